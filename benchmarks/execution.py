@@ -24,8 +24,8 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.block_hash import committed_seal_hash, with_seals
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import DevnetAccount

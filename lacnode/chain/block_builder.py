@@ -10,7 +10,7 @@ from lacnode.chain.gas_limit import next_gas_limit
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate, select_transactions
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.header_rules import MIX_HASH
+from lacnode.consensus.bft.header_rules import MIX_HASH
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, OpenBlock, SystemCallError

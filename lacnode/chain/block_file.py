@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 

@@ -9,8 +9,8 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES
 from lacnode.chain.database_check import body_root
 from lacnode.chain.receipt_record import encode_receipt_records
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.header_rules import HeaderRefusedError, check_seals
+from lacnode.consensus.bft.header_rules import HeaderRefusedError, check_seals
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives.block import BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT

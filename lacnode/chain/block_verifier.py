@@ -11,7 +11,7 @@ from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.body_rules import check_body, check_outcome, is_outcome
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.header_rules import (
+from lacnode.consensus.bft.header_rules import (
     HeaderRefusedError,
     check_full,
     check_light,

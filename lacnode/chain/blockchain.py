@@ -33,8 +33,8 @@ from lacnode.chain.stored_genesis import open_or_store_genesis
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.block_limits import block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget

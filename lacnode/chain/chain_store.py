@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lacnode.chain.receipt_record import ReceiptRecord, decode_receipt_records, encode_receipt_records
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM

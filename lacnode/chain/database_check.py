@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE, TRANSACTIONS, StoredChain
 from lacnode.chain.state_check import find_missing_nodes
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import BlockBody
 from lacnode.primitives.header import BlockHeader

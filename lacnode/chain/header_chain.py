@@ -12,8 +12,8 @@ from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.validator_history import next_tally
 from lacnode.chainspec.ibft_schedule import IbftSchedule
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError

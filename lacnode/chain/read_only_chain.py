@@ -5,7 +5,7 @@ from lacnode.chain.chain_store import DatabaseNodeStore, StoredChain
 from lacnode.chain.head import Head
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind

@@ -6,7 +6,7 @@ This file must not let a node follow another network's chain by this network's r
 from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chain.chain_store import StoredChain, write_block, write_genesis_hash, write_state
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.storage.database import Database

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lacnode.chainspec.ibft_schedule import IbftSchedule
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.primitives.header import BlockHeader
 
 CACHED_TALLIES = 128

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.cli.errors import UsageError
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.hexadecimal import address_from_hex, to_hex

@@ -12,7 +12,7 @@ from lacnode.cli.command_arguments import parse_command_arguments, required
 from lacnode.cli.errors import UsageError
 from lacnode.cli.network_genesis import write_network
 from lacnode.cli.sources import Settings
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.crypto.secp256k1 import address_of, agree
 from lacnode.primitives.hexadecimal import fixed_from_hex, to_hex

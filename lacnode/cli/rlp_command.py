@@ -10,7 +10,7 @@ import orjson
 from lacnode.cli.command_arguments import parse_command_arguments
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import Settings
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.primitives.rlp import RlpError
 

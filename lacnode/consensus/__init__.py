@@ -1,5 +1,5 @@
-"""IBFT 2.0 as a pure state machine, and the rules for its blocks.
+"""Agreement on blocks: a core for the protocols of the BFT family, and one package for each protocol.
 
-Events go in, and effects come out (`events`, `effects`). The machine is `ibft.Ibft`. Nothing in this package waits, reads
-a clock, opens a file or a socket, or draws a random number. Nothing in it knows an EVM, a database or a network.
+Nothing in this package waits, reads a clock, opens a file or a socket, or draws a random number. Nothing in it knows an
+EVM, a database or a network.
 """

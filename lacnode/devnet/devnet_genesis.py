@@ -5,7 +5,7 @@ Must contain only keys of Besu's genesis format, so that a Besu node can join.
 
 from collections.abc import Sequence
 
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.devnet.accounts import BALANCE_WEI, DevnetAccount
 from lacnode.primitives.hexadecimal import to_hex
 

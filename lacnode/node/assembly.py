@@ -20,10 +20,10 @@ from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.chain.chain_history import stored_hash_at
 from lacnode.chain.chain_store import DatabaseNodeStore
-from lacnode.consensus.ibft import ConsensusStatus, Ibft
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.message_buffers import MessageLimits as ConsensusLimits
-from lacnode.consensus.vote_proposer import VoteProposer
+from lacnode.consensus.bft.controller import BftController, ConsensusStatus
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.message_buffers import MessageLimits as ConsensusLimits
+from lacnode.consensus.bft.vote_proposer import VoteProposer
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import PYTHON, ExecutionEngine
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, EngineDifferences
@@ -339,7 +339,7 @@ def _build_validator(
         future_distance=parameters.future_messages_max_distance,
     )
     return Validator(
-        Ibft(shared.key.address, journal, limits),
+        BftController(shared.key.address, journal, limits),
         journal=journal,
         records=shared.resources.records,
         signer=shared.key,

@@ -6,7 +6,7 @@ Must not decide whether a block is valid, which the chain does, nor which blocks
 from collections.abc import Callable, Sequence
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.eth_messages import EncodedNewBlock
 from lacnode.primitives.block import Block

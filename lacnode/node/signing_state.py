@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from lacnode.chain.chain_store import StoredChain
-from lacnode.consensus.journal import Journal, encode_loss
+from lacnode.consensus.bft.journal import Journal, encode_loss
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.disk import REAL_DISK, Disk
 from lacnode.storage.log_pairing import PairedDatabase, find_loss, pair_log, read_known_position

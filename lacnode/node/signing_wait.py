@@ -10,9 +10,9 @@ import structlog
 import trio
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft import ConsensusStatus
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.resumption import NetworkObservation, ResumptionStage, SigningResumption
+from lacnode.consensus.bft.controller import ConsensusStatus
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.resumption import NetworkObservation, ResumptionStage, SigningResumption
 from lacnode.p2p.peer import Peer
 
 log = structlog.get_logger("consensus")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.rpc.services import RpcServices
 

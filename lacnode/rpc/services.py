@@ -20,8 +20,8 @@ from lacnode.rpc.settings import ApiSettings
 
 if TYPE_CHECKING:
     from lacnode.chain.blockchain import Blockchain
-    from lacnode.consensus.ibft import ConsensusStatus
-    from lacnode.consensus.vote_proposer import VoteProposer
+    from lacnode.consensus.bft.controller import ConsensusStatus
+    from lacnode.consensus.bft.vote_proposer import VoteProposer
     from lacnode.evm.budget import ExecutionBudget
     from lacnode.p2p.peer import Peer
     from lacnode.p2p.wire.enode import Enode

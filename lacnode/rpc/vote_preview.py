@@ -1,8 +1,8 @@
 """The effects of votes on the validator set, as far as this node can see them."""
 
-from lacnode.consensus.quorum import quorum
-from lacnode.consensus.validator_set_change import ValidatorSetChange
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.quorum import quorum
+from lacnode.consensus.bft.validator_set_change import ValidatorSetChange
+from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.connected_validators import ConnectedValidators, find_connected_validators
 from lacnode.rpc.services import RpcServices

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.transaction_selection import TransactionCandidate
-from lacnode.consensus.extra_data import VANITY_BYTES, ExtraData
-from lacnode.consensus.vote_proposer import VoteProposer
+from lacnode.consensus.bft.vote_proposer import VoteProposer
+from lacnode.consensus.ibft2.extra_data import VANITY_BYTES, ExtraData
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import trio
 
-from lacnode.consensus.events import Event, MessageReceived
+from lacnode.consensus.bft.events import Event, MessageReceived
 
 MAX_SENDER_QUEUE_BYTES = 16 * 2**20
 """Bytes that may wait in one lane. One message may be larger than the bytes that are left, if no other message waits

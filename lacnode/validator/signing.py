@@ -14,11 +14,11 @@ from typing import Protocol
 
 import trio
 
-from lacnode.consensus.events import Event, PayloadSigned, SigningRefused
-from lacnode.consensus.ibft_payloads import Payload, RoundId, SignedPayload, sign_payload
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.prepared_block import PreparedBlock
-from lacnode.consensus.proposal_draft import ProposalDraft
+from lacnode.consensus.bft.events import Event, PayloadSigned, SigningRefused
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposal_draft import ProposalDraft
+from lacnode.consensus.ibft2.payloads import Payload, RoundId, SignedPayload, sign_payload
 from lacnode.crypto.node_identity import Signer, SignerUnavailableError
 from lacnode.workers.worker import Worker
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import trio
 
-from lacnode.consensus.events import Event
+from lacnode.consensus.bft.events import Event
 
 
 class Timer:

@@ -19,7 +19,8 @@ import trio
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.effects import (
+from lacnode.consensus.bft.controller import BftController
+from lacnode.consensus.bft.effects import (
     BlamePeer,
     BuildBlock,
     CheckProposal,
@@ -35,7 +36,7 @@ from lacnode.consensus.effects import (
     StopTimers,
     WriteLogLine,
 )
-from lacnode.consensus.events import (
+from lacnode.consensus.bft.events import (
     BlockBuilt,
     BlockTimerExpired,
     Event,
@@ -47,8 +48,7 @@ from lacnode.consensus.events import (
     RoundTimerExpired,
     SigningRefused,
 )
-from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.journal import ContradictionError, Journal
+from lacnode.consensus.bft.journal import ContradictionError, Journal
 from lacnode.crypto.node_identity import Signer
 from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError, ExecutionInterruptedError
 from lacnode.primitives.block import Block
@@ -102,7 +102,7 @@ class Validator:
 
     def __init__(
         self,
-        machine: Ibft,
+        machine: BftController,
         *,
         journal: Journal,
         records: ConsensusRecords,

@@ -12,7 +12,7 @@ import pytest
 
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey, load_node_key, save_node_key
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.primitives.hexadecimal import to_hex

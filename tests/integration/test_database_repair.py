@@ -12,7 +12,7 @@ import trio
 from lacnode.chain.block_repair import BlockRepair, NotProvenError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE
-from lacnode.consensus.block_hash import with_seals
+from lacnode.consensus.ibft2.block_hash import with_seals
 from lacnode.node.database_repair import DatabaseRepair
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block, BlockBody

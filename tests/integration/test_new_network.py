@@ -54,10 +54,10 @@ async def has_taken_part_after(claimed: int, seconds: float) -> bool:
 
 
 async def test_at_once_where_everybody_is_at_genesis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.consensus.resumption.MAX_MEETING_MS", 2_000 * DEADLINE)
+    monkeypatch.setattr("lacnode.consensus.bft.resumption.MAX_MEETING_MS", 2_000 * DEADLINE)
     assert await has_taken_part_after(0, DEADLINE - 1)
 
 
 async def test_not_while_the_only_other_validator_has_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.consensus.resumption.MAX_MEETING_MS", 1_000)
+    monkeypatch.setattr("lacnode.consensus.bft.resumption.MAX_MEETING_MS", 1_000)
     assert not await has_taken_part_after(7, 4.0)

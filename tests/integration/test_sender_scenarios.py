@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.primitives.hexadecimal import from_hex

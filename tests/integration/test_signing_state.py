@@ -11,8 +11,8 @@ from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import collect_settings
-from lacnode.consensus.ibft_payloads import PREPARE, PreparePayload, RoundId
-from lacnode.consensus.journal import ContradictionError, Journal
+from lacnode.consensus.bft.journal import ContradictionError, Journal
+from lacnode.consensus.ibft2.payloads import PREPARE, PreparePayload, RoundId
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.signing_state import open_signing_state
 from lacnode.storage.lmdb_database import LmdbDatabase

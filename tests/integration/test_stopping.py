@@ -16,8 +16,8 @@ import pytest
 import trio
 
 from lacnode.chainspec.genesis import load_genesis
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash, with_seals
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import funded_accounts

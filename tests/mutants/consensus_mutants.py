@@ -2,22 +2,22 @@
 
 from tests.mutants.mutant import Mutant
 
-VALIDATION = "lacnode/consensus/message_validation.py"
-HEADER_RULES = "lacnode/consensus/header_rules.py"
-JOURNAL = "lacnode/consensus/journal.py"
-HEIGHT = "lacnode/consensus/height_manager.py"
+VALIDATION = "lacnode/consensus/ibft2/message_validation.py"
+HEADER_RULES = "lacnode/consensus/bft/header_rules.py"
+JOURNAL = "lacnode/consensus/bft/journal.py"
+HEIGHT = "lacnode/consensus/bft/height_manager.py"
 
 CONSENSUS = (
     Mutant(
         "quorum-one-too-few",
-        "lacnode/consensus/quorum.py",
+        "lacnode/consensus/bft/quorum.py",
         "return (2 * validators + 2) // 3",
         "return (2 * validators - 1) // 3",
         ("tests/simulation/test_faults.py", "-k", "halves"),
     ),
     Mutant(
         "prepares-one-too-few",
-        "lacnode/consensus/quorum.py",
+        "lacnode/consensus/bft/quorum.py",
         "return quorum(validators) - 1",
         "return quorum(validators) - 2",
         ("tests/unit/consensus/test_round.py",),
@@ -66,7 +66,7 @@ CONSENSUS = (
     ),
     Mutant(
         "round-timer-never-doubles",
-        "lacnode/consensus/round_timers.py",
+        "lacnode/consensus/bft/round_timers.py",
         "self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)",
         "self._head.request_timeout_ms",
         ("tests/simulation/test_scenarios.py", "-k", "besu_6613"),
@@ -80,7 +80,7 @@ CONSENSUS = (
     ),
     Mutant(
         "proposer-stays",
-        "lacnode/consensus/proposer.py",
+        "lacnode/consensus/bft/proposer.py",
         "place = bisect_right(validators, parent_coinbase)",
         "place = bisect_right(validators, parent_coinbase) - 1",
         ("tests/unit/consensus/test_network.py",),
@@ -122,7 +122,7 @@ CONSENSUS = (
     ),
     Mutant(
         "body-swap-counts-as-the-proposal",
-        "lacnode/consensus/unsigned_content.py",
+        "lacnode/consensus/bft/unsigned_content.py",
         "        block = with_seals(block, ())\n    check_body_matches(block)\n",
         "        block = with_seals(block, ())\n",
         ("tests/simulation/test_false_copies.py",),

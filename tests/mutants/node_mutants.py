@@ -63,14 +63,14 @@ NODE = (
     ),
     Mutant(
         "signs-below-the-floor",
-        "lacnode/consensus/journal.py",
+        "lacnode/consensus/bft/journal.py",
         "if sequence <= self._floor:",
         "if sequence < self._floor:",
         ("tests/unit/consensus/test_journal.py",),
     ),
     Mutant(
         "old-copy-signs-at-once",
-        "lacnode/consensus/resumption.py",
+        "lacnode/consensus/bft/resumption.py",
         "        if not self._was_far_behind:\n            self._may_sign = True",
         "        if self._since_ms is not None:\n            self._may_sign = True",
         ("tests/unit/consensus/test_resumption.py",),
@@ -98,7 +98,7 @@ NODE = (
     ),
     Mutant(
         "sync-accepts-a-header-that-is-not-linked",
-        "lacnode/consensus/header_rules.py",
+        "lacnode/consensus/bft/header_rules.py",
         "if header.parent_hash != (parent_hash or on_chain_hash(parent)):",
         "if len(header.parent_hash) != 32:",
         ("tests/unit/consensus/test_header_rules.py",),

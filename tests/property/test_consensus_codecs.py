@@ -5,8 +5,9 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.ibft_messages import (
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.ibft2.messages import (
     Commit,
     Message,
     Prepare,
@@ -15,8 +16,7 @@ from lacnode.consensus.ibft_messages import (
     decode_message,
     round_id_of,
 )
-from lacnode.consensus.ibft_payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
-from lacnode.consensus.journal import Journal
+from lacnode.consensus.ibft2.payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives.rlp import RlpError

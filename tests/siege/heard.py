@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lacnode.consensus.ibft_payloads import ROUND_CHANGE
+from lacnode.consensus.ibft2.payloads import ROUND_CHANGE
 from lacnode.devnet.manifest import DevnetNode
 from tests.siege.modified_validator import HEARD_FILE
 

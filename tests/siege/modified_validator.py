@@ -15,8 +15,8 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.cli.main import main
-from lacnode.consensus.ibft_messages import Proposal, decode_envelope, decode_message
-from lacnode.consensus.ibft_payloads import PROPOSAL, RoundChangePayload
+from lacnode.consensus.ibft2.messages import Proposal, decode_envelope, decode_message
+from lacnode.consensus.ibft2.payloads import PROPOSAL, RoundChangePayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import FILE_NAME
 from lacnode.node.network_handler import NodeNetworkHandler

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import NewBlock

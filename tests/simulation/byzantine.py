@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from lacnode.consensus.block_hash import committed_seal_hash
-from lacnode.consensus.ibft_messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.message_validation import Committee
+from lacnode.consensus.ibft2.messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
+from lacnode.consensus.ibft2.payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
@@ -25,7 +26,6 @@ from lacnode.consensus.ibft_payloads import (
     SignedPayload,
     sign_payload,
 )
-from lacnode.consensus.message_validation import Committee
 from lacnode.crypto.node_identity import Signer
 from lacnode.primitives.block import Block, BlockBody
 from tests.simulation.ledger import TRANSACTION

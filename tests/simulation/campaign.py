@@ -7,7 +7,7 @@ watched all the time; liveness is asked for once the trouble is over.
 import random
 from dataclasses import dataclass
 
-from lacnode.consensus.round_timers import MAX_DOUBLINGS
+from lacnode.consensus.bft.round_timers import MAX_DOUBLINGS
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules

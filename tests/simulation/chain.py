@@ -15,8 +15,8 @@ from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.ibft_payloads import COMMIT
+from lacnode.consensus.ibft2.payloads import COMMIT
 from lacnode.p2p.wire.capabilities import Route
 from tests.simulation.clock import VirtualClock
 from tests.simulation.life import Life

@@ -6,9 +6,9 @@ here once more.
 
 import math
 
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.payloads import (
     CommitPayload,
     Payload,
     PreparePayload,

@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.extra_data import ExtraData, Vote
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM

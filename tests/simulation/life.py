@@ -13,8 +13,8 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chainspec.forks import ForkId
-from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.journal import Journal
+from lacnode.consensus.bft.controller import BftController
+from lacnode.consensus.bft.journal import Journal
 from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.consensus_network import PeerConsensusNetwork
 from lacnode.node.consensus_peers import ConsensusPeers
@@ -106,7 +106,7 @@ class Life:
         )
         watch(self.journal, signer)
         return Validator(
-            Ibft(node.address, self.journal),
+            BftController(node.address, self.journal),
             journal=self.journal,
             records=self._records,
             signer=signer,

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.ibft_payloads import Payload, SignedPayload
+from lacnode.consensus.ibft2.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256

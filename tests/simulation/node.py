@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.ibft_payloads import Payload, SignedPayload
-from lacnode.consensus.prepared_block import PreparedBlock
-from lacnode.consensus.vote_proposer import VoteProposer
+from lacnode.consensus.bft.controller import BftController
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.vote_proposer import VoteProposer
+from lacnode.consensus.ibft2.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import EthMessage
@@ -94,7 +94,7 @@ class SimulatedNode:
         return self.life is not None
 
     @property
-    def machine(self) -> Ibft | None:
+    def machine(self) -> BftController | None:
         """The state machine of a node that runs."""
         return None if self.life is None else self.life.validator.machine
 

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Callable
 
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.ibft_messages import decode_envelope
-from lacnode.consensus.ibft_payloads import COMMIT
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.messages import decode_envelope
+from lacnode.consensus.ibft2.payloads import COMMIT
 from tests.simulation.campaign import Stalled, recovery_bound_ms
 from tests.simulation.chain import Speeds
 from tests.simulation.invariants import Broken

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,

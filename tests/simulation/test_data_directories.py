@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lacnode.consensus.ibft_payloads import COMMIT
+from lacnode.consensus.ibft2.payloads import COMMIT
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.links import Weather
 from tests.simulation.misfortunes import lose_log, restore

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.block_hash import with_seals
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft_messages import Proposal, RoundChange, decode_message
-from lacnode.consensus.ibft_payloads import COMMIT, PROPOSAL, ROUND_CHANGE
+from lacnode.consensus.ibft2.block_hash import with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.messages import Proposal, RoundChange, decode_message
+from lacnode.consensus.ibft2.payloads import COMMIT, PROPOSAL, ROUND_CHANGE
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload

@@ -11,9 +11,13 @@ from dataclasses import replace
 import pytest
 
 from lacnode.chain import block_verifier
-from lacnode.consensus import header_rules, message_validation, quorum
-from lacnode.consensus.ibft_messages import Commit, Prepare, decode_message
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft import header_rules, quorum
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.round import Round
+from lacnode.consensus.bft.round_change_manager import RoundChangeManager
+from lacnode.consensus.ibft2 import message_validation
+from lacnode.consensus.ibft2.messages import Commit, Prepare, decode_message
+from lacnode.consensus.ibft2.payloads import (
     COMMIT,
     PROPOSAL,
     CommitPayload,
@@ -21,9 +25,6 @@ from lacnode.consensus.ibft_payloads import (
     RoundId,
     SignedPayload,
 )
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.round import Round
-from lacnode.consensus.round_change_manager import RoundChangeManager
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from tests.simulation.byzantine import Behaviour, hurrier, pretender, signed_by, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed

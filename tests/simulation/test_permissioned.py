@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lacnode.consensus.round_timers import RESEND_INTERVAL_MS
+from lacnode.consensus.bft.round_timers import RESEND_INTERVAL_MS
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import PERMITTED, REFUSED

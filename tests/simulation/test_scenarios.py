@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.ibft_messages import decode_envelope
-from lacnode.consensus.ibft_payloads import COMMIT, PROPOSAL
-from lacnode.consensus.round_timers import RESEND_INTERVAL_MS
-from lacnode.consensus.validator_set_change import ValidatorSetChange
+from lacnode.consensus.bft.round_timers import RESEND_INTERVAL_MS
+from lacnode.consensus.bft.validator_set_change import ValidatorSetChange
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.messages import decode_envelope
+from lacnode.consensus.ibft2.payloads import COMMIT, PROPOSAL
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.chain import Speeds

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import coincurve
 
-from lacnode.consensus.ibft_payloads import CommitPayload, Payload, SignedPayload, signature_hash
-from lacnode.consensus.journal import Journal
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.ibft2.payloads import CommitPayload, Payload, SignedPayload, signature_hash
 from lacnode.crypto.node_key import NodeKey
 from tests.simulation.invariants import Broken
 

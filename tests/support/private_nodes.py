@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lacnode.chain.chain_store import DatabaseNodeStore
-from lacnode.consensus.block_hash import committed_seal_hash, with_seals
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.py_evm_engine import PyEvmEngine

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
-from lacnode.consensus.block_hash import committed_seal_hash, with_seals
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft import ConsensusStatus
-from lacnode.consensus.vote_proposer import VoteProposer
+from lacnode.consensus.bft.controller import ConsensusStatus
+from lacnode.consensus.bft.vote_proposer import VoteProposer
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.py_evm_engine import PyEvmEngine

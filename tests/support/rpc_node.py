@@ -12,8 +12,8 @@ import httpx
 import trio
 
 from lacnode.chain.blockchain import NewHead
-from lacnode.consensus.ibft import ConsensusStatus
-from lacnode.consensus.vote_proposer import VoteProposer
+from lacnode.consensus.bft.controller import ConsensusStatus
+from lacnode.consensus.bft.vote_proposer import VoteProposer
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.recent_blocks import RecentBlocks

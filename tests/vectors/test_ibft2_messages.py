@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.header_rules import check_seals
-from lacnode.consensus.ibft_messages import Proposal, RoundChange, decode_envelope, decode_message
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.header_rules import check_seals
+from lacnode.consensus.bft.proposer import proposer_for
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.message_validation import Committee, check_proposal, check_round_change
+from lacnode.consensus.ibft2.messages import Proposal, RoundChange, decode_envelope, decode_message
+from lacnode.consensus.ibft2.payloads import (
     PREPARE,
     PreparedCertificate,
     PreparePayload,
@@ -19,8 +21,6 @@ from lacnode.consensus.ibft_payloads import (
     sign_payload,
     signature_hash,
 )
-from lacnode.consensus.message_validation import Committee, check_proposal, check_round_change
-from lacnode.consensus.proposer import proposer_for
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_address, sign
 from lacnode.primitives import rlp

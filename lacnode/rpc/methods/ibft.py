@@ -1,6 +1,6 @@
 """IBFT: validators, their votes, and the blocks that they proposed."""
 
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError

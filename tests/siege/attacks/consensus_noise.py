@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import trio
 
-from lacnode.consensus.ibft_messages import Commit, Prepare, RoundChange
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.ibft2.messages import Commit, Prepare, RoundChange
+from lacnode.consensus.ibft2.payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError

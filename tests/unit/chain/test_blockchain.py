@@ -14,8 +14,8 @@ from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chainspec.genesis import parse_genesis
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
-from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_address, recover_sender, sign
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT

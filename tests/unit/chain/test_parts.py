@@ -11,7 +11,7 @@ from lacnode.chain.receipt_record import (
     encode_receipt_records,
     logs_with_metadata,
 )
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader

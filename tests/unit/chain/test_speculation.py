@@ -7,8 +7,8 @@ import pytest
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.block_hash import with_seals
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.evm.engine import AncestorHash, ExecutedBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine

@@ -7,8 +7,8 @@ import pytest
 
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
-from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
 from lacnode.primitives.header import BlockHeader
 
 ADDRESSES = [bytes([n]) * 20 for n in range(1, 9)]

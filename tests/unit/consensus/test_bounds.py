@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.block_hash import with_round, with_seals
-from lacnode.consensus.effects import CheckProposal, SendMessage
-from lacnode.consensus.height_manager import MAX_PROPOSALS_CHECKED
-from lacnode.consensus.ibft import MAX_RELAYED_MESSAGES
-from lacnode.consensus.ibft_messages import Commit, Message, Prepare, Proposal, RoundChange
-from lacnode.consensus.ibft_payloads import CommitPayload, PreparePayload, RoundId
-from lacnode.consensus.message_buffers import MessageLimits
+from lacnode.consensus.bft.controller import MAX_RELAYED_MESSAGES
+from lacnode.consensus.bft.effects import CheckProposal, SendMessage
+from lacnode.consensus.bft.height_manager import MAX_PROPOSALS_CHECKED
+from lacnode.consensus.bft.message_buffers import MessageLimits
+from lacnode.consensus.ibft2.block_hash import with_round, with_seals
+from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.ibft2.payloads import CommitPayload, PreparePayload, RoundId
 from lacnode.primitives.block import Block, BlockBody
 from tests.unit.consensus.test_false_copies import transaction
 from tests.unit.consensus.test_network import (

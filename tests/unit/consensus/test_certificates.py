@@ -5,10 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from lacnode.consensus.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.ibft_messages import Proposal, RoundChange
-from lacnode.consensus.ibft_payloads import PreparedCertificate, PreparePayload, ProposalPayload, RoundId
-from lacnode.consensus.message_validation import (
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round
+from lacnode.consensus.ibft2.message_validation import (
     Committee,
     MessageRefusedError,
     best_certificate,
@@ -17,6 +15,8 @@ from lacnode.consensus.message_validation import (
     check_proposal,
     check_round_change,
 )
+from lacnode.consensus.ibft2.messages import Proposal, RoundChange
+from lacnode.consensus.ibft2.payloads import PreparedCertificate, PreparePayload, ProposalPayload, RoundId
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from tests.unit.consensus.test_network import (

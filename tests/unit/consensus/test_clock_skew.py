@@ -1,6 +1,6 @@
 """Whose clock is off: what can be said from proposals, and what cannot."""
 
-from lacnode.consensus.clock_skew import ClockSkew
+from lacnode.consensus.bft.clock_skew import ClockSkew
 
 A, B, C, D = (bytes([number]) * 20 for number in range(1, 5))
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.block_hash import with_round, with_seals
-from lacnode.consensus.effects import BlamePeer, CheckProposal, SendMessage, SignPayload
-from lacnode.consensus.events import ProposalChecked
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft import MAX_FALSE_COPIES
-from lacnode.consensus.ibft_messages import Proposal, RoundChange
-from lacnode.consensus.ibft_payloads import PreparePayload, RoundChangePayload, RoundId, SignedPayload
-from lacnode.consensus.unsigned_content import BodyMismatchError, check_body_matches
+from lacnode.consensus.bft.controller import MAX_FALSE_COPIES
+from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, SendMessage, SignPayload
+from lacnode.consensus.bft.events import ProposalChecked
+from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
+from lacnode.consensus.ibft2.block_hash import with_round, with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.messages import Proposal, RoundChange
+from lacnode.consensus.ibft2.payloads import PreparePayload, RoundChangePayload, RoundId, SignedPayload
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
-from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.header_rules import HeaderRefusedError, check_full, check_light
+from lacnode.consensus.bft.header_rules import HeaderRefusedError, check_full, check_light
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives.block import Block

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lacnode.consensus.effects import (
+from lacnode.consensus.bft.controller import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES
+from lacnode.consensus.bft.effects import (
     BlamePeer,
     CheckProposal,
     ImportBlock,
@@ -12,11 +13,8 @@ from lacnode.consensus.effects import (
     StopTimers,
     WriteLogLine,
 )
-from lacnode.consensus.events import HeadChanged, MessageReceived, PeerConnected
-from lacnode.consensus.ibft import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES
-from lacnode.consensus.ibft_messages import Prepare, Proposal, RoundChange, round_id_of
-from lacnode.consensus.ibft_payloads import PREPARE, PROPOSAL, PreparePayload, RoundId
-from lacnode.consensus.message_buffers import (
+from lacnode.consensus.bft.events import HeadChanged, MessageReceived, PeerConnected
+from lacnode.consensus.bft.message_buffers import (
     MAX_EARLY_ROUNDS,
     MAX_FUTURE_BYTES,
     FutureMessageBuffer,
@@ -24,6 +22,8 @@ from lacnode.consensus.message_buffers import (
     MessageLimits,
     MessageTracker,
 )
+from lacnode.consensus.ibft2.messages import Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, PreparePayload, RoundId
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from tests.unit.consensus.test_network import (

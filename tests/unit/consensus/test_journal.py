@@ -2,8 +2,11 @@
 
 import pytest
 
-from lacnode.consensus.block_hash import with_round
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.journal import ContradictionError, Journal, encode_loss
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposal_draft import ProposalDraft
+from lacnode.consensus.ibft2.block_hash import with_round
+from lacnode.consensus.ibft2.payloads import (
     CommitPayload,
     Payload,
     PreparePayload,
@@ -11,9 +14,6 @@ from lacnode.consensus.ibft_payloads import (
     RoundChangePayload,
     RoundId,
 )
-from lacnode.consensus.journal import ContradictionError, Journal, encode_loss
-from lacnode.consensus.prepared_block import PreparedBlock
-from lacnode.consensus.proposal_draft import ProposalDraft
 from lacnode.primitives.rlp import RlpError
 from tests.unit.consensus.test_network import (
     FOUR,

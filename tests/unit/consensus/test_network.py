@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.effects import (
+from lacnode.consensus.bft.controller import BftController
+from lacnode.consensus.bft.effects import (
     BuildBlock,
     CheckProposal,
     Effect,
@@ -19,7 +19,7 @@ from lacnode.consensus.effects import (
     StartRoundTimer,
     WriteLogLine,
 )
-from lacnode.consensus.events import (
+from lacnode.consensus.bft.events import (
     BlockBuilt,
     BlockTimerExpired,
     Event,
@@ -30,11 +30,14 @@ from lacnode.consensus.events import (
     RoundTimerExpired,
     SigningRefused,
 )
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.header_rules import MIX_HASH, check_full
-from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.ibft_messages import Commit, Message, Prepare, Proposal, RoundChange, decode_message
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.header_rules import MIX_HASH, check_full
+from lacnode.consensus.bft.journal import ContradictionError, Journal
+from lacnode.consensus.bft.message_buffers import MessageLimits
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange, decode_message
+from lacnode.consensus.ibft2.payloads import (
     CommitPayload,
     Payload,
     PreparedCertificate,
@@ -45,9 +48,6 @@ from lacnode.consensus.ibft_payloads import (
     SignedPayload,
     sign_payload,
 )
-from lacnode.consensus.journal import ContradictionError, Journal
-from lacnode.consensus.message_buffers import MessageLimits
-from lacnode.consensus.prepared_block import PreparedBlock
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -163,7 +163,7 @@ class Bench:
         self.now_ms = self.head.timestamp * 1000
         self.records = list(records)
         self.journal = Journal.restore(self.records)
-        self.machine = Ibft(key.address, self.journal, limits)
+        self.machine = BftController(key.address, self.journal, limits)
         self.effects: list[Effect] = []
         self.judge: Callable[[Block], str | None] = lambda block: None
         self.signs = True

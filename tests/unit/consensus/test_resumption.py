@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from lacnode.consensus.quorum import quorum
-from lacnode.consensus.resumption import (
+from lacnode.consensus.bft.quorum import quorum
+from lacnode.consensus.bft.resumption import (
     MAX_MEETING_MS,
     MAX_PASSING_MS,
     NetworkObservation,

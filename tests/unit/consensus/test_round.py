@@ -5,8 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from lacnode.consensus.block_hash import committed_seal_hash
-from lacnode.consensus.effects import (
+from lacnode.consensus.bft.effects import (
     BlamePeer,
     BuildBlock,
     CheckProposal,
@@ -18,10 +17,11 @@ from lacnode.consensus.effects import (
     StartBlockTimer,
     StartRoundTimer,
 )
-from lacnode.consensus.events import BlockTimerExpired, ImportFailed, ProposalChecked, RoundTimerExpired
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft_messages import Commit, Message, Prepare, Proposal, RoundChange
-from lacnode.consensus.ibft_payloads import CommitPayload, PreparePayload, ProposalPayload, RoundId, SignedPayload
+from lacnode.consensus.bft.events import BlockTimerExpired, ImportFailed, ProposalChecked, RoundTimerExpired
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.ibft2.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundId, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from tests.unit.consensus.test_network import (

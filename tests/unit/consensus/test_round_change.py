@@ -2,8 +2,7 @@
 
 import pytest
 
-from lacnode.consensus.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.effects import (
+from lacnode.consensus.bft.effects import (
     BuildBlock,
     CheckProposal,
     ImportBlock,
@@ -12,11 +11,12 @@ from lacnode.consensus.effects import (
     SignPayload,
     StartRoundTimer,
 )
-from lacnode.consensus.events import BlockTimerExpired, PeerConnected, ProposalChecked, RoundTimerExpired
-from lacnode.consensus.ibft_messages import Commit, Prepare, Proposal, RoundChange
-from lacnode.consensus.ibft_payloads import ROUND_CHANGE, RoundChangePayload, RoundId
-from lacnode.consensus.round_change_manager import RoundChangeManager
-from lacnode.consensus.round_timers import MAX_DOUBLINGS, RESEND_INTERVAL_MS
+from lacnode.consensus.bft.events import BlockTimerExpired, PeerConnected, ProposalChecked, RoundTimerExpired
+from lacnode.consensus.bft.round_change_manager import RoundChangeManager
+from lacnode.consensus.bft.round_timers import MAX_DOUBLINGS, RESEND_INTERVAL_MS
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round
+from lacnode.consensus.ibft2.messages import Commit, Prepare, Proposal, RoundChange
+from lacnode.consensus.ibft2.payloads import ROUND_CHANGE, RoundChangePayload, RoundId
 from tests.unit.consensus.test_network import (
     FOUR,
     GENESIS_TIME,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lacnode.consensus.quorum import quorum
-from lacnode.consensus.validator_set_change import ValidatorSetChange
+from lacnode.consensus.bft.quorum import quorum
+from lacnode.consensus.bft.validator_set_change import ValidatorSetChange
 
 
 def addresses(count: int) -> tuple[bytes, ...]:

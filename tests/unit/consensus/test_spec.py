@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from lacnode.consensus import header_rules
-from lacnode.consensus.height_manager import DISPATCH
-from lacnode.consensus.own_proposal import TRANSITIONS
-from lacnode.consensus.round import Phase
+from lacnode.consensus.bft import header_rules
+from lacnode.consensus.bft.height_manager import DISPATCH
+from lacnode.consensus.bft.own_proposal import TRANSITIONS
+from lacnode.consensus.bft.round import Phase
 
 SPEC = (Path(__file__).resolve().parents[3] / "docs" / "spec" / "ibft2.md").read_text()
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.proposer import proposer_for
-from lacnode.consensus.quorum import max_faulty, prepares_needed, quorum
-from lacnode.consensus.vote_proposer import VoteProposer
-from lacnode.consensus.vote_tally import VoteTally
+from lacnode.consensus.bft.proposer import proposer_for
+from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
+from lacnode.consensus.bft.vote_proposer import VoteProposer
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
 from lacnode.primitives.header import BlockHeader
 from tests.unit.consensus.test_network import make_block
 

@@ -90,8 +90,8 @@ def test_every_row_is_whole() -> None:
 
 NO_LIMIT_OF_INPUT = frozenset(
     {
-        "lacnode.consensus.header_rules:MAX_GAS_LIMIT",
-        "lacnode.consensus.height_manager:MAX_ROUND",
+        "lacnode.consensus.bft.header_rules:MAX_GAS_LIMIT",
+        "lacnode.consensus.bft.height_manager:MAX_ROUND",
         "lacnode.evm.transaction_validation:MAX_NONCE",
         "lacnode.node.faults:MAX_FAULTS_FILE_BYTES",
         "lacnode.p2p.discovery_service:MAX_DATAGRAM_BYTES",

@@ -10,7 +10,14 @@ from lacnode.rpc.methods import calls, eth_state, eth_transactions
 print("\\n".join(name for name, module in sys.modules.items() if module is not None))
 """
 
-NOT_NEEDED = {"rich", "trio", "h11", "lacnode.chain.blockchain", "lacnode.consensus.ibft", "lacnode.rpc.method_list"}
+NOT_NEEDED = {
+    "rich",
+    "trio",
+    "h11",
+    "lacnode.chain.blockchain",
+    "lacnode.consensus.bft.controller",
+    "lacnode.rpc.method_list",
+}
 """What the node needs beside it, or nothing."""
 
 

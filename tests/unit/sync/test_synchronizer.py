@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from lacnode.consensus import header_rules
-from lacnode.consensus.extra_data import Vote, VoteType
+from lacnode.consensus.bft import header_rules
+from lacnode.consensus.ibft2.extra_data import Vote, VoteType
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.p2p.wire.p2p_messages import DisconnectReason

@@ -8,9 +8,9 @@ from typing import Any
 import trio
 import trio.testing
 
-from lacnode.consensus.effects import BlamePeer, Effect, WriteLogLine
-from lacnode.consensus.events import Event, MessageReceived
-from lacnode.consensus.journal import Journal
+from lacnode.consensus.bft.effects import BlamePeer, Effect, WriteLogLine
+from lacnode.consensus.bft.events import Event, MessageReceived
+from lacnode.consensus.bft.journal import Journal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.validator.validator import LARGE_MESSAGE_BYTES, Validator
 from lacnode.workers.worker import ThreadWorker

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from lacnode.consensus.events import MessageReceived, RoundTimerExpired
+from lacnode.consensus.bft.events import MessageReceived, RoundTimerExpired
 from lacnode.validator.event_queue import MAX_SENDER_QUEUE_BYTES, ConsensusEventQueue
 
 A, B, C = (bytes([number]) * 20 for number in (1, 2, 3))

@@ -10,9 +10,9 @@ import trio
 import trio.testing
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.consensus.effects import BuildBlock, CheckProposal, Effect, ImportBlock
-from lacnode.consensus.events import BlockBuilt, BlockTimerExpired, Event, ProposalChecked
-from lacnode.consensus.journal import Journal
+from lacnode.consensus.bft.effects import BuildBlock, CheckProposal, Effect, ImportBlock
+from lacnode.consensus.bft.events import BlockBuilt, BlockTimerExpired, Event, ProposalChecked
+from lacnode.consensus.bft.journal import Journal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block

@@ -7,9 +7,9 @@ import pytest
 import trio
 import trio.testing
 
-from lacnode.consensus.events import Event, PayloadSigned, SigningRefused
-from lacnode.consensus.ibft_payloads import Payload, PreparePayload, ProposalPayload, RoundId
-from lacnode.consensus.journal import ContradictionError, Journal
+from lacnode.consensus.bft.events import Event, PayloadSigned, SigningRefused
+from lacnode.consensus.bft.journal import ContradictionError, Journal
+from lacnode.consensus.ibft2.payloads import Payload, PreparePayload, ProposalPayload, RoundId
 from lacnode.crypto.node_identity import SignerUnavailableError
 from lacnode.crypto.node_key import NodeKey
 from lacnode.validator.signing import COMPACTION_INTERVAL_BLOCKS, SIGNING_TIMEOUT_SECONDS, RecordedSigner, SigningQueue

@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.clock_skew import ClockSkew
-from lacnode.consensus.effects import BlamePeer, Effect, PeerIsAhead, SendMessage, StopTimers, WriteLogLine
-from lacnode.consensus.events import Event, HeadChanged, MessageReceived, PayloadSigned
-from lacnode.consensus.height_manager import HeightManager
-from lacnode.consensus.ibft_messages import Envelope, Message, Proposal, round_id_of
-from lacnode.consensus.ibft_payloads import PROPOSAL, ProposalPayload, RoundId
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
-from lacnode.consensus.unsigned_content import BodyMismatchError, check_message
+from lacnode.consensus.bft.clock_skew import ClockSkew
+from lacnode.consensus.bft.effects import BlamePeer, Effect, PeerIsAhead, SendMessage, StopTimers, WriteLogLine
+from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, PayloadSigned
+from lacnode.consensus.bft.height_manager import HeightManager
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
+from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
+from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.messages import Envelope, Message, Proposal, round_id_of
+from lacnode.consensus.ibft2.payloads import PROPOSAL, ProposalPayload, RoundId
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
@@ -66,7 +66,7 @@ class ConsensusStatus:
     clocks_off: tuple[bytes, ...] = ()
 
 
-class Ibft:
+class BftController:
     """The part of one node in consensus. `address` is its own address (20 bytes).
 
     `journal` is read when a height starts. Only the validator writes to it. `limits` come from the genesis.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.ibft2.payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,

@@ -7,8 +7,8 @@ class says what.
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
-from lacnode.consensus.events import MessageReceived
-from lacnode.consensus.ibft_messages import Commit, Prepare, round_id_of
+from lacnode.consensus.bft.events import MessageReceived
+from lacnode.consensus.ibft2.messages import Commit, Prepare, round_id_of
 
 MAX_FUTURE_BYTES = 32 * 1024 * 1024
 """Bytes of all messages for later heights together. Their authors are not known to be validators."""

@@ -20,8 +20,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
-from lacnode.consensus.block_hash import committed_seal_hash, with_round, with_seals
-from lacnode.consensus.effects import (
+from lacnode.consensus.bft.effects import (
     BlamePeer,
     BuildBlock,
     CheckProposal,
@@ -32,7 +31,7 @@ from lacnode.consensus.effects import (
     SignPayload,
     WriteLogLine,
 )
-from lacnode.consensus.events import (
+from lacnode.consensus.bft.events import (
     BlockBuilt,
     BlockTimerExpired,
     Event,
@@ -44,8 +43,27 @@ from lacnode.consensus.events import (
     RoundTimerExpired,
     SigningRefused,
 )
-from lacnode.consensus.ibft_messages import Commit, Message, Prepare, Proposal, RoundChange, round_id_of
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.journal import SignedAtHeight
+from lacnode.consensus.bft.message_buffers import LaterRoundVotes
+from lacnode.consensus.bft.own_proposal import OwnProposal, ProposerState
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposal_draft import ProposalDraft
+from lacnode.consensus.bft.round import Round
+from lacnode.consensus.bft.round_change_manager import RoundChangeManager
+from lacnode.consensus.bft.round_timers import RoundTimers
+from lacnode.consensus.bft.sent_messages import SentMessages
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round, with_seals
+from lacnode.consensus.ibft2.message_validation import (
+    Committee,
+    MessageRefusedError,
+    best_prepared,
+    check_creator,
+    check_proposal,
+    check_proposal_payload,
+    check_round_change,
+)
+from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.ibft2.payloads import (
     PREPARE,
     PROPOSAL,
     ROUND_CHANGE,
@@ -56,24 +74,6 @@ from lacnode.consensus.ibft_payloads import (
     RoundChangePayload,
     SignedPayload,
 )
-from lacnode.consensus.journal import SignedAtHeight
-from lacnode.consensus.message_buffers import LaterRoundVotes
-from lacnode.consensus.message_validation import (
-    Committee,
-    MessageRefusedError,
-    best_prepared,
-    check_creator,
-    check_proposal,
-    check_proposal_payload,
-    check_round_change,
-)
-from lacnode.consensus.own_proposal import OwnProposal, ProposerState
-from lacnode.consensus.prepared_block import PreparedBlock
-from lacnode.consensus.proposal_draft import ProposalDraft
-from lacnode.consensus.round import Round
-from lacnode.consensus.round_change_manager import RoundChangeManager
-from lacnode.consensus.round_timers import RoundTimers
-from lacnode.consensus.sent_messages import SentMessages
 from lacnode.primitives.block import Block
 
 MAX_ROUND = 2**31 - 2

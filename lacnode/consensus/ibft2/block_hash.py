@@ -4,7 +4,7 @@ The on-chain hash does not cover seals and round: a block has one hash, for any 
 it. The committed-seal hash does not cover the seals. A validator commits to this hash.
 """
 
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader

@@ -7,10 +7,13 @@ checked here: the effect `CheckProposal` asks the validator for them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lacnode.consensus.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft_messages import Proposal, RoundChange
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposer import proposer_for
+from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.messages import Proposal, RoundChange
+from lacnode.consensus.ibft2.payloads import (
     CommitPayload,
     PreparedCertificate,
     PreparePayload,
@@ -19,9 +22,6 @@ from lacnode.consensus.ibft_payloads import (
     RoundId,
     SignedPayload,
 )
-from lacnode.consensus.prepared_block import PreparedBlock
-from lacnode.consensus.proposer import proposer_for
-from lacnode.consensus.quorum import max_faulty, prepares_needed, quorum
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError

@@ -7,7 +7,7 @@ an answer that it no longer needs.
 
 from dataclasses import dataclass
 
-from lacnode.consensus.ibft_payloads import Payload, SignedPayload
+from lacnode.consensus.ibft2.payloads import Payload, SignedPayload
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 

@@ -6,8 +6,8 @@ again, so that a network finds together after an outage. The parts are summed up
 setting the clock does not make a round longer.
 """
 
-from lacnode.consensus.effects import StartBlockTimer, StartRoundTimer
-from lacnode.consensus.events import HeadChanged
+from lacnode.consensus.bft.effects import StartBlockTimer, StartRoundTimer
+from lacnode.consensus.bft.events import HeadChanged
 
 MAX_DOUBLINGS = 16
 """How often the duration of a round can double. It stays bounded after an outage of days."""

@@ -26,7 +26,9 @@ A record is one of these RLP lists:
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposal_draft import ProposalDraft
+from lacnode.consensus.ibft2.payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
@@ -36,8 +38,6 @@ from lacnode.consensus.ibft_payloads import (
     RoundChangePayload,
     RoundId,
 )
-from lacnode.consensus.prepared_block import PreparedBlock
-from lacnode.consensus.proposal_draft import ProposalDraft
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
 

@@ -7,7 +7,7 @@ exist at the same time.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
 from lacnode.primitives.header import BlockHeader
 
 VotesByRecipient = Mapping[bytes, frozenset[bytes]]

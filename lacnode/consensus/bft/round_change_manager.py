@@ -5,7 +5,7 @@ Round changes hold whole blocks. The number of rounds per author is bounded, and
 
 from dataclasses import replace
 
-from lacnode.consensus.ibft_messages import RoundChange
+from lacnode.consensus.ibft2.messages import RoundChange
 from lacnode.primitives.block import Block
 
 MAX_ROUNDS_PER_AUTHOR = 10

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from lacnode.consensus.block_hash import committed_seal_hash
-from lacnode.consensus.ibft_messages import (
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.messages import (
     Proposal,
     RoundChange,
     RoundChangeCertificate,
     certificate_fields,
     decode_certificate,
 )
-from lacnode.consensus.ibft_payloads import ProposalPayload, SignedPayload
+from lacnode.consensus.ibft2.payloads import ProposalPayload, SignedPayload
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpFields

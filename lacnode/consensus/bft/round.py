@@ -6,15 +6,15 @@ proposal is accepted, those that do not fit it are dropped. Later messages of th
 
 from enum import Enum
 
-from lacnode.consensus.ibft_messages import Proposal
-from lacnode.consensus.ibft_payloads import (
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.ibft2.message_validation import Committee, MessageRefusedError, check_commit, check_prepare
+from lacnode.consensus.ibft2.messages import Proposal
+from lacnode.consensus.ibft2.payloads import (
     CommitPayload,
     PreparedCertificate,
     PreparePayload,
     SignedPayload,
 )
-from lacnode.consensus.message_validation import Committee, MessageRefusedError, check_commit, check_prepare
-from lacnode.consensus.prepared_block import PreparedBlock
 
 
 class Phase(Enum):

@@ -8,9 +8,9 @@ removed. The certificate of a proposal is checked in `message_validation`.
 
 from dataclasses import replace
 
-from lacnode.consensus.block_hash import with_seals
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.ibft_messages import Message, Proposal, RoundChange
+from lacnode.consensus.ibft2.block_hash import with_seals
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.messages import Message, Proposal, RoundChange
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256

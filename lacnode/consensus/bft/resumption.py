@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from lacnode.consensus.quorum import quorum
+from lacnode.consensus.bft.quorum import quorum
 
 MAX_MEETING_MS = 10_000
 """How long a validator without a known loss waits for all the validators that it needs, once it has met some."""

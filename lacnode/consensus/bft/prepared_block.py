@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lacnode.consensus.ibft_payloads import PreparedCertificate
+from lacnode.consensus.ibft2.payloads import PreparedCertificate
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpFields

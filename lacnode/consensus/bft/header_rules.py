@@ -8,9 +8,9 @@ vote, the value of the round, or the value of the base fee.
 from itertools import pairwise
 from typing import ClassVar
 
-from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.quorum import quorum
+from lacnode.consensus.bft.quorum import quorum
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH

@@ -5,8 +5,8 @@ counts each author once. Three rules bound it. Messages are sent again to a vali
 validator that sends a message of an earlier round, and to all validators after each part of a long round.
 """
 
-from lacnode.consensus.effects import SendMessage
-from lacnode.consensus.ibft_messages import Message
+from lacnode.consensus.bft.effects import SendMessage
+from lacnode.consensus.ibft2.messages import Message
 
 
 class SentMessages:

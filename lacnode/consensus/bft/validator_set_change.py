@@ -7,7 +7,7 @@ must not decide whether to vote: it says what would happen.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from lacnode.consensus.quorum import quorum
+from lacnode.consensus.bft.quorum import quorum
 from lacnode.primitives.hexadecimal import to_hex
 
 
