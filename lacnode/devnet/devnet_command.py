@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 
 from lacnode.devnet import processes
+from lacnode.devnet.devnet_genesis import DEFAULT_FORK, DEVNET_FORKS
 from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claimed_ports
 from lacnode.devnet.managers import wait_for_managers
 from lacnode.devnet.manifest import (
@@ -83,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         "--permissioned", action="store_true", help="let contracts in the genesis decide who may connect and send"
     )
     parser.add_argument(
+        "--fork",
+        choices=DEVNET_FORKS,
+        help=f"rules of the EVM (default {DEFAULT_FORK}, with a base fee of 0; lacchain is as in LACChain's networks)",
+    )
+    parser.add_argument(
         "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
     )
     parser.add_argument(
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--detach", action="store_true", help="return once block 1 is on every node")
     parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
     parser.set_defaults(
-        run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None, port_offset=None
+        run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None, port_offset=None, fork=None
     )
     verbs = parser.add_subparsers(title="verbs", metavar="")
     actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
@@ -143,15 +149,16 @@ def _up(arguments: argparse.Namespace) -> int:
         arguments.permissioned,
         arguments.privacy,
         arguments.flexible_groups,
+        arguments.fork or DEFAULT_FORK,
     )
     check_network(shape, block_period)
-    if arguments.in_process and shape != NetworkShape(validators):
+    if arguments.in_process and shape != NetworkShape(validators, fork=shape.fork):
         raise DevnetError("--in-process networks have validators alone and no permissions")
     # The hundred stays claimed until the nodes listen: another devnet that starts now gets other ports.
     with _ports(arguments.port_offset, len(shape.roles())) as port_offset:
         if arguments.in_process:
             module = importlib.import_module("lacnode.devnet.in_process")
-            return int(module.watch(validators, block_period, port_offset, arguments.json))
+            return int(module.watch(validators, block_period, port_offset, arguments.json, shape.fork))
         # A directory with other data must not be mixed with a devnet, which the user may delete as a whole later.
         if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
             raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
@@ -168,6 +175,7 @@ def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
         "validators": (len(manifest.nodes_with_role("validator")), "{} validators"),
         "block_period": (manifest.block_period, "a block period of {} s"),
         "port_offset": (manifest.port_offset, "a port offset of {}"),
+        "fork": (manifest.fork, "the fork {}"),
     }
     for name, (value, text) in found.items():
         if getattr(arguments, name) not in (None, value):

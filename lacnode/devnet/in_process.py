@@ -16,8 +16,8 @@ import trio
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.accounts import DevnetAccount, funded_accounts
-from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
+from lacnode.devnet.devnet_genesis import DEFAULT_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import NodePorts, node_ports
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
@@ -75,13 +75,14 @@ class MemoryNetwork:
         }
 
 
-def build_network(validators: int, block_period: float, port_offset: int) -> MemoryNetwork:
-    """Build a network of `validators` nodes with a block every `block_period` seconds."""
+def build_network(validators: int, block_period: float, port_offset: int, fork: str = DEFAULT_FORK) -> MemoryNetwork:
+    """Build a network of `validators` nodes with a block every `block_period` seconds. `fork` is a key of
+    `DEVNET_FORKS`."""
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
-    accounts = funded_accounts()
+    accounts = (*funded_accounts(), *mnemonic_accounts())
     # One second in the past, so that the first block is due at once.
-    genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1)
+    genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1, fork)
     spec = parse_genesis(genesis)
     enodes = [Enode(key.public_key, "127.0.0.1", place.p2p, None) for key, place in zip(keys, ports, strict=True)]
     nodes = []
@@ -116,10 +117,10 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
     )
 
 
-def watch(validators: int, block_period: float, port_offset: int, as_json: bool) -> int:
+def watch(validators: int, block_period: float, port_offset: int, as_json: bool, fork: str) -> int:
     """Run `lacnode devnet --in-process` until Ctrl-C. Return the exit status."""
     configure_logs("WARN")
-    trio.run(_watch, build_network(validators, block_period, port_offset), as_json)
+    trio.run(_watch, build_network(validators, block_period, port_offset, fork), as_json)
     return 0
 
 

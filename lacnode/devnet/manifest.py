@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
-from lacnode.devnet.accounts import DevnetAccount, funded_accounts
-from lacnode.devnet.devnet_genesis import CHAIN_ID, devnet_genesis
+from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
+from lacnode.devnet.devnet_genesis import CHAIN_ID, DEFAULT_FORK, LACCHAIN_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, node_ports
 from lacnode.devnet.manager_files import make_manager_key, privacy_settings, write_manager_config
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
@@ -107,6 +107,8 @@ class NetworkShape:
     """Whether every writer has a transaction manager."""
     flexible_groups: bool = False
     """Whether their groups are flexible ones."""
+    fork: str = DEFAULT_FORK
+    """A key of `DEVNET_FORKS`."""
 
     def roles(self) -> list[str]:
         """Return the role of every node, in the order of the nodes."""
@@ -123,6 +125,8 @@ class Manifest:
     port_offset: int
     permissioned: bool
     flexible_groups: bool
+    fork: str
+    """A key of `DEVNET_FORKS`."""
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[DevnetAccount, ...]
 
@@ -159,8 +163,9 @@ def load_manifest(path: Path) -> Manifest | None:
             block_period=float(document["block_period"]),
             port_offset=int(document["port_offset"]),
             permissioned=bool(document["permissioned"]),
-            # Older releases did not write this key.
+            # Older releases did not write these keys.
             flexible_groups=bool(document.get("flexible_groups", False)),
+            fork=str(document.get("fork", LACCHAIN_FORK)),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(DevnetAccount(**account) for account in document["accounts"]),
         )
@@ -209,11 +214,12 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
         port_offset,
         shape.permissioned,
         shape.flexible_groups,
+        shape.fork,
         nodes,
-        funded_accounts(),
+        (*funded_accounts(), *mnemonic_accounts()),
     )
     validators = [key.address for role, key in zip(roles, keys, strict=True) if role == "validator"]
-    genesis = devnet_genesis(validators, manifest.accounts, block_period, int(time.time()) - 1)
+    genesis = devnet_genesis(validators, manifest.accounts, block_period, int(time.time()) - 1, shape.fork)
     if shape.permissioned:
         _add_permissions(genesis, manifest)
     path.mkdir(parents=True, exist_ok=True)
@@ -368,6 +374,7 @@ def _write_manifest(manifest: Manifest) -> None:
         "port_offset": manifest.port_offset,
         "permissioned": manifest.permissioned,
         "flexible_groups": manifest.flexible_groups,
+        "fork": manifest.fork,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }

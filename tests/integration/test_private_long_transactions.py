@@ -32,7 +32,9 @@ STOPPING_SECONDS = 10.0
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Devnet]:
     with claimed_ports(NODES) as port_offset:
-        manifest = make_devnet(tmp_path / "net", NetworkShape(1, writers=3, privacy=True), 0.5, port_offset)
+        manifest = make_devnet(
+            tmp_path / "net", NetworkShape(1, writers=3, privacy=True, fork="lacchain"), 0.5, port_offset
+        )
         genesis = json.loads(manifest.genesis_file.read_text())
         manifest.genesis_file.write_text(json.dumps({**genesis, "gasLimit": hex(GAS_LIMIT)}))
         network = Devnet(tmp_path / "net")

@@ -7,10 +7,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lacnode.devnet import processes
+from lacnode.devnet.devnet_genesis import LACCHAIN_FORK
 from lacnode.devnet.devnet_ports import claimed_ports
 from lacnode.devnet.manifest import DevnetNode, Manifest, NetworkShape, make_devnet
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
@@ -167,5 +168,8 @@ def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
 
 
 def _made(root: Path, generation: int, block_period: float, port_offset: int, is_private: bool = False) -> Manifest:
-    shape = NetworkShape(VALIDATORS, writers=WRITERS, privacy=True) if is_private else NetworkShape(VALIDATORS)
+    # LACChain's rules: some attacks send init codes that are longer than Shanghai permits.
+    shape = NetworkShape(VALIDATORS, fork=LACCHAIN_FORK)
+    if is_private:
+        shape = replace(shape, writers=WRITERS, privacy=True)
     return make_devnet(root / f"network-{generation}", shape, block_period, port_offset)
