@@ -1,11 +1,11 @@
-"""Reads Besu's genesis file (`GenesisConfigFile`, `JsonGenesisConfigOptions`, `JsonBftConfigOptions`).
+"""Reads Besu's genesis file (`GenesisConfigFile`, `JsonGenesisConfigOptions`).
 
 Upper and lower case of keys do not matter, as in Besu. An unknown key is reported and ignored. A wrong value raises
 GenesisError, which names the key, the value and the expected form. This file must not guess.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from lacnode.chainspec import bft_sections
 from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
+from lacnode.chainspec.bft_sections import BftSectionError, Ibft2Section, QbftSection, TransitionsSection
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.genesis_values import (
-    Count,
     Data,
     HexadecimalQuantity,
     JavaLong,
@@ -31,7 +32,7 @@ from lacnode.chainspec.genesis_values import (
     Word,
     integer,
 )
-from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
+from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.chainspec.permissioning_schedule import PermissioningSchedule
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
 
@@ -49,33 +50,6 @@ class _Section(BaseModel):
     """One object of the file. Names are in lower case. Unknown ones are kept apart."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class _Ibft2(_Section):
-    epochlength: PositiveLong = 30_000
-    blockperiodseconds: Positive = 1
-    xblockperiodmilliseconds: Positive | None = None
-    requesttimeoutseconds: Positive = 1
-    gossipedhistorylimit: Count = 1000
-    messagequeuelimit: Count = 1000
-    duplicatemessagelimit: Count = 100
-    futuremessageslimit: Count = 1000
-    futuremessagesmaxdistance: Count = 10
-    miningbeneficiary: OptionalAddress = None
-    blockreward: Quantity = 0
-
-
-class _Transition(_Section):
-    block: PositiveLong
-    blockperiodseconds: Positive | None = None
-    xblockperiodmilliseconds: Positive | None = None
-    blockreward: Quantity | None = None
-    miningbeneficiary: OptionalAddress = None
-    validators: Annotated[tuple[ShortAddress, ...], Field(min_length=1)] | None = None
-
-
-class _Transitions(_Section):
-    ibft2: tuple[_Transition, ...] = ()
 
 
 class _Blobs(_Section):
@@ -105,8 +79,9 @@ class _Lacnode(_Section):
 
 class _Config(_Section):
     chainid: Quantity = 1
-    ibft2: _Ibft2
-    transitions: _Transitions = _Transitions()
+    ibft2: Ibft2Section | None = None
+    qbft: QbftSection | None = None
+    transitions: TransitionsSection = TransitionsSection()
     lacnode: _Lacnode = _Lacnode()
     contractsizelimit: Positive | None = None
     evmstacksize: Annotated[Positive, Field(lt=2**20)] = 1024
@@ -206,6 +181,8 @@ def load_genesis(path: Path) -> ChainSpec:
         spec = parse_genesis(document)
     except GenesisError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error}") from None
+    if spec.protocols != ((0, "ibft2"),):
+        raise GenesisError(f"Unable to load genesis file. {path}: config.qbft: this node cannot run QBFT yet")
     twice = tuple(
         f"{key[:80]} is given twice in one object: the last one counts, as in Besu" for key in sorted(repeated)
     )
@@ -228,6 +205,8 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     if config.constantinoplefixblock is not None and config.petersburgblock is not None:
         raise GenesisError("config.petersburgBlock and config.constantinopleFixBlock are the same; give one")
     _check_order(config)
+    block = _block(genesis)
+    schedule, protocols = _consensus(config, block.alloc)
     # The original spelling is kept for `admin_nodeInfo`, which shows the object as it was written.
     written: Mapping[str, object] = next((value for key, value in document.items() if key.lower() == "config"), {})
     return ChainSpec(
@@ -237,8 +216,9 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         contract_size_limit=config.contractsizelimit,
         evm_stack_size=config.evmstacksize,
         zero_base_fee=config.zerobasefee,
-        ibft=_ibft(config),
-        genesis=_block(genesis),
+        ibft=schedule,
+        protocols=protocols,
+        genesis=block,
         config_document=written,
         warnings=tuple(_warnings(genesis, lowered)),
         request_contracts=_request_contracts(config),
@@ -293,15 +273,14 @@ def _lower_keys(value: Any, depth: int = 0, keeps_null: bool = False) -> Any:
 def _check_engine(config: object) -> None:
     if not isinstance(config, Mapping):
         raise GenesisError("the object `config` is missing")
-    for engine in ("ethash", "qbft", "clique", "ibft"):
-        if engine in config:
-            raise GenesisError(f"config.{engine}: this node runs IBFT 2.0 networks (config.ibft2) only")
+    try:
+        bft_sections.check_engines(config)
+    except BftSectionError as error:
+        raise GenesisError(str(error)) from None
     # Another curve would give other addresses for all keys.
     curve = config.get("eccurve", "secp256k1")
     if curve != "secp256k1":
         raise GenesisError(f"config.ecCurve: this node signs with secp256k1 only (given: {str(curve)[:80]!r})")
-    if "ibft2" not in config:
-        raise GenesisError("config.ibft2 is missing: this node runs IBFT 2.0 networks only")
 
 
 def _first_error_text(error: ValidationError) -> str:
@@ -347,46 +326,20 @@ def _forks(config: _Config, timestamp: int) -> ForkSchedule:
     )
 
 
-def _ibft(config: _Config) -> IbftSchedule:
-    section = config.ibft2
-    parameters = IbftParameters(
-        block_period_ms=section.xblockperiodmilliseconds or section.blockperiodseconds * 1000,
-        request_timeout_ms=section.requesttimeoutseconds * 1000,
-        epoch_length=section.epochlength,
-        block_reward=section.blockreward,
-        mining_beneficiary=section.miningbeneficiary,
-        gossiped_history_limit=section.gossipedhistorylimit,
-        message_queue_limit=section.messagequeuelimit,
-        duplicate_message_limit=section.duplicatemessagelimit,
-        future_messages_limit=section.futuremessageslimit,
-        future_messages_max_distance=section.futuremessagesmaxdistance,
-    )
-    # Each step has the full parameters, so a transition changes only what it names.
-    steps, overrides = [(0, parameters)], []
-    for transition in sorted(config.transitions.ibft2, key=lambda step: step.block):
-        if transition.block == steps[-1][0]:
-            raise GenesisError(f"config.transitions.ibft2: two transitions for block {transition.block}")
-        parameters = _apply_transition(parameters, transition)
-        steps.append((transition.block, parameters))
-        if transition.validators is not None:
-            overrides.append((transition.block, tuple(sorted(set(transition.validators)))))
-    return IbftSchedule(tuple(steps), tuple(overrides))
-
-
-def _apply_transition(parameters: IbftParameters, transition: _Transition) -> IbftParameters:
-    """The parameters after a transition. A missing key keeps its value. An empty beneficiary means the coinbase again."""
-    # Besu's key in milliseconds has precedence. It is for development networks.
-    period = transition.xblockperiodmilliseconds
-    if period is None and transition.blockperiodseconds is not None:
-        period = transition.blockperiodseconds * 1000
-    changes: dict[str, Any] = {}
-    if period is not None:
-        changes["block_period_ms"] = period
-    if transition.blockreward is not None:
-        changes["block_reward"] = transition.blockreward
-    if "miningbeneficiary" in transition.model_fields_set:
-        changes["mining_beneficiary"] = transition.miningbeneficiary
-    return replace(parameters, **changes)
+def _consensus(config: _Config, alloc: Iterable[GenesisAccount]) -> tuple[IbftSchedule, tuple[tuple[int, str], ...]]:
+    """The parameters by height, and the names of the protocols by height."""
+    try:
+        schedule = bft_sections.schedule(config.ibft2, config.qbft, config.transitions)
+        protocols = bft_sections.protocols(config.ibft2, config.qbft)
+    except BftSectionError as error:
+        raise GenesisError(str(error)) from None
+    contract = schedule.parameters_at(1).validator_contract
+    if contract is not None and not any(account.address == contract and account.code for account in alloc):
+        # Without validators there is no block 1, and no block that could deploy the contract.
+        raise GenesisError(
+            f"config.qbft.validatorContractAddress: alloc has no code at 0x{contract.hex()}, so block 1 has no validators"
+        )
+    return schedule, protocols
 
 
 def _request_contracts(config: _Config) -> RequestContracts | None:
@@ -443,20 +396,34 @@ def _alloc(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAccount, ...]
 def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:
     if "transitions" in lowered:
         yield "`transitions` is outside `config`. Besu and this node do not look there, so it has no effect"
+    config = genesis.config
+    yield from bft_sections.warnings(config.ibft2, config.qbft, config.transitions)
     sections: list[tuple[str, BaseModel]] = [
         ("", genesis),
         ("config.", genesis.config),
-        ("config.ibft2.", genesis.config.ibft2),
         ("config.lacnode.", genesis.config.lacnode),
         ("config.lacnode.permissioning.", genesis.config.lacnode.permissioning),
         *(
             ("config.lacnode.permissioning.suspensions.", step)
             for step in genesis.config.lacnode.permissioning.suspensions
         ),
-        *((f"config.transitions.ibft2 (block {step.block}): ", step) for step in genesis.config.transitions.ibft2),
+        *_consensus_sections(genesis.config),
     ]
     # An unknown key is no error in Besu, but it is often a misspelt one.
     for place, section in sections:
         for key in section.model_extra or {}:
             if key not in _HARMLESS and key != "transitions":
                 yield f"unknown key {place}{key}: it has no effect"
+
+
+def _consensus_sections(config: _Config) -> Iterator[tuple[str, BaseModel]]:
+    for name, section in (("ibft2", config.ibft2), ("qbft", config.qbft)):
+        if section is not None:
+            yield f"config.{name}.", section
+    yield "config.transitions.", config.transitions
+    steps = [
+        *(("ibft2", step) for step in config.transitions.ibft2),
+        *(("qbft", step) for step in config.transitions.qbft),
+    ]
+    for name, step in steps:
+        yield f"config.transitions.{name} (block {step.block}): ", step

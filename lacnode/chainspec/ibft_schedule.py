@@ -1,4 +1,4 @@
-"""The IBFT 2.0 parameters by height: the section `ibft2` of the genesis and its transitions (Besu's `BftForksSchedule`)."""
+"""The parameters of IBFT 2.0 and QBFT by height: sections of the genesis and their transitions (Besu's `ForksSchedule`)."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ class IbftParameters:
     """The parameters at one height. Times are in milliseconds, the reward is in wei, and limits are messages or heights.
 
     `mining_beneficiary` receives the fees and the reward, and is the result of COINBASE. None means the block's coinbase.
+    `validator_contract` is the address of the contract that names the validators of a block. None means that headers do.
+    `empty_block_period_ms` is the least time after the parent of a block without transactions. 0 means no such wait.
     """
 
     block_period_ms: int = 1000
@@ -16,6 +18,8 @@ class IbftParameters:
     epoch_length: int = 30_000
     block_reward: int = 0
     mining_beneficiary: bytes | None = None
+    validator_contract: bytes | None = None
+    empty_block_period_ms: int = 0
     gossiped_history_limit: int = 1000
     message_queue_limit: int = 1000
     duplicate_message_limit: int = 100

@@ -105,6 +105,8 @@ class ChainSpec:
     request_contracts: RequestContracts | None = None
     blob_maxima: tuple[int, int] = (6, 9)
     permissioning: PermissioningSchedule = NO_EXCEPTIONS
+    protocols: tuple[tuple[int, str], ...] = ((0, "ibft2"),)
+    """The name of the consensus protocol from each height on, ascending from height 0."""
 
     def max_blobs(self, fork: Fork) -> int:
         """The most blobs of one transaction in `fork`."""

@@ -1,0 +1,254 @@
+"""The sections of the genesis that say how blocks are agreed on: `ibft2`, `qbft` and their transitions.
+
+They follow Besu's `JsonBftConfigOptions`, `JsonQbftConfigOptions`, `BftFork` and `QbftFork`. A section that contradicts
+another one raises BftSectionError, which names the key and the block.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from lacnode.chainspec.genesis_values import (
+    Count,
+    OptionalAddress,
+    Positive,
+    PositiveLong,
+    Quantity,
+    ShortAddress,
+)
+from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
+
+IBFT2, QBFT = "ibft2", "qbft"
+"""The names of the sections, which are the names of the protocols."""
+
+
+class BftSectionError(Exception):
+    """A section about consensus is not usable. The text is one sentence for the operator."""
+
+
+class _Section(BaseModel):
+    """One object of the file. Names are in lower case. Unknown ones are kept apart."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Ibft2Section(_Section):
+    """`config.ibft2`."""
+
+    epochlength: PositiveLong = 30_000
+    blockperiodseconds: Positive = 1
+    xblockperiodmilliseconds: Positive | None = None
+    requesttimeoutseconds: Positive = 1
+    gossipedhistorylimit: Count = 1000
+    messagequeuelimit: Count = 1000
+    duplicatemessagelimit: Count = 100
+    futuremessageslimit: Count = 1000
+    futuremessagesmaxdistance: Count = 10
+    miningbeneficiary: OptionalAddress = None
+    blockreward: Quantity = 0
+
+
+class QbftSection(Ibft2Section):
+    """`config.qbft`. The key without x for the period of empty blocks is GoQuorum's."""
+
+    startblock: Count | None = None
+    validatorcontractaddress: OptionalAddress = None
+    xemptyblockperiodseconds: Count | None = None
+    emptyblockperiodseconds: Count | None = None
+
+
+def _selection_mode(value: object) -> object:
+    # Besu compares the mode without regard to case.
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class Ibft2Transition(_Section):
+    """An entry of `config.transitions.ibft2`."""
+
+    block: PositiveLong
+    blockperiodseconds: Positive | None = None
+    xblockperiodmilliseconds: Positive | None = None
+    blockreward: Quantity | None = None
+    miningbeneficiary: OptionalAddress = None
+    validators: Annotated[tuple[ShortAddress, ...], Field(min_length=1)] | None = None
+
+
+class QbftTransition(Ibft2Transition):
+    """An entry of `config.transitions.qbft`."""
+
+    validatorselectionmode: Annotated[Literal["blockheader", "contract"], BeforeValidator(_selection_mode)] | None = (
+        None
+    )
+    validatorcontractaddress: OptionalAddress = None
+    xemptyblockperiodseconds: Count | None = None
+    emptyblockperiodseconds: Count | None = None
+
+
+class TransitionsSection(_Section):
+    """`config.transitions`."""
+
+    ibft2: tuple[Ibft2Transition, ...] = ()
+    qbft: tuple[QbftTransition, ...] = ()
+
+
+def check_engines(config: Mapping[str, Any]) -> None:
+    """Check which sections are there. Raises BftSectionError if this node cannot run the network.
+
+    `config` has its keys in lower case and was not validated yet. Otherwise the first missing key of `ibft2` would be a
+    confusing error for a network of another kind.
+    """
+    for engine in ("ethash", "clique", "ibft", "istanbul"):
+        if engine in config:
+            raise BftSectionError(
+                f"config.{engine}: this node runs IBFT 2.0 (config.ibft2) and QBFT (config.qbft) networks only"
+            )
+    if IBFT2 not in config and QBFT not in config:
+        raise BftSectionError(
+            "config.ibft2 and config.qbft are missing: this node runs IBFT 2.0 and QBFT networks only"
+        )
+
+
+def protocols(ibft2: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
+    """The name of the protocol from each height on, ascending from height 0. Raises BftSectionError for a contradiction."""
+    if qbft is None:
+        return ((0, IBFT2),)
+    if ibft2 is None:
+        if qbft.startblock:
+            raise BftSectionError(
+                f"config.qbft.startBlock is {qbft.startblock}, but no other section says who makes the blocks before it"
+            )
+        return ((0, QBFT),)
+    if not qbft.startblock:
+        raise BftSectionError(
+            "config has both ibft2 and qbft: config.qbft.startBlock must name the first block of QBFT, at least 1"
+        )
+    return ((0, IBFT2), (qbft.startblock, QBFT))
+
+
+def schedule(ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection) -> IbftSchedule:
+    """The parameters by height. Raises BftSectionError for a contradiction."""
+    steps: list[tuple[int, IbftParameters]] = []
+    overrides: list[tuple[int, tuple[bytes, ...]]] = []
+    sections = {IBFT2: (ibft2, transitions.ibft2), QBFT: (qbft, transitions.qbft)}
+    for begins, name in protocols(ibft2, qbft):
+        own_steps, own_overrides = _steps(name, begins, *sections[name])
+        # IBFT 2.0 ends where QBFT begins. Its later transitions have no effect, and `warnings` says so.
+        steps = [step for step in steps if step[0] < begins] + own_steps
+        overrides = [override for override in overrides if override[0] < begins] + own_overrides
+    return IbftSchedule(tuple(steps), tuple(overrides))
+
+
+def warnings(ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection) -> Iterator[str]:
+    """Keys that have no effect, one sentence each."""
+    for name, section, listed in ((IBFT2, ibft2, transitions.ibft2), (QBFT, qbft, transitions.qbft)):
+        if section is None and listed:
+            yield f"config.transitions.{name} has no effect: there is no config.{name}"
+    ends = None if ibft2 is None or qbft is None else qbft.startblock
+    for step in transitions.ibft2:
+        if ends is not None and step.block >= ends:
+            yield f"config.transitions.ibft2 (block {step.block}) has no effect: QBFT begins at block {ends}"
+    if qbft is not None:
+        yield from _contract_warnings(qbft, transitions.qbft)
+
+
+def _contract_warnings(section: QbftSection, listed: Sequence[QbftTransition]) -> Iterator[str]:
+    contract = section.validatorcontractaddress
+    for step in sorted(listed, key=lambda step: step.block):
+        place = f"config.transitions.qbft (block {step.block})"
+        if step.validatorselectionmode is None and step.validatorcontractaddress is not None:
+            yield f"{place}: validatorContractAddress has no effect without validatorSelectionMode"
+        contract = _contract_after(contract, step)
+        if contract is not None and step.validators is not None:
+            yield f"{place}: validators has no effect while a contract names the validators"
+
+
+def _steps(
+    name: str, begins: int, section: Ibft2Section | None, listed: Sequence[Ibft2Transition]
+) -> tuple[list[tuple[int, IbftParameters]], list[tuple[int, tuple[bytes, ...]]]]:
+    """The parameters of one section from `begins` on, and the heights at which it replaces the validators."""
+    assert section is not None
+    parameters = _parameters(section)
+    # Each step has the full parameters, so a transition changes only what it names.
+    steps: dict[int, IbftParameters] = {begins: parameters}
+    overrides, named = [], set[int]()
+    for step in sorted(listed, key=lambda step: step.block):
+        if step.block in named:
+            raise BftSectionError(f"config.transitions.{name}: two transitions for block {step.block}")
+        if step.block < begins:
+            raise BftSectionError(
+                f"config.transitions.{name}: block {step.block} is before config.{name}.startBlock ({begins})"
+            )
+        named.add(step.block)
+        parameters = _apply_transition(parameters, step)
+        steps[step.block] = parameters
+        if step.validators is not None and parameters.validator_contract is None:
+            overrides.append((step.block, tuple(sorted(set(step.validators)))))
+    return list(steps.items()), overrides
+
+
+def _parameters(section: Ibft2Section) -> IbftParameters:
+    return IbftParameters(
+        block_period_ms=section.xblockperiodmilliseconds or section.blockperiodseconds * 1000,
+        empty_block_period_ms=_empty_block_period_ms(section, "config.qbft") or 0,
+        request_timeout_ms=section.requesttimeoutseconds * 1000,
+        epoch_length=section.epochlength,
+        block_reward=section.blockreward,
+        mining_beneficiary=section.miningbeneficiary,
+        validator_contract=section.validatorcontractaddress if isinstance(section, QbftSection) else None,
+        gossiped_history_limit=section.gossipedhistorylimit,
+        message_queue_limit=section.messagequeuelimit,
+        duplicate_message_limit=section.duplicatemessagelimit,
+        future_messages_limit=section.futuremessageslimit,
+        future_messages_max_distance=section.futuremessagesmaxdistance,
+    )
+
+
+def _apply_transition(parameters: IbftParameters, step: Ibft2Transition) -> IbftParameters:
+    """The parameters after a transition. A missing key keeps its value. An empty beneficiary means the coinbase again."""
+    # Besu's key in milliseconds has precedence. It is for development networks.
+    period = step.xblockperiodmilliseconds
+    if period is None and step.blockperiodseconds is not None:
+        period = step.blockperiodseconds * 1000
+    empty_period = _empty_block_period_ms(step, f"config.transitions.qbft (block {step.block})")
+    changes: dict[str, Any] = {}
+    if period is not None:
+        changes["block_period_ms"] = period
+    if empty_period is not None:
+        changes["empty_block_period_ms"] = empty_period
+    if step.blockreward is not None:
+        changes["block_reward"] = step.blockreward
+    if "miningbeneficiary" in step.model_fields_set:
+        changes["mining_beneficiary"] = step.miningbeneficiary
+    if isinstance(step, QbftTransition):
+        changes["validator_contract"] = _contract_after(parameters.validator_contract, step)
+    return replace(parameters, **changes)
+
+
+def _contract_after(contract: bytes | None, step: QbftTransition) -> bytes | None:
+    """The contract that names the validators after a transition, None if headers do. Raises BftSectionError."""
+    place = f"config.transitions.qbft (block {step.block})"
+    if step.validatorselectionmode is None:
+        return contract
+    if step.validatorselectionmode == "contract":
+        if step.validatorcontractaddress is None:
+            raise BftSectionError(f"{place}: validatorSelectionMode contract needs validatorContractAddress")
+        return step.validatorcontractaddress
+    # The headers of a contract's blocks name no validators, so there is nothing to go on from.
+    if step.validators is None:
+        raise BftSectionError(f"{place}: validatorSelectionMode blockheader needs validators, at least one")
+    return None
+
+
+def _empty_block_period_ms(section: Ibft2Section | Ibft2Transition, place: str) -> int | None:
+    """The period of empty blocks in milliseconds, None if it is not given. Raises BftSectionError for two values."""
+    if not isinstance(section, QbftSection | QbftTransition):
+        return None
+    besu, goquorum = section.xemptyblockperiodseconds, section.emptyblockperiodseconds
+    if besu is not None and goquorum is not None and besu != goquorum:
+        raise BftSectionError(
+            f"{place}: xemptyBlockPeriodSeconds ({besu}) and emptyBlockPeriodSeconds ({goquorum}) are the same; give one"
+        )
+    seconds = goquorum if besu is None else besu
+    return None if seconds is None else seconds * 1000
