@@ -1,54 +1,16 @@
-"""The accounts that py-evm's `State` works on: plain dictionaries with an undo list, written to the tries once a
-block.
+"""The accounts that py-evm's `State` works on: plain dictionaries with an undo list.
 
 They replace py-evm's `AccountDB`, whose layers of journals and caches cost more than the transactions of these
-networks themselves. They have the methods that py-evm calls, under py-evm's names and with its meanings. In
-particular setting anything of an account makes the account exist, and an empty one that was touched is for EIP-161's
-rule to delete.
+networks themselves. They have the methods that py-evm calls, under py-evm's names and with its meanings. Setting any field
+of an account makes the account exist. An empty account that was touched is deleted by EIP-161's rule, which py-evm applies.
+`py_evm_trie_accounts` reads and writes the tries.
 """
-
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple
 
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import NodeStore
-from lacnode.evm.merkle_trie import lookup, update
-from lacnode.primitives import rlp
+from lacnode.evm.py_evm_trie_accounts import Account, TrieAccounts
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
-from lacnode.primitives.rlp import RlpFields
-
-hashed = lru_cache(maxsize=16_384)(keccak256)
-"""Trie keys: the same addresses and slots come again and again."""
-
-
-class Account(NamedTuple):
-    """An account, with the fields that it has in the state trie."""
-
-    nonce: int = 0
-    balance: int = 0
-    storage_root: bytes = EMPTY_TRIE_ROOT
-    code_hash: bytes = EMPTY_KECCAK
-
-    def encode(self) -> bytes:
-        return rlp.encode([rlp.scalar(self.nonce), rlp.scalar(self.balance), self.storage_root, self.code_hash])
-
-
-def read_account(root: bytes, address: bytes, store: NodeStore) -> Account | None:
-    """The account at `address` in the trie of `root`, None if there is none."""
-    encoded = lookup(root, hashed(address), store.get)
-    if not encoded:
-        return None
-    fields = RlpFields(rlp.decode_list(encoded, "account"), "account")
-    return Account(fields.scalar("nonce"), fields.scalar("balance"), fields.bytes("root"), fields.bytes("code"))
-
-
-def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
-    """The value of a storage slot in the trie of `storage_root`, 0 if it was never set."""
-    encoded = lookup(storage_root, hashed(slot.to_bytes(32)), store.get)
-    return int.from_bytes(rlp.as_bytes(rlp.decode(encoded), "slot")) if encoded else 0
-
 
 MAX_CACHED_CODE_BYTES = 32 * 2**20
 """Bytes of code kept while a block is executed. Without it, a contract called in a loop would be read from the store
@@ -61,39 +23,19 @@ _NEW = Account()
 _ACCOUNT, _SLOT, _CLEARED, _WARM = range(4)
 
 
-class Accounts:
-    """All accounts of one block in the making, from the state at `root`."""
+class Accounts(TrieAccounts):
+    """All accounts of one block in the making, from the state at `root` (32 bytes)."""
 
     def __init__(self, store: NodeStore, root: bytes) -> None:
-        self.nodes: dict[bytes, bytes] = {}
-        """New trie nodes and codes, by hash."""
-        self._store = store
-        self._root = root
-        self._accounts: dict[bytes, Account | None] = {}
-        self._changed: set[bytes] = set()
-        self._storage: dict[bytes, dict[int, int]] = {}
-        self._changed_slots: dict[bytes, set[int]] = {}
-        self._cleared: set[bytes] = set()
+        super().__init__(store, root)
         self._before: dict[bytes, dict[int, int]] = {}
         self._warm: set[bytes] = set()
-        self._new_codes: dict[bytes, bytes] = {}
         self._codes: dict[bytes, bytes] = {}
         self._codes_size = 0
         self._undo: list[tuple] = []  # type: ignore[type-arg]
         self._marks = 0
 
-    def get(self, key: bytes) -> bytes | None:
-        """A node or code, of this block or from the store."""
-        return self.nodes.get(key) or self._new_codes.get(key) or self._store.get(key)
-
     # -- accounts ------------------------------------------------------------------------------------------------
-
-    def _read(self, address: bytes) -> Account | None:
-        try:
-            return self._accounts[address]
-        except KeyError:
-            account = self._accounts[address] = read_account(self._root, address, self)
-            return account
 
     def _write(self, address: bytes, account: Account | None) -> None:
         # The entry has the whole account before the change. Undoing needs no knowledge of which part has changed.
@@ -194,13 +136,6 @@ class Accounts:
         if value is None:
             value = slots[slot] = self._stored(address, slot)
         return value
-
-    def _stored(self, address: bytes, slot: int) -> int:
-        account = self._read(address)
-        # A cleared account has none of its stored slots: the trie under its old root must not be read.
-        if account is None or address in self._cleared or account.storage_root == EMPTY_TRIE_ROOT:
-            return 0
-        return read_slot(account.storage_root, slot, self)
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         before = self.get_storage(address, slot)
@@ -315,7 +250,7 @@ class Accounts:
         if account is not None and code is not None:
             self.nodes[account.code_hash] = code
 
-    # -- tries ---------------------------------------------------------------------------------------------------
+    # -- the end of the block ------------------------------------------------------------------------------------
 
     @property
     def state_root(self) -> bytes:
@@ -329,40 +264,6 @@ class Accounts:
             raise ValueError("a state root is made, not set")
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
-        """Write the changes to the tries. Return the new root. No change before can be undone after it. After
-        ExecutionInterruptedError, when `budget` says so, the accounts are of no use."""
+        """Write the changes to the tries, as the base class does. No change before can be undone after it."""
         self._settle()
-        # Storage comes before accounts: an account's encoding has the root of its storage.
-        for address in self._changed_slots.keys() | self._cleared:
-            self._write_storage(address, budget)
-        changes = {hashed(address): self._encoded(address) for address in self._changed}
-        self._root, nodes = update(self._root, changes, self.get, budget)
-        self.nodes.update(nodes)
-        self._changed.clear()
-        self._changed_slots.clear()
-        self._cleared.clear()
-        return self._root
-
-    def _encoded(self, address: bytes) -> bytes:
-        account = self._accounts[address]
-        return b"" if account is None else account.encode()
-
-    def _write_storage(self, address: bytes, budget: ExecutionBudget) -> None:
-        account = self._read(address)
-        if account is None:
-            return
-        # A cleared storage begins with an empty trie. Deleting its slots one by one would need all their names.
-        base = EMPTY_TRIE_ROOT if address in self._cleared else account.storage_root
-        changes = self._slot_changes(address, self._changed_slots.get(address, ()))
-        root, nodes = update(base, changes, self.get, budget)
-        self.nodes.update(nodes)
-        if root != account.storage_root:
-            self._accounts[address] = account._replace(storage_root=root)
-            self._changed.add(address)
-
-    def _slot_changes(self, address: bytes, slots: Iterable[int]) -> dict[bytes, bytes]:
-        values = self._storage[address]
-        return {
-            hashed(slot.to_bytes(32)): rlp.encode(rlp.scalar(values[slot])) if values.get(slot) else b""
-            for slot in slots
-        }
+        return super().make_state_root(budget)

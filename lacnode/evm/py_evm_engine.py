@@ -19,7 +19,7 @@ from lacnode.evm.engine import (
     OverlaidNodes,
 )
 from lacnode.evm.merkle_trie import prove
-from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
+from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
 from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
@@ -27,6 +27,7 @@ from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReads
 from lacnode.evm.py_evm_transaction import from_call
+from lacnode.evm.py_evm_trie_accounts import Account, hashed, read_account, read_slot
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader

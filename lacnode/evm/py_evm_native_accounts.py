@@ -5,7 +5,8 @@ Changes that py-evm makes stay here and never reach the library: this is for mes
 
 from typing import Any
 
-from lacnode.evm.py_evm_accounts import Account, Accounts
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_trie_accounts import Account
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 
 _SOME_ROOT = bytes(32)

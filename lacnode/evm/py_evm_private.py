@@ -17,9 +17,10 @@ from lacnode.evm.block_limits import log_bytes
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallExpiredError, NodeStore
 from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResult
-from lacnode.evm.py_evm_accounts import Account, Accounts, Checkpoint
+from lacnode.evm.py_evm_accounts import Accounts, Checkpoint
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_meter import BudgetMeter
+from lacnode.evm.py_evm_trie_accounts import Account
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log
