@@ -16,22 +16,21 @@ import structlog
 import trio
 
 from lacnode.crypto.node_identity import NodeIdentity
-from lacnode.fair_share import FairShare
-from lacnode.p2p.accepted_messages import UnaskedBytes
+from lacnode.p2p.bootnode_addresses import resolve_bootnodes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
 from lacnode.p2p.connection_policies import AllowAllPolicy, Connection, ConnectionPolicy
 from lacnode.p2p.dialer import Dialer
 from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
-from lacnode.p2p.name_resolution import UnknownHostError, resolve_enode
 from lacnode.p2p.p2p_ports import PortInUseError, open_ports
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
+from lacnode.p2p.peer_shares import PeerShares
 from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.rlpx import ConnectionTimeouts
-from lacnode.p2p.session import READING_SHARES, SERVING_SHARES, run_session
+from lacnode.p2p.session import run_session
 from lacnode.p2p.wire.discovery import Discovery
 from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
@@ -48,12 +47,6 @@ MAX_HALF_OPEN_CONNECTIONS = 64
 
 CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE = 20, 200
 """Accepted connections of one address. A handshake costs this node milliseconds, and the other side nothing."""
-
-PEER_WORKER_THREADS = 2
-"""Threads that serve peers and open their large messages."""
-
-NAME_LOOKUP_TIMEOUT_SECONDS = 15.0
-"""How long discovery waits for the addresses of bootnodes that are known by name."""
 
 LASTING_SESSION_SECONDS = 5.0
 """Seconds from which a session counts as a success of dialling."""
@@ -108,17 +101,14 @@ class P2pNetwork:
         self.handler = handler
         self.server = EthServer(chain, pool)
         self.peer_set = peer_set or PeerSet(key.public_key, config.peer_limits)
-        self.workers = trio.CapacityLimiter(PEER_WORKER_THREADS)
+        self.shares = PeerShares()
         self.local_enode = Enode(key.public_key, config.host, config.port, None)
         self._config = config
         self._status = status
         self._rng = rng or random.Random()
         self._dialer = Dialer(self._rng)
         self._refused_dialers = RefusedDialers()
-        self.unasked = UnaskedBytes()
         self.max_transaction_bytes = config.max_transaction_bytes
-        self.reading = FairShare(READING_SHARES)
-        self.serving = FairShare(SERVING_SHARES)
         self._connections = RateLimits(CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE)
         self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
@@ -218,35 +208,11 @@ class P2pNetwork:
         """Run discovery. Discovery needs addresses: a bootnode whose name has no address yet is not asked for neighbours.
         It is dialled all the same."""
         with udp:
-            bootnodes = await self._bootnodes()
+            bootnodes = await resolve_bootnodes(self._config.bootnodes)
             # A session does not show a node's UDP port. It usually has the number of the TCP port.
             known = [replace(enode, udp=enode.udp or enode.tcp) for enode in self._known_nodes() if not enode.is_named]
             bootnodes += [enode for enode in known if enode.id not in {bootnode.id for bootnode in bootnodes}]
             await self._discovery(udp, port, bootnodes).run()
-
-    async def _bootnodes(self) -> list[Enode]:
-        """Return the bootnodes that have an address, after at most `NAME_LOOKUP_TIMEOUT_SECONDS`: one slow name server must
-        not keep the other bootnodes from being asked."""
-        found = {enode: enode for enode in self._config.bootnodes if not enode.is_named}
-        late = f"its name has not been looked up after {NAME_LOOKUP_TIMEOUT_SECONDS:.0f} s"
-        # The reason is right until the lookup has failed for another reason, or the address is found.
-        reasons = {enode: late for enode in self._config.bootnodes if enode.is_named}
-
-        async def look_up(enode: Enode) -> None:
-            try:
-                # The thread cannot be stopped. With `abandon_on_cancel` it goes on alone when the time is over.
-                found[enode] = await trio.to_thread.run_sync(resolve_enode, enode, abandon_on_cancel=True)
-            except UnknownHostError as unknown:
-                reasons[enode] = str(unknown)
-
-        with trio.move_on_after(NAME_LOOKUP_TIMEOUT_SECONDS):
-            async with trio.open_nursery() as nursery:
-                for enode in reasons:
-                    nursery.start_soon(look_up, enode)
-        for enode, reason in reasons.items():
-            if enode not in found:
-                log.warning("a bootnode is not asked for others", enode=str(enode), reason=reason)
-        return [found[enode] for enode in self._config.bootnodes if enode in found]
 
     def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:
         self._machine = Discovery(

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from lacnode.fair_share import Shares
 from lacnode.p2p.accepted_messages import ANSWERS, AcceptedMessages
 from lacnode.p2p.eth_server import REQUEST_MESSAGES
 from lacnode.p2p.handler import NetworkHandler
@@ -47,15 +46,6 @@ MAX_PENDING_REQUESTS = 16
 
 LARGE_BODY_BYTES = 64 * 1024
 """Bytes from which a message is decoded in a worker thread, so that it does not block the event loop."""
-
-READING_SHARE, READING_SHARE_OF_PEER = 0.4, 0.1
-"""Parts of one processor, for decoding and handling messages. Beyond its share, a peer's next message is read later."""
-
-SERVING_SHARE, SERVING_SHARE_OF_PEER = 0.5, 0.25
-"""Parts of one processor, for answering requests. Beyond its share, a peer's next answer is made later."""
-
-READING_SHARES = Shares(total=READING_SHARE, most=READING_SHARE_OF_PEER, least=0.02, burst_seconds=10.0)
-SERVING_SHARES = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=0.05, burst_seconds=10.0)
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 
@@ -209,9 +199,9 @@ async def _serve(
         began = time.thread_time()
         return network.server.answer(request), time.thread_time() - began
 
-    peer, shares = admitted.peer, network.serving
+    peer, shares = admitted.peer, network.shares.serving
     async for request in requests:
-        message, seconds = await trio.to_thread.run_sync(answer, request, limiter=network.workers)
+        message, seconds = await trio.to_thread.run_sync(answer, request, limiter=network.shares.workers)
         peer.send(message)
         # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
         await admitted.outbox.ready()
@@ -229,7 +219,9 @@ async def _read(
 ) -> None:
     """Read messages and act on them, one at a time. ConnectionFailedError if the peer stays silent."""
     peer = admitted.peer
-    accepted = AcceptedMessages(peer, admitted.table, network.handler, network.unasked, network.max_transaction_bytes)
+    accepted = AcceptedMessages(
+        peer, admitted.table, network.handler, network.shares.unasked, network.max_transaction_bytes
+    )
     admitted.connection.accept_only(accepted.accepts)
     try:
         while True:
@@ -237,9 +229,9 @@ async def _read(
             seconds = admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
             # The message has been handled, and its bytes are free again.
             accepted.release()
-            network.reading.spend(peer.id, seconds, trio.current_time())
+            network.shares.reading.spend(peer.id, seconds, trio.current_time())
             # A peer that used up its share is not read for a while. Its messages wait in its own socket.
-            await _sleep(network.reading.wait_seconds(peer.id, trio.current_time()))
+            await _sleep(network.shares.reading.wait_seconds(peer.id, trio.current_time()))
     finally:
         accepted.release()
 
@@ -307,7 +299,7 @@ async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[E
     try:
         if len(body) < LARGE_BODY_BYTES:
             return opened()
-        return await trio.to_thread.run_sync(opened, limiter=network.workers)
+        return await trio.to_thread.run_sync(opened, limiter=network.shares.workers)
     except RlpError as error:
         raise ConnectionFailedError(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 

@@ -2,27 +2,20 @@
 
 from typing import Protocol
 
-import trio
-
 from lacnode.crypto.node_identity import NodeIdentity
-from lacnode.fair_share import FairShare
-from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.connection_policies import Connection, ConnectionPolicy
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer_set import PeerSet
+from lacnode.p2p.peer_shares import PeerShares
 from lacnode.p2p.rlpx import ConnectionTimeouts
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.p2p_messages import Hello
 
 
 class SessionContext(Protocol):
-    """The network, seen from a session.
-
-    `workers` limits the threads that serve peers and decode large messages. `reading` and `serving` are the peers' shares
-    of the processor. `unasked` counts the bytes of long messages that this node did not ask for.
-    """
+    """The network, seen from a session. `max_transaction_bytes` is the length up to which this node accepts transactions."""
 
     key: NodeIdentity
     limits: ConnectionTimeouts
@@ -30,10 +23,7 @@ class SessionContext(Protocol):
     peer_set: PeerSet
     handler: NetworkHandler
     server: EthServer
-    workers: trio.CapacityLimiter
-    reading: FairShare
-    serving: FairShare
-    unasked: UnaskedBytes
+    shares: PeerShares
     max_transaction_bytes: int
 
     def hello(self) -> Hello: ...

@@ -272,7 +272,7 @@ class TestPeers:
         async with world() as w:
             node = await w.node()
             greedy = await self.peer(node)
-            node.network.serving.spend(node.network.peers[0].id, 10.0, trio.current_time())
+            node.network.shares.serving.spend(node.network.peers[0].id, 10.0, trio.current_time())
             await greedy.send(GetBlockHeaders(1, 0, 5))
             await greedy.send(GetBlockHeaders(2, 0, 5))
             await still_serves(node)

@@ -312,8 +312,8 @@ class TestDiscovery:
             assert not enode.is_named or ended.wait(DEADLINE)
             return resolve_enode(enode)
 
-        monkeypatch.setattr("lacnode.p2p.p2p_network.resolve_enode", look_up)
-        monkeypatch.setattr("lacnode.p2p.p2p_network.NAME_LOOKUP_TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.p2p.bootnode_addresses.resolve_enode", look_up)
+        monkeypatch.setattr("lacnode.p2p.bootnode_addresses.NAME_LOOKUP_TIMEOUT_SECONDS", 0.1)
         async with world() as w:
             boot = await w.node(discovery=True)
             slow = Enode(NodeKey.generate().public_key, "localhost", 1, 1)

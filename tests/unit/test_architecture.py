@@ -90,7 +90,6 @@ TOO_LARGE = {
     "HeightManager",
     "LocalTransactionManager",
     "NodeParts",
-    "P2pNetwork",
     "PayloadStore",
     "Peer",
     "PrivacyController",
