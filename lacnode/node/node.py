@@ -10,34 +10,26 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from lacnode.chain.blockchain import Blockchain
-from lacnode.evm.budget import ExecutionBudget
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.push import MetricsPush
-from lacnode.node.block_exchange import BlockExchange
+from lacnode.node.chain_assembly import ChainParts
 from lacnode.node.configuration import NodeConfig
+from lacnode.node.consensus_assembly import ConsensusParts
 from lacnode.node.database_repair import DatabaseRepair
 from lacnode.node.faults import watch_faults
 from lacnode.node.known_nodes import KnownNodes
-from lacnode.node.node_events import StateChange
 from lacnode.node.node_resources import NodeResources
-from lacnode.node.permissioning_policy import PermissioningPolicy
-from lacnode.node.permissioning_rules import PermissioningRules
+from lacnode.node.peer_assembly import PeerParts
 from lacnode.node.privacy_service import PrivacyService
 from lacnode.node.role_monitor import RoleMonitor
-from lacnode.node.signing_wait import SigningWait
+from lacnode.node.shared_objects import SharedObjects
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.connection_policies import DenyListPolicy
 from lacnode.p2p.p2p_network import P2pNetwork
 from lacnode.permissioning.host_names import LOOK_UP_INTERVAL_SECONDS
 from lacnode.permissioning.local_allowlists import NodeAllowlist
 from lacnode.rpc.server import RpcServers
-from lacnode.sync.synchronizer import Synchronizer
-from lacnode.sync.transaction_gossip import TransactionGossip
-from lacnode.txpool.transaction_pool import TransactionPool
-from lacnode.validator.validator import Validator
-from lacnode.workers.event_loop import EventLoop
 
 log = structlog.get_logger("node")
 
@@ -49,26 +41,15 @@ POOL_EXPIRY_INTERVAL_SECONDS = 60.0
 class NodeParts:
     """The parts that a node runs. `private`, `graphql`, `metrics` and `metrics_push` are None if they are off."""
 
-    network_id: int
-    engine_name: str
-    event_loop: EventLoop
-    state_change: StateChange
-    execution: ExecutionBudget
-    permissions: PermissioningRules
-    chain: Blockchain
-    pool: TransactionPool
-    synchronizer: Synchronizer
-    policy: PermissioningPolicy
+    shared: SharedObjects
+    chain: ChainParts
+    peers: PeerParts
+    consensus: ConsensusParts
+    network: P2pNetwork
     faults: DenyListPolicy
     known_nodes: KnownNodes
-    blocks: BlockExchange
-    gossip: TransactionGossip
     database_repair: DatabaseRepair
     role: RoleMonitor
-    validator: Validator
-    signing_wait: SigningWait
-    runs_validator: bool
-    network: P2pNetwork
     rpc: RpcServers
     private: PrivacyService | None
     graphql: GraphQlServer | None
@@ -84,13 +65,13 @@ class Node:
         self.resources = resources
         self.spec = resources.spec
         self.key = resources.key
-        self.network_id = parts.network_id
-        self.engine_name = parts.engine_name
+        self.network_id = parts.shared.network_id
+        self.engine_name = parts.chain.engine.name
         self.local_permissions = resources.local_permissions
-        self.chain = parts.chain
-        self.pool = parts.pool
-        self.synchronizer = parts.synchronizer
-        self.validator = parts.validator
+        self.chain = parts.chain.chain
+        self.pool = parts.chain.pool
+        self.synchronizer = parts.peers.synchronizer
+        self.validator = parts.consensus.validator
         self.network = parts.network
         self.rpc = parts.rpc
         self.graphql = parts.graphql
@@ -104,11 +85,11 @@ class Node:
         """
         parts = self._parts
         # First: worker threads report by it, and the parts below begin to work in threads.
-        parts.event_loop.attach()
+        parts.shared.event_loop.attach()
         head = self.chain.head.header
         # Before the ports are open, so that the operator reads it near the start. It does not stop the node: the
         # contract may be mended by a block that this node has not seen.
-        for trouble in await trio.to_thread.run_sync(parts.permissions.find_contract_errors, head):
+        for trouble in await trio.to_thread.run_sync(parts.chain.permissions.find_contract_errors, head):
             log.error(trouble)
         async with trio.open_nursery() as nursery:
             # This task comes first. A part that fails to start ends the nursery, and executions must end with it.
@@ -135,13 +116,13 @@ class Node:
         parts = self._parts
         if parts.metrics_push is not None:
             nursery.start_soon(parts.metrics_push.run)
-        nursery.start_soon(parts.synchronizer.run)
-        nursery.start_soon(parts.policy.run)
-        nursery.start_soon(parts.role.run, parts.state_change)
-        if parts.runs_validator:
+        nursery.start_soon(parts.peers.synchronizer.run)
+        nursery.start_soon(parts.peers.policy.run)
+        nursery.start_soon(parts.role.run, parts.shared.state_change)
+        if parts.shared.duties.runs_validator:
             nursery.start_soon(self._run_validator)
-        nursery.start_soon(parts.gossip.run)
-        nursery.start_soon(parts.blocks.run)
+        nursery.start_soon(parts.peers.gossip.run)
+        nursery.start_soon(parts.peers.blocks.run)
         nursery.start_soon(self._expire_pool)
         nursery.start_soon(parts.known_nodes.run)
         nursery.start_soon(parts.database_repair.run)
@@ -164,11 +145,11 @@ class Node:
         try:
             await trio.sleep_forever()
         finally:
-            self._parts.execution.cancel()
+            self._parts.shared.execution.cancel()
 
     async def _run_validator(self) -> None:
         # The validator does not run before this: it must first know that it contradicts no earlier signature.
-        await self._parts.signing_wait.wait()
+        await self._parts.consensus.signing_wait.wait()
         await self.validator.run()
 
     async def _expire_pool(self) -> None:
@@ -183,7 +164,7 @@ class Node:
     async def wait_for_block(self, number: int) -> None:
         """Return once the chain has block `number`. Call while the node runs."""
         while self.chain.head.header.number < number:
-            await self._parts.state_change.next_event().wait()
+            await self._parts.shared.state_change.next_event().wait()
 
     def close(self) -> None:
         """Close the files. Call after `run` has ended."""

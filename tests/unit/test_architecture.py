@@ -89,7 +89,6 @@ TABLES = {
 TOO_LARGE = {
     "HeightManager",
     "LocalTransactionManager",
-    "NodeParts",
     "PayloadStore",
     "Peer",
     "PrivacyController",

@@ -1,0 +1,89 @@
+"""Builds the parts of consensus: the validator with its journal, its votes, and its wait before the first signature.
+
+Must not sign: the validator does when it runs.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from lacnode.consensus.bft.controller import BftController, ConsensusStatus
+from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.message_buffers import MessageLimits as ConsensusLimits
+from lacnode.consensus.bft.vote_proposer import VoteProposer
+from lacnode.node.chain_assembly import ChainParts
+from lacnode.node.consensus_network import PeerConsensusNetwork
+from lacnode.node.peer_assembly import PeerParts
+from lacnode.node.peer_expulsion import PeerExpulsion
+from lacnode.node.shared_objects import SharedObjects
+from lacnode.node.signing_wait import SigningWait
+from lacnode.validator.block_creator import PoolBlockCreator
+from lacnode.validator.validator import Validator
+from lacnode.workers.worker import ThreadWorker
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusParts:
+    """The parts of consensus. The validator runs after `signing_wait`."""
+
+    vote_proposer: VoteProposer
+    validator: Validator
+    signing_wait: SigningWait
+
+    def status(self) -> ConsensusStatus:
+        """The status of agreement, as RPC shows it."""
+        return self.validator.machine.status if self.signing_wait.is_over else self.signing_wait.status
+
+
+def build_consensus_parts(shared: SharedObjects, chain: ChainParts, peers: PeerParts) -> ConsensusParts:
+    """Return the parts of consensus. The journal is restored from the records on the disk."""
+    records, vote_proposer = shared.resources.records, VoteProposer()
+    # The journal comes from the records on the disk: a restart must know every payload that may be signed.
+    journal = Journal.restore(records.records())
+    signing_wait = SigningWait(
+        chain.chain,
+        shared.peers,
+        shared.key.address,
+        shared.state_change.next_event,
+        journal,
+        lambda record: shared.log_worker.run(partial(records.append, record)),
+    )
+    validator = _build_validator(shared, chain, peers, journal, vote_proposer)
+    return ConsensusParts(vote_proposer, validator, signing_wait)
+
+
+def _build_validator(
+    shared: SharedObjects, chain: ChainParts, peers: PeerParts, journal: Journal, vote_proposer: VoteProposer
+) -> Validator:
+    parameters, mining = shared.spec.ibft.parameters_at(0), shared.config.mining
+    limits = ConsensusLimits(
+        gossiped_history=parameters.gossiped_history_limit,
+        duplicate_messages=parameters.duplicate_message_limit,
+        future_messages=parameters.future_messages_limit,
+        future_distance=parameters.future_messages_max_distance,
+    )
+    return Validator(
+        BftController(shared.key.address, journal, limits),
+        journal=journal,
+        records=shared.resources.records,
+        signer=shared.key,
+        chain=chain.chain,
+        block_creator=PoolBlockCreator(
+            chain.chain,
+            shared.key.address,
+            vote_proposer,
+            lambda base_fee: chain.pool.candidates(base_fee, time.time()),
+            vanity=mining.vanity,
+            selection_share=mining.selection_share,
+        ),
+        network=PeerConsensusNetwork(
+            shared.peers, peers.synchronizer, peers.blocks, PeerExpulsion(shared.peer_set.deny)
+        ),
+        proposal_worker=ThreadWorker(),
+        state_worker=shared.state_worker,
+        log_worker=shared.log_worker,
+        # A key in an HSM may hang. The node's stop must not wait for it.
+        signing_worker=ThreadWorker(abandons_on_cancel=True),
+        now_ms=lambda: int(time.time() * 1000),
+        message_limit=parameters.message_queue_limit,
+    )
