@@ -159,6 +159,6 @@ def _build_series(
         *chain_series(chain.chain, network),
         *engine_series(chain.engine.name, chain.differences),
         *permission_series(chain.permissions, peers.context.read),
-        *(() if private is None else privacy_series(private.privacy_controller)),
+        *(() if private is None else privacy_series(private.privacy_controller.statuses)),
         *(() if hosted is None else manager_series(hosted.quota)),
     ]

@@ -14,7 +14,7 @@ from lacnode.p2p.p2p_network import P2pNetwork
 from lacnode.permissioning.check_counters import CheckCounters
 from lacnode.permissioning.node_permissions import PermissioningContext
 from lacnode.privacy.manager.quota import Quota
-from lacnode.privacy.state.privacy_controller import PrivacyController
+from lacnode.privacy.state.group_statuses import GroupStatuses
 
 
 def chain_series(chain: Blockchain, network: P2pNetwork) -> Iterator[MetricSeries]:
@@ -85,12 +85,12 @@ def _decisions(about: str, counts: CheckCounters) -> Iterator[MetricSample]:
         yield MetricSample(number, {"about": about, "rule": rule, "permitted": "yes" if allowed else "no"})
 
 
-def privacy_series(privacy_controller: PrivacyController) -> Iterator[MetricSeries]:
+def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
     """The private groups of this node by their condition. No series names a group."""
 
     def groups() -> Iterable[MetricSample]:
-        standing = privacy_controller.standing()
-        return [MetricSample(number, {"status": condition.value}) for condition, number in standing.groups.items()]
+        health = statuses.health()
+        return [MetricSample(number, {"status": condition.value}) for condition, number in health.groups.items()]
 
     yield MetricSeries(
         MetricCategory.PRIVACY,
@@ -103,7 +103,7 @@ def privacy_series(privacy_controller: PrivacyController) -> Iterator[MetricSeri
         MetricCategory.PRIVACY,
         "missing_payloads",
         "Private payloads that this node waits for",
-        lambda: privacy_controller.standing().missing,
+        lambda: statuses.health().missing,
     )
 
 

@@ -24,8 +24,9 @@ from lacnode.node.configuration import PrivacySettings
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.privacy_context import PrivacyContext
-from lacnode.privacy.state.privacy_controller import MarkerSubmitter, PrivacyController
+from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.privacy_marker import FixedKeySigner, MarkerSigner, RandomKeySigner
+from lacnode.privacy.state.private_sending import MarkerSubmitter
 from lacnode.privacy.state.private_store import PrivateNodeStore
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.privacy.state.state_root_comparison import StateRootComparison
@@ -111,17 +112,18 @@ class PrivacyService:
             public=MarkerSubmitter(next_nonce, submit),
             accounts=private_states.accounts,
         )
+        self._execution = self.privacy_controller.execution
         self._agreement = None if hosted is None else self._compared_by(hosted, context)
         self._head_moved = trio.Event()
         self._arrived: deque[bytes] = deque(maxlen=ARRIVED_PAYLOAD_COUNT)
 
     def _compared_by(self, hosted: "ManagerService", context: PrivacyContext) -> StateRootComparison:
         privacy_controller = self.privacy_controller
-        membership = GroupMembership(
-            context, None if privacy_controller.flexible is None else privacy_controller.flexible.find
-        )
         agreement = StateRootComparison(
-            context, membership, lambda: privacy_controller.processor.cursor, hosted.state_root_client
+            context,
+            GroupMembership(context, privacy_controller.groups),
+            lambda: privacy_controller.execution.processor.cursor,
+            hosted.state_root_client,
         )
         hosted.roots.source = agreement
         return agreement
@@ -138,7 +140,7 @@ class PrivacyService:
     async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
         """Work until cancelled. `tell` is called on the event loop for every block with private logs."""
         token = trio.lowlevel.current_trio_token()
-        self.privacy_controller.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
+        self._execution.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             nursery.start_soon(self._execute_long)
@@ -157,7 +159,7 @@ class PrivacyService:
                     pause = FIRST_MANAGER_RETRY_SECONDS
                 # The manager does not answer. A new head does not change that, so the worker waits for time and not for
                 # heads.
-                elif self.privacy_controller.processor.is_stalled:
+                elif self._execution.processor.is_stalled:
                     await trio.sleep(pause)
                     pause = min(2 * pause, LONGEST_MANAGER_RETRY_SECONDS)
                 else:
@@ -166,7 +168,7 @@ class PrivacyService:
                         await self._head_moved.wait()
         finally:
             # Also when the node stops: the next start goes on where this one ended.
-            self.privacy_controller.processor.save()
+            self._execution.processor.save()
 
     async def _execute_long(self) -> None:
         """Execute the private transactions that take long, without holding up the others."""
@@ -190,24 +192,22 @@ class PrivacyService:
         try:
             # Arrived payloads first: a block may wait for one of them.
             while self._arrived:
-                self.privacy_controller.repair.note_arrival(self._arrived.popleft())
-            while self.privacy_controller.processor.step() or self.privacy_controller.repair.step():
+                self._execution.repair.note_arrival(self._arrived.popleft())
+            while self._execution.processor.step() or self._execution.repair.step():
                 # Work goes in slices: a cancelled task waits for its thread.
                 if time.monotonic() > until:
                     return True
         except ExecutionCancelledError:
-            log.debug("private execution ends with the node", block=self.privacy_controller.processor.cursor + 1)
+            log.debug("private execution ends with the node", block=self._execution.processor.cursor + 1)
         # A fault in private execution must not stop the public node. The block stays where it is and is tried again.
         except Exception:
-            log.exception(
-                "private execution failed and is tried again", block=self.privacy_controller.processor.cursor + 1
-            )
+            log.exception("private execution failed and is tried again", block=self._execution.processor.cursor + 1)
         return False
 
     def _long_step(self) -> bool:
         """Try one transaction that takes long. Return whether there may be more."""
         try:
-            return self.privacy_controller.long_execution.step()
+            return self._execution.long_execution.step()
         except ExecutionCancelledError:
             log.debug("a long private execution ends with the node; it starts again with it")
         except Exception:

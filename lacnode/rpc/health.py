@@ -5,7 +5,7 @@ import re
 from urllib.parse import parse_qsl
 
 from lacnode.evm.engine import PYTHON
-from lacnode.privacy.state.privacy_controller import PrivacyHealth
+from lacnode.privacy.state.group_statuses import PrivacyHealth
 from lacnode.rpc.services import RpcServices
 
 LIVENESS, READINESS = "/liveness", "/readiness"

@@ -84,7 +84,7 @@ class HttpRoutes:
     async def _health(self, path: str, query: str, cors: list[Header]) -> Response:
         room = self._services.privacy
         # The state of the groups is read from the database, so it is read in a thread.
-        standing = None if room is None else await trio.to_thread.run_sync(room.standing, limiter=self._looking)
+        standing = None if room is None else await trio.to_thread.run_sync(room.statuses.health, limiter=self._looking)
         status, body = health(self._services, path, query, standing)
         return Response(status, body, (JSON, *cors))
 

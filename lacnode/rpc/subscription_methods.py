@@ -76,7 +76,7 @@ class SubscriptionMethods:
         controller = privacy_controller(services)
         check_member(controller, group)
         # Members can leave a flexible group only. There the membership is asked again for every block with logs.
-        is_lasting = controller.flexible is None or not controller.has_tenants
+        is_lasting = controller.groups.has_fixed_members or not controller.has_tenants
         may_receive = None if is_lasting else partial(controller.may_see_group, group)
         return self._added(PRIVATE_LOGS, False, query, group, may_receive)
 

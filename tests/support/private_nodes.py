@@ -18,8 +18,9 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.group_ids import group_id as new_group_id
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_context import PrivacyContext
-from lacnode.privacy.state.privacy_controller import MarkerSubmitter, PrivacyController
+from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.privacy_marker import GroupMode, MarkerSigner, RandomKeySigner
+from lacnode.privacy.state.private_sending import MarkerSubmitter
 from lacnode.privacy.state.private_store import ROOTS, PrivateNodeStore
 from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id
 from lacnode.privacy.transaction_manager import (
@@ -158,19 +159,21 @@ class Member:
     def work(self) -> None:
         """Execute privately as far as it goes."""
         while (
-            self.privacy_controller.processor.step()
-            or self.privacy_controller.repair.step()
-            or self.privacy_controller.long_execution.step()
+            self.privacy_controller.execution.processor.step()
+            or self.privacy_controller.execution.repair.step()
+            or self.privacy_controller.execution.long_execution.step()
         ):
             pass
 
     def root(self, group_id: bytes, number: int | None = None) -> bytes:
-        return self.privacy_controller.root(group_id, self.node.chain.head.header.number if number is None else number)
+        return self.privacy_controller.states.root_at(
+            group_id, self.node.chain.head.header.number if number is None else number
+        )
 
     def send(self, private: PrivateTransaction) -> bytes:
         """As `eea_sendRawTransaction` does; the marker's hash."""
-        return self.privacy_controller.announce(
-            private, self.privacy_controller.distribute(private, self.privacy_controller.group_of(private))
+        return self.privacy_controller.sender.submit_marker(
+            private, self.privacy_controller.sender.distribute(private, self.privacy_controller.public_key)
         )
 
 
@@ -235,7 +238,7 @@ class PrivateTestNetwork:
         member = Member(peerless, manager, open_room(), open_room)
         peerless.services = replace(peerless.services, privacy=member.privacy_controller)
         filters = PrivateFilters()
-        member.privacy_controller.processor.on_block(filters.private_block_added)
+        member.privacy_controller.execution.processor.on_block(filters.private_block_added)
         peerless.registry = MethodRegistry((*all_methods(private=self.mode), *filters.methods()), GROUPS)
         return member
 

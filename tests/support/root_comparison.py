@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from lacnode.privacy.state.group_membership import GroupMembership
-from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.state_root_comparison import MIN_COMPARE_INTERVAL_SECONDS, StateRootComparison
 from lacnode.privacy.state_root_queries import GroupState, StateRootQuery
 from tests.support.logs import logs_of_this_thread
@@ -27,11 +27,11 @@ class Comparison:
 
     def agreement(self, member: Member, cursor: Callable[[], int] | None = None) -> StateRootComparison:
         """A member's side of it, anew; `cursor` says how far it has executed, where that is not its room's."""
-        context, flexible = member.privacy_controller._context, member.privacy_controller.flexible
-        membership = GroupMembership(context, None if flexible is None else flexible.find)
+        context = member.privacy_controller._context
+        membership = GroupMembership(context, member.privacy_controller.groups)
         own = [key for key, manager in self.stage.managers.items() if manager is member.manager]
         chair = MemberStateRootClient(self, own)
-        reached = cursor or (lambda: member.privacy_controller.processor.cursor)
+        reached = cursor or (lambda: member.privacy_controller.execution.processor.cursor)
         return StateRootComparison(context, membership, reached, chair, lambda: self.now)
 
     def step(self, *keys: bytes, after: float = MIN_COMPARE_INTERVAL_SECONDS) -> list[Mapping[str, object]]:
@@ -44,11 +44,13 @@ class Comparison:
 
     def conditions(self) -> list[GroupCondition]:
         """How the group stands at A, B and C."""
-        return [status.condition for member in self.stage.members for status in member.privacy_controller.statuses()]
+        return [
+            status.condition for member in self.stage.members for status in member.privacy_controller.statuses.all()
+        ]
 
     def blamed(self, member: Member) -> list[bytes]:
         """Whom a member's node names."""
-        return [one.member for status in member.privacy_controller.statuses() for one in status.divergences]
+        return [one.member for status in member.privacy_controller.statuses.all() for one in status.divergences]
 
     def whom(self, asker: bytes) -> list[bytes]:
         """Whom a member's node has asked since the last time."""

@@ -146,7 +146,7 @@ class TestMarkers:
             if (number(transaction["gasPrice"]), number(transaction["gasLimit"]))
             == (case["gasPrice"], case["gasLimit"])
         )
-        made = privacy_marker.marker(
+        made = privacy_marker.create_marker(
             NodeKey.from_private_key(private_key),
             case["nonce"],
             private,

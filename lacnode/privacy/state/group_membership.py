@@ -4,12 +4,11 @@ They come from the manager, from the contract of a flexible group, or, for a gro
 must not believe a payload whose keys do not give the group's id.
 """
 
-from collections.abc import Callable
 from itertools import islice
 
 from lacnode.evm.engine import CallExpiredError
 from lacnode.evm.merkle_trie import MissingNodeError
-from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroup
+from lacnode.privacy.state.group_directory import GroupDirectory
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
 from lacnode.privacy.state.private_payloads import (
@@ -29,42 +28,29 @@ MAX_REMEMBERED_MEMBERSHIPS = 4096
 """The largest number of groups of recipients that are kept. Their members never change."""
 
 
-Find = Callable[[bytes, int, float], FlexibleGroup | None]
-"""Finds a flexible group as of a block, until a time on the monotonic clock (seconds)."""
-
-
 class GroupMembership:
-    """Finds members. `flexible` is None if the node has no flexible groups. Safe to use from several threads."""
+    """Finds members. Safe to use from several threads."""
 
-    def __init__(self, context: PrivacyContext, flexible: Find | None = None) -> None:
+    def __init__(self, context: PrivacyContext, groups: GroupDirectory) -> None:
         self._context = context
-        self._flexible = flexible
+        self._groups = groups
         self._recipients: dict[bytes, frozenset[bytes]] = {}
 
-    def of(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
+    def members_at(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
         """Return the public keys of the group's members as of block `number`. Empty if the group was deleted.
 
         None if they cannot be known now, or if a flexible group's contract does not answer until `deadline_seconds` on the
         monotonic clock. EnclaveUnreachableError if the manager does not answer.
         """
-        if self._flexible is not None:
-            return self._of_flexible(self._flexible, group_id, number, deadline_seconds)
         try:
-            return frozenset(self._context.manager.retrieve_group(group_id).members)
-        except EnclaveError:
-            return self._of_payloads(group_id)
-
-    def _of_flexible(
-        self, find: Find, group_id: bytes, number: int, deadline_seconds: float
-    ) -> frozenset[bytes] | None:
-        try:
-            # The contract runs on the state of the block. A node that has pruned it cannot know the members.
-            group = find(group_id, number, deadline_seconds)
+            return frozenset(self._groups.members_at(group_id, number, deadline_seconds) or ())
         except (CallExpiredError, MissingNodeError):
+            # The contract runs on the state of the block. A node that has pruned it cannot know the members.
             return None
-        return frozenset() if group is None else frozenset(group.members)
+        except EnclaveError:
+            return self._members_in_payloads(group_id)
 
-    def _of_payloads(self, group_id: bytes) -> frozenset[bytes] | None:
+    def _members_in_payloads(self, group_id: bytes) -> frozenset[bytes] | None:
         # A manager keeps no record of a group of recipients that it has only received from. Its payload names all members.
         if group_id in self._recipients:
             return self._recipients[group_id]

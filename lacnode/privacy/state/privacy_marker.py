@@ -58,7 +58,7 @@ def read_history_key(marker: Transaction) -> bytes | None:
 class MarkerSigner(Protocol):
     """Chooses the key that signs a marker."""
 
-    def sign(
+    def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
         """Return the signed marker of `private` with the data `keys`. `nonce_of` returns an account's next public nonce."""
@@ -71,23 +71,25 @@ class FixedKeySigner:
     def __init__(self, key: NodeKey) -> None:
         self._key = key
 
-    def sign(
+    def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        return marker(self._key, nonce_of(self._key.address), private, mode, keys)
+        return create_marker(self._key, nonce_of(self._key.address), private, mode, keys)
 
 
 class RandomKeySigner:
     """Signs each marker by a new key, as Besu does by default. It needs free gas and no account permissioning."""
 
-    def sign(
+    def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
         # A new account has the nonce 0. Its markers have no connection that an observer could see.
-        return marker(NodeKey.generate(), 0, private, mode, keys)
+        return create_marker(NodeKey.generate(), 0, private, mode, keys)
 
 
-def marker(signer: NodeKey, nonce: int, private: PrivateTransaction, mode: GroupMode, keys: bytes) -> Transaction:
+def create_marker(
+    signer: NodeKey, nonce: int, private: PrivateTransaction, mode: GroupMode, keys: bytes
+) -> Transaction:
     """Return the marker of `private`. It has the same gas price and limit (Besu's `AbstractEeaSendRawTransaction`)."""
     # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same payload.
     fields: list[RlpValue] = [

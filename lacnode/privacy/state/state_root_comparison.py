@@ -118,7 +118,7 @@ class StateRootComparison:
                 return None
         try:
             # The manager or the contract is asked without an open snapshot: the answer may take long.
-            members = self._membership.of(group_id, number, deadline)
+            members = self._membership.members_at(group_id, number, deadline)
         except EnclaveUnreachableError:
             return None
         # A stranger and an unknown group get the same answer. A stranger does not learn which groups are here.
@@ -201,7 +201,7 @@ class StateRootComparison:
     def _check(self, group_id: bytes, deadline_seconds: float) -> _Check | None:
         """Return the comparison of a group, None if no member can be asked."""
         number = self._cursor()
-        members = self._membership.of(group_id, number, deadline_seconds)
+        members = self._membership.members_at(group_id, number, deadline_seconds)
         if members is None:
             self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
             return None

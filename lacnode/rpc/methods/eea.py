@@ -1,20 +1,28 @@
 """EEA: sending private transactions. The public marker is sent only after the manager has stored the payload."""
 
-from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.hexadecimal import from_hex, to_hex
-from lacnode.privacy.state.execution import InvalidPrivateTransactionError
-from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups, NoGroupIdError, NoSuchGroupError
-from lacnode.privacy.state.privacy_controller import PrivacyController, WrongGroupTypeError
-from lacnode.privacy.state.private_payloads import PayloadUnavailableError
-from lacnode.privacy.state.private_transaction import PrivateTransaction, Restriction, legacy_group_id
-from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
+from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
+from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id
 from lacnode.rpc import privacy_errors, results
-from lacnode.rpc.errors import internal_error, observer_refuses, rejected
+from lacnode.rpc.errors import RpcError, internal_error, observer_refuses, rejected
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, required, text
 from lacnode.rpc.privacy_errors import manager_error, privacy_error
 from lacnode.rpc.privacy_parameters import key, keys, privacy_controller
 from lacnode.rpc.services import RpcServices
+
+_MESSAGES = {
+    PrivateSendReason.UNSUPPORTED_RESTRICTION: privacy_errors.UNSUPPORTED_TYPE,
+    PrivateSendReason.WRONG_SENDER_KEY: privacy_errors.WRONG_PRIVATE_FROM,
+    PrivateSendReason.WRONG_GROUP_TYPE: privacy_errors.DECODE_ERROR,
+    PrivateSendReason.NO_GROUP_ID: privacy_errors.NO_FLEXIBLE_GROUP_ID,
+    PrivateSendReason.NO_SUCH_GROUP: privacy_errors.NO_FLEXIBLE_GROUP,
+    # A caller that is no member does not learn more than that the manager did not take it.
+    PrivateSendReason.NOT_A_MEMBER: privacy_errors.ENCLAVE_ERROR,
+    PrivateSendReason.LOST_PAYLOAD: privacy_errors.ENCLAVE_ERROR,
+}
+"""Besu's text for each reason that has one."""
 
 
 def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
@@ -26,22 +34,10 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
         raise observer_refuses()
     controller = privacy_controller(services)
     private = _decoded(params)
-    # Besu refuses every other restriction too.
-    if private.restriction is not Restriction.RESTRICTED:
-        raise privacy_error(privacy_errors.UNSUPPORTED_TYPE)
-    # In a flexible group the contract decides who is a member (`_distributed_flexibly`).
-    if controller.flexible is None:
-        _check_sender_key(controller, private)
-    _check(controller, private)
-    # The order matters. The payload goes out before its marker: a member that finds a marker in a block asks its manager
-    # for the payload at once. All checks come before it, because a distributed payload cannot be called back.
-    keys = _distributed(controller, private)
     try:
-        return to_hex(controller.announce(private, keys))
-    except TransactionRejectedError as rejection:
-        if rejection.reason is RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT:
-            raise privacy_error(privacy_errors.MARKER_GAS_ERROR) from None
-        raise rejected(rejection.reason, str(rejection)) from None
+        return to_hex(controller.send(private))
+    except PrivateSendError as error:
+        raise _rpc_error(error) from None
 
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
@@ -54,9 +50,10 @@ def priv_distributeRawTransaction(services: RpcServices, params: Params) -> obje
         raise observer_refuses()
     controller = privacy_controller(services)
     private = _decoded(params)
-    _check_sender_key(controller, private)
-    _check(controller, private)
-    return to_hex(_distributed(controller, private))
+    try:
+        return to_hex(controller.distribute(private))
+    except PrivateSendError as error:
+        raise _rpc_error(error) from None
 
 
 def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object:
@@ -68,7 +65,7 @@ def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object
     private_for = keys(required(params, 2, "privateFor"), "privateFor")
     if private_from != controller.public_key:
         raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
-    return results.quantity(controller.nonce(sender, legacy_group_id(private_from, private_for)))
+    return results.quantity(controller.states.next_nonce(sender, legacy_group_id(private_from, private_for)))
 
 
 def _decoded(params: Params) -> PrivateTransaction:
@@ -80,60 +77,22 @@ def _decoded(params: Params) -> PrivateTransaction:
         raise privacy_error(privacy_errors.DECODE_ERROR) from None
 
 
-def _check_sender_key(controller: PrivacyController, private: PrivateTransaction) -> None:
-    if private.private_from != controller.public_key:
-        raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
-
-
-def _check(controller: PrivacyController, private: PrivateTransaction) -> None:
-    _check_tenant(controller, private)
-    try:
-        controller.check(private)
-    except TransactionRejectedError as rejection:
-        raise rejected(rejection.reason) from None
-    except InvalidPrivateTransactionError as invalid:
-        raise internal_error() if invalid.reason is None else rejected(invalid.reason) from None
-
-
-def _check_tenant(controller: PrivacyController, private: PrivateTransaction) -> None:
-    """RpcError if the tenant is no member of the group that it names."""
-    # A group of `privateFor` has the sender as a member by its construction.
-    if private.group_id is None:
-        return
-    try:
-        if not controller.may_see_group(private.group_id):
-            raise privacy_error(privacy_errors.ENCLAVE_ERROR)
-    except (EnclaveError, EnclaveUnreachableError) as error:
-        raise manager_error(error) from None
-
-
-def _distributed(controller: PrivacyController, private: PrivateTransaction) -> bytes:
-    """Have the manager store the payload, and return the data of the marker. RpcError if the payload is not stored."""
-    try:
-        if controller.flexible is not None:
-            return _distributed_flexibly(controller, controller.flexible, private)
-        return controller.distribute(private, controller.group_of(private))
-    except WrongGroupTypeError:
-        raise privacy_error(privacy_errors.DECODE_ERROR) from None
-    except (EnclaveError, EnclaveUnreachableError) as error:
-        raise manager_error(error) from None
-
-
-def _distributed_flexibly(
-    controller: PrivacyController, flexible: FlexibleGroups, private: PrivateTransaction
-) -> bytes:
-    try:
-        group = flexible.recipients(private)
-        # The error is that of a group that does not exist. A caller that is no member does not learn whether it does.
-        if controller.public_key not in group.members:
-            raise NoSuchGroupError
-        return flexible.distribute(private, group)
-    except NoGroupIdError:
-        raise privacy_error(privacy_errors.NO_FLEXIBLE_GROUP_ID) from None
-    except NoSuchGroupError:
-        raise privacy_error(privacy_errors.NO_FLEXIBLE_GROUP) from None
-    except PayloadUnavailableError:
-        raise privacy_error(privacy_errors.ENCLAVE_ERROR) from None
+def _rpc_error(error: PrivateSendError) -> RpcError:
+    """Return the error that Besu gives for this reason."""
+    message = _MESSAGES.get(error.reason)
+    if message is not None:
+        return privacy_error(message)
+    if error.manager_error is not None:
+        return manager_error(error.manager_error)
+    # A value has no error text of its own in Besu.
+    if error.rejection is None:
+        return internal_error()
+    if error.reason is not PrivateSendReason.MARKER_REJECTED:
+        return rejected(error.rejection)
+    if error.rejection is RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT:
+        return privacy_error(privacy_errors.MARKER_GAS_ERROR)
+    # The marker is public, so the details of its rejection may be shown.
+    return rejected(error.rejection, str(error))
 
 
 EEA_METHODS = (

@@ -86,7 +86,7 @@ def lac_privacyGroups(services: RpcServices, params: Params) -> object:
             # A tenant must not learn the members of the groups of other tenants.
             "divergedFrom": [] if controller.has_tenants else _members(status.divergences),
         }
-        for status in controller.statuses()
+        for status in controller.statuses.all()
     ]
 
 
@@ -106,7 +106,7 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
         hash32(required(params, 2, "state root"), "state root"),
     )
     controller = _controller_of_member(services, wanted)
-    return controller.compare(wanted, number, root)
+    return controller.divergences.compare(wanted, number, root)
 
 
 def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
@@ -117,14 +117,14 @@ def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
     """
     wanted = group_id(required(params, 0, "privacyGroupId"))
     teller = key(required(params, 1, "publicKey"), "publicKey")
-    return _controller_of_member(services, wanted).accept_history(wanted, teller)
+    return _controller_of_member(services, wanted).divergences.accept_history(wanted, teller)
 
 
 def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
     """Dismiss the history that a member sent. Returns false if there is none. RpcError if the caller is no member."""
     wanted = group_id(required(params, 0, "privacyGroupId"))
     teller = key(required(params, 1, "publicKey"), "publicKey")
-    return _controller_of_member(services, wanted).dismiss_history(wanted, teller)
+    return _controller_of_member(services, wanted).divergences.dismiss_history(wanted, teller)
 
 
 def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyController:
@@ -147,7 +147,7 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
 
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
     """Ask the manager again for every payload that it did not have. Returns the number of these payloads."""
-    return privacy_controller(services).repair.retry_all()
+    return privacy_controller(services).execution.repair.retry_all()
 
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:

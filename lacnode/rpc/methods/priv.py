@@ -12,10 +12,10 @@ from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
-from lacnode.privacy.state.privacy_controller import FoundPrivateTransaction, PrivacyController
-from lacnode.privacy.state.privacy_marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
+from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadUnavailableError, UnusablePayloadError
+from lacnode.privacy.state.private_receipts import FoundPrivateTransaction
 from lacnode.privacy.state.private_records import PrivateReceipt
 from lacnode.privacy.state.private_store import PrivateNodeStore
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
@@ -104,7 +104,8 @@ def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> object:
-    return to_hex(PRIVACY_ADDRESS if privacy_controller(services).flexible is None else FLEXIBLE_PRIVACY_ADDRESS)
+    # The value of the mode is the address that markers call.
+    return to_hex(privacy_controller(services).mode.value)
 
 
 # -- transactions --------------------------------------------------------------------------------------------------
@@ -119,18 +120,19 @@ def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     """Return the receipt of a private transaction, by its marker's hash. None if it was not executed yet."""
     found = _found(services, params)
-    if found is None or privacy_controller(services).receipt(found) is None:
+    receipts = privacy_controller(services).receipts
+    if found is None or receipts.receipt(found) is None:
         return None
     # A transaction may have several markers. The receipt shows the result of the one that was executed.
-    executed = privacy_controller(services).executed_at(found)
-    receipt = privacy_controller(services).receipt(executed)
+    executed = receipts.executed_at(found)
+    receipt = receipts.receipt(executed)
     return None if receipt is None else _receipt(found, receipt, executed)
 
 
 def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | None:
     hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
-        return privacy_controller(services).find(hash_)
+        return privacy_controller(services).find_transaction(hash_)
     except ForeignPayloadError:
         # The node executed it as not its own. `lac_whyPrivateTransactionIgnored` gives the reason.
         return None
@@ -228,7 +230,7 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
         check_member(controller, wanted)
     except RpcError:
         raise privacy_error(privacy_errors.NONCE_ERROR) from None
-    return results.quantity(controller.nonce(sender, wanted))
+    return results.quantity(controller.states.next_nonce(sender, wanted))
 
 
 def priv_getCode(services: RpcServices, params: Params) -> object:
@@ -239,8 +241,8 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 2, "block"))
     check_member(controller, wanted)
     # Private execution follows the import of a block. Without the wait the caller would see the state before the block.
-    controller.wait_until_executed(header.number)
-    state = controller.state(wanted, header.number)
+    controller.states.wait_until_executed(header.number)
+    state = controller.states.state_at(wanted, header.number)
     return to_hex(state.code(contract)) if state.exists(contract) else None
 
 
@@ -261,7 +263,7 @@ def priv_call(services: RpcServices, params: Params) -> object:
         raise internal_error()
     # The root is found here, because a reader has no privacy controller. The reader needs only the
     # root and the message.
-    root, message = controller.question(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
+    root, message = controller.states.prepare_call(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
     return ReadCall(private_call, [header.number, root, message])
 
 
@@ -300,20 +302,13 @@ def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     _check_exists(controller, wanted, number)
     if number > services.chain.head.header.number:
         raise internal_error()
-    controller.wait_until_executed(number)
-    return to_hex(controller.root(wanted, number))
+    controller.states.wait_until_executed(number)
+    return to_hex(controller.states.root_at(wanted, number))
 
 
 def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> None:
-    if controller.flexible is not None:
-        # A flexible group exists in the chain, so this node answers without the manager. Other groups exist in the
-        # manager only.
-        if controller.flexible.find(wanted) is None or not controller.may_see_group(wanted, number):
-            raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
-        return
     try:
-        controller.manager.retrieve_group(wanted)
-        if not controller.may_see_group(wanted):
+        if controller.groups.members_at(wanted) is None or not controller.may_see_group(wanted, number):
             raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
     except EnclaveError as error:
         text = privacy_errors.FIND_GROUP_ERROR if is_no_group(error) else privacy_errors.ENCLAVE_ERROR
@@ -349,7 +344,7 @@ def matching_private_logs(
     number = _number_of(services, query)
     check_member(controller, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)
-    controller.wait_until_executed(end if query.block_hash is None else number or 0)
+    controller.states.wait_until_executed(end if query.block_hash is None else number or 0)
     return ReadCall(private_logs, [wanted, query, end])
 
 

@@ -1,6 +1,7 @@
 """PRIVX: the flexible groups. A contract in the state of each group has the list of its members."""
 
 from lacnode.evm.engine import CallExpiredError
+from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.rpc import privacy_errors
 from lacnode.rpc.errors import timeout
 from lacnode.rpc.method_registry import Method, Params
@@ -16,15 +17,14 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
     RpcError if this node has no flexible groups, or if a tenant asks for groups without itself. CallTimeoutError if the
     search takes too long.
     """
-    flexible = privacy_controller(services).flexible
+    controller = privacy_controller(services)
     members = keys(required(params, 0, "addresses"), "addresses")
+    groups = controller.groups
     # A tenant may look for its own groups only.
-    if flexible is None or (
-        privacy_controller(services).has_tenants and privacy_controller(services).public_key not in members
-    ):
+    if not isinstance(groups, FlexibleGroups) or (controller.has_tenants and controller.public_key not in members):
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
     try:
-        found = flexible.find_with_members(members)
+        found = groups.find_with_members(members)
     except CallExpiredError:
         raise timeout() from None
     return [

@@ -7,7 +7,7 @@ import pytest
 
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.keys import to_base64
-from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.private_transaction import encode_payload_text, legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import BLOCKS_AWAITED
 from lacnode.privacy.state.state_root_comparison import (
@@ -234,7 +234,7 @@ class TestDiffering:
 
     def test_what_was_given_by_hand_is_over_when_everybody_agrees(self, table: Table) -> None:
         table.send()
-        table.stage.a.privacy_controller.compare(GROUP, 1, LIE)
+        table.stage.a.privacy_controller.divergences.compare(GROUP, 1, LIE)
         table.silent.add(KEY_C)
         table.step(KEY_A)
         assert table.conditions()[0] is DIVERGED
@@ -301,7 +301,7 @@ class TestFetchedLater:
 
         def back() -> None:
             table.stage.b.manager.payloads[key] = lost
-            assert table.stage.b.privacy_controller.repair.note_arrival(key)
+            assert table.stage.b.privacy_controller.execution.repair.note_arrival(key)
             table.stage.b.work()
 
         return back

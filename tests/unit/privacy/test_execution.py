@@ -10,7 +10,7 @@ from trie.hexary import HexaryTrie
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.privacy_marker import FixedKeySigner
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -58,7 +58,7 @@ def receipt_of(member: Member, marker: bytes) -> PrivateReceipt | None:
 def run(stage: PrivateTestNetwork, *data: bytes, to: bytes | None = None) -> PrivateReceipt:
     """Send what A's Alice says next, in one block; the last receipt."""
     for payload in data:
-        nonce = stage.a.privacy_controller.nonce(ALICE.address, GROUP)
+        nonce = stage.a.privacy_controller.states.next_nonce(ALICE.address, GROUP)
         marker = stage.a.send(private(ALICE, nonce, to=to, data=payload))
         stage.mine()
     receipt = receipt_of(stage.a, marker)
@@ -72,14 +72,16 @@ def last_marker(stage: PrivateTestNetwork) -> bytes:
 
 
 def deployed(stage: PrivateTestNetwork, code: bytes) -> bytes:
-    nonce = stage.a.privacy_controller.nonce(ALICE.address, GROUP)
+    nonce = stage.a.privacy_controller.states.next_nonce(ALICE.address, GROUP)
     assert run(stage, deploying(code)).status is PrivateStatus.SUCCESSFUL
     return private_contract_address(ALICE.address, nonce, GROUP)
 
 
 def slot(stage: PrivateTestNetwork, address: bytes, number: int = 0, member: Member | None = None) -> int:
     member = member or stage.a
-    return member.privacy_controller.state(GROUP, member.node.chain.head.header.number).storage(address, number)
+    return member.privacy_controller.states.state_at(GROUP, member.node.chain.head.header.number).storage(
+        address, number
+    )
 
 
 def publicly_deployed(stage: PrivateTestNetwork, code: bytes, nonce: int) -> bytes:
@@ -111,11 +113,11 @@ class TestGroups:
         privacy_controller, seen = stage.a.privacy_controller, []
 
         def told(block: PrivateBlock) -> None:
-            (status,) = privacy_controller.statuses()
-            is_given = privacy_controller.processor.wait_for(block.header.number, 0)
+            (status,) = privacy_controller.statuses.all()
+            is_given = privacy_controller.execution.processor.wait_for(block.header.number, 0)
             seen.append((block.header.number, status.condition, status.number, status.root, is_given))
 
-        privacy_controller.processor.on_block(told)
+        privacy_controller.execution.processor.on_block(told)
         run(stage, word(42), to=keeper)
         assert seen == [(2, GroupCondition.CURRENT, 2, stage.a.root(GROUP), False)]
 
@@ -124,13 +126,18 @@ class TestGroups:
         stage.a.send(private(ALICE, 0, to=keeper, data=word(7), private_for=[stage.c.manager.key]))
         stage.mine()
         assert slot(stage, keeper) == 0
-        assert stage.a.privacy_controller.nonce(ALICE.address, GROUP) == 1
+        assert stage.a.privacy_controller.states.next_nonce(ALICE.address, GROUP) == 1
 
     def test_earlier_roots_stay_readable(self, stage: PrivateTestNetwork) -> None:
         keeper = deployed(stage, KEEPER)
         run(stage, word(1), word(2), to=keeper)
         privacy_controller = stage.a.privacy_controller
-        assert [privacy_controller.state(GROUP, number).storage(keeper, 0) for number in range(4)] == [0, 0, 1, 2]
+        assert [privacy_controller.states.state_at(GROUP, number).storage(keeper, 0) for number in range(4)] == [
+            0,
+            0,
+            1,
+            2,
+        ]
 
     def test_several_in_one_block_follow_each_other(self, stage: PrivateTestNetwork) -> None:
         markers = [stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))]
@@ -195,7 +202,7 @@ class TestNonces:
         reverter = deployed(stage, REVERTER)
         receipt = run(stage, b"", to=reverter)
         assert receipt == PrivateReceipt(PrivateStatus.FAILED, revert_reason=bytes.fromhex("08c379a0"))
-        assert stage.a.privacy_controller.nonce(ALICE.address, GROUP) == 1
+        assert stage.a.privacy_controller.states.next_nonce(ALICE.address, GROUP) == 1
 
 
 class TestInvalid:
@@ -207,7 +214,7 @@ class TestInvalid:
 
     def test_who_is_not_the_sender_is_ignored(self, stage: PrivateTestNetwork) -> None:
         forged = private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_B)
-        marker = stage.a.privacy_controller.announce(
+        marker = stage.a.privacy_controller.sender.submit_marker(
             forged, stage.a.manager.send(encode_payload_text(forged), KEY_A, (KEY_B,))
         )
         stage.mine()
@@ -218,7 +225,7 @@ class TestInvalid:
         group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
         forged = private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_C, group=group)
         stage.b.manager.payloads[bytes(32)] = ReceivedPayload(encode_payload_text(forged), KEY_C, group)
-        marker = stage.c.privacy_controller.announce(forged, bytes(32))
+        marker = stage.c.privacy_controller.sender.submit_marker(forged, bytes(32))
         stage.mine()
         assert receipt_of(stage.b, marker) is None
         assert stage.b.root(group) == EMPTY_TRIE_ROOT
@@ -373,7 +380,7 @@ class TestBesusWays:
         outer = deployed(stage, storing_around(REVERTER_ADDRESS))
         assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
         assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
-        assert stage.a.privacy_controller.nonce(ALICE.address, GROUP) == 1
+        assert stage.a.privacy_controller.states.next_nonce(ALICE.address, GROUP) == 1
 
     def test_a_nested_success_settles_what_was_before_it(self, stage: PrivateTestNetwork) -> None:
         quiet = deployed(stage, b"\x00")
@@ -386,7 +393,7 @@ class TestBesusWays:
         outer = deployed(stage, reverting_after)
         assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
         assert slot(stage, outer) == 1
-        assert stage.a.privacy_controller.nonce(ALICE.address, GROUP) == 3
+        assert stage.a.privacy_controller.states.next_nonce(ALICE.address, GROUP) == 3
 
     def test_a_creation_that_fails_at_its_end_takes_back_everything_before_it(self, stage: PrivateTestNetwork) -> None:
         """Its code is too long: what its caller did is undone, and only what comes after it stays."""
@@ -405,20 +412,20 @@ class TestBesusWays:
     def test_self_destructed_contracts_stay(self, stage: PrivateTestNetwork) -> None:
         doomed = deployed(stage, destroying(b"\x77" * 20))
         assert run(stage, b"", to=doomed).status is PrivateStatus.SUCCESSFUL
-        state = stage.a.privacy_controller.state(GROUP, stage.a.node.chain.head.header.number)
+        state = stage.a.privacy_controller.states.state_at(GROUP, stage.a.node.chain.head.header.number)
         assert state.code(doomed) == destroying(b"\x77" * 20)
         assert state.exists(b"\x77" * 20)
 
     def test_whoever_is_called_exists_from_then_on(self, stage: PrivateTestNetwork) -> None:
         nobody = b"\x78" * 20
         assert run(stage, b"", to=nobody).status is PrivateStatus.SUCCESSFUL
-        assert stage.a.privacy_controller.state(GROUP, 1).exists(nobody)
+        assert stage.a.privacy_controller.states.state_at(GROUP, 1).exists(nobody)
 
     def test_a_contract_creates_at_ordinary_addresses(self, stage: PrivateTestNetwork) -> None:
         factory = deployed(stage, creating())
         assert run(stage, b"", to=factory).status is PrivateStatus.SUCCESSFUL
         made = slot(stage, factory).to_bytes(32)[12:]
-        state = stage.a.privacy_controller.state(GROUP, stage.a.node.chain.head.header.number)
+        state = stage.a.privacy_controller.states.state_at(GROUP, stage.a.node.chain.head.header.number)
         assert (state.nonce(made), state.nonce(factory)) == (1, 2)
 
 

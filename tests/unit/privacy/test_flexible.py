@@ -29,6 +29,7 @@ from lacnode.privacy.state.flexible.flexible_groups import (
     ALL_CONTRACTS_SECONDS,
     CONTRACT_ANSWER_SECONDS,
     LEAST_ANSWER_SECONDS,
+    FlexibleGroups,
 )
 from lacnode.privacy.state.flexible.group_contract_queries import Ask
 from lacnode.privacy.state.flexible.group_contracts import (
@@ -47,13 +48,13 @@ from lacnode.privacy.state.flexible.group_history import (
 from lacnode.privacy.state.flexible.silent_contracts import SILENCE_SECONDS, SilentContracts
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder
-from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.privacy_marker import (
     FLEXIBLE_PRIVACY_ADDRESS,
     MANAGEMENT_ADDRESS,
     PROXY_ADDRESS,
     GroupMode,
-    marker,
+    create_marker,
 )
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.private_transaction import (
@@ -222,8 +223,8 @@ class TestMaking:
     ) -> None:
         groups.make(KEY_A)
         groups.make(KEY_A, group=bytes(31) + b"\x07")
-        flexible = groups.a.privacy_controller.flexible
-        assert flexible is not None
+        flexible = groups.a.privacy_controller.groups
+        assert isinstance(flexible, FlexibleGroups)
         before = found(groups.a, KEY_A)
         contract_of = flexible._contract_of
 
@@ -267,8 +268,8 @@ class TestMaking:
         self, groups: Groups, monkeypatch: pytest.MonkeyPatch, clock: "SteppedClock", slow_seconds: float = 0.0
     ) -> list[float]:
         """All contracts but that of GROUP take the time that they have, or `slow_seconds` and answer; what they had."""
-        flexible, limits = groups.a.privacy_controller.flexible, list[float]()
-        assert flexible is not None
+        flexible, limits = groups.a.privacy_controller.groups, list[float]()
+        assert isinstance(flexible, FlexibleGroups)
         contract_of = flexible._contract_of
 
         def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
@@ -286,12 +287,12 @@ class TestMaking:
 
     def test_members_for_a_comparison_are_named_by_the_deadline(self, groups: Groups) -> None:
         groups.make(KEY_A, KEY_B)
-        flexible = groups.a.privacy_controller.flexible
-        assert flexible is not None
-        membership = GroupMembership(groups.a.privacy_controller._context, flexible.find)
+        flexible = groups.a.privacy_controller.groups
+        assert isinstance(flexible, FlexibleGroups)
+        membership = GroupMembership(groups.a.privacy_controller._context, flexible)
         number = groups.a.node.chain.head.header.number
-        assert membership.of(GROUP, number, math.inf) == frozenset((KEY_A, KEY_B))
-        assert membership.of(GROUP, number, time.monotonic() - 1) is None
+        assert membership.members_at(GROUP, number, math.inf) == frozenset((KEY_A, KEY_B))
+        assert membership.members_at(GROUP, number, time.monotonic() - 1) is None
 
     def test_a_comparison_leaves_groups_for_the_next_time(
         self, groups: Groups, monkeypatch: pytest.MonkeyPatch
@@ -310,15 +311,15 @@ class TestMaking:
 
     def test_answers_of_its_contract_count_to_the_slice(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that loops holds up its own group alone."""
-        groups.b.privacy_controller.processor._slices = NoSlices()
+        groups.b.privacy_controller.execution.processor._slices = NoSlices()
         groups.send(adding(KEY_A, KEY_B), nonce=0)
         groups.mine(work=False)
         with monkeypatch.context() as patched:
             patched.setattr("lacnode.privacy.state.execution.to_private_message", None)  # it does not come to that
-            while groups.b.privacy_controller.processor.step():
+            while groups.b.privacy_controller.execution.processor.step():
                 pass
-        assert groups.b.privacy_controller.processor.cursor == groups.b.node.chain.head.header.number
-        (status,) = groups.b.privacy_controller.statuses()
+        assert groups.b.privacy_controller.execution.processor.cursor == groups.b.node.chain.head.header.number
+        (status,) = groups.b.privacy_controller.statuses.all()
         assert (status.condition, status.is_executing) == (GroupCondition.WAITING, True)
         for member in groups.members:
             member.work()
@@ -488,7 +489,7 @@ class TestAdding:
         groups.store(6)
         assert found(groups.c, KEY_C) == []
         groups.c.manager.payloads[marker.data[32:]] = history
-        assert groups.c.privacy_controller.repair.note_arrival(marker.data[32:])
+        assert groups.c.privacy_controller.execution.repair.note_arrival(marker.data[32:])
         groups.c.work()
         assert value(groups.c) == 6
         assert root(groups.c) == root(groups.a)
@@ -520,7 +521,7 @@ class TestAdding:
         with captured_logs() as logs:
             groups.mine()
         assert "a group's history does not lead where it is said to" in [entry["event"] for entry in logs]
-        (status,) = groups.c.privacy_controller.statuses()
+        (status,) = groups.c.privacy_controller.statuses.all()
         assert status.condition is GroupCondition.DIVERGED
         assert value(groups.c) == 0
         assert value(groups.a) == 5
@@ -528,20 +529,20 @@ class TestAdding:
     def test_nothing_of_a_strangers_past(self, groups: Groups) -> None:
         """C, no member, leaves B a past of the group from before there was one: it leads where C says."""
         own = private(BOB, 0, data=deploying(KEEPER), group=GROUP, private_from=KEY_C)
-        early = groups.a.privacy_controller.announce(own, bytes(32))
+        early = groups.a.privacy_controller.sender.submit_marker(own, bytes(32))
         number = groups.mine().number
         block, hash_ = groups.b.node.chain.block_at(number), groups.b.node.chain.hash_at(number)
         assert block is not None
         assert hash_ is not None
         groups.make(KEY_A, KEY_B)
-        rehydration = groups.b.privacy_controller.processor.rehydration
+        rehydration = groups.b.privacy_controller.execution.processor.rehydration
         run, place = rehydration._create_executor(number), rehydration._place(early)
         assert place is not None
         records = run.block(block, hash_, [PrivateTask(place.index, own, GROUP)])
         past = PastTransaction(own, early, records.roots[GROUP][0].root)
         key = groups.c.manager.send(encode_history_payload([past]), KEY_C, [KEY_B])
         own_key = groups.c.manager.send(encode_versioned_payload(own, bytes(32)), KEY_C, [KEY_B])
-        groups.a.privacy_controller.announce(own, own_key + key)
+        groups.a.privacy_controller.sender.submit_marker(own, own_key + key)
         with captured_logs() as logs:
             groups.mine()
         assert "a group's history ignored" in [entry["event"] for entry in logs]
@@ -580,8 +581,8 @@ class TestContradictingHistories:
     def tell(self, groups: Groups, member: Member, past: PrivateTransaction, number: int) -> None:
         """C tells a member alone a history of one transaction, at the first marker of block `number`."""
         controller, manager = member.privacy_controller, member.manager
-        block, hash_ = GroupRebuilder(controller._context, controller.processor).block(number)
-        executor = controller.processor.create_executor(number)
+        block, hash_ = GroupRebuilder(controller._context, controller.execution.processor).block(number)
+        executor = controller.execution.processor.create_executor(number)
         executor.begin_anew(GROUP)
         records = executor.block(block, hash_, [PrivateTask(0, past, GROUP)])
         told = PastTransaction(past, block.transactions[0].hash, records.roots[GROUP][0].root)
@@ -590,7 +591,7 @@ class TestContradictingHistories:
         for payload in (encode_versioned_payload(addition, bytes(32)), encode_history_payload([told])):
             keys.append(keccak256(payload))
             manager.payloads[keys[-1]] = ReceivedPayload(payload, KEY_C, bytes(32))
-        groups.mine(marker(NodeKey.generate(), 0, addition, GroupMode.FLEXIBLE, b"".join(keys)))
+        groups.mine(create_marker(NodeKey.generate(), 0, addition, GroupMode.FLEXIBLE, b"".join(keys)))
 
     def test_the_group_is_not_current(self, taken: Groups) -> None:
         shown: Any
@@ -598,7 +599,7 @@ class TestContradictingHistories:
         assert shown["status"] == "diverged"
         assert shown["divergedFrom"] == [b64(KEY_A)]
         reopened = taken.b.reopen()
-        assert [one.condition for one in reopened.statuses()] == [GroupCondition.DIVERGED]
+        assert [one.condition for one in reopened.statuses.all()] == [GroupCondition.DIVERGED]
 
     def test_comparing_roots_does_not_hide_it(self, taken: Groups) -> None:
         """In the false group the true owner is no member, and nobody but C is asked."""
@@ -625,7 +626,7 @@ class TestContradictingHistories:
         own = invented(0, adding(KEY_C, KEY_B))
         payload = encode_versioned_payload(own, bytes(32))
         groups.b.manager.payloads[keccak256(payload)] = ReceivedPayload(payload, KEY_C, bytes(32))
-        groups.mine(marker(NodeKey.generate(), 0, own, GroupMode.FLEXIBLE, keccak256(payload)))
+        groups.mine(create_marker(NodeKey.generate(), 0, own, GroupMode.FLEXIBLE, keccak256(payload)))
         groups.add(KEY_B)
         groups.store(9)
         assert status(groups.b) is GroupCondition.DIVERGED
@@ -690,7 +691,7 @@ def is_history(payload: bytes) -> bool:
 
 
 def status(member: Member) -> GroupCondition:
-    (found,) = member.privacy_controller.statuses()
+    (found,) = member.privacy_controller.statuses.all()
     return found.condition
 
 
@@ -709,7 +710,9 @@ class TestRemoving:
         assert groups.done(removing(KEY_B)) == "0x1"
         intruding = private(BOB, 1, group=GROUP, to=KEEPER_ADDRESS, data=word(9), private_from=KEY_B)
         payload = encode_versioned_payload(intruding, bytes.fromhex(str(version(groups))[2:]))
-        sent = groups.b.privacy_controller.announce(intruding, groups.b.manager.send(payload, KEY_B, (KEY_A,)))
+        sent = groups.b.privacy_controller.sender.submit_marker(
+            intruding, groups.b.manager.send(payload, KEY_B, (KEY_A,))
+        )
         groups.mine()
         assert receipt(groups.a, to_hex(sent))["status"] == "0x0"
         assert value(groups.a) == 0
@@ -780,7 +783,7 @@ class TestComparing:
         comparison = Comparison(groups)
         assert comparison.step() == []
         assert comparison.conditions() == [GroupCondition.CURRENT] * 3
-        root_replaced(groups.c, GROUP, groups.c.root(GROUP, groups.c.privacy_controller.processor.cursor - 1))
+        root_replaced(groups.c, GROUP, groups.c.root(GROUP, groups.c.privacy_controller.execution.processor.cursor - 1))
         comparison.step(KEY_A, after=GROUP_COMPARE_INTERVAL_SECONDS)
         assert comparison.blamed(groups.a) == [KEY_C]
 

@@ -75,7 +75,7 @@ class TestJunk:
         stage.b.work()
         assert stage.b.manager.asked[asked] == key
         stage.b.manager.payloads[key] = lost
-        assert stage.b.privacy_controller.repair.note_arrival(key)
+        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
 
@@ -90,11 +90,11 @@ class TestJunk:
         self.send(stage, 0, 100)
         assert honest not in asked_for(stage.b)
         stage.b.manager.payloads[key] = lost
-        assert stage.b.privacy_controller.repair.note_arrival(key)
+        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
         stage.b.work()
         assert receipt_of(stage.b, honest) == receipt_of(stage.a, honest)
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
-        assert not stage.b.privacy_controller.repair.note_arrival(key), "it is waited for no more"
+        assert not stage.b.privacy_controller.execution.repair.note_arrival(key), "it is waited for no more"
 
 
 @pytest.fixture
@@ -108,10 +108,10 @@ class TestAnotherMarkerFirst:
         stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
         stage.mine()
         payload = private(ALICE, 1, to=KEEPER_ADDRESS, data=word(5))
-        key = stage.a.privacy_controller.distribute(payload, None)
+        key = stage.a.privacy_controller.sender.distribute(payload, KEY_A)
         first = junk(0, key)
         stage.a.node.send(first)
-        own = stage.a.privacy_controller.announce(payload, key)
+        own = stage.a.privacy_controller.sender.submit_marker(payload, key)
         stage.mine()
         return own, first.hash
 
@@ -166,7 +166,7 @@ def test_payloads_of_one_block_are_held_one_at_a_time(
     for nonce in range(5):
         stage.a.send(private(ALICE, nonce))
     stage.mine(work=False)
-    assert stage.b.privacy_controller.processor.step()
+    assert stage.b.privacy_controller.execution.processor.step()
     assert most == 2, "the one that is executed, and the next"
 
 

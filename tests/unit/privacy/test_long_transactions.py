@@ -9,8 +9,8 @@ import pytest
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
-from lacnode.privacy.state.privacy_controller import GroupCondition
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.time_slices import MIN_SLICE_SECONDS, SLICE_SECONDS, GroupSlices, TimeSlices
@@ -75,13 +75,13 @@ class LostSlices(TimeSlices):
 def stage() -> PrivateTestNetwork:
     """B has short slices; A and C take what they need."""
     stage = PrivateTestNetwork()
-    stage.b.privacy_controller.processor._slices = ShortSlices()
+    stage.b.privacy_controller.execution.processor._slices = ShortSlices()
     return stage
 
 
 def follow(member: Member) -> None:
     """Execute in line alone."""
-    while member.privacy_controller.processor.step() or member.privacy_controller.repair.step():
+    while member.privacy_controller.execution.processor.step() or member.privacy_controller.execution.repair.step():
         pass
 
 
@@ -109,18 +109,18 @@ def late(stage: PrivateTestNetwork) -> dict[bytes, ReceivedPayload]:
 def arrive(stage: PrivateTestNetwork, payloads: dict[bytes, ReceivedPayload]) -> None:
     stage.b.manager.payloads.update(payloads)
     for key in payloads:
-        assert stage.b.privacy_controller.repair.note_arrival(key)
+        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
 
 
 def condition(member: Member, group: bytes) -> tuple[GroupCondition, bool]:
-    (status,) = [status for status in member.privacy_controller.statuses() if status.group_id == group]
+    (status,) = [status for status in member.privacy_controller.statuses.all() if status.group_id == group]
     return status.condition, status.is_executing
 
 
 def is_pending(member: Member, marker: bytes) -> bool:
-    found = member.privacy_controller.find(marker)
+    found = member.privacy_controller.find_transaction(marker)
     assert found is not None
-    return member.privacy_controller.receipt(found) is None
+    return member.privacy_controller.receipts.receipt(found) is None
 
 
 class TestEndless:
@@ -135,7 +135,7 @@ class TestEndless:
         mine(stage)
         later = stage.a.send(private(ALICE, 1, to=private_contract_address(ALICE.address, 0, HONEST), data=word(5)))
         mine(stage)
-        assert stage.b.privacy_controller.processor.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.cursor == 2
         assert stage.b.root(HONEST) == stage.a.root(HONEST) != EMPTY_TRIE_ROOT
         assert receipt_of(stage.b, later) == receipt_of(stage.a, later)
         assert condition(stage.b, HONEST) == (GroupCondition.CURRENT, False)
@@ -156,7 +156,7 @@ class TestEndless:
         monkeypatch.setattr("lacnode.privacy.state.long_execution.FIRST_BUDGET_SECONDS", 0.001)
         endless = hostile(stage, LOOP)
         mine(stage)
-        assert stage.b.privacy_controller.long_execution.step()
+        assert stage.b.privacy_controller.execution.long_execution.step()
         with stage.b.node.chain._database.read() as snapshot:
             (long,) = LongTransactionReader(snapshot).of(HOSTILE)
         assert long.tries == 1
@@ -170,11 +170,11 @@ class TestEndless:
         with monkeypatch.context() as patched:
             patched.setattr("lacnode.evm.budget.ExecutionBudget.check", _cancelled)
             with pytest.raises(ExecutionCancelledError):
-                privacy_controller.long_execution.step()
+                privacy_controller.execution.long_execution.step()
         assert receipt_of(stage.b, endless) is None
         again = stage.b.reopen()
-        assert again.processor.cursor == 1
-        while again.long_execution.step():
+        assert again.execution.processor.cursor == 1
+        while again.execution.long_execution.step():
             pass
         assert receipt_of(stage.b, endless) == PrivateReceipt(PrivateStatus.FAILED)
 
@@ -210,7 +210,7 @@ class TestHeavy:
         hostile(stage, HEAVY, key=ALICE)
         mine(stage)
         stage.b.manager.payloads[lost[0]] = lost[1]
-        assert stage.b.privacy_controller.repair.note_arrival(lost[0])
+        assert stage.b.privacy_controller.execution.repair.note_arrival(lost[0])
         follow(stage.b)
         assert is_pending(stage.b, first), "its group waits for the heavy one, which only one thread executes"
         hostile(stage, word(3), 1, keeper)
@@ -224,7 +224,7 @@ class TestHeavy:
         lost = stage.b.manager.payloads.popitem()
         mine(stage)
         stage.b.manager.payloads[lost[0]] = lost[1]
-        assert stage.b.privacy_controller.repair.note_arrival(lost[0])
+        assert stage.b.privacy_controller.execution.repair.note_arrival(lost[0])
         follow(stage.b)
         assert is_pending(stage.b, heavy)
         assert condition(stage.b, HOSTILE) == (GroupCondition.WAITING, True)
@@ -233,7 +233,7 @@ class TestHeavy:
 
     def test_late_payloads_of_new_groups_are_executed_apart_while_time_is_lost(self, stage: PrivateTestNetwork) -> None:
         """Anybody may send a hundred markers first, and all their endless payloads later."""
-        stage.b.privacy_controller.processor._slices = LostSlices()
+        stage.b.privacy_controller.execution.processor._slices = LostSlices()
         sent = hostile(stage, deploying(KEEPER))
         arrive(stage, late(stage))
         follow(stage.b)
@@ -248,7 +248,7 @@ class TestHeavy:
         sent = [hostile(stage, deploying(KEEPER), nonce) for nonce in range(2)]
         payloads = late(stage)
         arrive(stage, payloads)
-        assert stage.b.privacy_controller.repair.step(), "there may be more"
+        assert stage.b.privacy_controller.execution.repair.step(), "there may be more"
         assert sorted(is_pending(stage.b, marker) for marker in sent) == [False, True]
         follow(stage.b)
         assert stage.b.root(HOSTILE) == stage.c.root(HOSTILE)
@@ -264,7 +264,7 @@ class TestHeavy:
         assert index is not None
         assert index.index == 1
         follow(stage.b)
-        assert stage.b.privacy_controller.processor.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.cursor == 1
         assert is_pending(stage.b, marker)
         stage.b.work()
         stage.a.work()
@@ -278,13 +278,15 @@ class TestHeavy:
         stage.b.work()
         assert condition_or_none(stage.b, HOSTILE) is None
         stage.b.manager.payloads[lost[0]] = lost[1]
-        stage.b.privacy_controller.repair.retry_all()
+        stage.b.privacy_controller.execution.repair.retry_all()
         stage.b.work()
         assert receipt_of(stage.b, heavy) == PrivateReceipt(PrivateStatus.SUCCESSFUL)
 
 
 def condition_or_none(member: Member, group: bytes) -> GroupCondition | None:
-    return next((status.condition for status in member.privacy_controller.statuses() if status.group_id == group), None)
+    return next(
+        (status.condition for status in member.privacy_controller.statuses.all() if status.group_id == group), None
+    )
 
 
 @dataclass

@@ -225,7 +225,7 @@ class TestWhatIsExecuted:
         stage.mine()
         before = stage.b.root(GROUP)
         written = private(BOB, private_from=KEY_C, private_for=(KEY_B,), to=KEEPER_ADDRESS, data=word(666))
-        marker = stage.a.privacy_controller.announce(
+        marker = stage.a.privacy_controller.sender.submit_marker(
             written, store_at(stage, bytes(32), encode_payload_text(written), KEY_C, GROUP)
         )
         stage.mine()
@@ -246,7 +246,7 @@ class TestWhatIsExecuted:
         mine = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
         other = stage.a.manager.create_group([KEY_A, KEY_B, KEY_C], KEY_A).id
         sent = private(ALICE, 0, data=deploying(KEEPER), group=mine)
-        marker = stage.a.privacy_controller.announce(
+        marker = stage.a.privacy_controller.sender.submit_marker(
             sent, store_at(stage, bytes(32), encode_payload_text(sent), KEY_A, other)
         )
         stage.mine()
@@ -258,7 +258,9 @@ class TestWhatIsExecuted:
         group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
         sent = private(ALICE, 0, data=deploying(KEEPER), group=group)
         payload = encode_versioned_payload(sent, bytes(32))
-        marker = stage.a.privacy_controller.announce(sent, store_at(stage, bytes(32), payload, KEY_A, group))
+        marker = stage.a.privacy_controller.sender.submit_marker(
+            sent, store_at(stage, bytes(32), payload, KEY_A, group)
+        )
         stage.mine()
         assert stage.b.root(group) == EMPTY_TRIE_ROOT
         assert stage.b.node.call("lac_whyPrivateTransactionIgnored", to_hex(marker)) == FLEXIBLE
@@ -269,7 +271,9 @@ class TestWhatIsExecuted:
         members = (KEY_A, KEY_B, KEY_C)
         stage.b.manager.groups[widened] = PrivacyGroup(widened, "", "", GroupType.LEGACY, members)
         sent = private(ALICE, 0, data=deploying(KEEPER))
-        stage.a.privacy_controller.announce(sent, store_at(stage, bytes(32), encode_payload_text(sent), KEY_A, widened))
+        stage.a.privacy_controller.sender.submit_marker(
+            sent, store_at(stage, bytes(32), encode_payload_text(sent), KEY_A, widened)
+        )
         stage.mine()
         assert stage.b.root(widened) != EMPTY_TRIE_ROOT
 
@@ -287,13 +291,13 @@ class TestWhatIsExecuted:
         written = private(BOB, private_from=KEY_C, private_for=(KEY_B,), to=KEEPER_ADDRESS, data=word(666))
         with monkeypatch.context() as patched:
             patched.setattr("lacnode.privacy.state.private_payloads.find_refusal", lambda *_, **__: None)
-            stage.a.privacy_controller.announce(
+            stage.a.privacy_controller.sender.submit_marker(
                 written, store_at(stage, bytes(32), encode_payload_text(written), KEY_C, GROUP)
             )
             stage.mine()
         assert stage.b.root(GROUP) != stage.a.root(GROUP)
         stage.b.manager.payloads[key] = kept
-        stage.b.privacy_controller.repair.note_arrival(key)
+        stage.b.privacy_controller.execution.repair.note_arrival(key)
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
 

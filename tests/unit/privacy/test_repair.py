@@ -7,7 +7,7 @@ import pytest
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -59,12 +59,14 @@ def keep_undelivered(stage: PrivateTestNetwork, *values: int, first_nonce: int =
 
 
 def statuses(stage: PrivateTestNetwork) -> dict[bytes, tuple[GroupCondition, int]]:
-    return {status.group_id: (status.condition, status.waiting_for) for status in stage.b.privacy_controller.statuses()}
+    return {
+        status.group_id: (status.condition, status.waiting_for) for status in stage.b.privacy_controller.statuses.all()
+    }
 
 
 def standing(stage: PrivateTestNetwork) -> tuple[dict[str, int], int]:
     """How many groups of B there are in each condition, and how many payloads it misses."""
-    found = stage.b.privacy_controller.standing()
+    found = stage.b.privacy_controller.statuses.health()
     return {condition.value: number for condition, number in found.groups.items() if number}, found.missing
 
 
@@ -80,7 +82,7 @@ class TestManagerOff:
         deploy(stage)
         keep_undelivered(stage, *range(50))
         assert stage.b.node.chain.head.header.number == 51
-        assert stage.b.privacy_controller.processor.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.cursor == 1
         assert statuses(stage) == {GROUP: (GroupCondition.WAITING, 50)}
         assert standing(stage) == ({"waiting": 1}, 50)
         stage.b.manager.is_off = False
@@ -94,18 +96,18 @@ class TestManagerOff:
         stage.b.manager.is_off = True
         for _ in range(3):
             stage.mine()
-        assert stage.b.privacy_controller.processor.cursor == 3
-        assert not stage.b.privacy_controller.processor.is_stalled
+        assert stage.b.privacy_controller.execution.processor.cursor == 3
+        assert not stage.b.privacy_controller.execution.processor.is_stalled
 
     def test_nobody_is_asked_twice_for_what_is_done(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
         store(stage, 1, 2)
         asked = len(stage.b.manager.asked)
         again = stage.b.reopen()
-        while again.processor.step() or again.repair.step():
+        while again.execution.processor.step() or again.execution.repair.step():
             pass
         assert len(stage.b.manager.asked) == asked == 3
-        assert again.processor.cursor == 3
+        assert again.execution.processor.cursor == 3
 
     def test_a_crash_before_the_commit_repeats_the_block(
         self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
@@ -123,11 +125,11 @@ class TestManagerOff:
 
         monkeypatch.setattr("lacnode.privacy.state.private_store.PrivateStoreWriter.cursor", kill)
         with pytest.raises(Killed):
-            stage.b.privacy_controller.processor.step()
+            stage.b.privacy_controller.execution.processor.step()
         monkeypatch.undo()
         again = stage.b.reopen()
-        assert again.root(GROUP, 2) == stage.b.root(GROUP, 1)
-        while again.processor.step():
+        assert again.states.root_at(GROUP, 2) == stage.b.root(GROUP, 1)
+        while again.execution.processor.step():
             pass
         assert same_everywhere(stage)
 
@@ -171,7 +173,7 @@ class TestOnDisk:
         with captured_logs() as logs:
             deploy(stage)
             store(stage, int.from_bytes(secret))
-        assert stage.b.privacy_controller.state(GROUP, 2).storage(KEEPER_ADDRESS, 0) == int.from_bytes(secret)
+        assert stage.b.privacy_controller.states.state_at(GROUP, 2).storage(KEEPER_ADDRESS, 0) == int.from_bytes(secret)
         for opened in made:
             opened.close()
         holders = [
@@ -192,7 +194,7 @@ class TestAnswersOfNoUse:
             stage.mine()
             for _ in range(MANAGER_FAILURES_ALLOWED):
                 stage.b.work()
-        assert stage.b.privacy_controller.processor.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.cursor == 2
         store(stage, 2, first_nonce=2)
         condition, waiting = statuses(stage)[GROUP]
         assert (condition, waiting > 0) == (GroupCondition.WAITING, True)
@@ -206,10 +208,10 @@ class TestAnswersOfNoUse:
     def test_garbage_is_passed_over(self, stage: PrivateTestNetwork, garbage: bytes) -> None:
         deploy(stage)
         key = stage.a.manager.send(garbage, KEY_A, [KEY_B])
-        stage.a.privacy_controller.announce(private(), key)
+        stage.a.privacy_controller.sender.submit_marker(private(), key)
         with captured_logs() as logs:
             stage.mine()
-        assert stage.b.privacy_controller.processor.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.cursor == 2
         store(stage, 3)
         assert same_everywhere(stage)
         assert not any(repr(garbage)[2:-1] in str(entry) for entry in logs if garbage)
@@ -228,7 +230,7 @@ class TestAnswersOfNoUse:
             deploy(stage)
             for _ in range(MANAGER_FAILURES_ALLOWED):
                 stage.b.work()
-        assert stage.b.privacy_controller.processor.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.cursor == 1
         monkeypatch.undo()
         stage.clock.now += 60
         stage.a.work()
@@ -271,9 +273,9 @@ class TestLostPayloads:
         stage.clock.now += 60
         stage.b.work()
         assert same_everywhere(stage)
-        found = stage.b.privacy_controller.find(marker)
+        found = stage.b.privacy_controller.find_transaction(marker)
         assert found is not None
-        assert stage.b.privacy_controller.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
+        assert stage.b.privacy_controller.receipts.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
         chain = stage.b.node.chain
         assert not list(PrivateLogs(chain, chain.database).of_block(GROUP, chain.head.hash, LogFilter()))
 
@@ -284,7 +286,7 @@ class TestLostPayloads:
         def listen(private_block: PrivateBlock) -> None:
             told.extend((private_block.header.number, found.log.data) for found in private_block.logs[GROUP])
 
-        stage.b.privacy_controller.processor.on_block(listen)
+        stage.b.privacy_controller.execution.processor.on_block(listen)
         deploy(stage)
         store(stage, 1)
         stage.a.send(private(ALICE, 2, to=KEEPER_ADDRESS, data=word(2)))
@@ -305,11 +307,11 @@ class TestLostPayloads:
         lost = stage.b.manager.payloads.pop(key)
         stage.mine()
         stage.b.manager.payloads[key] = lost
-        assert stage.b.privacy_controller.repair.note_arrival(key)
-        assert not stage.b.privacy_controller.repair.note_arrival(bytes(32))
+        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
+        assert not stage.b.privacy_controller.execution.repair.note_arrival(bytes(32))
         stage.b.work()
         assert same_everywhere(stage)
-        assert not stage.b.privacy_controller.repair.note_arrival(key)
+        assert not stage.b.privacy_controller.execution.repair.note_arrival(key)
 
     def test_have_no_receipt_until_they_are_executed(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
@@ -318,12 +320,12 @@ class TestLostPayloads:
         lost = stage.b.manager.payloads.pop(key)
         stage.mine()
         stage.b.manager.payloads[key] = lost
-        found = stage.b.privacy_controller.find(marker)
+        found = stage.b.privacy_controller.find_transaction(marker)
         assert found is not None
-        assert stage.b.privacy_controller.receipt(found) is None
+        assert stage.b.privacy_controller.receipts.receipt(found) is None
         stage.clock.now += 60
         stage.b.work()
-        receipt = stage.b.privacy_controller.receipt(found)
+        receipt = stage.b.privacy_controller.receipts.receipt(found)
         assert receipt is not None
         assert receipt.status is PrivateStatus.SUCCESSFUL
 
@@ -353,7 +355,7 @@ class TestLostPayloads:
             stage.clock.now += 3600
             stage.c.work()
         assert len(stage.c.manager.asked) - asked == MAX_PAYLOAD_REQUESTS
-        assert stage.c.privacy_controller.repair.retry_all() == 1
+        assert stage.c.privacy_controller.execution.repair.retry_all() == 1
         stage.c.work()
         assert len(stage.c.manager.asked) - asked == MAX_PAYLOAD_REQUESTS + 1
 
@@ -368,17 +370,17 @@ class TestLostPayloads:
 class TestComparing:
     def test_another_members_root_is_held_against_ours(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
-        assert stage.b.privacy_controller.compare(GROUP, 1, stage.a.root(GROUP))
-        assert not stage.b.privacy_controller.compare(GROUP, 1, bytes(32))
+        assert stage.b.privacy_controller.divergences.compare(GROUP, 1, stage.a.root(GROUP))
+        assert not stage.b.privacy_controller.divergences.compare(GROUP, 1, bytes(32))
         assert statuses(stage) == {GROUP: (GroupCondition.DIVERGED, 0)}
         assert standing(stage) == ({"diverged": 1}, 0)
-        assert stage.b.privacy_controller.compare(GROUP, 1, stage.a.root(GROUP))
+        assert stage.b.privacy_controller.divergences.compare(GROUP, 1, stage.a.root(GROUP))
         assert statuses(stage) == {GROUP: (GroupCondition.CURRENT, 0)}
 
 
 class TestSending:
     def test_announces_nothing_that_the_manager_did_not_take(self, stage: PrivateTestNetwork) -> None:
         stage.b.manager.is_off = True
-        with pytest.raises(EnclaveError, match="NodePropagatingToAllPeers"):
+        with pytest.raises(PrivateSendError, match="NodePropagatingToAllPeers"):
             stage.a.send(private())
         assert not stage.a.node.pooled

@@ -10,9 +10,9 @@ import pytest
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionReader
-from lacnode.privacy.state.privacy_controller import GroupCondition
 from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -54,7 +54,7 @@ def network() -> PrivateTestNetwork:
 def hostile(network: PrivateTestNetwork, data: bytes, nonce: int = 0, to: bytes | None = None) -> bytes:
     """The key of a payload that C sends to B, without a marker yet."""
     sent = private(BOB, nonce, to=to, data=data, private_from=KEY_C, private_for=[KEY_B])
-    return network.c.privacy_controller.distribute(sent, None)
+    return network.c.privacy_controller.sender.distribute(sent, KEY_C)
 
 
 class TestUsedUp:
@@ -69,7 +69,7 @@ class TestUsedUp:
         network.mine(*replays(key, 0, 1))
         controller = network.b.reopen()
         network.mine(*replays(key, 1, 5), work=False)
-        while controller.processor.step():
+        while controller.execution.processor.step():
             pass
         assert network.b.manager.asked.count(key) == 1
 
@@ -109,7 +109,7 @@ class TestUsedUp:
         key = hostile(network, deploying(KEEPER))
         network.mine(*replays(key, 0, 10))
         network.b.manager.payloads[lost[0]] = lost[1]
-        assert network.b.privacy_controller.repair.note_arrival(lost[0])
+        assert network.b.privacy_controller.execution.repair.note_arrival(lost[0])
         before = network.b.manager.asked.count(key)
         network.b.work()
         assert receipt_of(network.b, first) == receipt_of(network.c, first) != None  # noqa: E711
@@ -123,12 +123,12 @@ def test_a_group_that_waits_has_its_payloads_not_read(
     """One endless payload of fifteen megabytes, and markers of it in every block."""
     monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_WORK_GAS", 150_000)
     monkeypatch.setattr("lacnode.privacy.state.long_execution.FIRST_BUDGET_SECONDS", 100.0)
-    network.b.privacy_controller.processor._slices = ShortSlices()
+    network.b.privacy_controller.execution.processor._slices = ShortSlices()
     key = hostile(network, LOOP)
     first, later = replays(key, 0, 1), replays(key, 1, 3)
     network.mine(*first, work=False)
     network.mine(*later, work=False)
-    while network.b.privacy_controller.processor.step():
+    while network.b.privacy_controller.execution.processor.step():
         pass
     assert network.b.manager.asked.count(key) == 1
     assert condition(network.b, HOSTILE) == (GroupCondition.WAITING, True)
@@ -169,12 +169,12 @@ def test_reading_counts_to_the_groups_share(network: PrivateTestNetwork, monkeyp
     key = hostile(network, REVERTER + bytes(1000))
     clock = SlowReads(key=key, seconds=0.3)
     monkeypatch.setattr(network.b.manager, "receive", clock.reading(network.b.manager))
-    network.b.privacy_controller.processor._slices = TimeSlices(clock)
+    network.b.privacy_controller.execution.processor._slices = TimeSlices(clock)
     sent = []
     for block in range(4):
         sent.append(network.a.send(private(ALICE, block + 1, data=deploying(KEEPER))))
         network.mine(*replays(key, 20 * block, 20), work=False)
-    while network.b.privacy_controller.processor.step():
+    while network.b.privacy_controller.execution.processor.step():
         pass
     assert network.b.manager.asked.count(key) < 10, "twenty-four seconds of the line"
     for marker in sent:
@@ -217,7 +217,7 @@ class TestStopping:
     def test_in_line(self, network: PrivateTestNetwork, stopped: list[bytes]) -> None:
         self.send_useless(network)
         with pytest.raises(ExecutionCancelledError):
-            network.b.privacy_controller.processor.step()
+            network.b.privacy_controller.execution.processor.step()
         assert len(stopped) == 1
 
     def test_late(self, network: PrivateTestNetwork, stopped: list[bytes]) -> None:
@@ -226,15 +226,15 @@ class TestStopping:
         network.b.manager.payloads.clear()
         network.mine(*(replays(key, nonce, 1)[0] for nonce, key in enumerate(keys)), work=False)
         network.b.privacy_controller._context.engine._budget = ExecutionBudget()  # type: ignore[attr-defined]
-        while network.b.privacy_controller.processor.step():
+        while network.b.privacy_controller.execution.processor.step():
             pass
         network.b.manager.payloads.update(dict.fromkeys(payloads, next(iter(payloads.values()))))
         for key in keys:
-            assert network.b.privacy_controller.repair.note_arrival(key)
+            assert network.b.privacy_controller.execution.repair.note_arrival(key)
         stopped.clear()
         network.b.privacy_controller._context.engine._budget.cancel()  # type: ignore[attr-defined]
         with pytest.raises(ExecutionCancelledError):
-            network.b.privacy_controller.repair.step()
+            network.b.privacy_controller.execution.repair.step()
         assert not stopped
 
 
@@ -256,7 +256,7 @@ class TestOrderApart:
     def first(self, network: PrivateTestNetwork) -> bytes:
         """The group that was executed apart next."""
         before = self.waiting(network)
-        assert network.b.privacy_controller.long_execution.step()
+        assert network.b.privacy_controller.execution.long_execution.step()
         (group,) = before - self.waiting(network)
         return group
 
@@ -269,7 +269,7 @@ class TestOrderApart:
         sent = private(by, nonce, data=LOOP, private_from=private_from, private_for=[KEY_B])
         member.send(sent)
         network.mine(work=False)
-        while network.b.privacy_controller.processor.step():
+        while network.b.privacy_controller.execution.processor.step():
             pass
 
     def known_sender(self, network: PrivateTestNetwork) -> None:
@@ -285,7 +285,7 @@ class TestOrderApart:
     def test_a_known_sender_comes_first(self, network: PrivateTestNetwork) -> None:
         """While strangers' transactions have shortened its slice."""
         self.known_sender(network)
-        network.b.privacy_controller.processor._slices = StrainedSlices()
+        network.b.privacy_controller.execution.processor._slices = StrainedSlices()
         self.send(network, BOB, KEY_C)
         self.send(network, ALICE, KEY_A)
         assert self.preferred(network) == {HONEST}
@@ -294,7 +294,7 @@ class TestOrderApart:
     def test_whose_transaction_takes_longer_than_a_whole_slice_is_not_known(self, network: PrivateTestNetwork) -> None:
         """A stranger becomes known by one cheap transaction before its endless ones."""
         self.known_sender(network)
-        network.b.privacy_controller.processor._slices = ShortSlices()
+        network.b.privacy_controller.execution.processor._slices = ShortSlices()
         self.send(network, ALICE, KEY_A)
         assert self.preferred(network) == set()
         with network.b.node.chain._database.read() as snapshot:
@@ -304,30 +304,30 @@ class TestOrderApart:
         self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.known_sender(network)
-        network.b.privacy_controller.processor._slices = StrainedSlices()
+        network.b.privacy_controller.execution.processor._slices = StrainedSlices()
         self.send(network, ALICE, KEY_A)
         assert self.preferred(network) == {HONEST}
         monkeypatch.setattr("lacnode.privacy.state.long_execution.FIRST_BUDGET_SECONDS", 0.0)
-        assert network.b.privacy_controller.long_execution.step()
+        assert network.b.privacy_controller.execution.long_execution.step()
         assert self.preferred(network) == set()
         with network.b.node.chain._database.read() as snapshot:
             assert not PrivateStoreReader(snapshot).is_known_sender(KEY_A)
 
     def test_a_group_with_many_does_not_go_before_one_with_few(self, network: PrivateTestNetwork) -> None:
-        network.b.privacy_controller.processor._slices = ShortSlices()
+        network.b.privacy_controller.execution.processor._slices = ShortSlices()
         for _ in range(3):
             self.send(network, BOB, KEY_C, 0)
         self.send(network, ALICE, KEY_A)
-        network.b.privacy_controller.long_execution._use.add(HOSTILE, 1.0)
+        network.b.privacy_controller.execution.long_execution._use.add(HOSTILE, 1.0)
         assert self.first(network) == HONEST
 
     def test_the_try_in_hand_ends_for_a_group_that_did_not_wait(
         self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """And is begun anew without counting as one in vain; the next such group has to wait for it."""
-        network.b.privacy_controller.processor._slices = ShortSlices()
+        network.b.privacy_controller.execution.processor._slices = ShortSlices()
         self.send(network, BOB, KEY_C)
-        long_execution, seen = network.b.privacy_controller.long_execution, list[bool]()
+        long_execution, seen = network.b.privacy_controller.execution.long_execution, list[bool]()
 
         def execute(long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
             if not seen:
@@ -349,9 +349,9 @@ class TestOrderApart:
         assert not self.waiting(network)
 
     def test_no_try_ends_twice_in_a_row(self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-        network.b.privacy_controller.processor._slices = ShortSlices()
+        network.b.privacy_controller.execution.processor._slices = ShortSlices()
         self.send(network, BOB, KEY_C)
-        long_execution, seen = network.b.privacy_controller.long_execution, list[bool]()
+        long_execution, seen = network.b.privacy_controller.execution.long_execution, list[bool]()
 
         def execute(long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
             long_execution._preempt(is_preferred=True)

@@ -129,7 +129,7 @@ class TestPayloads:
         stage.a.privacy_controller._context = replace(stage.a.privacy_controller._context, alarms=quota.alarms)
 
         def shown() -> list[str]:
-            status, body = health(stage.a.node.services, READINESS, "", stage.a.privacy_controller.standing())
+            status, body = health(stage.a.node.services, READINESS, "", stage.a.privacy_controller.statuses.health())
             assert status == 200
             return list(json.loads(body)["privacy"].get("alarms", ()))
 

@@ -10,7 +10,7 @@ from eth_abi.abi import encode
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.privacy.state.flexible.group_contracts import ADD_PARTICIPANTS, REMOVE_PARTICIPANT
-from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import PrivateBlock
@@ -76,7 +76,7 @@ class Shared(PrivateTestNetwork):
         self.subscriptions = Subscriptions(services.chain)
         self.own = SubscriptionMethods(self.subscriptions, self.listener).handlers
         self._noted: list[PrivateBlock] = []
-        self.a.privacy_controller.processor.on_block(self._note)
+        self.a.privacy_controller.execution.processor.on_block(self._note)
 
     def _note(self, private_block: PrivateBlock) -> None:
         if self.subscriptions.wanted(PRIVATE_LOGS):
@@ -247,7 +247,7 @@ class TestAnothers:
         for method in ("lac_acceptGroupHistory", "lac_dismissGroupHistory"):
             assert shared.ask(OTHER, method, b64(GROUP), b64(KEY_B)) == refused
             assert shared.ask(ONE, method, b64(GROUP), b64(KEY_B)) is False
-        assert [status.condition for status in shared.a.privacy_controller.statuses()] == [GroupCondition.CURRENT]
+        assert [status.condition for status in shared.a.privacy_controller.statuses.all()] == [GroupCondition.CURRENT]
         assert shared.ask(OTHER, "lac_whyPrivateTransactionIgnored", marker) is None
         for caller in (ONE, KEYLESS):
             assert shared.ask(caller, "lac_comparePrivacyGroup", b64(GROUP), number, root) is True

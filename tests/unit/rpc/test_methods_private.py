@@ -317,7 +317,7 @@ class TestReceipts:
         assert stage.a.node.call("priv_getPrivateTransaction", "0x" + "12" * 32) is None
 
     def test_nothing_before_its_turn(self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.state.privacy_controller.PROCESSOR_WAIT_SECONDS", 0.0)
+        monkeypatch.setattr("lacnode.privacy.state.private_states.PROCESSOR_WAIT_SECONDS", 0.0)
         marker = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
         stage.mine(work=False)
         assert receipt(stage.a, marker) is None

@@ -18,6 +18,7 @@ from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, receive
 from lacnode.privacy.state.private_records import MarkerRoot
+from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_versioned_payload
 
@@ -29,14 +30,6 @@ LEAST_ANSWER_SECONDS = 0.1
 
 ALL_CONTRACTS_SECONDS = 5.0
 """The time limit of the contracts of all groups together."""
-
-
-class NoGroupIdError(Exception):
-    """A private transaction for a flexible group names no group."""
-
-
-class NoSuchGroupError(Exception):
-    """The flexible group does not exist, or the sender is not a member of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +46,12 @@ in seconds. CallExpiredError then."""
 
 
 class FlexibleGroups:
-    """The flexible groups of this node. Safe to use from any thread.
+    """The flexible groups of this node: a `GroupDirectory`. Safe to use from any thread.
 
     `wait_until_executed` waits a short time until a block (None for the public head) is executed privately.
     """
+
+    has_fixed_members = False
 
     def __init__(
         self,
@@ -69,6 +64,13 @@ class FlexibleGroups:
         self._wait_until_executed = wait_until_executed
         self._histories = GroupHistoryReader(context)
         self._silent = SilentContracts()
+
+    def members_at(
+        self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
+    ) -> tuple[bytes, ...] | None:
+        """See `GroupDirectory.members_at`."""
+        group = self.find(group_id, number, deadline_seconds)
+        return None if group is None else group.members
 
     def find(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
@@ -112,24 +114,24 @@ class FlexibleGroups:
                 found += [] if group is None else [group]
         return [group for group in found if set(keys) <= set(group.members)]
 
-    def recipients(self, private: PrivateTransaction) -> FlexibleGroup:
-        """Return the group of `private` and the members that it adds. NoGroupIdError or NoSuchGroupError otherwise."""
+    def _recipients(self, private: PrivateTransaction, own_key: bytes) -> FlexibleGroup:
+        """Return the group of `private` and the members that it adds. PrivateSendError if it cannot be sent there."""
         if private.group_id is None:
-            raise NoGroupIdError
+            raise PrivateSendError(PrivateSendReason.NO_GROUP_ID)
         group = self.find(private.group_id)
         # A transaction that adds members is sent to them too. They need it to execute the addition.
         joining = added_members(private)
-        if group is None and not joining:
-            raise NoSuchGroupError
         # A new group has no members yet. Its first transaction names them.
         present = () if group is None else group.members
-        return FlexibleGroup(private.group_id, tuple(dict.fromkeys((*present, *joining))))
+        members = tuple(dict.fromkeys((*present, *joining)))
+        # The error is that of a group that does not exist. A caller that is no member does not learn whether it does.
+        if own_key not in members:
+            raise PrivateSendError(PrivateSendReason.NO_SUCH_GROUP)
+        return FlexibleGroup(private.group_id, members)
 
-    def distribute(self, private: PrivateTransaction, group: FlexibleGroup) -> bytes:
-        """Let the manager send `private` to the group, and the group's history to new members.
-
-        Return the keys of both, as the marker has them. EnclaveError or EnclaveUnreachableError if the manager fails.
-        """
+    def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
+        """See `GroupDirectory.distribute`. The history of the group goes to the members that `private` adds."""
+        group = self._recipients(private, own_key)
         manager, sender = self._context.manager, private.private_from
         # The history is read before anything is sent. A lost payload must not leave new members without a history.
         past = self._past(group.id) if is_addition(private) else []
@@ -146,8 +148,11 @@ class FlexibleGroups:
     # -- the history -------------------------------------------------------------------------------------------------
 
     def _past(self, group_id: bytes) -> list[PastTransaction]:
-        """Return everything that was executed in the group. PayloadUnavailableError if the manager lost some of it."""
-        return [self._past_transaction(root) for root in self._roots(group_id)]
+        """Return everything that was executed in the group. PrivateSendError if the manager lost some of it."""
+        try:
+            return [self._past_transaction(root) for root in self._roots(group_id)]
+        except PayloadUnavailableError as lost:
+            raise PrivateSendError(PrivateSendReason.LOST_PAYLOAD, str(lost)) from None
 
     def _roots(self, group_id: bytes) -> Iterator[MarkerRoot]:
         with self._context.database.read() as snapshot:

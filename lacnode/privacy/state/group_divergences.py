@@ -1,0 +1,62 @@
+"""What an operator decides about a group whose members have different states: compare, accept or dismiss a history."""
+
+from lacnode.privacy.state.flexible.contradicting_histories import (
+    ContradictingHistoryReader,
+    ContradictingHistoryWriter,
+)
+from lacnode.privacy.state.group_rebuilding import GroupRebuilder
+from lacnode.privacy.state.payload_repair import DUE_AT_ONCE
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.private_states import PrivateStates
+from lacnode.privacy.state.private_store import AbsentMarker, Divergence, PrivateStoreWriter
+
+
+class GroupDivergences:
+    """Records and ends the divergences of groups. Safe to use from any thread."""
+
+    def __init__(self, context: PrivacyContext, rebuilder: GroupRebuilder, states: PrivateStates) -> None:
+        self._context = context
+        self._rebuilder = rebuilder
+        self._states = states
+
+    def accept_history(self, group_id: bytes, teller: bytes) -> bool:
+        """Let the history that `teller` sent replace what was executed here. False if no such history contradicts it.
+
+        The private thread does it soon.
+        """
+        with self._context.database.write() as batch:
+            told = ContradictingHistoryReader(batch).told_by(group_id, teller)
+            if told is None:
+                return False
+            # The marker becomes due at once. The private thread then reads the history again and finds it accepted.
+            ContradictingHistoryWriter(batch).accept(told)
+            marker = self._rebuilder.transaction(told.place)
+            PrivateStoreWriter(batch).absent(
+                AbsentMarker(told.place, marker.hash, told.payload_key, False, 0, DUE_AT_ONCE, is_preferred=True)
+            )
+        return True
+
+    def dismiss_history(self, group_id: bytes, teller: bytes) -> bool:
+        """Let the history that `teller` sent not count any more. False if there is none."""
+        with self._context.database.write() as batch:
+            told = ContradictingHistoryReader(batch).told_by(group_id, teller)
+            if told is None:
+                return False
+            ContradictingHistoryWriter(batch).dismiss(told)
+            PrivateStoreWriter(batch).found(told.place)  # its history is not asked for again
+        return True
+
+    def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
+        """Return True if the group's root after block `number` is `expected`, another member's root.
+
+        If it differs, a divergence without a known member is recorded. It ends when a given root agrees or the group is
+        rebuilt.
+        """
+        # The root is read first. The comparison by hand does not wait for private execution.
+        found = self._states.root_at(group_id, number)
+        with self._context.database.write() as batch:
+            if found == expected:
+                PrivateStoreWriter(batch).agreed(group_id)
+            else:
+                PrivateStoreWriter(batch).diverged(group_id, Divergence(number, expected, found))
+        return found == expected

@@ -1,0 +1,98 @@
+"""Sending a private transaction: its checks, its delivery by the manager, and its marker.
+
+The payload goes out before its marker: a member that finds a marker in a block asks its manager for the payload at once. All
+checks come before the delivery, because a delivered payload cannot be called back.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lacnode.crypto.secp256k1 import SignatureError
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.execution import InvalidPrivateTransactionError, check_fields
+from lacnode.privacy.state.group_directory import GroupDirectory
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import MarkerSigner
+from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
+from lacnode.privacy.state.private_states import PrivateStates
+from lacnode.privacy.state.private_transaction import PrivateTransaction
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerSubmitter:
+    """The connection to the public node: the next nonce of an account (pending transactions counted) and the pool.
+
+    `submit` raises TransactionRejectedError if the pool refuses the marker.
+    """
+
+    next_nonce: Callable[[bytes], int]
+    submit: Callable[[Transaction], None]
+
+
+class PrivateTransactionSender:
+    """Sends private transactions of any caller of this node. Safe to use from any thread.
+
+    Every method raises PrivateSendError if the transaction is not sent.
+    """
+
+    def __init__(
+        self,
+        context: PrivacyContext,
+        states: PrivateStates,
+        groups: GroupDirectory,
+        signer: MarkerSigner,
+        public: MarkerSubmitter,
+    ) -> None:
+        self._context = context
+        self._states = states
+        self._groups = groups
+        self._signer = signer
+        self._public = public
+        # Markers are made one at a time, see `submit_marker`.
+        self._signing_lock = threading.Lock()
+
+    def check(self, private: PrivateTransaction) -> None:
+        """Check the fields, the signature and the nonce of `private`. A nonce that is too high may wait for others."""
+        try:
+            check_fields(private, self._context.chain_id)
+        except InvalidPrivateTransactionError as invalid:
+            if invalid.reason is None:
+                raise PrivateSendError(PrivateSendReason.CARRIES_VALUE) from None
+            raise PrivateSendError(PrivateSendReason.REJECTED, str(invalid), rejection=invalid.reason) from None
+        try:
+            sender = private.sender()
+        except SignatureError as error:
+            raise PrivateSendError(
+                PrivateSendReason.REJECTED, str(error), rejection=RejectionReason.INVALID_SIGNATURE
+            ) from None
+        # Only a used nonce is refused. Several transactions may be sent before the first one is mined.
+        nonce = self._states.next_nonce(sender, private.determined_group_id())
+        if private.nonce < nonce:
+            text = f"private nonce {private.nonce} was used, the next is {nonce}"
+            raise PrivateSendError(PrivateSendReason.REJECTED, text, rejection=RejectionReason.NONCE_TOO_LOW)
+
+    def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
+        """Let the manager store and send `private`. Return the data of the marker. See `GroupDirectory.distribute`."""
+        try:
+            return self._groups.distribute(private, own_key)
+        except (EnclaveError, EnclaveUnreachableError) as error:
+            raise PrivateSendError(PrivateSendReason.MANAGER_FAILED, str(error), manager_error=error) from None
+
+    def submit_marker(self, private: PrivateTransaction, keys: bytes) -> bytes:
+        """Send the marker of a payload that the manager has. Return the hash of the marker.
+
+        `keys` are the key of the payload and, for new members of a flexible group, the key of its history.
+        """
+        # The nonce of a fixed signer is read and used under one lock. Two markers at the same time would get one nonce.
+        with self._signing_lock:
+            transaction = self._signer.sign_marker(self._public.next_nonce, private, self._context.mode, keys)
+            try:
+                self._public.submit(transaction)
+            except TransactionRejectedError as rejected:
+                raise PrivateSendError(
+                    PrivateSendReason.MARKER_REJECTED, str(rejected), rejection=rejected.reason
+                ) from None
+            return transaction.hash

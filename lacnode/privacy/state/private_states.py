@@ -1,0 +1,88 @@
+"""The private states of this node, by group and by public block.
+
+A read waits a short time for private execution. So a client that has seen its marker mined finds the private state after it.
+The content of a group is for its members alone. The caller of these methods has to check that.
+"""
+
+from collections.abc import Callable
+
+from lacnode.evm.engine import StateView
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
+from lacnode.primitives.header import BlockHeader
+from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS
+from lacnode.privacy.state.private_store import PrivateNodeStore
+from lacnode.privacy.state.processor import PrivateProcessor
+
+PROCESSOR_WAIT_SECONDS = 2.0
+"""The time that a read waits for private execution to reach the public head."""
+
+
+class PrivateStates:
+    """The private states. `accounts` returns the accounts of a state by its root. Safe to use from any thread."""
+
+    def __init__(
+        self, context: PrivacyContext, processor: PrivateProcessor, accounts: Callable[[bytes], StateView]
+    ) -> None:
+        self._context = context
+        self._processor = processor
+        self._accounts = accounts
+        self._store = PrivateNodeStore(context.database)
+
+    def wait_until_executed(self, number: int | None = None) -> bool:
+        """Wait a short time until block `number`, or the head, is executed privately. Return True if it is."""
+        return self._processor.wait_for(self._context.head() if number is None else number, PROCESSOR_WAIT_SECONDS)
+
+    def root_at(self, group_id: bytes, number: int) -> bytes:
+        """Return the group's state root after block `number` (32 bytes)."""
+        return self._processor.root_at(group_id, number)
+
+    def state_at(self, group_id: bytes, number: int) -> StateView:
+        """Return the group's own accounts after block `number`."""
+        return self._accounts(self.root_at(group_id, number))
+
+    def accounts_of(self, root: bytes) -> StateView:
+        """Return the accounts of the private state with this root (32 bytes)."""
+        return self._accounts(root)
+
+    def next_nonce(self, sender: bytes, group_id: bytes) -> int:
+        """Return the next private nonce of `sender` in a group. Transactions that wait to be mined do not count."""
+        self.wait_until_executed()
+        return self.state_at(group_id, self._context.head()).nonce(sender)
+
+    def prepare_call(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
+    ) -> tuple[bytes, PrivateMessage]:
+        """Return the root of the group's state after the block of `header`, and a call as a message for this state."""
+        self.wait_until_executed(header.number)
+        return self._message(group_id, header, sender, to, data, price)
+
+    def _message(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
+    ) -> tuple[bytes, PrivateMessage]:
+        root = self.root_at(group_id, header.number)
+        return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
+
+    def contract_of(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
+        """Return the questions to a flexible group's contract. See `flexible_groups.ContractOf`."""
+        block = self._context.history.block_at(self._context.head() if number is None else number)
+
+        def ask(data: bytes) -> bytes | None:
+            if block is None:
+                return None
+            # This does not wait for private execution: `FlexibleGroups` has waited once for all its questions.
+            root, message = self._message(group_id, block.header, bytes(20), PROXY_ADDRESS, data, QUERY_GAS_PRICE_WEI)
+            # The question is executed on the state of the block, with a time limit: the contract is other members'
+            # work.
+            result = self._execute(block.header, root, message, deadline_seconds)
+            return result.output if result.success else None
+
+        return ask
+
+    def _execute(
+        self, header: BlockHeader, root: bytes, message: PrivateMessage, deadline_seconds: float
+    ) -> PrivateResult:
+        # The public state after the block is opened, so the private message sees the public accounts of that time.
+        block = self._context.engine.open_block(header.state_root, header, self._context.history.hash_at)
+        return block.execute_private(self._store, root, message, deadline=deadline_seconds)
