@@ -40,7 +40,7 @@ class AbsentMarkerLimit:
             # A tenth more than necessary is removed. Sorting then happens once for each thousand of new markers.
             kept = MAX_ABSENT_MARKERS - MAX_ABSENT_MARKERS // 10
             for marker in markers[: len(markers) - kept]:
-                PrivateStoreWriter(batch).not_asked(marker)
+                PrivateStoreWriter(batch).stop_asking(marker)
         return kept
 
 

@@ -15,9 +15,7 @@ FIRST_MARKERS_TABLE, SIGNERS_TABLE = "private_first", "private_signers"
 _PLACE_BYTES, _HASH_BYTES = 12, 32
 
 
-def note_carried_out(
-    batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b""
-) -> None:
+def note_success(batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b"") -> None:
     """Note that a payload with the known `facts` was executed at this marker. The first marker is kept."""
     # A rebuild may find an earlier marker than the stored one. The earliest one in the chain counts.
     before, value = batch.get(FIRST_MARKERS_TABLE, payload_key), place_key + marker_hash

@@ -34,21 +34,21 @@ class BlockRecords:
         """Write everything but the logs, which the receipts have."""
         # The key of a receipt has the block hash, as in Besu, so receipts of one marker in two blocks cannot mix.
         for marker_hash, receipt in self.receipts.items():
-            writer.receipt(self.hash, marker_hash, receipt)
+            writer.write_receipt(self.hash, marker_hash, receipt)
         for marker_hash in self.refused:
             # A rebuild may refuse what was executed before. Its old receipt must not stay.
-            writer.forget_receipt(self.hash, marker_hash)
+            writer.delete_receipt(self.hash, marker_hash)
         for group_id, markers in self.markers.items():
             # Only a success makes a marker the first one of its payload. A failed one may be tried at another marker.
             successful = {root.marker_hash for root in self.roots.get(group_id, ())}
             for marker in markers:
-                writer.marker(group_id, marker)
+                writer.write_marker(group_id, marker)
                 if marker.marker_hash in successful:
-                    writer.carried_out(marker)
+                    writer.write_success(marker)
         # A sender with one slow transaction is not known, even if others of its transactions were fast.
         for private_from in self.known_senders - self.slow_senders:
-            writer.known_sender(private_from)
+            writer.write_known_sender(private_from)
         for private_from in self.slow_senders:
-            writer.slow_sender(private_from)
+            writer.delete_known_sender(private_from)
         for group_id, roots in self.roots.items():
-            writer.roots(self.number, self.hash, group_id, tuple(roots))
+            writer.write_roots(self.number, self.hash, group_id, tuple(roots))

@@ -176,7 +176,7 @@ class PrivateBlockExecutor:
             self._wait(records, public, task.index, KnownPayload(group_id, private_from), slices)
         has_changed = len(records.roots.get(group_id, ())) > before
         # The use is counted for each transaction, also for one that waits. Reading it has cost the time already.
-        slices.used(group_id, read_seconds + slices.slices.clock() - started, has_changed=has_changed)
+        slices.count_use(group_id, read_seconds + slices.slices.clock() - started, has_changed=has_changed)
         if has_changed:
             records.known_senders.add(private_from)
 
@@ -186,9 +186,9 @@ class PrivateBlockExecutor:
         marker, private_from = public.block.transactions[index], known.private_from
         is_preferred = private_from not in records.slow_senders and slices.prior.is_known_sender(private_from)
         # Only the first one of a group preempts the running try. The later ones change nothing for it.
-        if not slices.waits(known.group_id):
+        if not slices.is_waiting(known.group_id):
             records.begin_to_wait[known.group_id] = is_preferred
-        slices.wait(known.group_id)
+        slices.hold(known.group_id)
         place = MarkerPlace(public.block.number, index)
         records.long.append(LongPrivateTransaction(known.group_id, place, marker.hash, is_preferred=is_preferred))
 
@@ -265,7 +265,7 @@ class PrivateBlockExecutor:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
         if task.is_told:
             return None
-        self._known.was_signed(read_payload_key(marker), message.sender, message.nonce)
+        self._known.note_signature(read_payload_key(marker), message.sender, message.nonce)
         return KnownPayload(task.group_id, task.private.private_from, message.sender, message.nonce)
 
     def _note(

@@ -57,7 +57,7 @@ class ManagerGroups:
         return self._manager.retrieve_group(group_id).members
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
-        """See `GroupDirectory.distribute`."""
+        """See `GroupDirectory.distribute`. PrivateSendError if `private` names a group of recipients by its id."""
         # The group is looked up first. An unknown group is then reported before the payload is encoded or stored.
         group = self._group_of(private)
         payload = encode_payload_text(private)

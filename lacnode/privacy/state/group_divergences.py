@@ -31,7 +31,7 @@ class GroupDivergences:
             # The marker becomes due at once. The private thread then reads the history again and finds it accepted.
             ContradictingHistoryWriter(batch).accept(told)
             marker = self._rebuilder.transaction(told.place)
-            PrivateStoreWriter(batch).absent(
+            PrivateStoreWriter(batch).write_absent(
                 AbsentMarker(told.place, marker.hash, told.payload_key, False, 0, DUE_AT_ONCE, is_preferred=True)
             )
         return True
@@ -43,7 +43,7 @@ class GroupDivergences:
             if told is None:
                 return False
             ContradictingHistoryWriter(batch).dismiss(told)
-            PrivateStoreWriter(batch).found(told.place)  # its history is not asked for again
+            PrivateStoreWriter(batch).delete_absent(told.place)  # its history is not asked for again
         return True
 
     def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
@@ -56,7 +56,7 @@ class GroupDivergences:
         found = self._states.root_at(group_id, number)
         with self._context.database.write() as batch:
             if found == expected:
-                PrivateStoreWriter(batch).agreed(group_id)
+                PrivateStoreWriter(batch).delete_divergence(group_id)
             else:
-                PrivateStoreWriter(batch).diverged(group_id, Divergence(number, expected, found))
+                PrivateStoreWriter(batch).write_divergence(group_id, Divergence(number, expected, found))
         return found == expected

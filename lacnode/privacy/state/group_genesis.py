@@ -24,7 +24,7 @@ class PrivateGenesis:
     groups: Mapping[bytes, tuple[GenesisAccount, ...]] = field(default_factory=dict)
     others: tuple[GenesisAccount, ...] = ()
 
-    def of(self, group_id: bytes) -> tuple[GenesisAccount, ...]:
+    def accounts_of(self, group_id: bytes) -> tuple[GenesisAccount, ...]:
         """Return the first accounts of one group."""
         return self.groups.get(group_id, self.others)
 
@@ -45,7 +45,7 @@ class GroupGenesis:
 
     def state(self, group_id: bytes) -> State:
         """Return the first state of a group."""
-        accounts = self._genesis.of(group_id) + self._always
+        accounts = self._genesis.accounts_of(group_id) + self._always
         if not accounts:
             return EMPTY_TRIE_ROOT, {}
         # The accounts are the key, not the group: most groups have the same ones, and the state is computed once.

@@ -73,19 +73,19 @@ class GroupRebuilder:
             # All old roots are removed first. A transaction that succeeded before may fail now, and its root must not
             # stay.
             for number, hash_ in old:
-                writer.forget_roots(number, hash_, group_id)
-            writer.nodes(run.nodes)
+                writer.delete_roots(number, hash_, group_id)
+            writer.write_nodes(run.nodes)
             for _, records in done:
                 records.write(writer)
-            writer.found(at)
-            LongTransactionWriter(batch).ended(LongPrivateTransaction(group_id, at, self.transaction(at).hash))
+            writer.delete_absent(at)
+            LongTransactionWriter(batch).remove(LongPrivateTransaction(group_id, at, self.transaction(at).hash))
             for block, records in done:
                 for waiting in self._processor.find_missing_histories(block, records):
-                    writer.absent(waiting)
+                    writer.write_absent(waiting)
             # The revision grows: digests and comparisons of the old state do not hold any more.
-            writer.rebuilt(group_id)
+            writer.start_new_revision(group_id)
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
-        self._tell(group_id, done, told)
+        self._notify_of_new_logs(group_id, done, told)
 
     def transaction(self, place: MarkerPlace) -> Transaction:
         """Return the marker at `place`. GroupRebuildError if its block is missing."""
@@ -100,12 +100,12 @@ class GroupRebuilder:
             raise GroupRebuildError(f"block {number} is not there")
         return block, hash_
 
-    def _tell(self, group_id: bytes, done: Executed, told: set[bytes]) -> None:
+    def _notify_of_new_logs(self, group_id: bytes, done: Executed, told: set[bytes]) -> None:
         for block, records in done:
             # Clients get the new logs only. A log that is gone cannot be taken back, as the chain has no
             # reorganisation.
             logs = [entry for entry in records.logs.get(group_id, ()) if entry.transaction_hash not in told]
-            self._processor.tell(PrivateBlock(block.header, records.hash, {group_id: logs}))
+            self._processor.notify_listeners(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
         self, places: list[MarkerPlace], found_at: MarkerPlace, found: PrivateTask | UnreadTask
@@ -135,7 +135,7 @@ class GroupRebuilder:
             return None
         except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
             # The payload may be from before this node was a member. Then it is in the group's history.
-            told = self._histories.told(transaction.hash)
+            told = self._histories.find_transaction(transaction.hash)
         if told is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
         # The contract was asked when it was executed first, so the task has no version.

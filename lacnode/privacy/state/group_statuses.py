@@ -120,4 +120,4 @@ class GroupStatuses:
 
 def _contradictions(histories: ContradictingHistoryReader, group_id: bytes) -> list[Divergence]:
     """Return the contradicting histories of a flexible group as divergences."""
-    return [Divergence(told.place.number, told.told, told.found, told.teller) for told in histories.of(group_id)]
+    return [Divergence(told.place.number, told.told, told.found, told.teller) for told in histories.of_group(group_id)]

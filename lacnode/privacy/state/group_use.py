@@ -28,7 +28,7 @@ class GroupUse:
             kept = sorted(self._seconds.items(), key=lambda entry: entry[1])[MAX_COUNTED_GROUPS // 2 :]
             self._seconds = dict(kept)
 
-    def of(self, group_id: bytes) -> float:
+    def seconds_of(self, group_id: bytes) -> float:
         """Return the seconds of the group that are not forgotten."""
         self._forget()
         return self._seconds.get(group_id, 0.0)

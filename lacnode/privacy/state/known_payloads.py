@@ -47,7 +47,7 @@ class KnownPayloads:
         self._lock = threading.Lock()
         self._remembered: dict[bytes, KnownPayload] = {}
 
-    def of(self, payload_key: bytes) -> KnownPayload | None:
+    def find(self, payload_key: bytes) -> KnownPayload | None:
         """Return the facts of a payload, None if it was not read, or not lately."""
         with self._lock:
             known = self._remembered.get(payload_key)
@@ -59,14 +59,14 @@ class KnownPayloads:
         # Rows of earlier versions have no facts. Then only the memory can help.
         return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
 
-    def was_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
+    def note_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
         """Note that the payload was read and belongs to this group."""
         with self._lock:
             # Complete facts must not be replaced by facts without an account.
             if payload_key not in self._remembered:
                 self._remember(payload_key, KnownPayload(group_id, private_from))
 
-    def was_signed(self, payload_key: bytes, account: bytes, nonce: int) -> None:
+    def note_signature(self, payload_key: bytes, account: bytes, nonce: int) -> None:
         """Note the account and the nonce of the private transaction of a payload that was read."""
         with self._lock:
             known = self._remembered.get(payload_key)

@@ -78,7 +78,7 @@ class LongExecution:
     def _order(self, first: LongPrivateTransaction) -> tuple[object, ...]:
         """Return the order of a transaction. The group with the least use is first. Tries show its use before a restart."""
         tried_seconds = FIRST_BUDGET_SECONDS * (2 ** min(first.tries, BUDGET_DOUBLINGS) - 1)
-        return not first.is_preferred, max(self._use.of(first.group_id), tried_seconds), first.place
+        return not first.is_preferred, max(self._use.seconds_of(first.group_id), tried_seconds), first.place
 
     def _preempt(self, *, is_preferred: bool) -> None:
         """End the running try for a group that begins to wait.
@@ -113,7 +113,7 @@ class LongExecution:
         except UnusablePayloadError as useless:
             log.warning("private transaction ignored", marker=long.marker_hash.hex(), why=str(useless))
             with self._context.database.write() as batch:
-                LongTransactionWriter(batch).ended(long)
+                LongTransactionWriter(batch).remove(long)
         finally:
             self._try = None
             # Remembered until the next try: this one must not be ended again before it had its time.
@@ -126,9 +126,9 @@ class LongExecution:
         """Record a try that did not end in its time. The sender counts as known no more."""
         known = self._processor.reader.known_of(self._rebuilding.transaction(long.place))
         with self._context.database.write() as batch:
-            LongTransactionWriter(batch).waits(long.again())
+            LongTransactionWriter(batch).add(long.with_one_more_try())
             if known is not None:
-                PrivateStoreWriter(batch).slow_sender(known.private_from)
+                PrivateStoreWriter(batch).delete_known_sender(known.private_from)
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
         transaction = self._rebuilding.transaction(long.place)
@@ -142,7 +142,9 @@ class LongExecution:
     def _give_up(self, long: LongPrivateTransaction, *, failing: bool) -> None:
         """Note the payload as absent. It is then asked for again like any other one."""
         # The long transaction becomes an absent one, in one commit. The group's later ones stay long and follow it.
-        absent = self._processor.absent(long.place, self._rebuilding.transaction(long.place), failing=failing)
+        absent = self._processor.make_absent_marker(
+            long.place, self._rebuilding.transaction(long.place), failing=failing
+        )
         with self._context.database.write() as batch:
-            LongTransactionWriter(batch).ended(long)
-            PrivateStoreWriter(batch).absent(absent)
+            LongTransactionWriter(batch).remove(long)
+            PrivateStoreWriter(batch).write_absent(absent)

@@ -32,7 +32,7 @@ class LongPrivateTransaction:
     tries: int = 0
     is_preferred: bool = False
 
-    def again(self) -> "LongPrivateTransaction":
+    def with_one_more_try(self) -> "LongPrivateTransaction":
         """Return the same transaction after one more try that it did not end in. It goes before others no more."""
         return replace(self, tries=self.tries + 1, is_preferred=False)
 
@@ -43,7 +43,7 @@ class LongTransactionReader:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def of(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
+    def of_group(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
         """Yield the long transactions of a group in the order of the chain."""
         for key, value in self._snapshot.items(LONG_TABLE, group_id):
             if not key.startswith(group_id):
@@ -52,7 +52,7 @@ class LongTransactionReader:
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group's transactions wait for a long one."""
-        return next(self.of(group_id), None) is not None
+        return next(self.of_group(group_id), None) is not None
 
     def is_at(self, place: MarkerPlace) -> bool:
         """Return True if the marker at `place` has a long transaction."""
@@ -77,13 +77,13 @@ class LongTransactionWriter:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def waits(self, long: LongPrivateTransaction) -> None:
+    def add(self, long: LongPrivateTransaction) -> None:
         """Record a long transaction in place of what was recorded at its place."""
         value = long.tries.to_bytes(4) + long.marker_hash + bytes([long.is_preferred])
         self._batch.put(LONG_TABLE, long.group_id + long.place.key(), value)
         self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)
 
-    def ended(self, long: LongPrivateTransaction) -> None:
+    def remove(self, long: LongPrivateTransaction) -> None:
         """Delete a long transaction. It was executed, or it cannot be."""
         self._batch.delete(LONG_TABLE, long.group_id + long.place.key())
         self._batch.delete(LONG_PLACES_TABLE, long.place.key())
@@ -91,4 +91,4 @@ class LongTransactionWriter:
 
 def _decoded(key: bytes, value: bytes) -> LongPrivateTransaction:
     tries, is_preferred = int.from_bytes(value[:4]), value[36:] == b"\x01"  # versions before did not keep the last byte
-    return LongPrivateTransaction(key[:32], MarkerPlace.of(key[32:]), value[4:36], tries, is_preferred)
+    return LongPrivateTransaction(key[:32], MarkerPlace.from_key(key[32:]), value[4:36], tries, is_preferred)

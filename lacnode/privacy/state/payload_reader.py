@@ -7,7 +7,7 @@ from lacnode.privacy.state.execution import PrivateTask, UnreadTask
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
-from lacnode.privacy.state.private_payloads import task_for
+from lacnode.privacy.state.private_payloads import load_private_task
 
 
 class PayloadReader:
@@ -19,15 +19,15 @@ class PayloadReader:
 
     def known_of(self, marker: Transaction) -> KnownPayload | None:
         """Return the facts about the marker's payload, None if it was not read before."""
-        return self.known.of(read_payload_key(marker))
+        return self.known.find(read_payload_key(marker))
 
     def unread(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
         """Return the task of the marker at `index` of its block. `read` gives its payload when it is needed."""
         return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
-        """Read the payload of a marker and keep its facts. The errors are those of `private_payloads.task_for`."""
-        task = task_for(self._context.manager, marker, index, self._context.mode, admitted=admitted)
+        """Read the payload of a marker and keep its facts. The errors are those of `private_payloads.load_private_task`."""
+        task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
         # Only after the check that the payload belongs to its group. A false payload must not leave facts.
-        self.known.was_read(read_payload_key(marker), task.group_id, task.private.private_from)
+        self.known.note_read(read_payload_key(marker), task.group_id, task.private.private_from)
         return task

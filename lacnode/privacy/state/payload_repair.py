@@ -75,7 +75,7 @@ class PayloadRepair:
             with self._context.database.write() as batch:
                 markers = list(islice(PrivateStoreReader(batch).absent(start), MARKERS_RENEWED_AT_ONCE))
                 for marker in markers:
-                    PrivateStoreWriter(batch).absent(replace(marker, due=int(self._context.now()), tries=0))
+                    PrivateStoreWriter(batch).write_absent(replace(marker, due=int(self._context.now()), tries=0))
             count += len(markers)
             if len(markers) < MARKERS_RENEWED_AT_ONCE:
                 return count
@@ -89,7 +89,7 @@ class PayloadRepair:
                 return False
         with self._context.database.write() as batch:
             for marker in list(PrivateStoreReader(batch).awaited(payload_key)):
-                PrivateStoreWriter(batch).absent(replace(marker, due=DUE_AT_ONCE, is_preferred=True))
+                PrivateStoreWriter(batch).write_absent(replace(marker, due=DUE_AT_ONCE, is_preferred=True))
         return True
 
     def _due(self) -> list[AbsentMarker]:
@@ -117,7 +117,7 @@ class PayloadRepair:
         except UnusablePayloadError as useless:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             with self._context.database.write() as batch:
-                PrivateStoreWriter(batch).found(marker.place)
+                PrivateStoreWriter(batch).delete_absent(marker.place)
         except GroupRebuildError as cannot:
             log.warning("a group's private state cannot be rebuilt yet", block=marker.place.number, why=str(cannot))
             return [self._postponed(marker, failing=True)]
@@ -136,7 +136,7 @@ class PayloadRepair:
             self._execute(marker, transaction, task, slices)
         finally:
             # A rebuild always changes the state, so only its time beyond the ordinary counts.
-            slices.used(task.group_id, slices.slices.clock() - started, has_changed=True)
+            slices.count_use(task.group_id, slices.slices.clock() - started, has_changed=True)
 
     def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, slices: GroupSlices) -> None:
         private_from = task.private.private_from
@@ -153,10 +153,10 @@ class PayloadRepair:
     def _execute_apart(self, marker: AbsentMarker, group_id: bytes, private_from: bytes, slices: GroupSlices) -> None:
         is_preferred = slices.prior.is_known_sender(private_from)
         with self._context.database.write() as batch:
-            PrivateStoreWriter(batch).found(marker.place)
+            PrivateStoreWriter(batch).delete_absent(marker.place)
             # In the same commit: the marker leaves the absent ones and joins the long ones. A crash must not lose it.
             long = LongPrivateTransaction(group_id, marker.place, marker.marker_hash, is_preferred=is_preferred)
-            LongTransactionWriter(batch).waits(long)
+            LongTransactionWriter(batch).add(long)
 
     def _prepare(
         self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, budget: ExecutionBudget
@@ -181,4 +181,4 @@ class PayloadRepair:
         if waiting:
             with self._context.database.write() as batch:
                 for marker in waiting:
-                    PrivateStoreWriter(batch).absent(marker)
+                    PrivateStoreWriter(batch).write_absent(marker)

@@ -13,13 +13,13 @@ class StoredPriorExecution:
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
-    def waits(self, group_id: bytes) -> bool:
-        """See `PriorExecution.waits`."""
+    def is_waiting(self, group_id: bytes) -> bool:
+        """See `PriorExecution.is_waiting`."""
         with self._context.database.read() as snapshot:
             return LongTransactionReader(snapshot).is_waiting(group_id)
 
-    def carried_out(self, group_id: bytes, at_most: int) -> int:
-        """See `PriorExecution.carried_out`."""
+    def count_changes(self, group_id: bytes, at_most: int) -> int:
+        """See `PriorExecution.count_changes`."""
         with self._context.database.read() as snapshot:
             return sum(1 for _ in islice(PrivateStoreReader(snapshot).changes_from(group_id, 0), at_most))
 

@@ -36,7 +36,7 @@ class GroupMode(Enum):
     OFFCHAIN = PRIVACY_ADDRESS
     FLEXIBLE = FLEXIBLE_PRIVACY_ADDRESS
 
-    def may_announce(self, transaction: Transaction) -> bool:
+    def may_be_marker(self, transaction: Transaction) -> bool:
         """Return True if a public transaction can be a marker.
 
         It calls the address with the key of a payload. For new members of a flexible group, the key of the history follows.

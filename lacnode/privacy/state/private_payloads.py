@@ -138,7 +138,7 @@ def receive_owned(
     return payload
 
 
-def task_for(
+def load_private_task(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
     """Return the work at `marker`. The errors are those of `receive_owned`. UnusablePayloadError without a valid group.

@@ -33,10 +33,7 @@ class MarkerSubmitter:
 
 
 class PrivateTransactionSender:
-    """Sends private transactions of any caller of this node. Safe to use from any thread.
-
-    Every method raises PrivateSendError if the transaction is not sent.
-    """
+    """Sends private transactions of any caller of this node. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -55,7 +52,10 @@ class PrivateTransactionSender:
         self._signing_lock = threading.Lock()
 
     def check(self, private: PrivateTransaction) -> None:
-        """Check the fields, the signature and the nonce of `private`. A nonce that is too high may wait for others."""
+        """Check the fields, the signature and the nonce of `private`. A nonce that is too high may wait for others.
+
+        PrivateSendError if it may not be sent.
+        """
         try:
             check_fields(private, self._context.chain_id)
         except InvalidPrivateTransactionError as invalid:
@@ -75,7 +75,10 @@ class PrivateTransactionSender:
             raise PrivateSendError(PrivateSendReason.REJECTED, text, rejection=RejectionReason.NONCE_TOO_LOW)
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
-        """Let the manager store and send `private`. Return the data of the marker. See `GroupDirectory.distribute`."""
+        """Let the manager store and send `private`. Return the data of the marker. See `GroupDirectory.distribute`.
+
+        PrivateSendError if the payload is not stored and sent.
+        """
         try:
             return self._groups.distribute(private, own_key)
         except (EnclaveError, EnclaveUnreachableError) as error:
@@ -85,6 +88,7 @@ class PrivateTransactionSender:
         """Send the marker of a payload that the manager has. Return the hash of the marker.
 
         `keys` are the key of the payload and, for new members of a flexible group, the key of its history.
+        PrivateSendError if the pool refuses the marker.
         """
         # The nonce of a fixed signer is read and used under one lock. Two markers at the same time would get one nonce.
         with self._signing_lock:

@@ -32,9 +32,9 @@ from lacnode.privacy.state.announced_payloads import (
     forget_sender,
     is_known_sender,
     is_known_signer,
-    note_carried_out,
     note_sender,
     note_signer,
+    note_success,
 )
 from lacnode.privacy.state.known_payloads import KnownPayload
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
@@ -59,7 +59,7 @@ class MarkerPlace:
         return self.number.to_bytes(8) + self.index.to_bytes(4)
 
     @classmethod
-    def of(cls, key: bytes) -> "MarkerPlace":
+    def from_key(cls, key: bytes) -> "MarkerPlace":
         return cls(int.from_bytes(key[:8]), int.from_bytes(key[8:12]))
 
 
@@ -183,7 +183,7 @@ class PrivateStoreReader:
         for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
             if not key.startswith(group_id):
                 return
-            yield MarkerPlace.of(key[32:]), data[:32]
+            yield MarkerPlace.from_key(key[32:]), data[:32]
 
     def ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
         """Yield the senders and nonces of the group's private transactions that came too early."""
@@ -195,7 +195,7 @@ class PrivateStoreReader:
     def first_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
         """Return the first marker that executed the payload: its place and its hash. None if there is none."""
         found = first_marker(self._snapshot, payload_key)
-        return None if found is None else (MarkerPlace.of(found[0]), found[1])
+        return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
 
     def is_known_signer(self, address: bytes) -> bool:
         """Return True if `address` signed a marker of a payload of this node."""
@@ -212,7 +212,7 @@ class PrivateStoreReader:
     def absent(self, start: MarkerPlace | None = None) -> Iterator[AbsentMarker]:
         """Yield every absent marker from `start` on, in order."""
         for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
-            yield AbsentMarker.decode(MarkerPlace.of(key), data)
+            yield AbsentMarker.decode(MarkerPlace.from_key(key), data)
 
     def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
         """Yield the absent markers that wait for this payload, also those that are no longer asked for."""
@@ -221,7 +221,7 @@ class PrivateStoreReader:
         for key, marker_hash in self._snapshot.items(AWAITED, payload_key):
             if not key.startswith(payload_key):
                 return
-            place = MarkerPlace.of(key[32:])
+            place = MarkerPlace.from_key(key[32:])
             # A payload that is no longer asked for has this row alone. It is still executed when it arrives.
             yield self.absent_at(place) or AbsentMarker(place, marker_hash, payload_key, False, 0, None)
 
@@ -233,7 +233,7 @@ class PrivateStoreReader:
     def due(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
         """Yield the due times of absent payloads (Unix seconds), the next first, and whether they come before others."""
         for key, value in self._snapshot.items(DUE):
-            yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.of(key[8:])
+            yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.from_key(key[8:])
 
     def history_keys(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the flexible groups with a history, and the key of its payload."""
@@ -269,45 +269,45 @@ class PrivateStoreWriter:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def cursor(self, number: int) -> None:
+    def write_cursor(self, number: int) -> None:
         self._batch.put(META, CURSOR, number.to_bytes(8))
 
-    def nodes(self, nodes: Mapping[bytes, bytes]) -> None:
+    def write_nodes(self, nodes: Mapping[bytes, bytes]) -> None:
         for key, value in nodes.items():
             self._batch.put(STATE, key, value)
 
-    def receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
+    def write_receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
         self._batch.put(RECEIPTS, block_hash + marker_hash + b"RECEIPT", receipt.encode())
 
-    def forget_receipt(self, block_hash: bytes, marker_hash: bytes) -> None:
+    def delete_receipt(self, block_hash: bytes, marker_hash: bytes) -> None:
         self._batch.delete(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
 
-    def roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
+    def write_roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
         """Write the roots of a group in a block. There is at least one."""
         # Besu's row has all roots within the block. The second row finds the last root by number.
         self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_metadata(roots))
         # Only the last root of the block counts for later blocks. The roots in between are in the row above.
         self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
 
-    def forget_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
+    def delete_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
         self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
-    def forget_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
+    def delete_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
         """Delete the group's states and their receipts, and its markers before block `number`."""
         stored = PrivateStoreReader(self._batch)
         for changed in list(stored.changes_from(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
             for entry in stored.metadata(block_hash, group_id):
-                self.forget_receipt(block_hash, entry.marker_hash)
-            self.forget_roots(changed, block_hash, group_id)
+                self.delete_receipt(block_hash, entry.marker_hash)
+            self.delete_roots(changed, block_hash, group_id)
         for place, marker_hash in list(stored.marker_hashes(group_id)):
             if place.number < number:
-                self.forget_receipt(block_hash_of(place.number) or b"", marker_hash)
+                self.delete_receipt(block_hash_of(place.number) or b"", marker_hash)
                 self._batch.delete(MARKERS, group_id + place.key())
                 self._batch.delete(AHEAD, group_id + place.key())
 
-    def marker(self, group_id: bytes, marker: StoredMarker) -> None:
+    def write_marker(self, group_id: bytes, marker: StoredMarker) -> None:
         key = group_id + marker.place.key()
         self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
         # A rebuild may execute the same marker with success. The old entry would then report a gap for ever.
@@ -317,30 +317,30 @@ class PrivateStoreWriter:
             sender, nonce = marker.ahead
             self._batch.put(AHEAD, key, sender + rlp.scalar(nonce))
 
-    def carried_out(self, marker: StoredMarker) -> None:
+    def write_success(self, marker: StoredMarker) -> None:
         """Record that the private transaction of this marker succeeded."""
         # The facts stay with the payload for good. A later marker of the same payload is then decided without reading
         # it.
         facts = b"" if marker.known is None else marker.known.encode()
         # The first success of a payload decides which marker's receipt counts. It is kept when later markers come.
-        note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
+        note_success(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
 
-    def signer(self, address: bytes) -> None:
+    def write_known_signer(self, address: bytes) -> None:
         """Record that `address` signed the marker of a payload of this node."""
         note_signer(self._batch, address)
 
-    def known_sender(self, private_from: bytes) -> None:
+    def write_known_sender(self, private_from: bytes) -> None:
         """Record that a private transaction of the key ended in its time slice."""
         note_sender(self._batch, private_from)
 
-    def slow_sender(self, private_from: bytes) -> None:
+    def delete_known_sender(self, private_from: bytes) -> None:
         """Record that a private transaction of the key took longer."""
         forget_sender(self._batch, private_from)
 
-    def absent(self, marker: AbsentMarker) -> None:
+    def write_absent(self, marker: AbsentMarker) -> None:
         """Record an absent marker in place of what was recorded at its place."""
         # Four tables have a row of it. The old rows have other keys (the due time is one), so they are deleted first.
-        self.found(marker.place)
+        self.delete_absent(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
         self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
         if marker.failing:
@@ -350,12 +350,12 @@ class PrivateStoreWriter:
             # payloads.
             self._batch.put(DUE, _due_key(marker), _BEFORE_OTHERS if marker.is_preferred else b"\x01")
 
-    def not_asked(self, marker: AbsentMarker) -> None:
+    def stop_asking(self, marker: AbsentMarker) -> None:
         """Record that the payload is not asked for any more. It is still found when it arrives."""
-        self.found(marker.place)
+        self.delete_absent(marker.place)
         self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
 
-    def found(self, place: MarkerPlace) -> None:
+    def delete_absent(self, place: MarkerPlace) -> None:
         """Delete the absent marker at `place`."""
         before = PrivateStoreReader(self._batch).absent_at(place)
         if before is None:
@@ -367,25 +367,25 @@ class PrivateStoreWriter:
         self._batch.delete(AWAITED, before.payload_key + place.key())
         self._batch.delete(ABSENT, place.key())
 
-    def history_key(self, group_id: bytes, payload_key: bytes) -> None:
+    def write_history_key(self, group_id: bytes, payload_key: bytes) -> None:
         """Record the payload of a flexible group's history."""
         self._batch.put(META, HISTORY + group_id, payload_key)
 
-    def diverged(self, group_id: bytes, divergence: Divergence) -> None:
+    def write_divergence(self, group_id: bytes, divergence: Divergence) -> None:
         """Record a divergence in place of the one with the same member."""
         fields = [rlp.scalar(divergence.number), divergence.expected, divergence.found]
         self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
 
-    def agreed(self, group_id: bytes, member: bytes = b"") -> None:
+    def delete_divergence(self, group_id: bytes, member: bytes = b"") -> None:
         """Delete the divergence with the member. The roots agree."""
         self._batch.delete(META, DIVERGED + group_id + member)
 
-    def rebuilt(self, group_id: bytes) -> None:
+    def start_new_revision(self, group_id: bytes) -> None:
         """Record a new revision of the group and delete its divergences. They were about the old state."""
         stored = PrivateStoreReader(self._batch)
         # A list, because the loop deletes what it iterates over.
         for divergence in list(stored.divergences(group_id)):
-            self.agreed(group_id, divergence.member)
+            self.delete_divergence(group_id, divergence.member)
         self._batch.put(META, REVISION + group_id, (stored.revision(group_id) + 1).to_bytes(8))
 
 

@@ -165,7 +165,7 @@ class PrivateProcessor:
         if block is None or hash_ is None:
             return False
         # Most blocks have no marker. The cursor is stored once in many of them, because each commit costs a disk write.
-        if not any(self._context.mode.may_announce(transaction) for transaction in block.transactions):
+        if not any(self._context.mode.may_be_marker(transaction) for transaction in block.transactions):
             self._move(number, save=number - self._saved >= CURSOR_INTERVAL_BLOCKS)
             return True
         slices = self.slices(is_behind=self._context.head() - number >= BEHIND_BLOCKS)
@@ -200,7 +200,7 @@ class PrivateProcessor:
         # Markers whose history could not be had wait as a whole. They are executed when the history is there.
         without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
-            if self._context.mode.may_announce(transaction) and index not in without:
+            if self._context.mode.may_be_marker(transaction) and index not in without:
                 # The payload is read later, by the executor: after the checks that may show that it has no effect.
                 read = partial(self._task, MarkerPlace(block.number, index), transaction, absent)
                 yield self.reader.unread(transaction, index, read)
@@ -209,7 +209,7 @@ class PrivateProcessor:
         try:
             return self.reader.read(transaction, place.index)
         except PayloadNotFoundError:
-            absent.append(self.absent(place, transaction, failing=False))
+            absent.append(self.make_absent_marker(place, transaction, failing=False))
         except UnusablePayloadError as useless:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
         except PayloadUnavailableError as failure:
@@ -222,12 +222,12 @@ class PrivateProcessor:
         if self._failures + 1 < MANAGER_FAILURES_ALLOWED:
             raise failure
         log.warning("the manager fails to give a payload", marker=marker.hash.hex(), why=str(failure))
-        return self.absent(place, marker, failing=True)
+        return self.make_absent_marker(place, marker, failing=True)
 
     def _prepare(self, block: Block, absent: list[AbsentMarker], slices: GroupSlices) -> None:
         """Take over the histories of flexible groups that markers announce, before the block is executed."""
         for index, transaction in enumerate(block.transactions):
-            if not self._context.mode.may_announce(transaction) or read_history_key(transaction) is None:
+            if not self._context.mode.may_be_marker(transaction) or read_history_key(transaction) is None:
                 continue
             # The stop of the node must not wait for all histories of a block.
             self._context.engine.check_running()
@@ -253,12 +253,12 @@ class PrivateProcessor:
                     self.rehydration.prepare(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
             # A history that does not fit into the slice is left to the long execution, which begins with it again.
-            slices.wait(task.group_id)
+            slices.hold(task.group_id)
         finally:
             # The time counts as use without a change: a history alone changes nothing that members see.
-            slices.used(task.group_id, slices.slices.clock() - started, has_changed=False)
+            slices.count_use(task.group_id, slices.slices.clock() - started, has_changed=False)
 
-    def absent(
+    def make_absent_marker(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
     ) -> AbsentMarker:
         """Return the first record of a marker whose payload (or the payload `key`) cannot be had."""
@@ -277,16 +277,16 @@ class PrivateProcessor:
         # execute a transaction twice after a crash.
         with self._context.database.write() as batch:
             writer = PrivateStoreWriter(batch)
-            writer.nodes(run.nodes)
+            writer.write_nodes(run.nodes)
             records.write(writer)
             for long in records.long:
-                LongTransactionWriter(batch).waits(long)
+                LongTransactionWriter(batch).add(long)
             for place in (stored.place for markers in records.markers.values() for stored in markers):
                 # A signer becomes known by a payload that came here. Its later absent payloads are asked for first.
-                writer.signer(recover_sender(block.transactions[place.index]))
+                writer.write_known_signer(recover_sender(block.transactions[place.index]))
             for marker in (*absent, *self.find_missing_histories(block, records)):
-                writer.absent(marker)
-            writer.cursor(block.number)
+                writer.write_absent(marker)
+            writer.write_cursor(block.number)
         self._saved = block.number
         # After the commit: the other thread must find the waiting transaction in the database.
         if self._preempt is not None and records.begin_to_wait:
@@ -297,7 +297,7 @@ class PrivateProcessor:
             count = sum(len(markers) for markers in records.markers.values())
             log.info("private transactions executed", block=block.number, count=count)
         # The listeners come before the readers. A filter that is made after a receipt was seen must not get this block.
-        self.tell(PrivateBlock(block.header, records.hash, records.logs))
+        self.notify_listeners(PrivateBlock(block.header, records.hash, records.logs))
         self._move(block.number, save=False)
 
     def slices(self, *, is_behind: bool) -> GroupSlices:
@@ -315,7 +315,9 @@ class PrivateProcessor:
         for index, transaction in enumerate(block.transactions):
             key = read_history_key(transaction) if transaction.hash in records.refused else None
             if key is not None and not self.rehydration.has(key):
-                waiting.append(self.absent(MarkerPlace(block.number, index), transaction, failing=False, key=key))
+                waiting.append(
+                    self.make_absent_marker(MarkerPlace(block.number, index), transaction, failing=False, key=key)
+                )
         return waiting
 
     def create_executor(self, number: int) -> PrivateBlockExecutor:
@@ -342,7 +344,7 @@ class PrivateProcessor:
         """Store the cursor, before the node stops."""
         if self._cursor != self._saved:
             with self._context.database.write() as batch:
-                PrivateStoreWriter(batch).cursor(self._cursor)
+                PrivateStoreWriter(batch).write_cursor(self._cursor)
             self._saved = self._cursor
 
     def _move(self, number: int, *, save: bool) -> None:
@@ -372,12 +374,12 @@ class PrivateProcessor:
             block = self._context.history.block_at(number)
             if block is None:
                 return
-            count = sum(self._context.mode.may_announce(transaction) for transaction in block.transactions)
+            count = sum(self._context.mode.may_be_marker(transaction) for transaction in block.transactions)
             if count:
                 self._queued[number] = count
             self._scanned = number
 
-    def tell(self, private_block: PrivateBlock) -> None:
+    def notify_listeners(self, private_block: PrivateBlock) -> None:
         """Notify the listeners of a block's private logs, if it has some. In the working thread."""
         if not any(private_block.logs.values()):
             return

@@ -230,7 +230,7 @@ class StateRootComparison:
         if gone:
             with self._context.database.write() as batch:
                 for member in gone:
-                    PrivateStoreWriter(batch).agreed(group_id, member)
+                    PrivateStoreWriter(batch).delete_divergence(group_id, member)
         return marked - gone
 
     def _ask(self, own: bytes, checks: Sequence[_Check]) -> dict[tuple[bytes, bytes], GroupState | None]:
@@ -286,7 +286,7 @@ class StateRootComparison:
             if not any(one.number <= number for one in _of(PrivateStoreReader(snapshot), group_id, member)):
                 return
         with self._context.database.write() as batch:
-            PrivateStoreWriter(batch).agreed(group_id, member)
+            PrivateStoreWriter(batch).delete_divergence(group_id, member)
         log.info("a group's members agree again", group=to_base64(group_id), block=number, member=to_base64(member))
 
     def _differs(self, group_id: bytes, divergence: Divergence) -> None:
@@ -297,7 +297,7 @@ class StateRootComparison:
             # The group may have been rebuilt since the root was read. An old difference must not be recorded then.
             if is_known or stored.root_at(group_id, divergence.number) != divergence.found:
                 return
-            PrivateStoreWriter(batch).diverged(group_id, divergence)
+            PrivateStoreWriter(batch).write_divergence(group_id, divergence)
         log.warning(
             "a group's private state is not the same at another member",
             group=to_base64(group_id),
@@ -313,7 +313,7 @@ class StateRootComparison:
             if not any(one.number <= number for one in _of(PrivateStoreReader(snapshot), group_id, b"")):
                 return
         with self._context.database.write() as batch:
-            PrivateStoreWriter(batch).agreed(group_id)
+            PrivateStoreWriter(batch).delete_divergence(group_id)
 
     def _put_off(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
         """Plan the next comparison. After a failure it comes sooner, with growing pauses."""

@@ -76,10 +76,10 @@ class TimeSlices:
 class PriorExecution(Protocol):
     """The facts about groups and senders before one of their transactions is executed."""
 
-    def waits(self, group_id: bytes) -> bool:
+    def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group's transactions wait for one that is executed apart."""
 
-    def carried_out(self, group_id: bytes, at_most: int) -> int:
+    def count_changes(self, group_id: bytes, at_most: int) -> int:
         """Return the number of blocks that changed the group's state. It is counted up to `at_most`."""
 
     def is_known_sender(self, private_from: bytes) -> bool:
@@ -97,13 +97,13 @@ class GroupSlices:
 
     def admits(self, group_id: bytes, private_from: bytes) -> bool:
         """Return True if the next transaction from the key `private_from` to the group is executed now."""
-        if self.waits(group_id):
+        if self.is_waiting(group_id):
             return False
         lost, use = self.slices.lost_seconds(), self.slices.use
         # Only while newer blocks wait. Otherwise no other group loses anything by this one.
         if self._is_behind:
             # The group's own use shortens its slice. The use of all other groups counts as lost time.
-            used = use.of(group_id)
+            used = use.seconds_of(group_id)
             lost += use.total() - used
             if used > max(MIN_SLICE_SECONDS, SLICE_SECONDS - lost):
                 return False
@@ -112,18 +112,18 @@ class GroupSlices:
         # A known sender has shown that its transactions end. It does not pay for the time that others lost.
         if not needed or self.prior.is_known_sender(private_from):
             return True
-        return self.prior.carried_out(group_id, needed) >= needed
+        return self.prior.count_changes(group_id, needed) >= needed
 
-    def waits(self, group_id: bytes) -> bool:
+    def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group waits for a transaction that is executed apart."""
-        return group_id in self._waiting or self.prior.waits(group_id)
+        return group_id in self._waiting or self.prior.is_waiting(group_id)
 
-    def used(self, group_id: bytes, seconds: float, *, has_changed: bool) -> None:
+    def count_use(self, group_id: bytes, seconds: float, *, has_changed: bool) -> None:
         """Count `seconds` of one transaction to the group's use. A transaction that changes the state counts less."""
         beyond = seconds - ORDINARY_SECONDS if has_changed else seconds
         if beyond > 0:
             self.slices.use.add(group_id, beyond)
 
-    def wait(self, group_id: bytes) -> None:
+    def hold(self, group_id: bytes) -> None:
         """Let the group's next transactions wait."""
         self._waiting.add(group_id)

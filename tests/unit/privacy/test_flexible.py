@@ -669,9 +669,9 @@ class TestContradictingHistories:
             for number in range(MAX_CONTRADICTING_HISTORIES + 5):
                 teller = number.to_bytes(32)
                 told = ContradictingHistory(GROUP, teller, teller, MarkerPlace(1, 0), teller, teller)
-                ContradictingHistoryWriter(batch).contradicts(told)
+                ContradictingHistoryWriter(batch).add(told)
         with database.read() as snapshot:
-            assert sum(1 for _ in ContradictingHistoryReader(snapshot).of(GROUP)) == MAX_CONTRADICTING_HISTORIES
+            assert sum(1 for _ in ContradictingHistoryReader(snapshot).of_group(GROUP)) == MAX_CONTRADICTING_HISTORIES
 
 
 STRANGER = NodeKey.from_private_key(keccak256(b"stranger"))

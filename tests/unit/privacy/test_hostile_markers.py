@@ -153,7 +153,7 @@ def test_payloads_of_one_block_are_held_one_at_a_time(
     """One payload of 11 MB and hundreds of markers in a block would take gigabytes."""
     held, most = WeakSet[_Held](), 0
 
-    def task_for(*arguments: object, **named: object) -> PrivateTask:
+    def load_private_task(*arguments: object, **named: object) -> PrivateTask:
         nonlocal most
         task = original(*arguments, **named)  # type: ignore[arg-type]
         holder = _Held(task.index, task.private, task.group_id)
@@ -161,8 +161,8 @@ def test_payloads_of_one_block_are_held_one_at_a_time(
         most = max(most, len(held))
         return holder
 
-    original = private_payloads.task_for
-    monkeypatch.setattr("lacnode.privacy.state.payload_reader.task_for", task_for)
+    original = private_payloads.load_private_task
+    monkeypatch.setattr("lacnode.privacy.state.payload_reader.load_private_task", load_private_task)
     for nonce in range(5):
         stage.a.send(private(ALICE, nonce))
     stage.mine(work=False)
@@ -187,5 +187,5 @@ def test_a_payload_is_decoded_once_for_its_marker(stage: PrivateTestNetwork, mon
 
     decode = rlp.decode
     monkeypatch.setattr(rlp, "decode", counted)
-    private_payloads.task_for(stage.b.manager, block.transactions[0], 0, GroupMode.OFFCHAIN)
+    private_payloads.load_private_task(stage.b.manager, block.transactions[0], 0, GroupMode.OFFCHAIN)
     assert sum(length > 2**20 for length in decoded) == 1

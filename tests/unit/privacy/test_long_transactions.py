@@ -158,7 +158,7 @@ class TestEndless:
         mine(stage)
         assert stage.b.privacy_controller.execution.long_execution.step()
         with stage.b.node.chain._database.read() as snapshot:
-            (long,) = LongTransactionReader(snapshot).of(HOSTILE)
+            (long,) = LongTransactionReader(snapshot).of_group(HOSTILE)
         assert long.tries == 1
         stage.b.work()
         assert receipt_of(stage.b, endless) == PrivateReceipt(PrivateStatus.FAILED)
@@ -339,10 +339,10 @@ class Prior:
     waiting: set[bytes] = field(default_factory=set)
     known: set[bytes] = field(default_factory=set)
 
-    def waits(self, group_id: bytes) -> bool:
+    def is_waiting(self, group_id: bytes) -> bool:
         return group_id in self.waiting
 
-    def carried_out(self, group_id: bytes, at_most: int) -> int:
+    def count_changes(self, group_id: bytes, at_most: int) -> int:
         return min(at_most, self.changes.get(group_id, 0))
 
     def is_known_sender(self, private_from: bytes) -> bool:
@@ -354,7 +354,7 @@ class TestWhoHasASlice:
         slices = GroupSlices(TimeSlices(), Prior({}, waiting={HOSTILE}), is_behind=False)
         assert not slices.admits(HOSTILE, KEY_C)
         assert slices.admits(HONEST, KEY_A)
-        slices.wait(HONEST)
+        slices.hold(HONEST)
         assert not slices.admits(HONEST, KEY_A)
 
     def test_the_more_time_is_lost_the_more_a_group_must_have_carried_out(self) -> None:
@@ -375,8 +375,8 @@ class TestWhoHasASlice:
         time_slices = TimeSlices(clock)
         slices = GroupSlices(time_slices, prior, is_behind=True)
         for _ in range(30):
-            slices.used(HONEST, 0.05, has_changed=True)
-            slices.used(HOSTILE, 0.09, has_changed=False)
+            slices.count_use(HONEST, 0.05, has_changed=True)
+            slices.count_use(HOSTILE, 0.09, has_changed=False)
         assert slices.admits(HONEST, KEY_A)
         assert not slices.admits(HOSTILE, KEY_C)
         assert GroupSlices(time_slices, prior, is_behind=False).admits(HOSTILE, KEY_C), "nothing waits for it"
@@ -391,5 +391,5 @@ class TestWhoHasASlice:
         for _ in range(30):
             for group in groups:
                 if slices.admits(group, KEY_C):
-                    slices.used(group, 1.0, has_changed=False)
+                    slices.count_use(group, 1.0, has_changed=False)
         assert slices.slices.use.total() < 3 * SLICE_SECONDS

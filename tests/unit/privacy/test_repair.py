@@ -10,10 +10,11 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.private_send_error import PrivateSendError
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import MANAGER_FAILURES_ALLOWED, MAX_PAYLOAD_REQUESTS, PrivateBlock
-from lacnode.privacy.transaction_manager import EnclaveError, ReceivedPayload
+from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.support.logs import captured_logs
 from tests.support.private_nodes import (
@@ -123,7 +124,7 @@ class TestManagerOff:
         def kill(*_: object) -> None:
             raise Killed
 
-        monkeypatch.setattr("lacnode.privacy.state.private_store.PrivateStoreWriter.cursor", kill)
+        monkeypatch.setattr("lacnode.privacy.state.private_store.PrivateStoreWriter.write_cursor", kill)
         with pytest.raises(Killed):
             stage.b.privacy_controller.execution.processor.step()
         monkeypatch.undo()

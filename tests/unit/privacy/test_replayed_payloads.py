@@ -85,7 +85,7 @@ class TestUsedUp:
         assert first is not None
         assert first.status is PrivateStatus.SUCCESSFUL
         assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
-        assert KnownPayloads(network.b.node.chain._database).of(key) == KnownPayload(HOSTILE, KEY_C, BOB.address, 0)
+        assert KnownPayloads(network.b.node.chain._database).find(key) == KnownPayload(HOSTILE, KEY_C, BOB.address, 0)
 
     def test_one_that_came_too_early_is_carried_out_later(self, network: PrivateTestNetwork) -> None:
         """Its nonce is not used up, so it is looked at again each time."""
@@ -339,7 +339,7 @@ class TestOrderApart:
         monkeypatch.setattr(long_execution, "_execute", execute)
         assert long_execution.step()
         with network.b.node.chain._database.read() as snapshot:
-            (long,) = LongTransactionReader(snapshot).of(HOSTILE)
+            (long,) = LongTransactionReader(snapshot).of_group(HOSTILE)
         assert long.tries == 0
         assert seen == [True]
         long_execution._preempt(is_preferred=True)

@@ -537,7 +537,7 @@ class TestGroups:
         status = only(stage.b.node.call("lac_privacyGroups"))
         assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x1", [])
         with stage.b.privacy_controller._context.database.write() as batch:
-            PrivateStoreWriter(batch).diverged(GROUP, Divergence(0, bytes(32), stage.a.root(GROUP), KEY_A))
+            PrivateStoreWriter(batch).write_divergence(GROUP, Divergence(0, bytes(32), stage.a.root(GROUP), KEY_A))
         status = only(stage.b.node.call("lac_privacyGroups"))
         assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x0", [b64(KEY_A)])
         assert stage.c.node.call("lac_retryPrivatePayloads") == 1

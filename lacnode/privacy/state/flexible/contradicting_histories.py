@@ -46,7 +46,7 @@ class ContradictingHistoryReader:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def of(self, group_id: bytes) -> Iterator[ContradictingHistory]:
+    def of_group(self, group_id: bytes) -> Iterator[ContradictingHistory]:
         """Yield the histories of a group that are not dismissed, in the order of their senders' keys."""
         return (history for history in self._all(group_id) if not history.is_dismissed)
 
@@ -59,7 +59,7 @@ class ContradictingHistoryReader:
         for key, value in self._snapshot.items(META, prefix):
             if not key.startswith(prefix):
                 return
-            place, is_dismissed = MarkerPlace.of(value[32:44]), value[108:] == b"\x01"
+            place, is_dismissed = MarkerPlace.from_key(value[32:44]), value[108:] == b"\x01"
             teller, told, found = key[len(prefix) :], value[44:76], value[76:108]
             yield ContradictingHistory(group_id, teller, value[:32], place, told, found, is_dismissed)
 
@@ -74,7 +74,7 @@ class ContradictingHistoryWriter:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def contradicts(self, history: ContradictingHistory) -> None:
+    def add(self, history: ContradictingHistory) -> None:
         """Record a history in place of the sender's last one.
 
         A history that was dismissed is not recorded again. At most `MAX_CONTRADICTING_HISTORIES` are recorded for a group.
@@ -84,7 +84,7 @@ class ContradictingHistoryWriter:
         # The operator has decided about this history. Its sender must not bring it back by sending it again.
         if before is not None and before.is_dismissed and before.payload_key == history.payload_key:
             return
-        kept = [other.teller for other in reader.of(history.group_id)]
+        kept = [other.teller for other in reader.of_group(history.group_id)]
         # A stranger can use any number of keys. The bound keeps the list readable for the operator.
         if history.teller in kept or len(kept) < MAX_CONTRADICTING_HISTORIES:
             self._put(history)
@@ -98,7 +98,7 @@ class ContradictingHistoryWriter:
         """Record that the history does not count any more."""
         self._put(replace(history, is_dismissed=True))
 
-    def agrees(self, group_id: bytes, teller: bytes) -> None:
+    def remove(self, group_id: bytes, teller: bytes) -> None:
         """Delete the history of the sender. It was taken over."""
         self._batch.delete(META, _TOLD + group_id + teller)
 
@@ -106,6 +106,6 @@ class ContradictingHistoryWriter:
         """Record that the history is to replace what was executed here."""
         self._batch.put(META, _ACCEPTED + history.group_id, history.payload_key)
 
-    def settled(self, group_id: bytes) -> None:
+    def remove_acceptance(self, group_id: bytes) -> None:
         """Delete the acceptance. The history was taken over, or it cannot be."""
         self._batch.delete(META, _ACCEPTED + group_id)

@@ -171,7 +171,7 @@ class FlexibleGroups:
             private = receive(self._context.manager, read_payload_key(block.transactions[place.index])).private
         except PayloadNotFoundError:
             # This node may be a late member itself. What came before its own addition is in the history it received.
-            told = self._histories.told(root.marker_hash)
+            told = self._histories.find_transaction(root.marker_hash)
             if told is None:
                 raise PayloadUnavailableError("a payload of the group's past is lost") from None
             private = told[1]

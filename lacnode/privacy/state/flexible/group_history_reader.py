@@ -19,7 +19,7 @@ class GroupHistoryReader:
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
-    def told(self, marker_hash: bytes) -> tuple[bytes, PrivateTransaction] | None:
+    def find_transaction(self, marker_hash: bytes) -> tuple[bytes, PrivateTransaction] | None:
         """Return the group and the private transaction of a marker that is in a history. None if it is in none.
 
         PayloadUnavailableError or EnclaveUnreachableError if the manager does not give a history.

@@ -117,17 +117,17 @@ class Rehydration:
             writer = PrivateStoreWriter(batch)
             if is_accepted:
                 # All in one commit. A crash in between must not leave a group with half of each history.
-                writer.forget_group(group_id, self._context.history.hash_at, told.number)
-            writer.nodes(run.nodes)
+                writer.delete_group(group_id, self._context.history.hash_at, told.number)
+            writer.write_nodes(run.nodes)
             for records in done:
                 records.write(writer)
             for place, _ in new:
-                writer.found(place)
-            writer.history_key(group_id, told.payload_key)
-            writer.rebuilt(group_id)
+                writer.delete_absent(place)
+            writer.write_history_key(group_id, told.payload_key)
+            writer.start_new_revision(group_id)
             histories = ContradictingHistoryWriter(batch)
-            histories.agrees(group_id, told.teller)
-            histories.settled(group_id)
+            histories.remove(group_id, told.teller)
+            histories.remove_acceptance(group_id)
         log.info("a group's history was taken over", transactions=len(new), block=told.number)
 
     def _is_accepted(self, told: "_Told") -> bool:
@@ -148,11 +148,11 @@ class Rehydration:
         )
         with self._context.database.write() as batch:
             histories = ContradictingHistoryWriter(batch)
-            histories.settled(group_id)
+            histories.remove_acceptance(group_id)
             # Without a marker in the chain the operator could not choose this history. Then only the log has it.
             if place is not None:
                 root = told.history.past[-1].root
-                histories.contradicts(ContradictingHistory(group_id, told.teller, told.payload_key, place, root, found))
+                histories.add(ContradictingHistory(group_id, told.teller, told.payload_key, place, root, found))
 
     def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
         """Return the history with the places of its markers.
@@ -171,7 +171,7 @@ class Rehydration:
     def _place(self, marker_hash: bytes) -> MarkerPlace | None:
         found = self._context.history.transaction_location(marker_hash)
         block = None if found is None else self._context.history.block_of(found.block_hash)
-        if found is None or block is None or not self._context.mode.may_announce(block.transactions[found.index]):
+        if found is None or block is None or not self._context.mode.may_be_marker(block.transactions[found.index]):
             return None
         # Only a marker address counts. Any other transaction in the chain cannot have executed a private one.
         return MarkerPlace(found.number, found.index)
