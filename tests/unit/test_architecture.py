@@ -91,7 +91,6 @@ TOO_LARGE = {
     "LocalTransactionManager",
     "PayloadStore",
     "Peer",
-    "PrivacyController",
     "PrivateBlockExecutor",
     "PrivateProcessor",
     "PrivateStoreReader",
