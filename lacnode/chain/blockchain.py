@@ -197,7 +197,7 @@ class Blockchain(ChainHistory):
             executed = self._execute_once(hash_, block, parent, budget)
             # Listeners are called after the commit and under the lock, so they see the blocks in their order.
             self._notify_listeners(self._store(block, hash_, executed))
-            self._verified.remove(block.header)
+            self._verified.remove_up_to(block.header.number)
             return True
 
     def build_block(

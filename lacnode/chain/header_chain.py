@@ -54,9 +54,13 @@ class VerifiedHeaders:
         # Comparing objects is cheap. Comparing megabytes of transactions costs as much as the check.
         return self._bodies.get(block.header) is block.body
 
-    def remove(self, header: BlockHeader) -> None:
+    def remove_up_to(self, number: int) -> None:
+        """Forget all headers with this block number or a lower one, and their bodies."""
+        # Several forms of one block arrive: each validator collects the seals of other validators. Only one form is
+        # imported. The other forms would stay with their bodies, and blocks of a megabyte would fill the memory.
         with self._lock:
-            self._bodies.pop(header, None)
+            for header in [header for header in self._bodies if header.number <= number]:
+                del self._bodies[header]
 
 
 class VerifiedHeaderChain:

@@ -152,7 +152,7 @@ class SimulatedChain:
         self._effort.spend(("import", hash_), self._speeds.import_ms, budget)
         self._touched("import")
         self.ledger.append(block, hash_)
-        self._verified.remove(block.header)
+        self._verified.remove_up_to(block.header.number)
         self._imported(block)
         return True
 
