@@ -61,4 +61,4 @@ def _subscribe_to_threads(parts: NodeParts) -> None:
     resources.database.on_damage(lambda error: call_soon(parts.database_repair.damaged, error))
     private, manager = parts.private, resources.manager
     if private is not None and manager is not None and manager.hosted is not None:
-        manager.hosted.manager.on_payload_stored(lambda key: call_soon(private.payload_arrived, key))
+        manager.hosted.manager.intake.on_payload_stored(lambda key: call_soon(private.payload_arrived, key))

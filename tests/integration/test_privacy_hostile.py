@@ -388,7 +388,7 @@ class TestWhatTheySend:
                 trio.from_thread.run(go_on.wait, trio_token=token)
                 return ""
 
-            monkeypatch.setattr(b.manager, "receive_push", pushed)
+            monkeypatch.setattr(b.manager.intake, "receive_push", pushed)
             async with httpx.AsyncClient(timeout=PATIENCE) as client, trio.open_nursery() as nursery:
                 for _ in range(12):
                     nursery.start_soon(lambda: client.post(f"{url_of(b)}/push", headers=CBOR, content=b"x"))

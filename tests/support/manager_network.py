@@ -36,10 +36,10 @@ class ManagerNetwork:
             if path == PROVE_PATH:
                 return ProofResponder(manager.keys, lambda: url).prove(body)
             answers = {
-                PUSH_PATH: manager.receive_push,
-                PUSH_GROUP_PATH: manager.receive_group,
-                PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group,
-                PUSH_WITH_BOXES_PATH: manager.receive_push_with_boxes,
+                PUSH_PATH: manager.intake.receive_push,
+                PUSH_GROUP_PATH: manager.groups.receive,
+                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven,
+                PUSH_WITH_BOXES_PATH: manager.intake.receive_push_with_boxes,
             }
             return answers[path](body).encode()
         except EnclaveError:

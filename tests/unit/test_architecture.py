@@ -88,7 +88,6 @@ TABLES = {
 
 TOO_LARGE = {
     "HeightManager",
-    "LocalTransactionManager",
     "PayloadStore",
     "Peer",
     "PrivateBlockExecutor",

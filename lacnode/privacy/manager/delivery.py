@@ -4,24 +4,57 @@ A lacnode manager accepts a payload together with recovery boxes. An Orion does 
 receives the payload alone. A Tessera has its own form. This module must not store anything or choose the recipients.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
-from lacnode.privacy.keys import KeyPair, to_base64
+from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_payload
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.member_urls import MemberUrlError, MemberUrlFinder, MemberUrls
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
 from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes
+from lacnode.privacy.manager.tessera.tessera_group import has_tessera_id
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
+from lacnode.privacy.transaction_manager import EnclaveError
+
+MEMBERS_NAMED_IN_MESSAGES = 10
+"""The largest number of recipients in one error text."""
 
 
 class PayloadDelivery:
-    """Sends over `sender`, and over `tessera` to Tesseras. Each method returns the URLs of the managers that confirmed."""
+    """Sends over `sender`, and over `tessera` to Tesseras, to the managers that `url_finder` finds."""
 
-    def __init__(self, sender: PeerSender, tessera: TesseraNodes | None) -> None:
+    def __init__(
+        self, keys: KeyRing, sender: PeerSender, tessera: TesseraNodes | None, url_finder: MemberUrlFinder
+    ) -> None:
+        self._keys = keys
         self._sender = sender
         self._tessera = tessera
+        self._url_finder = url_finder
+
+    def find_urls(self, members: Iterable[bytes]) -> MemberUrls:
+        """Return the URLs of the managers of those `members` that are not own keys. EnclaveError if one is unknown.
+
+        This blocks for the time in which the managers prove their keys.
+        """
+        others = [member for member in members if self._keys.find_pair(member) is None]
+        try:
+            return self._url_finder.find_urls(others)
+        except MemberUrlError as error:
+            raise EnclaveError(error.code, str(error)) from None
+
+    def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
+        """See `MemberUrlFinder.accepts_unproven_group`."""
+        return self._url_finder.accepts_unproven_group(members)
+
+    def check_shareable(self, record: GroupRecord, urls: Iterable[str]) -> None:
+        """Check that the managers at `urls` give the group the same id. EnclaveError if one of them would not."""
+        # The members of a Tessera would get another group id from their Tessera. Payloads would never find their group.
+        if self.find_tesseras(urls) and not has_tessera_id(record.members, record.seed):
+            raise EnclaveError(
+                "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
+            )
 
     def find_tesseras(self, urls: Iterable[str]) -> set[str]:
         """Return those of `urls` that are Tesseras."""
@@ -98,3 +131,9 @@ def _recovery_boxes(
         others = {key: sealed.boxes[parties[key]] for key in named if places.get(key) != url}
         if others and member in named:
             yield url, member, others
+
+
+def list_keys(members: Sequence[bytes]) -> str:
+    """Return the keys in base64 for an error text, the first ones by name."""
+    more = f" and {len(members) - MEMBERS_NAMED_IN_MESSAGES} more" if len(members) > MEMBERS_NAMED_IN_MESSAGES else ""
+    return ", ".join(map(to_base64, members[:MEMBERS_NAMED_IN_MESSAGES])) + more

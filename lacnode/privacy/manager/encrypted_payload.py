@@ -19,6 +19,9 @@ from lacnode.privacy.manager.cbor_records import CborError, CborFields, decode_m
 NONCE_BYTES, MAC_BYTES = 24, 16
 ZERO_NONCE = bytes(NONCE_BYTES)
 BOX_SIZE = MAC_BYTES + KEY_BYTES
+MAX_PAYLOAD_BYTES = 15_728_640
+"""The largest payload in bytes. Other managers accept a request of this size with its boxes and no larger one."""
+
 MAX_BOXES = 4096
 
 

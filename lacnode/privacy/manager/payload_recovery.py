@@ -265,7 +265,7 @@ class PayloadRecovery:
         readers = find_own_boxes(kept, KeyRing([own]))
         if not readers or self._manager.has_payload(kept.key, own.public):
             return 0
-        return self._manager.store_recovered_payload(kept, readers, recovery_boxes)
+        return self._manager.intake.store_recovered(kept, readers, recovery_boxes)
 
     def _store_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
         """Store one group record. A refused record does not stop the others."""
@@ -273,7 +273,7 @@ class PayloadRecovery:
         if own.public in record.members:
             # A group may be known already in a newer state. Its refusal is then the normal case.
             with suppress(EnclaveError):
-                self._manager.store_recovered_group(record, key)
+                self._manager.groups.store_recovered(record, key)
 
 
 def _managers_to_ask(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:

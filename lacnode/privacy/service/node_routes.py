@@ -76,11 +76,11 @@ class NodeRoutes:
         self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
         # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
         posts: dict[str, Call] = {
-            PUSH_PATH: lambda request: _text(manager.receive_push(request.body)),
-            PUSH_GROUP_PATH: lambda request: _text(manager.receive_group(request.body)),
+            PUSH_PATH: lambda request: _text(manager.intake.receive_push(request.body)),
+            PUSH_GROUP_PATH: lambda request: _text(manager.groups.receive(request.body)),
             PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
-            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.receive_proven_group(request.body)),
-            PUSH_WITH_BOXES_PATH: lambda request: _text(manager.receive_push_with_boxes(request.body)),
+            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_proven(request.body)),
+            PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.body)),
             PROVE_PATH: lambda request: _cbor(responders.proofs.prove(request.body)),
             CHALLENGE_PATH: lambda request: _cbor(responders.challenges.issue_challenge(request.body)),
             RECOVER_PATH: lambda request: _cbor(responders.recovery.recover(request.body)),

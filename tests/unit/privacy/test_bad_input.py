@@ -9,7 +9,7 @@ import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import KeyPair, to_base64
-from lacnode.privacy.manager.local_transaction_manager import MAX_PAYLOAD_BYTES
+from lacnode.privacy.manager.encrypted_payload import MAX_PAYLOAD_BYTES
 from lacnode.privacy.transaction_manager import EnclaveError, PrivacyGroup, ReceivedPayload
 from lacnode.rpc.errors import RpcError
 from tests.support.manager_network import ManagerNetwork
@@ -160,7 +160,7 @@ class TestAwayMidway:
         self, stage: PrivateTestNetwork, network: ManagerNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         b = network.managers[url_of(B.public)]
-        monkeypatch.setattr(b, "receive_push", lambda body: to_base64(bytes(32)))
+        monkeypatch.setattr(b.intake, "receive_push", lambda body: to_base64(bytes(32)))
         error = refusal(stage)
         assert (error.code, error.message) == (-50200, "NodePropagatingToAllPeers")
 

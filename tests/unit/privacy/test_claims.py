@@ -264,11 +264,11 @@ class TestOnlyProven:
         record = GroupRecord((A.public, B.public), "", "", True, GroupType.PANTHEON, b"seed")
         scene = Confirming(ELSEWHERE)
         with pytest.raises(EnclaveError, match="PrivacyGroupNotStored"):
-            scene.sender().receive_group(encode_group(record))
-        scene.sender(ELSEWHERE).receive_group(encode_group(record))
+            scene.sender().groups.receive(encode_group(record))
+        scene.sender(ELSEWHERE).groups.receive(encode_group(record))
         body = encode_proven_group(record, B, A.public)
         assert body is not None
-        scene.sender().receive_proven_group(body)
+        scene.sender().groups.receive_proven(body)
 
 
 class Confirming(Scene):

@@ -39,10 +39,10 @@ def colliding() -> GroupRecord:
 def push(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair | None = None) -> str:
     """As a peer does, with or without a proof."""
     if teller is None:
-        return manager.receive_group(encode_group(record))
+        return manager.groups.receive(encode_group(record))
     body = encode_proven_group(record, teller, manager.keys.public_keys[0])
     assert body is not None
-    return manager.receive_proven_group(body)
+    return manager.groups.receive_proven(body)
 
 
 def refused(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair | None = None) -> bool:
@@ -106,10 +106,10 @@ class TestGroupsOfRecipients:
     def test_come_back_as_nothing_but_their_members(self, network: ManagerNetwork) -> None:
         b = network.managers["http://b"]
         legacy = GroupRecord.legacy((A.public, B.public))
-        b.store_recovered_group(replace(legacy, name="mine", active=False), A.public)
+        b.groups.store_recovered(replace(legacy, name="mine", active=False), A.public)
         assert b.retrieve_group(legacy.id) == legacy.group
         with pytest.raises(EnclaveError, match="PrivacyGroupNotStored"):
-            b.store_recovered_group(GroupRecord.legacy((B.public, C.public)), A.public)
+            b.groups.store_recovered(GroupRecord.legacy((B.public, C.public)), A.public)
 
 
 class TestNamedGroups:

@@ -153,25 +153,25 @@ class TestHostilePeers:
     )
     def test_garbage_is_refused(self, network: ManagerNetwork, body: bytes) -> None:
         b = network.managers["http://b"]
-        for method in (b.receive_push, b.receive_group, b.exchange_party_info):
+        for method in (b.intake.receive_push, b.groups.receive, b.exchange_party_info):
             with refused("ObjectJsonDeserialization"):
                 method(body)
 
     def test_what_is_for_others_is_never_stored(self, network: ManagerNetwork) -> None:
         sealed = encrypt(SECRET, A1, [C1.public], bytes(32))
         with refused("EnclaveKeysCannotDecryptPayload"):
-            network.managers["http://b"].receive_push(encode_payload(sealed))
+            network.managers["http://b"].intake.receive_push(encode_payload(sealed))
         assert network.stores["http://b"].find_payload(sealed.key) is None
 
     def test_a_changed_cipher_text_is_refused(self, network: ManagerNetwork) -> None:
         sealed = encrypt(SECRET, A1, [B1.public], bytes(32))
         changed = replace(sealed, cipher_text=sealed.cipher_text[:-1] + bytes([sealed.cipher_text[-1] ^ 1]))
         with refused("EnclaveKeysCannotDecryptPayload"):
-            network.managers["http://b"].receive_push(encode_payload(changed))
+            network.managers["http://b"].intake.receive_push(encode_payload(changed))
 
     def test_a_replay_changes_nothing(self, network: ManagerNetwork) -> None:
         b, sealed = network.managers["http://b"], encrypt(SECRET, A1, [B1.public], bytes(32)).only([0])
-        assert b.receive_push(encode_payload(sealed)) == b.receive_push(encode_payload(sealed))
+        assert b.intake.receive_push(encode_payload(sealed)) == b.intake.receive_push(encode_payload(sealed))
         assert len(network.stores["http://b"].read_payloads(B1.public, 0, 10)) == 1
         assert [entry["event"] for entry in export_audit_log(network.stores["http://b"])] == ["received"]
 
@@ -180,9 +180,9 @@ class TestHostilePeers:
         first = encrypt(SECRET, A1, [B1.public], bytes(32), master)
         again = encrypt(SECRET, STRANGER, [B1.public], bytes(32), master)
         assert first.key == again.key
-        b.receive_push(encode_payload(first))
+        b.intake.receive_push(encode_payload(first))
         with refused("InvalidPayload"):
-            b.receive_push(encode_payload(again))
+            b.intake.receive_push(encode_payload(again))
         assert b.receive(first.key).sender == A1.public
 
     def test_a_stranger_cannot_send_into_a_known_group(self, network: ManagerNetwork) -> None:
@@ -190,16 +190,16 @@ class TestHostilePeers:
         group = a.create_group([A1.public, B1.public], A1.public)
         sealed = encrypt(SECRET, STRANGER, [B1.public], group.id)
         with refused("PrivacyGroupNotFound"):
-            b.receive_push(encode_payload(sealed))
+            b.intake.receive_push(encode_payload(sealed))
 
     def test_a_group_of_others_is_not_stored_and_a_deleted_one_does_not_return(self, network: ManagerNetwork) -> None:
         _, b, c = network.managers.values()
         record = GroupRecord((A1.public, B1.public), "", "", True, GroupType.PANTHEON, b"seed")
         with refused("PrivacyGroupNotStored"):
-            c.receive_group(encode_group(record))
-        b.receive_group(encode_group(record))
-        b.receive_group(encode_group(replace(record, active=False)))
-        b.receive_group(encode_group(record))
+            c.groups.receive(encode_group(record))
+        b.groups.receive(encode_group(record))
+        b.groups.receive(encode_group(replace(record, active=False)))
+        b.groups.receive(encode_group(record))
         assert b.find_groups(record.members) == []
 
     def test_a_key_stays_where_it_was_first_announced(self, network: ManagerNetwork) -> None:

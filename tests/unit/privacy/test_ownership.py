@@ -71,7 +71,7 @@ def strangers_payload() -> bytes:
 def push(manager: LocalTransactionManager, plaintext: bytes, sender: KeyPair, sent_to: bytes) -> bytes:
     """The key of what `sender` pushes to B."""
     sealed = encrypt(plaintext, sender, [B.public], sent_to).only([0])
-    manager.receive_push(encode_payload(sealed))
+    manager.intake.receive_push(encode_payload(sealed))
     return sealed.key
 
 
@@ -143,7 +143,7 @@ class TestWhatIsGivenBack:
         b = network.managers["http://b"]
         bad = encrypt(strangers_payload(), E, [B.public], A_AND_B).only([0])
         good = encrypt(b"anything", A, [B.public], A_AND_B).only([0])
-        kept = [b.store_recovered_payload(sealed, find_own_boxes(sealed, b.keys)) for sealed in (bad, good)]
+        kept = [b.intake.store_recovered(sealed, find_own_boxes(sealed, b.keys)) for sealed in (bad, good)]
         assert kept == [0, 1]
         assert not b.has_payload(bad.key, B.public)
 
@@ -172,7 +172,7 @@ class TestWidenedGroups:
         }[case]()
         reader = manager.keys.public_keys[0]
         sealed = encrypt(plaintext, A, [reader], id_).only([0])
-        manager.receive_push(encode_payload(sealed))
+        manager.intake.receive_push(encode_payload(sealed))
         assert manager.receive(sealed.key).group_id == id_
         assert set(manager.retrieve_group(id_).members) == {A.public, B.public, *more}
 

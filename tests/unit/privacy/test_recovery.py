@@ -63,7 +63,7 @@ class Two:
             if path == RECOVER_PATH:
                 self.asked += 1
                 return {url: self.desk.recover(body)}
-            answers = {PUSH_PATH: manager.receive_push, PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group}
+            answers = {PUSH_PATH: manager.intake.receive_push, PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven}
             return {url: answers[path](body).encode() if path in answers else REFUSED_REPLY}
         except EnclaveError:
             return {url: None}

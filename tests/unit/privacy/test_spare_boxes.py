@@ -74,10 +74,10 @@ class Members:
             if path in (CHALLENGE_PATH, RECOVER_PATH):
                 return (challenges.issue_challenge if path == CHALLENGE_PATH else desk.recover)(body)
             answers = {
-                PUSH_PATH: manager.receive_push,
-                PUSH_GROUP_PATH: manager.receive_group,
-                PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group,
-                PUSH_WITH_BOXES_PATH: manager.receive_push_with_boxes,
+                PUSH_PATH: manager.intake.receive_push,
+                PUSH_GROUP_PATH: manager.groups.receive,
+                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven,
+                PUSH_WITH_BOXES_PATH: manager.intake.receive_push_with_boxes,
             }
             return answers[path](body).encode()
         except EnclaveError:
@@ -195,19 +195,19 @@ class TestHostile:
     def test_only_the_sender_is_believed_and_only_of_what_comes_with_it(self, members: Members) -> None:
         b = members.managers["http://b"]
         with refused("InvalidPayload"):
-            b.receive_push_with_boxes(pushed(self.payload, self.box, own=C))
+            b.intake.receive_push_with_boxes(pushed(self.payload, self.box, own=C))
         with refused("InvalidPayload"):
-            b.receive_push_with_boxes(pushed(self.payload, self.box, key=bytes(32)))
+            b.intake.receive_push_with_boxes(pushed(self.payload, self.box, key=bytes(32)))
         with refused("EnclaveNoMatchingPrivateKey"):
-            b.receive_push_with_boxes(pushed(self.payload, self.box, to=D))
+            b.intake.receive_push_with_boxes(pushed(self.payload, self.box, to=D))
         forged = pushed(self.payload, self.box, own=X).replace(X.public, A.public)
         with refused("EnclaveKeysCannotDecryptPayload"):
-            b.receive_push_with_boxes(forged)
+            b.intake.receive_push_with_boxes(forged)
         assert members.parties("http://b", self.payload.key) == set()
 
     def test_what_no_own_key_opens_is_not_kept_for_others(self, members: Members) -> None:
         with refused("EnclaveKeysCannotDecryptPayload"):
-            members.managers["http://b"].receive_push_with_boxes(
+            members.managers["http://b"].intake.receive_push_with_boxes(
                 pushed(encrypt(SECRET, A, [C.public], bytes(32)), {C.public: bytes(48)})
             )
 
@@ -217,7 +217,7 @@ class TestHostile:
         marked = body.replace(A.public, b"?" * 32).replace(B.public, A.public).replace(b"?" * 32, B.public)
         before = members.parties("http://a", key)
         with refused("InvalidPayload"):
-            members.managers["http://a"].receive_push_with_boxes(marked)
+            members.managers["http://a"].intake.receive_push_with_boxes(marked)
         assert members.parties("http://a", key) == before
 
     def test_boxes_that_are_here_and_those_of_own_keys_are_not_replaced(self, members: Members) -> None:
@@ -226,7 +226,7 @@ class TestHostile:
         stored = members.stores["http://b"].find_payload(key)
         assert stored is not None
         false = {B.public: bytes(48), B2.public: bytes(48), C.public: bytes(48), A.public: bytes(48)}
-        b.receive_push_with_boxes(pushed(stored.payload.only([stored.parties[B.public]]), false))
+        b.intake.receive_push_with_boxes(pushed(stored.payload.only([stored.parties[B.public]]), false))
         assert members.parties("http://b", key) == {A.public, B.public, C.public}
         assert b.receive(key).payload == SECRET
         members.lose("http://c")
@@ -237,24 +237,24 @@ class TestHostile:
         monkeypatch.setattr("lacnode.privacy.manager.payload_store.MAX_BOXES", 4)
         many = [{bytes([number]) * 32: bytes(48) for number in range(first, first + 3)} for first in (100, 110)]
         with refused("InvalidPayload"):
-            b.receive_push_with_boxes(pushed(self.payload, many[0] | many[1]))
-        b.receive_push_with_boxes(pushed(self.payload, many[0]))
+            b.intake.receive_push_with_boxes(pushed(self.payload, many[0] | many[1]))
+        b.intake.receive_push_with_boxes(pushed(self.payload, many[0]))
         with refused("InvalidPayload"):
-            b.receive_push_with_boxes(pushed(self.payload, many[1]))
+            b.intake.receive_push_with_boxes(pushed(self.payload, many[1]))
         assert b.receive(self.payload.key).payload == SECRET
 
     @pytest.mark.parametrize("body", [b"", b"\xbf\xff", b"garbage", encode_map({"from": A.public})])
     def test_garbage(self, members: Members, body: bytes) -> None:
         with refused("ObjectJsonDeserialization"):
-            members.managers["http://b"].receive_push_with_boxes(body)
+            members.managers["http://b"].intake.receive_push_with_boxes(body)
 
     def test_boxes_cut_short(self, members: Members) -> None:
         with refused("ObjectJsonDeserialization"):
-            members.managers["http://b"].receive_push_with_boxes(
+            members.managers["http://b"].intake.receive_push_with_boxes(
                 pushed(self.payload, {D.public: bytes(BOX_ENTRY_BYTES - 32 - 1)})
             )
 
     def test_no_payload_with_it(self, members: Members) -> None:
         body = encode_push_with_boxes(b"garbage", self.payload.key, self.box, A, B.public)
         with refused("ObjectJsonDeserialization"):
-            members.managers["http://b"].receive_push_with_boxes(body)
+            members.managers["http://b"].intake.receive_push_with_boxes(body)

@@ -37,12 +37,12 @@ class TesseraPeerApi:
         EnclaveError also for enhanced privacy and for a payload without a group.
         """
         payload = _decode_or_refuse(_decode_group_payload, body).payload
-        self._manager.accept(payload)
+        self._manager.intake.accept(payload)
         return to_base64(payload.key)
 
     def receive_group(self, body: bytes) -> None:
-        """Store an announced group, as `LocalTransactionManager.accept_group` does."""
-        self._manager.accept_group(_decode_or_refuse(decode_group, body))
+        """Store an announced group, as `ManagedGroups.accept` does."""
+        self._manager.groups.accept(_decode_or_refuse(decode_group, body))
 
     def party_info(self, body: bytes) -> bytes:
         """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is called."""

@@ -37,7 +37,7 @@ class TesseraRecovery:
         readers = find_own_boxes(payload, self._manager.keys)
         if not readers:
             return 0
-        return self._manager.store_recovered_payload(payload, readers)
+        return self._manager.intake.store_recovered(payload, readers)
 
 
 def _with_sender_box(found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:

@@ -1,0 +1,153 @@
+"""The groups of a manager: those that its clients create and delete, and those that other managers announce.
+
+A record of another manager is believed only as far as a member has proven it. This module must not handle a payload.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from lacnode.privacy.keys import KeyRing, to_base64
+from lacnode.privacy.manager.audit_log import audit_entry
+from lacnode.privacy.manager.delivery import PayloadDelivery, list_keys
+from lacnode.privacy.manager.group_acceptance import GroupRefusedError, accept_group_record, accept_recovered_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.proven_group import decode_proven_group
+from lacnode.privacy.manager.quota import QuotaExceededError
+from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
+from lacnode.privacy.transaction_manager import EnclaveError, GroupType, PrivacyGroup
+
+log = structlog.get_logger("privacy")
+
+SEED_BYTES = 20
+
+
+class ManagedGroups:
+    """The groups in the store of a manager. EnclaveUnreachableError from every method if the store fails."""
+
+    def __init__(self, keys: KeyRing, store: PayloadStore, delivery: PayloadDelivery) -> None:
+        self._keys = keys
+        self._store = store
+        self._delivery = delivery
+
+    # -- the client's side -------------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        members: Sequence[bytes],
+        sender: bytes | None,
+        name: str = "",
+        description: str = "",
+        seed: bytes | None = None,
+    ) -> PrivacyGroup:
+        """See `TransactionManager.create_group`. EnclaveError if the sender is no member or a manager does not confirm."""
+        own = self._keys.sender(sender).public
+        if own not in members:
+            raise EnclaveError("CreatePrivacyGroupShouldIncludeSelf")
+        # The random seed makes the id of the group unpredictable. Two groups of the same members then differ.
+        distinct = tuple(dict.fromkeys(members))
+        seed = secrets.token_bytes(SEED_BYTES) if seed is None else seed
+        record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
+        self._check_new(record)
+        # The members' managers are told first. A group that one manager does not know must not exist here: its
+        # payloads would be refused there.
+        unproven = self._announce_group(record, own)
+        entry = audit_entry("group-created", bytes(32), own, distinct, record.id, unproven=unproven)
+        call_store(self._store.put_group, record, entry)
+        return record.group
+
+    def _check_new(self, record: GroupRecord) -> None:
+        """Check that a record which the client's seed gives is new. Such a seed may give the id of an existing group."""
+        if record.has_recipients_id:
+            raise EnclaveError("EnclavePrivacyGroupIdCreation", "the seed gives the id of a group of recipients")
+        if call_store(self._store.find_group, record.id) not in (None, record):
+            raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
+
+    def delete(self, group_id: bytes, sender: bytes | None) -> bytes:
+        """See `TransactionManager.delete_group`. EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
+        own = self._keys.sender(sender).public
+        record = call_store(self._store.find_group, group_id)
+        if record is None or not record.active or own not in record.members:
+            raise EnclaveError("PrivacyGroupNotDeleted")
+        if record.type is GroupType.LEGACY:
+            raise EnclaveError("PrivacyGroupNotDeleted", "it is a group of recipients, which is there without a record")
+        # The record stays with `active` False. Without it, an old record of another manager would bring the group back.
+        gone = replace(record, active=False)
+        unproven = self._announce_group(gone, own)
+        entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id, unproven=unproven)
+        call_store(self._store.put_group, gone, entry)
+        return group_id
+
+    def _announce_group(self, record: GroupRecord, own: bytes) -> Sequence[bytes]:
+        """Send a group record to the managers of the other members. Return the members without a proof."""
+        places = self._delivery.find_urls(record.members)
+        self._delivery.check_shareable(record, places.urls.values())
+        reached = self._delivery.announce_group(record, self._keys.sender(own), places.reachable_urls)
+        left_out = places.members_not_at(reached)
+        if left_out:
+            raise EnclaveError("PrivacyGroupNotPushed", f"not told to {list_keys(left_out)}")
+        return places.unproven
+
+    def find(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
+        """See `TransactionManager.find_groups`."""
+        return [record.group for record in call_store(self._store.find_groups, members)]
+
+    def retrieve(self, group_id: bytes) -> PrivacyGroup:
+        """See `TransactionManager.retrieve_group`."""
+        return self.active_record(group_id).group
+
+    def active_record(self, group_id: bytes) -> GroupRecord:
+        """Return the record of a group. EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
+        record = call_store(self._store.find_group, group_id)
+        if record is None or not record.active:
+            raise EnclaveError("PrivacyGroupNotFound")
+        return record
+
+    # -- the peers' side: all arguments come from other managers, and are believed only as far as they are proven ------
+
+    def receive(self, body: bytes) -> str:
+        """Store a group that a manager announces, as `accept` does. Return its id in base64."""
+        record = decode_or_refuse(decode_group, body)
+        self.accept(record)
+        return to_base64(record.id)
+
+    def receive_proven(self, body: bytes) -> str:
+        """Store a group that a member announces with a proof of its key. Return its id in base64."""
+        told = decode_or_refuse(lambda body: decode_proven_group(body, self._keys), body)
+        self.accept(told.record, told.teller)
+        return to_base64(told.record.id)
+
+    def accept(self, record: GroupRecord, teller: bytes | None = None) -> None:
+        """Store what is new in a group record that another manager announces. `group_acceptance` has the rules.
+
+        `teller` is the key (32 bytes) that the other manager has proven, None without a proof. EnclaveError
+        `PrivacyGroupNotStored` if the record is refused or no own key is a member.
+        """
+        # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
+        if teller is None and not self._delivery.accepts_unproven_group(record.members):
+            raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
+        self._update_group(record, lambda known: accept_group_record(record, known, teller), is_pushed=True)
+
+    def store_recovered(self, record: GroupRecord, teller: bytes) -> None:
+        """Store a group record that `teller` gives back. `teller` is a key (32 bytes) that the other manager has proven."""
+        self._update_group(record, lambda known: accept_recovered_group(record, known, teller), is_pushed=False)
+
+    def _update_group(
+        self,
+        record: GroupRecord,
+        decide_record: Callable[[GroupRecord | None], GroupRecord | None],
+        *,
+        is_pushed: bool,
+    ) -> None:
+        if all(self._keys.find_pair(member) is None for member in record.members):
+            raise EnclaveError("PrivacyGroupNotStored", "no own key is a member")
+        try:
+            # The decision is made inside the transaction of the store. Two announcements at the same time cannot both
+            # decide by the old record.
+            call_store(self._store.update_group, record.id, decide_record, is_pushed=is_pushed)
+        except (GroupRefusedError, QuotaExceededError) as refused:
+            log.warning(f"a group is refused: {refused}", group=to_base64(record.id))
+            raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None

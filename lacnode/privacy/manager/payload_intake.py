@@ -1,0 +1,157 @@
+"""Payloads that come from other managers: pushed by them, or given back by them.
+
+A payload is believed only as far as an own key opens it, and only if it belongs to its group. This module must not send
+anything, must not hold a plaintext longer than a call, and must not log it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from lacnode.privacy.keys import KeyRing, to_base64
+from lacnode.privacy.manager.audit_log import audit_entry
+from lacnode.privacy.manager.encrypted_payload import (
+    MAC_BYTES,
+    MAX_PAYLOAD_BYTES,
+    EncryptedPayload,
+    decode_payload,
+    decrypt_with,
+    find_own_boxes,
+)
+from lacnode.privacy.manager.known_groups import KnownGroups
+from lacnode.privacy.manager.missing_payloads import MissingPayloads
+from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadStore
+from lacnode.privacy.manager.quota import QuotaExceededError
+from lacnode.privacy.manager.recovery_boxes import decode_push_with_boxes
+from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
+from lacnode.privacy.transaction_manager import EnclaveError
+
+log = structlog.get_logger("privacy")
+
+
+class PayloadIntake:
+    """Checks and stores the payloads of other managers. Safe to use from any thread.
+
+    All arguments come from other managers. EnclaveUnreachableError from every method if the store fails.
+    """
+
+    def __init__(
+        self, keys: KeyRing, store: PayloadStore, groups: KnownGroups, missing: MissingPayloads | None
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._groups = groups
+        self._missing_payloads = missing
+        self._listeners: list[Callable[[bytes], None]] = []
+
+    def on_payload_stored(self, listener: Callable[[bytes], None]) -> None:
+        """Call `listener` with the key of every new payload. Any thread may call it, so it must be quick."""
+        self._listeners.append(listener)
+
+    def receive_push(self, body: bytes) -> str:
+        """Store a payload that a manager pushes, as `accept` does. Return its key in base64."""
+        payload = decode_or_refuse(decode_payload, body)
+        self.accept(payload)
+        return to_base64(payload.key)
+
+    def receive_push_with_boxes(self, body: bytes) -> str:
+        """Store a pushed payload and its recovery boxes. Return the key of the payload in base64.
+
+        EnclaveError `InvalidPayload` if the boxes are not from the sender of the payload, or belong to another payload.
+        """
+        push = decode_or_refuse(lambda body: decode_push_with_boxes(body, self._keys), body)
+        payload = decode_or_refuse(decode_payload, push.payload)
+        # The sealed part names the key and proves the sender. A third party can therefore not add boxes to a payload.
+        if (payload.key, payload.sender) != (push.key, push.sender):
+            raise EnclaveError("InvalidPayload")
+        self.accept(payload, push.boxes)
+        return to_base64(payload.key)
+
+    def accept(self, payload: EncryptedPayload, recovery_boxes: Mapping[bytes, bytes] | None = None) -> None:
+        """Store a payload that a manager pushes, and `recovery_boxes`.
+
+        EnclaveError if no own key opens the payload, or if `store` refuses it. Nothing is stored then.
+        """
+        # A payload that no own key opens is useless here. To store it would let any manager fill the disk.
+        readers = find_own_boxes(payload, self._keys)
+        if not readers:
+            raise EnclaveError("EnclaveKeysCannotDecryptPayload")
+        self.store(payload, readers, "received", recovery_boxes)
+
+    def store(
+        self,
+        payload: EncryptedPayload,
+        readers: Mapping[bytes, int],
+        event: str,
+        recovery_boxes: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Store a payload that own keys open.
+
+        `readers` are the own keys with the positions of their boxes. `recovery_boxes` are boxes of other parties that have
+        none here. `event` is for the audit log.
+
+        EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
+        another payload already or if it is too large, `StorageQuotaExceeded` if a quota is reached.
+        """
+        if len(payload.cipher_text) > MAX_PAYLOAD_BYTES + MAC_BYTES:
+            # It could never be given back: a reader accepts no recovery answer of this size.
+            raise EnclaveError("InvalidPayload")
+        self._check_ownership(payload, readers)
+        own = payload.only(list(readers.values()))
+        parties = {reader: position for position, reader in enumerate(readers)}
+        # The sender can open the box of its recipient too. So it can recover the payload from this manager.
+        parties.setdefault(payload.sender, 0)
+        # A box of a party that has one already is not taken over. It could replace a good box by a useless one. An own
+        # key needs no recovery box: either it opened the payload above, or the box is false.
+        others = {
+            party: box
+            for party, box in (recovery_boxes or {}).items()
+            if party not in parties and self._keys.find_pair(party) is None
+        }
+        # The boxes of other recipients come after the own boxes. The positions of the parties follow this order.
+        kept = replace(own, boxes=(*own.boxes, *others.values()))
+        parties |= {party: position for position, party in enumerate(others, len(own.boxes))}
+        entry = audit_entry(event, kept.key, kept.sender, list(readers), kept.group_id)
+        try:
+            # Only pushes count against the quota. The operator asked for recovered payloads.
+            new = call_store(self._store.put_payload, kept, parties, entry, is_pushed=event == "received")
+        except PayloadConflictError:
+            raise EnclaveError("InvalidPayload") from None
+        except QuotaExceededError as error:
+            log.warning(f"a payload of {to_base64(payload.sender)} is refused: {error}")
+            raise EnclaveError("StorageQuotaExceeded", str(error)) from None
+        if self._missing_payloads is not None:
+            self._missing_payloads.note_found(payload.key)
+        # The node hears only of new payloads. A payload that is pushed twice must not start its group's rebuild twice.
+        if new:
+            for listener in self._listeners:
+                listener(kept.key)
+
+    def store_recovered(
+        self,
+        payload: EncryptedPayload,
+        readers: Mapping[bytes, int],
+        recovery_boxes: Mapping[bytes, bytes] | None = None,
+    ) -> int:
+        """Store a payload that another manager gives back, as `store` does. Return 1 if it was stored, else 0.
+
+        A refused payload is left out. One bad payload must not stop the recovery of all others.
+        """
+        try:
+            self.store(payload, readers, "recovered", recovery_boxes)
+        except EnclaveError:
+            return 0
+        return 1
+
+    def _check_ownership(self, payload: EncryptedPayload, readers: Mapping[bytes, int]) -> None:
+        """Check that the payload belongs to its group, before it is stored.
+
+        This manager gives a stored payload to the node and to other managers as a payload of its group.
+        """
+        # One reader is enough. All readers opened the same cipher text, so they see the same plaintext.
+        opened = decrypt_with(payload, self._keys.sender(next(iter(readers))))
+        why = None if opened is None else self._groups.find_refusal(payload, opened[1])
+        if why is not None:
+            log.warning(f"a payload of {to_base64(payload.sender)} is refused: {why}", payload=to_base64(payload.key))
+            raise EnclaveError("PrivacyGroupNotFound", why)

@@ -1,0 +1,36 @@
+"""Calls of the store and of decoders, whose errors become those of the manager.
+
+A failing store is reported as such, and not as an unknown payload or group, which would refuse good payloads.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from lacnode.privacy.manager.cbor_records import CborError
+from lacnode.privacy.manager.sql_database import StoreError
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger("privacy")
+
+
+def call_store(method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Return what a method of the store returns. EnclaveUnreachableError if the store fails."""
+    try:
+        return method(*arguments, **named)
+    except StoreError as error:
+        log.error(f"the manager cannot answer: {error}")
+        raise EnclaveUnreachableError(str(error)) from None
+
+
+def decode_or_refuse(decode: Callable[[bytes], T], body: bytes) -> T:
+    """Return the decoded message of another manager. EnclaveError `ObjectJsonDeserialization` if it is malformed."""
+    try:
+        return decode(body)
+    except CborError as error:
+        log.info(f"a peer was refused: {error}")
+        raise EnclaveError("ObjectJsonDeserialization") from None
