@@ -122,7 +122,7 @@ class PrivacyService:
         agreement = StateRootComparison(
             context,
             GroupMembership(context, privacy_controller.groups),
-            lambda: privacy_controller.execution.processor.cursor,
+            lambda: privacy_controller.execution.processor.progress.cursor,
             hosted.state_root_client,
         )
         hosted.roots.source = agreement
@@ -159,7 +159,7 @@ class PrivacyService:
                     pause = FIRST_MANAGER_RETRY_SECONDS
                 # The manager does not answer. A new head does not change that, so the worker waits for time and not for
                 # heads.
-                elif self._execution.processor.is_stalled:
+                elif self._execution.processor.progress.is_stalled:
                     await trio.sleep(pause)
                     pause = min(2 * pause, LONGEST_MANAGER_RETRY_SECONDS)
                 else:
@@ -168,7 +168,7 @@ class PrivacyService:
                         await self._head_moved.wait()
         finally:
             # Also when the node stops: the next start goes on where this one ended.
-            self._execution.processor.save()
+            self._execution.processor.progress.save()
 
     async def _execute_long(self) -> None:
         """Execute the private transactions that take long, without holding up the others."""
@@ -198,10 +198,12 @@ class PrivacyService:
                 if time.monotonic() > until:
                     return True
         except ExecutionCancelledError:
-            log.debug("private execution ends with the node", block=self._execution.processor.cursor + 1)
+            log.debug("private execution ends with the node", block=self._execution.processor.progress.cursor + 1)
         # A fault in private execution must not stop the public node. The block stays where it is and is tried again.
         except Exception:
-            log.exception("private execution failed and is tried again", block=self._execution.processor.cursor + 1)
+            log.exception(
+                "private execution failed and is tried again", block=self._execution.processor.progress.cursor + 1
+            )
         return False
 
     def _long_step(self) -> bool:

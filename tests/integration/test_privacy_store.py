@@ -35,7 +35,7 @@ A, B, C, D = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in ran
 
 
 def all_groups(store: PayloadStore) -> list[GroupRecord]:
-    return store._groups_where(sql.true())
+    return store.groups._records_where(sql.true())
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +125,11 @@ class TestContract:
         one = GroupRecord((A.public, B.public), "one", "", True, GroupType.PANTHEON, b"1")
         two, other = replace(one, name="two", seed=b"2"), replace(one, members=(A.public, C.public))
         for record in (one, two, other):
-            store.put_group(record)
-        store.put_group(replace(one, active=False))
-        assert store.find_groups([B.public, A.public]) == [two]
+            store.groups.put(record)
+        store.groups.put(replace(one, active=False))
+        assert store.groups.find_by_members([B.public, A.public]) == [two]
         assert [record.name for record in all_groups(store)] == ["one", "two", "one"]
-        assert (store.find_group(one.id), store.find_group(bytes(32))) == (replace(one, active=False), None)
+        assert (store.groups.find(one.id), store.groups.find(bytes(32))) == (replace(one, active=False), None)
 
     def test_known_managers_are_replaced_as_a_whole(self, url: str, opened: Opened) -> None:
         store = opened(url)
@@ -157,20 +157,20 @@ class TestContract:
         with pytest.raises(StoreError):
             store.put_payload(payload, {B.public: 0}, entry)
         with pytest.raises(StoreError):
-            store.put_group(group, entry)
+            store.groups.put(group, entry)
         assert (store.find_payload(payload.key), all_groups(store)) == (None, [])
         with store._database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit")
         assert store.put_payload(payload, {B.public: 0}, entry)
         assert not store.put_payload(payload, {B.public: 0}, entry), "no second entry either"
-        store.put_group(group, entry)
+        store.groups.put(group, entry)
         assert [entry["number"] for entry in export_audit_log(store)] == [1, 2]
 
     def test_another_opening_finds_everything(self, url: str, opened: Opened) -> None:
         store, payload = opened(url), sealed(1, B)
         group = GroupRecord.legacy((A.public, B.public))
         store.put_payload(payload, {B.public: 0, A.public: 1})
-        store.put_group(group)
+        store.groups.put(group)
         store.put_known_nodes({B.public: "http://b"})
         store.append_audit(audit_entry("sent", payload.key, A.public, [B.public], bytes(32)))
         before = store.find_payload(payload.key)
@@ -228,7 +228,7 @@ class TestAtOnce:
             store, new = stores[index % 2], 0
             for payload in payloads:
                 new += store.put_payload(*share(payload, index, readers[index]))
-                store.put_group(group)
+                store.groups.put(group)
                 store.put_known_nodes({readers[index].public: f"http://{index}"})
                 store.append_audit(audit_entry("received", payload.key, A.public, [readers[index].public], bytes(32)))
             return new

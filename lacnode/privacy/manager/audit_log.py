@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lacnode.privacy.keys import to_base64
-from lacnode.privacy.manager.payload_store import AUDIT_START, PayloadStore, chain_hash
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.store_tables import AUDIT_START, chain_hash
 
 
 class AuditLogError(Exception):

@@ -56,8 +56,8 @@ class LocalTransactionManager:
         # The group rules read the records through `call_store`. A failing store is then reported as such, and not as an
         # unknown group, which would refuse good payloads.
         self._known_groups = KnownGroups(
-            lambda group_id: call_store(store.find_group, group_id),
-            lambda record: call_store(store.put_group, record),
+            lambda group_id: call_store(store.groups.find, group_id),
+            lambda record: call_store(store.groups.put, record),
             self._always_send_to,
             lambda: self._peers.party_info.keys,
         )
@@ -143,7 +143,7 @@ class LocalTransactionManager:
         # the disk first: the marker of the transaction then never names a payload that its own sender lost.
         call_store(self._store.put_payload, sealed, parties)
         if new is not None:
-            call_store(self._store.update_group, new.id, lambda known: _legacy_record_to_store(new, known))
+            call_store(self._store.groups.update, new.id, lambda known: _legacy_record_to_store(new, known))
         # Only recipients that the client named are revealed to each other. The keys of `alwayssendto` stay hidden.
         revealed = set(named) & set(recipients)
         reached = self._delivery.deliver_payload(

@@ -56,20 +56,20 @@ class ManagedGroups:
         # payloads would be refused there.
         unproven = self._announce_group(record, own)
         entry = audit_entry("group-created", bytes(32), own, distinct, record.id, unproven=unproven)
-        call_store(self._store.put_group, record, entry)
+        call_store(self._store.groups.put, record, entry)
         return record.group
 
     def _check_new(self, record: GroupRecord) -> None:
         """Check that a record which the client's seed gives is new. Such a seed may give the id of an existing group."""
         if record.has_recipients_id:
             raise EnclaveError("EnclavePrivacyGroupIdCreation", "the seed gives the id of a group of recipients")
-        if call_store(self._store.find_group, record.id) not in (None, record):
+        if call_store(self._store.groups.find, record.id) not in (None, record):
             raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
 
     def delete(self, group_id: bytes, sender: bytes | None) -> bytes:
         """See `TransactionManager.delete_group`. EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
         own = self._keys.sender(sender).public
-        record = call_store(self._store.find_group, group_id)
+        record = call_store(self._store.groups.find, group_id)
         if record is None or not record.active or own not in record.members:
             raise EnclaveError("PrivacyGroupNotDeleted")
         if record.type is GroupType.LEGACY:
@@ -78,7 +78,7 @@ class ManagedGroups:
         gone = replace(record, active=False)
         unproven = self._announce_group(gone, own)
         entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id, unproven=unproven)
-        call_store(self._store.put_group, gone, entry)
+        call_store(self._store.groups.put, gone, entry)
         return group_id
 
     def _announce_group(self, record: GroupRecord, own: bytes) -> Sequence[bytes]:
@@ -93,7 +93,7 @@ class ManagedGroups:
 
     def find(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
         """See `TransactionManager.find_groups`."""
-        return [record.group for record in call_store(self._store.find_groups, members)]
+        return [record.group for record in call_store(self._store.groups.find_by_members, members)]
 
     def retrieve(self, group_id: bytes) -> PrivacyGroup:
         """See `TransactionManager.retrieve_group`."""
@@ -101,7 +101,7 @@ class ManagedGroups:
 
     def active_record(self, group_id: bytes) -> GroupRecord:
         """Return the record of a group. EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
-        record = call_store(self._store.find_group, group_id)
+        record = call_store(self._store.groups.find, group_id)
         if record is None or not record.active:
             raise EnclaveError("PrivacyGroupNotFound")
         return record
@@ -147,7 +147,7 @@ class ManagedGroups:
         try:
             # The decision is made inside the transaction of the store. Two announcements at the same time cannot both
             # decide by the old record.
-            call_store(self._store.update_group, record.id, decide_record, is_pushed=is_pushed)
+            call_store(self._store.groups.update, record.id, decide_record, is_pushed=is_pushed)
         except (GroupRefusedError, QuotaExceededError) as refused:
             log.warning(f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None

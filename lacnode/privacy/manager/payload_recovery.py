@@ -96,14 +96,14 @@ class RecoveryResponder:
         if payloads and after:
             return _encode_page(payloads, (), last)
         # 3. The first page, or the page after the last payload. Here the groups begin.
-        groups = self._store.read_group_page(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
+        groups = self._store.groups.read_page(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
         if after and groups.has_more:
             return self._answer_group_page(requester, groups.last)
         following = last if payloads else FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0
         return _encode_page(payloads, () if after else groups.records, following)
 
     def _answer_group_page(self, requester: bytes, after: int) -> bytes:
-        groups = self._store.read_group_page(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
+        groups = self._store.groups.read_page(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
         return _encode_page((), groups.records, FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0)
 
     def _find_payloads(self, requester: bytes, after: int, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:

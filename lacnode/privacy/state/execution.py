@@ -13,7 +13,7 @@ from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.account_nonce import account_nonce
-from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionInterruptedError
 from lacnode.evm.engine import ExecutionEngine, NodeStore, OverlaidNodes
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
@@ -25,13 +25,11 @@ from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
-from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.public_block import PublicBlock
-from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
 from lacnode.storage.storage_errors import StorageError
 
 log = structlog.get_logger("privacy")
@@ -110,17 +108,21 @@ class PrivateBlockExecutor:
     ) -> BlockRecords:
         """Execute the given private transactions of one block in order. ExecutionInterruptedError if `budget` ends."""
         records = BlockRecords(block.number, hash_)
-        public = PublicBlock(self._history, self._engine, block, hash_)
+        public = self.open_public(block, hash_)
         for task in tasks:
             # Between two transactions too: reading their payloads takes time that no execution checks.
             budget.check()
-            private = self._read(records, public, task)
+            private = self.read(records, public, task)
             if private is not None:
                 public.advance(private.index, budget)
-                self._run(records, public, private, budget)
+                self.run(records, public, private, budget)
         return records
 
-    def _read(self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask) -> PrivateTask | None:
+    def open_public(self, block: Block, hash_: bytes) -> PublicBlock:
+        """Return the public block, in which each private transaction sees the public state at its marker."""
+        return PublicBlock(self._history, self._engine, block, hash_)
+
+    def read(self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask) -> PrivateTask | None:
         """Return the task with its payload. None if it has no effect or there is nothing to execute."""
         if isinstance(task, PrivateTask):
             return task
@@ -145,74 +147,6 @@ class PrivateBlockExecutor:
         self._note(records, known.group_id, task.index, marker)
         return True
 
-    def block_in_slices(
-        self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask], slices: GroupSlices
-    ) -> BlockRecords:
-        """Execute the tasks in time slices. A task that does not end is `long` in the records, and so are those after it."""
-        records = BlockRecords(block.number, hash_)
-        public = PublicBlock(self._history, self._engine, block, hash_)
-        for task in tasks:
-            known = task.known
-            if known is not None and not slices.admits(known.group_id, known.private_from):
-                self._wait(records, public, task.index, known, slices)
-                continue
-            started = slices.slices.clock()
-            private = self._read(records, public, task)
-            if private is not None:
-                self._execute_in_slice(records, public, private, slices, slices.slices.clock() - started)
-        return records
-
-    def _execute_in_slice(
-        self, records: BlockRecords, public: PublicBlock, task: PrivateTask, slices: GroupSlices, read_seconds: float
-    ) -> None:
-        """Execute `task` or let it wait. The time for reading counts to the group's use too."""
-        group_id, private_from = task.group_id, task.private.private_from
-        # The facts before reading may be missing. Now the group and the sender are known for certain, so the slice is
-        # asked for again.
-        # The number of roots shows whether this transaction changed the state: a success adds one.
-        before, started = len(records.roots.get(group_id, ())), slices.slices.clock()
-        ends = slices.admits(group_id, private_from) and self._ends_in_slice(records, public, task, slices)
-        if not ends:
-            self._wait(records, public, task.index, KnownPayload(group_id, private_from), slices)
-        has_changed = len(records.roots.get(group_id, ())) > before
-        # The use is counted for each transaction, also for one that waits. Reading it has cost the time already.
-        slices.count_use(group_id, read_seconds + slices.slices.clock() - started, has_changed=has_changed)
-        if has_changed:
-            records.known_senders.add(private_from)
-
-    def _wait(
-        self, records: BlockRecords, public: PublicBlock, index: int, known: KnownPayload, slices: GroupSlices
-    ) -> None:
-        marker, private_from = public.block.transactions[index], known.private_from
-        is_preferred = private_from not in records.slow_senders and slices.prior.is_known_sender(private_from)
-        # Only the first one of a group preempts the running try. The later ones change nothing for it.
-        if not slices.is_waiting(known.group_id):
-            records.begin_to_wait[known.group_id] = is_preferred
-        slices.hold(known.group_id)
-        place = MarkerPlace(public.block.number, index)
-        records.long.append(LongPrivateTransaction(known.group_id, place, marker.hash, is_preferred=is_preferred))
-
-    def _ends_in_slice(
-        self, records: BlockRecords, public: PublicBlock, task: PrivateTask, slices: GroupSlices
-    ) -> bool:
-        try:
-            # The public part has its own budget. Otherwise a full block would use up the slice of an honest transaction.
-            public.advance(task.index, slices.slices.public_budget())
-        except BudgetExceededError:
-            log.info("the public transactions before a private one take long", block=records.number, index=task.index)
-            return False
-        is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
-        try:
-            with slices.slices.slice() as budget:
-                self._run(records, public, task, budget)
-        except BudgetExceededError:
-            log.info("a private transaction takes long", block=records.number, index=task.index)
-            # A shortened slice says nothing of the sender: others may have taken the time.
-            if not is_shortened:
-                records.slow_senders.add(task.private.private_from)
-            return False
-        return True
-
     def _root(self, group_id: bytes) -> bytes:
         if group_id not in self._roots:
             self._roots[group_id] = self._root_of(group_id)
@@ -223,7 +157,8 @@ class PrivateBlockExecutor:
             self._nodes.update(nodes)
         return root
 
-    def _run(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> None:
+    def run(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> None:
+        """Execute one private transaction at its marker and record its result. ExecutionInterruptedError after `budget`."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
         # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.

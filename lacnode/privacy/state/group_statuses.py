@@ -76,7 +76,8 @@ class GroupStatuses:
     def _read(self) -> tuple[list[GroupStatus], int]:
         """Return the status of each group, and the number of missing payloads that may belong to any group."""
         # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
-        before, queued = self._processor.cursor, self._processor.queued if self._processor.is_stalled else 0
+        progress = self._processor.progress
+        before, queued = progress.cursor, progress.queued if progress.is_stalled else 0
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile

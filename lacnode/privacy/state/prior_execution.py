@@ -2,6 +2,7 @@
 
 from itertools import islice
 
+from lacnode.privacy.state.announced_payloads import is_known_sender
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -29,4 +30,4 @@ class StoredPriorExecution:
         if private_from in self._context.own_keys:
             return True
         with self._context.database.read() as snapshot:
-            return PrivateStoreReader(snapshot).is_known_sender(private_from)
+            return is_known_sender(snapshot, private_from)

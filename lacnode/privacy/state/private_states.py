@@ -32,7 +32,9 @@ class PrivateStates:
 
     def wait_until_executed(self, number: int | None = None) -> bool:
         """Wait a short time until block `number`, or the head, is executed privately. Return True if it is."""
-        return self._processor.wait_for(self._context.head() if number is None else number, PROCESSOR_WAIT_SECONDS)
+        return self._processor.progress.wait_for(
+            self._context.head() if number is None else number, PROCESSOR_WAIT_SECONDS
+        )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
         """Return the group's state root after block `number` (32 bytes)."""

@@ -30,8 +30,6 @@ from lacnode.primitives.rlp import RlpFields
 from lacnode.privacy.state.announced_payloads import (
     first_marker,
     forget_sender,
-    is_known_sender,
-    is_known_signer,
     note_sender,
     note_signer,
     note_success,
@@ -196,14 +194,6 @@ class PrivateStoreReader:
         """Return the first marker that executed the payload: its place and its hash. None if there is none."""
         found = first_marker(self._snapshot, payload_key)
         return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
-
-    def is_known_signer(self, address: bytes) -> bool:
-        """Return True if `address` signed a marker of a payload of this node."""
-        return is_known_signer(self._snapshot, address)
-
-    def is_known_sender(self, private_from: bytes) -> bool:
-        """Return True if the key's last private transaction ended in its time slice."""
-        return is_known_sender(self._snapshot, private_from)
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
         data = self._snapshot.get(ABSENT, place.key())

@@ -8,7 +8,6 @@ have, or does not give, is recorded and asked for again. When its payload comes,
 while other groups and blocks go on.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +22,10 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.absent_marker_limit import AbsentMarkerLimit
+from lacnode.privacy.state.announced_payloads import is_known_signer
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
+from lacnode.privacy.state.execution_progress import ExecutionProgress
 from lacnode.privacy.state.flexible.group_contracts import create_group_accounts
 from lacnode.privacy.state.flexible.rehydration import Rehydration
 from lacnode.privacy.state.group_genesis import GroupGenesis
@@ -41,6 +42,7 @@ from lacnode.privacy.state.private_store import (
     PrivateStoreReader,
     PrivateStoreWriter,
 )
+from lacnode.privacy.state.sliced_execution import SlicedExecution
 from lacnode.privacy.state.time_slices import GroupSlices, TimeSlices
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
@@ -55,14 +57,8 @@ FIRST_PAYLOAD_RETRY_SECONDS, LONGEST_PAYLOAD_RETRY_SECONDS = 30, 6 * 3600
 MAX_PAYLOAD_REQUESTS = 6
 """The number of requests after which an absent payload is asked for only when the operator wants it."""
 
-BLOCKS_AWAITED = 32
-"""The largest number of blocks that a read waits for."""
-
 BEHIND_BLOCKS = 2
 """The number of waiting blocks from which a group has no time slice if it takes more than its share."""
-
-CURSOR_INTERVAL_BLOCKS = 256
-"""The number of blocks without markers after which the cursor is stored. They may be read again after a crash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,50 +91,14 @@ class PrivateProcessor:
         self.rehydration = Rehydration(context, self.create_executor)
         self._store = PrivateNodeStore(context.database)
         self._listeners: list[Listener] = []
-        with context.database.read() as snapshot:
-            # A new database begins with block 1. The genesis block has no transactions.
-            self._cursor = PrivateStoreReader(snapshot).cursor() or 0
-        self._saved = self._cursor
-        self._moved = threading.Condition()
-        self._stalled = False
+        self.progress = ExecutionProgress(context)
         self._failures = 0
-        self._queued: dict[int, int] = {}
         self._slices = TimeSlices()
         self.reader = PayloadReader(context)
         self._preempt: Preempt | None = None
         self._absent_bound = AbsentMarkerLimit(context.database)
-        self._scanned = self._cursor
 
-    # -- state -------------------------------------------------------------------------------------------------------
-
-    @property
-    def cursor(self) -> int:
-        """The last public block whose private transactions are executed."""
-        return self._cursor
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether the manager did not answer the last question."""
-        return self._stalled
-
-    @property
-    def queued(self) -> int:
-        """The known markers above the cursor, which wait because the manager does not answer."""
-        # A copy, because the working thread changes the dictionary while readers count.
-        return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
-
-    def wait_for(self, number: int, seconds: float) -> bool:
-        """Wait at most `seconds` until block `number` is executed. Return True if it is.
-
-        There is no wait if the manager does not answer or if many blocks are left.
-        """
-        if number - self._cursor > BLOCKS_AWAITED:
-            return False
-        with self._moved:
-            # A stalled processor wakes the readers too. They answer with an error at once instead of after the time
-            # limit.
-            self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
-            return self._cursor >= number
+    # -- listening ---------------------------------------------------------------------------------------------------
 
     def on_block(self, listener: Listener) -> None:
         """Call `listener` for each block with private logs.
@@ -156,9 +116,9 @@ class PrivateProcessor:
 
     def step(self) -> bool:
         """Execute the next block. False if there is none or the manager does not answer."""
-        number = self._cursor + 1
+        number = self.progress.cursor + 1
         if number > self._context.head():
-            self._set_stalled(False)
+            self.progress.set_stalled(False)
             return False
         hash_ = self._context.history.hash_at(number)
         block = None if hash_ is None else self._context.history.block_of(hash_)
@@ -166,7 +126,7 @@ class PrivateProcessor:
             return False
         # Most blocks have no marker. The cursor is stored once in many of them, because each commit costs a disk write.
         if not any(self._context.mode.may_be_marker(transaction) for transaction in block.transactions):
-            self._move(number, save=number - self._saved >= CURSOR_INTERVAL_BLOCKS)
+            self.progress.move(number, save=self.progress.is_save_due(number))
             return True
         slices = self.slices(is_behind=self._context.head() - number >= BEHIND_BLOCKS)
         absent: list[AbsentMarker] = []
@@ -174,20 +134,20 @@ class PrivateProcessor:
         try:
             # The histories come first: a member that joins in this block needs them for the transactions in the block.
             self._prepare(block, absent, slices)
-            records = run.block_in_slices(block, hash_, self._tasks(block, absent), slices)
+            records = SlicedExecution(run, slices).execute(block, hash_, self._tasks(block, absent))
             # The cursor stays, and nothing of the block was stored. The next call begins the block again.
         except EnclaveUnreachableError:
-            self._set_stalled(True)
-            self._scan()
+            self.progress.set_stalled(True)
+            self.progress.count_queued()
             return False
             # The manager answers, but it fails. After some tries the marker is left to the repair, and the chain goes on.
         except PayloadUnavailableError:
             self._failures += 1
-            self._set_stalled(True)
-            self._scan()
+            self.progress.set_stalled(True)
+            self.progress.count_queued()
             return False
         self._failures = 0
-        self._set_stalled(False)
+        self.progress.set_stalled(False)
         self._finish(block, run, records, absent)
         return True
 
@@ -266,7 +226,7 @@ class PrivateProcessor:
         due = next_retry_time(self._context.now(), 0)
         with self._context.database.read() as snapshot:
             # A signer with good payloads before is asked for first. Any account can send markers of missing payloads.
-            is_preferred = PrivateStoreReader(snapshot).is_known_signer(recover_sender(marker))
+            is_preferred = is_known_signer(snapshot, recover_sender(marker))
         return AbsentMarker(place, marker.hash, key or read_payload_key(marker), failing, 0, due, is_preferred)
 
     def _finish(
@@ -287,7 +247,7 @@ class PrivateProcessor:
             for marker in (*absent, *self.find_missing_histories(block, records)):
                 writer.write_absent(marker)
             writer.write_cursor(block.number)
-        self._saved = block.number
+        self.progress.note_saved(block.number)
         # After the commit: the other thread must find the waiting transaction in the database.
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(is_preferred=any(records.begin_to_wait.values()))
@@ -298,7 +258,7 @@ class PrivateProcessor:
             log.info("private transactions executed", block=block.number, count=count)
         # The listeners come before the readers. A filter that is made after a receipt was seen must not get this block.
         self.notify_listeners(PrivateBlock(block.header, records.hash, records.logs))
-        self._move(block.number, save=False)
+        self.progress.move(block.number, save=False)
 
     def slices(self, *, is_behind: bool) -> GroupSlices:
         """Return the time slices of one block, for the working thread. `is_behind` says that more blocks wait."""
@@ -337,47 +297,6 @@ class PrivateProcessor:
         """Return a group's state root after block `number` (32 bytes)."""
         with self._context.database.read() as snapshot:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
-
-    # -- progress ----------------------------------------------------------------------------------------------------
-
-    def save(self) -> None:
-        """Store the cursor, before the node stops."""
-        if self._cursor != self._saved:
-            with self._context.database.write() as batch:
-                PrivateStoreWriter(batch).write_cursor(self._cursor)
-            self._saved = self._cursor
-
-    def _move(self, number: int, *, save: bool) -> None:
-        with self._moved:
-            self._cursor = number
-            self._moved.notify_all()
-        # The block was executed, so its markers do not wait any more.
-        self._queued.pop(number, None)
-        if save:
-            self.save()
-
-    def _set_stalled(self, stalled: bool) -> None:
-        if stalled == self._stalled:
-            return
-        with self._moved:
-            self._stalled = stalled
-            self._moved.notify_all()
-        if stalled:
-            log.warning("private transactions wait for the transaction manager", block=self._cursor + 1)
-        else:
-            log.info("private transactions go on", block=self._cursor)
-
-    def _scan(self) -> None:
-        """Count the markers that wait above the cursor."""
-        # Each block is scanned once. While the manager is away for days, a scan from the cursor would grow every time.
-        for number in range(max(self._scanned, self._cursor) + 1, self._context.head() + 1):
-            block = self._context.history.block_at(number)
-            if block is None:
-                return
-            count = sum(self._context.mode.may_be_marker(transaction) for transaction in block.transactions)
-            if count:
-                self._queued[number] = count
-            self._scanned = number
 
     def notify_listeners(self, private_block: PrivateBlock) -> None:
         """Notify the listeners of a block's private logs, if it has some. In the working thread."""

@@ -17,11 +17,11 @@ from enum import Enum
 import structlog
 
 from lacnode.privacy.keys import to_base64
+from lacnode.privacy.state.execution_progress import BLOCKS_AWAITED
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_states import GroupStates
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_store import Divergence, PrivateStoreReader, PrivateStoreWriter
-from lacnode.privacy.state.processor import BLOCKS_AWAITED
 from lacnode.privacy.state_root_queries import MAX_STATE_ROOT_QUERIES, GroupState, StateRootClient, StateRootQuery
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 

@@ -7,9 +7,9 @@ import pytest
 
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.keys import to_base64
+from lacnode.privacy.state.execution_progress import BLOCKS_AWAITED
 from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.private_transaction import encode_payload_text, legacy_group_id, private_contract_address
-from lacnode.privacy.state.processor import BLOCKS_AWAITED
 from lacnode.privacy.state.state_root_comparison import (
     DIVERGED_COMPARE_INTERVAL_SECONDS,
     GROUP_COMPARE_INTERVAL_SECONDS,

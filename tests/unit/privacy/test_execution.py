@@ -114,7 +114,7 @@ class TestGroups:
 
         def told(block: PrivateBlock) -> None:
             (status,) = privacy_controller.statuses.all()
-            is_given = privacy_controller.execution.processor.wait_for(block.header.number, 0)
+            is_given = privacy_controller.execution.processor.progress.wait_for(block.header.number, 0)
             seen.append((block.header.number, status.condition, status.number, status.root, is_given))
 
         privacy_controller.execution.processor.on_block(told)

@@ -318,7 +318,7 @@ class TestMaking:
             patched.setattr("lacnode.privacy.state.execution.to_private_message", None)  # it does not come to that
             while groups.b.privacy_controller.execution.processor.step():
                 pass
-        assert groups.b.privacy_controller.execution.processor.cursor == groups.b.node.chain.head.header.number
+        assert groups.b.privacy_controller.execution.processor.progress.cursor == groups.b.node.chain.head.header.number
         (status,) = groups.b.privacy_controller.statuses.all()
         assert (status.condition, status.is_executing) == (GroupCondition.WAITING, True)
         for member in groups.members:
@@ -783,7 +783,9 @@ class TestComparing:
         comparison = Comparison(groups)
         assert comparison.step() == []
         assert comparison.conditions() == [GroupCondition.CURRENT] * 3
-        root_replaced(groups.c, GROUP, groups.c.root(GROUP, groups.c.privacy_controller.execution.processor.cursor - 1))
+        root_replaced(
+            groups.c, GROUP, groups.c.root(GROUP, groups.c.privacy_controller.execution.processor.progress.cursor - 1)
+        )
         comparison.step(KEY_A, after=GROUP_COMPARE_INTERVAL_SECONDS)
         assert comparison.blamed(groups.a) == [KEY_C]
 

@@ -67,7 +67,7 @@ class TestColliding:
     ) -> None:
         a, b, c = network.managers.values()
         for store in network.stores.values():
-            store.put_group(colliding())
+            store.groups.put(colliding())
         for sender, others in ((a, (B, C)), (b, (A, C)), (c, (A, B))):
             sender.send(SECRET, None, [other.public for other in others])
             assert sender.retrieve_group(colliding().id).type is GroupType.LEGACY
@@ -132,10 +132,10 @@ class TestNamedGroups:
         push(b, record, A)
         assert refused(b, replace(record, active=False), E)
         push(b, replace(record, active=False, name="mine"), A)
-        stored = network.stores["http://b"].find_group(record.id)
+        stored = network.stores["http://b"].groups.find(record.id)
         assert stored == replace(record, active=False)
         push(b, record, A)
-        assert network.stores["http://b"].find_group(record.id) == stored
+        assert network.stores["http://b"].groups.find(record.id) == stored
 
     def test_are_not_deleted_before_they_exist_by_who_proves_nothing(self, network: ManagerNetwork) -> None:
         b, record = network.managers["http://b"], named(A.public, B.public)

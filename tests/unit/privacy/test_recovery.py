@@ -117,7 +117,7 @@ def test_however_many_groups_strangers_pushed_everything_comes_back(two: Two, te
         for number in range(count):
             seed = number.to_bytes(20)
             record = GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
-            two.stores[A.public]._put_group(connection, record, None)
+            two.stores[A.public].groups._put(connection, record, None)
     recover = two.desk.recover
 
     def measured(body: bytes) -> bytes:

@@ -83,7 +83,7 @@ class TestManagerOff:
         deploy(stage)
         keep_undelivered(stage, *range(50))
         assert stage.b.node.chain.head.header.number == 51
-        assert stage.b.privacy_controller.execution.processor.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.progress.cursor == 1
         assert statuses(stage) == {GROUP: (GroupCondition.WAITING, 50)}
         assert standing(stage) == ({"waiting": 1}, 50)
         stage.b.manager.is_off = False
@@ -97,8 +97,8 @@ class TestManagerOff:
         stage.b.manager.is_off = True
         for _ in range(3):
             stage.mine()
-        assert stage.b.privacy_controller.execution.processor.cursor == 3
-        assert not stage.b.privacy_controller.execution.processor.is_stalled
+        assert stage.b.privacy_controller.execution.processor.progress.cursor == 3
+        assert not stage.b.privacy_controller.execution.processor.progress.is_stalled
 
     def test_nobody_is_asked_twice_for_what_is_done(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
@@ -108,7 +108,7 @@ class TestManagerOff:
         while again.execution.processor.step() or again.execution.repair.step():
             pass
         assert len(stage.b.manager.asked) == asked == 3
-        assert again.execution.processor.cursor == 3
+        assert again.execution.processor.progress.cursor == 3
 
     def test_a_crash_before_the_commit_repeats_the_block(
         self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
@@ -195,7 +195,7 @@ class TestAnswersOfNoUse:
             stage.mine()
             for _ in range(MANAGER_FAILURES_ALLOWED):
                 stage.b.work()
-        assert stage.b.privacy_controller.execution.processor.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.progress.cursor == 2
         store(stage, 2, first_nonce=2)
         condition, waiting = statuses(stage)[GROUP]
         assert (condition, waiting > 0) == (GroupCondition.WAITING, True)
@@ -212,7 +212,7 @@ class TestAnswersOfNoUse:
         stage.a.privacy_controller.sender.submit_marker(private(), key)
         with captured_logs() as logs:
             stage.mine()
-        assert stage.b.privacy_controller.execution.processor.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.progress.cursor == 2
         store(stage, 3)
         assert same_everywhere(stage)
         assert not any(repr(garbage)[2:-1] in str(entry) for entry in logs if garbage)
@@ -231,7 +231,7 @@ class TestAnswersOfNoUse:
             deploy(stage)
             for _ in range(MANAGER_FAILURES_ALLOWED):
                 stage.b.work()
-        assert stage.b.privacy_controller.execution.processor.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.progress.cursor == 1
         monkeypatch.undo()
         stage.clock.now += 60
         stage.a.work()

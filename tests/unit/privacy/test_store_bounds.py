@@ -126,7 +126,8 @@ class TestPayloads:
         free = 5 * MEGABYTE
         monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
         stage = PrivateTestNetwork()
-        stage.a.privacy_controller._context = replace(stage.a.privacy_controller._context, alarms=quota.alarms)
+        statuses = stage.a.privacy_controller.statuses
+        statuses._context = replace(statuses._context, alarms=quota.alarms)
 
         def shown() -> list[str]:
             status, body = health(stage.a.node.services, READINESS, "", stage.a.privacy_controller.statuses.health())
@@ -149,25 +150,25 @@ class TestGroups:
         return GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
 
     def test_of_others_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.manager.payload_store.MAX_STORED_GROUPS", 5)
+        monkeypatch.setattr("lacnode.privacy.manager.group_store.MAX_STORED_GROUPS", 5)
         store = PayloadStore()
         for number in range(5):
             record = self.record(number)
-            store.update_group(record.id, lambda known, record=record: record, is_pushed=True)  # type: ignore[misc]
+            store.groups.update(record.id, lambda known, record=record: record, is_pushed=True)  # type: ignore[misc]
         with pytest.raises(QuotaExceededError):
-            store.update_group(self.record(9).id, lambda known: self.record(9), is_pushed=True)
-        store.update_group(self.record(8).id, lambda known: self.record(8))
+            store.groups.update(self.record(9).id, lambda known: self.record(9), is_pushed=True)
+        store.groups.update(self.record(8).id, lambda known: self.record(8))
 
     def test_come_in_pages(self) -> None:
         store = PayloadStore()
         for number in range(20):
-            store.put_group(self.record(number, 10_000))
-        store.put_group(GroupRecord((B.public,), to_base64(A.public), "", True, GroupType.PANTHEON, bytes(20)))
+            store.groups.put(self.record(number, 10_000))
+        store.groups.put(GroupRecord((B.public,), to_base64(A.public), "", True, GroupType.PANTHEON, bytes(20)))
         seen, after, more = [], 0, True
         while more:
-            page = store.read_group_page(A.public, after, 3, 1_000_000)
+            page = store.groups.read_page(A.public, after, 3, 1_000_000)
             assert 0 < len(page.records) <= 3
             seen += [decode_group(record) for record in page.records]
             after, more = page.last, page.has_more
         assert seen == [self.record(number, 10_000) for number in range(20)]
-        assert len(store.read_group_page(A.public, 0, 99, 35_000).records) == 3
+        assert len(store.groups.read_page(A.public, 0, 99, 35_000).records) == 3

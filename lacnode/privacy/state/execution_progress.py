@@ -1,0 +1,112 @@
+"""How far private execution is: the cursor, the markers that wait above it, and whether the manager answers.
+
+The working thread writes it. Readers in other threads wait for it. This module must not execute anything.
+"""
+
+import threading
+
+import structlog
+
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.private_store import PrivateStoreReader, PrivateStoreWriter
+
+log = structlog.get_logger("privacy")
+
+BLOCKS_AWAITED = 32
+"""The largest number of blocks that a read waits for."""
+
+CURSOR_INTERVAL_BLOCKS = 256
+"""The number of blocks without markers after which the cursor is stored. They may be read again after a crash."""
+
+
+class ExecutionProgress:
+    """The progress of one node. One thread writes. Every thread may read and wait."""
+
+    def __init__(self, context: PrivacyContext) -> None:
+        self._context = context
+        with context.database.read() as snapshot:
+            # A new database begins with block 1. The genesis block has no transactions.
+            self._cursor = PrivateStoreReader(snapshot).cursor() or 0
+        self._saved = self._cursor
+        self._moved = threading.Condition()
+        self._stalled = False
+        self._queued: dict[int, int] = {}
+        self._scanned = self._cursor
+
+    @property
+    def cursor(self) -> int:
+        """The last public block whose private transactions are executed."""
+        return self._cursor
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the manager did not answer the last question."""
+        return self._stalled
+
+    @property
+    def queued(self) -> int:
+        """The known markers above the cursor, which wait because the manager does not answer."""
+        # A copy, because the working thread changes the dictionary while readers count.
+        return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
+
+    def wait_for(self, number: int, seconds: float) -> bool:
+        """Wait at most `seconds` until block `number` is executed. Return True if it is.
+
+        There is no wait if the manager does not answer or if many blocks are left.
+        """
+        if number - self._cursor > BLOCKS_AWAITED:
+            return False
+        with self._moved:
+            # A stalled processor wakes the readers too. They answer with an error at once instead of after the time
+            # limit.
+            self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
+            return self._cursor >= number
+
+    def save(self) -> None:
+        """Store the cursor, before the node stops."""
+        if self._cursor != self._saved:
+            with self._context.database.write() as batch:
+                PrivateStoreWriter(batch).write_cursor(self._cursor)
+            self._saved = self._cursor
+
+    def move(self, number: int, *, save: bool) -> None:
+        """Note that block `number` is executed, and let reads that wait for it go on. `save` stores the cursor."""
+        with self._moved:
+            self._cursor = number
+            self._moved.notify_all()
+        # The block was executed, so its markers do not wait any more.
+        self._queued.pop(number, None)
+        if save:
+            self.save()
+
+    def set_stalled(self, stalled: bool) -> None:
+        """Note whether the manager answers. Reads do not wait for a manager that does not."""
+        if stalled == self._stalled:
+            return
+        with self._moved:
+            self._stalled = stalled
+            self._moved.notify_all()
+        if stalled:
+            log.warning("private transactions wait for the transaction manager", block=self._cursor + 1)
+        else:
+            log.info("private transactions go on", block=self._cursor)
+
+    def count_queued(self) -> None:
+        """Count the markers that wait above the cursor."""
+        # Each block is scanned once. While the manager is away for days, a scan from the cursor would grow every time.
+        for number in range(max(self._scanned, self._cursor) + 1, self._context.head() + 1):
+            block = self._context.history.block_at(number)
+            if block is None:
+                return
+            count = sum(self._context.mode.may_be_marker(transaction) for transaction in block.transactions)
+            if count:
+                self._queued[number] = count
+            self._scanned = number
+
+    def note_saved(self, number: int) -> None:
+        """Note that the commit of block `number` has stored the cursor."""
+        self._saved = number
+
+    def is_save_due(self, number: int) -> bool:
+        """Return True if the cursor was not stored for `CURSOR_INTERVAL_BLOCKS` before block `number`."""
+        return number - self._saved >= CURSOR_INTERVAL_BLOCKS

@@ -1,0 +1,91 @@
+"""Executes the private transactions of one new block, each within a time slice. A transaction that does not end waits.
+
+The slices keep one group from delaying the others. This module must not store anything.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from lacnode.evm.budget import BudgetExceededError
+from lacnode.primitives.block import Block
+from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
+from lacnode.privacy.state.known_payloads import KnownPayload
+from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
+from lacnode.privacy.state.private_store import MarkerPlace
+from lacnode.privacy.state.public_block import PublicBlock
+from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
+
+log = structlog.get_logger("privacy")
+
+
+class SlicedExecution:
+    """Executes with `executor` in the time slices `slices` of one block."""
+
+    def __init__(self, executor: PrivateBlockExecutor, slices: GroupSlices) -> None:
+        self._executor = executor
+        self._slices = slices
+
+    def execute(self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask]) -> BlockRecords:
+        """Execute the tasks in time slices. A task that does not end is `long` in the records, and so are those after it."""
+        records, slices = BlockRecords(block.number, hash_), self._slices
+        public = self._executor.open_public(block, hash_)
+        for task in tasks:
+            known = task.known
+            if known is not None and not slices.admits(known.group_id, known.private_from):
+                self._wait(records, public, task.index, known)
+                continue
+            started = slices.slices.clock()
+            private = self._executor.read(records, public, task)
+            if private is not None:
+                self._execute_in_slice(records, public, private, slices.slices.clock() - started)
+        return records
+
+    def _execute_in_slice(
+        self, records: BlockRecords, public: PublicBlock, task: PrivateTask, read_seconds: float
+    ) -> None:
+        """Execute `task` or let it wait. The time for reading counts to the group's use too."""
+        slices, group_id, private_from = self._slices, task.group_id, task.private.private_from
+        # The facts before reading may be missing. Now the group and the sender are known for certain, so the slice is
+        # asked for again.
+        # The number of roots shows whether this transaction changed the state: a success adds one.
+        before, started = len(records.roots.get(group_id, ())), slices.slices.clock()
+        ends = slices.admits(group_id, private_from) and self._ends_in_slice(records, public, task)
+        if not ends:
+            self._wait(records, public, task.index, KnownPayload(group_id, private_from))
+        has_changed = len(records.roots.get(group_id, ())) > before
+        # The use is counted for each transaction, also for one that waits. Reading it has cost the time already.
+        slices.count_use(group_id, read_seconds + slices.slices.clock() - started, has_changed=has_changed)
+        if has_changed:
+            records.known_senders.add(private_from)
+
+    def _wait(self, records: BlockRecords, public: PublicBlock, index: int, known: KnownPayload) -> None:
+        slices, marker, private_from = self._slices, public.block.transactions[index], known.private_from
+        is_preferred = private_from not in records.slow_senders and slices.prior.is_known_sender(private_from)
+        # Only the first one of a group preempts the running try. The later ones change nothing for it.
+        if not slices.is_waiting(known.group_id):
+            records.begin_to_wait[known.group_id] = is_preferred
+        slices.hold(known.group_id)
+        place = MarkerPlace(public.block.number, index)
+        records.long.append(LongPrivateTransaction(known.group_id, place, marker.hash, is_preferred=is_preferred))
+
+    def _ends_in_slice(self, records: BlockRecords, public: PublicBlock, task: PrivateTask) -> bool:
+        slices = self._slices
+        try:
+            # The public part has its own budget. Otherwise a full block would use up the slice of an honest transaction.
+            public.advance(task.index, slices.slices.public_budget())
+        except BudgetExceededError:
+            log.info("the public transactions before a private one take long", block=records.number, index=task.index)
+            return False
+        is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
+        try:
+            with slices.slices.slice() as budget:
+                self._executor.run(records, public, task, budget)
+        except BudgetExceededError:
+            log.info("a private transaction takes long", block=records.number, index=task.index)
+            # A shortened slice says nothing of the sender: others may have taken the time.
+            if not is_shortened:
+                records.slow_senders.add(task.private.private_from)
+            return False
+        return True
