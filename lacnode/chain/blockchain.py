@@ -19,6 +19,7 @@ from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.chain_store import StoredChain, write_block, write_state
 from lacnode.chain.execution_cache import ExecutionCache
+from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chain.receipt_record import (
@@ -95,6 +96,7 @@ class Blockchain(ChainHistory):
         self.spec = spec
         self.genesis_hash = on_chain_hash(self.genesis.header)
         self.settings = settings or ChainSettings()
+        self.counters = ExecutionCounters()
         self._engine = engine
         self._permissions = permissions
         self._verifier = BlockVerifier(spec, engine, now, permissions)
@@ -289,7 +291,9 @@ class Blockchain(ChainHistory):
         # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.
         executed = self._executions.get(hash_, block)
         if executed is None:
+            began = time.monotonic()
             executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
+            self.counters.count_executed(block, time.monotonic() - began)
             self._executions.put(hash_, block, executed)
         return executed
 
@@ -306,6 +310,7 @@ class Blockchain(ChainHistory):
             raise
         self._head = Head(block.header, hash_, self.total_difficulty_of(block.header))
         self._executions.clear()
+        self.counters.count_imported(block)
         logs = logs_with_metadata(block.number, hash_, block.header.timestamp, block.transactions, receipt_records)
         return NewHead(block.header, hash_, block, receipt_records, logs)
 

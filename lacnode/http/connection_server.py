@@ -73,6 +73,8 @@ class ConnectionServer:
         self._converse = handle_connection
         self._inside: dict[str, dict[trio.CancelScope, None]] = {}
         """The connections of each address, oldest first."""
+        self.connections = 0
+        """Number of open connections. Written on the event loop, read by any thread."""
         self._log = RateLimitedLog("rpc", trio.current_time)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
@@ -103,6 +105,7 @@ class ConnectionServer:
             return
         scope = trio.CancelScope()
         self._inside.setdefault(client, {})[scope] = None
+        self.connections += 1
         try:
             # A client whose machine was switched off sends nothing. Only keep-alive probes find that out.
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
@@ -115,6 +118,7 @@ class ConnectionServer:
             self._log.exception("failure", f"{self._name}: a connection failed")
         finally:
             self._leave(client, scope)
+            self.connections -= 1
             await trio.aclose_forcefully(stream)
 
     def _made_room(self, client: str) -> bool:

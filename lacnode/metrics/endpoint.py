@@ -1,7 +1,6 @@
 """The port that Prometheus reads: paths, codes and bodies as Besu's `MetricsHttpService` has them."""
 
-import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from urllib.parse import parse_qsl
 
@@ -13,7 +12,8 @@ from lacnode.http.connection_server import ConnectionServer, bind, bound_port
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import HOST_REFUSED, JSON, Request, Response
 from lacnode.metrics.metrics_settings import MetricsSettings
-from lacnode.metrics.series import MetricFamily, MetricSeries, MetricsRegistry
+from lacnode.metrics.prometheus_text import written
+from lacnode.metrics.series import MetricSeries, MetricsRegistry
 
 log = structlog.get_logger("metrics")
 
@@ -23,23 +23,18 @@ MAX_REQUEST_BODY_BYTES = 4096
 """Bytes of the body of a request. No reader has anything to send."""
 
 
-Writer = Callable[[Iterable[MetricFamily]], bytes]
-
-
 class MetricsEndpoint:
     """Serves `series` over HTTP. `port` is the bound port once it runs."""
 
     def __init__(self, settings: MetricsSettings, series: Iterable[MetricSeries]) -> None:
         self._settings = settings
-        self._registry = MetricsRegistry(series, settings.categories)
+        self.registry = MetricsRegistry(series, settings.categories)
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. The task is started when the port is open. RpcPortTakenError if the port cannot be
         opened."""
-        # The writer is loaded in a thread, since consensus may be under way already.
-        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.prometheus_text")
-        routes = MetricsRoutes(self._registry, AllowedHosts(self._settings.allowed_hosts), text.written)
+        routes = MetricsRoutes(self.registry, AllowedHosts(self._settings.allowed_hosts))
         async with AsyncExitStack() as stack:
             listeners = await bind(self._settings.host, self._settings.port)
             for listener in listeners:
@@ -57,10 +52,9 @@ class MetricsRoutes:
     """The responses of each path. Series are read in one thread at a time, so that many readers cost no more than
     one."""
 
-    def __init__(self, registry: MetricsRegistry, hosts: AllowedHosts, written: Writer) -> None:
+    def __init__(self, registry: MetricsRegistry, hosts: AllowedHosts) -> None:
         self._registry = registry
         self._hosts = hosts
-        self._written = written
         self._reading = trio.CapacityLimiter(1)
 
     def answer_head(self, head: Request) -> Response | None:
@@ -88,4 +82,4 @@ class MetricsRoutes:
         return Response(200, body, (TEXT,))
 
     def _text(self, names: set[str]) -> bytes:
-        return self._written(self._registry.read(names))
+        return written(self._registry.read(names))

@@ -6,7 +6,8 @@ from enum import Enum
 
 class MetricCategory(Enum):
     """The categories of `--metrics-category`. The value is the beginning of the names of its series. The last
-    category is this project's own: Besu counts nothing of its private transactions except the work of their database.
+    two categories are this project's own: Besu counts nothing of its consensus, and nothing of its private transactions
+    except the work of their database.
     """
 
     BLOCKCHAIN = "besu_blockchain_"
@@ -27,6 +28,7 @@ class MetricCategory(Enum):
     BLOCK_PROCESSING = "besu_block_processing_"
     JVM = "jvm_"
     PROCESS = "process_"
+    CONSENSUS = "lacnode_consensus_"
     PRIVACY = "lacnode_privacy_"
 
 

@@ -4,15 +4,15 @@ A gateway that is away, hangs or refuses costs the node one line in the log and 
 after a pause that doubles from failure to failure.
 """
 
-import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 import trio
 
 from lacnode.metrics.gateway import GatewayError, PushGateway
 from lacnode.metrics.metrics_settings import PushSettings
-from lacnode.metrics.series import MetricFamily, MetricSeries, MetricsRegistry
+from lacnode.metrics.prometheus_text import written
+from lacnode.metrics.series import MetricSeries, MetricsRegistry
 
 log = structlog.get_logger("metrics")
 
@@ -37,18 +37,17 @@ class MetricsPush:
     async def run(self) -> None:
         """Push every interval, for the first time after half of one. At the end, ask the gateway to delete the
         series."""
-        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.prometheus_text")
         log.info(f"Metrics are pushed to {self._gateway.url} every {self._settings.interval_seconds:g} s")
         # Besu waits for half an interval too. The first values are then those of a node that has loaded.
         await trio.sleep(self._settings.interval_seconds / 2)
         try:
             while True:
-                await self._push(text.written)
+                await self._push()
                 await trio.sleep(self._pause_seconds())
         finally:
             await self._say_farewell()
 
-    async def _push(self, written: Callable[[Iterable[MetricFamily]], bytes]) -> None:
+    async def _push(self) -> None:
         try:
             body = await trio.to_thread.run_sync(lambda: written(self._registry.read(())), limiter=self._reading)
             await self._gateway.add(body)

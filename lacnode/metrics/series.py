@@ -11,18 +11,22 @@ from lacnode.metrics.metrics_settings import MetricCategory
 
 
 class MetricType(Enum):
-    """The kind of a value: a counter only grows while the node runs, a gauge may fall as well."""
+    """The kind of a value: a counter only grows while the node runs, a gauge may fall as well. A summary has a count, a
+    sum and quantiles."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
+    SUMMARY = "summary"
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSample:
-    """One value, and the labels that distinguish it from others of its series."""
+    """One value, and the labels that distinguish it from others of its series. `suffix` follows the name: `_sum` and
+    `_count` of a summary."""
 
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,16 @@ class MetricSeries:
     read: Callable[[], Iterable[MetricSample]]
 
 
+def gauge(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
+    """Return a gauge with one value. `name` is without the beginning of the category."""
+    return MetricSeries(category, category.value + name, MetricType.GAUGE, text, lambda: [MetricSample(value())])
+
+
+def counter(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
+    """Return a counter with one value. `name` is without the beginning of the category."""
+    return MetricSeries(category, category.value + name, MetricType.COUNTER, text, lambda: [MetricSample(value())])
+
+
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
     """A series with its values at one moment."""
@@ -49,10 +63,10 @@ class MetricsRegistry:
     """The series of one node, of the categories that its operator wants."""
 
     def __init__(self, series: Iterable[MetricSeries], categories: Collection[MetricCategory]) -> None:
-        self._series = [one for one in series if one.category in categories]
+        self.series = tuple(one for one in series if one.category in categories)
 
     def read(self, names: Collection[str]) -> list[MetricFamily]:
         """Return every series, or those of `names` where there are any, without series that have no value yet."""
-        wanted = [series for series in self._series if not names or series.name in names]
+        wanted = [series for series in self.series if not names or series.name in names]
         families = (MetricFamily(series, tuple(series.read())) for series in wanted)
         return [family for family in families if family.samples]

@@ -13,7 +13,6 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.push import MetricsPush
-from lacnode.metrics.series import MetricSeries
 from lacnode.node.chain_assembly import ChainParts, build_chain_parts
 from lacnode.node.client_version import client_version
 from lacnode.node.configuration import NodeConfig
@@ -23,11 +22,11 @@ from lacnode.node.event_subscriptions import subscribe_parts
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.logs import change_log_level
 from lacnode.node.node import Node, NodeParts
-from lacnode.node.node_metrics import chain_series, engine_series, manager_series, permission_series, privacy_series
 from lacnode.node.node_resources import NodeResources
 from lacnode.node.peer_assembly import PeerParts, build_network, build_peer_parts
 from lacnode.node.privacy_service import PrivacyService, PublicChain
 from lacnode.node.role_monitor import RoleMonitor
+from lacnode.node.series_assembly import build_series
 from lacnode.node.shared_objects import SharedObjects
 from lacnode.p2p.connection_policies import DenyListPolicy
 from lacnode.p2p.p2p_network import P2pNetwork
@@ -61,7 +60,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
     role = RoleMonitor(config.role, shared.key.address, chain.chain, chain.permissions)
     services = _build_services(shared, chain, peers, consensus, private, network, role)
     rpc = RpcServers(config.http, config.websocket, services, _build_readers(shared, chain.chain))
-    series = _build_series(shared, chain, peers, network, private)
+    series = build_series(shared, chain, peers, consensus, network, rpc, private)
     parts = NodeParts(
         shared=shared,
         chain=chain,
@@ -148,17 +147,3 @@ def _build_readers(shared: SharedObjects, chain: Blockchain) -> ReaderProcesses 
 
 def _build_graphql(config: NodeConfig, services: RpcServices, rpc: RpcServers) -> GraphQlServer | None:
     return None if config.graphql is None else GraphQlServer(config.graphql, services, rpc.runner, rpc.trials)
-
-
-def _build_series(
-    shared: SharedObjects, chain: ChainParts, peers: PeerParts, network: P2pNetwork, private: PrivacyService | None
-) -> list[MetricSeries]:
-    manager = shared.resources.manager
-    hosted = None if manager is None else manager.hosted
-    return [
-        *chain_series(chain.chain, network),
-        *engine_series(chain.engine.name, chain.differences),
-        *permission_series(chain.permissions, peers.context.read),
-        *(() if private is None else privacy_series(private.privacy_controller.statuses)),
-        *(() if hosted is None else manager_series(hosted.quota)),
-    ]

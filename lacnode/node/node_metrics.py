@@ -6,30 +6,60 @@ Must not count anything itself.
 from collections.abc import Callable, Iterable, Iterator
 
 from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.metrics.metrics_settings import MetricCategory
-from lacnode.metrics.series import MetricSample, MetricSeries, MetricType
+from lacnode.metrics.series import MetricSample, MetricSeries, MetricType, counter, gauge
 from lacnode.node.permissioning_rules import PermissioningRules
-from lacnode.p2p.p2p_network import P2pNetwork
 from lacnode.permissioning.check_counters import CheckCounters
 from lacnode.permissioning.node_permissions import PermissioningContext
 from lacnode.privacy.manager.quota import Quota
 from lacnode.privacy.state.group_statuses import GroupStatuses
 
 
-def chain_series(chain: Blockchain, network: P2pNetwork) -> Iterator[MetricSeries]:
-    """The height of the chain, and the number of peers."""
-    yield _gauge(
+def chain_series(chain: Blockchain) -> Iterator[MetricSeries]:
+    """The last block of the chain under Besu's names."""
+    yield gauge(
         MetricCategory.ETHEREUM,
         "blockchain_height",
         "Number of the chain's last block",
         lambda: chain.head.header.number,
     )
-    yield _gauge(MetricCategory.ETHEREUM, "peer_count", "Peers in session", lambda: len(network.peers))
+    category, counters = MetricCategory.BLOCKCHAIN, chain.counters
+    yield gauge(category, "difficulty_total", "Total difficulty", lambda: chain.head.total_difficulty)
+    yield gauge(
+        category, "chain_head_timestamp", "Time of the last block in seconds", lambda: chain.head.header.timestamp
+    )
+    yield gauge(category, "chain_head_gas_used", "Gas of the last block", lambda: chain.head.header.gas_used)
+    yield gauge(category, "chain_head_gas_limit", "Gas limit of the last block", lambda: chain.head.header.gas_limit)
+    yield gauge(
+        category,
+        "chain_head_transaction_count",
+        "Transactions of the last block",
+        lambda: _head_transactions(chain),
+    )
+    yield gauge(category, "chain_head_ommer_count", "Ommers of the last block. IBFT has none", lambda: 0)
+    yield counter(category, "chain_head_gas_used_counter", "Gas of the imported blocks", lambda: counters.imported_gas)
+    yield counter(
+        category,
+        "chain_head_transaction_count_counter",
+        "Transactions of the imported blocks",
+        lambda: counters.imported_transactions,
+    )
 
 
-def engine_series(name: str, differences: EngineDifferences) -> Iterator[MetricSeries]:
-    """The engine that executes contracts, and the blocks on which the two engines differed: worth an alarm."""
+def _head_transactions(chain: Blockchain) -> int:
+    head = chain.head
+    if chain.counters.imported_blocks:
+        return chain.counters.head_transactions
+    # Nothing was imported since the start, so the last block is read from the database.
+    block = chain.block_of(head.hash)
+    return 0 if block is None else len(block.transactions)
+
+
+def engine_series(name: str, differences: EngineDifferences, executions: ExecutionCounters) -> Iterator[MetricSeries]:
+    """The engine that executes contracts, its speed, and the blocks on which the two engines differed: worth an
+    alarm."""
     yield MetricSeries(
         MetricCategory.BLOCKCHAIN,
         "lacnode_evm_engine",
@@ -44,6 +74,11 @@ def engine_series(name: str, differences: EngineDifferences) -> Iterator[MetricS
         "Blocks on which the native engine and py-evm differed",
         lambda: [MetricSample(differences.count)],
     )
+    yield _own_counter("lacnode_evm_executed_blocks_total", "Blocks executed", lambda: executions.executed_blocks)
+    yield _own_counter("lacnode_evm_executed_gas_total", "Gas of these blocks", lambda: executions.executed_gas)
+    yield _own_counter(
+        "lacnode_evm_execution_seconds_total", "Seconds of these executions", lambda: executions.executed_seconds
+    )
 
 
 def permission_series(
@@ -53,7 +88,7 @@ def permission_series(
     for counts in (permissions.nodes.counts, permissions.accounts.counts):
         for name in counts.as_dict():
             yield _checks(counts, name)
-    yield _gauge(
+    yield gauge(
         MetricCategory.PERMISSIONING,
         "sync_status_node_sync_reached",
         "Whether this node has once been as far as its peers",
@@ -99,7 +134,7 @@ def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
         "Privacy groups of this node, by how they stand",
         groups,
     )
-    yield _gauge(
+    yield gauge(
         MetricCategory.PRIVACY,
         "missing_payloads",
         "Private payloads that this node waits for",
@@ -111,11 +146,12 @@ def manager_series(quota: Quota) -> Iterator[MetricSeries]:
     """The bytes that the transaction manager in this node keeps for other managers."""
     usage = quota.usage
     kept = "Bytes of payloads that others pushed"
-    yield _gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)
-    yield _gauge(
+    yield gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)
+    yield gauge(
         MetricCategory.PRIVACY, "pushed_bytes_unknown_keys", f"{kept}, of unknown keys", lambda: usage.unknown_bytes
     )
 
 
-def _gauge(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
-    return MetricSeries(category, category.value + name, MetricType.GAUGE, text, lambda: [MetricSample(value())])
+def _own_counter(name: str, text: str, value: Callable[[], float]) -> MetricSeries:
+    """A counter of the engine. Besu has no such series, so its name does not begin as those of the category do."""
+    return MetricSeries(MetricCategory.BLOCKCHAIN, name, MetricType.COUNTER, text, lambda: [MetricSample(value())])

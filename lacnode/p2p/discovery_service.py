@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 import trio
 
+from lacnode.p2p.network_counters import NetworkCounters
 from lacnode.p2p.wire.discovery import Action, Discovery, NodeFound, SendDatagram
 from lacnode.p2p.wire.enode import Enode
 
@@ -36,11 +37,13 @@ class DiscoveryService:
         *,
         found: Callable[[Enode], None],
         wants_more: Callable[[], bool],
+        counters: NetworkCounters,
     ) -> None:
         self._udp = udp
         self._machine = machine
         self._found = found
         self._wants_more = wants_more
+        self._counters = counters
 
     async def run(self) -> None:
         """Answer and search until cancelled."""
@@ -58,7 +61,7 @@ class DiscoveryService:
             # One byte more than the limit is read, so that a cut datagram is seen as too long. A cut packet would only
             # cost a signature check and fail it.
             if len(data) <= MAX_DATAGRAM_BYTES:
-                await self._act(self._machine.handle_datagram(data, (source[0], source[1]), time.time()))
+                await self._act(self._handle(data, (source[0], source[1])))
             # Datagrams that are too long count too. Otherwise a flood of them would never let the other tasks run.
             left -= 1
             if left <= 0:
@@ -75,6 +78,14 @@ class DiscoveryService:
                 continue
             return data, (str(source[0]), int(source[1]))
 
+    def _handle(self, data: bytes, source: tuple[str, int]) -> list[Action]:
+        dropped = self._machine.dropped
+        actions = self._machine.handle_datagram(data, source, time.time())
+        # What the machine drops is not counted by type: a stranger may write any type into a datagram.
+        if self._machine.dropped == dropped:
+            self._counters.datagram_received(data)
+        return actions
+
     async def _tick(self) -> None:
         while True:
             # Before the tick: the tick decides whether a search begins.
@@ -88,6 +99,7 @@ class DiscoveryService:
                 case SendDatagram():
                     try:
                         await self._udp.sendto(action.datagram, action.address)
+                        self._counters.datagram_sent(action.datagram)
                     except OSError as error:
                         log.debug("a datagram was not sent", to=action.address, reason=str(error))
                 case NodeFound():

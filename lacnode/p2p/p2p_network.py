@@ -23,6 +23,7 @@ from lacnode.p2p.dialer import Dialer
 from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
+from lacnode.p2p.network_counters import NetworkCounters
 from lacnode.p2p.p2p_ports import PortInUseError, open_ports
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_handshake import CAPABILITIES
@@ -101,6 +102,7 @@ class P2pNetwork:
         self.handler = handler
         self.server = EthServer(chain, pool)
         self.peer_set = peer_set or PeerSet(key.public_key, config.peer_limits)
+        self.counters = NetworkCounters()
         self.shares = PeerShares()
         self.local_enode = Enode(key.public_key, config.host, config.port, None)
         self._config = config
@@ -224,7 +226,9 @@ class P2pNetwork:
             record_seq=int(time.time()),
             permits=self._may_dial,
         )
-        return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=self._wants_more)
+        return DiscoveryService(
+            udp, self._machine, found=self._discovered, wants_more=self._wants_more, counters=self.counters
+        )
 
     def _wants_more(self) -> bool:
         return self._config.dial_discovered and self.peer_set.free_slots > 0

@@ -92,6 +92,11 @@ class PendingRequests:
         """Return the limiter that the caller must hold while its request is open."""
         return self._room
 
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait until others are answered."""
+        return self._room.statistics().tasks_waiting
+
     def begin(self, answer_code: int) -> PendingRequest:
         """Return a new open request whose answer has `answer_code`. PeerLeftError if the peer has left."""
         if self._closed:

@@ -110,14 +110,16 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
     peer = admitted.peer
     await _join(peer, network)
     log.debug("peer joined", peer=peer.enode_text, client=peer.client_id, inbound=peer.inbound)
-    reason = "this node is stopping"
+    reason, cause = "this node is stopping", None
+    network.counters.connected += 1
     try:
         network.handler.peer_joined(peer)
         await _exchange(admitted, network)
     except ConnectionFailedError as failure:
-        reason = str(failure)
+        reason, cause = str(failure), failure
         raise
     finally:
+        network.counters.session_ended(cause)
         # From here on the peer counts as leaving, also if the session was cancelled: `PeerSet.connected` omits it.
         peer.leave(DisconnectReason.REQUESTED)
         if network.peer_set.peers.get(peer.id) is peer:
@@ -158,7 +160,7 @@ async def _exchange(admitted: EstablishedSession, network: SessionContext) -> No
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, admitted, network, requests_in)
-            nursery.start_soon(_write, admitted)
+            nursery.start_soon(_write, admitted, network)
             nursery.start_soon(_serve, admitted, network, requests_out)
             nursery.start_soon(_leave_when_asked, admitted.peer)
     # The nursery wraps errors in a group. Only the first one is the cause: the others follow from closing the session.
@@ -178,12 +180,13 @@ async def _leave_when_asked(peer: Peer) -> None:
     raise ConnectionFailedError(f"we disconnected: {reason}", reason)
 
 
-async def _write(admitted: EstablishedSession) -> None:
+async def _write(admitted: EstablishedSession, network: SessionContext) -> None:
     limited_log = RateLimitedLog("p2p", trio.current_time)
     while True:
         message_id, body = await admitted.outbox.get()
         try:
             await admitted.connection.send(message_id, body)
+            network.counters.message_sent(admitted.table, message_id)
         # The message is too large for a frame. It is lost, but the frames before and after it are right.
         except ValueError as error:
             limited_log.warning("length", "message not sent", peer=admitted.peer.enode_text, reason=str(error))
@@ -226,6 +229,7 @@ async def _read(
     try:
         while True:
             frame = await _next_frame(admitted, network)
+            network.counters.message_received(admitted.table, frame.message_id)
             seconds = admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
             # The message has been handled, and its bytes are free again.
             accepted.release()

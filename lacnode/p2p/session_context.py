@@ -7,6 +7,7 @@ from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.connection_policies import Connection, ConnectionPolicy
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
+from lacnode.p2p.network_counters import NetworkCounters
 from lacnode.p2p.peer_set import PeerSet
 from lacnode.p2p.peer_shares import PeerShares
 from lacnode.p2p.rlpx import ConnectionTimeouts
@@ -24,6 +25,7 @@ class SessionContext(Protocol):
     handler: NetworkHandler
     server: EthServer
     shares: PeerShares
+    counters: NetworkCounters
     max_transaction_bytes: int
 
     def hello(self) -> Hello: ...

@@ -17,6 +17,7 @@ import structlog
 
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc import errors
+from lacnode.rpc.call_statistics import CallStatistics
 from lacnode.rpc.envelope import (
     Call,
     Json,
@@ -109,7 +110,8 @@ class Dispatcher:
     """Answers requests with the methods of `registry`.
 
     `max_batch` is the number of calls that a batch over HTTP may have. There is no limit if it is not positive. The
-    `authenticator` decides about every call if there is one. `trials` and `memory` are shared by all ports of a node.
+    `authenticator` decides about every call if there is one. `trials`, `memory` and `statistics` are
+    shared by all ports of a node.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Dispatcher:
         authenticator: Authenticator | None = None,
         trials: ShortReadTrials | None = None,
         memory: ReplyMemory | None = None,
+        statistics: CallStatistics | None = None,
     ) -> None:
         self._registry = registry
         self._services = services
@@ -130,6 +133,7 @@ class Dispatcher:
         self._pretty = pretty
         self._trials = trials or ShortReadTrials()
         self._memory = memory or ReplyMemory()
+        self._statistics = statistics or CallStatistics()
         self._log = RateLimitedLog("rpc", time.monotonic)
 
     def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
@@ -262,7 +266,17 @@ class Dispatcher:
         # Permission is checked before the services are chosen. A caller without it must not learn whether the method
         # needs a tenant.
         handler = self._handler(call, caller)
-        services = self._services_for(caller, call.method)
+        # From here on the method is one of this node's, so it may be counted by its name.
+        began = time.monotonic()
+        try:
+            return (yield from self._carried_out(handler, call, self._services_for(caller, call.method)))
+        except RpcError as error:
+            self._statistics.count_error(call.method, error)
+            raise
+        finally:
+            self._statistics.count_call(call.method, time.monotonic() - began)
+
+    def _carried_out(self, handler: Handler, call: Call, services: RpcServices) -> Part[object]:
         try:
             result = handler(services, call.params)
             if not isinstance(result, ReadCall):

@@ -11,6 +11,7 @@ from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, RpcPortTakenError, bind, bound_port
 from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
 from lacnode.http.send_backlog import SendBacklog
+from lacnode.rpc.call_statistics import CallStatistics
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.filters import PollingFilters
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
@@ -60,6 +61,7 @@ class RpcServers:
         self.runner = RequestRunner(self._readers)
         self.trials = ShortReadTrials()
         self._memory = ReplyMemory()
+        self.statistics = CallStatistics()
         # Filters belong to the node, not to a port: a filter that was made by one port can be polled by the other.
         filters, private_filters = PollingFilters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
@@ -75,6 +77,23 @@ class RpcServers:
         self.subscriptions = SubscriptionFeeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None
         self.ws_port: int | None = None
+        self._http_server: ConnectionServer | None = None
+        self._ws_server: ConnectionServer | None = None
+
+    @property
+    def http_connections(self) -> int:
+        """The number of open connections of the HTTP port."""
+        return 0 if self._http_server is None else self._http_server.connections
+
+    @property
+    def ws_connections(self) -> int:
+        """The number of open connections of the WebSocket port."""
+        return 0 if self._ws_server is None else self._ws_server.connections
+
+    @property
+    def subscription_totals(self) -> list[tuple[str, int, int]]:
+        """Each kind with the number of subscriptions since the start, and of those that have ended."""
+        return self._subscriptions.totals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when both ports are open. RpcPortTakenError if a port cannot be
@@ -87,12 +106,14 @@ class RpcServers:
                 listeners = await _opened(self._http, stack)
                 self.http_port = bound_port(listeners)
                 endpoints["jsonrpc"] = (self._http.host, self.http_port)
-                doors.append((self._http_door(self._http), listeners))
+                self._http_server = self._http_door(self._http)
+                doors.append((self._http_server, listeners))
             if self._websocket is not None:
                 listeners = await _opened(self._websocket, stack)
                 self.ws_port = bound_port(listeners)
                 endpoints["ws"] = (self._websocket.host, self.ws_port)
-                doors.append((self._ws_door(self._websocket), listeners))
+                self._ws_server = self._ws_door(self._websocket)
+                doors.append((self._ws_server, listeners))
             async with trio.open_nursery() as nursery:
                 # The feeds run before the first client is served, so that no subscription misses an event.
                 nursery.start_soon(self.subscriptions.run)
@@ -113,6 +134,7 @@ class RpcServers:
             authenticator=users,
             trials=self.trials,
             memory=self._memory,
+            statistics=self.statistics,
         )
         routes = HttpRoutes(self._http_gate, dispatcher, services, self.runner, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
@@ -127,7 +149,12 @@ class RpcServers:
         registry = MethodRegistry(self._methods, settings.groups)
         services = self._services.for_port(registry.groups)
         dispatcher = Dispatcher(
-            registry, services, authenticator=self._ws_users, trials=self.trials, memory=self._memory
+            registry,
+            services,
+            authenticator=self._ws_users,
+            trials=self.trials,
+            memory=self._memory,
+            statistics=self.statistics,
         )
         gate = HostAndCorsFilter(settings.allowed_hosts, ("*",))
         login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))

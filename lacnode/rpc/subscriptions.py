@@ -62,10 +62,16 @@ class Subscriptions:
         self._numbers = itertools.count(1)
         self._of_listener: dict[Listener, dict[int, Subscription]] = {}
         self._count_of_kind: Counter[str] = Counter()
+        self._added_of_kind: Counter[str] = Counter()
 
     def wanted(self, *kinds: str) -> bool:
         """Return True if there is a subscription of one of `kinds`."""
         return any(self._count_of_kind[kind] for kind in kinds)
+
+    def totals(self) -> list[tuple[str, int, int]]:
+        """Return each kind with the number of subscriptions since the start, and of those that have ended."""
+        with self._lock:
+            return [(kind, added, added - self._count_of_kind[kind]) for kind, added in self._added_of_kind.items()]
 
     def add(
         self,
@@ -86,6 +92,7 @@ class Subscriptions:
             number = next(self._numbers)
             own[number] = Subscription(number, kind, whole, query, listener, group=group, may_receive=may_receive)
             self._count_of_kind[kind] += 1
+            self._added_of_kind[kind] += 1
         return number
 
     def activate(self, listener: Listener) -> None:

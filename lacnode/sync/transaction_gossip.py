@@ -7,7 +7,7 @@ does not receive it from several. A transaction that the pool refuses is not rel
 
 import math
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 
@@ -85,6 +85,8 @@ class TransactionGossip:
         self._fetch_needed = trio.Event()
         self._fetching: set[Peer] = set()
         self._intake = TransactionIntake(admit)
+        self.already_known: Counter[str] = Counter()
+        """Transactions and announced hashes of peers that the pool had already, by Besu's names of the messages."""
 
     async def run(self) -> None:
         """Send and request transactions until cancelled."""
@@ -113,7 +115,9 @@ class TransactionGossip:
     def received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """Offer the transactions of `peer` to the pool, when it is the turn of this peer."""
         # Most transactions come several times. A known one costs only a look-up here.
-        self._intake.put(peer.id, [transaction for transaction in transactions if not self._known(transaction.hash)])
+        new = [transaction for transaction in transactions if not self._known(transaction.hash)]
+        self.already_known["transactions"] += len(transactions) - len(new)
+        self._intake.put(peer.id, new)
 
     def hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
         """Remember the hashes that `peer` announced and that the pool does not have.
@@ -125,7 +129,9 @@ class TransactionGossip:
         for hash_, size in zip(hashes, sizes or repeat(0), strict=False):
             if len(waiting) >= MAX_ANNOUNCED_HASHES:
                 break
-            if size <= self._max_bytes and not self._known(hash_):
+            if self._known(hash_):
+                self.already_known["new_pooled_transaction_hashes"] += 1
+            elif size <= self._max_bytes:
                 waiting[hash_] = size
         if waiting:
             self._fetch_needed.set()

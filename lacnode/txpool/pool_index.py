@@ -21,6 +21,16 @@ class PoolIndex:
     def __len__(self) -> int:
         return len(self._by_hash)
 
+    @property
+    def memory_bytes(self) -> int:
+        """About what all transactions take in memory."""
+        return self._order.memory_bytes
+
+    @property
+    def senders(self) -> int:
+        """The number of senders with a transaction."""
+        return len(self._by_sender)
+
     def of_hash(self, hash_: bytes) -> PooledTransaction | None:
         """The transaction with this hash (32 bytes), or None."""
         return self._by_hash.get(hash_)

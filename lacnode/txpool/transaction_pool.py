@@ -16,6 +16,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.txpool.admission import AdmittedTransaction, HeadState, TransactionAdmission
+from lacnode.txpool.pool_counters import PoolCounters, Removal
 from lacnode.txpool.pool_index import PoolIndex
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.pooled_transaction import PoolCandidate, PooledTransaction, Rank, SelectionResult
@@ -41,6 +42,7 @@ class TransactionPool:
 
     def __init__(self, settings: PoolSettings, admission: TransactionAdmission, head: Callable[[], HeadState]) -> None:
         self.settings = settings
+        self.counters = PoolCounters()
         self._admission = admission
         self._head = head
         self._lock = threading.RLock()
@@ -75,6 +77,13 @@ class TransactionPool:
 
         Raises TransactionRejectedError with Besu's reason if it may not enter.
         """
+        try:
+            self._add(transaction, local, now)
+        except TransactionRejectedError as rejection:
+            self.counters.count_rejected(local, rejection.reason)
+            raise
+
+    def _add(self, transaction: Transaction, local: bool, now: float) -> None:
         self._check_new(transaction)
         self._now = now
         self._check_not_slow(transaction, now)
@@ -137,11 +146,19 @@ class TransactionPool:
         # Every check is done: from here on nothing may fail, or the indexes would differ from each other.
         gone: list[PooledTransaction] = []
         if replaced is not None:
-            self._index.remove(replaced)
+            self._remove(replaced, Removal.REPLACED)
             gone.append(replaced)
         self._index.add(pooled, base_fee)
+        self.counters.count_added(pooled)
         # The new one may itself be the least important. It is then removed again.
-        return gone + self._index.shrink(self.settings.max_size, self.settings.max_bytes)
+        evicted = self._index.shrink(self.settings.max_size, self.settings.max_bytes)
+        for victim in evicted:
+            self.counters.count_removed(victim, Removal.EVICTED)
+        return gone + evicted
+
+    def _remove(self, pooled: PooledTransaction, removal: Removal) -> None:
+        self._index.remove(pooled)
+        self.counters.count_removed(pooled, removal)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -151,11 +168,13 @@ class TransactionPool:
         with self._lock:
             for transaction, sender in zip(transactions, senders, strict=True):
                 pooled = self._index.of_nonce(sender, transaction.nonce)
-                if pooled is not None:
-                    self._index.remove(pooled)
-                    # Another transaction with this nonce is in the block. This one can never be.
-                    if pooled.transaction.hash != transaction.hash:
-                        gone.append(pooled)
+                if pooled is None:
+                    continue
+                is_in_block = pooled.transaction.hash == transaction.hash
+                self._remove(pooled, Removal.CONFIRMED if is_in_block else Removal.INVALIDATED)
+                # Another transaction with this nonce is in the block. This one can never be.
+                if not is_in_block:
+                    gone.append(pooled)
         self._notify_dropped(gone)
 
     def expire(self, now: float) -> None:
@@ -164,7 +183,7 @@ class TransactionPool:
         with self._lock:
             old = [pooled for pooled in self._index.all() if pooled.added_at < oldest]
             for pooled in old:
-                self._index.remove(pooled)
+                self._remove(pooled, Removal.DROPPED)
         self._notify_dropped(old)
 
     def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
@@ -197,7 +216,7 @@ class TransactionPool:
         with self._lock:
             known = self._index.of_hash(pooled.transaction.hash)
             if known is not None:
-                self._index.remove(known)
+                self._remove(known, Removal.DROPPED)
         if known is not None:
             log.debug("transaction dropped while building", hash=known.transaction.hash.hex(), reason=reason.name)
             self._notify_dropped([known])
@@ -234,6 +253,21 @@ class TransactionPool:
                 return None
             nonce = self._head().accounts.nonce(sender)
             return nonce + len(self._index.run_from(sender, nonce))
+
+    @property
+    def size(self) -> int:
+        """The number of pooled transactions."""
+        return len(self._index)
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what all pooled transactions take in memory."""
+        return self._index.memory_bytes
+
+    @property
+    def unique_senders(self) -> int:
+        """The number of senders with a pooled transaction."""
+        return self._index.senders
 
     @property
     def statistics(self) -> PoolStatistics:

@@ -88,11 +88,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_the_page_lists_every_series_there_is(node: Running) -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| [A-Z]+ \| (\w+) \|", PAGE.read_text("utf-8"), re.M))
+    rows = dict(re.findall(r"^\| `(\w+)` \| [A-Z_]+ \| (\w+) \|", PAGE.read_text("utf-8"), re.M))
     node.send(LISTED, SOMEBODY)
     shown = dict(re.findall(r"^# TYPE (\S+) (\S+)$", node.text(), re.M))
-    assert shown == rows
-    assert set(re.findall(r"^(\w+)[{ ]", node.text(), re.M)) == set(rows)
+    # A series with labels has no line before something happened. `test_metrics_network` compares the names of all.
+    assert shown.items() <= rows.items()
+    assert {"lacnode_privacy_groups", "lacnode_privacy_missing_payloads", "lacnode_evm_engine"} <= shown.keys()
 
 
 def test_what_is_served_is_prometheus_text(node: Running) -> None:

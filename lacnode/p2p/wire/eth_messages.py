@@ -450,6 +450,11 @@ _WITHOUT_REQUEST_ID = frozenset(
 _REQUESTS = (GetBlockHeaders, GetBlockBodies, GetPooledTransactions, GetNodeData, GetReceipts)
 _SMALL = frozenset(message.CODE for message in (Status, NewBlockHashes, NewPooledTransactionHashes, *_REQUESTS))
 
+_ANNOUNCEMENTS = (Status, NewBlockHashes, Transactions, NewBlock, NewPooledTransactionHashes)
+_ANSWERS = (BlockHeaders, BlockBodies, PooledTransactions, NodeData, Receipts)
+MESSAGE_NAMES = {message.CODE: message.__name__ for message in (*_ANNOUNCEMENTS, *_REQUESTS, *_ANSWERS)}
+"""The name of each message in the specification, by its code."""
+
 
 def decode(version: int, code: int, body: bytes) -> EthMessage:
     """Decode the uncompressed body of the message with `code` in `eth/<version>`. Request ids are 0 before eth/66.

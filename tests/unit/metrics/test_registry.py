@@ -1,7 +1,5 @@
 """Which series a scrape has, whether their values can be had or not, and what Prometheus reads of them."""
 
-import importlib
-
 import httpx
 import pytest
 import trio
@@ -9,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings
+from lacnode.metrics.prometheus_text import written
 from lacnode.metrics.series import MetricSample, MetricSeries, MetricsRegistry, MetricType
 from tests.support.logs import captured_logs
 
@@ -44,9 +43,7 @@ def test_a_counter_keeps_its_name_and_its_labels_what_they_say(name: str) -> Non
         f"{name} of rules\nby rule",
         lambda: [MetricSample(2, {"rule": rule})],
     )
-    text = importlib.import_module("lacnode.metrics.prometheus_text").written(
-        MetricsRegistry([checks], DEFAULT_CATEGORIES).read(())
-    )
+    text = written(MetricsRegistry([checks], DEFAULT_CATEGORIES).read(()))
     assert text.decode().splitlines()[1] == f"# TYPE {name} counter"
     (family,) = text_string_to_metric_families(text.decode())
     assert (family.type, family.documentation) == ("counter", f"{name} of rules\nby rule")

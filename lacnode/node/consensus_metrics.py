@@ -1,0 +1,49 @@
+"""The series of consensus: heights, rounds, and the validators that this node reaches. Must not count anything itself."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.consensus.bft.controller import ConsensusStatus
+from lacnode.consensus.bft.quorum import quorum
+from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.metrics.metrics_settings import MetricCategory
+from lacnode.metrics.series import MetricSeries, counter, gauge
+from lacnode.p2p.peer import Peer
+from lacnode.validator.validator import Validator
+
+_CATEGORY = MetricCategory.CONSENSUS
+
+
+def consensus_series(
+    chain: Blockchain,
+    validator: Validator,
+    status: Callable[[], ConsensusStatus],
+    peers: Callable[[], Sequence[Peer]],
+    own_address: bytes,
+) -> Iterator[MetricSeries]:
+    """Consensus as this node sees it. `own_address` has 20 bytes."""
+
+    def validators() -> tuple[bytes, ...]:
+        return chain.validators_after(chain.head.header)
+
+    def connected() -> int:
+        reached = {own_address, *(peer.address for peer in peers())}
+        return sum(address in reached for address in validators())
+
+    yield gauge(_CATEGORY, "validators", "Validators of the next block", lambda: len(validators()))
+    yield gauge(_CATEGORY, "quorum", "Validators that a block needs", lambda: quorum(len(validators())))
+    yield gauge(_CATEGORY, "connected_validators", "Validators that are peers of this node, with itself", connected)
+    yield gauge(_CATEGORY, "is_validator", "1 if this node is a validator", lambda: int(own_address in validators()))
+    yield gauge(_CATEGORY, "round", "Round of the height that is agreed on now", lambda: status().round)
+    yield gauge(_CATEGORY, "block_round", "Round in which the last block was agreed", lambda: _block_round(chain))
+    yield counter(_CATEGORY, "round_changes_total", "Further rounds of a height", lambda: validator.round_changes)
+    yield counter(
+        _CATEGORY,
+        "refused_messages_total",
+        "Messages of validators that found their queue full",
+        lambda: validator.refused_messages,
+    )
+
+
+def _block_round(chain: Blockchain) -> int:
+    return ExtraData.decode(chain.head.header.extra_data).round

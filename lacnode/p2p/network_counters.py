@@ -1,0 +1,87 @@
+"""Counts of sessions and messages of one node, for its metrics. Must not decide anything.
+
+Every key comes from this node's own tables of messages and reasons, so a peer cannot add keys.
+"""
+
+from collections import Counter
+
+from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError
+from lacnode.p2p.wire import discv4, eth_messages
+from lacnode.p2p.wire.capabilities import FIRST_OFFSET, CapabilityTable
+from lacnode.p2p.wire.p2p_messages import DISCONNECT, HELLO, PING, PONG, DisconnectReason
+
+BASE_NAMES = {HELLO: "Hello", DISCONNECT: "Disconnect", PING: "Ping", PONG: "Pong"}
+IBFT_NAMES = {0: "Proposal", 1: "Prepare", 2: "Commit", 3: "RoundChange"}
+UNKNOWN_NAME = "invalid"
+"""Besu's name of a message that its protocol does not have."""
+
+DISCOVERY_NAMES = {
+    discv4.Ping.TYPE: "PING",
+    discv4.Pong.TYPE: "PONG",
+    discv4.FindNode.TYPE: "FIND_NEIGHBORS",
+    discv4.Neighbors.TYPE: "NEIGHBORS",
+    discv4.EnrRequest.TYPE: "ENR_REQUEST",
+    discv4.EnrResponse.TYPE: "ENR_RESPONSE",
+}
+_DISCOVERY_TYPE_AT = 97
+"""Position of the type in a packet: behind a hash of 32 and a signature of 65 bytes."""
+
+MessageKey = tuple[str, str, int]
+"""Protocol with version (`Wire` for the base protocol), name, and code of a message."""
+
+
+class NetworkCounters:
+    """Counts since the start. Written on the event loop. Readers in other threads copy a counter before they walk it."""
+
+    def __init__(self) -> None:
+        self.connected = 0
+        self.disconnected: Counter[tuple[str, str]] = Counter()
+        """By initiator (`local`, `remote`) and reason."""
+        self.messages_in: Counter[MessageKey] = Counter()
+        self.messages_out: Counter[MessageKey] = Counter()
+        self.datagrams_in: Counter[str] = Counter()
+        self.datagrams_out: Counter[str] = Counter()
+
+    def session_ended(self, cause: ConnectionFailedError | None) -> None:
+        """A peer has left for `cause`, None if this node stops."""
+        if isinstance(cause, PeerDisconnectedError):
+            # A connection that just breaks has no reason. Besu counts it so.
+            reason = cause.theirs or DisconnectReason.TCP_SUBSYSTEM_ERROR
+            self.disconnected["remote", reason.name] += 1
+            return
+        reason = DisconnectReason.CLIENT_QUITTING if cause is None else cause.reason or DisconnectReason.UNKNOWN
+        self.disconnected["local", reason.name] += 1
+
+    def message_received(self, table: CapabilityTable, message_id: int) -> None:
+        """A peer with the protocols of `table` has sent a message with this absolute id."""
+        key = _key(table, message_id)
+        if key is not None:
+            self.messages_in[key] += 1
+
+    def message_sent(self, table: CapabilityTable, message_id: int) -> None:
+        """This node has sent a message with this absolute id."""
+        key = _key(table, message_id)
+        if key is not None:
+            self.messages_out[key] += 1
+
+    def datagram_sent(self, datagram: bytes) -> None:
+        """This node has sent a packet of discovery."""
+        self.datagrams_out[_packet_name(datagram)] += 1
+
+    def datagram_received(self, datagram: bytes) -> None:
+        """A packet of discovery has come whose hash and signature are right."""
+        self.datagrams_in[_packet_name(datagram)] += 1
+
+
+def _key(table: CapabilityTable, message_id: int) -> MessageKey | None:
+    if message_id < FIRST_OFFSET:
+        return "Wire", BASE_NAMES.get(message_id, UNKNOWN_NAME), message_id
+    route = table.resolve(message_id)
+    if route is None:
+        return None
+    names = IBFT_NAMES if route.protocol == "IBF" else eth_messages.MESSAGE_NAMES
+    return f"{route.protocol}/{route.version}", names.get(route.code, UNKNOWN_NAME), route.code
+
+
+def _packet_name(datagram: bytes) -> str:
+    return DISCOVERY_NAMES.get(datagram[_DISCOVERY_TYPE_AT], UNKNOWN_NAME)

@@ -1,0 +1,90 @@
+"""Times and errors of calls by method, for the metrics. Must not decide anything.
+
+A method that this node does not have is not counted, so a caller cannot add names.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lacnode.rpc import errors
+from lacnode.rpc.errors import RpcError
+
+REMEMBERED_CALLS = 256
+"""Calls of a method whose times are remembered, for the quantiles."""
+
+QUANTILES = (0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
+"""The quantiles of Besu's timers."""
+
+_ERROR_TYPES = {
+    errors.INVALID_REQUEST: "INVALID_REQUEST",
+    errors.INVALID_PARAMS: "INVALID_PARAMS",
+    errors.INTERNAL_ERROR: "INTERNAL_ERROR",
+    errors.METHOD_NOT_ENABLED: "METHOD_NOT_ENABLED",
+    errors.LIMIT_EXCEEDED: "EXCEEDS_LIMIT",
+    errors.SERVER_ERROR: "SERVER_ERROR",
+    errors.ENODE_ERROR: "PARSE_ENODE_ERROR",
+    errors.UNAUTHORIZED: "UNAUTHORIZED",
+}
+OTHER_ERROR = "OTHER"
+"""The type of an error with a code of its own, such as a reason of the pool."""
+
+
+@dataclass(slots=True)
+class _Times:
+    count: int = 0
+    total_seconds: float = 0.0
+    last_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_CALLS))
+
+
+@dataclass(frozen=True, slots=True)
+class MethodTimes:
+    """The times of one method in seconds: the number of calls, their sum, and the quantiles of the last calls in the
+    order of `QUANTILES`."""
+
+    method: str
+    count: int
+    total_seconds: float
+    quantiles: tuple[float, ...]
+
+
+class CallStatistics:
+    """Counts since the start, for all ports of a node. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._times: dict[str, _Times] = {}
+        self._errors: Counter[tuple[str, str]] = Counter()
+
+    def count_call(self, method: str, seconds: float) -> None:
+        """A call of `method`, which this node has, has ended after `seconds`."""
+        with self._lock:
+            times = self._times.setdefault(method, _Times())
+            times.count += 1
+            times.total_seconds += seconds
+            times.last_seconds.append(seconds)
+
+    def count_error(self, method: str, error: RpcError) -> None:
+        """The call ended in `error`."""
+        with self._lock:
+            self._errors[method, _ERROR_TYPES.get(error.code, OTHER_ERROR)] += 1
+
+    def times(self) -> list[MethodTimes]:
+        """Return the times of each method that was called."""
+        with self._lock:
+            copies = [
+                (name, times.count, times.total_seconds, list(times.last_seconds))
+                for name, times in self._times.items()
+            ]
+        # Sorted without the lock: calls must not wait for a scrape.
+        return [MethodTimes(name, count, total, _quantiles(sorted(last))) for name, count, total, last in copies]
+
+    def errors(self) -> Counter[tuple[str, str]]:
+        """Return a copy of the counts of errors, by method and type."""
+        with self._lock:
+            return self._errors.copy()
+
+
+def _quantiles(ordered: Sequence[float]) -> tuple[float, ...]:
+    return tuple(ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] for quantile in QUANTILES)

@@ -1,0 +1,68 @@
+"""Counts of transactions that entered, left or were rejected, for the metrics. Must not decide anything.
+
+A key is made of this node's own names, so a sender cannot add keys.
+"""
+
+import threading
+from collections import Counter
+from enum import Enum
+
+from lacnode.evm.rejection import RejectionReason
+from lacnode.txpool.pooled_transaction import PooledTransaction
+
+
+class Removal(Enum):
+    """Why a transaction left the pool. The value is Besu's name of the operation."""
+
+    CONFIRMED = "confirmed"
+    """A block has it."""
+    INVALIDATED = "invalidated"
+    """A block has another transaction of its sender with its nonce."""
+    REPLACED = "replaced"
+    EVICTED = "evicted"
+    DROPPED = "dropped"
+    """It is too old, or no block on this state can have it."""
+
+
+PoolKey = tuple[bool, bool]
+"""Whether the transaction is local, and whether it has priority."""
+
+
+class PoolCounters:
+    """Counts since the start. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._added: Counter[PoolKey] = Counter()
+        self._removed: Counter[tuple[PoolKey, Removal]] = Counter()
+        self._rejected: Counter[tuple[bool, RejectionReason]] = Counter()
+
+    def count_added(self, pooled: PooledTransaction) -> None:
+        """The pool has taken the transaction."""
+        with self._lock:
+            self._added[pooled.local, pooled.priority] += 1
+
+    def count_removed(self, pooled: PooledTransaction, removal: Removal) -> None:
+        """The transaction has left the pool."""
+        with self._lock:
+            self._removed[(pooled.local, pooled.priority), removal] += 1
+
+    def count_rejected(self, local: bool, reason: RejectionReason) -> None:
+        """The pool has rejected a transaction."""
+        with self._lock:
+            self._rejected[local, reason] += 1
+
+    def added(self) -> Counter[PoolKey]:
+        """Return a copy of the counts of added transactions."""
+        with self._lock:
+            return self._added.copy()
+
+    def removed(self) -> Counter[tuple[PoolKey, Removal]]:
+        """Return a copy of the counts of removed transactions."""
+        with self._lock:
+            return self._removed.copy()
+
+    def rejected(self) -> Counter[tuple[bool, RejectionReason]]:
+        """Return a copy of the counts of rejected transactions."""
+        with self._lock:
+            return self._rejected.copy()
