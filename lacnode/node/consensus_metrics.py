@@ -7,8 +7,9 @@ from lacnode.consensus.bft.controller import ConsensusStatus
 from lacnode.consensus.bft.quorum import quorum
 from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.metrics.metrics_settings import MetricCategory
-from lacnode.metrics.series import MetricSeries, counter, gauge
+from lacnode.metrics.series import MetricSample, MetricSeries, MetricType, counter, gauge
 from lacnode.p2p.peer import Peer
+from lacnode.primitives.rlp import RlpError
 from lacnode.validator.validator import Validator
 
 _CATEGORY = MetricCategory.CONSENSUS
@@ -35,7 +36,13 @@ def consensus_series(
     yield gauge(_CATEGORY, "connected_validators", "Validators that are peers of this node, with itself", connected)
     yield gauge(_CATEGORY, "is_validator", "1 if this node is a validator", lambda: int(own_address in validators()))
     yield gauge(_CATEGORY, "round", "Round of the height that is agreed on now", lambda: status().round)
-    yield gauge(_CATEGORY, "block_round", "Round in which the last block was agreed", lambda: _block_round(chain))
+    yield MetricSeries(
+        _CATEGORY,
+        "lacnode_consensus_block_round",
+        MetricType.GAUGE,
+        "Round in which the last block was agreed",
+        lambda: _block_round(chain),
+    )
     yield counter(_CATEGORY, "round_changes_total", "Further rounds of a height", lambda: validator.round_changes)
     yield counter(
         _CATEGORY,
@@ -45,5 +52,9 @@ def consensus_series(
     )
 
 
-def _block_round(chain: Blockchain) -> int:
-    return ExtraData.decode(chain.head.header.extra_data).round
+def _block_round(chain: Blockchain) -> list[MetricSample]:
+    try:
+        return [MetricSample(ExtraData.decode(chain.head.header.extra_data).round)]
+    except RlpError:
+        # The extra data of another consensus. An error here would end the whole scrape.
+        return []
