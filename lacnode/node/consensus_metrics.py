@@ -43,7 +43,7 @@ def consensus_series(
         "Round in which the last block was agreed",
         lambda: _block_round(chain),
     )
-    yield counter(_CATEGORY, "round_changes_total", "Further rounds of a height", lambda: validator.round_changes)
+    yield counter(_CATEGORY, "round_changes_total", "Further rounds of a height", lambda: validator.round_changes.count)
     yield counter(
         _CATEGORY,
         "refused_messages_total",

@@ -24,6 +24,7 @@ from lacnode.p2p.connection_policies import CombinedPolicy, DenyListPolicy
 from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.sync.transaction_gossip import TransactionGossip
+from lacnode.txpool.pool_counters import PoolCounters
 from lacnode.txpool.transaction_submission import SubmittedTransaction, TransactionSource, TransactionSubmission
 from lacnode.validator.validator import Validator
 from lacnode.workers.worker import ThreadWorker
@@ -65,6 +66,7 @@ def build_peer_parts(shared: SharedObjects, chain: ChainParts) -> PeerParts:
     queries = PermissionQueries(chain.permissions, context.read, chain.chain.simulate)
     submission = TransactionSubmission(chain.pool, queries.explain_transaction)
     submission.on_submitted(_log_rejected_gossip)
+    submission.on_submitted(partial(_count_rejected, chain.pool.counters))
     return PeerParts(
         synchronizer=synchronizer,
         context=context,
@@ -88,6 +90,11 @@ def _log_rejected_gossip(submitted: SubmittedTransaction) -> None:
     if rejection is not None and submitted.source is TransactionSource.GOSSIP:
         hash_ = submitted.transaction.hash.hex()
         log.debug("gossiped transaction refused", hash=hash_, reason=rejection.reason.name)
+
+
+def _count_rejected(counters: PoolCounters, submitted: SubmittedTransaction) -> None:
+    if submitted.rejection is not None:
+        counters.count_rejected(submitted.source.is_local, submitted.rejection.reason)
 
 
 def build_network(

@@ -20,15 +20,20 @@ _GAUGE, _COUNTER = MetricType.GAUGE, MetricType.COUNTER
 
 def pool_series(pool: TransactionPool, gossip: TransactionGossip) -> Iterator[MetricSeries]:
     """The pool under the names of Besu's layered pool and of its sequenced pool."""
-    yield _series("number_of_transactions", _GAUGE, "Pooled transactions", lambda: [MetricSample(pool.size, _LAYER)])
     yield _series(
-        "space_used", _GAUGE, "Bytes of the pooled transactions", lambda: [MetricSample(pool.memory_bytes, _LAYER)]
+        "number_of_transactions", _GAUGE, "Pooled transactions", lambda: [MetricSample(pool.statistics.size, _LAYER)]
+    )
+    yield _series(
+        "space_used",
+        _GAUGE,
+        "Bytes of the pooled transactions",
+        lambda: [MetricSample(pool.statistics.memory_bytes, _LAYER)],
     )
     yield _series(
         "unique_senders",
         _GAUGE,
         "Senders with a pooled transaction",
-        lambda: [MetricSample(pool.unique_senders, _LAYER)],
+        lambda: [MetricSample(pool.statistics.senders, _LAYER)],
     )
     yield _series("added_total", _COUNTER, "Transactions that entered the pool", lambda: _added(pool))
     yield _series("removed_total", _COUNTER, "Transactions that left the pool", lambda: _removed(pool))
@@ -55,7 +60,7 @@ def pool_series(pool: TransactionPool, gossip: TransactionGossip) -> Iterator[Me
 
 
 def _sequenced(pool: TransactionPool) -> Iterator[MetricSeries]:
-    yield _series("transactions", _GAUGE, "Pooled transactions", lambda: [MetricSample(pool.size)])
+    yield _series("transactions", _GAUGE, "Pooled transactions", lambda: [MetricSample(pool.statistics.size)])
     yield _series(
         "transactions_added_total", _COUNTER, "Transactions that entered the pool", lambda: _sequenced_added(pool)
     )

@@ -7,13 +7,18 @@ transaction may enter: `admission` and the pool do.
 from collections.abc import Callable, Iterable
 
 from lacnode.txpool.importance_order import ImportanceOrder
+from lacnode.txpool.pool_counters import PoolCounters, Removal
 from lacnode.txpool.pooled_transaction import PooledTransaction
 
 
 class PoolIndex:
-    """The pooled transactions. A transaction is looked up by hash without the lock, everything else under it."""
+    """The pooled transactions. A transaction is looked up by hash without the lock, everything else under it.
 
-    def __init__(self) -> None:
+    `counters` count each transaction that enters or leaves.
+    """
+
+    def __init__(self, counters: PoolCounters) -> None:
+        self._counters = counters
         self._by_hash: dict[bytes, PooledTransaction] = {}
         self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
         self._order = ImportanceOrder()
@@ -69,9 +74,11 @@ class PoolIndex:
         self._by_sender.setdefault(pooled.sender, {})[pooled.transaction.nonce] = pooled
         self._by_hash[pooled.transaction.hash] = pooled
         self._order.add(pooled, base_fee)
+        self._counters.count_added(pooled)
 
-    def remove(self, pooled: PooledTransaction) -> None:
+    def remove(self, pooled: PooledTransaction, removal: Removal) -> None:
         """Remove a transaction that is in the pool."""
+        self._counters.count_removed(pooled, removal)
         del self._by_hash[pooled.transaction.hash]
         self._order.remove(pooled)
         nonces = self._by_sender[pooled.sender]
@@ -97,5 +104,5 @@ class PoolIndex:
         nonces = self._by_sender[least.sender]
         victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
         for victim in victims:
-            self.remove(victim)
+            self.remove(victim, Removal.EVICTED)
         return victims

@@ -30,11 +30,19 @@ Listener = Callable[[PooledTransaction], None]
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """The numbers of pooled transactions. `max_size` is -1 for a layered pool, which has other bounds."""
+    """The numbers of pooled transactions and of their senders, and about what they take in memory. `max_size` is -1 for a
+    layered pool, which has other bounds."""
 
     max_size: int
     local: int
     remote: int
+    memory_bytes: int
+    senders: int
+
+    @property
+    def size(self) -> int:
+        """The number of all pooled transactions."""
+        return self.local + self.remote
 
 
 class TransactionPool:
@@ -42,11 +50,11 @@ class TransactionPool:
 
     def __init__(self, settings: PoolSettings, admission: TransactionAdmission, head: Callable[[], HeadState]) -> None:
         self.settings = settings
-        self.counters = PoolCounters()
         self._admission = admission
         self._head = head
         self._lock = threading.RLock()
-        self._index = PoolIndex()
+        self.counters = PoolCounters()
+        self._index = PoolIndex(self.counters)
         self._slow_transactions = SlowTransactions()
         self._now = 0.0
         self._log = RateLimitedLog("txpool", lambda: self._now)
@@ -77,13 +85,6 @@ class TransactionPool:
 
         Raises TransactionRejectedError with Besu's reason if it may not enter.
         """
-        try:
-            self._add(transaction, local, now)
-        except TransactionRejectedError as rejection:
-            self.counters.count_rejected(local, rejection.reason)
-            raise
-
-    def _add(self, transaction: Transaction, local: bool, now: float) -> None:
         self._check_new(transaction)
         self._now = now
         self._check_not_slow(transaction, now)
@@ -146,19 +147,11 @@ class TransactionPool:
         # Every check is done: from here on nothing may fail, or the indexes would differ from each other.
         gone: list[PooledTransaction] = []
         if replaced is not None:
-            self._remove(replaced, Removal.REPLACED)
+            self._index.remove(replaced, Removal.REPLACED)
             gone.append(replaced)
         self._index.add(pooled, base_fee)
-        self.counters.count_added(pooled)
         # The new one may itself be the least important. It is then removed again.
-        evicted = self._index.shrink(self.settings.max_size, self.settings.max_bytes)
-        for victim in evicted:
-            self.counters.count_removed(victim, Removal.EVICTED)
-        return gone + evicted
-
-    def _remove(self, pooled: PooledTransaction, removal: Removal) -> None:
-        self._index.remove(pooled)
-        self.counters.count_removed(pooled, removal)
+        return gone + self._index.shrink(self.settings.max_size, self.settings.max_bytes)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -168,13 +161,12 @@ class TransactionPool:
         with self._lock:
             for transaction, sender in zip(transactions, senders, strict=True):
                 pooled = self._index.of_nonce(sender, transaction.nonce)
-                if pooled is None:
-                    continue
-                is_in_block = pooled.transaction.hash == transaction.hash
-                self._remove(pooled, Removal.CONFIRMED if is_in_block else Removal.INVALIDATED)
-                # Another transaction with this nonce is in the block. This one can never be.
-                if not is_in_block:
-                    gone.append(pooled)
+                if pooled is not None:
+                    is_in_block = pooled.transaction.hash == transaction.hash
+                    self._index.remove(pooled, Removal.CONFIRMED if is_in_block else Removal.INVALIDATED)
+                    # Another transaction with this nonce is in the block. This one can never be.
+                    if not is_in_block:
+                        gone.append(pooled)
         self._notify_dropped(gone)
 
     def expire(self, now: float) -> None:
@@ -183,7 +175,7 @@ class TransactionPool:
         with self._lock:
             old = [pooled for pooled in self._index.all() if pooled.added_at < oldest]
             for pooled in old:
-                self._remove(pooled, Removal.DROPPED)
+                self._index.remove(pooled, Removal.DROPPED)
         self._notify_dropped(old)
 
     def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
@@ -216,7 +208,7 @@ class TransactionPool:
         with self._lock:
             known = self._index.of_hash(pooled.transaction.hash)
             if known is not None:
-                self._remove(known, Removal.DROPPED)
+                self._index.remove(known, Removal.DROPPED)
         if known is not None:
             log.debug("transaction dropped while building", hash=known.transaction.hash.hex(), reason=reason.name)
             self._notify_dropped([known])
@@ -255,26 +247,11 @@ class TransactionPool:
             return nonce + len(self._index.run_from(sender, nonce))
 
     @property
-    def size(self) -> int:
-        """The number of pooled transactions."""
-        return len(self._index)
-
-    @property
-    def memory_bytes(self) -> int:
-        """About what all pooled transactions take in memory."""
-        return self._index.memory_bytes
-
-    @property
-    def unique_senders(self) -> int:
-        """The number of senders with a pooled transaction."""
-        return self._index.senders
-
-    @property
     def statistics(self) -> PoolStatistics:
         with self._lock:
             local = sum(pooled.local for pooled in self._index.all())
             size = -1 if self.settings.layered else self.settings.max_size
-            return PoolStatistics(size, local, len(self._index) - local)
+            return PoolStatistics(size, local, len(self._index) - local, self._index.memory_bytes, self._index.senders)
 
     # -- blocks --------------------------------------------------------------------------------------------------
 

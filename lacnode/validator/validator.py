@@ -56,6 +56,7 @@ from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.validator.block_creator import StaleHeightError
 from lacnode.validator.event_queue import ConsensusEventQueue
 from lacnode.validator.proposal_budgets import ProposalBudgets
+from lacnode.validator.round_changes import RoundChanges
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
 from lacnode.validator.timers import Timer
 from lacnode.workers.worker import Worker
@@ -125,6 +126,7 @@ class Validator:
         self._proposal_worker = proposal_worker
         self._state_worker = state_worker
         self._proposal_work = ProposalBudgets()
+        self.round_changes = RoundChanges()
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = ConsensusEventQueue(message_limit)
@@ -132,9 +134,6 @@ class Validator:
         self._message_log = RateLimitedLog("consensus", trio.current_time)
         self._importing = False
         self._is_running = False
-        self.round_changes = 0
-        """Times that this node went to a further round of a height, since the start."""
-        self._last_position = machine.position
         self._intake.set_senders(self._current_head().validators)
 
     # -- calls of the node, on the event loop ----------------------------------------------------------------------
@@ -206,14 +205,7 @@ class Validator:
             # After the effects of every event: building and checking for a round that is over would keep the worker
             # from the current one.
             self._proposal_work.reached(*self.machine.position)
-        self._count_round_change()
-
-    def _count_round_change(self) -> None:
-        height, round_ = self.machine.position
-        last_height, last_round = self._last_position
-        if round_ > (last_round if height == last_height else 0):
-            self.round_changes += 1
-        self._last_position = height, round_
+            self.round_changes.reached(*self.machine.position)
 
     async def _effects(self, event: Event) -> list[Effect]:
         """Return the effects of `event`. A peer's message can never stop this node: if it leads to an error of this

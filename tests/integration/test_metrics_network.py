@@ -267,9 +267,9 @@ async def test_a_validator_without_the_others_is_told(tmp_path: Path) -> None:
         await until(lambda: not node.network.peers)
         scrapes = [Scrape(time.time(), await scrape(client, node))]
         # Rounds end without a block, each after twice the time of the one before.
-        await until(lambda: node.validator.round_changes > 0)
-        seen = node.validator.round_changes
-        node.validator.round_changes += 3
+        await until(lambda: node.validator.round_changes.count > 0)
+        seen = node.validator.round_changes.count
+        node.validator.round_changes.count += 3
         scrapes.append(Scrape(time.time(), await scrape(client, node)))
     assert value(scrapes[-1], "lacnode_consensus_round_changes_total") >= seen + 3
     for alert in ("LacnodeNoQuorum", "LacnodeValidatorMissing", "LacnodeNoPeers", "LacnodeRoundChanges"):
