@@ -17,6 +17,7 @@ from lacnode.evm.py_evm_private import run_private_before
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.system_contracts import asked_contracts, missing_contract
 from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
+from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log, Receipt
@@ -94,7 +95,7 @@ class NativeBlock:
     def _run(self, transaction: Transaction, sender: bytes) -> Receipt:
         limits = (MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES) if self._within_limits else (None, None)
         outcome, changes, log_bytes = self._native.run(transaction.raw, sender, self._current.check, *limits)
-        receipt = receipt_of(transaction, outcome)
+        receipt = receipt_of(transaction, *outcome[:4])
         data_bytes = sum(len(log.data) for log in receipt.logs)
         # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it is
         # set aside here.
@@ -160,14 +161,11 @@ class NativeBlock:
         refuses one. ExecutionInterruptedError when `budget` says so. After an error the block is of no use."""
         self._use(budget)
         raws = [transaction.raw for transaction in transactions]
-        outcomes = self._native.run_all(raws, senders, self._current.check)
+        *outcomes, gas, reasons = self._native.run_all(raws, senders, self._current.check)
         # Set after the execution, since the library executes all transactions or gives an error.
         self._transactions, self._senders = transactions, senders
-        self._receipts = [
-            receipt_of(transaction, outcome) for transaction, outcome in zip(transactions, outcomes, strict=True)
-        ]
-        self._gas = [outcome[4] for outcome in outcomes]
-        self._reasons = [outcome[5] for outcome in outcomes]
+        self._receipts = [receipt_of(*each) for each in zip(transactions, *outcomes, strict=True)]
+        self._gas, self._reasons = gas, reasons
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
         """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""
@@ -196,7 +194,7 @@ class NativeBlock:
             revert_reasons=tuple(self._reasons),
             senders=tuple(self._senders),
             created=tuple(
-                created_address(sender, transaction.nonce) if transaction.is_creation else None
+                created_address(sender, transaction.nonce) if transaction.to is None else None
                 for transaction, sender in zip(self._transactions, self._senders, strict=True)
             ),
             nodes=nodes,
@@ -232,9 +230,10 @@ class NativeBlock:
         return run_private_before(self._public_state(), store, root, message, marker, base_fee, deadline, budget)
 
 
-def receipt_of(transaction: Transaction, outcome: Any) -> Receipt:
-    """Return the receipt in the library's outcome of a transaction."""
-    status, cumulative_gas, bloom, logs, _, _ = outcome
+def receipt_of(transaction: Transaction, status: int, cumulative_gas: int, bloom: bytes | None, logs: Any) -> Receipt:
+    """Return the receipt in the library's outcome of a transaction. `bloom` is None without logs."""
+    if bloom is None:
+        return Receipt(transaction.type, status, None, cumulative_gas, EMPTY_BLOOM, ())
     return Receipt(transaction.type, status, None, cumulative_gas, bloom, tuple(Log(*log) for log in logs))
 
 

@@ -76,7 +76,7 @@ struct Pending {
     state: EvmState,
     raw: Vec<u8>,
     receipt: Vec<u8>,
-    bloom: Bloom,
+    bloom: Option<Box<Bloom>>,
     gas_used: u64,
 }
 
@@ -84,7 +84,7 @@ struct Pending {
 struct Outcome {
     is_success: bool,
     cumulative_gas: u64,
-    bloom: Bloom,
+    bloom: Option<Box<Bloom>>,
     logs: Vec<Log>,
     gas_used: u64,
     reverted: Option<Bytes>,
@@ -92,18 +92,45 @@ struct Outcome {
 
 impl Outcome {
     fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let logs = self.logs.iter().map(|log| log_to_python(py, log)).collect::<PyResult<Vec<_>>>()?;
-        let reverted = self.reverted.as_ref().map(|output| PyBytes::new(py, output));
         (
             u8::from(self.is_success),
             self.cumulative_gas,
-            PyBytes::new(py, &self.bloom),
-            PyTuple::new(py, logs)?,
+            self.bloom_to_python(py),
+            self.logs_to_python(py)?,
             self.gas_used,
-            reverted,
+            self.reverted_to_python(py),
         )
             .into_pyobject(py)
     }
+
+    fn bloom_to_python<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.bloom.as_ref().map(|bloom| PyBytes::new(py, &bloom[..]))
+    }
+
+    fn logs_to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        if self.logs.is_empty() {
+            return Ok(PyTuple::empty(py));
+        }
+        PyTuple::new(py, self.logs.iter().map(|log| log_to_python(py, log)).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn reverted_to_python<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.reverted.as_ref().map(|output| PyBytes::new(py, output))
+    }
+}
+
+/// One list for each member of the outcomes. A tuple for each transaction would take Python longer than executing it.
+fn columns<'py>(py: Python<'py>, outcomes: &[Outcome]) -> PyResult<Bound<'py, PyTuple>> {
+    let logs = outcomes.iter().map(|outcome| outcome.logs_to_python(py)).collect::<PyResult<Vec<_>>>()?;
+    (
+        PyList::new(py, outcomes.iter().map(|outcome| u8::from(outcome.is_success)))?,
+        PyList::new(py, outcomes.iter().map(|outcome| outcome.cumulative_gas))?,
+        PyList::new(py, outcomes.iter().map(|outcome| outcome.bloom_to_python(py)))?,
+        PyList::new(py, logs)?,
+        PyList::new(py, outcomes.iter().map(|outcome| outcome.gas_used))?,
+        PyList::new(py, outcomes.iter().map(|outcome| outcome.reverted_to_python(py)))?,
+    )
+        .into_pyobject(py)
 }
 
 fn log_to_python<'py>(py: Python<'py>, log: &Log) -> PyResult<Bound<'py, PyTuple>> {
@@ -256,8 +283,8 @@ impl Block {
         self.on_state(py, |state, _, _, _, _| state.set_slot(address, slot, value))
     }
 
-    /// Execute a transaction. It is in the block only after `keep`. Gives status, cumulative gas, bloom, logs, gas used,
-    /// what REVERT returned, the changed accounts and slots, and the bytes of all logs.
+    /// Execute a transaction. It is in the block only after `keep`. Gives status, cumulative gas, bloom (None without logs),
+    /// logs, gas used, what REVERT returned, the changed accounts and slots, and the bytes of all logs.
     ///
     /// RefusedError if it cannot be executed, UnsupportedError if revm cannot, TooLargeError beyond a limit, and what
     /// `check` raises.
@@ -295,15 +322,15 @@ impl Block {
         self.pending = None;
     }
 
-    /// Execute transactions one after another and keep them: what `run` gives first, for each. After an error the block is
-    /// of no use.
+    /// Execute transactions one after another and keep them: what `run` gives first, with a list of all transactions' values
+    /// in place of each value. After an error the block is of no use.
     fn run_all<'py>(
         &mut self,
         py: Python<'py>,
         raws: Vec<Vec<u8>>,
         senders: Vec<Vec<u8>>,
         check: Py<PyAny>,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let senders = senders.iter().map(|sender| address_of(sender)).collect::<PyResult<Vec<_>>>()?;
         let outcomes = self.on_state(py, |state, block, config, long_precompile, kept| {
             let surroundings =
@@ -313,8 +340,7 @@ impl Block {
             execute_all(&surroundings, state, kept, raws, senders, &mut outcomes)?;
             Ok(outcomes)
         })?;
-        let outcomes = outcomes.iter().map(|outcome| outcome.to_python(py)).collect::<PyResult<Vec<_>>>()?;
-        PyList::new(py, outcomes)
+        columns(py, &outcomes)
     }
 
     /// Make a call without a signature on the accounts as they are; nothing of them changes. Gives success, output, gas
@@ -379,7 +405,7 @@ impl Block {
             if !ended.result.is_success() {
                 return Ok(false);
             }
-            state.commit(ended.state)?;
+            state.commit(&ended.state)?;
             Ok(true)
         })
     }
@@ -528,15 +554,15 @@ fn outcome_of(kept: &Kept, raw: Vec<u8>, type_: u8, ended: Ended) -> (Outcome, P
     let logs = if is_success { ended.result.into_logs() } else { Vec::new() };
     let bloom = bloom_of(&logs);
     let cumulative_gas = kept.gas_used + gas_used;
-    let receipt = encode(type_, is_success, cumulative_gas, &bloom, &logs);
-    let pending = Pending { state: ended.state, raw, receipt, bloom, gas_used };
+    let receipt = encode(type_, is_success, cumulative_gas, bloom.as_deref(), &logs);
+    let pending = Pending { state: ended.state, raw, receipt, bloom: bloom.clone(), gas_used };
     (Outcome { is_success, cumulative_gas, bloom, logs, gas_used, reverted }, pending)
 }
 
 fn keep(state: &mut BlockState, kept: &mut Kept, pending: Pending) -> Result<(), Stop> {
-    state.commit(pending.state)?;
+    state.commit(&pending.state)?;
     kept.gas_used += pending.gas_used;
-    kept.add(pending.raw, pending.receipt, &pending.bloom);
+    kept.add(pending.raw, pending.receipt, pending.bloom.as_deref());
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What a block's transactions left behind, as its header commits to it: encoded receipts and their blooms.
 
-use alloy_primitives::{B256, Log, U256, keccak256};
+use alloy_primitives::{B256, Log, keccak256};
 
 use crate::parallel;
 use crate::rlp;
@@ -17,46 +17,57 @@ fn add(bloom: &mut Bloom, item: &[u8]) {
     }
 }
 
-/// The filter of `logs`.
-pub fn bloom_of(logs: &[Log]) -> Bloom {
-    let mut bloom = [0; 256];
+const EMPTY_BLOOM: Bloom = [0; 256];
+
+/// The filter of `logs`; None where there are none.
+pub fn bloom_of(logs: &[Log]) -> Option<Box<Bloom>> {
+    if logs.is_empty() {
+        return None;
+    }
+    let mut bloom = Box::new(EMPTY_BLOOM);
     for log in logs {
         add(&mut bloom, log.address.as_slice());
         for topic in log.topics() {
             add(&mut bloom, topic.as_slice());
         }
     }
-    bloom
+    Some(bloom)
 }
 
 /// The canonical encoding of a receipt with a status (from Byzantium on).
-pub fn encode(type_: u8, is_success: bool, cumulative_gas: u64, bloom: &Bloom, logs: &[Log]) -> Vec<u8> {
-    let mut encoded_logs = Vec::new();
-    for log in logs {
-        put_log(&mut encoded_logs, log);
+pub fn encode(type_: u8, is_success: bool, cumulative_gas: u64, bloom: Option<&Bloom>, logs: &[Log]) -> Vec<u8> {
+    let logs_length = logs.iter().map(|log| rlp::list_length(content_length(log))).sum();
+    let gas = cumulative_gas.to_be_bytes();
+    let gas = &gas[cumulative_gas.leading_zeros() as usize / 8..];
+    let bloom = bloom.unwrap_or(&EMPTY_BLOOM);
+    let length = 1 + rlp::bytes_length(gas) + rlp::bytes_length(bloom) + rlp::list_length(logs_length);
+    let mut out = Vec::with_capacity(1 + rlp::list_length(length));
+    if type_ != 0 {
+        out.push(type_);
     }
-    let mut content = Vec::with_capacity(encoded_logs.len() + 288);
-    rlp::put_number(&mut content, U256::from(u8::from(is_success)));
-    rlp::put_number(&mut content, U256::from(cumulative_gas));
-    rlp::put_bytes(&mut content, bloom);
-    rlp::put_list_header(&mut content, encoded_logs.len());
-    content.extend_from_slice(&encoded_logs);
-    let list = rlp::list_of(&content);
-    if type_ == 0 { list } else { [&[type_], list.as_slice()].concat() }
+    rlp::put_list_header(&mut out, length);
+    out.push(if is_success { 1 } else { 0x80 });
+    rlp::put_bytes(&mut out, gas);
+    rlp::put_bytes(&mut out, bloom);
+    rlp::put_list_header(&mut out, logs_length);
+    for log in logs {
+        put_log(&mut out, log);
+    }
+    out
+}
+/// Bytes of the encoded items of a log.
+fn content_length(log: &Log) -> usize {
+    21 + rlp::list_length(33 * log.topics().len()) + rlp::bytes_length(&log.data.data)
 }
 
 fn put_log(out: &mut Vec<u8>, log: &Log) {
-    let mut topics = Vec::with_capacity(132);
+    rlp::put_list_header(out, content_length(log));
+    rlp::put_bytes(out, log.address.as_slice());
+    rlp::put_list_header(out, 33 * log.topics().len());
     for topic in log.topics() {
-        rlp::put_bytes(&mut topics, topic.as_slice());
+        rlp::put_bytes(out, topic.as_slice());
     }
-    let mut content = Vec::with_capacity(topics.len() + log.data.data.len() + 40);
-    rlp::put_bytes(&mut content, log.address.as_slice());
-    rlp::put_list_header(&mut content, topics.len());
-    content.extend_from_slice(&topics);
-    rlp::put_bytes(&mut content, &log.data.data);
-    rlp::put_list_header(out, content.len());
-    out.extend_from_slice(&content);
+    rlp::put_bytes(out, &log.data.data);
 }
 
 /// The transactions that are in a block so far, and what they left.
@@ -71,10 +82,11 @@ pub struct Kept {
 
 impl Kept {
     /// A transaction is in the block: its canonical encoding and its receipt's.
-    pub fn add(&mut self, raw: Vec<u8>, receipt: Vec<u8>, bloom: &Bloom) {
+    pub fn add(&mut self, raw: Vec<u8>, receipt: Vec<u8>, bloom: Option<&Bloom>) {
         self.raw.push(raw);
         self.receipts.push(receipt);
-        for (all, own) in self.bloom.get_or_insert([0; 256]).iter_mut().zip(bloom) {
+        let Some(bloom) = bloom else { return };
+        for (all, own) in self.bloom.get_or_insert(EMPTY_BLOOM).iter_mut().zip(bloom) {
             *all |= own;
         }
     }
@@ -82,6 +94,6 @@ impl Kept {
     /// The roots of the transactions and of the receipts, and the filter of all logs.
     pub fn commitments(&self) -> (B256, B256, Bloom) {
         let (transactions, receipts) = parallel::both(|| ordered_root(&self.raw), || ordered_root(&self.receipts));
-        (transactions, receipts, self.bloom.unwrap_or([0; 256]))
+        (transactions, receipts, self.bloom.unwrap_or(EMPTY_BLOOM))
     }
 }

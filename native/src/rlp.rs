@@ -117,6 +117,31 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Bytes of the encoding of the byte string `bytes`.
+pub fn bytes_length(bytes: &[u8]) -> usize {
+    if let [0x00..=0x7f] = bytes { 1 } else { header_length(bytes.len()) + bytes.len() }
+}
+
+/// Bytes of the encoding of a list whose encoded items have `length` bytes together.
+pub fn list_length(length: usize) -> usize {
+    header_length(length) + length
+}
+
+fn header_length(length: usize) -> usize {
+    if length < 56 { 1 } else { 1 + length_bytes(length) }
+}
+
+fn length_bytes(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(8) as usize
+}
+
+/// The header of a list whose encoded items will have `length` bytes together, with capacity for them.
+pub fn list_with(length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(list_length(length));
+    put_list_header(&mut out, length);
+    out
+}
+
 /// Append the header of a list whose encoded items have `length` bytes together.
 pub fn put_list_header(out: &mut Vec<u8>, length: usize) {
     put_header(out, length, 0xc0);
@@ -127,23 +152,20 @@ fn put_header(out: &mut Vec<u8>, length: usize, base: u8) {
         out.push(base + length as u8);
         return;
     }
-    let bytes = length.to_be_bytes();
-    let skipped = bytes.iter().take_while(|&&byte| byte == 0).count();
-    out.push(base + 55 + (bytes.len() - skipped) as u8);
-    out.extend_from_slice(&bytes[skipped..]);
+    let size = length_bytes(length);
+    out.push(base + 55 + size as u8);
+    out.extend_from_slice(&length.to_be_bytes()[size_of::<usize>() - size..]);
 }
 
 /// Append the encoding of `number`, without leading zeros.
 pub fn put_number(out: &mut Vec<u8>, number: U256) {
     let bytes = number.to_be_bytes::<32>();
-    let skipped = bytes.iter().take_while(|&&byte| byte == 0).count();
-    put_bytes(out, &bytes[skipped..]);
+    put_bytes(out, &bytes[number.leading_zeros() / 8..]);
 }
 
 /// The list of the encoded items in `content`.
 pub fn list_of(content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(content.len() + 9);
-    put_list_header(&mut out, content.len());
+    let mut out = list_with(content.len());
     out.extend_from_slice(content);
     out
 }
@@ -159,7 +181,9 @@ mod tests {
             let mut out = Vec::new();
             put_bytes(&mut out, &bytes);
             assert_eq!(decode(&out), Ok(Item::Bytes(&bytes)));
+            assert_eq!(out.len(), bytes_length(&bytes));
             assert_eq!(decode_list(&list_of(&out)), Ok(out.as_slice()));
+            assert_eq!(list_of(&out).len(), list_length(out.len()));
         }
     }
 

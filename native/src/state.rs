@@ -17,7 +17,7 @@ use crate::nodes::{NodeReader, analysed};
 use crate::parallel;
 use crate::rlp::{self, Fields, RlpError};
 use crate::stop::Stop;
-use crate::trie::{Change, EMPTY_ROOT, NewNodes, Source, lookup, nibbles_of, update};
+use crate::trie::{Change, EMPTY_ROOT, NewNodes, Path, Source, lookup, update};
 
 /// An account as it stands in the state trie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +57,10 @@ impl TrieAccount {
     }
 }
 
-/// One account that the block has looked at. `account` is None where there is none.
+/// One account that the block has looked at. `account` is None where there is none. `key` is the hash of its address.
 #[derive(Default)]
 struct Entry {
+    key: B256,
     account: Option<TrieAccount>,
     slots: HashMap<U256, U256>,
     written: HashSet<U256>,
@@ -85,8 +86,9 @@ impl BlockState {
 
     fn entry(&mut self, address: Address) -> Result<&mut Entry, Stop> {
         if !self.entries.contains_key(&address) {
-            let account = read_account(self.root, address, &self.nodes)?;
-            self.entries.insert(address, Entry { account, ..Entry::default() });
+            let key = keccak256(address);
+            let account = read_account(self.root, key, &self.nodes)?;
+            self.entries.insert(address, Entry { key, account, ..Entry::default() });
         }
         self.entries.get_mut(&address).ok_or(Stop::Unsupported("an account is lost"))
     }
@@ -140,16 +142,16 @@ impl BlockState {
     }
 
     /// Keep what a transaction has changed.
-    pub fn commit(&mut self, state: EvmState) -> Result<(), Stop> {
+    pub fn commit(&mut self, state: &EvmState) -> Result<(), Stop> {
         for (address, account) in state {
             if account.is_touched() {
-                self.commit_account(address, account)?;
+                self.commit_account(*address, account)?;
             }
         }
         Ok(())
     }
 
-    fn commit_account(&mut self, address: Address, changed: Account) -> Result<(), Stop> {
+    fn commit_account(&mut self, address: Address, changed: &Account) -> Result<(), Stop> {
         let old_hash = self.entry(address)?.account.as_ref().map_or(KECCAK256_EMPTY, |account| account.code_hash);
         if let Some(code) = changed.info.code.as_ref().filter(|code| !code.is_empty())
             && changed.info.code_hash != old_hash
@@ -236,16 +238,16 @@ impl BlockState {
         let written = written.into_iter().collect::<Result<Vec<_>, _>>()?;
         check()?;
         new.extend(written.into_iter().flatten());
-        let mut changes: Vec<Change> = self
+        let accounts: Vec<(Path, Vec<u8>)> = self
             .entries
-            .iter()
-            .filter(|(_, entry)| entry.is_changed)
-            .map(|(address, entry)| {
+            .values()
+            .filter(|entry| entry.is_changed)
+            .map(|entry| {
                 let encoded = entry.account.as_ref().map_or_else(Vec::new, TrieAccount::encode);
-                (nibbles_of(keccak256(address).as_slice()), encoded)
+                (Path::of(entry.key.as_slice()), encoded)
             })
             .collect();
-        changes.sort_unstable();
+        let changes = sorted(&accounts);
         let root = update(self.root, &changes, &Source::Stored(&nodes), &mut new)?;
         check()?;
         let used: BTreeSet<B256> =
@@ -268,7 +270,7 @@ impl Entry {
         let mut new = Vec::new();
         let Some(account) = self.account.as_mut() else { return Ok(new) };
         let base = if self.is_cleared { EMPTY_ROOT } else { account.storage_root };
-        let mut changes: Vec<Change> = self
+        let slots: Vec<(Path, Vec<u8>)> = self
             .written
             .iter()
             .map(|slot| {
@@ -277,10 +279,10 @@ impl Entry {
                 if !value.is_zero() {
                     rlp::put_number(&mut encoded, value);
                 }
-                (nibbles_of(keccak256(slot.to_be_bytes::<32>()).as_slice()), encoded)
+                (Path::of(keccak256(slot.to_be_bytes::<32>()).as_slice()), encoded)
             })
             .collect();
-        changes.sort_unstable();
+        let changes = sorted(&slots);
         let root = update(base, &changes, &Source::Stored(nodes), &mut new)?;
         if root != account.storage_root {
             account.storage_root = root;
@@ -290,8 +292,15 @@ impl Entry {
     }
 }
 
-fn read_account(root: B256, address: Address, nodes: &NodeReader) -> Result<Option<TrieAccount>, Stop> {
-    lookup(root, keccak256(address), nodes)?
+/// `values` as a batch of changes.
+fn sorted(values: &[(Path, Vec<u8>)]) -> Vec<Change<'_>> {
+    let mut changes: Vec<Change<'_>> = values.iter().map(|(path, value)| (*path, value.as_slice())).collect();
+    changes.sort_unstable_by_key(|change| change.0);
+    changes
+}
+
+fn read_account(root: B256, key: B256, nodes: &NodeReader) -> Result<Option<TrieAccount>, Stop> {
+    lookup(root, key, nodes)?
         .map(|encoded| TrieAccount::decode(&encoded).map_err(|_| Stop::Unsupported("an account is malformed")))
         .transpose()
 }

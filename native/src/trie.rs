@@ -18,8 +18,53 @@ const PARALLEL_CHANGES: usize = 64;
 /// New nodes by hash.
 pub type NewNodes = Vec<(B256, Vec<u8>)>;
 
-/// The nibbles of a key (one a byte) and its new value, empty to delete.
-pub type Change = (Vec<u8>, Vec<u8>);
+/// The path of a key and its new value, empty to delete.
+pub type Change<'a> = (Path, &'a [u8]);
+
+/// Nibbles of the longest key.
+const MAX_NIBBLES: usize = 64;
+
+/// Nibbles, one a byte. It stands in place: a trie has too many of them for an allocation each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path {
+    // Zero beyond the length, so that comparing member by member is comparing the nibbles.
+    nibbles: [u8; MAX_NIBBLES],
+    length: usize,
+}
+
+impl Path {
+    /// The path of a key of at most 32 bytes.
+    pub fn of(key: &[u8]) -> Self {
+        Self::from_nibbles(key.iter().flat_map(|byte| [byte >> 4, byte & 15]))
+    }
+
+    fn from_nibbles(from: impl Iterator<Item = u8>) -> Self {
+        let mut path = Self { nibbles: [0; MAX_NIBBLES], length: 0 };
+        for nibble in from {
+            path.nibbles[path.length] = nibble;
+            path.length += 1;
+        }
+        path
+    }
+
+    fn from_slice(nibbles: &[u8]) -> Self {
+        let mut path = Self { nibbles: [0; MAX_NIBBLES], length: nibbles.len() };
+        path.nibbles[..nibbles.len()].copy_from_slice(nibbles);
+        path
+    }
+
+    fn joined(first: &[u8], rest: &[u8]) -> Self {
+        Self::from_nibbles(first.iter().chain(rest).copied())
+    }
+}
+
+impl std::ops::Deref for Path {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.nibbles[..self.length]
+    }
+}
 
 /// What refers to a node in its parent.
 enum Reference {
@@ -37,10 +82,10 @@ impl Reference {
     }
 }
 
-/// A decoded node. Paths have one nibble a byte.
+/// A decoded node.
 enum Node {
-    Leaf(Vec<u8>, Vec<u8>),
-    Extension(Vec<u8>, Reference),
+    Leaf(Path, Vec<u8>),
+    Extension(Path, Reference),
     Branch(Box<[Reference; 16]>),
 }
 
@@ -50,17 +95,12 @@ fn malformed(_: RlpError) -> Stop {
     MALFORMED
 }
 
-/// One nibble a byte.
-pub fn nibbles_of(key: &[u8]) -> Vec<u8> {
-    key.iter().flat_map(|byte| [byte >> 4, byte & 15]).collect()
-}
-
 /// The value of `key` (a hash) in the trie of `root`; None if it has none.
 pub fn lookup(root: B256, key: B256, nodes: &NodeReader) -> Result<Option<Vec<u8>>, Stop> {
     if root == EMPTY_ROOT {
         return Ok(None);
     }
-    let path = nibbles_of(key.as_slice());
+    let path = Path::of(key.as_slice());
     let mut depth = 0;
     let mut encoded = nodes.node(&root)?;
     loop {
@@ -139,44 +179,75 @@ fn empty_branch() -> Box<[Reference; 16]> {
     Box::new(std::array::from_fn(|_| Reference::Empty))
 }
 
-/// Hex-prefix encoding of a path.
-fn packed(path: &[u8], is_leaf: bool) -> Vec<u8> {
+/// The hex-prefix encoding of a path.
+struct Packed {
+    bytes: [u8; 1 + MAX_NIBBLES / 2],
+    length: usize,
+}
+
+impl Packed {
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+fn packed(path: &[u8], is_leaf: bool) -> Packed {
     let flag = if is_leaf { 2 } else { 0 };
     let (first, rest) = if path.len() % 2 == 1 { ((flag + 1) << 4 | path[0], &path[1..]) } else { (flag << 4, path) };
-    let mut out = Vec::with_capacity(1 + rest.len() / 2);
-    out.push(first);
-    out.extend(rest.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
-    out
+    let mut packed = Packed { bytes: [first; 1 + MAX_NIBBLES / 2], length: 1 + rest.len() / 2 };
+    for (byte, pair) in packed.bytes[1..].iter_mut().zip(rest.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    packed
 }
 
 /// The path of a leaf or an extension, and whether it is a leaf.
-fn unpacked(packed: &[u8]) -> Result<(Vec<u8>, bool), Stop> {
+fn unpacked(packed: &[u8]) -> Result<(Path, bool), Stop> {
     let &first = packed.first().ok_or(MALFORMED)?;
-    let mut nibbles = nibbles_of(packed);
-    nibbles.drain(..if first & 0x10 != 0 { 1 } else { 2 });
-    Ok((nibbles, first & 0x20 != 0))
+    let is_odd = first & 0x10 != 0;
+    if 2 * (packed.len() - 1) + usize::from(is_odd) > MAX_NIBBLES {
+        return Err(MALFORMED);
+    }
+    let nibbles = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Ok((Path::from_nibbles(nibbles.skip(if is_odd { 1 } else { 2 })), first & 0x20 != 0))
 }
 
 fn encoded(node: &Node) -> Vec<u8> {
-    let mut content = Vec::with_capacity(64);
     match node {
-        Node::Leaf(path, value) => {
-            rlp::put_bytes(&mut content, &packed(path, true));
-            rlp::put_bytes(&mut content, value);
-        }
+        Node::Leaf(path, value) => encoded_leaf(path, value),
         Node::Extension(path, child) => {
-            rlp::put_bytes(&mut content, &packed(path, false));
-            put_reference(&mut content, child);
+            let path = packed(path, false);
+            let mut out = rlp::list_with(rlp::bytes_length(path.as_slice()) + reference_length(child));
+            rlp::put_bytes(&mut out, path.as_slice());
+            put_reference(&mut out, child);
+            out
         }
         Node::Branch(children) => {
-            content.reserve(532);
+            let mut out = rlp::list_with(1 + children.iter().map(reference_length).sum::<usize>());
             for child in children.iter() {
-                put_reference(&mut content, child);
+                put_reference(&mut out, child);
             }
-            content.push(0x80);
+            out.push(0x80);
+            out
         }
     }
-    rlp::list_of(&content)
+}
+
+fn encoded_leaf(path: &[u8], value: &[u8]) -> Vec<u8> {
+    let path = packed(path, true);
+    let mut out = rlp::list_with(rlp::bytes_length(path.as_slice()) + rlp::bytes_length(value));
+    rlp::put_bytes(&mut out, path.as_slice());
+    rlp::put_bytes(&mut out, value);
+    out
+}
+
+fn reference_length(reference: &Reference) -> usize {
+    match reference {
+        Reference::Empty => 1,
+        Reference::Hash(_) => 33,
+        Reference::Inline(node) => node.len(),
+        Reference::Fresh(node) => encoded(node).len(),
+    }
 }
 
 fn put_reference(out: &mut Vec<u8>, reference: &Reference) {
@@ -209,7 +280,7 @@ impl Source<'_> {
 }
 
 /// The root after `changes`, sorted by key, on the trie of `root`. New nodes are appended to `new`.
-pub fn update(root: B256, changes: &[Change], source: &Source<'_>, new: &mut NewNodes) -> Result<B256, Stop> {
+pub fn update(root: B256, changes: &[Change<'_>], source: &Source<'_>, new: &mut NewNodes) -> Result<B256, Stop> {
     if changes.is_empty() {
         return Ok(root);
     }
@@ -227,13 +298,13 @@ pub fn update(root: B256, changes: &[Change], source: &Source<'_>, new: &mut New
 
 /// The root of a list as a header commits to it: each value under its RLP-encoded position.
 pub fn ordered_root<V: AsRef<[u8]>>(values: &[V]) -> B256 {
-    let mut changes: Vec<Change> = values
+    let mut changes: Vec<Change<'_>> = values
         .iter()
         .enumerate()
         .map(|(position, value)| {
             let mut key = Vec::with_capacity(9);
             rlp::put_number(&mut key, alloy_primitives::U256::from(position));
-            (nibbles_of(&key), value.as_ref().to_vec())
+            (Path::of(&key), value.as_ref())
         })
         .collect();
     changes.sort_unstable();
@@ -256,18 +327,20 @@ fn referred(node: Option<Node>, new: &mut NewNodes) -> Reference {
 /// `node`, which stands `depth` nibbles down, after `changes`, which are sorted and not empty.
 fn changed(
     node: Option<Node>,
-    changes: &[Change],
+    changes: &[Change<'_>],
     depth: usize,
     source: &Source<'_>,
     new: &mut NewNodes,
 ) -> Result<Option<Node>, Stop> {
     match node {
+        // A new list deletes nothing: its values are not copied on every level.
+        None if changes.iter().all(|change| !change.1.is_empty()) => built(changes, depth, source, new),
         None => {
-            let kept: Vec<Change> = changes.iter().filter(|change| !change.1.is_empty()).cloned().collect();
+            let kept: Vec<Change<'_>> = changes.iter().filter(|change| !change.1.is_empty()).cloned().collect();
             built(&kept, depth, source, new)
         }
         Some(Node::Branch(children)) => changed_branch(children, changes, depth, source, new),
-        Some(Node::Leaf(part, value)) => changed_leaf(&part, value, changes, depth, source, new),
+        Some(Node::Leaf(part, value)) => changed_leaf(&part, &value, changes, depth, source, new),
         Some(Node::Extension(part, child)) => {
             let all_within = [changes.first(), changes.last()]
                 .into_iter()
@@ -275,11 +348,11 @@ fn changed(
                 .all(|(path, _)| path.get(depth..).is_some_and(|rest| rest.starts_with(&part)));
             if all_within {
                 let child = changed(source.load(child)?, changes, depth + part.len(), source, new)?;
-                return Ok(extended(part, child, new));
+                return Ok(extended(&part, child, new));
             }
             // Some change leaves the path of the extension: it becomes a branch with one child.
             let mut children = empty_branch();
-            let rest = part[1..].to_vec();
+            let rest = Path::from_slice(&part[1..]);
             children[usize::from(part[0])] =
                 if rest.is_empty() { child } else { Reference::Fresh(Box::new(Node::Extension(rest, child))) };
             changed_branch(children, changes, depth, source, new)
@@ -289,14 +362,14 @@ fn changed(
 
 fn changed_leaf(
     part: &[u8],
-    value: Vec<u8>,
-    changes: &[Change],
+    value: &[u8],
+    changes: &[Change<'_>],
     depth: usize,
     source: &Source<'_>,
     new: &mut NewNodes,
 ) -> Result<Option<Node>, Stop> {
-    let path: Vec<u8> = changes[0].0[..depth].iter().chain(part).copied().collect();
-    let mut kept: Vec<Change> = changes.iter().filter(|change| !change.1.is_empty()).cloned().collect();
+    let path = Path::joined(&changes[0].0[..depth], part);
+    let mut kept: Vec<Change<'_>> = changes.iter().filter(|change| !change.1.is_empty()).cloned().collect();
     if let Err(place) = changes.binary_search_by(|change| change.0.cmp(&path)) {
         // The leaf itself is not among the changes: it stays.
         let place = changes[..place].iter().filter(|change| !change.1.is_empty()).count();
@@ -309,7 +382,7 @@ fn changed_leaf(
 struct Group<'a> {
     nibble: usize,
     child: Reference,
-    changes: &'a [Change],
+    changes: &'a [Change<'a>],
 }
 
 impl Group<'_> {
@@ -321,7 +394,7 @@ impl Group<'_> {
 
 fn changed_branch(
     mut children: Box<[Reference; 16]>,
-    changes: &[Change],
+    changes: &[Change<'_>],
     depth: usize,
     source: &Source<'_>,
     new: &mut NewNodes,
@@ -382,40 +455,34 @@ fn settled(
         return Ok(Some(Node::Branch(children)));
     }
     if let Some((nibble, node)) = fresh.into_iter().find(|(_, node)| node.is_some()) {
-        return Ok(extended(vec![nibble as u8], node, new));
+        return Ok(extended(&[nibble as u8], node, new));
     }
     let Some(nibble) = children.iter().position(|child| !child.is_empty()) else { return Ok(None) };
     let node = source.load(std::mem::replace(&mut children[nibble], Reference::Empty))?;
-    Ok(extended(vec![nibble as u8], node, new))
+    Ok(extended(&[nibble as u8], node, new))
 }
 
 /// `child` with `part` before its path.
-fn extended(mut part: Vec<u8>, child: Option<Node>, new: &mut NewNodes) -> Option<Node> {
+fn extended(part: &[u8], child: Option<Node>, new: &mut NewNodes) -> Option<Node> {
     Some(match child? {
-        Node::Leaf(path, value) => {
-            part.extend(path);
-            Node::Leaf(part, value)
-        }
-        Node::Extension(path, child) => {
-            part.extend(path);
-            Node::Extension(part, child)
-        }
-        branch => Node::Extension(part, referred(Some(branch), new)),
+        Node::Leaf(path, value) => Node::Leaf(Path::joined(part, &path), value),
+        Node::Extension(path, child) => Node::Extension(Path::joined(part, &path), child),
+        branch => Node::Extension(Path::from_slice(part), referred(Some(branch), new)),
     })
 }
 
 /// A new subtree of `entries`, which are sorted and without deletions.
-fn built(entries: &[Change], depth: usize, source: &Source<'_>, new: &mut NewNodes) -> Result<Option<Node>, Stop> {
+fn built(entries: &[Change<'_>], depth: usize, source: &Source<'_>, new: &mut NewNodes) -> Result<Option<Node>, Stop> {
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
     if entries.len() == 1 {
-        return Ok(Some(Node::Leaf(first.0[depth..].to_vec(), first.1.clone())));
+        return Ok(Some(Node::Leaf(Path::from_slice(&first.0[depth..]), first.1.to_vec())));
     }
     let shared = first.0[depth..].iter().zip(&last.0[depth..]).take_while(|(left, right)| left == right).count();
     let branch = changed_branch(empty_branch(), entries, depth + shared, source, new)?;
     if shared == 0 {
         return Ok(branch);
     }
-    Ok(extended(first.0[depth..depth + shared].to_vec(), branch, new))
+    Ok(extended(&first.0[depth..depth + shared], branch, new))
 }
 
 #[cfg(test)]
@@ -426,9 +493,9 @@ mod tests {
     fn paths_are_packed_and_unpacked() {
         for length in 0..5usize {
             for is_leaf in [false, true] {
-                let path: Vec<u8> = (0..length as u8).collect();
-                let (unpacked, leaf) = unpacked(&packed(&path, is_leaf)).unwrap();
-                assert_eq!((unpacked, leaf), (path.clone(), is_leaf));
+                let path = Path::from_nibbles(0..length as u8);
+                let (unpacked, leaf) = unpacked(packed(&path, is_leaf).as_slice()).unwrap();
+                assert!(unpacked == path && leaf == is_leaf);
             }
         }
     }
@@ -440,7 +507,7 @@ mod tests {
 
     #[test]
     fn deleting_what_was_never_there_leaves_nothing() {
-        let changes = vec![(nibbles_of(&[1; 32]), Vec::new())];
+        let changes = vec![(Path::of(&[1; 32]), &[][..])];
         let mut new = Vec::new();
         assert_eq!(update(EMPTY_ROOT, &changes, &Source::Nothing, &mut new).unwrap(), EMPTY_ROOT);
         assert!(new.is_empty());
