@@ -48,7 +48,7 @@ class PeerConsensusNetwork:
         for peer in self._peers():
             if peer.address == address:
                 # The number is a claim of the peer. The synchronizer verifies every block that it gets for it.
-                peer.raise_head_number(number)
+                peer.head.raise_to(number)
         self._synchronizer.wake()
 
     def finalised(self, block: Block) -> None:

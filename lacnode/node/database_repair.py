@@ -102,13 +102,13 @@ class DatabaseRepair:
         raise NotProvenError(reason)
 
     async def _header_from(self, peer: Peer, hash_: bytes) -> None:
-        headers = await peer.headers(hash_, 1)
+        headers = await peer.requests.headers(hash_, 1)
         if not headers:
             raise NotProvenError("it does not have the header")
         await self._worker.run(partial(self._repair.store_header, hash_, headers[0]))
 
     async def _body_from(self, peer: Peer, hash_: bytes) -> None:
-        bodies = await peer.bodies([hash_])
+        bodies = await peer.requests.bodies([hash_])
         if not bodies:
             raise NotProvenError("it does not have the body")
         await self._worker.run(partial(self._repair.store_body, hash_, bodies[0]))

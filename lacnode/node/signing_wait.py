@@ -93,7 +93,7 @@ class SigningWait:
 
     def _observe_network(self) -> NetworkObservation:
         head = self._chain.head.header
-        heads = {peer.address: peer.head_number for peer in self._peers()}
+        heads = {peer.address: peer.head.number for peer in self._peers()}
         return NetworkObservation(head.number, self._chain.validators_after(head), heads)
 
 

@@ -176,7 +176,7 @@ class P2pNetwork:
         if self._machine is not None:
             self._machine.retry_soon(time.time())
         for peer in self.peers:
-            decision = self.policy.decide(self.connection(peer.enode, peer.inbound))
+            decision = self.policy.decide(self.connection(peer.enode, peer.description.inbound))
             if not decision.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=str(decision))
                 peer.leave(DisconnectReason.REQUESTED)

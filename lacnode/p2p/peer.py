@@ -1,39 +1,30 @@
 """A peer: one session after Status, as the rest of the node sees it.
 
-Sending never waits: messages go into the outbox, and a peer that does not read is disconnected. A request waits for its
-answer for a limited time. Must not read from the connection: `session` does that, and calls `answered`.
+Sending never waits: messages go into the outbox, and a peer that does not read is disconnected. Must not read from the
+connection: `session` does that.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import trio
 
 from lacnode.crypto.secp256k1 import address_of
-from lacnode.p2p.peer_requests import PeerLeftError, PendingRequests, RequestFailedError
+from lacnode.p2p.eth_requests import EthRequests
+from lacnode.p2p.peer_description import PeerDescription
+from lacnode.p2p.peer_head import PeerHead
+from lacnode.p2p.peer_requests import PeerLeftError, RequestFailedError
 from lacnode.p2p.send_queue import SendQueue, SendQueueFullError
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
-    BlockBodies,
-    BlockHeaders,
     EncodedNewBlock,
     EthMessage,
-    GetBlockBodies,
-    GetBlockHeaders,
-    GetPooledTransactions,
-    GetReceipts,
     NewPooledTransactionHashes,
-    PooledTransactions,
-    Receipts,
     Status,
     Transactions,
 )
 from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
-from lacnode.primitives.block import BlockBody
-from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 __all__ = ["Peer", "PeerLeftError", "RequestFailedError"]
@@ -44,8 +35,6 @@ MAX_TRANSACTIONS_MESSAGE_BYTES = 2**20
 """Bytes of transactions in one message."""
 
 MAX_HASHES_PER_MESSAGE = 4096
-
-M = TypeVar("M", bound=EthMessage)
 
 
 class _KnownHashes:
@@ -66,7 +55,12 @@ class _KnownHashes:
 
 
 class Peer:
-    """One session. `head_number` is an estimate from the messages of the peer. Sync finds out whether it is true."""
+    """One session.
+
+    `id` is the node's public key (64 bytes), and `address` the account address of that key (20 bytes). `table` knows the
+    message ids that both sides agreed on. `addresses` are the local and the remote end of the connection.
+    `genesis_difficulty` is that of this node's chain. `left` is set when the session has ended.
+    """
 
     def __init__(
         self,
@@ -85,52 +79,31 @@ class Peer:
         self.address = address_of(enode.id)
         self.enode = enode
         self.enode_text = str(enode)
-        self.client_id = hello.client_id
-        self.capabilities = tuple(str(capability) for capability in hello.capabilities)
-        self.p2p_version = hello.p2p_version
-        self.inbound = inbound
-        self.local_address, self.remote_address = addresses
-        self.eth_version = eth_version
-        self.head_hash = status.best_hash
-        self.total_difficulty = status.total_difficulty
-        # Each IBFT block has difficulty 1. The number of the head is therefore the difficulty beyond that of the
-        # genesis block. A peer may send any number, so it is bounded.
-        self.head_number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
-        self.requests = PendingRequests(eth_version)
+        self.description = PeerDescription(
+            client_id=hello.client_id,
+            capabilities=tuple(str(capability) for capability in hello.capabilities),
+            p2p_version=hello.p2p_version,
+            eth_version=eth_version,
+            inbound=inbound,
+            local_address=addresses[0],
+            remote_address=addresses[1],
+        )
+        self.head = PeerHead(status, genesis_difficulty)
+        self.requests = EthRequests(eth_version, self.send, self.leave)
         self.leaving: DisconnectReason | None = None
         self.left = trio.Event()
-        self._genesis_difficulty = genesis_difficulty
         self._table = table
         self._outbox = outbox
         self._known_blocks = _KnownHashes(MAX_KNOWN_BLOCKS)
         self._known_transactions = _KnownHashes(MAX_KNOWN_TRANSACTIONS)
         self._close = trio.Event()
 
-    @property
-    def speaks_ibft(self) -> bool:
-        """Whether this node can send consensus messages to the peer."""
-        return self._table.version_of("IBF") is not None
-
     # -- the peer's blocks and transactions ----------------------------------------------------------------------
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
-        """The peer has announced this block. `number` may raise `head_number`."""
-
+        """The peer has announced the block with this hash. `number` may raise its head."""
         self._known_blocks.add(hash_)
-        self.raise_head_number(number)
-        if number >= self.head_number:
-            self.head_hash = hash_
-
-    def raise_head_number(self, number: int) -> None:
-        """The peer's chain has at least block `number`."""
-        if number > self.head_number:
-            self.head_number = number
-            self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
-
-    def lower_head_number(self, number: int) -> None:
-        """The peer did not answer with a block above `number`. Its earlier messages about its chain count no more."""
-        self.head_number = min(self.head_number, number)
-        self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)
+        self.head.announced(hash_, number)
 
     def record_known_transaction(self, hash_: bytes) -> None:
         """The peer has this transaction."""
@@ -145,7 +118,7 @@ class Peer:
         """
         try:
             message_id = self._table.message_id("eth", message.CODE)
-            self._outbox.put(message_id, message.encode(self.eth_version), droppable=droppable)
+            self._outbox.put(message_id, message.encode(self.description.eth_version), droppable=droppable)
         except SendQueueFullError:
             self.leave(DisconnectReason.USELESS_PEER)
 
@@ -158,7 +131,7 @@ class Peer:
 
     def send_consensus(self, code: int, data: bytes) -> None:
         """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak IBF."""
-        if self.speaks_ibft:
+        if self._table.version_of("IBF") is not None:
             self.send_urgent(self._table.message_id("IBF", code), data)
 
     def send_new_block(self, message: EncodedNewBlock, hash_: bytes) -> None:
@@ -189,57 +162,6 @@ class Peer:
         for start in range(0, len(new), MAX_HASHES_PER_MESSAGE):
             message = NewPooledTransactionHashes.from_transactions(new[start : start + MAX_HASHES_PER_MESSAGE])
             self.send(message, droppable=True)
-
-    # -- asking --------------------------------------------------------------------------------------------------
-
-    async def headers(
-        self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
-    ) -> Sequence[BlockHeader]:
-        """Up to `limit` headers from a number or hash on. RequestFailedError if no answer comes."""
-        return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
-
-    async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
-        """Bodies of blocks by hash, as many as the peer gives. RequestFailedError if no answer comes."""
-        return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
-
-    async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
-        """Pooled transactions by hash. RequestFailedError if no answer comes."""
-        answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
-        return answer.transactions
-
-    async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
-        """Receipts of blocks by hash. RequestFailedError if no answer comes."""
-        return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
-
-    def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
-        """The peer has sent `answer`. An answer without a request counts as useless."""
-        if not self.requests.deliver(answer.CODE, answer.request_id, answer):
-            self.report_useless_answer()
-
-    def report_useless_answer(self) -> None:
-        """The peer's answer does not fit the request, or came without one. Several within a minute end the session."""
-        self.requests.reputation.useless(trio.current_time())
-        self._judge()
-
-    async def _ask(self, kind: type[M], request: Callable[[int], EthMessage]) -> M:
-        async with self.requests.slot_limiter():
-            # The limiter is held until the answer is here. Further requests wait before they are sent, so that the five
-            # seconds of a request do not run while the peer works on others.
-            question = self.requests.begin(kind.CODE)
-            self.send(request(question.id))
-            try:
-                answer = await self.requests.answer(question)
-            except RequestFailedError:
-                # The timeout may have been the last one that is allowed.
-                self._judge()
-                raise
-        assert isinstance(answer, kind)
-        return answer
-
-    def _judge(self) -> None:
-        disconnect_reason = self.requests.reputation.disconnect_reason
-        if disconnect_reason is not None:
-            self.leave(disconnect_reason)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,6 @@ MAX_TIMEOUTS = 3
 MAX_USELESS_ANSWERS, USELESS_WINDOW_SECONDS = 5, 60.0
 """The number of useless answers that ends a session, if they come within so many seconds."""
 
-FIRST_SCORE, MAX_SCORE, FINAL_FAULT_SCORE = 100, 150, 10
-
 
 class RequestFailedError(Exception):
     """The peer did not answer in time, or left."""
@@ -35,10 +33,9 @@ class PeerLeftError(RequestFailedError):
 
 
 class PeerReputation:
-    """`score` counts the peer's answers. `disconnect_reason` is set once the peer should be disconnected."""
+    """Counts the faults of one peer. `disconnect_reason` is set once the peer should be disconnected."""
 
     def __init__(self) -> None:
-        self.score = FIRST_SCORE
         self.disconnect_reason: DisconnectReason | None = None
         self._timeouts: dict[int, int] = {}
         self._useless: deque[float] = deque(maxlen=MAX_USELESS_ANSWERS)
@@ -46,22 +43,22 @@ class PeerReputation:
     def useful(self, kind: int) -> None:
         """The peer has answered a request whose answer has code `kind`."""
         self._timeouts.pop(kind, None)
-        self.score = min(MAX_SCORE, self.score + 1)
 
     def timed_out(self, kind: int) -> None:
         """The peer has not answered a request whose answer has code `kind`."""
         self._timeouts[kind] = self._timeouts.get(kind, 0) + 1
-        self._punish(DisconnectReason.TIMEOUT if self._timeouts[kind] >= MAX_TIMEOUTS else None)
+        if self._timeouts[kind] >= MAX_TIMEOUTS:
+            self._set_reason(DisconnectReason.TIMEOUT)
 
     def useless(self, now: float) -> None:
         """The peer sent, at `now` (seconds), an answer for which no request waits, or that does not fit its request."""
         self._useless.append(now)
         # The deque holds the last `MAX_USELESS_ANSWERS` times, so that the first entry is the oldest of them.
         enough = len(self._useless) == MAX_USELESS_ANSWERS and now - self._useless[0] <= USELESS_WINDOW_SECONDS
-        self._punish(DisconnectReason.USELESS_PEER if enough else None)
+        if enough:
+            self._set_reason(DisconnectReason.USELESS_PEER)
 
-    def _punish(self, disconnect_reason: DisconnectReason | None) -> None:
-        self.score -= 1 if disconnect_reason is None else FINAL_FAULT_SCORE
+    def _set_reason(self, disconnect_reason: DisconnectReason) -> None:
         # The first reason stays: later faults must not hide it.
         self.disconnect_reason = self.disconnect_reason or disconnect_reason
 

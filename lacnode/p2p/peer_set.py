@@ -75,7 +75,7 @@ class PeerSet:
         return id_ not in self.exempt and not self._sessions.allow(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:
-        if existing.inbound == inbound:
+        if existing.description.inbound == inbound:
             return False
         # Both sides compute the same initiator from the ids. They may see the two connections in different order.
         new_initiator = existing.id if inbound else self._own_id
@@ -85,7 +85,7 @@ class PeerSet:
         if self._limits.inbound_share is None:
             return False
         # The share is of `max_peers`, not of the peers now: the first inbound peer of an empty node must be admitted.
-        inbound = sum(peer.inbound and peer.id not in self.exempt for peer in self.peers.values())
+        inbound = sum(peer.description.inbound and peer.id not in self.exempt for peer in self.peers.values())
         return inbound >= int(self._limits.max_peers * self._limits.inbound_share)
 
     def deny(self, id_: bytes, reason: str, seconds: float = math.inf) -> None:

@@ -109,7 +109,7 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
     """Exchange messages until the session ends. It always ends with a ConnectionFailedError or a cancellation."""
     peer = admitted.peer
     await _join(peer, network)
-    log.debug("peer joined", peer=peer.enode_text, client=peer.client_id, inbound=peer.inbound)
+    log.debug("peer joined", peer=peer.enode_text, client=peer.description.client_id, inbound=peer.description.inbound)
     reason, cause = "this node is stopping", None
     network.counters.connected += 1
     try:
@@ -135,13 +135,13 @@ async def _join(peer: Peer, network: SessionContext) -> None:
     ConnectionFailedError if the peer may not join.
     """
     while True:
-        connection = network.connection(peer.enode, peer.inbound)
+        connection = network.connection(peer.enode, peer.description.inbound)
         await network.policy.consult(connection)
         decision = network.policy.decide(connection)
         if not decision.allowed:
             raise ConnectionFailedError(f"no longer permitted: {decision}", DisconnectReason.REQUESTED)
         # Nothing waits from here to the entry in the peer set, so no other session can take the slot in between.
-        refusal = network.peer_set.refusal(peer.id, peer.inbound)
+        refusal = network.peer_set.refusal(peer.id, peer.description.inbound)
         if refusal is not None:
             raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
         older = network.peer_set.peers.get(peer.id)
@@ -268,7 +268,7 @@ async def _heard(
         return time.thread_time() - began
     if route.code in ANSWERS and not peer.requests.expects(route.code):
         # No request waits for it. Decoding could take seconds and hundreds of megabytes.
-        peer.report_useless_answer()
+        peer.requests.report_useless_answer()
         return time.thread_time() - began
     # After the check for answers: a refused answer that no request waits for still lowers the peer's score.
     if frame.is_refused:
@@ -315,7 +315,7 @@ def unpack_message(
     the peer may not send it."""
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
-            peer.answered(message)
+            peer.requests.answered(message)
         case NewBlock(block, _):
             handler.block_received(peer, block)
         case NewBlockHashes(blocks):
@@ -333,7 +333,7 @@ def unpack_message(
             raise ConnectionFailedError("a second Status", _BREACH)
         case NodeData():
             # This node never requests trie nodes.
-            peer.report_useless_answer()
+            peer.requests.report_useless_answer()
         case _:
             _queue(message, requests)
 

@@ -49,7 +49,7 @@ async def _having_block(peers: Sequence[Peer], number: int, hash_: bytes | None)
 
     async def ask(peer: Peer) -> None:
         try:
-            headers = await peer.headers(number, 1)
+            headers = await peer.requests.headers(number, 1)
         except RequestFailedError:
             return
         # The hash is compared, because a peer on another chain has a block of this number too.

@@ -127,12 +127,12 @@ class AnnouncedBlocks:
         """The hash (32 bytes) of an announced block that may be imported soon. None for another block."""
         # Before the hash: the extra data has no bound by the rules, and decoding a large one costs time.
         if len(header.extra_data) > MAX_EXTRA_DATA_BYTES:
-            peer.report_useless_answer()
+            peer.requests.report_useless_answer()
             return None
         try:
             hash_ = on_chain_hash(header)
         except RlpError:
-            peer.report_useless_answer()
+            peer.requests.report_useless_answer()
             return None
         # From here on the peer counts as having the block, so it is not sent back to the peer.
         peer.record_known_block(hash_, header.number)

@@ -63,7 +63,7 @@ class BlockDownload:
         """
         chain = await self.check_worker.run(self.chain.header_chain)
         # Not the chain's own head: the downloaded headers form a chain of their own until they are imported.
-        while chain.last.number < self.peer.head_number:
+        while chain.last.number < self.peer.head.number:
             headers = await self._headers(chain)
             if not headers:
                 return
@@ -81,11 +81,11 @@ class BlockDownload:
     async def _headers(self, chain: VerifiedHeaderChain) -> Sequence[BlockHeader]:
         """The next headers, verified. Empty if the peer has no more."""
         start, count = chain.last.number + 1, self._headers_at_once.now
-        headers = await self._wait_for_answer(self._headers_at_once, self.peer.headers(start, count))
+        headers = await self._wait_for_answer(self._headers_at_once, self.peer.requests.headers(start, count))
         if not headers:
-            text = f"it claims block {self.peer.head_number} but gives no header from {start} on"
+            text = f"it claims block {self.peer.head.number} but gives no header from {start} on"
             # Its head is a claim. It is lowered here so that this peer is not chosen again for the same claim.
-            self.peer.lower_head_number(start - 1)
+            self.peer.head.lower_to(start - 1)
             if not self.pace.blocks:
                 raise PeerFailedError(text, PeerFault.LATE)
             # It has delivered before, and may have pruned or restarted. That is no fault.
@@ -110,7 +110,7 @@ class BlockDownload:
     async def _bodies(self, headers: Sequence[BlockHeader]) -> Sequence[BlockBody]:
         """Bodies for some of `headers`, from the first on. The peer may give fewer than requested."""
         hashes = await self.check_worker.run(lambda: [on_chain_hash(header) for header in headers])
-        bodies = await self._wait_for_answer(self._gas_at_once, self.peer.bodies(hashes))
+        bodies = await self._wait_for_answer(self._gas_at_once, self.peer.requests.bodies(hashes))
         if not bodies:
             # It gave the headers, so it has the bodies. It may be busy: this counts as late, and not as false.
             raise PeerFailedError(f"no body came for {len(headers)} headers that it gave itself", PeerFault.LATE)

@@ -13,6 +13,9 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 from typing import Protocol, TypeVar
 
+from lacnode.p2p.peer_description import PeerDescription
+from lacnode.p2p.peer_head import PeerHead
+
 MAX_RECORDS = 4_096
 """Node ids and networks that are remembered. With one more, the entry that changed longest ago is deleted."""
 
@@ -45,9 +48,8 @@ class SyncPeer(Protocol):
 
     id: bytes
     address: bytes
-    inbound: bool
-    head_number: int
-    remote_address: tuple[str, int]
+    description: PeerDescription
+    head: PeerHead
 
 
 P = TypeVar("P", bound=SyncPeer)
@@ -122,12 +124,12 @@ class PeerTrust:
             return 3, record.failures, 0
         # Rank 0: proven. Only here the claimed head decides, because these peers have something to lose.
         if record.has_delivered or is_validator:
-            return 0, 0, -peer.head_number
+            return 0, 0, -peer.head.number
         # Rank 2: unknown, in a network where another node failed lately. Rank 1: unknown.
         struck_at = self._failed_networks.get(_network_of(peer))
         if struck_at is not None and now - struck_at < NETWORK_PENALTY_SECONDS:
-            return 2, int(peer.inbound), 0
-        return 1, int(peer.inbound), 0
+            return 2, int(peer.description.inbound), 0
+        return 1, int(peer.description.inbound), 0
 
     def _record(self, node_id: bytes) -> _Record:
         record = self._nodes.setdefault(node_id, _Record())
@@ -140,6 +142,6 @@ class PeerTrust:
 
 def _network_of(peer: SyncPeer) -> str:
     """The network of the peer's address. One host can have many addresses."""
-    address = ip_address(peer.remote_address[0])
+    address = ip_address(peer.description.remote_address[0])
     bits = IPV4_PREFIX_BITS if address.version == 4 else IPV6_PREFIX_BITS
     return str(ip_network((address, bits), strict=False))

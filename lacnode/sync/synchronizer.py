@@ -137,7 +137,7 @@ class Synchronizer:
     def _candidates(self) -> list[Peer]:
         """Peers that claim to be ahead and may be asked."""
         now, head = trio.current_time(), self._chain.head.header.number
-        return [peer for peer in self._peers() if peer.head_number > head and self.trust.may_be_asked(peer, now)]
+        return [peer for peer in self._peers() if peer.head.number > head and self.trust.may_be_asked(peer, now)]
 
     def _next_peer(self) -> Peer | None:
         candidates = self._candidates()
@@ -155,7 +155,7 @@ class Synchronizer:
         """Call `on_caught_up` at the first moment when no peer is ahead. A peer that has failed does not count: it could
         keep this node from catching up by its claim alone."""
         now, head = trio.current_time(), self._chain.head.header.number
-        heads = [peer.head_number for peer in self._peers() if self.trust.may_be_asked(peer, now)]
+        heads = [peer.head.number for peer in self._peers() if self.trust.may_be_asked(peer, now)]
         if not self.has_caught_up and heads and max(heads) <= head:
             self.has_caught_up = True
             self._on_caught_up()
@@ -173,7 +173,7 @@ class Synchronizer:
             self._behind_since = now
         head = self._chain.head.header.number
         # Far behind, or without any block: consensus does not bring these, so waiting would only cost time.
-        if head == 0 or peer.head_number - head >= MIN_SYNC_BLOCKS:
+        if head == 0 or peer.head.number - head >= MIN_SYNC_BLOCKS:
             return max(0.0, self._paused_until - now)
         # One or two blocks: consensus or an announcement usually brings them within the grace.
         return max(0.0, self._paused_until - now, self._behind_since + MISSING_BLOCK_GRACE_SECONDS - now)
@@ -189,7 +189,7 @@ class Synchronizer:
 
         The rest of the way is the claim of a peer that has shown this much.
         """
-        self._highest = max(number, peer.head_number)
+        self._highest = max(number, peer.head.number)
         if self._started_at is None:
             self._started_at = self._chain.head.header.number
             self._on_syncing(True)
@@ -210,7 +210,7 @@ class Synchronizer:
         failures = self.trust.record_failure(peer, failure.fault, trio.current_time())
         log.warning("sync peer failed", peer=peer.enode_text, reason=str(failure), failures=failures)
         # Its claim is worth nothing now. A new claim of the peer raises it again.
-        peer.lower_head_number(self._chain.head.header.number)
+        peer.head.lower_to(self._chain.head.header.number)
         if failure.reason is not None:
             await peer.disconnect(failure.reason)
         # A peer under load may be late sometimes, so it may fail a few times before its session ends.

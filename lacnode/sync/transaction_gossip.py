@@ -240,10 +240,10 @@ class TransactionGossip:
         missing = set(wanted)
         # Transactions that were not requested are dropped: they would bypass the bounds of the announcements.
         try:
-            transactions = await peer.pooled_transactions(wanted)
+            transactions = await peer.requests.pooled_transactions(wanted)
             asked_for = [transaction for transaction in transactions if transaction.hash in missing]
             if len(asked_for) < len(transactions):
-                peer.report_useless_answer()
+                peer.requests.report_useless_answer()
             missing -= {transaction.hash for transaction in asked_for}
             self.received(peer, asked_for)
         finally:

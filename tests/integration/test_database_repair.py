@@ -33,6 +33,9 @@ class KnowingPeer:
     chain: Blockchain
     offset: int = 0
 
+    def __post_init__(self) -> None:
+        self.requests = self
+
     async def headers(self, start: bytes, limit: int) -> Sequence[BlockHeader]:
         return [self._block(start).header]
 

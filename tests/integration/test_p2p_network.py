@@ -91,8 +91,8 @@ class TestDuplicates:
             await other.recorder.wait("joined")
             await self._calm(one, other)
             here, there = one.peer(other), other.peer(one)
-            assert here.inbound != there.inbound
-            assert here.local_address == there.remote_address
+            assert here.description.inbound != there.description.inbound
+            assert here.description.local_address == there.description.remote_address
 
     async def _calm(self, *nodes: Node) -> None:
         """Wait until nothing has happened for half a second, and the nodes have one session each."""
@@ -220,7 +220,7 @@ class TestPermission:
             wall.denied = frozenset()
             node.network.recheck()
             await node.peers_are(other)
-            assert not node.peer(other).inbound
+            assert not node.peer(other).description.inbound
 
     async def test_a_denied_node_is_turned_away_before_status(self) -> None:
         async with world() as w:

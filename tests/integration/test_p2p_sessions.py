@@ -44,11 +44,12 @@ class TestIntroduction:
             one, other = await w.node(chain=MemoryChain(5)), await w.node(chain=MemoryChain(9))
             seen_by_one, seen_by_other = await connected(one, other)
             assert (seen_by_one.id, seen_by_one.address) == (other.id, other.network.key.address)
-            assert (seen_by_one.head_number, seen_by_one.total_difficulty) == (8, 9)
-            assert seen_by_one.head_hash == other.chain.hashes[-1]
-            assert (seen_by_other.head_number, seen_by_other.inbound, seen_by_one.inbound) == (4, True, False)
-            assert seen_by_one.eth_version == 68
-            assert seen_by_one.capabilities == ("eth/65", "eth/66", "eth/67", "eth/68", "IBF/1")
+            assert (seen_by_one.head.number, seen_by_one.head.total_difficulty) == (8, 9)
+            assert seen_by_one.head.hash == other.chain.hashes[-1]
+            assert (seen_by_other.head.number, seen_by_other.description.inbound) == (4, True)
+            assert not seen_by_one.description.inbound
+            assert seen_by_one.description.eth_version == 68
+            assert seen_by_one.description.capabilities == ("eth/65", "eth/66", "eth/67", "eth/68", "IBF/1")
             assert seen_by_one.enode == other.enode
 
     async def test_an_accepted_peer_is_known_by_the_port_it_says_it_listens_on(self) -> None:
@@ -123,13 +124,13 @@ class TestQuestions:
             one, other = await w.node(), await w.node(chain=MemoryChain(30))
             peer, _ = await connected(one, other)
             hashes = other.chain.hashes
-            assert [h.number for h in await peer.headers(3, 4)] == [3, 4, 5, 6]
-            assert [h.number for h in await peer.headers(hashes[7], 2)] == [7, 8]
-            assert [h.number for h in await peer.headers(0, 4, skip=9)] == [0, 10, 20]
-            assert [h.number for h in await peer.headers(hashes[2], 10, reverse=True)] == [2, 1, 0]
-            assert list(await peer.headers(b"\1" * 32, 5)) == []
-            assert list(await peer.headers(99, 5)) == []
-            assert list(await peer.headers(3, 1)) == [other.chain.blocks[3].header]
+            assert [h.number for h in await peer.requests.headers(3, 4)] == [3, 4, 5, 6]
+            assert [h.number for h in await peer.requests.headers(hashes[7], 2)] == [7, 8]
+            assert [h.number for h in await peer.requests.headers(0, 4, skip=9)] == [0, 10, 20]
+            assert [h.number for h in await peer.requests.headers(hashes[2], 10, reverse=True)] == [2, 1, 0]
+            assert list(await peer.requests.headers(b"\1" * 32, 5)) == []
+            assert list(await peer.requests.headers(99, 5)) == []
+            assert list(await peer.requests.headers(3, 1)) == [other.chain.blocks[3].header]
 
     async def test_bodies_receipts_and_pooled_transactions_leave_out_what_is_unknown(self) -> None:
         async with world() as w:
@@ -139,9 +140,9 @@ class TestQuestions:
             pooled = transaction(77)
             other.chain.pooled[pooled.hash] = pooled
             blocks, hashes = other.chain.blocks, other.chain.hashes
-            assert list(await peer.bodies([hashes[1], unknown, hashes[2]])) == [blocks[1].body, blocks[2].body]
-            assert list(await peer.pooled_transactions([unknown, pooled.hash])) == [pooled]
-            (receipts,) = await peer.receipts([unknown, hashes[1]])
+            assert list(await peer.requests.bodies([hashes[1], unknown, hashes[2]])) == [blocks[1].body, blocks[2].body]
+            assert list(await peer.requests.pooled_transactions([unknown, pooled.hash])) == [pooled]
+            (receipts,) = await peer.requests.receipts([unknown, hashes[1]])
             assert [receipt.cumulative_gas_used for receipt in receipts] == [21_000]
 
     async def test_many_questions_at_once_each_get_their_own_answer(self) -> None:
@@ -151,7 +152,7 @@ class TestQuestions:
             answers: dict[int, int] = {}
 
             async def ask(number: int) -> None:
-                answers[number] = (await peer.headers(number, 1))[0].number
+                answers[number] = (await peer.requests.headers(number, 1))[0].number
 
             async with trio.open_nursery() as nursery:
                 for number in range(30):
@@ -164,11 +165,11 @@ class TestQuestions:
             client = await Client.connect(node, capabilities=(Capability("eth", 65), Capability("IBF", 1)))
             await client.become_peer()
             peer = (await node.recorder.wait("joined")).peer
-            assert peer.eth_version == 65
+            assert peer.description.eth_version == 65
             answers: dict[int, int] = {}
 
             async def ask(number: int) -> None:
-                answers[number] = (await peer.headers(number, 1))[0].number
+                answers[number] = (await peer.requests.headers(number, 1))[0].number
 
             async with trio.open_nursery() as nursery:
                 for number in range(3):
@@ -190,13 +191,13 @@ class TestQuestions:
 
                 async def ask() -> None:
                     with pytest.raises(RequestFailedError, match="left"):
-                        await peer.headers(1, 1)
+                        await peer.requests.headers(1, 1)
 
                 nursery.start_soon(ask)
                 await client.message()
                 await client.connection.close(DisconnectReason.CLIENT_QUITTING)
             with pytest.raises(RequestFailedError, match="left"):
-                await peer.headers(1, 1)
+                await peer.requests.headers(1, 1)
 
     async def test_answers_that_nobody_asked_for_end_the_session_after_some(self) -> None:
         async with world() as w:

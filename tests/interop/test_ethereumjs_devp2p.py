@@ -107,9 +107,9 @@ async def test_we_dial_it_and_read_a_header_back() -> None:
             listening = await script_.hear("listening")
             node.network.add_static(Enode(from_hex(listening["id"]), "127.0.0.1", listening["port"], None))
             peer = (await node.recorder.wait("joined")).peer
-            assert (peer.inbound, peer.eth_version, peer.head_number) == (False, 68, 4)
+            assert (peer.description.inbound, peer.description.eth_version, peer.head.number) == (False, 68, 4)
             await script_.hear("bodies")
-            assert list(await peer.headers(0, 1)) == [node.chain.blocks[4].header]
+            assert list(await peer.requests.headers(0, 1)) == [node.chain.blocks[4].header]
 
 
 async def test_gossip_and_consensus_arrive_at_the_right_offsets() -> None:
@@ -138,4 +138,4 @@ async def test_it_finds_us_by_discovery_and_we_find_it() -> None:
             assert (from_hex(discovered["id"]), discovered["port"]) == (node.id, node.enode.tcp)
             peer = (await node.recorder.wait("joined")).peer
             assert (peer.id, peer.enode.tcp) == (from_hex(listening["id"]), listening["port"])
-            assert not peer.inbound
+            assert not peer.description.inbound

@@ -12,7 +12,10 @@ from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_has
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.p2p.peer_description import PeerDescription
+from lacnode.p2p.peer_head import PeerHead
 from lacnode.p2p.peer_requests import REQUEST_TIMEOUT_SECONDS
+from lacnode.p2p.wire.eth_messages import Status
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
@@ -52,8 +55,12 @@ class ScriptedPeer:
         self.id = self.name.encode().ljust(64, b"\0")
         self.address = self.address or self.id[:20]
         self.enode_text = self.name
-        self.remote_address = (self.host, 30303)
-        self.head_number = self.claims or (self.blocks[-1].number if self.blocks else 0)
+        ends = ("127.0.0.1", 30303), (self.host, 30303)
+        self.description = PeerDescription("scripted", (), 5, 68, self.inbound, *ends)
+        number = self.claims or (self.blocks[-1].number if self.blocks else 0)
+        self.head = PeerHead(Status(68, 1, number, bytes(32), bytes(32), None), genesis_difficulty=0)
+        # It answers itself, where a peer has an object for its requests.
+        self.requests = self
 
     def as_peer(self) -> Peer:
         return cast("Peer", self)
@@ -79,10 +86,7 @@ class ScriptedPeer:
         return answer
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
-        self.head_number = max(self.head_number, number)
-
-    def lower_head_number(self, number: int) -> None:
-        self.head_number = min(self.head_number, number)
+        self.head.announced(hash_, number)
 
     def report_useless_answer(self) -> None:
         self.useless += 1

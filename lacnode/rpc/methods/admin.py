@@ -53,19 +53,19 @@ def admin_peers(services: RpcServices, params: Params) -> object:
 
 
 def _peer(peer: Peer) -> results.Json:
-    local, remote = peer.local_address, peer.remote_address
+    local, remote = peer.description.local_address, peer.description.remote_address
     return {
-        "version": results.quantity(peer.p2p_version),
-        "name": peer.client_id,
-        "caps": list(peer.capabilities),
+        "version": results.quantity(peer.description.p2p_version),
+        "name": peer.description.client_id,
+        "caps": list(peer.description.capabilities),
         "network": {"localAddress": f"{local[0]}:{local[1]}", "remoteAddress": f"{remote[0]}:{remote[1]}"},
         "port": results.quantity(remote[1]),
         "id": to_hex(peer.id),
         "protocols": {
             "eth": {
-                "difficulty": results.quantity(peer.total_difficulty),
-                "head": to_hex(peer.head_hash),
-                "version": peer.eth_version,
+                "difficulty": results.quantity(peer.head.total_difficulty),
+                "head": to_hex(peer.head.hash),
+                "version": peer.description.eth_version,
             }
         },
         "enode": peer.enode_text,

@@ -95,7 +95,6 @@ NO_LIMIT_OF_INPUT = frozenset(
         "lacnode.evm.transaction_validation:MAX_NONCE",
         "lacnode.node.faults:MAX_FAULTS_FILE_BYTES",
         "lacnode.p2p.discovery_service:MAX_DATAGRAM_BYTES",
-        "lacnode.p2p.peer_requests:MAX_SCORE",
         "lacnode.p2p.wire.endpoint_proofs:MAX_PINGS",
         "lacnode.p2p.wire.enode:MAX_PORT",
         "lacnode.p2p.wire.frame:MAX_MESSAGE_ID",

@@ -99,7 +99,7 @@ async def test_a_block_far_ahead_is_a_claim_for_sync(autojump_clock: MockClock) 
     peer = ScriptedPeer("peer")
     await node.take((peer, blocks[4]))
     assert node.height == 0
-    assert peer.head_number == 5
+    assert peer.head.number == 5
     assert node.syncing.synchronizer._wake.is_set()
 
 
@@ -108,7 +108,7 @@ async def test_extra_data_of_megabytes_is_not_looked_into(autojump_clock: MockCl
     peer = ScriptedPeer("peer")
     await node.take((peer, first.with_header(first.header.with_changes(extra_data=bytes(2**20)))))
     assert peer.useless == 1
-    assert peer.head_number == 0
+    assert peer.head.number == 0
 
 
 async def test_the_body_is_wanted_of_the_next_block_only_and_its_peers_have_the_others(
@@ -120,7 +120,7 @@ async def test_the_body_is_wanted_of_the_next_block_only_and_its_peers_have_the_
     await node.take((peer, blocks[0]))
     wanted = [node.announced.wants_body(other.as_peer(), each.header) for each in blocks]
     assert wanted == [False, True, False, False, False]
-    assert other.head_number == 5
+    assert other.head.number == 5
     assert node.syncing.synchronizer._wake.is_set()
     for extra_data in (bytes(2**20), b"none"):
         assert not node.announced.wants_body(peer.as_peer(), blocks[1].header.with_changes(extra_data=extra_data))

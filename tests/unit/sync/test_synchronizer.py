@@ -234,7 +234,7 @@ class TestLiars:
         known = honest(empty_blocks(50))
         node = syncing(known)
         await node.seconds_to(50, within=5)
-        known.blocks, known.head_number = empty_blocks(), LONG
+        known.blocks, known.head.number = empty_blocks(), LONG
         node.peers.insert(0, ScriptedPeer("liar", claims=HUGE, delay=4.9, inbound=False))
         assert await node.seconds_to(LONG, within=60) < 1
 
@@ -244,7 +244,7 @@ class TestLiars:
 
         async def keep_claiming() -> None:
             while True:
-                liar.head_number, liar.left_for = HUGE, None  # it also comes back when it was disconnected
+                liar.head.number, liar.left_for = HUGE, None  # it also comes back when it was disconnected
                 node.synchronizer.wake()
                 await trio.sleep(10)
 

@@ -1,0 +1,110 @@
+"""The requests of this node to one peer: headers, bodies, pooled transactions and receipts.
+
+A request waits for its answer for a limited time. A peer that answers badly or not at all is disconnected. Must not read
+from the connection: `session` does that, and calls `answered`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from lacnode.p2p.peer_requests import PendingRequests, RequestFailedError
+from lacnode.p2p.wire.eth_messages import (
+    BlockBodies,
+    BlockHeaders,
+    EthMessage,
+    GetBlockBodies,
+    GetBlockHeaders,
+    GetPooledTransactions,
+    GetReceipts,
+    PooledTransactions,
+    Receipts,
+)
+from lacnode.p2p.wire.p2p_messages import DisconnectReason
+from lacnode.primitives.block import BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
+
+M = TypeVar("M", bound=EthMessage)
+
+
+class EthRequests:
+    """Requests to one peer in version `eth_version` of `eth`. Used on the event loop.
+
+    `send` queues a message for the peer. `leave` ends the session with a reason.
+    """
+
+    def __init__(
+        self, eth_version: int, send: Callable[[EthMessage], None], leave: Callable[[DisconnectReason], None]
+    ) -> None:
+        self._pending = PendingRequests(eth_version)
+        self._send = send
+        self._leave = leave
+
+    async def headers(
+        self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
+    ) -> Sequence[BlockHeader]:
+        """Return up to `limit` headers, from a block number or a block hash on.
+
+        `skip` blocks are left out between two headers. With `reverse` the numbers fall. Raises RequestFailedError if the
+        peer does not answer.
+        """
+        return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
+
+    async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
+        """Return the bodies of blocks by hash, as many as the peer gives. RequestFailedError if it does not answer."""
+        return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
+
+    async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
+        """Return pooled transactions by hash, as many as the peer gives. RequestFailedError if it does not answer."""
+        answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
+        return answer.transactions
+
+    async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
+        """Return the receipts of blocks by hash, as many as the peer gives. RequestFailedError if it does not answer."""
+        return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
+
+    @property
+    def waiting(self) -> int:
+        """The requests that wait for their turn, because as many as are allowed are open."""
+        return self._pending.waiting
+
+    def expects(self, answer_code: int) -> bool:
+        """Whether a request is open whose answer has this code. Other answers need not be read."""
+        return self._pending.expects(answer_code)
+
+    def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
+        """Give `answer` to its request. An answer without a request counts as useless."""
+        if not self._pending.deliver(answer.CODE, answer.request_id, answer):
+            self.report_useless_answer()
+
+    def report_useless_answer(self) -> None:
+        """Count an answer that does not fit its request, or has none. Several within a minute end the session."""
+        self._pending.reputation.useless(trio.current_time())
+        self._judge()
+
+    def fail_all(self) -> None:
+        """End all waits with PeerLeftError and refuse new requests. Called when the session has ended."""
+        self._pending.fail_all()
+
+    async def _ask(self, kind: type[M], request: Callable[[int], EthMessage]) -> M:
+        async with self._pending.slot_limiter():
+            # The limiter is held until the answer is here. Further requests wait before they are sent, so that the five
+            # seconds of a request do not run while the peer works on others.
+            question = self._pending.begin(kind.CODE)
+            self._send(request(question.id))
+            try:
+                answer = await self._pending.answer(question)
+            except RequestFailedError:
+                # The timeout may have been the last one that is allowed.
+                self._judge()
+                raise
+        assert isinstance(answer, kind)
+        return answer
+
+    def _judge(self) -> None:
+        disconnect_reason = self._pending.reputation.disconnect_reason
+        if disconnect_reason is not None:
+            self._leave(disconnect_reason)

@@ -1,0 +1,36 @@
+"""The head of a peer's chain, as far as its messages tell.
+
+It is an estimate: a peer may send any number. Synchronisation finds out whether it is true.
+"""
+
+from lacnode.p2p.wire.eth_messages import Status
+
+
+class PeerHead:
+    """The head of a peer. `number` is its block number, `hash` its block hash (32 bytes), and `total_difficulty` the sum
+    of difficulties up to it."""
+
+    def __init__(self, status: Status, genesis_difficulty: int) -> None:
+        self.hash = status.best_hash
+        self.total_difficulty = status.total_difficulty
+        # Each IBFT block has difficulty 1. The number of the head is therefore the difficulty beyond that of the
+        # genesis block. A peer may send any number, so it is cut.
+        self.number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
+        self._genesis_difficulty = genesis_difficulty
+
+    def announced(self, hash_: bytes, number: int) -> None:
+        """The peer has announced this block. It is the head unless a higher number is known."""
+        self.raise_to(number)
+        if number >= self.number:
+            self.hash = hash_
+
+    def raise_to(self, number: int) -> None:
+        """The peer's chain has at least block `number`."""
+        if number > self.number:
+            self.number = number
+            self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
+
+    def lower_to(self, number: int) -> None:
+        """The peer did not answer with a block above `number`. Its earlier messages about its chain count no more."""
+        self.number = min(self.number, number)
+        self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)
