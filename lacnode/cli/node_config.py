@@ -14,6 +14,8 @@ from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
 from lacnode.cli.surroundings import PERMISSIONS_FILE, missing_surroundings
+from lacnode.ethstats.ethstats_settings import EthstatsSettings, EthstatsUrlError, parse_ethstats_url
+from lacnode.ethstats.server_certificate import EthstatsCertificateError, tls_context
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_library import NativeLibraryError
@@ -56,7 +58,15 @@ def mistakes(settings: Settings) -> Iterator[str]:
     read = SettingsReader(settings)
     # Each part is tried alone: all mistakes are wanted, and a mistake in one part must not hide those of another.
     yield from (text for text in broken_rules(read) if text != NO_GENESIS)
-    parts: list[Callable[[SettingsReader], object]] = [_http, _websocket, _graphql, _metrics, _metrics_push, _api]
+    parts: list[Callable[[SettingsReader], object]] = [
+        _http,
+        _websocket,
+        _graphql,
+        _metrics,
+        _metrics_push,
+        _ethstats,
+        _api,
+    ]
     parts += [_permissioning, _mining, _evm, privacy_settings, partial(_with_chain, [_p2p, _pool, check_against_chain])]
     for part in parts:
         try:
@@ -98,6 +108,7 @@ def _node_config(
         graphql=_graphql(read),
         metrics=_metrics(read),
         metrics_push=_metrics_push(read),
+        ethstats=_ethstats(read),
         api=_api(read),
         permissioning=_permissioning(read),
         pool=_pool(read, spec),
@@ -396,6 +407,21 @@ def _metrics_push(read: SettingsReader) -> PushSettings | None:
         job=read.text("metrics-push-prometheus-job"),
         categories=_categories(read),
     )
+
+
+def _ethstats(read: SettingsReader) -> EthstatsSettings | None:
+    url, ca_file = read.text_or_none("ethstats"), read.path("ethstats-cacert-file")
+    if url is None:
+        return None
+    try:
+        settings = parse_ethstats_url(url, read.text_or_none("ethstats-contact") or "", ca_file)
+        # The file is read now, so that a wrong one ends the start.
+        tls_context(ca_file)
+    except EthstatsUrlError as error:
+        raise UsageError(f"--ethstats: {error}") from None
+    except EthstatsCertificateError as error:
+        raise UsageError(f"Invalid value for option '--ethstats-cacert-file': {error}") from None
+    return settings
 
 
 def _categories(read: SettingsReader) -> frozenset[MetricCategory]:

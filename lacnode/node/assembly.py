@@ -10,6 +10,8 @@ from functools import partial
 
 from lacnode.chain.block_repair import BlockRepair
 from lacnode.chain.blockchain import Blockchain
+from lacnode.ethstats.ethstats_client import EthstatsClient
+from lacnode.ethstats.node_reports import NodeReports
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.push import MetricsPush
@@ -75,6 +77,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
         private=private,
         graphql=_build_graphql(config, services, rpc),
         metrics=None if config.metrics is None else MetricsEndpoint(config.metrics, series),
+        ethstats=_build_ethstats(shared, services),
         metrics_push=None if config.metrics_push is None else MetricsPush(config.metrics_push, series),
     )
     # Last: an event finds all of its listeners. No part publishes one before the node runs.
@@ -143,6 +146,13 @@ def _build_readers(shared: SharedObjects, chain: Blockchain) -> ReaderProcesses 
         lambda: chain.head.hash, database.flush, database.forget_dead_readers, partial(read_again, database)
     )
     return ReaderProcesses(setup, node_database, api.reader_processes)
+
+
+def _build_ethstats(shared: SharedObjects, services: RpcServices) -> EthstatsClient | None:
+    settings = shared.config.ethstats
+    if settings is None:
+        return None
+    return EthstatsClient(settings, NodeReports(services, settings, shared.key.public_key))
 
 
 def _build_graphql(config: NodeConfig, services: RpcServices, rpc: RpcServers) -> GraphQlServer | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lacnode.ethstats.ethstats_settings import EthstatsSettings
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.metrics_settings import MetricsSettings, PushSettings
@@ -65,7 +66,8 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket`, `graphql`, `metrics`, `metrics_push` and `privacy` are None where they are off.
+    """One node. `http`, `websocket`, `graphql`, `metrics`, `metrics_push`, `ethstats` and `privacy` are None where they are
+    off.
     `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change
     their addresses while the node runs. `reset_signing_state` lets a validator sign although it may have lost records
     of its signatures."""
@@ -82,6 +84,7 @@ class NodeConfig:
     graphql: GraphQlSettings | None = None
     metrics: MetricsSettings | None = None
     metrics_push: PushSettings | None = None
+    ethstats: EthstatsSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
     permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)

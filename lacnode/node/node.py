@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 
+from lacnode.ethstats.ethstats_client import EthstatsClient
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.push import MetricsPush
@@ -39,7 +40,8 @@ POOL_EXPIRY_INTERVAL_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class NodeParts:
-    """The parts that a node runs. `private`, `graphql`, `metrics` and `metrics_push` are None if they are off."""
+    """The parts that a node runs. `private`, `graphql`, `metrics`, `metrics_push` and `ethstats` are None if
+    they are off."""
 
     shared: SharedObjects
     chain: ChainParts
@@ -55,6 +57,7 @@ class NodeParts:
     graphql: GraphQlServer | None
     metrics: MetricsEndpoint | None
     metrics_push: MetricsPush | None
+    ethstats: EthstatsClient | None
 
 
 class Node:
@@ -116,6 +119,8 @@ class Node:
         parts = self._parts
         if parts.metrics_push is not None:
             nursery.start_soon(parts.metrics_push.run)
+        if parts.ethstats is not None:
+            nursery.start_soon(parts.ethstats.run)
         nursery.start_soon(parts.peers.synchronizer.run)
         nursery.start_soon(parts.peers.policy.run)
         nursery.start_soon(parts.role.run, parts.shared.state_change)

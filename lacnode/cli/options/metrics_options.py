@@ -1,6 +1,6 @@
 """Metrics and ethstats."""
 
-from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
+from lacnode.cli.options.option import Option, OptionKind
 
 METRICS_OPTIONS = (
     Option("metrics-enabled", OptionKind.BOOL, "false", "Pull endpoint"),
@@ -29,7 +29,13 @@ METRICS_OPTIONS = (
     Option("metrics-push-port", OptionKind.INT, "9001", "Gateway port"),
     Option("metrics-push-interval", OptionKind.INT, "15", "Seconds between two pushes, from 1"),
     Option("metrics-push-prometheus-job", OptionKind.STRING, "besu-client", "Job name"),
-    Option("ethstats", OptionKind.STRING, "", "name:secret@host:port", OptionBehaviour.REFUSED),
-    Option("ethstats-contact", OptionKind.STRING, "", "Contact shown; needs --ethstats", OptionBehaviour.IGNORED),
-    Option("ethstats-cacert-file", OptionKind.PATH, "", "CA for wss", OptionBehaviour.IGNORED),
+    Option(
+        "ethstats",
+        OptionKind.STRING,
+        "",
+        "Server for reports: [ws://|wss://]nodename:secret@host[:port]",
+        aliases=("Xethstats",),
+    ),
+    Option("ethstats-contact", OptionKind.STRING, "", "Contact shown there", aliases=("Xethstats-contact",)),
+    Option("ethstats-cacert-file", OptionKind.PATH, "", "Authority (PEM) of its certificate"),
 )

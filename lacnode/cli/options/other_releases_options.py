@@ -14,8 +14,6 @@ _EARLIER = _ignored(
     "Gone from Besu before 24.1",
     {
         "Xeth-65-enabled": OptionKind.BOOL,
-        "Xethstats": OptionKind.STRING,
-        "Xethstats-contact": OptionKind.STRING,
         "privacy-precompiled-address": OptionKind.INT,
         "tx-pool-hashes-max-size": OptionKind.INT,
         "tx-pool-future-max-by-account": OptionKind.INT,

@@ -284,7 +284,6 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("ethstats", "name:secret@host:3000"),
             ("Xrpc-ipc-enabled", "true"),
             ("Xp2p-tls-enabled", "true"),
             ("net-restrict", "10.0.0.0/8"),

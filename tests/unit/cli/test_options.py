@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[3]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
-    "ethstats",
     "rpc-http-tls-enabled",
     "Xp2p-tls-enabled",
     "Xrpc-ipc-enabled",

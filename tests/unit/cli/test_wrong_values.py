@@ -57,6 +57,7 @@ NEEDED = {
         for what in ("credentials-file", "jwt-public-key-file")
     },
     "metrics-push-host": {"metrics-enabled": "false", "metrics-push-enabled": "true"},
+    "ethstats-cacert-file": {"ethstats": "wss://name:secret@127.0.0.1:3000"},
     "privacy-url": PRIVATE,
     "privacy-public-key-file": PRIVATE,
     "privacy-genesis-file": PRIVATE,
@@ -152,7 +153,7 @@ def test_the_right_values_around_them_are_no_obstacle(directory: Path, monkeypat
     for name, needed in {"identity": {}, **NEEDED}.items():
         option = BY_NAME[name]
         files = {name: "there"} if option.kind is OptionKind.PATH and name != "privacy-public-key-file" else {}
-        if name not in ("privacy-genesis-file", "privacy-url"):
+        if name not in ("privacy-genesis-file", "privacy-url", "ethstats-cacert-file"):
             node_config(
                 collect_settings(
                     {

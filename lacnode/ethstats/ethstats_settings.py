@@ -1,0 +1,50 @@
+"""The settings of ethstats, and how Besu writes the server's address."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+FORMAT = "[ws://|wss://]nodename:secret@host[:port]"
+
+
+class EthstatsUrlError(ValueError):
+    """The text is not the address of a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class EthstatsSettings:
+    """The server at `host`, and the name under which this node logs in there with `secret`.
+
+    `scheme` is `ws` or `wss`, or None: then both are tried in turns. `port` is None for the one of the scheme. The
+    certificate of the server must come from `ca_file` (PEM), or from an authority of this system if it is None.
+    """
+
+    name: str
+    secret: str
+    host: str
+    port: int | None = None
+    scheme: str | None = None
+    contact: str = ""
+    ca_file: Path | None = None
+
+
+def parse_ethstats_url(url: str, contact: str = "", ca_file: Path | None = None) -> EthstatsSettings:
+    """Return the settings in `url`. EthstatsUrlError if it is not in Besu's format."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    try:
+        parts = urlsplit(f"ws://{rest}")
+        name, colon, secret = parts.netloc.rpartition("@")[0].partition(":")
+        port = parts.port
+    except ValueError:
+        raise EthstatsUrlError(_text()) from None
+    is_complete = name and colon and parts.hostname and port != 0 and parts.path in ("", "/")
+    if scheme.lower() not in ("", "ws", "wss") or not is_complete:
+        raise EthstatsUrlError(_text())
+    return EthstatsSettings(name, secret, str(parts.hostname), port, scheme.lower() or None, contact, ca_file)
+
+
+def _text() -> str:
+    # Besu's sentence. The URL is not repeated, since it has the secret.
+    return f"Invalid ethstats URL syntax. Ethstats URL should have the following format '{FORMAT}'."

@@ -1,0 +1,139 @@
+"""The messages of this node to an ethstats server, as Besu's `EthStatsService` writes them.
+
+They are made in a worker thread. Must not know the connection.
+"""
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from lacnode.ethstats.ethstats_settings import EthstatsSettings
+from lacnode.p2p.peer_handshake import CAPABILITIES
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import results
+from lacnode.rpc.errors import RpcError
+from lacnode.rpc.services import RpcServices
+
+MAX_HISTORY_BLOCKS = 50
+"""Blocks of one answer. Servers ask for 40 or 50."""
+
+MAX_BLOCK_BYTES = 256 * 1024
+"""Bytes of a block with its transactions. A longer one is sent with their hashes alone: a server counts them."""
+
+MAX_HISTORY_BYTES = 2 * 2**20
+"""Bytes of one answer about earlier blocks. Further blocks are left out."""
+
+UPTIME_PERCENT = 100
+"""Besu's constant: a node that reports is up."""
+
+
+class NodeReports:
+    """Makes the messages of the node with this 64-byte `node_id`."""
+
+    def __init__(self, services: RpcServices, settings: EthstatsSettings, node_id: bytes) -> None:
+        self._services = services
+        self._settings = settings
+        self._id = to_hex(node_id)
+
+    def hello(self) -> str:
+        """Return the login with name and secret."""
+        network = self._services.network
+        info = {
+            "name": self._settings.name,
+            "node": self._services.client_version,
+            "port": str(0 if network is None else network.local_enode.tcp),
+            "net": str(self._services.chain.spec.chain_id),
+            "protocol": f"[{', '.join(str(capability) for capability in CAPABILITIES)}]",
+            "api": "No",
+            "os": platform.system().lower(),
+            "os_v": platform.machine(),
+            "client": "0.1.1",
+            "canUpdateHistory": True,
+            "contact": self._settings.contact,
+        }
+        return _emit("hello", {"id": self._id, "info": info, "secret": self._settings.secret})
+
+    def ping(self, now_ms: int) -> str:
+        """Return a question for the latency, asked at `now_ms` (Unix milliseconds)."""
+        return _emit("node-ping", {"id": self._id, "clientTime": str(now_ms)})
+
+    def latency(self, milliseconds: int) -> str:
+        """Return the time that the server took for its last answer."""
+        return _emit("latency", {"id": self._id, "latency": str(milliseconds)})
+
+    def full(self) -> list[str]:
+        """Return the reports of the last block, the pool and the node."""
+        return [self._block(), self._pending(), self._stats()]
+
+    def history(self, numbers: Sequence[int]) -> str | None:
+        """Return the blocks with these numbers in their order, the last 50 if there are none. None if no block is
+        found."""
+        head = self._services.chain.head.header.number
+        wanted = list(numbers) or list(range(max(0, head - MAX_HISTORY_BLOCKS + 1), head + 1))
+        shown: list[Mapping[str, object]] = []
+        size = 0
+        for number in wanted[:MAX_HISTORY_BLOCKS]:
+            block = self._services.chain.block_at(number) if 0 <= number <= head else None
+            if block is None:
+                continue
+            entry = self._shown(block)
+            size += len(orjson.dumps(entry))
+            if size > MAX_HISTORY_BYTES:
+                break
+            shown.append(entry)
+        return _emit("history", {"id": self._id, "history": shown}) if shown else None
+
+    def _block(self) -> str:
+        block = self._services.chain.block_of(self._services.chain.head.hash)
+        shown = {} if block is None else self._shown(block)
+        return _emit("block", {"id": self._id, "block": shown})
+
+    def _pending(self) -> str:
+        return _emit("pending", {"id": self._id, "stats": {"pending": self._services.pool.statistics.size}})
+
+    def _stats(self) -> str:
+        services = self._services
+        stats = {
+            "active": True,
+            "mining": services.consensus_status().is_validator,
+            "hashrate": 0,
+            "peers": 0 if services.network is None else len(services.network.peers),
+            "gasPrice": self._gas_price(),
+            # Besu sends the contrary. Servers read it as its name says.
+            "syncing": services.sync_status() is not None,
+            "uptime": UPTIME_PERCENT,
+        }
+        return _emit("stats", {"id": self._id, "stats": stats})
+
+    def _gas_price(self) -> int:
+        """Return the lowest price (wei) in the last block. Without one above 0, it is the lowest that this node takes."""
+        head = self._services.chain.head
+        block = self._services.chain.block_of(head.hash)
+        prices = [tx.effective_gas_price(head.header.base_fee) for tx in (() if block is None else block.transactions)]
+        lowest = min(prices, default=0)
+        return lowest if lowest > 0 else self._services.pool.settings.block_min_gas_price
+
+    def _shown(self, block: Block) -> Mapping[str, object]:
+        chain = self._services.chain
+        hash_ = chain.hash_at(block.number) or b""
+        try:
+            return results.block(chain, block, hash_, True, max_bytes=MAX_BLOCK_BYTES)
+        except RpcError:
+            return results.block(chain, block, hash_, False)
+
+
+def primus_pong(now_ms: int) -> str:
+    """Return the answer to a keep-alive of the server's library."""
+    return orjson.dumps(f"primus::pong::{now_ms}").decode()
+
+
+def unix_ms() -> int:
+    """Return the wall clock in Unix milliseconds."""
+    return int(time.time() * 1000)
+
+
+def _emit(kind: str, payload: Mapping[str, object]) -> str:
+    return orjson.dumps({"emit": [kind, payload]}).decode()

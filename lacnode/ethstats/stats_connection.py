@@ -1,0 +1,149 @@
+"""One WebSocket to an ethstats server, as a client (RFC 6455).
+
+Every step has a bound in time, and every message one in length. A server that breaks one loses the connection.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+import wsproto
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError
+
+PATH = "/api"
+CONNECT_SECONDS = 10.0
+"""Seconds from the look-up of the name to the end of the upgrade."""
+
+SEND_SECONDS = 10.0
+"""Seconds that the server may take to read one message."""
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Bytes of a message of the server. A request for 50 blocks has some hundred."""
+
+MAX_PARTS = 64
+"""Parts in which a message may come."""
+
+READ_BYTES = 16_384
+
+
+class StatsServerError(Exception):
+    """The server cannot be used now. The text is one sentence."""
+
+
+class StatsConnection:
+    """An open connection. One task sends, one receives."""
+
+    def __init__(self, stream: trio.abc.Stream, socket: wsproto.WSConnection) -> None:
+        self._stream = stream
+        self._socket = socket
+        self._sending = trio.Lock()
+
+    async def send(self, text: str) -> None:
+        """Send one message. StatsServerError if the server does not read it."""
+        await self._send(self._socket.send(TextMessage(data=text)))
+
+    async def receive(self) -> str:
+        """Return the next message of the server. StatsServerError if the connection ends or the message is too long."""
+        message, parts = "", 0
+        while True:
+            for event in self._socket.events():
+                if isinstance(event, TextMessage):
+                    message, parts = message + event.data, parts + 1
+                    if len(message) > MAX_MESSAGE_BYTES or parts > MAX_PARTS:
+                        raise StatsServerError(f"it sent a message of more than {MAX_MESSAGE_BYTES} bytes")
+                    if event.message_finished:
+                        return message
+                else:
+                    await self._control(event)
+            await self._read()
+
+    async def _control(self, event: Event) -> None:
+        match event:
+            case Ping():
+                await self._send(self._socket.send(event.response()))
+            case CloseConnection():
+                raise StatsServerError(f"it closed the connection ({event.code})")
+            case BytesMessage():
+                raise StatsServerError("it sent bytes that are no text")
+
+    async def _read(self) -> None:
+        try:
+            data = await self._stream.receive_some(READ_BYTES)
+            if not data:
+                raise StatsServerError("it closed the connection")
+            self._socket.receive_data(bytes(data))
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise StatsServerError(_reason(error)) from None
+        except ProtocolError as error:
+            raise StatsServerError(f"it does not speak WebSocket: {error}") from None
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            with trio.fail_after(SEND_SECONDS):
+                async with self._sending:
+                    await self._stream.send_all(data)
+        except trio.TooSlowError:
+            raise StatsServerError(f"it did not read a message within {SEND_SECONDS:.0f} s") from None
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise StatsServerError(_reason(error)) from None
+
+    async def upgrade(self, host: str) -> None:
+        """Ask for the WebSocket. StatsServerError if the server refuses."""
+        await self._send(self._socket.send(Request(host=host, target=PATH)))
+        while True:
+            for event in self._socket.events():
+                if isinstance(event, AcceptConnection):
+                    return
+                if isinstance(event, RejectConnection):
+                    raise StatsServerError(f"it answered with HTTP status {event.status_code}")
+            await self._read()
+
+
+@asynccontextmanager
+async def open_stats_connection(host: str, port: int, tls: ssl.SSLContext | None) -> AsyncIterator[StatsConnection]:
+    """Connect to the server, over TLS with `tls`. The connection is closed at the end. StatsServerError if the server
+    cannot be reached, or has a wrong certificate."""
+    stream: trio.abc.Stream | None = None
+    try:
+        try:
+            with trio.fail_after(CONNECT_SECONDS):
+                stream = await _opened(host, port, tls)
+                connection = StatsConnection(stream, wsproto.WSConnection(wsproto.ConnectionType.CLIENT))
+                await connection.upgrade(f"{host}:{port}")
+        except trio.TooSlowError:
+            raise StatsServerError(f"no answer within {CONNECT_SECONDS:.0f} s") from None
+        except (OSError, UnicodeError, ssl.CertificateError, trio.BrokenResourceError) as error:
+            raise StatsServerError(_reason(error)) from None
+        yield connection
+    finally:
+        if stream is not None:
+            await trio.aclose_forcefully(stream)
+
+
+async def _opened(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+    stream = await trio.open_tcp_stream(host, port)
+    if tls is None:
+        return stream
+    secured = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
+    try:
+        await secured.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return secured
+
+
+def _reason(error: BaseException) -> str:
+    # trio's own errors say only that something failed. Their cause is the error of the system or of OpenSSL.
+    return str(error.__cause__ or error) or type(error).__name__
