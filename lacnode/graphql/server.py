@@ -99,6 +99,8 @@ class Routes:
         except MalformedRequestError as error:
             return Response(400, orjson.dumps({"errors": [{"message": str(error)}]}), (JSON, *cors))
         steps = self._answerer.steps(question, request.client)
+        if not request.is_plain:
+            self._runner.charge_unusual()
         with trio.move_on_after(self._timeout):
             # The runner searches the JSON text of a request for private methods. GraphQL has none, so the text is
             # empty here.

@@ -4,9 +4,9 @@ A slow or greedy client meets a bound everywhere: the head and the body of a req
 to arrive, and a response in the time that the client takes to read it.
 """
 
-import gzip
+import math
+import os
 import re
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -16,6 +16,8 @@ import trio
 from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
 from lacnode.http.connection_server import client_address
 from lacnode.http.http_messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Request, RequestHandler, Response
+from lacnode.http.plain_requests import ends_with_head, plain_request
+from lacnode.http.response_sender import ResponseSender
 from lacnode.http.send_backlog import SendBacklog
 
 READ_BYTES = 65_536
@@ -52,34 +54,13 @@ BODY_SECONDS, BODY_BYTES_PER_SECOND = 15.0, 16_384
 MAX_PORT_REQUEST_BYTES = 32 * 2**20
 """Bytes of bodies that a port may hold. Beyond that, the address that holds most loses its largest unfinished body."""
 
-RESPONSE_SECONDS, RESPONSE_BYTES_PER_SECOND = 60.0, 50_000
-"""Time that a client may take to read a response: so many seconds, and one more for so many bytes."""
-
 MAX_PORT_RESPONSE_BYTES = 40 * 2**20
 """Bytes of responses that may wait for all clients of a port. Beyond that, the largest is given up. With the replies
 of unfinished batches they are 64 MiB."""
 
-JOINED_BODY_BYTES = 65_536
-"""Length of a body that is sent in one go with its head."""
-
 LINGER_SECONDS = 5.0
 """Seconds during which further bytes of a refused client are thrown away, so that it reads the refusal before the
 connection breaks."""
-
-MIN_COMPRESSED_BYTES = 1400
-"""Bytes from which a response is compressed for clients that accept it: a shorter one is a single packet in any case.
-"""
-
-
-class _Response:
-    """A response that the client has not read yet."""
-
-    def __init__(self, size: int, scope: trio.CancelScope) -> None:
-        self.size = size
-        self._scope = scope
-
-    def cut(self) -> None:
-        self._scope.cancel()
 
 
 class HttpConnection:
@@ -97,31 +78,78 @@ class HttpConnection:
         arriving: ArrivingBodies | None = None,
         client: str | None = None,
     ) -> None:
-        self._backlog = backlog or SendBacklog(MAX_PORT_RESPONSE_BYTES)
         self._arriving = arriving or ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         self._stream = stream
         self._routes = routes
         self._max_body = max_body
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_HEAD_BYTES)
+        self._sender = ResponseSender(stream, self._http, backlog or SendBacklog(MAX_PORT_RESPONSE_BYTES))
         self._head: Request | None = None
         self._client = client_address(stream) if client is None else client
 
     async def run(self) -> None:
         """Serve requests until the client or this node ends the connection."""
-        idle = FIRST_REQUEST_SECONDS
-        while await self._something_arrives(idle):
-            response = await self._response()
-            if response is None:
-                return
-            await self._send(response)
-            # A connection whose request was not read to its end cannot be used again: the rest would be taken for the
-            # next request.
-            if response.close or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-                await self._linger()
-                return
-            self._http.start_next_cycle()
-            self._head = None
-            idle = IDLE_SECONDS
+        # One scope for all silences: making a scope takes longer than reading a plain request.
+        with trio.CancelScope() as silence:
+            seconds = FIRST_REQUEST_SECONDS
+            while (data := await self._arrived(silence, seconds)) is not None and await self._serve(data):
+                seconds = IDLE_SECONDS
+
+    async def _arrived(self, silence: trio.CancelScope, seconds: float) -> bytes | None:
+        """Return the first bytes of the next request, or none if `h11` has them. None if the client ends the connection.
+        `silence` is cancelled after `seconds`."""
+        # The client may send its next request before it has read the response. Then the bytes are here already.
+        if self._http.trailing_data[0]:
+            return b""
+        silence.deadline = trio.current_time() + seconds
+        data = bytes(await self._stream.receive_some(READ_BYTES))
+        silence.deadline = math.inf
+        return data or None
+
+    async def _serve(self, data: bytes) -> bool:
+        """Answer the request that begins with `data`. Return whether another one may follow."""
+        if data and ends_with_head(data):
+            data += self._body_at_once()
+        plain = plain_request(data, self._client)
+        if plain is not None and len(plain.body) <= self._largest_body(plain):
+            return await self._serve_plain(plain)
+        if data:
+            self._http.receive_data(data)
+        response = await self._response()
+        if response is None:
+            return False
+        await self._sender.send(response, self._head)
+        # A connection whose request was not read to its end cannot be used again: the rest would be taken for the
+        # next request.
+        if response.close or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            await self._linger()
+            return False
+        self._http.start_next_cycle()
+        self._head = None
+        return True
+
+    def _body_at_once(self) -> bytes:
+        """Return what has arrived after the head of a request, without waiting. It may be nothing."""
+        if not isinstance(self._stream, trio.SocketStream):
+            return b""
+        try:
+            return os.read(self._stream.socket.fileno(), READ_BYTES)
+        # Nothing is here yet, or the connection is broken, which the next reading finds too.
+        except OSError:
+            return b""
+
+    async def _serve_plain(self, request: Request) -> bool:
+        response = self._routes.answer_head(request)
+        if response is None:
+            with self._arriving.hold(self._client) as body:
+                # Set before the bytes count: a request that is being answered is not given up.
+                body.is_complete = True
+                self._arriving.grow(body, len(request.body))
+                response = await self._routes.answer(request)
+        await self._sender.send_plain(response, request)
+        if response.close:
+            await self._linger()
+        return not response.close
 
     async def _response(self) -> Response | None:
         """Return the response to the next request. None if the client left in the middle of it."""
@@ -129,17 +157,6 @@ class HttpConnection:
             received = await self._receive(body)
             body.is_complete = True
             return await self._routes.answer(received) if isinstance(received, Request) else received
-
-    async def _something_arrives(self, seconds: float) -> bool:
-        """Return whether the client sends more, and begins within `seconds`."""
-        # The client may send its next request before it has read the response. Then the bytes are here already.
-        if self._http.trailing_data[0]:
-            return True
-        with trio.move_on_after(seconds):
-            data = bytes(await self._stream.receive_some(READ_BYTES))
-            self._http.receive_data(data)
-            return bool(data)
-        return False
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -230,49 +247,6 @@ class HttpConnection:
         if data.count(b"\n", 0, len(data) if end is None else end.start()) > MAX_HEAD_LINES:
             raise h11.RemoteProtocolError(f"more than {MAX_HEAD_LINES} lines in the head", error_status_hint=431)
 
-    # -- responses ---------------------------------------------------------------------------------------------------
-
-    async def _send(self, response: Response) -> None:
-        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            return
-        size = len(response.body)
-        with trio.move_on_after(RESPONSE_SECONDS + size / RESPONSE_BYTES_PER_SECOND) as reading:
-            waiting = _Response(size, reading)
-            # The response takes memory from here on, also while it waits to be compressed.
-            self._backlog.watch(waiting)
-            try:
-                await self._send_counted(response)
-            finally:
-                self._backlog.forget(waiting)
-        if reading.cancelled_caught:
-            raise trio.BrokenResourceError("the client does not read its response")
-
-    async def _send_counted(self, response: Response) -> None:
-        headers = list(response.headers)
-        # A response to HEAD has no body.
-        body = b"" if self._head is not None and self._head.method == "HEAD" else response.body
-        coding = _coding(self._head) if len(body) >= MIN_COMPRESSED_BYTES else None
-        if coding is not None:
-            compress = gzip.compress if coding == "gzip" else zlib.compress
-            # Megabytes take some tenths of a second to compress. The event loop serves all connections meanwhile.
-            body = await trio.to_thread.run_sync(
-                compress, body, 1, limiter=self._backlog.compressing, abandon_on_cancel=True
-            )
-            headers.append(("content-encoding", coding))
-        if response.status != 204:
-            headers.append(("content-length", str(len(body))))
-        if response.close:
-            headers.append(("connection", "close"))
-        head = h11.Response(status_code=response.status, headers=headers, reason=response.reason.encode())
-        sent = self._http.send(head) or b""
-        data = self._http.send(h11.Data(data=body)) or b""
-        end = self._http.send(h11.EndOfMessage()) or b""
-        if len(data) < JOINED_BODY_BYTES:
-            await self._stream.send_all(sent + data + end)
-            return
-        for part in filter(None, (sent, data, end)):  # joined, a long body would take its memory twice
-            await self._stream.send_all(part)
-
     async def _linger(self) -> None:
         # Closing with unread bytes resets the connection, and the client may never see the response.
         with trio.move_on_after(LINGER_SECONDS):
@@ -280,14 +254,3 @@ class HttpConnection:
                 await self._stream.send_eof()
             while await self._stream.receive_some(READ_BYTES):
                 pass
-
-
-def _coding(head: Request | None) -> str | None:
-    """Return the coding to compress with, by the request's `Accept-Encoding`. None for no compression."""
-    accepted = "" if head is None else head.headers.get("accept-encoding", "")
-    for coding in ("gzip", "deflate"):
-        for choice in accepted.lower().split(","):
-            name, _, weight = choice.partition(";")
-            if name.strip() == coding and weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
-                return coding
-    return None

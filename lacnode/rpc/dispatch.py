@@ -1,9 +1,11 @@
 """One JSON text in, one JSON text out: batches, methods, and errors as Besu words them.
 
-A request is answered in steps. The steps are the parts of a generator, and `request_runner` runs each of them in a worker
-thread. Between two steps the generator yields what it waits for: a `ReadCall`, for its result, or `PAUSE`, for the
-next turn. An unexpected exception of a method is logged here. The client gets "Internal error" and no detail.
-Notifications are not carried out. This is Besu's behaviour, and it differs from the text of JSON-RPC 2.0.
+A request is answered in steps. The steps are the parts of a generator, and `request_runner` runs them. Between two steps the
+generator yields what it waits for: a `ReadCall`, for its result, `PAUSE`, for the next turn, or `THREAD`, before work that
+may not run on the event loop.
+
+An unexpected exception of a method is logged here. The client gets "Internal error" and no detail. Notifications are not
+carried out. This is Besu's behaviour, and it differs from the text of JSON-RPC 2.0.
 """
 
 import math
@@ -50,6 +52,9 @@ MAX_REPLY_BYTES = 25 * 2**20
 STEP_SECONDS = 0.05
 """Time that the calls of a batch may run before other requests get a turn."""
 
+MAX_CLIENTS = 1_000
+"""Number of clients whose services are kept."""
+
 RETRY_AFTER_SECONDS = 1
 """Value of the header `Retry-After` for a client that was refused."""
 
@@ -92,9 +97,11 @@ class Reply:
 
 
 class Pause(Enum):
-    """A step yields this when it has run long enough."""
+    """A step yields `PAUSE` when it has run long enough, and `THREAD` before work for a worker thread. A step that runs
+    in a worker thread goes on."""
 
     PAUSE = "pause"
+    THREAD = "thread"
 
 
 Steps = Generator[ReadCall | Pause, object, Reply]
@@ -134,6 +141,7 @@ class Dispatcher:
         self._trials = trials or ShortReadTrials()
         self._memory = memory or ReplyMemory()
         self._statistics = statistics or CallStatistics()
+        self._services_of_client: dict[str, RpcServices] = {}
         self._log = RateLimitedLog("rpc", time.monotonic)
 
     def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
@@ -145,6 +153,9 @@ class Dispatcher:
         # A client without a token learns nothing if every method needs one, not even whether its JSON is correct.
         if self._authenticator is not None and authorization is None and self._authenticator.requires_token():
             return Reply(self._encoded(failure(None, errors.unauthorized())), 401)
+        if self._authenticator is not None:
+            # To check the signature of a token takes longer than a quick method.
+            yield Pause.THREAD
         caller = self._caller({}, authorization, client)
         try:
             value = parse(data)
@@ -190,11 +201,18 @@ class Dispatcher:
 
     def _caller(self, own: Own, authorization: str | None, client: str) -> Caller:
         user = None if self._authenticator is None else self._authenticator.find_user(authorization)
-        services = self._services
-        if client:
-            # Limits for each client (filters, turns, trials) count by this address.
-            services = services.for_client(client)
+        # Limits for each client (filters, turns, trials) count by this address.
+        services = self._for_client(client) if client else self._services
         return Caller(own, user, services)
+
+    def _for_client(self, client: str) -> RpcServices:
+        """Return the services for the address `client`. They are kept: making them takes longer than a quick method."""
+        services = self._services_of_client.get(client)
+        if services is None:
+            if len(self._services_of_client) >= MAX_CLIENTS:
+                self._services_of_client.clear()
+            services = self._services_of_client[client] = self._services.for_client(client)
+        return services
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
@@ -212,6 +230,7 @@ class Dispatcher:
         return Reply(self._encoded(reply), _STATUS.get(code, 200))
 
     def _batch(self, values: Sequence[object], caller: Caller, until: float) -> Steps:
+        yield Pause.THREAD
         parts: list[bytes] = []
         size = 0
         pause_at = time.monotonic() + STEP_SECONDS
@@ -265,11 +284,13 @@ class Dispatcher:
     def _call(self, call: Call, caller: Caller) -> Part[object]:
         # Permission is checked before the services are chosen. A caller without it must not learn whether the method
         # needs a tenant.
-        handler = self._handler(call, caller)
+        method = self._method(call, caller)
+        if not method.is_quick:
+            yield Pause.THREAD
         # From here on the method is one of this node's, so it may be counted by its name.
         began = time.monotonic()
         try:
-            return (yield from self._carried_out(handler, call, self._services_for(caller, call.method)))
+            return (yield from self._carried_out(method.handler, call, self._services_for(caller, call.method)))
         except RpcError as error:
             self._statistics.count_error(call.method, error)
             raise
@@ -291,7 +312,7 @@ class Dispatcher:
             self._log.exception(call.method, "a method failed", method=call.method)
             raise errors.internal_error() from None
 
-    def _handler(self, call: Call, caller: Caller) -> Handler:
+    def _method(self, call: Call, caller: Caller) -> Method:
         own = caller.own.get(call.method)
         # The registry is asked first: an unknown method is "Method not found" even for a caller without a permission.
         method = self._registry.find(call.method) if own is None else Method(call.method, "", own)
@@ -300,7 +321,7 @@ class Dispatcher:
         if method.arity is not None and parameter_count(call.params) != method.arity:
             expected = f"exactly {method.arity} parameter(s) were expected"
             raise errors.RpcError(errors.INVALID_PARAMS, errors.INVALID_COUNT, expected)
-        return method.handler
+        return method
 
     def _services_for(self, caller: Caller, method: str) -> RpcServices:
         """Return the services for this caller. On a node with several tenants, the private part is that of the caller's key.

@@ -42,17 +42,18 @@ class FairLimiter:
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
         """Hold a turn for the address `client`. BusyError if too many requests wait, or if the wait was too long."""
-        await self._acquire(client)
+        await self.acquire(client)
         try:
             yield
         finally:
-            self._release()
+            self.release()
 
-    async def _acquire(self, client: str) -> None:
+    async def acquire(self, client: str) -> None:
+        """Wait for a turn for the address `client`. Call `release` when it ends. BusyError as in `turn`."""
         if self._free:
             self._free -= 1
             return
-        # `_release` gives a turn straight to the next request, so `_free` is positive only if no request waits. A new
+        # `release` gives a turn straight to the next request, so `_free` is positive only if no request waits. A new
         # request can therefore take a free turn without asking who waits.
         given = self._queued(client)
         try:
@@ -62,7 +63,7 @@ class FairLimiter:
         except BaseException:
             # The request was cancelled. If it got its turn at the same moment, the turn must go on, or it would be lost.
             if not self._withdraw(client, given):
-                self._release()
+                self.release()
             raise
         # The turn may have come in the same moment as the end of the wait. Then it counts, and no error is raised.
         if self._withdraw(client, given):
@@ -90,7 +91,8 @@ class FairLimiter:
             del self._waiting[client]
         return True
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """End a turn that `acquire` gave."""
         if not self._waiting:
             self._free += 1
             return

@@ -92,8 +92,13 @@ class HttpRoutes:
         until, body = time.monotonic() + self._timeout, request.body
         authorization = request.headers.get("authorization")
         steps = self._dispatcher.http(body, until, authorization, request.client)
-        with trio.move_on_after(self._timeout):
-            reply = await self._runner.run(body, steps, request.client)
+        if not request.is_plain:
+            self._runner.charge_unusual()
+        reply = self._runner.answer_at_once(body, steps)
+        if reply is None:
+            with trio.move_on_after(self._timeout):
+                reply = await self._runner.run(body, steps, request.client)
+        if reply is not None:
             retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
             return Response(reply.status, reply.body, (JSON, *retry, *cors))
         # The steps may still run in an abandoned thread. Its reply is dropped.

@@ -16,12 +16,14 @@ RpcError."""
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of an API group. `arity` is set if Besu requires an exact number of parameters."""
+    """A method of an API group. `arity` is set if Besu requires an exact number of parameters. `is_quick` is True if the
+    handler needs some microseconds and neither the disk nor a lock. The event loop may run it then."""
 
     name: str
     group: str
     handler: Handler
     arity: int | None = None
+    is_quick: bool = False
 
 
 GROUPS = (

@@ -1,4 +1,5 @@
-"""Runs the steps of an answer in worker threads of this process, and calls that only read in a reader process.
+"""Runs the steps of an answer in worker threads of this process, and calls that only read in a reader process. The event
+loop answers a short request itself where the method is quick.
 
 There are few worker threads, because each of them makes the event loop, and so consensus, wait for the interpreter lock. All
 of them together get only a share of the time. Private methods have threads of their own. They wait for a transaction
@@ -19,6 +20,7 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.fair_limiter import FairLimiter
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.time_share import TimeShare
+from lacnode.workers.thread_work import ThreadWork
 
 WORKER_THREADS = 4
 """Number of steps that run at a time over all connections. Public and private methods have so many each."""
@@ -26,8 +28,12 @@ WORKER_THREADS = 4
 WORKER_SHARE, WORKER_BURST_SECONDS = 0.3, 1.0
 """The share of one processor's time that all steps together may take, and how much of it may be saved up."""
 
-REQUEST_COST_SECONDS = 0.0002
-"""Estimated time of the event loop for each request. It counts for the share, so that a flood of cheap calls waits too."""
+REQUEST_COST_SECONDS, UNUSUAL_REQUEST_COST_SECONDS = 0.0001, 0.0002
+"""Estimated time of the event loop for each request, and the time more for one that is not plain. They count for the share,
+so that a flood of cheap calls waits too."""
+
+QUICK_REQUEST_BYTES = 4_096
+"""Length of a request whose JSON text the event loop may parse."""
 
 BODY_BYTE_COST_SECONDS = 1e-8
 """Estimated time for each byte of a request. The event loop reads it and searches it for names of private methods."""
@@ -61,6 +67,22 @@ class RequestRunner:
         self._share = TimeShare(WORKER_SHARE, WORKER_BURST_SECONDS)
         self._long_requests = FairShare(LONG_REQUEST_SHARES)
 
+    def charge_unusual(self) -> None:
+        """Count the time of the event loop for a request that is not plain."""
+        self._share.spend(UNUSUAL_REQUEST_COST_SECONDS)
+
+    def answer_at_once(self, request: bytes, steps: Steps) -> Reply | None:
+        """Run the first of `steps` on the event loop, if `request` is short. Return the reply if that was all, None if
+        `run` must run the rest."""
+        # Quick methods wait for the share as all others do. `run` knows how.
+        if len(request) > QUICK_REQUEST_BYTES or self._share.delay_seconds():
+            return None
+        step = self._step(partial(next, steps))
+        if isinstance(step, Reply):
+            self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))
+            return step
+        return None
+
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
         """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's address.
 
@@ -72,11 +94,11 @@ class RequestRunner:
             self._long_requests.spend(client, BODY_BYTE_COST_SECONDS * len(request), trio.current_time())
             await trio.sleep(self._long_requests.wait_seconds(client, trio.current_time()))
         threads = self._private if _PRIVATE.search(request) else self._public
-        # The text is not parsed yet: parsing it belongs into a thread. A search for names is cheap and chooses the thread.
-        # A request in the wrong threads gets the right answer, only later.
-        resume: Callable[[], ReadCall | Pause] = partial(next, steps)
+        # A long text is not parsed yet: parsing it belongs into a thread. A search for names is cheap and chooses the
+        # thread. A request in the wrong threads gets the right answer, only later.
+        resume: Callable[[], ReadCall | Pause] = partial(steps.send, None)
         while True:
-            step = await threads.run(partial(self._step, resume), self._share, client)
+            step = await threads.run(partial(self._thread_step, resume, steps), self._share, client)
             if isinstance(step, Reply):
                 return step
             # Both kinds of steps give up their thread here. After `Pause` the request queues behind the other
@@ -93,8 +115,14 @@ class RequestRunner:
             # call of a batch.
             return partial(steps.throw, error)
 
-    def _step(self, resume: Callable[[], ReadCall | Pause]) -> ReadCall | Pause | Reply:
+    def _thread_step(self, resume: Callable[[], ReadCall | Pause], steps: Steps) -> ReadCall | Pause | Reply:
         """Run one step. Called in a worker thread."""
+        step = self._step(resume)
+        while step is Pause.THREAD:
+            step = self._step(partial(steps.send, None))
+        return step
+
+    def _step(self, resume: Callable[[], ReadCall | Pause]) -> ReadCall | Pause | Reply:
         # Only the time of this thread counts: a step that waits for the lock or for a disk takes no processor time.
         begun = time.thread_time()
         try:
@@ -111,17 +139,19 @@ class _Threads:
 
     def __init__(self) -> None:
         self._turns = FairLimiter(WORKER_THREADS)
-        self._limiter = trio.CapacityLimiter(WORKER_THREADS)
-        """Bounds the threads themselves. After a timeout the turn is free again, but the abandoned thread still runs
-        and counts here."""
 
     async def run(
         self, step: Callable[[], ReadCall | Pause | Reply], share: TimeShare, client: str
     ) -> ReadCall | Pause | Reply:
-        async with self._turns.turn(client):
+        await self._turns.acquire(client)
+        try:
             # The request waits while it holds its turn. Otherwise all waiting requests would see the debt paid at the
             # same moment, and run at once.
             delay_seconds = share.delay_seconds()
             if delay_seconds:
                 await trio.sleep(delay_seconds)
-            return await trio.to_thread.run_sync(step, limiter=self._limiter, abandon_on_cancel=True)
+            work = ThreadWork(step, self._turns.release)
+        except BaseException:
+            self._turns.release()
+            raise
+        return await work.result()

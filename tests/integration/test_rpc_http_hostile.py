@@ -158,8 +158,8 @@ class TestSlow:
             assert b"HTTP/1.1 201" in await raw(node.http_port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     async def test_a_client_that_does_not_read_is_dropped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.http.http_connection.RESPONSE_SECONDS", 0.1)
-        monkeypatch.setattr("lacnode.http.http_connection.RESPONSE_BYTES_PER_SECOND", 2**40)
+        monkeypatch.setattr("lacnode.http.response_sender.RESPONSE_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.http.response_sender.RESPONSE_BYTES_PER_SECOND", 2**40)
         body = json.dumps([request("eth_getBlockByNumber", "latest", False)] * 1000).encode()
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
         async with rpc_node(http_settings(max_connections=1), None) as node:

@@ -159,8 +159,10 @@ def eth_submitHashrate(services: RpcServices, params: Params) -> object:
     return False
 
 
+QUICK_METHODS = frozenset(("eth_blockNumber", "eth_chainId", "eth_coinbase", "eth_accounts", "eth_protocolVersion"))
+
 BLOCK_METHODS = tuple(
-    Method(name, "ETH", handler)
+    Method(name, "ETH", handler, is_quick=name in QUICK_METHODS)
     for name, handler in {
         "eth_blockNumber": eth_blockNumber,
         "eth_getBlockByNumber": eth_getBlockByNumber,

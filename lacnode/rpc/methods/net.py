@@ -55,12 +55,12 @@ def rpc_modules(services: RpcServices, params: Params) -> object:
 
 
 NET_METHODS = (
-    Method("net_version", "NET", net_version),
-    Method("net_listening", "NET", net_listening),
+    Method("net_version", "NET", net_version, is_quick=True),
+    Method("net_listening", "NET", net_listening, is_quick=True),
     Method("net_peerCount", "NET", net_peerCount),
     Method("net_enode", "NET", net_enode),
     Method("net_services", "NET", net_services),
-    Method("web3_clientVersion", "WEB3", web3_clientVersion),
+    Method("web3_clientVersion", "WEB3", web3_clientVersion, is_quick=True),
     Method("web3_sha3", "WEB3", web3_sha3, arity=1),
     Method("rpc_modules", MethodRegistry.ALWAYS, rpc_modules),
 )

@@ -1,12 +1,14 @@
 """What requests cost the event loop, and who waits for it."""
 
+import threading
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from lacnode.rpc.dispatch import Reply, Steps
+from lacnode.rpc.dispatch import Pause, Reply, Steps
 from lacnode.rpc.read_calls import ReadCall
-from lacnode.rpc.request_runner import RequestRunner
+from lacnode.rpc.request_runner import QUICK_REQUEST_BYTES, RequestRunner
 from lacnode.rpc.time_share import TimeShare
 
 
@@ -46,3 +48,41 @@ async def test_long_requests_wait_for_those_before_them_and_short_ones_do_not(au
     assert sum(waits) > 4
     assert await seconds_of(runner, 1_000, "10.0.0.1") < 0.5
     assert await seconds_of(runner, 100_000, "10.0.0.2") < 0.5, "another address waits for the first one"
+
+
+def quick() -> Steps:
+    """An answer of a quick method."""
+    yield from ()
+    return Reply(b"quick")
+
+
+def slow() -> Steps:
+    """An answer of a method that needs a thread."""
+    yield Pause.THREAD
+    return Reply(str(threading.get_ident()).encode())
+
+
+async def test_a_quick_method_is_answered_by_the_event_loop_and_any_other_in_a_thread() -> None:
+    runner = RequestRunner(NoReaders())
+    assert runner.answer_at_once(b"{}", quick()) == Reply(b"quick")
+    steps = slow()
+    assert runner.answer_at_once(b"{}", steps) is None
+    with trio.fail_after(60):
+        assert await runner.run(b"{}", steps, "10.0.0.1") != Reply(str(threading.get_ident()).encode())
+
+
+async def test_a_long_text_is_not_parsed_on_the_event_loop() -> None:
+    runner, steps = RequestRunner(NoReaders()), quick()
+    assert runner.answer_at_once(b" " * (QUICK_REQUEST_BYTES + 1), steps) is None
+    with trio.fail_after(60):
+        assert await runner.run(b"", steps, "10.0.0.1") == Reply(b"quick")
+
+
+async def test_a_flood_of_quick_calls_waits(autojump_clock: MockClock) -> None:
+    runner = RequestRunner(NoReaders())
+    answered = 0
+    while runner.answer_at_once(b"{}", quick()) is not None:
+        answered += 1
+        runner.charge_unusual()
+        assert answered < 100_000
+    assert answered > 1_000
