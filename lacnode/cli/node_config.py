@@ -375,6 +375,7 @@ def _check_names(one: str, many: str, names: tuple[str, ...]) -> None:
 def _api(read: SettingsReader) -> ApiSettings:
     return ApiSettings(
         max_logs_range=read.number("rpc-max-logs-range"),
+        max_trace_filter_range=read.number("rpc-max-trace-filter-range"),
         gas_cap=read.number("rpc-gas-cap"),
         call_seconds=read.number("rpc-call-timeout-seconds"),
         reader_processes=read.number("rpc-reader-processes"),

@@ -44,7 +44,7 @@ _MANAGER = ("privacy-url", "privacy-manager-config-file")
 # Options with a sentence of their own in `_privacy`, in Besu's words. The lists leave them out.
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 # Besu's API groups that are accepted and have no methods here.
-_UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
+_UNBUILT_GROUPS = frozenset(("DEBUG", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
 
 
 def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:

@@ -156,7 +156,7 @@ class PyEvmBlock:
         self._state.budget.check()
         self._limits.begin()
         try:
-            computation = run(self._state, evm_transaction)
+            computation = self._run(transaction, evm_transaction)
             # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it
             # is set aside here.
             closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
@@ -181,6 +181,10 @@ class PyEvmBlock:
         self._reasons.append(revert_reason(computation))
         self._created.append(created_address(sender, transaction.nonce) if transaction.is_creation else None)
         return receipt
+
+    def _run(self, transaction: Transaction, evm_transaction: EvmTransaction) -> Any:
+        """Execute `transaction`, which is also `evm_transaction`. Return the finished computation."""
+        return run(self._state, evm_transaction)
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
         """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""

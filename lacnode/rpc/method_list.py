@@ -19,6 +19,7 @@ from lacnode.rpc.methods.perm import PERM_METHODS
 from lacnode.rpc.methods.priv import PRIV_GROUP_METHODS, PRIV_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.privx import PRIVX_METHODS
+from lacnode.rpc.methods.trace import TRACE_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
 from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
 
@@ -40,6 +41,7 @@ def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
         *ADMIN_METHODS,
         *MINER_METHODS,
         *PERM_METHODS,
+        *TRACE_METHODS,
         *LAC_METHODS,
         *LAC_PERMISSION_METHODS,
         *_PRIVATE[private],

@@ -107,12 +107,12 @@ class ReadCall:
 
 
 def run_in_reader(
-    handler: ReadHandler, check: Callable[[HasChain, Params], object] | None = None
+    handler: ReadHandler, check: Callable[[HasChain, Params], object] | None = None, *, is_long: bool = False
 ) -> Callable[[HasChain, Params], ReadCall]:
     """Make a method's handler of `handler`. A reader answers its calls.
 
     `check` raises RpcError for parameters that are refused anyway. Otherwise megabytes of such parameters would take memory
-    here while they wait for a reader.
+    here while they wait for a reader. `is_long` is that of `ReadCall`.
     """
 
     # The handler itself must stay a function at the top level, so it is wrapped here and not decorated: `pickle` finds a
@@ -120,6 +120,6 @@ def run_in_reader(
     def leave_to_reader(services: HasChain, params: Params) -> ReadCall:
         if check is not None:
             check(services, params)
-        return ReadCall(handler, params)
+        return ReadCall(handler, params, is_long)
 
     return leave_to_reader

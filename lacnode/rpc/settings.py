@@ -64,6 +64,7 @@ class ApiSettings:
     """
 
     max_logs_range: int = 5000
+    max_trace_filter_range: int = 1000
     gas_cap: int = 50_000_000
     gas_price_blocks: int = 100
     gas_price_percentile: float = 50.0

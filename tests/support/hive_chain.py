@@ -73,7 +73,7 @@ def hive_chain(release: str) -> HiveChain:
     genesis = Block(spec.genesis.header(root), BlockBody())
     hashes = [keccak256(genesis.header.encode())]
     difficulties = [genesis.header.difficulty]
-    _store(database, genesis, hashes[0], None)
+    store_block(database, genesis, hashes[0], None)
     for block in _blocks(release):
         executed = _executed(engine, block, root, hashes, nodes)
         assert executed.state_root == block.header.state_root, f"state root of block {block.number}"
@@ -81,7 +81,7 @@ def hive_chain(release: str) -> HiveChain:
         root = executed.state_root
         hashes.append(keccak256(block.header.encode()))
         difficulties.append(difficulties[-1] + block.header.difficulty)
-        _store(database, block, hashes[-1], executed)
+        store_block(database, block, hashes[-1], executed)
     with database.write() as batch:
         write_genesis_hash(batch, hashes[0])
         write_state(batch, nodes)
@@ -145,7 +145,7 @@ def _with_gifts(root: bytes, gifts: list[tuple[bytes, int]], nodes: dict[bytes, 
     return bytes(trie.root_hash)
 
 
-def _store(database: MemoryDatabase, block: Block, hash_: bytes, executed: ExecutedBlock | None) -> None:
+def store_block(database: MemoryDatabase, block: Block, hash_: bytes, executed: ExecutedBlock | None) -> None:
     number = block.number.to_bytes(8)
     with database.write() as batch:
         batch.put(HEADERS, hash_, block.header.encode())

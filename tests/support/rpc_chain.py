@@ -77,7 +77,9 @@ CALLER = bytes.fromhex("60006000602060006000" + "73" + STORER_ADDRESS.hex() + "5
 """Has the storer store a zero, and reverts if that fails."""
 
 
-def genesis_document(forks: Mapping[str, object], gas_limit: int = GAS_LIMIT) -> dict[str, object]:
+def genesis_document(
+    forks: Mapping[str, object], gas_limit: int = GAS_LIMIT, ibft: Mapping[str, object] | None = None
+) -> dict[str, object]:
     code = {
         LOGGER_ADDRESS: LOGGER,
         REVERTER_ADDRESS: REVERTER,
@@ -90,7 +92,7 @@ def genesis_document(forks: Mapping[str, object], gas_limit: int = GAS_LIMIT) ->
         "config": {
             "chainId": CHAIN_ID,
             **forks,
-            "ibft2": {"blockperiodseconds": 1, "epochlength": 30_000, "requesttimeoutseconds": 2},
+            "ibft2": {"blockperiodseconds": 1, "epochlength": 30_000, "requesttimeoutseconds": 2, **(ibft or {})},
         },
         "nonce": "0x0",
         "timestamp": hex(GENESIS_TIME),
@@ -252,9 +254,10 @@ def node(
     network: NetworkView | None = None,
     sync_status: Callable[[], SyncView | None] = lambda: None,
     gas_limit: int = GAS_LIMIT,
+    ibft: Mapping[str, object] | None = None,
 ) -> RpcTestNode:
     """A node whose genesis is Berlin's, without a base fee, unless `forks` says otherwise."""
-    document = genesis_document(BERLIN if forks is None else forks, gas_limit)
+    document = genesis_document(BERLIN if forks is None else forks, gas_limit, ibft)
     spec, database = parse_genesis(document), MemoryDatabase()
     engine = PyEvmEngine(spec, DatabaseNodeStore(database))
     blockchain = Blockchain(spec, database, engine, settings=chain, now=lambda: GENESIS_TIME + 1e6)

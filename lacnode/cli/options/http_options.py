@@ -65,6 +65,7 @@ HTTP_OPTIONS = (
         aliases=("rpc-http-tls-cipher-suite",),
     ),
     Option("rpc-max-logs-range", OptionKind.LONG, "5000", "getLogs block range; 0 = off"),
+    Option("rpc-max-trace-filter-range", OptionKind.LONG, "1000", "trace_filter block range; 0 = off"),
     Option("rpc-gas-cap", OptionKind.LONG, "50000000", "Gas cap of simulations; 0 = off (Besu's default since 25.2)"),
     Option(
         "rpc-call-timeout-seconds", OptionKind.INT, "5", "What one simulation or search may take: lacnode's own option"

@@ -39,7 +39,6 @@ _LATER = _ignored(
         "sync-min-peers": OptionKind.INT,
         "receipt-compaction-enabled": OptionKind.BOOL,
         "poa-discovery-retry-bootnodes": OptionKind.BOOL,
-        "rpc-max-trace-filter-range": OptionKind.LONG,
         "tx-pool-min-score": OptionKind.INT,
         "tx-pool-blob-price-bump": OptionKind.PERCENT,
         "tx-pool-max-prioritized-by-type": OptionKind.LIST,

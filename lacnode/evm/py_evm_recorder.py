@@ -1,0 +1,342 @@
+"""Records the steps and calls of one transaction while py-evm executes it.
+
+A step is recorded as Besu's tracer sees it. In particular a step that begins a call ends, for the record, before the
+first instruction of the call. This file must not change the outcome of an execution.
+"""
+
+from typing import Any
+
+from eth import exceptions
+
+from lacnode.evm.trace_failures import cost_of_failure, halt_of
+from lacnode.evm.trace_opcodes import (
+    CALL_VALUE_OPCODES,
+    CALLS,
+    CREATES,
+    MEMORY_CHANGES,
+    RETURN,
+    SELFDESTRUCT,
+    SSTORE,
+    STOP,
+    address_of,
+    name_of,
+    produced_items,
+    read_account,
+    word_of,
+)
+from lacnode.evm.trace_record import (
+    STACK_ITEM_BYTES,
+    STEP_BYTES,
+    Detail,
+    Halt,
+    Step,
+    TraceBounds,
+    TracedCall,
+    TracedLog,
+    Wanted,
+)
+
+CALL_STIPEND_GAS = 2_300
+"""Gas that a call with value gets for nothing."""
+
+
+class _Frame:
+    """A call under way."""
+
+    __slots__ = (
+        "call", "computation", "finished_calls", "memory", "nonce", "pending", "refund_before", "returned", "written",
+    )  # fmt: skip
+
+    def __init__(self, computation: Any, call: TracedCall, refund_before: int) -> None:
+        self.computation = computation
+        self.call = call
+        self.refund_before = refund_before
+        self.finished_calls = self.nonce = 0
+        self.pending: Step | None = None
+        self.returned: tuple[int, bytes] | None = None
+        self.memory: bytes | None = None
+        self.written: dict[bytes, dict[int, int]] = {}
+
+    @property
+    def has_run_to_end(self) -> bool:
+        """Return whether its last recorded step ended it, without an error of an instruction."""
+        return self.pending is not None and self.pending.opcode in (STOP, RETURN)
+
+    @property
+    def refund(self) -> int:
+        below = self.computation.children
+        return int(self.refund_before + self.computation._gas_meter.gas_refunded + (below[0]._refund if below else 0))
+
+    def storage(self) -> dict[int, int]:
+        """Return the slots of its account that it and its calls have written. The result must not be changed."""
+        return self.written.get(self.computation.msg.storage_address) or {}
+
+
+class Recorder:
+    """Records one transaction. `bounds` may be shared with other transactions of the same RPC call."""
+
+    def __init__(self, wanted: Wanted, bounds: TraceBounds) -> None:
+        self.wanted = wanted
+        self.steps: list[Step] = []
+        self.root: TracedCall | None = None
+        self.reads: dict[tuple[bytes, int | None], None] = {}
+        self._bounds = bounds
+        self._frames: list[_Frame] = []
+        self._all_steps = wanted.detail is Detail.STEPS
+
+    @property
+    def has_open_call(self) -> bool:
+        """Return whether the transaction's own call has begun and not ended."""
+        return bool(self._frames)
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def enter(self, computation: Any) -> None:
+        """Begin the call of `computation`, which has executed nothing yet."""
+        message = computation.msg
+        parent = self._frames[-1] if self._frames else None
+        call = _begun_call(message, parent.pending if parent else None)
+        call.is_precompile = message.code_address in computation.precompiles
+        self._bounds.add_step(STEP_BYTES + len(call.input))
+        if parent is None:
+            self.root = call
+        else:
+            self._suspend(parent, message, call)
+            parent.call.calls.append(call)
+        self._frames.append(_Frame(computation, call, parent.refund if parent else 0))
+
+    def _suspend(self, parent: _Frame, message: Any, call: TracedCall) -> None:
+        """End the step of `parent` that begins a call, for the record."""
+        step = parent.pending
+        assert step is not None
+        stipend = CALL_STIPEND_GAS if step.opcode in CALL_VALUE_OPCODES and message.value else 0
+        step.cost = step.gas - parent.computation._gas_meter.gas_remaining - message.gas + stipend
+        step.call = call
+        step.child_gas = message.gas
+        step.code = message.code
+        self._note_after(parent, step)
+
+    def leave(self, computation: Any) -> None:
+        """End the call of `computation`. The call's code is stored by now, if it is a creation."""
+        frame = self._frames.pop()
+        call = frame.call
+        call.gas_used = computation.msg.gas - computation.get_gas_remaining()
+        call.output = bytes(computation.output)
+        self._bounds.add_bytes(len(call.output))
+        if computation.is_error:
+            self._note_error(frame, computation.error)
+        if call.is_precompile:
+            self._note_precompile(frame)
+        if self._frames:
+            self._return_to(self._frames[-1], frame)
+
+    def _note_error(self, frame: _Frame, error: Exception) -> None:
+        call = frame.call
+        if isinstance(error, exceptions.Revert):
+            call.is_reverted = True
+            return
+        call.error = halt_of(error)
+        last = frame.pending
+        if call.is_precompile or (last is not None and last.halt is not None):
+            return
+        if frame.has_run_to_end:
+            self._note_refused_code(frame)
+        else:
+            # An instruction that is not recorded failed. Or the transaction creates a contract at a taken address.
+            self.steps.append(self._failed_step(frame))
+
+    def _note_refused_code(self, frame: _Frame) -> None:
+        """Note that the code of a creation is refused after its end. Besu puts the error on the last step that is no
+        RETURN."""
+        if self._all_steps:
+            step = next(step for step in reversed(self.steps) if step.name != "RETURN")
+            step.halt = frame.call.error
+        else:
+            self.steps.insert(len(self.steps) - 1, self._failed_step(frame))
+
+    def _failed_step(self, frame: _Frame) -> Step:
+        step = _step_without_instruction(frame, frame.computation.msg.gas)
+        step.halt = frame.call.error
+        return step
+
+    def _note_precompile(self, frame: _Frame) -> None:
+        meter = frame.computation._gas_meter
+        gas = frame.computation.msg.gas
+        cost = meter.refused if meter.refused is not None else frame.call.gas_used
+        if not self.steps:
+            self.steps.append(_step_without_instruction(frame, gas if frame.call.error else gas - cost))
+        self.steps[-1].precompile_gas = cost
+
+    def _return_to(self, parent: _Frame, frame: _Frame) -> None:
+        parent.finished_calls += 1
+        if frame.call.is_success:
+            for address, slots in frame.written.items():
+                joined = parent.written[address] = {**parent.written.get(address, {}), **slots}
+                self._bounds.add_bytes(STACK_ITEM_BYTES * len(joined))
+        step = parent.pending
+        if step is not None and step.opcode in CALLS:
+            parent.returned = _returned_memory(step, frame.call.output)
+
+    def add_log(self, address: bytes, topics: tuple[int, ...], data: bytes) -> None:
+        """Record a log of the current call."""
+        frame = self._frames[-1]
+        self._bounds.add_bytes(len(data) + 32 * len(topics))
+        words = tuple(topic.to_bytes(32) for topic in topics)
+        frame.call.logs.append(TracedLog(address, words, data, frame.finished_calls))
+
+    # -- steps ---------------------------------------------------------------------------------------------------
+
+    def begin(self, computation: Any, opcode: int, is_virtual: bool) -> None:
+        """Begin a step of the current call."""
+        frame = self._frames[-1]
+        program_counter = computation.code.program_counter
+        step = Step(
+            program_counter if is_virtual else program_counter - 1,
+            opcode,
+            name_of(opcode, computation.opcodes),
+            computation._gas_meter.gas_remaining,
+            computation.msg.depth,
+        )
+        step.is_virtual = is_virtual
+        step.memory_size = len(computation._memory)
+        step.returned = computation.return_data
+        step.stack = computation._stack.values[:]
+        if opcode == SELFDESTRUCT:
+            step.swept = computation.state.get_balance(computation.msg.storage_address)
+        if opcode in CREATES:
+            frame.nonce = computation.state.get_nonce(computation.msg.storage_address)
+        if self.wanted.reads:
+            self._note_reads(computation, opcode, step.stack)
+        self._bounds.add_step(STEP_BYTES + STACK_ITEM_BYTES * len(step.stack))
+        frame.pending = step
+        self.steps.append(step)
+
+    def _note_reads(self, computation: Any, opcode: int, stack: list[int | bytes]) -> None:
+        own = computation.msg.storage_address
+        self.reads[(own, None)] = None
+        found = read_account(opcode, own, stack)
+        if found is not None:
+            self._bounds.add_bytes(STEP_BYTES)
+            self.reads[found] = None
+
+    def end(self, computation: Any) -> None:
+        """End the current step, which has not failed."""
+        frame = self._frames[-1]
+        step = frame.pending
+        assert step is not None
+        if step.child_gas is not None:
+            return
+        remaining = computation._gas_meter.gas_remaining
+        step.cost = step.gas - remaining
+        if step.opcode in CALLS:
+            # The call was not made: its sender has not enough funds, or it would be nested too deep.
+            step.cost += CALL_STIPEND_GAS if step.opcode in CALL_VALUE_OPCODES and word_of(step.stack, 3) else 0
+            step.child_gas = remaining
+            frame.returned = None
+        step.code = computation.msg.code
+        step.output = computation._output
+        if step.opcode in CREATES:
+            self._note_collision(frame, step)
+        if step.opcode == SSTORE:
+            self._note_write(frame, step)
+        change = MEMORY_CHANGES.get(step.opcode)
+        if change is not None:
+            frame.returned = change(step.stack, computation._memory) or frame.returned
+        self._note_after(frame, step)
+        count = produced_items(step.opcode)
+        step.top = computation._stack.values[-count:] if count else []
+
+    def _note_collision(self, frame: _Frame, step: Step) -> None:
+        """Note a creation at an address that is taken. Besu begins its call and halts it at once. py-evm begins none,
+        but has counted the nonce up and taken the gas."""
+        computation = frame.computation
+        if computation.state.get_nonce(computation.msg.storage_address) == frame.nonce:
+            return
+        offset, size = word_of(step.stack, 2), word_of(step.stack, 3)
+        gas = computation._gas_meter.charged
+        step.cost -= gas
+        step.code = computation.memory_read_bytes(offset, size)
+        step.halt = Halt.ILLEGAL_STATE_CHANGE
+        call = TracedCall(
+            step.name, computation.msg.storage_address, b"", word_of(step.stack, 1), gas, step.code, step.depth + 1, gas
+        )
+        call.error = step.halt
+        frame.call.calls.append(call)
+
+    def _note_write(self, frame: _Frame, step: Step) -> None:
+        slot, value = word_of(step.stack, 1), word_of(step.stack, 2)
+        address = frame.computation.msg.storage_address
+        step.updated_storage = slot, value
+        # A new dictionary, because earlier steps hold the old one.
+        written = frame.written.get(address, {})
+        self._bounds.add_bytes(STACK_ITEM_BYTES * len(written) if self._all_steps else 0)
+        frame.written[address] = {**written, slot: value}
+
+    def revert(self, computation: Any) -> None:
+        """End the current step, a REVERT."""
+        self.end(computation)
+        step = self.steps[-1]
+        step.reason = step.output
+
+    def fail(self, computation: Any, error: Exception) -> None:
+        """End the current step with `error`, which ends the call."""
+        frame = self._frames[-1]
+        step = frame.pending
+        assert step is not None
+        if step.child_gas is not None:
+            return
+        step.halt = halt_of(error)
+        step.cost = cost_of_failure(step, computation, error)
+        step.code = computation.msg.code
+        if step.opcode in CALLS:
+            step.child_gas = step.gas
+        self._note_after(frame, step)
+        step.top = computation._stack.values[-produced_items(step.opcode) :] if produced_items(step.opcode) else []
+
+    def _note_after(self, frame: _Frame, step: Step) -> None:
+        message = frame.computation.msg
+        step.recipient, step.value, step.input = message.storage_address, message.value, message.data
+        step.refund = frame.refund
+        step.storage = frame.storage()
+        step.top = step.stack[-1:]
+        step.updated_memory, frame.returned = frame.returned, None
+        if self.wanted.memory:
+            step.memory = self._memory_now(frame)
+
+    def _memory_now(self, frame: _Frame) -> bytes:
+        # Most steps leave the memory as it is. They share one copy.
+        held = frame.computation._memory._bytes
+        if frame.memory is None or frame.memory != held:
+            frame.memory = bytes(held)
+            self._bounds.add_bytes(len(held))
+        return frame.memory
+
+
+def _begun_call(message: Any, step: Step | None) -> TracedCall:
+    if message.is_create:
+        kind = "CREATE" if step is None else step.name
+        return TracedCall(
+            kind, message.sender, message.storage_address, message.value, message.gas, message.code, message.depth
+        )
+    kind = "CALL" if step is None else step.name
+    # The sender of a delegated call is the calling contract, although the code sees the caller's caller.
+    sender = message.storage_address if kind in ("DELEGATECALL", "CALLCODE") else message.sender
+    to = message.to if step is None or len(step.stack) < 2 else address_of(step.stack[-2])
+    return TracedCall(kind, sender, to, message.value, message.gas, bytes(message.data), message.depth)
+
+
+def _step_without_instruction(frame: _Frame, gas: int) -> Step:
+    """Return the step that Besu shows where a call ends without an instruction, such as a transaction to a precompile."""
+    message = frame.computation.msg
+    step = Step(0, 0xFFFF, "", gas, message.depth)
+    step.is_virtual = True
+    step.recipient, step.value, step.input = message.storage_address, message.value, bytes(message.data)
+    return step
+
+
+def _returned_memory(step: Step, output: bytes) -> tuple[int, bytes] | None:
+    """Return where in the memory the output of the call goes that `step` began, and the part that fits."""
+    position = 7 if step.opcode in CALL_VALUE_OPCODES else 6
+    offset, size = word_of(step.stack, position - 1), word_of(step.stack, position)
+    part = output[:size]
+    return (offset, part) if part else None

@@ -1,0 +1,126 @@
+"""py-evm's computations with a recorder that is told of every step and call.
+
+The instructions are replaced in a class of one state alone: other executions share the fork's class and stay as quick as
+they are. This file must not change the outcome of an execution.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from eth.exceptions import Halt, Revert, VMError
+from eth.vm.logic.invalid import InvalidOpcode
+
+from lacnode.evm.py_evm_code import Code
+from lacnode.evm.py_evm_meter import BudgetMeter
+from lacnode.evm.py_evm_recorder import Recorder
+from lacnode.evm.trace_opcodes import CALL_STEPS
+from lacnode.evm.trace_record import Detail
+
+STOP = 0x00
+
+
+class TracedCode(Code):
+    """Code that knows whether the walk through it has come to its end."""
+
+    __slots__ = ("has_ended",)
+
+    def __init__(self, code: bytes) -> None:
+        super().__init__(code)
+        self.has_ended = False
+
+    def __iter__(self) -> Iterator[int]:
+        code = self._raw_code_bytes
+        while self.program_counter < len(code):
+            opcode = code[self.program_counter]
+            self.program_counter += 1
+            yield opcode
+        # py-evm and Besu execute a STOP here that stands nowhere.
+        self.has_ended = True
+        yield STOP
+
+
+class RefusingMeter(BudgetMeter):
+    """A meter that remembers its last charge, and the gas that it did not have."""
+
+    charged = 0
+    refused: int | None = None
+
+    def consume_gas(self, amount: int, reason: str) -> None:
+        if amount > self.gas_remaining:
+            self.refused = amount
+        self.charged = amount
+        super().consume_gas(amount, reason)
+
+
+class TracedOpcodes(dict[int, Any]):
+    """Instructions by their numbers. A number without an instruction gives one that fails and is recorded too."""
+
+    def __init__(self, opcodes: dict[int, Any], wrapped: Callable[[int, Any], Any]) -> None:
+        super().__init__(opcodes)
+        self._wrapped = wrapped
+
+    def __missing__(self, opcode: int) -> Any:
+        return self._wrapped(opcode, InvalidOpcode(opcode))
+
+
+def traced_class(base: Any, recorder: Recorder) -> Any:
+    """Return `base`, a class of computations, with `recorder`."""
+
+    class Traced(base):  # type: ignore[misc]
+        opcodes = _traced_opcodes(base.opcodes, recorder)
+
+        def __init__(self, state: Any, message: Any, context: Any) -> None:
+            super().__init__(state, message, context)
+            self.code = TracedCode(message.code)
+            recorder.enter(self)
+
+        def _configure_gas_meter(self) -> Any:
+            meter = super()._configure_gas_meter()
+            return RefusingMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
+
+        def add_child_computation(self, child_computation: Any) -> None:
+            # Before the base class gives up what the child holds.
+            recorder.leave(child_computation)
+            super().add_child_computation(child_computation)
+
+        def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
+            super().add_log_entry(account, topics, data)
+            recorder.add_log(account, topics, data)
+
+    return Traced
+
+
+def _traced_opcodes(opcodes: dict[int, Any], recorder: Recorder) -> dict[int, Any]:
+    detail = recorder.wanted.detail
+
+    def wrapped(opcode: int, run: Any) -> Any:
+        return _traced(opcode, run, recorder)
+
+    if detail is Detail.STATE and not recorder.wanted.reads:
+        return opcodes
+    chosen = {opcode for opcode in opcodes if detail is Detail.STEPS or opcode in CALL_STEPS}
+    traced = {opcode: wrapped(opcode, run) if opcode in chosen else run for opcode, run in opcodes.items()}
+    return TracedOpcodes(traced, wrapped)
+
+
+def _traced(opcode: int, run: Any, recorder: Recorder) -> Any:
+    """Return the instruction `run`, recorded."""
+
+    def traced(computation: Any) -> Any:
+        recorder.begin(computation, opcode, computation.code.has_ended)
+        try:
+            run(computation=computation)
+        except Halt:
+            recorder.end(computation)
+            raise
+        except Revert:
+            recorder.revert(computation)
+            raise
+        except VMError as error:
+            recorder.fail(computation, error)
+            raise
+        recorder.end(computation)
+
+    # py-evm looks for the name of an instruction here.
+    traced.mnemonic = getattr(run, "mnemonic", None) or run.__wrapped__.mnemonic  # type: ignore[attr-defined]
+    return traced

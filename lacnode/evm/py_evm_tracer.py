@@ -1,0 +1,214 @@
+"""Traces transactions and calls on py-evm.
+
+Traces always come from py-evm, also where another engine executes the blocks: its steps can be watched in Python. This
+file must not store anything.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.crypto.secp256k1 import SignatureError, recover_sender
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionError, NodeStore
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_block import PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
+from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
+from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_overrides import apply_overrides
+from lacnode.evm.py_evm_recorder import Recorder
+from lacnode.evm.py_evm_state_changes import state_changes
+from lacnode.evm.py_evm_traced_computation import traced_class
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.trace_record import Detail, TraceBounds, TracedTransaction, Wanted
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class TracedBlock:
+    """A block to trace: its header, its transactions, and the root of the state before it."""
+
+    parent_state_root: bytes
+    header: BlockHeader
+    transactions: Sequence[Transaction]
+
+
+class PyEvmTracer:
+    """Traces on the states in `store`, by the rules of `spec`. `ancestor_hash` gives hashes for BLOCKHASH."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        store: NodeStore,
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+        bounds: TraceBounds | None = None,
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._ancestor_hash = ancestor_hash
+        self._budget = budget
+        self._bounds = TraceBounds() if bounds is None else bounds
+
+    def block(self, block: TracedBlock, wanted: Wanted, first: int = 0) -> Iterator[TracedTransaction]:
+        """Return the transactions of `block` from the index `first` on, in order. Those before it are executed, but
+        not recorded.
+
+        Raises ExecutionError if a transaction cannot be in the block, TraceTooLargeError if more is recorded than may
+        be, ExecutionInterruptedError when the budget says so. MissingNodeError if the store does not have the state.
+        """
+        opened = _TracingBlock(
+            self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
+        )
+        for index, transaction in enumerate(block.transactions):
+            recorder = Recorder(wanted, self._bounds) if index >= first else None
+            traced = opened.traced(index, transaction, recorder)
+            if traced is not None:
+                yield traced
+
+    def accounts_after(self, block: TracedBlock, count: int) -> Accounts:
+        """Return the accounts after the first `count` transactions of `block`. Raises the errors of `block`."""
+        opened = _TracingBlock(
+            self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
+        )
+        for index, transaction in enumerate(block.transactions[:count]):
+            opened.traced(index, transaction, None)
+        return opened.accounts
+
+    def calls(self, header: BlockHeader, calls: Sequence[tuple[CallRequest, Wanted]]) -> Iterator[TracedTransaction]:
+        """Return the traces of `calls` on the state after `header`, each on the state that the one before left.
+
+        Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be applied, and the
+        errors of `block`.
+        """
+        free = all(call.allow_exceeding_balance for call, _ in calls)
+        base_fee = 0 if header.base_fee is not None and free else header.base_fee
+        state = new_state(self._spec, self._store, header.state_root, header, self._ancestor_hash, base_fee=base_fee)
+        state.budget = self._budget
+        limit_memory(state)
+        original = state.computation_class
+        for call, wanted in calls:
+            state.computation_class = original
+            yield self._call(state, header, call, base_fee, wanted)
+            state._account_db.lock_changes()
+
+    def _call(
+        self, state: Any, header: BlockHeader, call: CallRequest, base_fee: int | None, wanted: Wanted
+    ) -> TracedTransaction:
+        if call.overrides:
+            apply_overrides(state, call.overrides)
+        fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        accounts: Accounts = state._account_db
+        gas = header.gas_limit if call.gas is None else call.gas
+        nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
+        transaction = from_call(call, gas, nonce, base_fee, fork)
+        check_call_chain(call, transaction, self._spec)
+        check_call(transaction, accounts, base_fee, fork)
+        _check_nonce(call, accounts)
+        recorder = Recorder(wanted, self._bounds)
+        computation = run_recorded(state, transaction, recorder)
+        used, _ = gas_used(transaction, computation, fork)
+        return traced_transaction(transaction, None, accounts, computation, used, recorder, state.coinbase)
+
+
+def _check_nonce(call: CallRequest, accounts: Accounts) -> None:
+    """TransactionRejectedError for a nonce above the account's, unless the call is free, as in Besu."""
+    next_nonce = accounts.get_nonce(call.sender)
+    if not call.allow_exceeding_balance and (call.nonce or 0) > next_nonce:
+        raise TransactionRejectedError(
+            RejectionReason.NONCE_TOO_HIGH,
+            f"transaction nonce {call.nonce} does not match sender account nonce {next_nonce}",
+        )
+
+
+class _TracingBlock(PyEvmBlock):
+    """An open block that records its transactions."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        store: NodeStore,
+        parent_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget,
+    ) -> None:
+        super().__init__(spec, store, parent_root, header, ancestor_hash, budget)
+        self._recorder: Recorder | None = None
+        self._traced: TracedTransaction | None = None
+        self._original_class = self._state.computation_class
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts after the transactions so far."""
+        return self._accounts
+
+    def traced(self, index: int, transaction: Transaction, recorder: Recorder | None) -> TracedTransaction | None:
+        """Execute `transaction`. Return what `recorder` recorded of it, None without a recorder. ExecutionError if it
+        cannot be in the block."""
+        self._recorder, self._traced = recorder, None
+        try:
+            self.add(transaction, recover_sender(transaction))
+        except (SignatureError, TransactionRejectedError) as error:
+            raise ExecutionError(f"transaction {index} (0x{transaction.hash.hex()}): {error}") from None
+        return self._traced
+
+    def _run(self, transaction: Transaction, evm_transaction: EvmTransaction) -> Any:
+        if self._recorder is None:
+            return super()._run(transaction, evm_transaction)
+        try:
+            computation = run_recorded(self._state, evm_transaction, self._recorder)
+        finally:
+            self._state.computation_class = self._original_class
+        used, _ = gas_used(evm_transaction, computation, self._fork)
+        # Here and not after `add`: the changes can be told from those of earlier transactions only before they are
+        # locked.
+        self._traced = traced_transaction(
+            evm_transaction, transaction.hash, self._accounts, computation, used, self._recorder, self._state.coinbase
+        )
+        return computation
+
+
+def run_recorded(state: Any, transaction: EvmTransaction, recorder: Recorder) -> Any:
+    """Execute `transaction` with `recorder`. Return the finished computation."""
+    if recorder.wanted.detail is not Detail.STATE or recorder.wanted.reads:
+        state.computation_class = traced_class(state.computation_class, recorder)
+    computation = run(state, transaction)
+    if recorder.has_open_call:
+        recorder.leave(computation)
+    return computation
+
+
+def traced_transaction(
+    transaction: EvmTransaction,
+    hash_: bytes | None,
+    accounts: Accounts,
+    computation: Any,
+    used: int,
+    recorder: Recorder,
+    coinbase: bytes,
+) -> TracedTransaction:
+    """Return the record of a transaction whose changes are not locked yet. `hash_` is None for a call."""
+    read = recorder.reads
+    if recorder.wanted.reads:
+        read = {(coinbase, None): None, (transaction.sender, None): None, **read}
+    return TracedTransaction(
+        hash=hash_,
+        sender=transaction.sender,
+        to=transaction.to or None,
+        nonce=transaction.nonce,
+        value=transaction.value,
+        gas_limit=transaction.gas,
+        data=transaction.data,
+        created=None if transaction.to else created_address(transaction.sender, transaction.nonce),
+        gas_used=used,
+        is_success=computation.is_success,
+        output=bytes(computation.output) if computation.is_success else b"",
+        revert_reason=revert_reason(computation),
+        call=recorder.root,
+        steps=recorder.steps,
+        changes=state_changes(accounts, read),
+    )

@@ -1,0 +1,92 @@
+"""Facts about instructions that traces need: names, items that they produce, memory and accounts that they touch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+STOP, SSTORE, SLOAD, RETURN, REVERT, SELFDESTRUCT, CALLDATALOAD = 0x00, 0x55, 0x54, 0xF3, 0xFD, 0xFF, 0x35
+
+CALLS = {0xF1: "CALL", 0xF2: "CALLCODE", 0xF4: "DELEGATECALL", 0xFA: "STATICCALL"}
+CREATES = {0xF0: "CREATE", 0xF5: "CREATE2"}
+
+CALL_VALUE_OPCODES = (0xF1, 0xF2)
+"""Calls that may carry a value of their own, and so have an item more on the stack."""
+
+CALL_STEPS = frozenset({STOP, RETURN, REVERT, SELFDESTRUCT, CALLDATALOAD, *CALLS, *CREATES})
+"""Instructions by which calls begin and end, and CALLDATALOAD, after which Besu shows another value of a call."""
+
+_PRODUCING = frozenset(
+    {
+        *range(0x01, 0x0C), *range(0x10, 0x1E), 0x20, *range(0x30, 0x37), 0x38, 0x3A, 0x3B, 0x3D, 0x3F, *range(0x40, 0x4B),
+        0x51, 0x54, 0x58, 0x59, 0x5A, 0x5C, *range(0x5F, 0x80), *CALLS, *CREATES,
+    }
+)  # fmt: skip
+
+_RENAMED = {"SHA3": "KECCAK256"}
+
+
+def name_of(opcode: int, opcodes: Mapping[int, Any]) -> str:
+    """Return the name of an instruction among py-evm's `opcodes`. `INVALID` if it is none of them."""
+    found = opcodes.get(opcode)
+    if found is None:
+        return "INVALID"
+    name: str = getattr(found, "mnemonic", None) or found.__wrapped__.mnemonic
+    return _RENAMED.get(name, name)
+
+
+def produced_items(opcode: int) -> int:
+    """Return the number of items at the top of the stack that an instruction has written. For DUP and SWAP these are
+    all items that it looks at, as in Besu."""
+    if 0x80 <= opcode <= 0x8F:
+        return opcode - 0x80 + 2
+    if 0x90 <= opcode <= 0x9F:
+        return opcode - 0x90 + 2
+    return 1 if opcode in _PRODUCING else 0
+
+
+def _number(item: int | bytes) -> int:
+    return item if isinstance(item, int) else int.from_bytes(item)
+
+
+def word_of(stack: list[int | bytes], position: int) -> int:
+    """Return the item at `position` from the top, which is 1. 0 if there is none."""
+    return _number(stack[-position]) if len(stack) >= position else 0
+
+
+def address_of(item: int | bytes) -> bytes:
+    """Return the address in an item of the stack."""
+    return (_number(item) % 2**160).to_bytes(20)
+
+
+def _word_at(stack: list[int | bytes], memory: Any) -> tuple[int, bytes] | None:
+    offset = _number(stack[-1])
+    return offset, memory.read_bytes(offset, 32)
+
+
+def _byte_at(stack: list[int | bytes], memory: Any) -> tuple[int, bytes] | None:
+    offset = _number(stack[-1])
+    return offset, memory.read_bytes(offset, 1)
+
+
+def _copied(stack: list[int | bytes], memory: Any) -> tuple[int, bytes] | None:
+    offset, size = _number(stack[-1]), _number(stack[-3])
+    return (offset, memory.read_bytes(offset, size)) if size else None
+
+
+MEMORY_CHANGES: dict[int, Callable[[list[int | bytes], Any], tuple[int, bytes] | None]] = {
+    0x51: _word_at, 0x52: _word_at, 0x53: _byte_at, 0x37: _copied, 0x39: _copied, 0x3E: _copied, 0x5E: _copied,
+}  # fmt: skip
+"""For each instruction that Besu shows with a piece of memory, how to find the piece: from the stack before the
+instruction and the memory after it."""
+
+_ACCOUNT_READS = {0x31: 1, 0x3B: 1, 0x3C: 1, 0x3F: 1, SELFDESTRUCT: 1, 0xF1: 2, 0xF2: 2, 0xF4: 2, 0xFA: 2}
+
+
+def read_account(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[bytes, int | None] | None:
+    """Return the account, or the account `own` with one of its slots, that an instruction reads. None if it reads
+    neither, or fails."""
+    if opcode in (SLOAD, SSTORE):
+        return (own, _number(stack[-1])) if stack else None
+    position = _ACCOUNT_READS.get(opcode)
+    if position is None or len(stack) < position:
+        return None
+    return address_of(stack[-position]), None

@@ -1,0 +1,219 @@
+"""What an execution did, as data: its steps, its calls and its changes of the state.
+
+The forms in which clients see it are made elsewhere. This file must not know py-evm or JSON.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lacnode.evm.budget import SizeExceededError
+from lacnode.primitives.keccak import EMPTY_KECCAK
+
+MAX_TRACE_STEPS = 1_000_000
+"""Steps that the trace of one RPC call may record."""
+
+MAX_TRACE_BYTES = 128 * 2**20
+"""Bytes of the stacks, memories, inputs and outputs that the trace of one RPC call may record."""
+
+STEP_BYTES = 600
+"""About the bytes that a recorded step takes besides its stack and memory."""
+
+STACK_ITEM_BYTES = 40
+"""About the bytes that an item of a recorded stack takes."""
+
+
+class TraceTooLargeError(SizeExceededError):
+    """The trace has more steps or bytes than the trace of one RPC call may have."""
+
+
+class TraceBounds:
+    """Counts the steps and bytes that the trace of one RPC call records, over all its transactions."""
+
+    __slots__ = ("bytes_left", "steps_left")
+
+    def __init__(self, max_steps: int = MAX_TRACE_STEPS, max_bytes: int = MAX_TRACE_BYTES) -> None:
+        self.steps_left = max_steps
+        self.bytes_left = max_bytes
+
+    def add_step(self, size: int) -> None:
+        """Count a step of `size` bytes. TraceTooLargeError if it is one too many."""
+        self.steps_left -= 1
+        if self.steps_left < 0:
+            raise TraceTooLargeError("the trace has too many steps")
+        self.add_bytes(size)
+
+    def add_bytes(self, size: int) -> None:
+        """Count `size` bytes. TraceTooLargeError if they are too many."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise TraceTooLargeError("the trace has too many bytes")
+
+
+class Halt(Enum):
+    """Why a call ended with an error that is no REVERT. Names and descriptions are Besu's `ExceptionalHaltReason`."""
+
+    INSUFFICIENT_GAS = "Out of gas"
+    INSUFFICIENT_STACK_ITEMS = "Stack underflow"
+    INVALID_JUMP_DESTINATION = "Bad jump destination"
+    INVALID_OPERATION = "Bad instruction"
+    INVALID_RETURN_DATA_BUFFER_ACCESS = "Out of bounds"
+    TOO_MANY_STACK_ITEMS = "Out of stack"
+    ILLEGAL_STATE_CHANGE = "Illegal state change"
+    CODE_TOO_LARGE = "Code is too large"
+    INVALID_CODE = "Code is invalid"
+    PRECOMPILE_ERROR = "Precompile error"
+
+
+class Detail(Enum):
+    """How much of an execution is recorded."""
+
+    STATE = 1
+    """The changes of the state."""
+
+    CALLS = 2
+    """Besides, the calls, and the steps with which calls begin and end."""
+
+    STEPS = 3
+    """Besides, every step with its stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The parts of an execution to record. `memory`: of every step. `reads`: the accounts and slots that were read."""
+
+    detail: Detail = Detail.STATE
+    memory: bool = False
+    reads: bool = False
+
+
+class Step:
+    """One instruction as it was executed.
+
+    `stack` is the stack before it, its top at the end. `top` are the items that it produced, the top at the end.
+    `memory` is the memory after it, `storage` the slots that the call has written so far. Where the step begins a call,
+    all values are those at the moment before the call's first instruction, `call` is the call, and `child_gas` is its gas.
+    A call that is not made has no `call`, and `child_gas` is then the gas that is left.
+
+    `cost` is the gas without that of the call. `code` is the code that runs next: the call's if there is one.
+    `updated_memory` (offset, bytes) is the last write or read of memory, by this step or by the end of the call of the
+    step before. `is_virtual` marks the end of code without an instruction. `swept` is the balance in wei that
+    SELFDESTRUCT moves. `precompile_gas` is the cost of the precompile that the step called.
+    """
+
+    __slots__ = (
+        "call", "child_gas", "code", "cost", "depth", "gas", "halt", "input", "is_virtual", "memory", "memory_size", "name",
+        "opcode", "output", "pc", "precompile_gas", "reason", "recipient", "refund", "returned", "stack", "storage",
+        "swept", "top", "updated_memory", "updated_storage", "value",
+    )  # fmt: skip
+
+    def __init__(self, pc: int, opcode: int, name: str, gas: int, depth: int) -> None:
+        self.pc, self.opcode, self.name, self.gas, self.depth = pc, opcode, name, gas, depth
+        self.cost = self.refund = self.value = self.memory_size = 0
+        self.halt: Halt | None = None
+        self.recipient = self.input = self.output = self.code = self.returned = b""
+        self.stack: list[int | bytes] = []
+        self.top: list[int | bytes] = []
+        self.memory: bytes | None = None
+        self.storage: dict[int, int] = {}
+        self.reason: bytes | None = None
+        self.is_virtual = False
+        self.swept = 0
+        self.call: TracedCall | None = None
+        self.child_gas: int | None = None
+        self.precompile_gas: int | None = None
+        self.updated_memory: tuple[int, bytes] | None = None
+        self.updated_storage: tuple[int, int] | None = None
+
+    @property
+    def enters(self) -> bool:
+        """Return whether instructions of another call follow this step."""
+        return self.call is not None and not self.call.is_precompile
+
+
+@dataclass(slots=True)
+class TracedLog:
+    """A log of a call. `position` is the number of calls of the same call that ended before it."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+    position: int
+
+
+@dataclass(slots=True)
+class TracedCall:
+    """A call and the calls that it made, in order. `to` is the account whose code runs, or the created account.
+
+    `kind` is the instruction's name. `error` is Besu's reason for its end, None on success. `is_reverted`: it ended with
+    REVERT. `gas_used` is without the refund. `is_precompile`: the code is a precompile.
+    """
+
+    kind: str
+    sender: bytes
+    to: bytes
+    value: int
+    gas: int
+    input: bytes
+    depth: int = 0
+    gas_used: int = 0
+    output: bytes = b""
+    error: Halt | None = None
+    is_reverted: bool = False
+    is_precompile: bool = False
+    logs: list[TracedLog] = field(default_factory=list)
+    calls: list["TracedCall"] = field(default_factory=list)
+
+    @property
+    def is_success(self) -> bool:
+        """Return whether it neither halted nor reverted."""
+        return self.error is None and not self.is_reverted
+
+
+@dataclass(frozen=True, slots=True)
+class AccountValues:
+    """The values of an account that exists. `balance` is in wei."""
+
+    nonce: int = 0
+    balance: int = 0
+    code: bytes = b""
+    code_hash: bytes = EMPTY_KECCAK
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """An account before and after a transaction. None where it does not exist. `storage` has the values before and
+    after of the slots that were written, or read where that is recorded."""
+
+    before: AccountValues | None
+    after: AccountValues | None
+    storage: dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedTransaction:
+    """A transaction or a call, as it was executed.
+
+    `hash` is None for a call. `to` is None for a creation, and `created` is then the new account's address. `gas_used`
+    is after refunds. `output` is empty if it failed. `changes` are in the order of their addresses.
+    """
+
+    hash: bytes | None
+    sender: bytes
+    to: bytes | None
+    nonce: int
+    value: int
+    gas_limit: int
+    data: bytes
+    created: bytes | None
+    gas_used: int
+    is_success: bool
+    output: bytes
+    revert_reason: bytes | None
+    call: TracedCall | None
+    steps: list[Step]
+    changes: dict[bytes, AccountChange]
+
+    @property
+    def gas_left(self) -> int:
+        """Return the gas that the sender got back, refunds included."""
+        return self.gas_limit - self.gas_used

@@ -1,0 +1,326 @@
+"""TRACE: the calls, steps and changes of transactions, in the forms of OpenEthereum as Besu has them.
+
+All methods execute blocks again, in a reader process.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from lacnode.crypto.secp256k1 import SignatureError, recover_sender
+from lacnode.evm.engine import CallRequest
+from lacnode.evm.trace_record import Detail, TracedTransaction, Wanted
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.rlp import RlpError
+from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.answer_size import AnswerSize
+from lacnode.rpc.call_parameters import call_request
+from lacnode.rpc.errors import (
+    INVALID_COUNT,
+    INVALID_FILTER,
+    INVALID_PARAMS,
+    LIMIT_EXCEEDED,
+    RpcError,
+    block_not_found,
+    invalid_params,
+    range_too_large,
+    with_error_message,
+)
+from lacnode.rpc.method_registry import Method
+from lacnode.rpc.parameters import MAX_ADDRESSES, address, block_number, data, hash32, optional, required
+from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
+from lacnode.rpc.trace_execution import capped_gas, traced_block, traced_calls, tracer_of, tracing
+from lacnode.rpc.traces.flat_traces import Place, flat_traces
+from lacnode.rpc.traces.rewards import reward_trace
+from lacnode.rpc.traces.state_diff import state_diff
+from lacnode.rpc.traces.trace_options import TraceTypes, trace_types
+from lacnode.rpc.traces.vm_trace import vm_trace
+
+MAX_TRACED_CALLS = 100
+"""Calls that one `trace_callMany` may have. Besu has no such bound."""
+
+INVALID_CALLS, INVALID_TRACE_NUMBERS = "Invalid trace call many params", "Invalid trace numbers params"
+INVALID_TRANSACTION = "Invalid transaction params (missing or incorrect)"
+
+CALLS = Wanted(Detail.CALLS)
+
+Json = dict[str, object]
+
+
+def _block(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
+    """Return the block that a "number" parameter means, with its hash. None if there is none."""
+    hash_ = reading.chain.hash_at(block_number(reading, value))
+    found = None if hash_ is None else reading.block_of(hash_)
+    return None if found is None or hash_ is None else (found, hash_)
+
+
+@tracing
+def trace_block(reading: ReadContext, params: Params) -> object:
+    found = _block(reading, required(params, 0, "block"))
+    if found is None:
+        return None
+    block, hash_ = found
+    return [] if block.number == 0 else list(_traces_of_block(reading, block, hash_, AnswerSize()))
+
+
+def _traces_of_block(reading: ReadContext, block: Block, hash_: bytes, size: AnswerSize) -> Iterator[Json]:
+    """Return the flat traces of a block, its reward last."""
+    for position, traced in enumerate(traced_block(reading, tracer_of(reading), block, CALLS)):
+        yield from flat_traces(traced, size, _place(block, hash_, position))
+    yield reward_trace(reading.chain.spec, block.header, hash_)
+
+
+def _place(block: Block, hash_: bytes, position: int) -> Place:
+    return Place(hash_, block.number, position, block.transactions[position].hash)
+
+
+@tracing
+def trace_transaction(reading: ReadContext, params: Params) -> object:
+    return _traces_of(reading, hash32(required(params, 0, "transaction hash"), "transaction hash"))
+
+
+def _traces_of(reading: ReadContext, transaction_hash: bytes) -> list[Json]:
+    """Return the flat traces of one transaction. None of them if it is unknown."""
+    location = reading.chain.transaction_location(transaction_hash)
+    block = None if location is None else reading.block_of(location.block_hash)
+    if location is None or block is None:
+        return []
+    traced = next(traced_block(reading, tracer_of(reading), block, CALLS, location.index))
+    return flat_traces(traced, AnswerSize(), _place(block, location.block_hash, location.index))
+
+
+@tracing
+def trace_get(reading: ReadContext, params: Params) -> object:
+    """Return the call at a trace address, None if there is none. RpcError for another number of parameters."""
+    if len(params) != 2:
+        raise RpcError(INVALID_PARAMS, INVALID_COUNT)
+    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    wanted = _trace_address(required(params, 1, "trace address"))
+    return next((trace for trace in _traces_of(reading, transaction_hash) if trace["traceAddress"] == wanted), None)
+
+
+def _trace_address(value: object) -> list[int]:
+    try:
+        assert isinstance(value, list)
+        return [int(item.removeprefix("0x"), 16) for item in value]
+    except (AssertionError, AttributeError, ValueError):
+        raise RpcError(INVALID_PARAMS, INVALID_TRACE_NUMBERS, "an array of hexadecimal numbers was expected") from None
+
+
+# -- blocks executed again -------------------------------------------------------------------------------------------
+
+
+@tracing
+def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
+    number = block_number(reading, required(params, 0, "block"))
+    types = trace_types(optional(params, 1))
+    found = _block(reading, number)
+    if found is None:
+        return None
+    size = AnswerSize()
+    return [
+        _replayed(traced, types, size) for traced in traced_block(reading, tracer_of(reading), found[0], types.wanted)
+    ]
+
+
+def _replayed(traced: TracedTransaction, types: TraceTypes, size: AnswerSize) -> Json:
+    shown: Json = {"output": to_hex(traced.output)}
+    if traced.revert_reason is not None:
+        shown["revertReason"] = to_hex(traced.revert_reason)
+    parts = _parts(traced, types, size, names_creation=True)
+    shown["stateDiff"], shown["trace"] = parts["stateDiff"], parts["trace"]
+    shown["transactionHash"] = to_hex(traced.hash or b"")
+    shown["vmTrace"] = parts["vmTrace"]
+    return shown
+
+
+def _parts(traced: TracedTransaction, types: TraceTypes, size: AnswerSize, *, names_creation: bool) -> Json:
+    return {
+        "stateDiff": state_diff(traced, size) if types.state_diff else None,
+        "trace": flat_traces(traced, size, names_creation=names_creation) if types.trace else [],
+        "vmTrace": vm_trace(traced, size) if types.vm_trace else None,
+    }
+
+
+@tracing
+def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
+    """Return the parts of one transaction, None if it is unknown. Besu does not have this method of OpenEthereum."""
+    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    types = trace_types(optional(params, 1))
+    location = reading.chain.transaction_location(transaction_hash)
+    block = None if location is None else reading.block_of(location.block_hash)
+    if location is None or block is None:
+        return None
+    traced = next(traced_block(reading, tracer_of(reading), block, types.wanted, location.index))
+    return _replayed(traced, types, AnswerSize())
+
+
+# -- calls -----------------------------------------------------------------------------------------------------------
+
+
+@tracing
+def trace_call(reading: ReadContext, params: Params) -> object:
+    call = _call(reading, required(params, 0, "call"))
+    types = trace_types(optional(params, 1))
+    return _traced_calls(reading, [(call, types)], optional(params, 2))[0]
+
+
+@tracing
+def trace_callMany(reading: ReadContext, params: Params) -> object:
+    """Return the parts of several calls. RpcError if a parameter does not fit, or there are too many calls."""
+    if len(params) != 2:
+        raise RpcError(INVALID_PARAMS, INVALID_COUNT)
+    given = params[0]
+    if not isinstance(given, list) or not all(isinstance(item, list) and len(item) >= 2 for item in given):
+        raise RpcError(INVALID_PARAMS, INVALID_CALLS, "an array of [call, trace types] was expected")
+    if len(given) > MAX_TRACED_CALLS:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of calls exceeds maximum of {MAX_TRACED_CALLS}")
+    with with_error_message(INVALID_CALLS):
+        calls = [(_call(reading, item[0]), trace_types(item[1])) for item in given]
+    return _traced_calls(reading, calls, params[1])
+
+
+@tracing
+def trace_rawTransaction(reading: ReadContext, params: Params) -> object:
+    """Return the parts of a signed transaction on the head. RpcError for another number of parameters."""
+    if len(params) != 2:
+        raise RpcError(INVALID_PARAMS, INVALID_COUNT)
+    with with_error_message(INVALID_TRANSACTION):
+        call = _call_of(data(required(params, 0, "transaction"), "transaction"))
+    return _traced_calls(reading, [(call, trace_types(params[1]))], "latest")[0]
+
+
+def _call(reading: ReadContext, value: object) -> CallRequest:
+    call, _ = call_request(value)
+    # The sender must be able to pay, as in Besu.
+    return replace(call, allow_exceeding_balance=False)
+
+
+def _call_of(raw: bytes) -> CallRequest:
+    """Return the call that a signed transaction makes."""
+    try:
+        transaction = Transaction.decode(raw)
+        sender = recover_sender(transaction)
+    except (RlpError, SignatureError) as error:
+        raise invalid_params(str(error)) from None
+    return CallRequest(
+        sender=sender,
+        to=transaction.to,
+        gas=transaction.gas_limit,
+        gas_price=transaction.gas_price,
+        max_fee_per_gas=None if transaction.gas_price is not None else transaction.max_gas_price,
+        max_priority_fee_per_gas=transaction.max_priority_fee_per_gas,
+        value=transaction.value,
+        data=transaction.data,
+        access_list=transaction.access_list,
+        nonce=transaction.nonce,
+        chain_id=transaction.chain_id,
+        allow_exceeding_balance=False,
+    )
+
+
+def _traced_calls(reading: ReadContext, calls: list[tuple[CallRequest, TraceTypes]], block: object) -> list[Json]:
+    """Return the traces of `calls`, each on the state that the one before left."""
+    header = reading.chain.header_at(block_number(reading, "latest" if block is None else block))
+    if header is None:
+        raise block_not_found()
+    size = AnswerSize()
+    requests = [(capped_gas(reading, header, call), types.wanted) for call, types in calls]
+    traces = traced_calls(reading, header, requests)
+    return [_shown_call(traced, types, size) for traced, (_, types) in zip(traces, calls, strict=True)]
+
+
+def _shown_call(traced: TracedTransaction, types: TraceTypes, size: AnswerSize) -> Json:
+    output = traced.output if traced.revert_reason is None else traced.revert_reason
+    return {"output": to_hex(output), **_parts(traced, types, size, names_creation=False)}
+
+
+# -- filter ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """The traces that are wanted. Empty sets of addresses fit every trace. `count` is None for all traces."""
+
+    first: int
+    last: int
+    senders: frozenset[str]
+    recipients: frozenset[str]
+    after: int
+    count: int | None
+
+    def matches(self, trace: Json) -> bool:
+        action = trace["action"]
+        assert isinstance(action, dict)
+        return (not self.senders or action.get("from") in self.senders) and (
+            not self.recipients or action.get("to") in self.recipients
+        )
+
+
+@tracing
+def trace_filter(reading: ReadContext, params: Params) -> object:
+    wanted = _filter(reading, required(params, 0, "filter"))
+    limit = reading.settings.max_trace_filter_range
+    if 0 < limit < wanted.last - wanted.first:
+        raise range_too_large(f"at most {limit} blocks")
+    end = None if wanted.count is None else wanted.after + wanted.count
+    return list(islice(_filtered(reading, wanted), wanted.after, end))
+
+
+def _filtered(reading: ReadContext, wanted: _Filter) -> Iterator[Json]:
+    size = AnswerSize()
+    for number in range(max(1, wanted.first), min(wanted.last, reading.chain.head.header.number) + 1):
+        check_time(reading)
+        found = _block(reading, number)
+        if found is not None:
+            yield from filter(wanted.matches, _traces_of_block(reading, *found, size))
+
+
+@with_error_message(INVALID_FILTER)
+def _filter(reading: ReadContext, value: object) -> _Filter:
+    if not isinstance(value, Mapping):
+        raise invalid_params("filter: an object was expected")
+    return _Filter(
+        first=block_number(reading, _or_latest(value.get("fromBlock"))),
+        last=block_number(reading, _or_latest(value.get("toBlock"))),
+        senders=_addresses(value.get("fromAddress")),
+        recipients=_addresses(value.get("toAddress")),
+        after=_count(value.get("after"), "after") or 0,
+        count=_count(value.get("count"), "count"),
+    )
+
+
+def _or_latest(value: object) -> object:
+    return "latest" if value is None else value
+
+
+def _addresses(value: object) -> frozenset[str]:
+    given = [] if value is None else value if isinstance(value, list) else [value]
+    if len(given) > MAX_ADDRESSES:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of addresses exceeds maximum of {MAX_ADDRESSES}")
+    return frozenset(to_hex(address(item, "address")) for item in given)
+
+
+def _count(value: object, what: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    raise invalid_params(f"{what}: a number that is not negative was expected")
+
+
+TRACE_METHODS = tuple(
+    Method(handler.__name__, "TRACE", run_in_reader(handler, is_long=True))
+    for handler in (
+        trace_block,
+        trace_transaction,
+        trace_get,
+        trace_filter,
+        trace_call,
+        trace_callMany,
+        trace_rawTransaction,
+        trace_replayTransaction,
+        trace_replayBlockTransactions,
+    )
+)

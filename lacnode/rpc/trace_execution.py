@@ -1,0 +1,96 @@
+"""Executions for traces: of blocks of the chain and of calls, within the time of the RPC call."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
+
+from lacnode.chain.chain_store import DatabaseNodeStore
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
+from lacnode.evm.engine import CallRequest, ExecutionError
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.overrides import OverrideError
+from lacnode.evm.py_evm_tracer import PyEvmTracer, TracedBlock
+from lacnode.evm.rejection import TransactionRejectedError
+from lacnode.evm.trace_record import TracedTransaction, TraceTooLargeError, Wanted
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_CALL,
+    INVALID_PARAMS,
+    SERVER_ERROR,
+    RpcError,
+    range_too_large,
+    timeout,
+    world_state_unavailable,
+)
+from lacnode.rpc.read_calls import Params, ReadContext, ReadHandler
+
+
+@contextmanager
+def trace_errors() -> Iterator[None]:
+    """Raise the errors of an execution within as RpcError."""
+    try:
+        yield
+    except TraceTooLargeError as error:
+        raise range_too_large(str(error)) from None
+    except BudgetExceededError:
+        raise timeout() from None
+    except MissingNodeError:
+        # Besu too answers so when it does not keep the state of an old block.
+        raise world_state_unavailable() from None
+    except OverrideError as error:
+        raise RpcError(INVALID_PARAMS, INVALID_CALL, str(error)) from None
+    except TransactionRejectedError as error:
+        raise RpcError(INTERNAL_ERROR, "Internal error", str(error)) from None
+    except ExecutionError as error:
+        raise RpcError(SERVER_ERROR, "Block cannot be executed", str(error)) from None
+
+
+def tracing(handler: ReadHandler) -> ReadHandler:
+    """Make `handler` raise the errors of executions as RpcError."""
+
+    # `wraps` keeps module and name, by which `pickle` finds the handler.
+    @wraps(handler)
+    def traced(reading: ReadContext, params: Params) -> object:
+        with trace_errors():
+            return handler(reading, params)
+
+    return traced
+
+
+def tracer_of(reading: ReadContext) -> PyEvmTracer:
+    """Return the tracer for one RPC call."""
+    chain = reading.chain
+    nodes = DatabaseNodeStore(chain.database)
+    return PyEvmTracer(chain.spec, nodes, chain.hash_at, ExecutionBudget(reading.deadline))
+
+
+def block_to_trace(reading: ReadContext, block: Block) -> TracedBlock | None:
+    """Return `block` with the state before it. None if its parent is not in the chain."""
+    parent = reading.chain.header_of(block.header.parent_hash)
+    if parent is None:
+        return None
+    return TracedBlock(parent.state_root, block.header, block.transactions)
+
+
+def traced_block(
+    reading: ReadContext, tracer: PyEvmTracer, block: Block, wanted: Wanted, first: int = 0
+) -> Iterator[TracedTransaction]:
+    """Return the traces of a block's transactions from the index `first` on. There are none for the genesis."""
+    traceable = block_to_trace(reading, block)
+    return iter(()) if traceable is None else tracer.block(traceable, wanted, first)
+
+
+def traced_calls(
+    reading: ReadContext, header: BlockHeader, calls: Sequence[tuple[CallRequest, Wanted]]
+) -> Iterator[TracedTransaction]:
+    """Return the traces of `calls` on the state after `header`, each on what the one before left."""
+    return tracer_of(reading).calls(header, calls)
+
+
+def capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:
+    """Return `call` with its gas, or else the block's limit, up to the cap of calls."""
+    gas, cap = header.gas_limit if call.gas is None else call.gas, reading.settings.gas_cap
+    return replace(call, gas=min(gas, cap) if cap > 0 else gas)

@@ -1,0 +1,22 @@
+"""The trace of a block's reward, as Besu's TRACE methods show it."""
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+
+
+def reward_trace(spec: ChainSpec, header: BlockHeader, block_hash: bytes) -> dict[str, object]:
+    """Return the trace of the reward for the block of `header`. A network without rewards has one of 0 for each block."""
+    parameters = spec.ibft.parameters_at(header.number)
+    beneficiary = header.coinbase if parameters.mining_beneficiary is None else parameters.mining_beneficiary
+    return {
+        "action": {"author": to_hex(beneficiary), "rewardType": "block", "value": hex(parameters.block_reward)},
+        "blockHash": to_hex(block_hash),
+        "blockNumber": header.number,
+        "result": None,
+        "subtraces": 0,
+        "traceAddress": [],
+        "transactionHash": None,
+        "transactionPosition": None,
+        "type": "reward",
+    }
