@@ -136,12 +136,20 @@ def check_signs_nothing_alone(network: SiegeNetwork, copy: DevnetNode, findings:
     before = signed_records(copy)
     mark = log_bytes(copy)
     network.start(copy)
+    wait_until_started(copy)
     time.sleep(ALONE_PERIODS * network.block_period)
     stop_copy(network, copy)
     new = signed_records(copy) - before
     findings.faults += [f"the copy signed for height {number} without a peer" for number in sorted(new)]
     findings.facts.append(f"{ALONE_PERIODS * network.block_period:.0f} s alone, {len(new)} heights signed")
     check_says_so(copy, mark, findings)
+
+
+def wait_until_started(node: DevnetNode) -> None:
+    """Wait until `node` answers, or has ended: it may refuse to start."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while height(node) < 0 and processes.find_pid(node) is not None and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def stop_copy(network: SiegeNetwork, copy: DevnetNode) -> None:
