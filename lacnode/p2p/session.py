@@ -198,18 +198,26 @@ async def _serve(
     """Answer one request after the other. The next answer waits until the peer has read most of the last one, and until its
     share of the processor allows it."""
 
-    def answer(request: EthMessage) -> tuple[EthMessage, float]:
-        began = time.thread_time()
-        return network.server.answer(request), time.thread_time() - began
-
     peer, shares = admitted.peer, network.shares.serving
     async for request in requests:
-        message, seconds = await trio.to_thread.run_sync(answer, request, limiter=network.shares.workers)
-        peer.send(message)
+        seconds = await _answer(request, peer, network)
         # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
         await admitted.outbox.ready()
         shares.spend(peer.id, seconds, trio.current_time())
         await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
+
+
+async def _answer(request: EthMessage, peer: Peer, network: SessionContext) -> float:
+    """Answer a request. Return the processor time that it took, in seconds."""
+
+    def answer() -> tuple[EthMessage, float]:
+        began = time.thread_time()
+        return network.server.answer(request), time.thread_time() - began
+
+    # A function of its own: the answer, up to megabytes, must not stay in a variable while the next request is awaited.
+    message, seconds = await trio.to_thread.run_sync(answer, limiter=network.shares.workers)
+    peer.send(message)
+    return seconds
 
 
 async def _sleep(seconds: float) -> None:
@@ -228,9 +236,7 @@ async def _read(
     admitted.connection.accept_only(accepted.accepts)
     try:
         while True:
-            frame = await _next_frame(admitted, network)
-            network.counters.message_received(admitted.table, frame.message_id)
-            seconds = admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
+            seconds = await _read_one(admitted, network, requests)
             # The message has been handled, and its bytes are free again.
             accepted.release()
             network.shares.reading.spend(peer.id, seconds, trio.current_time())
@@ -238,6 +244,17 @@ async def _read(
             await _sleep(network.shares.reading.wait_seconds(peer.id, trio.current_time()))
     finally:
         accepted.release()
+
+
+async def _read_one(
+    admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
+) -> float:
+    """Read a message and act on it. Return the processor time that it took, in seconds."""
+    # A function of its own: the message, up to 16 MiB, must not stay in a variable while the next one is awaited. It would
+    # be held by each peer that then says nothing, beside the bytes that are counted.
+    frame = await _next_frame(admitted, network)
+    network.counters.message_received(admitted.table, frame.message_id)
+    return admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
 
 
 async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> Frame:

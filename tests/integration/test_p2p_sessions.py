@@ -1,5 +1,6 @@
 """Two nodes in conversation over real sockets: who becomes a peer, what is asked, told and answered."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import trio
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.peer import RequestFailedError
+from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, PeerDisconnectedError
 from lacnode.p2p.wire.capabilities import Capability
 from lacnode.p2p.wire.eth_messages import (
@@ -24,8 +25,11 @@ from lacnode.p2p.wire.eth_messages import (
     Receipts,
     Transactions,
 )
+from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import EMPTY_LIST, PING, PONG, DisconnectReason
+from lacnode.primitives.header import BlockHeader
 from tests.support.p2p_nodes import (
+    DEADLINE,
     NETWORK_ID,
     Client,
     MemoryChain,
@@ -422,3 +426,25 @@ class TestBreaches:
             body = NewBlock(replace(client.chain.blocks[1]), 2).encode(68)
             await client.connection.send(client.table.message_id("eth", 7), body[:-1])
             assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
+
+
+class Uninterested(Recorder):
+    """Reads the header of a long block, and wants no body."""
+
+    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
+        self.record("header", peer, header)
+        return False
+
+
+async def test_a_message_takes_no_memory_once_it_was_read() -> None:
+    """A peer that sends a long message and then nothing must not hold the message in this node's memory."""
+    async with world() as w:
+        node = await w.node(recorder=Uninterested())
+        client = await Client.connect(node)
+        await client.become_peer()
+        long_block = block(7, bytes(32), [transaction(1, bytes(500_000))])
+        await client.send(NewBlock(long_block, 8))
+        await node.recorder.wait("header")
+        with trio.fail_after(DEADLINE):
+            while any(isinstance(kept, Frame) and len(kept.body) > 500_000 for kept in gc.get_objects()):  # noqa: ASYNC110
+                await trio.sleep(0.01)
