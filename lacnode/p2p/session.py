@@ -167,12 +167,22 @@ async def _exchange(admitted: EstablishedSession, network: SessionContext) -> No
     except* ConnectionFailedError as group:
         failure = _first(group)
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            # This frame is in the error's traceback now. Without this step the two would refer to each other, and stay
+            # in memory until the next complete garbage collection.
+            del failure
 
 
 def _first(group: BaseExceptionGroup[ConnectionFailedError]) -> ConnectionFailedError:
+    """Return the first error of `group`, without its traceback and context: their frames hold the last message, which may
+    have megabytes."""
     inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    if isinstance(inner, BaseExceptionGroup):
+        return _first(inner)
+    inner.__context__ = None
+    return inner.with_traceback(None)
 
 
 async def _leave_when_asked(peer: Peer) -> None:
