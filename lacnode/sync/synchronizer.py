@@ -276,4 +276,9 @@ class Synchronizer:
         if pace.blocks:
             self.trust.record_delivery(peer, slow=pace.is_slow)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                # The error's traceback has this frame, and this frame has the downloaded blocks. They would refer to each
+                # other, and stay in memory until the next complete garbage collection.
+                failure = None
