@@ -75,6 +75,7 @@ class _Lacnode(_Section):
     """Settings of lacnode. Besu ignores them."""
 
     permissioning: _Permissioning = _Permissioning()
+    devnet: bool = False
 
 
 class _Config(_Section):
@@ -224,6 +225,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         request_contracts=_request_contracts(config),
         blob_maxima=(config.blobschedule.cancun.max or 6, config.blobschedule.prague.max or 9),
         permissioning=_permissioning(config.lacnode.permissioning),
+        is_devnet=config.lacnode.devnet,
     )
 
 

@@ -89,7 +89,7 @@ class ChainSpec:
 
     `contract_size_limit` is in bytes, None for the limit of the fork. `config_document` is the object `config` as written.
     `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_maxima` are
-    the blobs of a block in Cancun and in Prague.
+    the blobs of a block in Cancun and in Prague. `is_devnet` says that the chain is a devnet's and may be taken back.
     """
 
     chain_id: int
@@ -107,6 +107,7 @@ class ChainSpec:
     permissioning: PermissioningSchedule = NO_EXCEPTIONS
     protocols: tuple[tuple[int, str], ...] = ((0, "ibft2"),)
     """The name of the consensus protocol from each height on, ascending from height 0."""
+    is_devnet: bool = False
 
     def max_blobs(self, fork: Fork) -> int:
         """The most blobs of one transaction in `fork`."""

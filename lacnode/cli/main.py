@@ -84,6 +84,9 @@ def _main(words: list[str]) -> int:
     config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
     # The log is not configured yet. The node writes these sentences when it is.
     config = replace(config, warnings=(*config.warnings, *variables_of_java(os.environ)))
+    if config.devnet_directory is not None:
+        program = importlib.import_module("lacnode.devnet.devnet_program")
+        return int(program.run_devnet_node(config, config.devnet_directory))
     return int(importlib.import_module("lacnode.node.run_node").run_node(config))
 
 

@@ -122,6 +122,7 @@ def _node_config(
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
         pid_file=read.path("pid-path"),
         faults_file=read.path("Xnetwork-faults-file"),
+        devnet_directory=read.path("Xdevnet-directory"),
         reset_signing_state=read.flag("reset-signing-state"),
         warnings=tuple(notices(read, spec, groups)),
     )

@@ -58,15 +58,22 @@ def main(argv: list[str]) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    # A parent parser has these options for the command and every verb, so that they may be given before or after the
-    # verb. It has no defaults: the default of the verb would overwrite a value that was given before it.
+def _common_options() -> argparse.ArgumentParser:
+    """Return a parser with the options of the command and of every verb, so that they may be given before or after the verb.
+
+    It has no defaults: the default of the verb would overwrite a value that was given before it. Each caller gets a parser
+    of its own: `set_defaults` of the command would give the verbs its defaults through a shared one.
+    """
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--data-path", type=Path, metavar="DIR", help="where the network lives (default devnet-data)")
     common.add_argument("--json", action="store_true", help="print JSON for scripts")
+    return common
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lacnode devnet",
-        parents=[common],
+        parents=[_common_options()],
         description="A network of real nodes on this machine. Without a verb: start it and watch it until Ctrl-C.",
     )
     parser.add_argument("--validators", type=int, metavar="N", help="number of validators (default 4)")
@@ -87,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         "--fork",
         choices=DEVNET_FORKS,
         help=f"rules of the EVM (default {DEFAULT_FORK}, with a base fee of 0; lacchain is as in LACChain's networks)",
+    )
+    parser.add_argument(
+        "--blocks-on-demand",
+        action="store_true",
+        help="make a block when a transaction waits, and none otherwise",
     )
     parser.add_argument(
         "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
@@ -117,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     # Node names are optional for the verbs that can act on all nodes.
     for name, run, text in actions:
-        verb = verbs.add_parser(name, parents=[common], help=text)
+        verb = verbs.add_parser(name, parents=[_common_options()], help=text)
         if run not in (_status, _stop):
             verb.add_argument("nodes", nargs="*" if run in (_start, _heal) else "+", metavar="NODE")
         if run is _vote:
@@ -150,6 +162,7 @@ def _up(arguments: argparse.Namespace) -> int:
         arguments.privacy,
         arguments.flexible_groups,
         arguments.fork or DEFAULT_FORK,
+        arguments.blocks_on_demand,
     )
     check_network(shape, block_period)
     if arguments.in_process and shape != NetworkShape(validators, fork=shape.fork):
@@ -221,6 +234,8 @@ def _introduce(manifest: Manifest, as_json: bool) -> None:
     print("\nfunded accounts (never use these keys anywhere else):")
     for account in manifest.accounts:
         print(f"  {account.address}  {account.private_key}")
+    if manifest.has_endpoint:
+        print(f"\nfor developers (accounts, snapshots, time): {manifest.developer_url}")
     print("\nnodes:")
     for node in manifest.nodes:
         print(f"  {node.name}  {node.rpc_url}  {node.ws_url}")
@@ -251,6 +266,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
             }
             for node in manifest.nodes
         ],
+        "developer_url": manifest.developer_url if manifest.has_endpoint else None,
         "accounts": [asdict(account) for account in manifest.accounts],
         "admin_key_file": str(manifest.admin_key_file) if manifest.permissioned else None,
     }

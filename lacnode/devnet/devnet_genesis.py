@@ -1,6 +1,7 @@
 """The devnet's genesis: an IBFT 2.0 network with free gas, by the rules of a chosen fork.
 
-Must contain only keys that Besu knows or ignores, so that a Besu node can join.
+It says that it is a devnet's: only then may a node be stopped, taken back and given another clock. Must contain only keys
+that Besu knows or ignores, so that a Besu node can join.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,7 +80,7 @@ def devnet_genesis(
     extra_data = ExtraData(vanity=bytes(32), validators=tuple(sorted(validators)), vote=None, round=0, seals=())
     rules = DEVNET_FORKS[fork]
     return {
-        "config": {"chainId": CHAIN_ID, **rules, "ibft2": ibft},
+        "config": {"chainId": CHAIN_ID, **rules, "ibft2": ibft, "lacnode": {"devnet": True}},
         "nonce": "0x0",
         "timestamp": hex(timestamp),
         "extraData": to_hex(extra_data.encode()),

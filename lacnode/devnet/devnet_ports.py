@@ -22,7 +22,8 @@ LAST_OFFSET = 2400
 HIGHEST_OFFSET = 35_000
 """The highest offset with which every port is a valid port number."""
 
-MAX_DEVNET_NODES = 50
+MAX_DEVNET_NODES = 49
+"""With one more, the last node of a network would have a port of the next network."""
 
 
 class NoFreePortsError(Exception):
@@ -47,7 +48,14 @@ def node_ports(index: int, offset: int) -> NodePorts:
     """Return the ports of the node with the 0-based `index` in the network whose ports are `offset` above the well-known
     ones."""
     rpc = FIRST_RPC_PORT + offset + 2 * index
-    return NodePorts(FIRST_P2P_PORT + offset + index, rpc, rpc + 1, FIRST_PRIVACY_PORT + offset + index)
+    # Tools expect a network for developers at the first port. The first node has the one below it.
+    own_rpc = rpc if index else rpc - 1
+    return NodePorts(FIRST_P2P_PORT + offset + index, own_rpc, rpc + 1, FIRST_PRIVACY_PORT + offset + index)
+
+
+def developer_port(offset: int) -> int:
+    """Return the port of the developer endpoint of the network whose ports are `offset` above the well-known ones."""
+    return FIRST_RPC_PORT + offset
 
 
 @contextmanager
@@ -65,7 +73,9 @@ def claimed_ports(nodes: int) -> Iterator[int]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            if all(node_ports(index, offset).are_free() for index in range(nodes)):
+            if _can_bind(developer_port(offset), socket.SOCK_STREAM) and all(
+                node_ports(index, offset).are_free() for index in range(nodes)
+            ):
                 yield offset
                 return
     raise NoFreePortsError(

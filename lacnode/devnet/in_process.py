@@ -18,7 +18,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
 from lacnode.devnet.devnet_genesis import DEFAULT_FORK, devnet_genesis
-from lacnode.devnet.devnet_ports import NodePorts, node_ports
+from lacnode.devnet.devnet_ports import NodePorts, developer_port, node_ports
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.logs import configure_logs
@@ -80,6 +80,8 @@ def build_network(validators: int, block_period: float, port_offset: int, fork: 
     `DEVNET_FORKS`."""
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
+    # There is no developer endpoint here, so the first node has its port.
+    ports[0] = ports[0]._replace(rpc=developer_port(port_offset))
     accounts = (*funded_accounts(), *mnemonic_accounts())
     # One second in the past, so that the first block is due at once.
     genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1, fork)

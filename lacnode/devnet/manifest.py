@@ -14,7 +14,8 @@ from pathlib import Path
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
 from lacnode.devnet.devnet_genesis import CHAIN_ID, DEFAULT_FORK, LACCHAIN_FORK, devnet_genesis
-from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, node_ports
+from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, developer_port, node_ports
+from lacnode.devnet.devnet_state import DevnetState, save_state
 from lacnode.devnet.manager_files import make_manager_key, privacy_settings, write_manager_config
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.storage.atomic_file import replace_text
@@ -109,6 +110,8 @@ class NetworkShape:
     """Whether their groups are flexible ones."""
     fork: str = DEFAULT_FORK
     """A key of `DEVNET_FORKS`."""
+    blocks_on_demand: bool = False
+    """Whether a block is made when a transaction waits, and none otherwise."""
 
     def roles(self) -> list[str]:
         """Return the role of every node, in the order of the nodes."""
@@ -127,8 +130,32 @@ class Manifest:
     flexible_groups: bool
     fork: str
     """A key of `DEVNET_FORKS`."""
+    blocks_on_demand: bool
+    has_endpoint: bool
+    """Whether the first validator has the developer endpoint. Devnets of older releases have none."""
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[DevnetAccount, ...]
+
+    @property
+    def developer_port(self) -> int:
+        """The port of the developer endpoint."""
+        return developer_port(self.port_offset)
+
+    @property
+    def developer_url(self) -> str:
+        """The address of the developer endpoint."""
+        return f"http://127.0.0.1:{self.developer_port}"
+
+    @property
+    def developer_accounts(self) -> tuple[DevnetAccount, ...]:
+        """The accounts as `eth_accounts` lists them: those of the test mnemonic come first, as tutorials expect."""
+        own = funded_accounts()
+        return tuple(sorted(self.accounts, key=lambda account: account in own))
+
+    @property
+    def coordinator_directory(self) -> Path | None:
+        """The directory of the node whose process has the developer endpoint, None if there is none."""
+        return self.nodes[0].directory if self.has_endpoint else None
 
     @property
     def genesis_file(self) -> Path:
@@ -166,6 +193,8 @@ def load_manifest(path: Path) -> Manifest | None:
             # Older releases did not write these keys.
             flexible_groups=bool(document.get("flexible_groups", False)),
             fork=str(document.get("fork", LACCHAIN_FORK)),
+            blocks_on_demand=bool(document.get("blocks_on_demand", False)),
+            has_endpoint=bool(document.get("has_endpoint", False)),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(DevnetAccount(**account) for account in document["accounts"]),
         )
@@ -215,6 +244,8 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
         shape.permissioned,
         shape.flexible_groups,
         shape.fork,
+        shape.blocks_on_demand,
+        True,
         nodes,
         (*funded_accounts(), *mnemonic_accounts()),
     )
@@ -227,6 +258,9 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
     save_node_key(manifest.admin_key_file, NodeKey.from_private_key(from_hex(manifest.accounts[0].private_key)))
     for node, key in zip(nodes, keys, strict=True):
         write_node_files(manifest, node, key)
+    if shape.blocks_on_demand:
+        # The first block is made in any case: it shows that the network has found together.
+        save_state(path, DevnetState(last_height=1))
     # Last: a directory with a manifest is a complete devnet. After a crash before this line no command takes it for
     # one.
     _write_manifest(manifest)
@@ -338,6 +372,7 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "revert-reason-enabled": True,
         # `processes.partition` writes this file, and the running node reads it again.
         "Xnetwork-faults-file": str(node.faults_file),
+        **({"Xdevnet-directory": str(manifest.path)} if manifest.has_endpoint else {}),
         **({"node-role": node.role} if node.has_role else {}),
         **(PERMISSIONED if manifest.permissioned else {}),
         **(_privacy_settings(manifest, node) if node.privacy_key else {}),
@@ -375,6 +410,8 @@ def _write_manifest(manifest: Manifest) -> None:
         "permissioned": manifest.permissioned,
         "flexible_groups": manifest.flexible_groups,
         "fork": manifest.fork,
+        "blocks_on_demand": manifest.blocks_on_demand,
+        "has_endpoint": manifest.has_endpoint,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }

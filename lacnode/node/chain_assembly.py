@@ -56,7 +56,14 @@ def build_chain_parts(shared: SharedObjects) -> ChainParts:
         min_occupancy_ratio=config.mining.min_occupancy_ratio,
         keep_revert_reasons=config.keep_revert_reasons,
     )
-    chain = Blockchain(shared.spec, resources.database, engine, settings=settings, permissions=permissions.accounts)
+    chain = Blockchain(
+        shared.spec,
+        resources.database,
+        engine,
+        settings=settings,
+        permissions=permissions.accounts,
+        now=resources.pacing.now,
+    )
     head_state = partial(read_head_state, chain)
     admission = TransactionAdmission(shared.spec, config.pool, head_state, permissions.accounts)
     return ChainParts(engine, differences, permissions, chain, TransactionPool(config.pool, admission, head_state))

@@ -98,5 +98,6 @@ class NodeConfig:
     colour: bool | None = None
     pid_file: Path | None = None
     faults_file: Path | None = None
+    devnet_directory: Path | None = None
     reset_signing_state: bool = False
     warnings: tuple[str, ...] = ()

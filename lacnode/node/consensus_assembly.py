@@ -84,6 +84,7 @@ def _build_validator(
         log_worker=shared.log_worker,
         # A key in an HSM may hang. The node's stop must not wait for it.
         signing_worker=ThreadWorker(abandons_on_cancel=True),
-        now_ms=lambda: int(time.time() * 1000),
+        now_ms=lambda: int(shared.resources.pacing.now() * 1000),
+        may_run_timers=shared.resources.pacing.may_run_timers,
         message_limit=parameters.message_queue_limit,
     )

@@ -1,5 +1,7 @@
 """The files, key and database of a node, opened and checked. Must not know how a node is built of them."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lacnode.chainspec.spec import ChainSpec
@@ -8,6 +10,15 @@ from lacnode.node.opened_manager import OpenedManager
 from lacnode.permissioning.local_allowlists import LocalPermissions
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.database import CheckedDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPacing:
+    """The wall clock in Unix seconds, and whether the timers of a height may run. Every node outside of a devnet has the
+    clock of its machine and lets every height run."""
+
+    now: Callable[[], float] = time.time
+    may_run_timers: Callable[[int], bool] = lambda height: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,7 @@ class NodeResources:
     records: ConsensusLog | MemoryConsensusLog
     manager: OpenedManager | None = None
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
+    pacing: BlockPacing = field(default_factory=BlockPacing)
 
     def close(self) -> None:
         """Close the files. Call after the node has ended."""

@@ -11,6 +11,7 @@ import traceback
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import structlog
 import trio
@@ -28,7 +29,7 @@ from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import ERRORS, configure_logs
 from lacnode.node.memory import return_freed_memory
 from lacnode.node.node import Node
-from lacnode.node.node_resources import NodeResources
+from lacnode.node.node_resources import BlockPacing, NodeResources
 from lacnode.node.opened_manager import ManagerStartError, OpenedManager
 from lacnode.node.signing_state import open_signing_state
 from lacnode.p2p.name_resolution import address_of
@@ -62,9 +63,46 @@ class NodeStartError(Exception):
     """The node cannot start. The text is one message for the operator."""
 
 
-def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
+class NodeProgram(Protocol):
+    """The part of a process that opens, runs and closes its node."""
+
+    def open(self) -> None:
+        """Open the node. NodeStartError if that is not possible."""
+
+    async def run(self) -> None:
+        """Run the node until a signal of `stop_signals` comes."""
+
+    def close(self) -> None:
+        """Close the files of the node."""
+
+
+class OneNode:
+    """One node from the start of the process to its end. `manager` keeps the payloads of private transactions."""
+
+    def __init__(self, config: NodeConfig, manager: TransactionManager | None = None) -> None:
+        self._config = config
+        self._manager = manager
+
+    def open(self) -> None:
+        """Open the node. NodeStartError if that is not possible."""
+        self._node = open_node(self._config, self._manager)
+
+    async def run(self) -> None:
+        """Run the node until a signal of `stop_signals` comes."""
+        async with trio.open_nursery() as nursery:
+            # Before the node starts: a signal during a long start must end it.
+            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
+            await nursery.start(serve_node, self._node)
+
+    def close(self) -> None:
+        """Close the files of the node."""
+        self._node.close()
+
+
+def run_node(config: NodeConfig, manager: TransactionManager | None = None, program: NodeProgram | None = None) -> int:
     """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP. Return the
-    exit status."""
+    exit status. A `program` opens and runs the node in its own way."""
+    program = program or OneNode(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     return_freed_memory()
     configure_logs(config.logging, config.colour)
@@ -72,7 +110,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
     # Before the database is opened: opening a damaged one may crash.
     report = _crash_report(config)
     try:
-        node = open_node(config, manager)
+        program.open()
     except NodeStartError as failure:
         ERRORS.write(str(failure))
         if report is not None:
@@ -81,7 +119,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
     status = 0
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
-        trio.run(_run, node)
+        trio.run(program.run)
     except* (PortInUseError, RpcPortTakenError) as taken:
         ERRORS.write(str(_innermost(taken)))
         status = 1
@@ -94,7 +132,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
         ERRORS.write(f"stopped, for its data cannot be written or read: {_innermost(failure)}")
         status = 1
     finally:
-        node.close()
+        program.close()
         _remove_runtime_files(config)
         if report is not None:
             report.close()
@@ -117,9 +155,9 @@ def _crash_report(config: NodeConfig) -> CrashReport | None:
         return None
 
 
-def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:
+def open_node(config: NodeConfig, manager: TransactionManager | None = None, pacing: BlockPacing | None = None) -> Node:
     """Return the node on its files. NodeStartError, which names the file and the expected form. `manager` keeps the
-    payloads of private transactions, where they are on."""
+    payloads of private transactions, where they are on. Only a devnet gives a `pacing`."""
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -143,7 +181,8 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
                 undo.callback(opened.hosted.close)
             database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
             records = undo.enter_context(closing(_signing_state(config, key, database)))
-            node = build_node(config, NodeResources(spec, key, database, records, opened, local))
+            resources = NodeResources(spec, key, database, records, opened, local, pacing or BlockPacing())
+            node = build_node(config, resources)
             undo.pop_all()
             return node
     except (
@@ -171,18 +210,19 @@ def _made_key(config: NodeConfig) -> NodeKey:
     return load_or_create_node_key(config.key_file or config.data_path / "key")
 
 
-async def _run(node: Node) -> None:
+async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run an opened node until cancelled, with its files for scripts. Reports as started when it runs."""
     async with trio.open_nursery() as nursery:
-        # Before the node starts: a signal during a long start must end it.
-        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         await nursery.start(node.run)
         # The files come after the ports are open, since they name the real ports. Scripts take their presence for a
         # running node.
         _write_runtime_files(node)
         _log_start(node)
+        task_status.started()
 
 
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
+async def stop_on_signal(scope: trio.CancelScope) -> None:
+    """Cancel `scope` when a signal comes that ends the process."""
     with trio.open_signal_receiver(*stop_signals()) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import trio
 
-from lacnode.consensus.bft.events import Event
+from lacnode.consensus.bft.effects import StartBlockTimer, StartRoundTimer
+from lacnode.consensus.bft.events import BlockTimerExpired, Event, RoundTimerExpired
 
 
 class Timer:
@@ -37,3 +38,56 @@ class Timer:
         with scope:
             await trio.sleep(seconds)
             self._deliver(event)
+
+
+class HeightTimers:
+    """The block timer and the round timer of the height under way.
+
+    `may_run` says whether the timers of a height may run. While they may not, no proposal is built and no round ends, so
+    this validator signs nothing of its own accord at that height. `now_ms` is the wall clock in milliseconds.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        deliver: Callable[[Event], None],
+        now_ms: Callable[[], int],
+        may_run: Callable[[int], bool],
+    ) -> None:
+        self._block_timer, self._round_timer = Timer(nursery, deliver), Timer(nursery, deliver)
+        self._now_ms = now_ms
+        self._may_run = may_run
+        self._held: dict[type, StartBlockTimer | StartRoundTimer] = {}
+        self.last_height = 0
+        """The highest height whose timers have run. 0 before the first one."""
+
+    def start(self, effect: StartBlockTimer | StartRoundTimer) -> None:
+        """Start the timer of `effect` instead of the one before, or keep it until its height may run."""
+        self._timer_of(effect).stop()
+        self._held[type(effect)] = effect
+        self.release()
+
+    def stop(self) -> None:
+        """Stop both timers, and forget those that are kept."""
+        self._held.clear()
+        self._block_timer.stop()
+        self._round_timer.stop()
+
+    def release(self) -> None:
+        """Start the kept timers whose height may run now."""
+        for effect in list(self._held.values()):
+            if self._may_run(effect.height):
+                del self._held[type(effect)]
+                self._run(effect)
+
+    def _timer_of(self, effect: StartBlockTimer | StartRoundTimer) -> Timer:
+        return self._block_timer if isinstance(effect, StartBlockTimer) else self._round_timer
+
+    def _run(self, effect: StartBlockTimer | StartRoundTimer) -> None:
+        self.last_height = effect.height
+        if isinstance(effect, StartBlockTimer):
+            # Now and not when it was kept: the clock may have moved in the meantime.
+            delay = (effect.due_ms - self._now_ms()) / 1000
+            self._block_timer.start(delay, BlockTimerExpired(effect.height, effect.round))
+        else:
+            self._round_timer.start(effect.delay_ms / 1000, RoundTimerExpired(effect.height, effect.round))

@@ -38,14 +38,12 @@ from lacnode.consensus.bft.effects import (
 )
 from lacnode.consensus.bft.events import (
     BlockBuilt,
-    BlockTimerExpired,
     Event,
     HeadChanged,
     ImportFailed,
     MessageReceived,
     PeerConnected,
     ProposalChecked,
-    RoundTimerExpired,
     SigningRefused,
 )
 from lacnode.consensus.bft.journal import ContradictionError, Journal
@@ -58,7 +56,7 @@ from lacnode.validator.event_queue import ConsensusEventQueue
 from lacnode.validator.proposal_budgets import ProposalBudgets
 from lacnode.validator.round_changes import RoundChanges
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
-from lacnode.validator.timers import Timer
+from lacnode.validator.timers import HeightTimers
 from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("consensus")
@@ -93,7 +91,8 @@ class ConsensusNetwork(Protocol):
 
 
 class Validator:
-    """Drives one state machine. `now_ms` is the wall clock in milliseconds.
+    """Drives one state machine. `now_ms` is the wall clock in milliseconds. `may_run_timers` says whether the timers of a
+    height may run (`timers.HeightTimers`).
 
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
     one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
@@ -117,6 +116,7 @@ class Validator:
         signing_worker: Worker,
         now_ms: Callable[[], int],
         message_limit: int,
+        may_run_timers: Callable[[int], bool] = lambda height: True,
     ) -> None:
         self.machine = machine
         self._signer = RecordedSigner(journal, records, signer)
@@ -129,6 +129,7 @@ class Validator:
         self.round_changes = RoundChanges()
         self._log_worker = log_worker
         self._now_ms = now_ms
+        self._may_run_timers = may_run_timers
         self._intake = ConsensusEventQueue(message_limit)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._message_log = RateLimitedLog("consensus", trio.current_time)
@@ -173,14 +174,23 @@ class Validator:
         if self._is_running:
             self._intake.put(PeerConnected(address))
 
+    def release_timers(self) -> None:
+        """Note that `may_run_timers` may permit a later height now."""
+        if self._is_running:
+            self._timers.release()
+
+    @property
+    def last_timed_height(self) -> int:
+        """The highest height whose timers have run, 0 before the first one."""
+        return self._timers.last_height if self._is_running else 0
+
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in consensus until cancelled. StorageError if the disk is full or fails."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._block_timer = Timer(nursery, self._intake.put)
-            self._round_timer = Timer(nursery, self._intake.put)
+            self._timers = HeightTimers(nursery, self._intake.put, self._now_ms, self._may_run_timers)
             nursery.start_soon(self._signing.run)
             self._is_running = True  # events before this would be old news, and there may be thousands of them
             self.head_changed()
@@ -243,14 +253,10 @@ class Validator:
             case SendMessage():
                 # The network queues the message and returns. A slow peer cannot hold up the effects that follow.
                 self._network.send(effect.code, effect.data, effect.recipients)
-            case StartRoundTimer():
-                self._round_timer.start(effect.delay_ms / 1000, RoundTimerExpired(effect.height, effect.round))
-            case StartBlockTimer():
-                delay = (effect.due_ms - self._now_ms()) / 1000
-                self._block_timer.start(delay, BlockTimerExpired(effect.height, effect.round))
+            case StartRoundTimer() | StartBlockTimer():
+                self._timers.start(effect)
             case StopTimers():
-                self._block_timer.stop()
-                self._round_timer.stop()
+                self._timers.stop()
             case BuildBlock():
                 # Long work runs beside the loop. Its result is an event, so the machine sees it between two other
                 # events.

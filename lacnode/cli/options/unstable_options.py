@@ -221,4 +221,11 @@ UNSTABLE_OPTIONS = (
         "JSON list of node ids to be cut off from, read again whenever it changes",
         hidden=True,
     ),
+    Option(
+        "Xdevnet-directory",
+        OptionKind.PATH,
+        "",
+        "Directory of the devnet that this node belongs to. The genesis must be a devnet's",
+        hidden=True,
+    ),
 )

@@ -170,4 +170,4 @@ def test_the_right_values_around_them_are_no_obstacle(directory: Path, monkeypat
 
 def test_every_path_that_is_honoured_is_swept() -> None:
     honoured = {o.name for o in OPTIONS if o.kind is OptionKind.PATH and o.behaviour is OptionBehaviour.HONOURED}
-    assert honoured - READ - set(WRITTEN) - set(ELSEWHERE) == {"Xnetwork-faults-file"}
+    assert honoured - READ - set(WRITTEN) - set(ELSEWHERE) == {"Xnetwork-faults-file", "Xdevnet-directory"}

@@ -2,15 +2,16 @@
 
 import socket
 
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, claimed_ports, developer_port, node_ports
 
 
 def test_a_claimed_hundred_is_nobody_elses() -> None:
     with claimed_ports(4) as first, claimed_ports(4) as second:
         assert first != second
-        ours = {port for index in range(50) for port in node_ports(index, first)}
-        theirs = {port for index in range(50) for port in node_ports(index, second)}
-        assert not ours & theirs
+        ours = {port for index in range(MAX_DEVNET_NODES) for port in node_ports(index, first)}
+        theirs = {port for index in range(MAX_DEVNET_NODES) for port in node_ports(index, second)}
+        assert not (ours | {developer_port(first)}) & (theirs | {developer_port(second)})
+        assert developer_port(first) not in ours
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:

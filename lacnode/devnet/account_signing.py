@@ -1,0 +1,88 @@
+"""Signs for the accounts of a devnet, whose keys are public: transactions and messages. Must not know other keys."""
+
+from collections.abc import Mapping, Sequence
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.accounts import DevnetAccount
+from lacnode.primitives import rlp
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpValue
+from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, sign_payload
+
+
+class UnknownAccountError(Exception):
+    """No account of the devnet has this address."""
+
+
+class AccountSigner:
+    """Signs with the keys of `accounts`. `chain_id` is the chain's."""
+
+    def __init__(self, accounts: Sequence[DevnetAccount], chain_id: int) -> None:
+        self._keys = {
+            account.address.lower(): NodeKey.from_private_key(from_hex(account.private_key)) for account in accounts
+        }
+        self._chain_id = chain_id
+
+    def key(self, address: str) -> NodeKey:
+        """Return the key of the account at `address` (hexadecimal digits after 0x). UnknownAccountError if there is none."""
+        key = self._keys.get(address.lower())
+        if key is None:
+            raise UnknownAccountError(f"{address[:80]} is no account of this devnet; eth_accounts lists them")
+        return key
+
+    def sign_message(self, address: str, message: bytes) -> str:
+        """Return the signature of a message as EIP-191 has it. UnknownAccountError for other accounts."""
+        prefix = b"\x19Ethereum Signed Message:\n%d" % len(message)
+        signature = self.key(address).sign(keccak256(prefix + message))
+        return to_hex(signature[:64] + bytes([27 + signature[64]]))
+
+    def sign_transaction(self, call: Mapping[str, object]) -> str:
+        """Return the signed transaction of a complete call object. ValueError or KeyError if it is not complete, and
+        UnknownAccountError for other accounts."""
+        key = self.key(str(call["from"]))
+        type_ = _type_of(call)
+        payload = self._payload(call, type_)
+        unsigned = [*payload, rlp.scalar(self._chain_id), b"", b""] if type_ == LEGACY else payload
+        encoded = rlp.encode(unsigned)
+        signature = key.sign(keccak256(encoded if type_ == LEGACY else bytes([type_]) + encoded))
+        parity = signature[64] + (35 + 2 * self._chain_id if type_ == LEGACY else 0)
+        r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+        return to_hex(sign_payload(type_, payload, parity, r, s))
+
+    def _payload(self, call: Mapping[str, object], type_: int) -> list[RlpValue]:
+        to = call.get("to")
+        target = b"" if to is None else address_from_hex(str(to))
+        data = from_hex(str(call.get("input") or call.get("data") or "0x"))
+        body: list[RlpValue] = [_scalar(call, "gas"), target, _scalar(call, "value"), data]
+        nonce = _scalar(call, "nonce")
+        if type_ == LEGACY:
+            return [nonce, _scalar(call, "gasPrice"), *body]
+        access_list = _access_list(call.get("accessList") or [])
+        if type_ == ACCESS_LIST:
+            return [rlp.scalar(self._chain_id), nonce, _scalar(call, "gasPrice"), *body, access_list]
+        fees = [_scalar(call, "maxPriorityFeePerGas"), _scalar(call, "maxFeePerGas")]
+        return [rlp.scalar(self._chain_id), nonce, *fees, *body, access_list]
+
+
+def _type_of(call: Mapping[str, object]) -> int:
+    if call.get("maxFeePerGas") is not None or call.get("maxPriorityFeePerGas") is not None:
+        return FEE_MARKET
+    return ACCESS_LIST if call.get("accessList") else LEGACY
+
+
+def _scalar(call: Mapping[str, object], name: str) -> bytes:
+    value = call.get(name)
+    number = value if isinstance(value, int) else int(str(value or "0x0"), 16)
+    if not 0 <= number < 2**256:
+        raise ValueError(f"{name}: a quantity below 2**256 was expected")
+    return rlp.scalar(number)
+
+
+def _access_list(entries: object) -> list[RlpValue]:
+    if not isinstance(entries, list):
+        raise ValueError("accessList: a list was expected")
+    return [
+        [address_from_hex(str(entry["address"])), [from_hex(str(key)) for key in entry["storageKeys"]]]
+        for entry in entries
+    ]

@@ -1,0 +1,257 @@
+"""Commands that concern all nodes of a devnet at once: blocks on demand, time, snapshots and reverts.
+
+It runs in the process of the first validator. One command runs at a time. Blocks are made by the consensus of all validators
+in every case: the coordinator says only when the timers of a height may run, and what the clock shows.
+
+A snapshot is a power cut of the whole network: every node is stopped, the files of all are copied, then all start again.
+A revert is the return of the power at that moment, see `devnet_state`. Every connection ends before it counts, so no
+message from before it reaches a node after it. The files include each validator's record of its own signatures, so in the
+history that goes on, each one knows everything that it has signed.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from enum import Enum
+from itertools import islice
+from pathlib import Path
+
+import structlog
+import trio
+
+from lacnode.devnet.control_channel import Document
+from lacnode.devnet.devnet_state import SNAPSHOTS, DevnetState, load_state, save_state
+from lacnode.devnet.hosted_node import HostedNode
+from lacnode.devnet.manifest import DevnetError, DevnetNode
+from lacnode.devnet.node_group import COMMAND_SECONDS, CommonHead, NodeGroup
+from lacnode.devnet.snapshot_list import NetworkSnapshot, SnapshotList
+
+log = structlog.get_logger("devnet")
+
+WORK_POLL_SECONDS = 0.02
+"""Time between two looks at the pool while blocks are made on demand."""
+
+RETRY_SECONDS = 1.0
+
+MAX_WAITING = 1000
+"""Transactions of the pool that are looked at."""
+
+MAX_MINED_BLOCKS = 10_000
+"""Blocks that one call may make."""
+
+
+class BlockMode(Enum):
+    """When blocks are made: at every block period, when a transaction waits, or when a call says so."""
+
+    PERIOD, ON_DEMAND, MANUAL = "period", "on demand", "manual"
+
+
+class Coordinator:
+    """The coordinator of the devnet in the directory `root`. `own` is the node of this process. `block_period` is in
+    seconds."""
+
+    def __init__(self, root: Path, own: HostedNode, block_period: float, *, on_demand: bool) -> None:
+        self.group = NodeGroup(root)
+        self._root = root
+        self._own = own
+        self._period = max(1, int(block_period)) if block_period >= 1 else 0
+        self._state = load_state(root)
+        self.mode = BlockMode.ON_DEMAND if on_demand else BlockMode.PERIOD
+        self.interval_seconds: float | None = None
+        self.snapshots = SnapshotList(root / SNAPSHOTS, keep=self._state.copy)
+        self._lock = trio.Lock()
+        self._fixed_time: float | None = None
+        self._next_timestamp: int | None = None
+        self.next_turn = trio.Event()
+        """Set when the next block on demand is made, or has failed."""
+        self._left_out: frozenset[bytes] = frozenset()
+        """The transactions that waited before the last block on demand, and after it."""
+
+    # -- calls of the endpoint -----------------------------------------------------------------------------------
+
+    async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
+        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first one has `timestamp`, if
+        it is given. DevnetError if that is not possible."""
+        if not 0 <= count <= MAX_MINED_BLOCKS:
+            raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
+        async with self._holding() as (nodes, head):
+            wanted = self._next_timestamp if timestamp is None else timestamp
+            for index in range(count):
+                if index:
+                    wanted = head.timestamp + max(interval_seconds, self._period)
+                head = await self._mine_one(nodes, head, wanted)
+                self._next_timestamp = None
+
+    async def increase_time(self, seconds: int) -> int:
+        """Move the clock of all nodes ahead. Return by how many seconds it is ahead of the machine's. DevnetError if that is
+        not possible."""
+        if seconds < 0 or self._state.clock_offset_seconds + seconds > 2**40:
+            raise DevnetError(f"the clock cannot be moved by {seconds} s")
+        async with self._holding():
+            self._change(clock_offset_seconds=self._state.clock_offset_seconds + seconds)
+        return int(self._state.clock_offset_seconds)
+
+    async def set_next_timestamp(self, timestamp: int) -> None:
+        """Give the next block `timestamp` (Unix seconds). DevnetError if it is too early or too far.
+
+        While blocks are made at every period, it gets this timestamp or a slightly later one.
+        """
+        async with self._holding() as (_, head):
+            self._check_timestamp(head, timestamp)
+            self._next_timestamp = timestamp
+            if self.mode is BlockMode.PERIOD:
+                self._change(clock_offset_seconds=timestamp - time.time())
+
+    async def set_mode(self, mode: BlockMode, interval_seconds: float | None = None) -> None:
+        """Make blocks as `mode` says from now on. With an interval, also one at every interval."""
+        async with self._holding():
+            self.mode = mode
+            self.interval_seconds = interval_seconds
+
+    async def snapshot(self) -> int:
+        """Take a snapshot of all nodes. Return its id."""
+        async with self._holding() as (nodes, head):
+            copy = self._same_copy(head)
+            if copy is None:
+                copy = self.snapshots.next_copy()
+                await self.group.copy_all(nodes, copy)
+            return self.snapshots.add(NetworkSnapshot(copy, head.number, head.hash, self._state.clock_offset_seconds))
+
+    async def revert(self, id_: int) -> bool:
+        """Take all nodes back to the snapshot, and forget it with the later ones. Return False if there is none with this
+        id. DevnetError, and nothing has changed, if a node is in the way."""
+        async with self._lock:
+            snapshot = self.snapshots.take(id_)
+            if snapshot is None:
+                return False
+            nodes = self.group.live()
+            self.group.check_peers(await self._pace(nodes, is_change=False))
+            async with self.group.stopped(nodes):
+                self._next_timestamp = self._fixed_time = None
+                # From here on the revert counts, also if this process ends now: a node that starts follows it.
+                self._change(
+                    generation=self._state.generation + 1,
+                    copy=snapshot.copy,
+                    clock_offset_seconds=snapshot.clock_offset_seconds,
+                    last_height=snapshot.number,
+                )
+            await self.group.wait_for(nodes, snapshot.number)
+            self.snapshots.restored = snapshot
+            await self._go_on(nodes)
+            return True
+
+    # -- transactions that wait ----------------------------------------------------------------------------------
+
+    def has_work(self) -> bool:
+        """Return whether a block now would hold a transaction."""
+        waiting = self._waiting()
+        # A block left all of them out. Until the pool changes, another one would be empty too.
+        return bool(waiting) and waiting != self._left_out
+
+    def is_waiting(self, hash_: str) -> bool:
+        """Return whether the transaction with this hash may be in the next block."""
+        return bytes.fromhex(hash_.removeprefix("0x")) in self._waiting()
+
+    def _waiting(self) -> frozenset[bytes]:
+        node = self._own.node
+        if node is None:
+            return frozenset()
+        candidates = node.pool.candidates(node.chain.next_base_fee(int(self._now())), time.time())
+        return frozenset(candidate.pooled.transaction.hash for candidate in islice(candidates, MAX_WAITING))
+
+    # -- blocks on demand ----------------------------------------------------------------------------------------
+
+    async def make_block(self) -> None:
+        """Make one block for a reason of the devnet itself. A failure is logged, and followed by a pause."""
+        before = self._waiting()
+        try:
+            await self.mine()
+            self._left_out = before & self._waiting()
+        except DevnetError as error:
+            log.warning("no block was made", reason=str(error))
+            await trio.sleep(RETRY_SECONDS)
+        finally:
+            self.next_turn.set()
+            self.next_turn = trio.Event()
+
+    async def _mine_one(self, nodes: Sequence[DevnetNode], head: CommonHead, timestamp: int | None) -> CommonHead:
+        if timestamp is not None:
+            self._check_timestamp(head, timestamp)
+            self._fixed_time = float(timestamp)
+        elif self._now() < head.timestamp + self._period:
+            self._change(clock_offset_seconds=head.timestamp + self._period - time.time())
+        self._change(last_height=head.number + 1)
+        await self._pace(nodes)
+        try:
+            return await self.group.wait_for(nodes, head.number + 1)
+        finally:
+            if self._fixed_time is not None:
+                # The clock goes on from the time of the block.
+                self._change(clock_offset_seconds=self._fixed_time - time.time())
+                self._fixed_time = None
+                with trio.CancelScope(shield=True):
+                    await self._pace(nodes)
+
+    def _check_timestamp(self, head: CommonHead, timestamp: int) -> None:
+        earliest = head.timestamp + max(1, self._period)
+        if not earliest <= timestamp < 2**40:
+            raise DevnetError(f"the next block cannot have the timestamp {timestamp}: the earliest is {earliest}")
+
+    def _now(self) -> float:
+        return time.time() + self._state.clock_offset_seconds
+
+    # -- all nodes at once ---------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncIterator[tuple[list[DevnetNode], CommonHead]]:
+        """Hold all running nodes at one block, and let them go on by the mode at the end."""
+        async with self._lock:
+            nodes = self.group.live()
+            try:
+                yield nodes, await self._settle(nodes)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._go_on(nodes)
+
+    async def _go_on(self, nodes: Sequence[DevnetNode]) -> None:
+        """Let the nodes go on by the mode."""
+        if self.mode is BlockMode.PERIOD:
+            self._change(last_height=None)
+        await self._pace(nodes)
+
+    async def _settle(self, nodes: Sequence[DevnetNode]) -> CommonHead:
+        """Let the nodes finish the height under way, and begin no other. Return the block that all of them have."""
+        answers = await self._pace(nodes, is_change=False)
+        for _ in range(2):
+            # A node may have begun a height before it received the limit. The second turn knows this height, and no
+            # node can have begun a later one since.
+            highest = max(max(answer["number"], answer["timed_height"]) for answer in answers)
+            self._change(last_height=highest)
+            answers = await self._pace(nodes)
+        return await self.group.wait_for(nodes, highest)
+
+    async def _pace(self, nodes: Sequence[DevnetNode], *, is_change: bool = True) -> list[Document]:
+        """Tell the nodes the clock and the last height. Return their states. DevnetError if a node does not answer."""
+        values: Document = {}
+        if is_change:
+            values = {
+                "offset_seconds": self._state.clock_offset_seconds,
+                "fixed_time": self._fixed_time,
+                "last_height": self._state.last_height,
+            }
+        return await self.group.tell(nodes, "pace", values, COMMAND_SECONDS)
+
+    def _same_copy(self, head: CommonHead) -> int | None:
+        """Return the copy that was restored last, if nothing can have changed since."""
+        restored = self.snapshots.restored
+        # A payload in a transaction manager leaves no trace in the head.
+        has_managers = any(node.privacy_key for node in self.group.manifest().nodes)
+        return restored.copy if restored is not None and restored.hash == head.hash and not has_managers else None
+
+    def _change(self, **values: object) -> None:
+        """Change the shared state. On the disk first: a node that starts now must know what the others are told."""
+        state: DevnetState = replace(self._state, **values)  # type: ignore[arg-type]
+        if state != self._state:
+            save_state(self._root, state)
+            self._state = state

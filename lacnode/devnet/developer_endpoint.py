@@ -1,0 +1,124 @@
+"""The JSON-RPC port of a devnet for developers, in the process of the first validator.
+
+It answers the methods of `developer_methods` and passes everything else on to that validator. It stays open while the nodes
+are stopped for a snapshot or a revert. Must not listen on another interface than the loopback one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+import trio
+
+from lacnode.devnet.coordinator import WORK_POLL_SECONDS, BlockMode, Coordinator
+from lacnode.devnet.developer_methods import DeveloperMethod
+from lacnode.devnet.devnet_state import DevnetStateError
+from lacnode.devnet.manifest import DevnetError
+from lacnode.devnet.node_requests import NodeRequests
+from lacnode.http.connection_server import ConnectionServer, bind
+from lacnode.http.http_connection import HttpConnection
+from lacnode.http.http_messages import JSON, Request, Response
+from lacnode.rpc.errors import INTERNAL_ERROR, SERVER_ERROR, RpcError, invalid_params
+
+log = structlog.get_logger("devnet")
+
+MAX_CONNECTIONS = 500
+MAX_BODY_BYTES = 5 * 2**20
+MAX_BATCH = 1024
+"""Calls of one batch. It is the limit of the node behind this port."""
+
+
+class DeveloperEndpoint:
+    """Serves `methods`, and `node` for everything else."""
+
+    def __init__(self, node: NodeRequests, methods: Mapping[str, DeveloperMethod]) -> None:
+        self._node = node
+        self._methods = methods
+
+    async def run(self, port: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Reports as started when the port is open. RpcPortTakenError if it is taken."""
+        listeners = await bind("127.0.0.1", port)
+        server = ConnectionServer(
+            "developer endpoint",
+            MAX_CONNECTIONS,
+            lambda stream: HttpConnection(stream, self, MAX_BODY_BYTES).run(),
+        )
+        task_status.started()
+        await server.serve(listeners)
+
+    def answer_head(self, head: Request) -> Response | None:
+        """Return None: every body is read."""
+        return None
+
+    async def answer(self, request: Request) -> Response:
+        """Return the answer to a request."""
+        document = self._own_calls(request)
+        if isinstance(document, dict):
+            return _json(await self._call(document), request)
+        if isinstance(document, list):
+            return _json([await self._call(call) for call in document], request)
+        return await self._node.forward(request)
+
+    def _own_calls(self, request: Request) -> object:
+        """Return the call or the batch of `request` if a method of this endpoint is in it, None otherwise."""
+        try:
+            document = orjson.loads(request.body) if request.method == "POST" else None
+        except orjson.JSONDecodeError:
+            return None
+        calls = document if isinstance(document, list) else [document]
+        if len(calls) > MAX_BATCH or not all(isinstance(call, dict) for call in calls):
+            return None
+        return document if any(map(self._is_own, calls)) else None
+
+    def _is_own(self, call: object) -> bool:
+        if not isinstance(call, dict):
+            return False
+        method = call.get("method")
+        return isinstance(method, str) and method in self._methods and "id" in call
+
+    async def _call(self, call: dict[str, Any]) -> object:
+        try:
+            params = call.get("params") or []
+            if not isinstance(params, list):
+                raise invalid_params("a list of parameters was expected")
+            if self._is_own(call):
+                result = await self._methods[call["method"]](params)
+            else:
+                result = await self._node.call(str(call.get("method")), *params)
+            return {"jsonrpc": "2.0", "id": call.get("id"), "result": result}
+        except RpcError as error:
+            return _failure(call, error)
+        except (DevnetError, DevnetStateError) as error:
+            return _failure(call, RpcError(SERVER_ERROR, str(error)))
+        except (ValueError, KeyError, TypeError) as error:
+            return _failure(call, invalid_params(str(error)))
+        except Exception:
+            log.exception("a method of the developer endpoint failed", method=call.get("method"))
+            return _failure(call, RpcError(INTERNAL_ERROR, "Internal error"))
+
+
+async def make_blocks(coordinator: Coordinator) -> None:
+    """Make blocks while the mode is on demand or an interval is set, until cancelled."""
+    while True:
+        seconds = coordinator.interval_seconds
+        if seconds is not None:
+            await trio.sleep(seconds)
+            await coordinator.make_block()
+        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.has_work():
+            await coordinator.make_block()
+        else:
+            await trio.sleep(WORK_POLL_SECONDS)
+
+
+def _failure(call: Mapping[str, Any], error: RpcError) -> dict[str, object]:
+    shown: dict[str, object] = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        shown["data"] = error.data
+    return {"jsonrpc": "2.0", "id": call.get("id"), "error": shown}
+
+
+def _json(document: object, request: Request) -> Response:
+    origin = request.headers.get("origin")
+    headers = (JSON, *(() if origin is None else (("access-control-allow-origin", origin), ("vary", "origin"))))
+    return Response(200, orjson.dumps(document), headers)

@@ -1,0 +1,279 @@
+"""The JSON-RPC methods that only the developer endpoint of a devnet has: accounts with keys, time, blocks and snapshots.
+
+Names and results are those of Hardhat's network and of Anvil. They exist in no node. Methods that would change the state
+without a transaction are refused with a reason: all validators agree on every state.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from lacnode import __version__
+from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
+from lacnode.devnet.accounts import DevnetAccount
+from lacnode.devnet.coordinator import BlockMode, Coordinator
+from lacnode.devnet.node_requests import NodeRequests
+from lacnode.primitives.hexadecimal import from_hex
+from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
+
+DeveloperMethod = Callable[[list[Any]], Awaitable[object]]
+
+MINED_SECONDS = 20.0
+"""Time that a call which sends a transaction waits for its block, where blocks are made on demand."""
+
+MAX_MESSAGE_BYTES = 2**20
+
+CLIENT_VERSION = f"HardhatNetwork/lacnode/v{__version__}"
+"""Hardhat's helpers refuse to work with a client whose version does not begin with this name."""
+
+NOT_POSSIBLE = [
+    "hardhat_setBalance",
+    "hardhat_setCode",
+    "hardhat_setNonce",
+    "hardhat_setStorageAt",
+    "hardhat_setCoinbase",
+    "hardhat_setPrevRandao",
+    "hardhat_setNextBlockBaseFeePerGas",
+    "hardhat_setMinGasPrice",
+    "hardhat_impersonateAccount",
+    "hardhat_stopImpersonatingAccount",
+    "hardhat_dropTransaction",
+    "hardhat_reset",
+    "evm_setBlockGasLimit",
+    "anvil_setBalance",
+    "anvil_setCode",
+    "anvil_setNonce",
+    "anvil_setStorageAt",
+    "anvil_impersonateAccount",
+    "anvil_stopImpersonatingAccount",
+    "anvil_reset",
+]
+
+
+class DeveloperMethods:
+    """The methods by name. `accounts` are those of the devnet with their keys, and `has_fee_market` says that the chain has
+    London's rules."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        node: NodeRequests,
+        accounts: Sequence[DevnetAccount],
+        chain_id: int,
+        *,
+        has_fee_market: bool,
+        block_period: float,
+    ) -> None:
+        self._coordinator = coordinator
+        self._node = node
+        self._accounts = accounts
+        self._chain_id = chain_id
+        self._signer = AccountSigner(accounts, chain_id)
+        self._has_fee_market = has_fee_market
+        self._block_period = block_period
+        # A nonce is read and used in two calls. Two transactions at once must not get the same one.
+        self._sending = trio.Lock()
+        self.by_name = self._methods()
+
+    def _methods(self) -> Mapping[str, DeveloperMethod]:
+        named: dict[str, DeveloperMethod] = {
+            "web3_clientVersion": self._client_version,
+            "hardhat_metadata": self._metadata,
+            "anvil_nodeInfo": self._metadata,
+            "hardhat_getAutomine": self._get_automine,
+            "anvil_getAutomine": self._get_automine,
+            "eth_accounts": self._eth_accounts,
+            "eth_requestAccounts": self._eth_accounts,
+            "eth_sendTransaction": self._send_transaction,
+            "eth_signTransaction": self._sign_transaction,
+            "eth_sendRawTransaction": self._send_raw_transaction,
+            "eth_sign": self._eth_sign,
+            "personal_sign": self._personal_sign,
+            "evm_mine": self._evm_mine,
+            "hardhat_mine": self._hardhat_mine,
+            "anvil_mine": self._hardhat_mine,
+        }
+        for prefix in ("evm_", "hardhat_", "anvil_"):
+            named[prefix + "snapshot"] = self._snapshot
+            named[prefix + "revert"] = self._revert
+            named[prefix + "increaseTime"] = self._increase_time
+            named[prefix + "setNextBlockTimestamp"] = self._set_next_timestamp
+            named[prefix + "setAutomine"] = self._set_automine
+            named[prefix + "setIntervalMining"] = self._set_interval
+        return {**named, **dict.fromkeys(NOT_POSSIBLE, self._refuse)}
+
+    # -- accounts ------------------------------------------------------------------------------------------------
+
+    async def _eth_accounts(self, params: list[Any]) -> object:
+        return [account.address for account in self._accounts]
+
+    async def _eth_sign(self, params: list[Any]) -> object:
+        address, message = _values(params, 2)
+        return self._sign(str(address), str(message))
+
+    async def _personal_sign(self, params: list[Any]) -> object:
+        message, address = _values(params, 2)
+        return self._sign(str(address), str(message))
+
+    def _sign(self, address: str, message: str) -> str:
+        if len(message) > 2 * MAX_MESSAGE_BYTES:
+            raise invalid_params(f"a message has at most {MAX_MESSAGE_BYTES} bytes")
+        try:
+            return self._signer.sign_message(address, from_hex(message))
+        except UnknownAccountError as error:
+            raise RpcError(SERVER_ERROR, str(error)) from None
+
+    async def _send_transaction(self, params: list[Any]) -> object:
+        async with self._sending:
+            hash_ = await self._node.call("eth_sendRawTransaction", await self._signed(params))
+        return await self._when_mined(hash_)
+
+    async def _sign_transaction(self, params: list[Any]) -> object:
+        return await self._signed(params)
+
+    async def _send_raw_transaction(self, params: list[Any]) -> object:
+        return await self._when_mined(await self._node.call("eth_sendRawTransaction", *params))
+
+    async def _signed(self, params: list[Any]) -> str:
+        (call,) = _values(params, 1)
+        if not isinstance(call, dict) or "from" not in call:
+            raise invalid_params("a transaction with `from` was expected")
+        try:
+            self._signer.key(str(call["from"]))
+            return self._signer.sign_transaction(await self._completed(call))
+        except UnknownAccountError as error:
+            raise RpcError(SERVER_ERROR, str(error)) from None
+
+    async def _completed(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Return the call object with everything that a signature covers."""
+        chain_id = call.get("chainId")
+        if chain_id is not None and _quantity(chain_id) != self._chain_id:
+            raise invalid_params(f"the chain id is {self._chain_id}")
+        filled = {name: value for name, value in call.items() if value is not None}
+        if "nonce" not in filled:
+            filled["nonce"] = await self._node.call("eth_getTransactionCount", call["from"], "pending")
+        if "gas" not in filled:
+            filled["gas"] = await self._node.call("eth_estimateGas", filled)
+        has_price = {"gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"} & filled.keys()
+        if not has_price and self._has_fee_market:
+            price = await self._node.call("eth_gasPrice")
+            filled |= {"maxFeePerGas": price, "maxPriorityFeePerGas": "0x0"}
+        elif not has_price:
+            filled["gasPrice"] = await self._node.call("eth_gasPrice")
+        elif "maxPriorityFeePerGas" in filled:
+            filled.setdefault("maxFeePerGas", filled["maxPriorityFeePerGas"])
+        return filled
+
+    async def _when_mined(self, hash_: object) -> object:
+        """Return the hash once the transaction is in a block, where blocks are made on demand: scripts read the result at
+        once. A transaction that waits for another one is not waited for."""
+        with trio.move_on_after(MINED_SECONDS):
+            while self._coordinator.mode is BlockMode.ON_DEMAND and self._coordinator.is_waiting(str(hash_)):
+                await self._coordinator.next_turn.wait()
+        return hash_
+
+    # -- blocks and time -----------------------------------------------------------------------------------------
+
+    async def _evm_mine(self, params: list[Any]) -> object:
+        value = params[0] if params else None
+        # Anvil's form is an object, Hardhat's is a number.
+        if isinstance(value, dict):
+            blocks, timestamp = value.get("blocks"), value.get("timestamp")
+            await self._coordinator.mine(
+                1 if blocks is None else _quantity(blocks), 1, None if timestamp is None else _quantity(timestamp)
+            )
+        else:
+            await self._coordinator.mine(timestamp=None if value is None else _quantity(value))
+        return "0x0"
+
+    async def _hardhat_mine(self, params: list[Any]) -> object:
+        count = _quantity(params[0]) if params and params[0] is not None else 1
+        interval = _quantity(params[1]) if len(params) > 1 and params[1] is not None else 1
+        await self._coordinator.mine(count, interval)
+        return True
+
+    async def _increase_time(self, params: list[Any]) -> object:
+        (seconds,) = _values(params, 1)
+        return str(await self._coordinator.increase_time(_quantity(seconds)))
+
+    async def _set_next_timestamp(self, params: list[Any]) -> object:
+        (timestamp,) = _values(params, 1)
+        await self._coordinator.set_next_timestamp(_quantity(timestamp))
+        return str(_quantity(timestamp))
+
+    async def _get_automine(self, params: list[Any]) -> object:
+        return self._coordinator.mode is BlockMode.ON_DEMAND
+
+    async def _set_automine(self, params: list[Any]) -> object:
+        (enabled,) = _values(params, 1)
+        if not isinstance(enabled, bool):
+            raise invalid_params("true or false was expected")
+        await self._coordinator.set_mode(BlockMode.ON_DEMAND if enabled else BlockMode.MANUAL)
+        return True
+
+    async def _set_interval(self, params: list[Any]) -> object:
+        (milliseconds,) = _values(params, 1)
+        seconds = _quantity(milliseconds) / 1000
+        if seconds == self._block_period:
+            await self._coordinator.set_mode(BlockMode.PERIOD)
+        elif seconds:
+            await self._coordinator.set_mode(BlockMode.MANUAL, seconds)
+        else:
+            mode = self._coordinator.mode
+            await self._coordinator.set_mode(BlockMode.MANUAL if mode is BlockMode.PERIOD else mode)
+        return True
+
+    # -- snapshots -----------------------------------------------------------------------------------------------
+
+    async def _snapshot(self, params: list[Any]) -> object:
+        return hex(await self._coordinator.snapshot())
+
+    async def _revert(self, params: list[Any]) -> object:
+        (id_,) = _values(params, 1)
+        return await self._coordinator.revert(_quantity(id_))
+
+    # -- about this network --------------------------------------------------------------------------------------
+
+    async def _client_version(self, params: list[Any]) -> object:
+        return CLIENT_VERSION
+
+    async def _metadata(self, params: list[Any]) -> object:
+        block = await self._node.call("eth_getBlockByNumber", "latest", False)
+        genesis = await self._node.call("eth_getBlockByNumber", "0x0", False)
+        assert isinstance(block, dict)
+        assert isinstance(genesis, dict)
+        return {
+            "clientVersion": CLIENT_VERSION,
+            "chainId": self._chain_id,
+            # Tools tell two networks apart by it.
+            "instanceId": genesis["hash"],
+            "latestBlockNumber": _quantity(block["number"]),
+            "latestBlockHash": block["hash"],
+        }
+
+    async def _refuse(self, params: list[Any]) -> object:
+        raise RpcError(
+            SERVER_ERROR,
+            "this method changes the state without a transaction; on this network all validators agree on every state",
+        )
+
+
+def _values(params: list[Any], count: int) -> list[Any]:
+    if len(params) < count:
+        raise invalid_params(f"{count} parameters were expected")
+    return params[:count]
+
+
+def _quantity(value: object) -> int:
+    """Return a number, or hexadecimal or decimal digits, as an integer. RpcError for anything else."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError
+        number = value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
+        if not 0 <= number < 2**64:
+            raise ValueError
+    except ValueError:
+        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}") from None
+    return number

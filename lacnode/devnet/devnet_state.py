@@ -1,0 +1,146 @@
+"""The state that all nodes of a devnet share: its clock, the blocks that may begin, and the last revert.
+
+`devnet-state.json` in the directory of the devnet holds it. The coordinator alone writes it, and each node reads it when it
+starts. A revert counts from the moment when its generation stands in this file. A node with an older generation copies its
+files from the snapshot before it opens them. So no node ever runs with files of another generation.
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lacnode.storage.atomic_file import replace_text
+
+STATE_FILE, GENERATION_FILE, LOCK_FILE = "devnet-state.json", "generation", "node-files.lock"
+SNAPSHOTS = "snapshots"
+NODE_FILES = ("database", "consensus.log", "privacy")
+"""The files and directories of a node that a snapshot holds: the chain with the private states, the record of its own
+signatures, and the payloads of its transaction manager."""
+
+MAX_STATE_FILE_BYTES = 64 * 1024
+
+
+class DevnetStateError(Exception):
+    """The files of a devnet cannot be read, or cannot be copied. The text names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetState:
+    """`generation` counts the reverts, and `copy` is the snapshot that the last one restored (None before the first).
+
+    `clock_offset_seconds` is added to the clock of the machine. The timers of heights above `last_height` do not run, and
+    with None they run at every height.
+    """
+
+    generation: int = 0
+    copy: int | None = None
+    clock_offset_seconds: float = 0.0
+    last_height: int | None = None
+
+
+def load_state(root: Path) -> DevnetState:
+    """Return the state of the devnet in the directory `root`. DevnetStateError if it is damaged."""
+    file = root / STATE_FILE
+    try:
+        if file.stat().st_size > MAX_STATE_FILE_BYTES:
+            raise DevnetStateError(f"{file} is longer than {MAX_STATE_FILE_BYTES} bytes")
+        document = json.loads(file.read_text("utf-8"))
+        copy, height = document["copy"], document["last_height"]
+        return DevnetState(
+            int(document["generation"]),
+            None if copy is None else int(copy),
+            float(document["clock_offset_seconds"]),
+            None if height is None else int(height),
+        )
+    except FileNotFoundError:
+        return DevnetState()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DevnetStateError(f"{file} cannot be read: {error}") from None
+
+
+def save_state(root: Path, state: DevnetState) -> None:
+    """Write the state of the devnet in one step. DevnetStateError if that fails."""
+    try:
+        replace_text(root / STATE_FILE, json.dumps(asdict(state)) + "\n")
+    except OSError as error:
+        raise DevnetStateError(f"{root / STATE_FILE} cannot be written: {error}") from None
+
+
+@contextmanager
+def lock_node_files(root: Path, *, exclusive: bool) -> Iterator[None]:
+    """Hold the lock on the files of all nodes of a devnet. The coordinator holds it alone while it copies files. A node
+    shares it with other nodes while it opens its own, and waits for the coordinator.
+
+    DevnetStateError if a node opens its files while the coordinator asks. OSError if the lock file cannot be opened.
+    """
+    with (root / LOCK_FILE).open("ab") as file:
+        try:
+            # The lock ends with the file, also if the process is killed.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+        except BlockingIOError:
+            raise DevnetStateError("a node is starting at this moment; try again") from None
+        yield
+
+
+def snapshot_directory(root: Path, copy: int, node_name: str) -> Path:
+    """Return the directory with the files of one node in a snapshot."""
+    return root / SNAPSHOTS / str(copy) / node_name
+
+
+def copy_node_files(source: Path, target: Path) -> None:
+    """Copy the files of a snapshot from one directory to another, in the place of those that are there.
+
+    No process may use the files of either directory. DevnetStateError if the copy fails.
+    """
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in NODE_FILES:
+            _remove(target / name)
+            if (source / name).is_dir():
+                shutil.copytree(source / name, target / name)
+            elif (source / name).exists():
+                shutil.copy2(source / name, target / name)
+    except (OSError, shutil.Error) as error:
+        raise DevnetStateError(f"the files of {source} cannot be copied to {target}: {error}") from None
+
+
+def restore_if_due(root: Path, directory: Path) -> DevnetState:
+    """Bring the files of the node in `directory` to the generation of the devnet. Return the devnet's state.
+
+    A node that was down during a revert is brought there too. No process may use the files. DevnetStateError if they
+    cannot be copied.
+    """
+    state = load_state(root)
+    if state.copy is not None and _generation_of(directory) < state.generation:
+        copy_node_files(snapshot_directory(root, state.copy, directory.name), directory)
+        # Last: after a crash in the middle the copy begins again.
+        mark_generation(directory, state.generation)
+    return state
+
+
+def mark_generation(directory: Path, generation: int) -> None:
+    """Record that the files of the node in `directory` belong to `generation`. DevnetStateError if that fails."""
+    try:
+        replace_text(directory / GENERATION_FILE, f"{generation}\n")
+    except OSError as error:
+        raise DevnetStateError(f"{directory / GENERATION_FILE} cannot be written: {error}") from None
+
+
+def _generation_of(directory: Path) -> int:
+    try:
+        return int((directory / GENERATION_FILE).read_text("ascii"))
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise DevnetStateError(f"{directory / GENERATION_FILE} cannot be read: {error}") from None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

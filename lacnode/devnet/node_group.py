@@ -1,0 +1,135 @@
+"""All nodes of a devnet at once: telling them something, stopping them, and copying their files.
+
+Must not decide when that happens: `coordinator` does.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from lacnode.devnet.control_channel import ControlError, Document, send_command
+from lacnode.devnet.devnet_state import copy_node_files, lock_node_files, restore_if_due, snapshot_directory
+from lacnode.devnet.managers import wait_for_managers
+from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest, load_manifest
+from lacnode.devnet.processes import find_pid, is_paused
+from lacnode.devnet.request_pause import RequestPause
+
+log = structlog.get_logger("devnet")
+
+COMMAND_SECONDS, STOP_SECONDS, START_SECONDS = 20.0, 60.0, 120.0
+"""Time for a node to answer, to close its files, and to copy and open them."""
+
+BLOCK_SECONDS = 60.0
+"""Time for the validators to agree on a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommonHead:
+    """The block that all nodes have, and its timestamp in Unix seconds."""
+
+    number: int
+    hash: str
+    timestamp: int
+
+
+class NodeGroup:
+    """The nodes of the devnet in the directory `root`. Requests of the endpoint wait while the nodes are stopped."""
+
+    def __init__(self, root: Path) -> None:
+        self.pause = RequestPause()
+        self._root = root
+
+    def manifest(self) -> Manifest:
+        """Return the devnet as it is now. DevnetError if it is gone."""
+        manifest = load_manifest(self._root)
+        if manifest is None:
+            raise DevnetError(f"there is no devnet in {self._root}")
+        return manifest
+
+    def live(self) -> list[DevnetNode]:
+        """Return the nodes that run. DevnetError if one of them is paused."""
+        nodes = [node for node in self.manifest().nodes if find_pid(node) is not None]
+        for node in nodes:
+            if is_paused(node):
+                raise DevnetError(f"{node.name} is paused; resume it first")
+        return nodes
+
+    async def tell(self, nodes: Sequence[DevnetNode], command: str, values: Document, seconds: float) -> list[Document]:
+        """Send a command to all nodes at once. Return the answers in their order. DevnetError with the first failure,
+        after all have answered."""
+        answers: dict[str, Document] = {}
+        failures: list[str] = []
+
+        async def tell(node: DevnetNode) -> None:
+            try:
+                answers[node.name] = await send_command(node.directory, command, values, seconds)
+            except ControlError as error:
+                failures.append(str(error))
+
+        async with trio.open_nursery() as nursery:
+            for node in nodes:
+                nursery.start_soon(tell, node)
+        if failures:
+            raise DevnetError(failures[0])
+        return [answers[node.name] for node in nodes]
+
+    async def wait_for(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
+        """Wait until all nodes have block `number`. DevnetError if they do not agree in time."""
+        answers = await self.tell(nodes, "wait", {"number": number, "seconds": BLOCK_SECONDS}, BLOCK_SECONDS)
+        heads = {(answer["number"], answer["hash"], answer["timestamp"]) for answer in answers}
+        if len(heads) != 1:
+            raise DevnetError("the nodes are not at the same block")
+        return CommonHead(*heads.pop())
+
+    def check_peers(self, answers: Sequence[Document]) -> None:
+        """Raise DevnetError if one of the nodes with these states is connected to a node of another origin."""
+        own = {node.node_id for node in self.manifest().nodes}
+        if not all(own.issuperset(answer["peers"]) for answer in answers):
+            raise DevnetError(
+                "a node that does not belong to this devnet is connected; it would keep the blocks that a revert takes back"
+            )
+
+    @asynccontextmanager
+    async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
+        """Close the files of all nodes while the block runs. DevnetError, and the block does not run, if one node does
+        not close them."""
+        async with self.pause.paused():
+            try:
+                await self.tell(nodes, "stop", {}, STOP_SECONDS)
+                # A node that is started by hand in this moment waits for the lock before it opens its files.
+                with lock_node_files(self._root, exclusive=True):
+                    started = {node.name for node in self.live()} - {node.name for node in nodes}
+                    if started:
+                        raise DevnetError(f"{', '.join(sorted(started))} was started at this moment; try again")
+                    yield
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self.tell(nodes, "start", {}, START_SECONDS)
+            # A private transaction that is sent before the managers know each other would fail.
+            await trio.to_thread.run_sync(wait_for_managers, nodes, START_SECONDS)
+
+    async def copy_all(self, nodes: Sequence[DevnetNode], copy: int) -> None:
+        """Copy the files of every node to the snapshot directory with the number `copy`.
+
+        DevnetError if a node does not close its files, and DevnetStateError if they cannot be copied.
+        """
+        async with self.stopped(nodes):
+            # Nodes that are down too: a revert must take them back like the others.
+            for node in self.manifest().nodes:
+                target = snapshot_directory(self._root, copy, node.name)
+                # A node that was down during the last revert has not followed it yet.
+                await trio.to_thread.run_sync(restore_if_due, self._root, node.directory)
+                await trio.to_thread.run_sync(copy_node_files, node.directory, target)
+
+    async def resume(self) -> None:
+        """Start the nodes that an earlier coordinator stopped and did not start again."""
+        for node in self.manifest().nodes:
+            if find_pid(node) is not None and not is_paused(node):
+                try:
+                    await send_command(node.directory, "start", {}, COMMAND_SECONDS)
+                except ControlError as error:
+                    log.debug("no command reached a node", reason=str(error))

@@ -1,0 +1,69 @@
+"""The snapshots of a devnet that can still be reverted to, and their copies on the disk.
+
+Ids and copies are counted apart: a snapshot that is taken right after a revert shares the copy of the one before it. The
+list is in memory. It must not delete the copy of the last revert, which a node that is down will need.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_SNAPSHOTS = 100
+"""Snapshots that are kept. Beyond that, the oldest is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSnapshot:
+    """The number of a copy, the block of all nodes in it, and the offset of the devnet's clock."""
+
+    copy: int
+    number: int
+    hash: str
+    clock_offset_seconds: float
+
+
+class SnapshotList:
+    """The snapshots under `directory`. `keep` is the copy that the last revert restored, None before the first."""
+
+    def __init__(self, directory: Path, keep: int | None) -> None:
+        self._directory = directory
+        self._by_id: dict[int, NetworkSnapshot] = {}
+        self._last_id = 0
+        self.restored: NetworkSnapshot | None = None
+        """The snapshot of the last revert of this coordinator."""
+        self._keep = keep
+        self._last_copy = max([0, *self._copies()])
+        self._delete_unused()
+
+    def next_copy(self) -> int:
+        """Return the number of a new copy."""
+        self._last_copy += 1
+        return self._last_copy
+
+    def add(self, snapshot: NetworkSnapshot) -> int:
+        """Add a snapshot. Return its id, which is higher than all before."""
+        self._last_id += 1
+        self._by_id[self._last_id] = snapshot
+        while len(self._by_id) > MAX_SNAPSHOTS:
+            del self._by_id[min(self._by_id)]
+        self._delete_unused()
+        return self._last_id
+
+    def take(self, id_: int) -> NetworkSnapshot | None:
+        """Remove the snapshot with this id and all later ones. Return it, None if there is none."""
+        snapshot = self._by_id.get(id_)
+        if snapshot is not None:
+            self._by_id = {each: kept for each, kept in self._by_id.items() if each < id_}
+        return snapshot
+
+    def _copies(self) -> list[int]:
+        if not self._directory.is_dir():
+            return []
+        return [int(entry.name) for entry in self._directory.iterdir() if entry.name.isdecimal()]
+
+    def _delete_unused(self) -> None:
+        used = {snapshot.copy for snapshot in self._by_id.values()}
+        restored = self._keep if self.restored is None else self.restored.copy
+        for copy in self._copies():
+            if copy not in used and copy != restored:
+                shutil.rmtree(self._directory / str(copy), ignore_errors=True)
