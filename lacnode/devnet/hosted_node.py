@@ -162,7 +162,7 @@ class HostedNode:
             self.pacing.offset_seconds = float(values["offset_seconds"])
             self.pacing.fixed_time = None if fixed is None else float(fixed)
             self.pacing.last_height = None if height is None else int(height)
-            node.validator.release_timers()
+            node.validator.timers.release()
         return self._describe(node)
 
     async def _wait(self, number: int, seconds: float) -> Document:
@@ -181,7 +181,7 @@ class HostedNode:
             "number": head.header.number,
             "hash": head.hash.hex(),
             "timestamp": head.header.timestamp,
-            "timed_height": node.validator.last_timed_height,
+            "timed_height": node.validator.timers.last_height,
             "peers": [peer.enode.id.hex() for peer in node.network.peers],
         }
 

@@ -49,17 +49,20 @@ class HeightTimers:
 
     def __init__(
         self,
-        nursery: trio.Nursery,
         deliver: Callable[[Event], None],
         now_ms: Callable[[], int],
         may_run: Callable[[int], bool],
     ) -> None:
-        self._block_timer, self._round_timer = Timer(nursery, deliver), Timer(nursery, deliver)
+        self._deliver = deliver
         self._now_ms = now_ms
         self._may_run = may_run
         self._held: dict[type, StartBlockTimer | StartRoundTimer] = {}
         self.last_height = 0
         """The highest height whose timers have run. 0 before the first one."""
+
+    def attach(self, nursery: trio.Nursery) -> None:
+        """Run the timers in `nursery`. Call before a timer starts."""
+        self._block_timer, self._round_timer = Timer(nursery, self._deliver), Timer(nursery, self._deliver)
 
     def start(self, effect: StartBlockTimer | StartRoundTimer) -> None:
         """Start the timer of `effect` instead of the one before, or keep it until its height may run."""

@@ -129,8 +129,8 @@ class Validator:
         self.round_changes = RoundChanges()
         self._log_worker = log_worker
         self._now_ms = now_ms
-        self._may_run_timers = may_run_timers
         self._intake = ConsensusEventQueue(message_limit)
+        self.timers = HeightTimers(self._intake.put, now_ms, may_run_timers)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._message_log = RateLimitedLog("consensus", trio.current_time)
         self._importing = False
@@ -174,23 +174,13 @@ class Validator:
         if self._is_running:
             self._intake.put(PeerConnected(address))
 
-    def release_timers(self) -> None:
-        """Note that `may_run_timers` may permit a later height now."""
-        if self._is_running:
-            self._timers.release()
-
-    @property
-    def last_timed_height(self) -> int:
-        """The highest height whose timers have run, 0 before the first one."""
-        return self._timers.last_height if self._is_running else 0
-
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in consensus until cancelled. StorageError if the disk is full or fails."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._timers = HeightTimers(nursery, self._intake.put, self._now_ms, self._may_run_timers)
+            self.timers.attach(nursery)
             nursery.start_soon(self._signing.run)
             self._is_running = True  # events before this would be old news, and there may be thousands of them
             self.head_changed()
@@ -254,9 +244,9 @@ class Validator:
                 # The network queues the message and returns. A slow peer cannot hold up the effects that follow.
                 self._network.send(effect.code, effect.data, effect.recipients)
             case StartRoundTimer() | StartBlockTimer():
-                self._timers.start(effect)
+                self.timers.start(effect)
             case StopTimers():
-                self._timers.stop()
+                self.timers.stop()
             case BuildBlock():
                 # Long work runs beside the loop. Its result is an event, so the machine sees it between two other
                 # events.

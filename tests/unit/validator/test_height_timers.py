@@ -12,7 +12,8 @@ class Stage:
     def __init__(self, nursery: trio.Nursery) -> None:
         self.heard: list[Event] = []
         self.permitted, self.now_ms = 1, 0
-        self.timers = HeightTimers(nursery, self.heard.append, lambda: self.now_ms, lambda h: h <= self.permitted)
+        self.timers = HeightTimers(self.heard.append, lambda: self.now_ms, lambda h: h <= self.permitted)
+        self.timers.attach(nursery)
 
 
 async def test_a_held_height_fires_only_when_it_may(autojump_clock: trio.testing.MockClock) -> None:
