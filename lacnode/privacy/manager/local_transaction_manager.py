@@ -25,7 +25,7 @@ from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
-from lacnode.privacy.transaction_manager import EnclaveError, GroupType, PrivacyGroup, ReceivedPayload
+from lacnode.privacy.transaction_manager import EnclaveError, PrivacyGroup, ReceivedPayload
 
 
 class LocalTransactionManager:
@@ -143,7 +143,7 @@ class LocalTransactionManager:
         # the disk first: the marker of the transaction then never names a payload that its own sender lost.
         call_store(self._store.put_payload, sealed, parties)
         if new is not None:
-            call_store(self._store.groups.update, new.id, lambda known: _legacy_record_to_store(new, known))
+            self.groups.store_legacy(new)
         # Only recipients that the client named are revealed to each other. The keys of `alwayssendto` stay hidden.
         revealed = set(named) & set(recipients)
         reached = self._delivery.deliver_payload(
@@ -210,8 +210,3 @@ class LocalTransactionManager:
         before = self._peers.encode_own_party_info()
         self._peers.add_party_info(view, source)
         return before
-
-
-def _legacy_record_to_store(new: GroupRecord, known: GroupRecord | None) -> GroupRecord | None:
-    """What is kept of a group of recipients: a record of another kind under its id was accepted by an earlier version."""
-    return new if known is None or known.type is not GroupType.LEGACY else None

@@ -23,6 +23,8 @@ from lacnode.privacy.transaction_manager import EnclaveError, GroupType, Privacy
 log = structlog.get_logger("privacy")
 
 SEED_BYTES = 20
+MAX_REMEMBERED_LEGACY_GROUPS = 4096
+"""The largest number of groups of recipients whose record is remembered to be stored."""
 
 
 class ManagedGroups:
@@ -32,6 +34,7 @@ class ManagedGroups:
         self._keys = keys
         self._store = store
         self._delivery = delivery
+        self._stored_legacy: set[bytes] = set()
 
     # -- the client's side -------------------------------------------------------------------------------------------
 
@@ -106,6 +109,17 @@ class ManagedGroups:
             raise EnclaveError("PrivacyGroupNotFound")
         return record
 
+    def store_legacy(self, record: GroupRecord) -> None:
+        """Store the record of a group of recipients, if it is not stored yet."""
+        # Each payload of the group comes here. Such a record is never deleted or changed, so one write is enough.
+        if record.id in self._stored_legacy:
+            return
+        call_store(self._store.groups.update, record.id, lambda known: _legacy_record_to_store(record, known))
+        # Emptied as a whole. Each id can be found stored again by one more write.
+        if len(self._stored_legacy) >= MAX_REMEMBERED_LEGACY_GROUPS:
+            self._stored_legacy.clear()
+        self._stored_legacy.add(record.id)
+
     # -- the peers' side: all arguments come from other managers, and are believed only as far as they are proven ------
 
     def receive(self, body: bytes) -> str:
@@ -151,3 +165,8 @@ class ManagedGroups:
         except (GroupRefusedError, QuotaExceededError) as refused:
             log.warning(f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None
+
+
+def _legacy_record_to_store(new: GroupRecord, known: GroupRecord | None) -> GroupRecord | None:
+    """What is kept of a group of recipients: a record of another kind under its id was accepted by an earlier version."""
+    return new if known is None or known.type is not GroupType.LEGACY else None

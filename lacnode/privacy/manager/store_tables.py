@@ -58,13 +58,18 @@ AUDIT_START = bytes(32)
 """The hash before the first entry of the audit log."""
 
 
+# Texts that SQLite and PostgreSQL both understand. Each payload needs them, and to build them each time is slow.
+_LAST_AUDIT_ENTRY = sql.text("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
+_INSERT_AUDIT_ENTRY = sql.text("INSERT INTO audit (number, entry, hash) VALUES (:number, :entry, :hash)")
+
+
 def append_audit_entry(connection: sql.Connection, entry: bytes) -> None:
     """Add an entry to the audit log under the next number, in the transaction of `connection`."""
-    query = sql.select(AUDIT.c.number, AUDIT.c.hash).order_by(AUDIT.c.number.desc()).limit(1)
-    last = connection.execute(query).first()
+    last = connection.execute(_LAST_AUDIT_ENTRY).first()
     # The hash of each entry includes the one before. An entry that is changed or removed later breaks the chain.
     number, previous = (1, AUDIT_START) if last is None else (last.number + 1, bytes(last.hash))
-    connection.execute(AUDIT.insert().values(number=number, entry=entry, hash=chain_hash(previous, number, entry)))
+    row = {"number": number, "entry": entry, "hash": chain_hash(previous, number, entry)}
+    connection.execute(_INSERT_AUDIT_ENTRY, row)
 
 
 def chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
