@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
-import httpx
 import structlog
 import trio
 
@@ -16,7 +15,7 @@ from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerCall
 from lacnode.privacy.service.fingerprints import Fingerprints
-from lacnode.privacy.service.permitted_network import PermittedTransport
+from lacnode.privacy.service.permitted_network import PermittedNetwork
 from lacnode.privacy.service.tls import ClientTls
 
 log = structlog.get_logger("privacy")
@@ -33,6 +32,13 @@ MAX_PEER_ANSWER_BYTES, MAX_PAYLOAD_ANSWER_BYTES = 262_144, 16_777_216
 """The largest answers. The second one is for answers with payloads: one payload may be as large as a pushed body."""
 
 MAX_OPEN_CALLS = 32
+KEEP_ALIVE_SECONDS = 5.0
+"""The time after which an unused connection to a manager is closed."""
+
+DEFAULT_PORTS = {b"http": 80, b"https": 443}
+HTTP_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
+"""The errors of a call that the other side causes."""
+
 CBOR_HEADERS = (("content-type", "application/cbor"),)
 UNCOMPRESSED = ("accept-encoding", "identity")
 """No compression. A small compressed answer of a stranger could become very large."""
@@ -82,27 +88,41 @@ class _ConnectionWatch:
 
 @dataclass(frozen=True, slots=True)
 class _TrustedClient:
-    """A client of one TLS context. It trusts what the context trusts, and the fingerprints `known` if there are any."""
+    """The connections of one TLS context. They trust what the context trusts, and the fingerprints `known` if there are any.
 
-    client: httpx.AsyncClient
+    It calls httpcore itself. httpx above it took as much time as the rest of a call, and has nothing that managers need.
+    """
+
+    pool: httpcore.AsyncConnectionPool
     known: Fingerprints | None = None
 
-    async def send(self, call: PeerCall) -> httpx.Response:
-        url, headers = endpoint(call.url, call.path), [*call.headers, UNCOMPRESSED]
-        watch = {"trace": _ConnectionWatch(self.known, _server_name(url))} if url.startswith("https:") else {}
-        request = self.client.build_request(
-            call.method, url, content=call.body or None, headers=headers, extensions=watch
-        )
-        # httpx has computed the headers from the content already. Only the stream is replaced.
-        request.stream = _Body(call.body)
-        return await self.client.send(request, stream=True)
+    async def send(self, call: PeerCall) -> httpcore.Response:
+        url = httpcore.URL(endpoint(call.url, call.path))
+        headers = [(b"Host", _host_header(url)), *_encoded_headers((*call.headers, UNCOMPRESSED))]
+        if call.method != "GET":
+            headers.append((b"Content-Length", str(len(call.body)).encode("ascii")))
+        extensions: dict[str, object] = {"timeout": {"connect": CONNECT_SECONDS}}
+        if url.scheme == b"https":
+            extensions["trace"] = _ConnectionWatch(self.known, f"{url.host.decode()}:{url.port or 443}")
+        request = httpcore.Request(call.method, url, headers=headers, content=_Body(call.body), extensions=extensions)
+        return await self.pool.handle_async_request(request)
 
 
-class _Body(httpx.AsyncByteStream):
-    """A body in one part. httpx's own body is a generator, and no code closes it when the connection breaks."""
+def _host_header(url: httpcore.URL) -> bytes:
+    host = b"[%b]" % url.host if b":" in url.host else url.host
+    # The port is left out if it is that of the scheme, as RFC 9110 says. A proxy before a manager may look at it.
+    return host if url.port in (None, DEFAULT_PORTS.get(url.scheme)) else b"%b:%d" % (host, url.port)
+
+
+def _encoded_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
+
+
+class _Body:
+    """A body in one part. httpcore's own body is a generator, and no code closes it when the connection breaks."""
 
     def __init__(self, data: bytes) -> None:
-        self._parts = [data]
+        self._parts = [data] if data else []
 
     def __aiter__(self) -> "_Body":
         return self
@@ -134,7 +154,7 @@ class HttpPeerSender:
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
         async with AsyncExitStack() as stack:
             self._clients = [
-                _TrustedClient(await stack.enter_async_context(_client(context, self._policy)), known)
+                _TrustedClient(await stack.enter_async_context(_connection_pool(context, self._policy)), known)
                 for context, known in contexts
                 if context is not None
             ]
@@ -210,26 +230,19 @@ class HttpPeerSender:
             try:
                 async with aclosing(await self._send_by_trusted_client(call)) as response:
                     # The body of an error is not read. Only the fact that a manager is there counts.
-                    if response.status_code not in (200, 201):
-                        log.debug(f"{call.url} answers {response.status_code} to {call.path}")
+                    if response.status not in (200, 201):
+                        log.debug(f"{call.url} answers {response.status} to {call.path}")
                         return refused
                     return await _read(response, largest)
-            except (
-                UntrustedCertificateError,
-                httpx.HTTPError,
-                httpx.InvalidURL,
-                httpx.StreamError,
-                OSError,
-                ValueError,
-            ) as error:
-                # OSError includes ssl.SSLError. ValueError is a host name that cannot be looked up.
+            except (UntrustedCertificateError, *HTTP_ERRORS, OSError, ValueError) as error:
+                # OSError includes ssl.SSLError. ValueError is a malformed URL, or a host name that cannot be looked up.
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
             except Exception:
                 # Strangers announce URLs. No error of a call may end the service.
                 log.exception(f"the call to {call.url} failed")
         return None
 
-    async def _send_by_trusted_client(self, call: PeerCall) -> httpx.Response:
+    async def _send_by_trusted_client(self, call: PeerCall) -> httpcore.Response:
         """Send a call by the first client that trusts the server's certificate."""
         # A server with a known fingerprint is tried with the fingerprints first, others by their chain. Only a refused
         # certificate leads to the second client: after any other error the call may have arrived already.
@@ -239,7 +252,7 @@ class HttpPeerSender:
         for client in clients[:-1]:
             try:
                 return await client.send(call)
-            except (UntrustedCertificateError, httpx.ConnectError) as error:
+            except (UntrustedCertificateError, httpcore.ConnectError) as error:
                 if not _is_certificate_refusal(error):
                     raise
         return await clients[-1].send(call)
@@ -249,12 +262,16 @@ def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
     return [PeerCall("POST", url, path, body, CBOR_HEADERS, path == RECOVER_PATH) for url, body in bodies.items()]
 
 
-def _client(context: ssl.SSLContext, policy: AddressPolicy) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=MAX_OPEN_CALLS, max_keepalive_connections=MAX_OPEN_CALLS)
-    # httpx's own read timeout is per part. A manager could send one byte a second for ever, so `_answer` bounds the
-    # whole call.
-    timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-    return httpx.AsyncClient(timeout=timeout, transport=PermittedTransport(context, limits, policy), trust_env=False)
+def _connection_pool(context: ssl.SSLContext, policy: AddressPolicy) -> httpcore.AsyncConnectionPool:
+    # No read timeout. It would be per part: a manager could send one byte a second for ever. `_answer` bounds the whole
+    # call.
+    return httpcore.AsyncConnectionPool(
+        ssl_context=context,
+        max_connections=MAX_OPEN_CALLS,
+        max_keepalive_connections=MAX_OPEN_CALLS,
+        keepalive_expiry=KEEP_ALIVE_SECONDS,
+        network_backend=PermittedNetwork(policy),
+    )
 
 
 def _server_name(url: str) -> str:
@@ -266,7 +283,7 @@ def _server_name(url: str) -> str:
 
 def _is_certificate_refusal(error: BaseException | None) -> bool:
     """Return True if a connection was given up because of the certificate."""
-    # httpcore and httpx wrap the error. The original one is in the chain of causes.
+    # httpcore wraps the error. The original one is in the chain of causes.
     while error is not None:
         if isinstance(error, UntrustedCertificateError | ssl.SSLCertVerificationError):
             return True
@@ -274,14 +291,13 @@ def _is_certificate_refusal(error: BaseException | None) -> bool:
     return False
 
 
-async def _read(response: httpx.Response, largest: int) -> bytes:
-    """Return the body. httpx.HTTPError if it is longer than `largest` bytes."""
+async def _read(response: httpcore.Response, largest: int) -> bytes:
+    """Return the body. httpcore.NetworkError or httpcore.ProtocolError if it is longer than `largest` bytes."""
     answer = bytearray()
-    async for part in response.aiter_raw():
-        # The parts are raw: no decompression, see UNCOMPRESSED.
+    async for part in response.aiter_stream():
         answer += part
         if len(answer) > largest:
-            # The next read then fails, which ends httpx's generators. A return would leave them open.
+            # The next read then fails, which ends httpcore's generators. A return would leave them open.
             await response.aclose()
     return bytes(answer)
 
@@ -289,4 +305,5 @@ async def _read(response: httpx.Response, largest: int) -> bytes:
 def endpoint(url: str, path: str) -> str:
     """Return `path` at the host and the port of `url`. The path of `url` does not count."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    # A name and a password in the URL are left out. No manager asks for them.
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"

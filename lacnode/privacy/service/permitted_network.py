@@ -4,12 +4,10 @@ A name is looked up once. Each of its addresses is checked. The connection is ma
 address changes between the look-up and the connection (DNS rebinding) gains nothing.
 """
 
-import ssl
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import httpcore
-import httpx
 import structlog
 import trio
 
@@ -103,18 +101,3 @@ async def trust_own_name(policy: AddressPolicy, url: str) -> None:
         for entry in found:
             policy.trust(str(entry[4][0]))
         return
-
-
-class PermittedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over a `PermittedNetwork`. httpx has no argument for a network backend."""
-
-    def __init__(self, context: ssl.SSLContext, limits: httpx.Limits, policy: AddressPolicy) -> None:
-        super().__init__(verify=context, limits=limits, trust_env=False)
-        # httpx builds this pool itself. It is replaced by one that has the same settings and the checking backend.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=PermittedNetwork(policy),
-        )
