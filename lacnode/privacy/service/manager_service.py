@@ -48,8 +48,8 @@ MAX_CONNECTIONS = 200
 MAX_CONNECTIONS_PER_ADDRESS = 64
 """A manager makes up to 32 calls at once, and several managers may share an address."""
 
-MAX_ARRIVING_BYTES = 33_554_432
-"""The largest size of all requests at one port that arrive or wait for an answer."""
+MAX_ARRIVING_BYTES = 25_165_824
+"""The largest size of all requests at one port that arrive or wait for an answer: one of `MAX_BODY_BYTES` beside others."""
 
 MAX_WAITING_RESPONSE_BYTES = 134_217_728
 """The largest size of all responses at one port that wait to be read. Several of them may carry a payload of 15 MiB."""
