@@ -24,8 +24,9 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import DevnetAccount
@@ -43,6 +44,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.transaction import Transaction
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.memory_database import MemoryDatabase
+from tests.support.ibft2_blocks import with_seals
 
 COUNT = 1000
 TOKEN = json.loads((Path(__file__).parents[1] / "examples" / "contracts" / "Token.json").read_text())
@@ -189,7 +191,7 @@ def _built(spec: ChainSpec, contents: Sequence[Sequence[bytes]]) -> list[Block]:
     """Sealed blocks with these transactions, as they would arrive."""
     database = MemoryDatabase()
     chain = Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)))
-    extra = ExtraData(bytes(32), (SENDER.address,)).encode()
+    extra = encode_extra_data(ExtraData(bytes(32), (SENDER.address,)))
     blocks = []
     for number, content in enumerate(contents, start=1):
         offered = [_Offered(raw) for raw in content]

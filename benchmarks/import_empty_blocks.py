@@ -14,8 +14,9 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -24,6 +25,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.storage.database import Database
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.memory_database import MemoryDatabase
+from tests.support.ibft2_blocks import with_seals
 
 BLOCKS = 2_000
 VALIDATORS = 4
@@ -60,7 +62,7 @@ def _genesis(keys: Sequence[NodeKey]) -> dict[str, object]:
         },
         "nonce": "0x0",
         "timestamp": "0x58ee40ba",
-        "extraData": to_hex(extra.encode()),
+        "extraData": to_hex(encode_extra_data(extra)),
         "gasLimit": "0x1fffffffffffff",
         "difficulty": "0x1",
         "mixHash": "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365",
@@ -71,7 +73,7 @@ def _genesis(keys: Sequence[NodeKey]) -> dict[str, object]:
 
 def _sealed_chain(spec: ChainSpec, keys: Sequence[NodeKey], count: int) -> list[Block]:
     chain = _opened(spec, MemoryDatabase())
-    extra = ExtraData(bytes(32), tuple(key.address for key in keys)).encode()
+    extra = encode_extra_data(ExtraData(bytes(32), tuple(key.address for key in keys)))
     blocks = []
     for number in range(1, count + 1):
         head = chain.head.header

@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 
@@ -133,7 +132,7 @@ def _import(chain: Blockchain, block: Block, position: _FilePosition) -> bool:
 
 
 def _check_genesis(chain: Blockchain, block: Block) -> None:
-    found = on_chain_hash(block.header)
+    found = chain.protocols.block_hash(block.header)
     if found != chain.genesis_hash:
         text = f"its hash is 0x{found.hex()}, this network's genesis has 0x{chain.genesis_hash.hex()}"
         raise BlockRefusedError("genesis", text)

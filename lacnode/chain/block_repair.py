@@ -10,7 +10,6 @@ from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES
 from lacnode.chain.database_check import body_root
 from lacnode.chain.receipt_record import encode_receipt_records
 from lacnode.consensus.bft.header_rules import HeaderRefusedError, check_seals
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives.block import BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
@@ -36,12 +35,13 @@ class BlockRepair:
         """Store `header`, which a peer gave for `hash_` (32 bytes). Raises NotProvenError if it is another one."""
         try:
             # The hash does not cover seals and round. A peer could give this header with any seals.
-            if on_chain_hash(header) != hash_:
+            if self._chain.protocols.block_hash(header) != hash_:
                 raise NotProvenError("the header has another hash")
             parent = self._chain.header_of(header.parent_hash)
             if parent is None:
                 raise NotProvenError("its parent is not in the chain")
-            check_seals(header, self._chain.validators_after(parent))
+            protocol = self._chain.protocols.at(header.number)
+            check_seals(protocol, header, self._chain.validators_after(parent))
         except (RlpError, HeaderRefusedError) as error:
             raise NotProvenError(str(error)) from None
         self._put(HEADERS, hash_, header.encode())

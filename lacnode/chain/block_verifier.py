@@ -18,6 +18,8 @@ from lacnode.consensus.bft.header_rules import (
     check_sealed,
     timestamp_seconds_ahead,
 )
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError, SystemCallError
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -33,6 +35,7 @@ class HeaderCheck(Protocol):
 
     def __call__(
         self,
+        protocol: BftProtocol,
         header: BlockHeader,
         parent: BlockHeader,
         validators: tuple[bytes, ...],
@@ -56,6 +59,7 @@ class BlockVerifier:
         permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
     ) -> None:
         self._spec = spec
+        self._protocols = protocols_of(spec)
         self._engine = engine
         self._now = now
         self._permissions = permissions
@@ -104,6 +108,7 @@ class BlockVerifier:
         fork = self._fork(header)
         try:
             check(
+                self._protocols.at(header.number),
                 header,
                 parent,
                 validators,

@@ -34,8 +34,9 @@ from lacnode.chain.stored_genesis import open_or_store_genesis
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.block_limits import block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
@@ -92,15 +93,15 @@ class Blockchain(ChainHistory):
         permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(database, open_or_store_genesis(spec, database, engine))
+        super().__init__(database, open_or_store_genesis(spec, database, engine), protocols_of(spec))
         self.spec = spec
-        self.genesis_hash = on_chain_hash(self.genesis.header)
+        self.genesis_hash = self.protocols.block_hash(self.genesis.header)
         self.settings = settings or ChainSettings()
         self.counters = ExecutionCounters()
         self._engine = engine
         self._permissions = permissions
         self._verifier = BlockVerifier(spec, engine, now, permissions)
-        self._validators = ValidatorHistory(spec.ibft, self)
+        self._validators = ValidatorHistory(spec.ibft, self.protocols, self)
         self._verified = VerifiedHeaders()
         self._executions = ExecutionCache()
         self._speculation = SpeculativeExecutions()
@@ -153,7 +154,9 @@ class Blockchain(ChainHistory):
         """A chain of headers above the head, to verify headers one by one. Their import does not verify them again."""
         head = self._head
         tally = self.tally_after(head.header)
-        return VerifiedHeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
+        return VerifiedHeaderChain(
+            head.header, head.hash, tally, self.spec.ibft, self.protocols, self._verifier, self._verified
+        )
 
     def check_body(self, block: Block) -> None:
         """Raises BlockRefusedError if the body does not fit the header. Safe from any thread, also during an import."""
@@ -168,7 +171,7 @@ class Blockchain(ChainHistory):
         Nothing is stored. Raises BlockRefusedError if it is invalid. Raises ExecutionInterruptedError if `budget` is used up
         or cancelled, or if the import of another block begins.
         """
-        hash_ = _block_hash(block)
+        hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
             parent = self._parent_head(block)
             validators = self.validators_after(parent.header)
@@ -183,7 +186,7 @@ class Blockchain(ChainHistory):
         Raises UnknownParentError, BlockRefusedError, StorageError, or ExecutionInterruptedError if `budget` is cancelled.
         Nothing of the block is stored then. A decided block has no deadline: its budget ends only when the node stops.
         """
-        hash_ = _block_hash(block)
+        hash_ = _block_hash(self.protocols, block)
         if self.knows(hash_):
             return False
         # Only a block with the seals of a quorum may interrupt a block that is being built or checked.
@@ -224,7 +227,7 @@ class Blockchain(ChainHistory):
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
             # This validator checks its own block, too. With the kept execution the check is almost free.
-            self._executions.put(on_chain_hash(block.header), block, executed)
+            self._executions.put(self.protocols.block_hash(block.header), block, executed)
             return block
 
     @contextmanager
@@ -303,7 +306,8 @@ class Blockchain(ChainHistory):
             # State, block, indexes and head in one commit. A crash leaves all of it or nothing.
             with self._database.write() as batch:
                 write_state(batch, executed.nodes)
-                write_block(batch, block, hash_, receipt_records)
+                has_vote = self.protocols.extra_data(block.header).vote is not None
+                write_block(batch, block, hash_, receipt_records, has_vote=has_vote)
         except StorageError:
             # A failed commit may have dropped earlier blocks of a group, too.
             self._head = self._stored_head()
@@ -323,9 +327,9 @@ class Blockchain(ChainHistory):
                 log.exception("a listener to new heads failed", number=new_head.header.number)
 
 
-def _block_hash(block: Block) -> bytes:
+def _block_hash(protocols: ProtocolSchedule, block: Block) -> bytes:
     """The on-chain hash of `block`. Raises BlockRefusedError if its extra data cannot be decoded."""
     try:
-        return on_chain_hash(block.header)
+        return protocols.block_hash(block.header)
     except RlpError as error:
         raise BlockRefusedError("extra-data", str(error)) from None

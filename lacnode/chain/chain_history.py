@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from lacnode.chain.chain_store import StoredChain, TransactionLocation
 from lacnode.chain.log_filter import BloomTest, LogFilter
 from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord, logs_with_metadata
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.primitives.block import Block, BlockOutline
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -24,11 +25,14 @@ def stored_hash_at(database: Database, number: int) -> bytes | None:
 class ChainHistory:
     """The stored blocks of one chain. Numbers above the head and unknown hashes give None.
 
+    `protocols` are those of the chain: they give the hash and the extra data of each header.
+
     Every method raises DamagedValueError if a stored value is damaged or missing.
     """
 
-    def __init__(self, database: Database, genesis: Block) -> None:
+    def __init__(self, database: Database, genesis: Block, protocols: ProtocolSchedule) -> None:
         self._database = database
+        self.protocols = protocols
         self.genesis = genesis
 
     @property

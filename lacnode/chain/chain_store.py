@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lacnode.chain.receipt_record import ReceiptRecord, decode_receipt_records, encode_receipt_records
-from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -162,8 +161,13 @@ class StoredChain:
             yield number
 
 
-def write_block(batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...]) -> None:
-    """Write all of `block` except its state, and make it the head. `hash_` is its on-chain hash."""
+def write_block(
+    batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...], *, has_vote: bool
+) -> None:
+    """Write all of `block` except its state, and make it the head. `hash_` is its on-chain hash.
+
+    `has_vote`: its extra data has a vote.
+    """
     number = _number_key(block.number)
     batch.put(HEADERS, hash_, block.header.encode())
     batch.put(BODIES, hash_, block.body.encode())
@@ -175,7 +179,7 @@ def write_block(batch: Batch, block: Block, hash_: bytes, receipt_records: tuple
     # Only blocks with logs are in this table: a search reads it from end to end.
     if block.header.logs_bloom != EMPTY_BLOOM:
         batch.put(BLOOMS, number, block.header.logs_bloom)
-    if ExtraData.decode(block.header.extra_data).vote is not None:
+    if has_vote:
         batch.put(VOTES, number, hash_)
     # In the same batch: a head without its block, or a block without its head, cannot exist.
     batch.put(META, HEAD, hash_)

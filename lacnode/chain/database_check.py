@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE, TRANSACTIONS, StoredChain
 from lacnode.chain.state_check import find_missing_nodes
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.protocols import block_hash_by_extra_data
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import BlockBody
 from lacnode.primitives.header import BlockHeader
@@ -122,7 +122,7 @@ class _BlockCheck:
     def _check_header(self, parent: bytes | None) -> Iterator[str]:
         self.hash = self._chain.hash_at(self._number)
         header = self._stored_header()
-        found = on_chain_hash(header)
+        found = block_hash_by_extra_data(header)
         if found != self.hash or header.number != self._number:
             yield f"table {HEADERS}: it is block {header.number} with hash 0x{found.hex()}"
         if parent is not None and header.parent_hash != parent:

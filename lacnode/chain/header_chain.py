@@ -12,8 +12,8 @@ from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.validator_history import next_tally
 from lacnode.chainspec.ibft_schedule import IbftSchedule
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
@@ -75,6 +75,7 @@ class VerifiedHeaderChain:
         hash_: bytes,
         tally: VoteTally,
         schedule: IbftSchedule,
+        protocols: ProtocolSchedule,
         verifier: BlockVerifier,
         verified: VerifiedHeaders,
     ) -> None:
@@ -82,6 +83,7 @@ class VerifiedHeaderChain:
         self.last_hash = hash_
         self._tally = tally
         self._schedule = schedule
+        self._protocols = protocols
         self._verifier = verifier
         self._verified = verified
 
@@ -91,7 +93,7 @@ class VerifiedHeaderChain:
         Raises BlockRefusedError if it breaks a rule or does not follow the last one.
         """
         try:
-            hash_ = on_chain_hash(header)
+            hash_ = self._protocols.block_hash(header)
         except RlpError as error:
             raise BlockRefusedError("extra-data", str(error)) from None
         self._verifier.check_sealed_header(
@@ -99,6 +101,6 @@ class VerifiedHeaderChain:
         )
         self._verified.add(header)
         # The votes of this header count for the next one, so the tally moves on before that one comes.
-        self._tally = next_tally(self._tally, header, self._schedule)
+        self._tally = next_tally(self._tally, header, self._schedule, self._protocols)
         self.last, self.last_hash = header, hash_
         return hash_

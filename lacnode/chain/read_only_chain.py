@@ -5,7 +5,7 @@ from lacnode.chain.chain_store import DatabaseNodeStore, StoredChain
 from lacnode.chain.head import Head
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind
@@ -23,11 +23,11 @@ class ReadOnlyChain(ChainHistory):
             genesis = stored.block_of(stored.genesis_hash() or b"")
         if genesis is None:
             raise StorageCorruptError("the database has no genesis block")
-        super().__init__(database, genesis)
+        super().__init__(database, genesis, protocols_of(spec))
         self.spec = spec
-        self._validators = ValidatorHistory(spec.ibft, self)
+        self._validators = ValidatorHistory(spec.ibft, self.protocols, self)
         # The genesis is the head until the node names another block, so calls have an answer from the start.
-        self._head = Head(genesis.header, on_chain_hash(genesis.header), genesis.header.difficulty)
+        self._head = Head(genesis.header, self.protocols.block_hash(genesis.header), genesis.header.difficulty)
         self._engine: ExecutionEngine = make_engine(spec, DatabaseNodeStore(database), kind=evm)
 
     @property

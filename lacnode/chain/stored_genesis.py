@@ -6,7 +6,7 @@ This file must not let a node follow another network's chain by this network's r
 from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chain.chain_store import StoredChain, write_block, write_genesis_hash, write_state
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.storage.database import Database
@@ -21,14 +21,15 @@ def open_or_store_genesis(spec: ChainSpec, database: Database, engine: Execution
     root, nodes = engine.genesis_state()
     header = spec.genesis.header(root)
     block = Block(header, BlockBody(withdrawals=None if header.withdrawals_root is None else ()))
-    hash_ = on_chain_hash(header)
+    protocols = protocols_of(spec)
+    hash_ = protocols.block_hash(header)
     with database.read() as snapshot:
         stored = StoredChain(snapshot).genesis_hash()
     if stored is None:
         with database.write() as batch:
             # In one batch: a crash must not leave a genesis without its state.
             write_state(batch, nodes)
-            write_block(batch, block, hash_, ())
+            write_block(batch, block, hash_, (), has_vote=protocols.extra_data(header).vote is not None)
             write_genesis_hash(batch, hash_)
     elif stored != hash_:
         raise WrongGenesisError(

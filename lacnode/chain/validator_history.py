@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lacnode.chainspec.ibft_schedule import IbftSchedule
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.primitives.header import BlockHeader
 
 CACHED_TALLIES = 128
@@ -29,14 +29,14 @@ class VoteSource(Protocol):
         ...
 
 
-def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) -> VoteTally:
+def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule) -> VoteTally:
     """The tally after `header`. `tally` is the one before it. No stored block is needed: the votes are in headers."""
     override = schedule.validators_override(header.number + 1)
     epoch_length = schedule.parameters_at(header.number).epoch_length
     if override is None:
-        return tally.after(header, epoch_length)
+        return tally.after(header, protocols.extra_data(header), epoch_length)
     # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.
-    fresh, vote = VoteTally.from_validators(override), ExtraData.decode(header.extra_data).vote
+    fresh, vote = VoteTally.from_validators(override), protocols.extra_data(header).vote
     if vote is None or header.number % epoch_length == 0:
         return fresh
     return fresh.with_vote(header.coinbase, vote)
@@ -45,8 +45,9 @@ def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) ->
 class ValidatorHistory:
     """The tallies of the chain in `stored`. Safe from any thread."""
 
-    def __init__(self, schedule: IbftSchedule, stored: VoteSource) -> None:
+    def __init__(self, schedule: IbftSchedule, protocols: ProtocolSchedule, stored: VoteSource) -> None:
         self._schedule = schedule
+        self._protocols = protocols
         self._stored = stored
         self._tallies: OrderedDict[int, VoteTally] = OrderedDict()
         self._lock = threading.Lock()
@@ -62,7 +63,9 @@ class ValidatorHistory:
         if tally is None or start < fresh:
             start, tally = fresh, self._fresh_tally(fresh)
         for height in self._stored.numbers_with_votes(start + 1, number):
-            tally = tally.after(self._header(height), self._schedule.parameters_at(height).epoch_length)
+            header_with_vote = self._header(height)
+            extra = self._protocols.extra_data(header_with_vote)
+            tally = tally.after(header_with_vote, extra, self._schedule.parameters_at(height).epoch_length)
         self._remember(number, tally)
         return tally
 
@@ -73,8 +76,8 @@ class ValidatorHistory:
         """
         header = self._header(number)
         if self._schedule.validators_override(number + 1) is None:
-            return VoteTally.from_validators(ExtraData.decode(header.extra_data).validators)
-        return next_tally(VoteTally.from_validators(()), header, self._schedule)
+            return VoteTally.from_validators(self._protocols.extra_data(header).validators)
+        return next_tally(VoteTally.from_validators(()), header, self._schedule, self._protocols)
 
     def _last_epoch(self, number: int) -> int:
         """The number of the last epoch block up to `number`. The epoch length may have changed in between."""

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
+from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.protocols import encode_genesis_extra_data, protocols_of
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.hexadecimal import address_from_hex, to_hex
@@ -79,9 +79,10 @@ def write_network(file: Path, directory: Path) -> int:
 def make_network(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the genesis document, and the block hash and state root that it must give. UsageError for an address, a
     role or an enode that is none, and for a genesis that this node cannot run."""
-    # IBFT 2.0 keeps validators sorted by address. Sorting here makes the order in the file irrelevant to the hash.
+    # Headers list validators sorted by address. Sorting here makes the order in the file irrelevant to the hash.
     validators = tuple(sorted(_address(text) for text in network.validators))
-    genesis = {**network.genesis, "extraData": to_hex(ExtraData(bytes(32), validators).encode())}
+    genesis = dict(network.genesis)
+    genesis["extraData"] = to_hex(encode_genesis_extra_data(_spec(genesis), validators))
     if network.permissions is not None:
         alloc = genesis.get("alloc")
         # The contracts come last: an account of the file cannot replace one of them.
@@ -104,13 +105,17 @@ def _read(file: Path) -> NetworkModel:
 def _expected(genesis: dict[str, Any]) -> dict[str, str]:
     """Return the block hash and the state root of `genesis`. The EVM is loaded by name: it is slow to load, and most
     of the command line does without it. UsageError if this node cannot run `genesis`."""
-    try:
-        spec = parse_genesis(genesis)
-    except GenesisError as error:
-        raise UsageError(f"the genesis is not one this node can run: {error}") from None
+    spec = _spec(genesis)
     engine = importlib.import_module("lacnode.evm.py_evm_engine").PyEvmEngine(spec, {})
     root, _ = engine.genesis_state()
-    return {"hash": to_hex(on_chain_hash(spec.genesis.header(root))), "stateRoot": to_hex(root)}
+    return {"hash": to_hex(protocols_of(spec).block_hash(spec.genesis.header(root))), "stateRoot": to_hex(root)}
+
+
+def _spec(genesis: dict[str, Any]) -> ChainSpec:
+    try:
+        return parse_genesis(genesis)
+    except GenesisError as error:
+        raise UsageError(f"the genesis is not one this node can run: {error}") from None
 
 
 def _contracts(permissions: PermissionsModel) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lacnode.cli.command_arguments import parse_command_arguments, required
 from lacnode.cli.errors import UsageError
 from lacnode.cli.network_genesis import write_network
 from lacnode.cli.sources import Settings
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.protocols import encode_genesis_extra_data
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.crypto.secp256k1 import address_of, agree
 from lacnode.primitives.hexadecimal import fixed_from_hex, to_hex
@@ -58,8 +58,9 @@ def _generate(values: dict[str, str | None]) -> int:
     document = _read(Path(required(values, "config-file")))
     genesis, nodes = _parts(document)
     public_keys, private = _node_keys(nodes)
-    genesis["extraData"] = to_hex(ExtraData(bytes(32), tuple(address_of(key) for key in public_keys)).encode())
+    validators = tuple(address_of(key) for key in public_keys)
     try:
+        genesis["extraData"] = to_hex(encode_genesis_extra_data(parse_genesis(genesis), validators))
         # The genesis is tried with its validators in it, as the nodes will read it.
         parse_genesis(genesis)
     except GenesisError as error:

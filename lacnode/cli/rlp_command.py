@@ -1,4 +1,4 @@
-"""`rlp encode` and `rlp decode`: IBFT 2.0 extra data from and to JSON."""
+"""`rlp encode` and `rlp decode`: the extra data of a header from and to JSON."""
 
 import json
 import sys
@@ -10,7 +10,9 @@ import orjson
 from lacnode.cli.command_arguments import parse_command_arguments
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import Settings
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.protocols import EXTRA_DATA_TYPES
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.primitives.rlp import RlpError
 
@@ -21,14 +23,16 @@ def run(words: Sequence[str], settings: Settings) -> int:
     values, rest = parse_command_arguments(words, {"type": "IBFT_EXTRA_DATA", "from": None, "to": None}, command="rlp")
     if rest not in (["encode"], ["decode"]):
         raise UsageError("rlp encode or rlp decode was expected", 2)
-    if values["type"] != "IBFT_EXTRA_DATA":
-        raise UsageError(f"Invalid value for option '--type': IBFT_EXTRA_DATA was expected, not '{values['type']}'", 2)
+    protocol = EXTRA_DATA_TYPES.get(values["type"] or "")
+    if protocol is None:
+        expected = " or ".join(EXTRA_DATA_TYPES)
+        raise UsageError(f"Invalid value for option '--type': {expected} was expected, not '{values['type']}'", 2)
     text = _read(values["from"])
-    _write(values["to"], _encoded(text) if rest == ["encode"] else _decoded(text))
+    _write(values["to"], _encoded(protocol, text) if rest == ["encode"] else _decoded(protocol, text))
     return 0
 
 
-def _encoded(text: str) -> str:
+def _encoded(protocol: BftProtocol, text: str) -> str:
     try:
         validators = orjson.loads(text)
     except (ValueError, RecursionError):
@@ -41,15 +45,15 @@ def _encoded(text: str) -> str:
             "Unable to map the JSON data with selected type. Please check JSON input format. "
             f"An array of addresses was expected: {error}"
         ) from None
-    return to_hex(ExtraData(bytes(32), addresses).encode())
+    return to_hex(protocol.encode_extra_data(ExtraData(bytes(32), addresses)))
 
 
-def _decoded(text: str) -> str:
+def _decoded(protocol: BftProtocol, text: str) -> str:
     try:
         # The line end of a file or of `echo` is no part of the hexadecimal digits.
-        extra = ExtraData.decode(from_hex(text.strip()))
+        extra = protocol.decode_extra_data(from_hex(text.strip()))
     except (RlpError, ValueError) as error:
-        raise UsageError(f"not IBFT 2.0 extra data: {error}") from None
+        raise UsageError(f"not extra data of this type: {error}") from None
     return json.dumps([to_hex(address) for address in extra.validators])
 
 

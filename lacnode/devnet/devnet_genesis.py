@@ -7,7 +7,8 @@ that Besu knows or ignores, so that a Besu node can join.
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.protocols import PROTOCOLS
 from lacnode.devnet.accounts import BALANCE_WEI, DevnetAccount
 from lacnode.primitives.hexadecimal import to_hex
 
@@ -54,6 +55,8 @@ named one is active too."""
 
 DEFAULT_FORK, LACCHAIN_FORK = "prague", "lacchain"
 
+DEFAULT_CONSENSUS = "ibft2"
+
 IBFT_MIX_HASH = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 
 
@@ -63,27 +66,29 @@ def devnet_genesis(
     block_period: float,
     timestamp: int,
     fork: str = LACCHAIN_FORK,
+    consensus: str = DEFAULT_CONSENSUS,
 ) -> dict[str, object]:
     """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds.
-    `timestamp` is in Unix seconds. `fork` is a key of `DEVNET_FORKS`.
+    `timestamp` is in Unix seconds. `fork` is a key of `DEVNET_FORKS`, and
+    `consensus` the name of a protocol.
 
     A period that is no whole number of seconds is written as Besu's experimental `xblockperiodmilliseconds`.
     """
-    ibft: dict[str, object] = {
+    section: dict[str, object] = {
         "blockperiodseconds": max(1, round(block_period)),
         "epochlength": 30_000,
         "requesttimeoutseconds": max(1, round(2 * block_period)),
     }
     if block_period != int(block_period):
-        ibft["xblockperiodmilliseconds"] = max(1, round(block_period * 1000))
-    # The genesis block has no seals. Its validators are sorted by address, as in every IBFT block.
+        section["xblockperiodmilliseconds"] = max(1, round(block_period * 1000))
+    # The genesis block has no seals. Its validators are sorted by address, as in every block.
     extra_data = ExtraData(vanity=bytes(32), validators=tuple(sorted(validators)), vote=None, round=0, seals=())
     rules = DEVNET_FORKS[fork]
     return {
-        "config": {"chainId": CHAIN_ID, **rules, "ibft2": ibft, "lacnode": {"devnet": True}},
+        "config": {"chainId": CHAIN_ID, **rules, consensus: section, "lacnode": {"devnet": True}},
         "nonce": "0x0",
         "timestamp": hex(timestamp),
-        "extraData": to_hex(extra_data.encode()),
+        "extraData": to_hex(PROTOCOLS[consensus].encode_extra_data(extra_data)),
         "gasLimit": hex(GAS_LIMIT),
         "difficulty": "0x1",
         "mixHash": IBFT_MIX_HASH,

@@ -6,7 +6,6 @@ Must not decide whether a block is valid, which the chain does, nor which blocks
 from collections.abc import Callable, Sequence
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.eth_messages import EncodedNewBlock
 from lacnode.primitives.block import Block
@@ -28,6 +27,7 @@ class BlockExchange:
         synchronizer: Synchronizer,
         genesis_difficulty: int,
     ) -> None:
+        self._block_hash = chain.protocols.block_hash
         self._peers = peers
         self._genesis_difficulty = genesis_difficulty
         self._announced = AnnouncedBlocks(chain, synchronizer, relay=self._announce)
@@ -54,7 +54,7 @@ class BlockExchange:
 
     def announce(self, block: Block) -> None:
         """Announce `block`, which is final, to every peer."""
-        self._announce(block, on_chain_hash(block.header))
+        self._announce(block, self._block_hash(block.header))
 
     def _announce(self, block: Block, hash_: bytes) -> None:
         # Every IBFT block has difficulty 1.

@@ -39,7 +39,7 @@ def build_consensus_parts(shared: SharedObjects, chain: ChainParts, peers: PeerP
     """Return the parts of consensus. The journal is restored from the records on the disk."""
     records, vote_proposer = shared.resources.records, VoteProposer()
     # The journal comes from the records on the disk: a restart must know every payload that may be signed.
-    journal = Journal.restore(records.records())
+    journal = Journal.restore(records.records(), chain.chain.protocols)
     signing_wait = SigningWait(
         chain.chain,
         shared.peers,
@@ -63,7 +63,7 @@ def _build_validator(
         future_distance=parameters.future_messages_max_distance,
     )
     return Validator(
-        BftController(shared.key.address, journal, limits),
+        BftController(shared.key.address, journal, chain.chain.protocols, limits),
         journal=journal,
         records=shared.resources.records,
         signer=shared.key,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.bft.controller import ConsensusStatus
 from lacnode.consensus.bft.quorum import quorum
-from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.metrics.metrics_settings import MetricCategory
 from lacnode.metrics.series import MetricSample, MetricSeries, MetricType, counter, gauge
 from lacnode.p2p.peer import Peer
@@ -54,7 +53,7 @@ def consensus_series(
 
 def _block_round(chain: Blockchain) -> list[MetricSample]:
     try:
-        return [MetricSample(ExtraData.decode(chain.head.header.extra_data).round)]
+        return [MetricSample(chain.protocols.extra_data(chain.head.header).round)]
     except RlpError:
         # The extra data of another consensus. An error here would end the whole scrape.
         return []

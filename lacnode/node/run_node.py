@@ -19,6 +19,8 @@ import trio
 from lacnode import __version__
 from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.protocols import protocols_of
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.evm.engine import PYTHON
@@ -180,7 +182,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
             if opened is not None and opened.hosted is not None:
                 undo.callback(opened.hosted.close)
             database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
-            records = undo.enter_context(closing(_signing_state(config, key, database)))
+            records = undo.enter_context(closing(_signing_state(config, spec, key, database)))
             resources = NodeResources(spec, key, database, records, opened, local, pacing or BlockPacing())
             node = build_node(config, resources)
             undo.pop_all()
@@ -202,8 +204,10 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
         raise NodeStartError(f"{error.filename or config.data_path}: {error.strerror}") from None
 
 
-def _signing_state(config: NodeConfig, key: NodeKey, database: LmdbDatabase) -> ConsensusLog:
-    return open_signing_state(config.data_path, key.address, database, reset=config.reset_signing_state)
+def _signing_state(config: NodeConfig, spec: ChainSpec, key: NodeKey, database: LmdbDatabase) -> ConsensusLog:
+    return open_signing_state(
+        config.data_path, key.address, database, protocols_of(spec), reset=config.reset_signing_state
+    )
 
 
 def _made_key(config: NodeConfig) -> NodeKey:

@@ -10,6 +10,7 @@ import structlog
 
 from lacnode.chain.chain_store import StoredChain
 from lacnode.consensus.bft.journal import Journal, encode_loss
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.disk import REAL_DISK, Disk
 from lacnode.storage.log_pairing import PairedDatabase, find_loss, pair_log, read_known_position
@@ -25,7 +26,13 @@ RESET_ADVICE = (
 
 
 def open_signing_state(
-    directory: Path, owner: bytes, database: PairedDatabase, *, reset: bool, disk: Disk = REAL_DISK
+    directory: Path,
+    owner: bytes,
+    database: PairedDatabase,
+    protocols: ProtocolSchedule,
+    *,
+    reset: bool,
+    disk: Disk = REAL_DISK,
 ) -> ConsensusLog:
     """Return the consensus log of the validator with the 20-byte address `owner` in the data directory, paired with
     `database`. Its journal has a loss on record if anything is missing, unless `reset` settles that. StorageError if
@@ -37,7 +44,7 @@ def open_signing_state(
     records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing, disk=disk)
     try:
         _log_findings(records)
-        journal = Journal.restore(records.records())
+        journal = Journal.restore(records.records(), protocols)
         loss = find_loss(records, known)
         # The loss is recorded before the log is paired again. A crash between the two must not make the loss look
         # settled.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.rpc.services import RpcServices
 
@@ -38,13 +38,15 @@ def find_connected_validators(services: RpcServices, addresses: Collection[bytes
     present = connected
     if services.event_loop.is_attached:
         hash_ = services.chain.hash_at(number)
-        present = services.event_loop.run(_having_block, peers, number, hash_)
+        present = services.event_loop.run(_having_block, peers, number, hash_, services.chain.protocols)
     # This node is no peer of itself. Without this line a quorum that needs its own vote would look too small.
     itself = {services.coinbase}
     return ConnectedValidators(connected | itself, present | itself, number)
 
 
-async def _having_block(peers: Sequence[Peer], number: int, hash_: bytes | None) -> frozenset[bytes]:
+async def _having_block(
+    peers: Sequence[Peer], number: int, hash_: bytes | None, protocols: ProtocolSchedule
+) -> frozenset[bytes]:
     having: set[bytes] = set()
 
     async def ask(peer: Peer) -> None:
@@ -53,7 +55,7 @@ async def _having_block(peers: Sequence[Peer], number: int, hash_: bytes | None)
         except RequestFailedError:
             return
         # The hash is compared, because a peer on another chain has a block of this number too.
-        if [on_chain_hash(header) for header in headers] == [hash_]:
+        if [protocols.block_hash(header) for header in headers] == [hash_]:
             having.add(peer.address)
 
     with trio.move_on_after(ASK_SECONDS):

@@ -14,7 +14,6 @@ import trio
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
@@ -130,7 +129,7 @@ class AnnouncedBlocks:
             peer.requests.report_useless_answer()
             return None
         try:
-            hash_ = on_chain_hash(header)
+            hash_ = self._chain.protocols.block_hash(header)
         except RlpError:
             peer.requests.report_useless_answer()
             return None

@@ -14,7 +14,6 @@ import trio
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.header_chain import VerifiedHeaderChain
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
@@ -109,7 +108,8 @@ class BlockDownload:
 
     async def _bodies(self, headers: Sequence[BlockHeader]) -> Sequence[BlockBody]:
         """Bodies for some of `headers`, from the first on. The peer may give fewer than requested."""
-        hashes = await self.check_worker.run(lambda: [on_chain_hash(header) for header in headers])
+        block_hash = self.chain.protocols.block_hash
+        hashes = await self.check_worker.run(lambda: [block_hash(header) for header in headers])
         bodies = await self._wait_for_answer(self._gas_at_once, self.peer.requests.bodies(hashes))
         if not bodies:
             # It gave the headers, so it has the bodies. It may be busy: this counts as late, and not as false.

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.transaction_selection import TransactionCandidate
+from lacnode.consensus.bft.extra_data import VANITY_BYTES, ExtraData
 from lacnode.consensus.bft.vote_proposer import VoteProposer
-from lacnode.consensus.ibft2.extra_data import VANITY_BYTES, ExtraData
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block
@@ -64,9 +64,10 @@ class PoolBlockCreator:
         period = self._chain.spec.ibft.parameters_at(height).block_period_ms / 1000
         # Choosing may not take the whole period: closing the block and the messages of the round need time too.
         deadline = time.monotonic() + self._selection_share * period
+        extra_data = self._chain.protocols.at(height).encode_extra_data(extra)
         # The base fee decides the order of the candidates, and which of them can pay.
         candidates = self._candidates(next_base_fee(self._chain.spec, head.header, timestamp))
-        return self._chain.build_block(timestamp, self._address, extra.encode(), candidates, deadline, budget)
+        return self._chain.build_block(timestamp, self._address, extra_data, candidates, deadline, budget)
 
 
 class StaleHeightError(Exception):

@@ -16,9 +16,11 @@ import trio
 
 from lacnode.consensus.bft.events import Event, PayloadSigned, SigningRefused
 from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.payload_signing import sign_payload
+from lacnode.consensus.bft.payloads import Payload, RoundId, SignedPayload
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
-from lacnode.consensus.ibft2.payloads import Payload, RoundId, SignedPayload, sign_payload
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.crypto.node_identity import Signer, SignerUnavailableError
 from lacnode.workers.worker import Worker
 
@@ -42,7 +44,10 @@ class RecordedSigner:
     Not for several threads at once, except `sign`: it reads neither the journal nor the records.
     """
 
-    def __init__(self, journal: Journal, records: ConsensusRecords, signer: Signer) -> None:
+    def __init__(
+        self, journal: Journal, records: ConsensusRecords, signer: Signer, protocols: ProtocolSchedule
+    ) -> None:
+        self._protocols = protocols
         self._journal = journal
         self._records = records
         self._signer = signer
@@ -59,7 +64,7 @@ class RecordedSigner:
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         """Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer."""
-        return sign_payload(payload, self._signer)
+        return sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> None:
         """Put on record the block of the proposal that comes next."""

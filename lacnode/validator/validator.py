@@ -119,7 +119,7 @@ class Validator:
         may_run_timers: Callable[[int], bool] = lambda height: True,
     ) -> None:
         self.machine = machine
-        self._signer = RecordedSigner(journal, records, signer)
+        self._signer = RecordedSigner(journal, records, signer, chain.protocols)
         self._chain = chain
         self._block_creator = block_creator
         self._network = network

@@ -12,7 +12,8 @@ import pytest
 
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.crypto.node_key import NodeKey, load_node_key, save_node_key
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.primitives.hexadecimal import to_hex
@@ -185,7 +186,7 @@ class TestRlp:
         source, target = tmp_path / "validators.json", tmp_path / "extra"
         source.write_text(json.dumps([to_hex(KEY.address)]))
         assert main(["rlp", "encode", f"--from={source}", f"--to={target}"]) == 0
-        assert target.read_text() == to_hex(ExtraData(bytes(32), (KEY.address,)).encode())
+        assert target.read_text() == to_hex(encode_extra_data(ExtraData(bytes(32), (KEY.address,))))
         monkeypatch.setattr("sys.stdin", io.StringIO(target.read_text()))
         assert main(["rlp", "decode"]) == 0
         assert json.loads(capsys.readouterr().out) == [to_hex(KEY.address)]
@@ -225,7 +226,7 @@ class TestGenerateBlockchainConfig:
             assert (directory / "key.pub").read_text() == to_hex(key.public_key)
             assert len((directory / "key.priv").read_text()) == 66
         written = json.loads((tmp_path / "out" / "genesis.json").read_text())
-        validators = ExtraData.decode(bytes.fromhex(written.pop("extraData")[2:])).validators
+        validators = decode_extra_data(bytes.fromhex(written.pop("extraData")[2:])).validators
         assert {to_hex(address) for address in validators} == {directory.name for directory in directories}
         assert written == GENESIS
         assert load_genesis(tmp_path / "out" / "genesis.json").chain_id == 1337
@@ -236,7 +237,7 @@ class TestGenerateBlockchainConfig:
         names = ["--genesis-file-name=g.json", "--public-key-file-name=pub"]
         assert self.run(tmp_path, {"genesis": GENESIS, "blockchain": {"nodes": nodes}}, *names) == 0
         written = json.loads((tmp_path / "out" / "g.json").read_text())
-        extra = ExtraData.decode(bytes.fromhex(written["extraData"][2:]))
+        extra = decode_extra_data(bytes.fromhex(written["extraData"][2:]))
         assert extra.validators == tuple(key.address for key in keys)
         for key in keys:
             assert [file.name for file in (tmp_path / "out" / "keys" / to_hex(key.address)).iterdir()] == ["pub"]

@@ -12,7 +12,6 @@ import trio
 from lacnode.chain.block_repair import BlockRepair, NotProvenError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE
-from lacnode.consensus.ibft2.block_hash import with_seals
 from lacnode.node.database_repair import DatabaseRepair
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block, BlockBody
@@ -20,6 +19,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.storage_errors import DamagedValueError
 from lacnode.workers.worker import ThreadWorker
+from tests.support.ibft2_blocks import with_seals
 from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, Network, Offer, network, transaction
 
 DEADLINE = 20.0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import decode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.primitives.hexadecimal import from_hex
@@ -62,7 +62,7 @@ def test_besu_7589_a_long_queue_behind_a_gap_lets_go_at_once(tmp_path: Path) -> 
         )
         for number in range(waiting, height(url) + 1):
             block = ask(url, "eth_getBlockByNumber", hex(number), False)
-            assert ExtraData.decode(from_hex(block["extraData"])).round == 0, f"block {number}"
+            assert decode_extra_data(from_hex(block["extraData"])).round == 0, f"block {number}"
 
 
 def _transfer(sender: Any, nonce: int) -> str:

@@ -12,11 +12,13 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import collect_settings
 from lacnode.consensus.bft.journal import ContradictionError, Journal
-from lacnode.consensus.ibft2.payloads import PREPARE, PreparePayload, RoundId
+from lacnode.consensus.bft.payloads import PreparePayload, RoundId
+from lacnode.consensus.ibft2.payloads import PREPARE
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.signing_state import open_signing_state
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.log_header import HEADER_BYTES
+from tests.support.ibft2_blocks import IBFT2_ONLY
 from tests.unit.chain.test_blockchain import NOW, genesis, network
 
 OWNER, OTHER = b"\1" * 20, b"\2" * 20
@@ -27,8 +29,8 @@ def sign(directory: Path, height: int, *, blocks: int, digest: bytes = bytes(32)
     database = LmdbDatabase(directory)
     spec = parse_genesis(genesis())
     chain = Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)), now=lambda: NOW)
-    records = open_signing_state(directory, OWNER, database, reset=False)
-    journal = Journal.restore(records.records())
+    records = open_signing_state(directory, OWNER, database, IBFT2_ONLY, reset=False)
+    journal = Journal.restore(records.records(), IBFT2_ONLY)
     source = network()
     for number in range(1, max(height, blocks) + 1):
         if chain.head.header.number < number <= height and journal.signed_at(number).digest(PREPARE, 0) is None:
@@ -44,8 +46,8 @@ def sign(directory: Path, height: int, *, blocks: int, digest: bytes = bytes(32)
 def opened(directory: Path, owner: bytes = OWNER, *, reset: bool = False) -> Journal:
     database = LmdbDatabase(directory)
     try:
-        records = open_signing_state(directory, owner, database, reset=reset)
-        journal = Journal.restore(records.records())
+        records = open_signing_state(directory, owner, database, IBFT2_ONLY, reset=reset)
+        journal = Journal.restore(records.records(), IBFT2_ONLY)
         records.close()
         return journal
     finally:

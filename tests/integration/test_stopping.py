@@ -16,8 +16,9 @@ import pytest
 import trio
 
 from lacnode.chainspec.genesis import load_genesis
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import funded_accounts
@@ -30,6 +31,7 @@ from tests.siege.init_codes import ENDLESS_CALL, blake2, precompile_loop
 from tests.siege.stranger import Stranger
 from tests.siege.transactions import SiegeSender
 from tests.support.devnet import DEADLINE, ask, until
+from tests.support.ibft2_blocks import with_seals
 
 STOP_SECONDS = 10.0
 """Two seconds on an idle machine. The blocks here would take minutes."""
@@ -108,7 +110,7 @@ def sealed_block(path: Path, init_code: bytes) -> Block:
         number=1,
         timestamp=parent.timestamp + 1,
         coinbase=VALIDATOR.address,
-        extra_data=ExtraData(bytes(32), (VALIDATOR.address,)).encode(),
+        extra_data=encode_extra_data(ExtraData(bytes(32), (VALIDATOR.address,))),
         transactions_root=ordered_root([heavy.raw]),
         gas_used=parent.gas_limit,
     )

@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
+RULES = "lacnode/consensus/bft/message_rules.py"
 VALIDATION = "lacnode/consensus/ibft2/message_validation.py"
 HEADER_RULES = "lacnode/consensus/bft/header_rules.py"
 JOURNAL = "lacnode/consensus/bft/journal.py"
@@ -24,8 +25,8 @@ CONSENSUS = (
     ),
     Mutant(
         "commit-without-prepares",
-        HEIGHT,
-        "if self.round.is_prepared and (self.prepared is None",
+        "lacnode/consensus/bft/block_decision.py",
+        "if round_.is_prepared and (self.prepared is None",
         "if (self.prepared is None",
         ("tests/unit/consensus/test_round.py",),
     ),
@@ -73,9 +74,9 @@ CONSENSUS = (
     ),
     Mutant(
         "certificate-of-a-proposal-out-of-turn",
-        VALIDATION,
-        '_require(signed.author == committee.proposer(round_id.round), f"0x{signed.author.hex()} is not the proposer")',
-        '_require(signed.author in committee.validators, f"0x{signed.author.hex()} is not the proposer")',
+        RULES,
+        'require(signed.author == committee.proposer(round_id.round), f"0x{signed.author.hex()} is not the proposer")',
+        'require(signed.author in committee.validators, f"0x{signed.author.hex()} is not the proposer")',
         ("tests/unit/consensus/test_certificates.py",),
     ),
     Mutant(
@@ -87,16 +88,16 @@ CONSENSUS = (
     ),
     Mutant(
         "votes-in-certificates-counted-twice",
-        VALIDATION,
-        "_require(len(authors) == len(signed), ",
-        "_require(len(authors) <= len(signed), ",
+        RULES,
+        "require(len(authors) == len(signed), ",
+        "require(len(authors) <= len(signed), ",
         ("tests/unit/consensus/test_certificates.py", "tests/unit/consensus/test_round_change.py"),
     ),
     Mutant(
         "certificate-of-its-own-round",
         VALIDATION,
-        "_require(0 <= prepared.round < target.round, ",
-        "_require(0 <= prepared.round <= target.round, ",
+        "require(0 <= prepared.round < target.round, ",
+        "require(0 <= prepared.round <= target.round, ",
         ("tests/unit/consensus/test_certificates.py", "tests/unit/consensus/test_round_change.py"),
     ),
     Mutant(
@@ -123,8 +124,8 @@ CONSENSUS = (
     Mutant(
         "body-swap-counts-as-the-proposal",
         "lacnode/consensus/bft/unsigned_content.py",
-        "        block = with_seals(block, ())\n    check_body_matches(block)\n",
-        "        block = with_seals(block, ())\n",
+        "        block = with_seals(protocol, block, ())\n    check_body_matches(block)\n",
+        "        block = with_seals(protocol, block, ())\n",
         ("tests/simulation/test_false_copies.py",),
     ),
 )

@@ -13,12 +13,12 @@ NODE = (
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         \"\"\"Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer.\"\"\"
-        return sign_payload(payload, self._signer)
+        return sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
 """,
         """        self._record = self._journal.admit(payload)
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        signed = sign_payload(payload, self._signer)
+        signed = sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
         self._records.append(self._record)
         return signed
 """,
@@ -99,7 +99,7 @@ NODE = (
     Mutant(
         "sync-accepts-a-header-that-is-not-linked",
         "lacnode/consensus/bft/header_rules.py",
-        "if header.parent_hash != (parent_hash or on_chain_hash(parent)):",
+        "if header.parent_hash != parent_hash:",
         "if len(header.parent_hash) != 32:",
         ("tests/unit/consensus/test_header_rules.py",),
     ),

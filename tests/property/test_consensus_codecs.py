@@ -5,21 +5,16 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.journal import Journal
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.ibft2.messages import (
-    Commit,
-    Message,
-    Prepare,
-    RoundChange,
-    decode_envelope,
-    decode_message,
-    round_id_of,
-)
-from lacnode.consensus.ibft2.payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
+from lacnode.consensus.bft.messages import Commit, Message, Prepare, RoundChange, round_id_of
+from lacnode.consensus.bft.payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
+from lacnode.consensus.ibft2.messages import decode_message, encode_message
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives.rlp import RlpError
+from tests.support.ibft2_blocks import IBFT2_ONLY, decode_envelope
 from tests.unit.consensus.test_network import (
     FOUR,
     A,
@@ -57,12 +52,15 @@ SHOWN = prepared_by(FIRST, C, D)
 JUSTIFICATION = [round_change(A, 1), round_change(C, 1, SHOWN), round_change(D, 1)]
 LATER = propose(C, make_block(GENESIS, C.address, VALIDATORS, 1), JUSTIFICATION)
 MESSAGES: list[Message] = [FIRST, prepare(C, FIRST), commit(D, FIRST), *JUSTIFICATION[:2], LATER]
-RECORDS = [Journal().record_prepared(SHOWN), *(Journal().admit(message.signed.payload) for message in JUSTIFICATION)]
+RECORDS = [
+    Journal(IBFT2_ONLY).record_prepared(SHOWN),
+    *(Journal(IBFT2_ONLY).admit(message.signed.payload) for message in JUSTIFICATION),
+]
 
 
 @given(extra_datas)
 def test_extra_data_comes_back(extra: ExtraData) -> None:
-    assert ExtraData.decode(extra.encode()) == extra
+    assert decode_extra_data(encode_extra_data(extra)) == extra
 
 
 @given(st.sampled_from(FOUR), round_ids, digests)
@@ -73,20 +71,20 @@ def test_messages_come_back(key: NodeKey, round_id: RoundId, digest: bytes) -> N
         RoundChange(signed(RoundChangePayload(round_id), key)),
     ]
     for message in messages:
-        assert decode_message(message.code, message.encode()) == message
-        assert decode_envelope(message.code, message.encode()) == (round_id, key.address)
+        assert decode_message(message.kind, encode_message(message)) == message
+        assert decode_envelope(message.kind, encode_message(message)) == (round_id, key.address)
 
 
 def test_the_messages_below_come_back() -> None:
     for message in MESSAGES:
-        assert decode_message(message.code, message.encode()) == message
-        assert decode_envelope(message.code, message.encode()) == (round_id_of(message), message.signed.author)
+        assert decode_message(message.kind, encode_message(message)) == message
+        assert decode_envelope(message.kind, encode_message(message)) == (round_id_of(message), message.signed.author)
 
 
 @given(st.binary(max_size=300))
 def test_bytes_of_any_kind_are_no_extra_data_or_canonical(data: bytes) -> None:
     with suppress(RlpError):
-        assert ExtraData.decode(data).encode() == data
+        assert encode_extra_data(decode_extra_data(data)) == data
 
 
 @given(st.integers(0, 5), st.binary(max_size=300))
@@ -94,17 +92,17 @@ def test_bytes_of_any_kind_are_refused_as_messages(code: int, data: bytes) -> No
     with suppress(RlpError):
         decode_envelope(code, data)
     with suppress(RlpError):
-        assert decode_message(code, data).encode() == data
+        assert encode_message(decode_message(code, data)) == data
 
 
 @given(st.sampled_from(MESSAGES), st.data())
 def test_a_garbled_message_is_refused_or_another_message(message: Message, data: st.DataObject) -> None:
-    encoded = bytearray(message.encode())
+    encoded = bytearray(encode_message(message))
     for _ in range(data.draw(st.integers(1, 3))):
         encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
     garbled = bytes(encoded[: data.draw(st.integers(0, len(encoded)))]) if data.draw(st.booleans()) else bytes(encoded)
     with suppress(RlpError):
-        assert decode_message(message.code, garbled).encode() == garbled
+        assert encode_message(decode_message(message.kind, garbled)) == garbled
 
 
 @given(st.sampled_from(RECORDS), st.data())
@@ -112,10 +110,10 @@ def test_a_garbled_record_is_refused_or_restored(record: bytes, data: st.DataObj
     encoded = bytearray(record)
     encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
     with suppress(RlpError):
-        Journal.restore([bytes(encoded)])
+        Journal.restore([bytes(encoded)], IBFT2_ONLY)
 
 
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_no_record_or_restored(data: bytes) -> None:
     with suppress(RlpError):
-        Journal.restore([data])
+        Journal.restore([data], IBFT2_ONLY)

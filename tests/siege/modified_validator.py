@@ -15,8 +15,10 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.cli.main import main
-from lacnode.consensus.ibft2.messages import Proposal, decode_envelope, decode_message
-from lacnode.consensus.ibft2.payloads import PROPOSAL, RoundChangePayload
+from lacnode.consensus.bft.messages import Justification, Proposal
+from lacnode.consensus.bft.payloads import RoundChangePayload
+from lacnode.consensus.ibft2.messages import decode_message, encode_message
+from lacnode.consensus.ibft2.payloads import PROPOSAL
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import FILE_NAME
 from lacnode.node.network_handler import NodeNetworkHandler
@@ -31,6 +33,7 @@ from lacnode.validator.block_creator import PoolBlockCreator
 from lacnode.validator.signing import RecordedSigner
 from tests.siege.init_codes import JUMPDESTS
 from tests.siege.transactions import SiegeSender
+from tests.support.ibft2_blocks import decode_envelope
 
 DISTANCE_SECONDS = 0.15
 """How long a proposal travels between two validators that are far apart."""
@@ -108,8 +111,9 @@ def altered_proposals(data: bytes) -> list[bytes]:
     extra = SiegeSender().transfer()
     doubled = (*proposal.block.transactions, *proposal.block.transactions[-1:])
     bodies = [BlockBody((*proposal.block.transactions, extra)), BlockBody((*doubled, extra))]
-    swapped = [replace(proposal, block=Block(proposal.block.header, body)).encode() for body in bodies]
-    return [*swapped, replace(proposal, certificate=None if proposal.certificate else ()).encode()]
+    swapped = [encode_message(replace(proposal, block=Block(proposal.block.header, body))) for body in bodies]
+    other = Justification(None if proposal.justification.round_changes else ())
+    return [*swapped, encode_message(replace(proposal, justification=other))]
 
 
 def be_far_away() -> None:

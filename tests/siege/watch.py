@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import trio
 
 from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import decode_extra_data
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import NewBlock
@@ -123,7 +123,7 @@ class Watch:
         self.hashes.setdefault(block.number, set()).add(on_chain_hash(block.header))
         if block.number <= self.head:
             return
-        self.arrivals.append((time.monotonic(), ExtraData.decode(block.header.extra_data).round))
+        self.arrivals.append((time.monotonic(), decode_extra_data(block.header.extra_data).round))
         self.head = block.number
         for transaction in block.transactions:
             if transaction.hash in self.transfers:

@@ -7,31 +7,21 @@ send can be refused for its signature alone.
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash
-from lacnode.consensus.ibft2.message_validation import Committee
-from lacnode.consensus.ibft2.messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
-from lacnode.consensus.ibft2.payloads import (
-    COMMIT,
-    PREPARE,
-    PROPOSAL,
-    ROUND_CHANGE,
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.messages import Commit, Justification, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import (
     CommitPayload,
+    MessageKind,
     PreparedCertificate,
     PreparePayload,
     ProposalPayload,
     RoundChangePayload,
     RoundId,
-    SignedPayload,
-    sign_payload,
 )
-from lacnode.crypto.node_identity import Signer
 from lacnode.primitives.block import Block, BlockBody
 from tests.simulation.ledger import TRANSACTION
 from tests.simulation.network import Interceptor, SimulatedNetwork
-
-P = TypeVar("P", ProposalPayload, PreparePayload, CommitPayload, RoundChangePayload)
 
 Behaviour = Callable[[SimulatedNetwork, int, random.Random], Interceptor]
 
@@ -45,15 +35,15 @@ def equivocator(network: SimulatedNetwork, index: int, rng: random.Random) -> In
         others = sorted(recipients)
         rng.shuffle(others)
         half = frozenset(others[: len(others) // 2])
-        if code == PROPOSAL:
-            proposal = decode_message(code, data)
+        if network.wire.kind(code) == MessageKind.PROPOSAL:
+            proposal = network.wire.read(code, data)
             assert isinstance(proposal, Proposal)
             round_id = proposal.signed.payload.round_id
             block = node.disk.ledger.make_block(
                 node.address, round_id.round, proposal.block.header.timestamp, b"two %d" % rng.randrange(1 << 30)
             )
-            signed = signed_by(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
-            other = Proposal(signed, block, proposal.certificate).encode()
+            signed = network.wire.propose(round_id, block, signer)
+            _, other = network.wire.write(Proposal(signed, block, proposal.justification))
             network.transmit(source, code, data, recipients - half)
             network.transmit(source, code, other, half)
             _vote_for(network, index, signed.payload, half)
@@ -66,22 +56,15 @@ def equivocator(network: SimulatedNetwork, index: int, rng: random.Random) -> In
 def _vote_for(network: SimulatedNetwork, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
     """Send a Commit for a proposal of our own to `recipients`."""
     signer = network.nodes[index].key
-    commit = Commit(signed_by(CommitPayload(payload.round_id, payload.digest), signer))
-    network.transmit(index, COMMIT, commit.encode(), recipients)
-
-
-def signed_by(payload: P, signer: Signer) -> SignedPayload[P]:
-    """`payload` signed by a liar's key, without a journal that would mind."""
-    signed = sign_payload(payload, signer)
-    assert isinstance(signed.payload, type(payload))
-    return SignedPayload(signed.payload, signed.signature, signed.author)
+    commit = Commit(network.wire.sign(CommitPayload(payload.round_id, payload.digest), signer))
+    network.transmit(index, *network.wire.write(commit), recipients)
 
 
 def withholder(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Keeps back commits, or everything, as it likes."""
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        if code == COMMIT or rng.random() < 0.3:
+        if network.wire.kind(code) == MessageKind.COMMIT or rng.random() < 0.3:
             some = frozenset(address for address in sorted(recipients) if rng.random() < 0.3)
             network.transmit(source, code, data, some)
             return True
@@ -97,9 +80,9 @@ def forger(network: SimulatedNetwork, index: int, rng: random.Random) -> Interce
     certificates: list[RoundChange] = []
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        if code != ROUND_CHANGE:
+        if network.wire.kind(code) != MessageKind.ROUND_CHANGE:
             return False
-        message = decode_message(code, data)
+        message = network.wire.read(code, data)
         assert isinstance(message, RoundChange)
         payload = message.signed.payload
         certificates.append(message)
@@ -108,7 +91,7 @@ def forger(network: SimulatedNetwork, index: int, rng: random.Random) -> Interce
             type(payload.round_id)(payload.round_id.sequence, payload.round_id.round + rng.randrange(4)),
             stale.signed.payload.certificate,
         )
-        lie = RoundChange(signed_by(forged, signer), stale.block).encode()
+        _, lie = network.wire.write(RoundChange(network.wire.sign(forged, signer), stale.block, stale.prepares))
         some = frozenset(address for address in sorted(recipients) if rng.random() < 0.5)
         network.transmit(source, code, lie, some)
         network.transmit(source, code, data, recipients - some)
@@ -123,16 +106,19 @@ def usurper(network: SimulatedNetwork, index: int, rng: random.Random) -> Interc
     signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        message = decode_message(code, data)
-        if not isinstance(message, Proposal) or message.signed.author != node.address or not message.certificate:
+        message = network.wire.read(code, data)
+        if not isinstance(message, Proposal) or message.signed.author != node.address:
+            return False
+        if not message.justification.round_changes:
             return False
         round_id = message.signed.payload.round_id
         block = node.disk.ledger.make_block(
             node.address, round_id.round, message.block.header.timestamp, b"usurped %d" % rng.randrange(1 << 30)
         )
-        signed = signed_by(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
-        silent = tuple(asked for asked in message.certificate if asked.payload.certificate is None)
-        network.transmit(source, code, Proposal(signed, block, silent).encode(), recipients)
+        signed = network.wire.propose(round_id, block, signer)
+        asked = message.justification.round_changes
+        silent = Justification(tuple(one for one in asked if one.payload.certificate is None))
+        network.transmit(source, *network.wire.write(Proposal(signed, block, silent)), recipients)
         _vote_for(network, index, signed.payload, recipients)
         return True
 
@@ -145,16 +131,16 @@ def pretender(network: SimulatedNetwork, index: int, rng: random.Random) -> Inte
     signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        round_id, author = decode_envelope(code, data)
-        if code != ROUND_CHANGE or author != node.address:
+        round_id, author = network.wire.envelope(code, data)
+        if network.wire.kind(code) != MessageKind.ROUND_CHANGE or author != node.address:
             return False
         claimed = round_id.round + rng.randrange(5)
         timestamp = node.disk.ledger.head.timestamp + 2
         block = node.disk.ledger.make_block(node.address, claimed, timestamp, b"pretended %d" % rng.randrange(1 << 30))
-        proposal = ProposalPayload(RoundId(round_id.sequence, claimed), committed_seal_hash(block.header))
-        certificate = PreparedCertificate(signed_by(proposal, signer), ())
-        lie = RoundChange(signed_by(RoundChangePayload(round_id, certificate), signer), block)
-        network.transmit(source, code, lie.encode(), recipients)
+        proposal = network.wire.propose(RoundId(round_id.sequence, claimed), block, signer)
+        certificate = PreparedCertificate(claimed, proposal.payload.digest, (), proposal)
+        lie = RoundChange(network.wire.sign(RoundChangePayload(round_id, certificate), signer), block)
+        network.transmit(source, *network.wire.write(lie), recipients)
         return True
 
     return intercept
@@ -166,13 +152,13 @@ def hurrier(network: SimulatedNetwork, index: int, rng: random.Random) -> Interc
     signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        height = decode_envelope(code, data)[0].sequence
+        height = network.wire.envelope(code, data)[0].sequence
         committee = Committee(height, network.addresses, node.disk.ledger.head.coinbase)
         far = next(
             number for number in range(20, 20 + len(network.nodes)) if committee.proposer(number) == node.address
         )
-        lie = RoundChange(signed_by(RoundChangePayload(RoundId(height, far), None), signer), None)
-        network.transmit(source, ROUND_CHANGE, lie.encode(), recipients)
+        lie = RoundChange(network.wire.sign(RoundChangePayload(RoundId(height, far), None), signer), None)
+        network.transmit(source, *network.wire.write(lie), recipients)
         return True
 
     return intercept
@@ -208,13 +194,14 @@ def garbler(network: SimulatedNetwork, index: int, rng: random.Random) -> Interc
         garbled = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
             garbled[rng.randrange(len(garbled))] ^= 1 << rng.randrange(8)
-        other_code, cut = rng.choice((code, rng.randrange(4))), bytes(garbled[: rng.randrange(len(data) + 1)])
+        other_code = rng.choice((code, network.wire.code(MessageKind(rng.randrange(4)))))
+        cut = bytes(garbled[: rng.randrange(len(data) + 1)])
         network.transmit(source, other_code, cut, recipients)
         network.transmit(source, code, bytes(garbled), recipients)
-        message = decode_message(code, data)
+        message = network.wire.read(code, data)
         if isinstance(message, Prepare):
             nothing = PreparePayload(message.signed.payload.round_id, rng.randbytes(32))
-            network.transmit(source, PREPARE, Prepare(signed_by(nothing, signer)).encode(), recipients)
+            network.transmit(source, *network.wire.write(Prepare(network.wire.sign(nothing, signer))), recipients)
         return rng.random() < 0.3
 
     return intercept
@@ -225,12 +212,12 @@ def body_swapper(network: SimulatedNetwork, index: int, rng: random.Random) -> I
     own = network.addresses[index]
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        message = decode_message(code, data)
+        message = network.wire.read(code, data)
         if not isinstance(message, Proposal | RoundChange) or message.signed.author == own or message.block is None:
             return False
         transactions = (*message.block.transactions, TRANSACTION) if rng.random() < 0.8 else ()
         swapped = Block(message.block.header, BlockBody(transactions))
-        network.transmit(source, code, replace(message, block=swapped).encode(), recipients)
+        network.transmit(source, *network.wire.write(replace(message, block=swapped)), recipients)
         return rng.random() < 0.8
 
     return intercept

@@ -16,7 +16,6 @@ from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block
@@ -44,12 +43,12 @@ class Speeds:
 @functools.cache
 def spec_of(rules: Rules) -> ChainSpec:
     """The chain specification of a network with these rules. Its genesis block is not that of the network."""
-    ibft = {
+    section = {
         "epochlength": rules.epoch_length,
         "xblockperiodmilliseconds": rules.block_period_ms,
         "requesttimeoutseconds": rules.request_timeout_ms // 1000,
     }
-    config = {"chainId": 1, "berlinBlock": 0, "ibft2": ibft}
+    config = {"chainId": 1, "berlinBlock": 0, rules.protocol_name: section}
     return parse_genesis({"config": config, "difficulty": "0x1", "gasLimit": "0x989680", "alloc": {}})
 
 
@@ -66,7 +65,8 @@ class SimulatedChain:
     ) -> None:
         self.ledger = ledger
         self.spec = spec_of(ledger.rules)
-        self.genesis_hash = _hash_of(ledger.blocks[0])
+        self.protocols = ledger.protocols
+        self.genesis_hash = ledger.protocols.block_hash(ledger.blocks[0].header)
         self._speeds = speeds
         self._verifier = BlockVerifier(self.spec, cast(ExecutionEngine, None), lambda: now_ms() / 1000)
         self._verified = VerifiedHeaders()
@@ -109,7 +109,9 @@ class SimulatedChain:
     def header_chain(self) -> VerifiedHeaderChain:
         head = self.head
         tally = self.tally_after(head.header)
-        return VerifiedHeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
+        return VerifiedHeaderChain(
+            head.header, head.hash, tally, self.spec.ibft, self.protocols, self._verifier, self._verified
+        )
 
     def check_body(self, block: Block) -> None:
         self._verifier.check_body(block)
@@ -137,7 +139,7 @@ class SimulatedChain:
         self._effort.spend(("check", hash_), self._speeds.check_ms, budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
-        if self.ledger.number_of(_hash_of(block)) is not None:
+        if self.ledger.number_of(self._hash_of(block)) is not None:
             return False
         hash_, head = self._follow(block), self.head
         self._verifier.check_sealed_header(
@@ -172,16 +174,15 @@ class SimulatedChain:
 
     def _follow(self, block: Block) -> bytes:
         """The hash of `block`, which follows the head."""
-        hash_ = _hash_of(block)
+        hash_ = self._hash_of(block)
         if block.header.parent_hash == self.ledger.head_hash:
             return hash_
         if self.ledger.number_of(block.header.parent_hash) is None:
             raise UnknownParentError(block.number, block.header.parent_hash)
         raise BlockRefusedError("finality", f"block {block.number} competes with a final one")
 
-
-def _hash_of(block: Block) -> bytes:
-    try:
-        return on_chain_hash(block.header)
-    except RlpError as error:
-        raise BlockRefusedError("extra-data", str(error)) from None
+    def _hash_of(self, block: Block) -> bytes:
+        try:
+            return self.protocols.block_hash(block.header)
+        except RlpError as error:
+            raise BlockRefusedError("extra-data", str(error)) from None

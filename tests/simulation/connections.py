@@ -3,13 +3,14 @@
 import random
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.ibft2.payloads import COMMIT
+from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.p2p.wire.capabilities import Route
 from tests.simulation.clock import VirtualClock
 from tests.simulation.life import Life
 from tests.simulation.links import Links
 from tests.simulation.node import SimulatedNode
 from tests.simulation.session import End, Session
+from tests.simulation.wire import Wire
 
 LOOK_EVERY_MS = 1_000
 SILENCE_MS = 30_000
@@ -19,7 +20,10 @@ SILENCE_MS = 30_000
 class Connections:
     """The sessions between `nodes` over `links`."""
 
-    def __init__(self, nodes: Sequence[SimulatedNode], links: Links, clock: VirtualClock, rng: random.Random) -> None:
+    def __init__(
+        self, nodes: Sequence[SimulatedNode], links: Links, clock: VirtualClock, rng: random.Random, wire: Wire
+    ) -> None:
+        self._wire = wire
         self.commit_loss = 0.0
         """The part of all commits that gets lost: blocks that are prepared, and final for few or nobody."""
         self._nodes = nodes
@@ -92,8 +96,9 @@ class Connections:
 
     def carry(self, end: End, route: Route, deliver: Callable[[], None]) -> None:
         source, target = end.life.node.index, end.remote.life.node.index
-        is_consensus = route.protocol == "IBF"
-        if is_consensus and route.code == COMMIT and self.commit_loss > 0 and self._rng.random() < self.commit_loss:
+        is_consensus = route.protocol == self._wire.protocol.capability[0]
+        is_commit = is_consensus and self._wire.kind(route.code) == MessageKind.COMMIT
+        if is_commit and self.commit_loss > 0 and self._rng.random() < self.commit_loss:
             return
         if self._links.carry(source, target, deliver, may_lose=is_consensus):
             return

@@ -6,17 +6,15 @@ here once more.
 
 import math
 
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.payloads import (
+from lacnode.consensus.bft.payloads import (
     CommitPayload,
     Payload,
     PreparePayload,
     ProposalPayload,
     RoundChangePayload,
     SignedPayload,
-    encode_payload,
 )
+from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.crypto.secp256k1 import recover_address
 from lacnode.primitives.block import Block
 
@@ -28,7 +26,8 @@ class Broken(AssertionError):
 class Invariants:
     """Watches every signature and every import."""
 
-    def __init__(self, validators: tuple[bytes, ...], byzantine: frozenset[int]) -> None:
+    def __init__(self, validators: tuple[bytes, ...], byzantine: frozenset[int], protocol: BftProtocol) -> None:
+        self._protocol = protocol
         self._validators = validators
         self._byzantine = {validators[index] for index in byzantine}
         self._chosen: dict[int, bytes] = {}
@@ -52,7 +51,7 @@ class Invariants:
         height, round_ = payload.round_id.sequence, payload.round_id.round
         if isinstance(payload, RoundChangePayload):
             self._left[author, height] = max(round_, self._left.get((author, height), 0))
-            content = encode_payload(payload)
+            content = self._protocol.codec.encode_payload(payload)
         else:
             assert isinstance(payload, ProposalPayload | PreparePayload | CommitPayload)
             if round_ < self._left.get((author, height), 0):
@@ -64,11 +63,11 @@ class Invariants:
 
     def imported(self, index: int, block: Block) -> None:
         """One block per height, for ever, and a quorum of its validators sealed it."""
-        number, hash_ = block.number, on_chain_hash(block.header)
+        number, hash_ = block.number, self._protocol.block_hash(block.header)
         if self._chosen.setdefault(number, hash_) != hash_:
             raise Broken(f"node {index} has {hash_.hex()} at {number}, another has {self._chosen[number].hex()}")
-        extra = ExtraData.decode(block.header.extra_data)
-        digest = committed_seal_hash(block.header)
+        extra = self._protocol.decode_extra_data(block.header.extra_data)
+        digest = self._protocol.committed_seal_hash(block.header)
         sealers = {recover_address(digest, seal) for seal in extra.seals}
         quorum = math.ceil(2 * len(extra.validators) / 3)
         if len(sealers & set(extra.validators)) < quorum:

@@ -5,11 +5,14 @@ It is the durable half of a node: what a crash leaves. Execution has no part in 
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 
+from lacnode.consensus.bft.extra_data import ExtraData, Vote
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote
+from lacnode.consensus.protocols import PROTOCOLS
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -26,6 +29,10 @@ TRANSACTION = Transaction.decode(
 ONE_TRANSACTION_ROOT = ordered_root([TRANSACTION.raw])
 
 
+default_protocol = ContextVar("default_protocol", default="ibft2")
+"""The protocol of networks that name none, so that one scenario serves all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The network's constants, the same on every node."""
@@ -35,11 +42,21 @@ class Rules:
     epoch_length: int
     has_transactions: bool = False
     """Whether every block has a transaction, the same in each: nothing executes it."""
+    protocol_name: str = field(default_factory=lambda: default_protocol.get())
+
+    @property
+    def protocol(self) -> BftProtocol:
+        """The protocol of all heights."""
+        return PROTOCOLS[self.protocol_name]
+
+    @property
+    def protocols(self) -> ProtocolSchedule:
+        return ProtocolSchedule(((0, self.protocol),))
 
 
-def genesis_block(validators: tuple[bytes, ...], timestamp: int) -> Block:
+def genesis_block(validators: tuple[bytes, ...], timestamp: int, protocol: BftProtocol) -> Block:
     extra = ExtraData(vanity=bytes(32), validators=validators, vote=None, round=0, seals=())
-    return Block(_header(bytes(32), bytes(20), 0, timestamp, extra.encode()), BlockBody())
+    return Block(_header(bytes(32), bytes(20), 0, timestamp, protocol.encode_extra_data(extra)), BlockBody())
 
 
 def _header(parent: bytes, coinbase: bytes, number: int, timestamp: int, extra_data: bytes) -> BlockHeader:
@@ -73,9 +90,10 @@ class Ledger:
         self.rules = rules
         self.blocks = [genesis]
         self.bulk_from: int | None = None
-        validators = ExtraData.decode(genesis.header.extra_data).validators
+        self.protocols = rules.protocols
+        validators = self.protocols.extra_data(genesis.header).validators
         self._tallies = [VoteTally.from_validators(validators)]
-        self._hashes = [on_chain_hash(genesis.header)]
+        self._hashes = [self.protocols.block_hash(genesis.header)]
         self._numbers = {self._hashes[0]: 0}
         self._log_positions: list[bytes | None] = [None]
         self.log_position: Callable[[], bytes | None] = lambda: self.stored_log_position
@@ -126,7 +144,7 @@ class Ledger:
         """A block on the head. Blocks with different `tag`s differ."""
         vanity = tag.ljust(32, b"\0")
         extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
-        return self.block_with(coinbase, timestamp, extra.encode())
+        return self.block_with(coinbase, timestamp, self.rules.protocol.encode_extra_data(extra))
 
     def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes) -> Block:
         """A block on the head with this extra data."""
@@ -137,7 +155,9 @@ class Ledger:
 
     def append(self, block: Block, hash_: bytes) -> None:
         """Store `block`, which was verified and has this on-chain hash, as the head."""
-        self._tallies.append(self._tallies[-1].after(block.header, self.rules.epoch_length))
+        self._tallies.append(
+            self._tallies[-1].after(block.header, self.protocols.extra_data(block.header), self.rules.epoch_length)
+        )
         self.blocks.append(block)
         self._hashes.append(hash_)
         self._numbers[hash_] = block.number

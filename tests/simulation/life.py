@@ -77,9 +77,14 @@ class Life:
         node.disk.files.touched = self.step
         self.chain = SimulatedChain(node.disk.ledger, node.speeds, node.now_ms, self.step, self._imported)
         self._records = open_signing_state(
-            DATA_PATH, node.address, LedgerDatabase(node.disk.ledger), reset=False, disk=node.disk.files
+            DATA_PATH,
+            node.address,
+            LedgerDatabase(node.disk.ledger),
+            node.disk.ledger.protocols,
+            reset=False,
+            disk=node.disk.files,
         )
-        self.journal = Journal.restore(self._records.records())
+        self.journal = Journal.restore(self._records.records(), self.chain.protocols)
         chain, state_worker = cast(Blockchain, self.chain), VirtualWorker(clock)
         self._server = EthServer(self.chain, NoTransactions())
         self.synchronizer = Synchronizer(
@@ -102,11 +107,15 @@ class Life:
         node = self.node
         files = node.disk.files
         signer = WatchedSigner(
-            node.key, self.step, self._signed, lambda record: files.forgets_flushes or files.is_durable(record)
+            node.key,
+            self.chain.protocols.at(0),
+            self.step,
+            self._signed,
+            lambda record: files.forgets_flushes or files.is_durable(record),
         )
         watch(self.journal, signer)
         return Validator(
-            BftController(node.address, self.journal),
+            BftController(node.address, self.journal, self.chain.protocols),
             journal=self.journal,
             records=self._records,
             signer=signer,

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.ibft2.payloads import Payload, SignedPayload
+from lacnode.consensus.bft.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -20,6 +20,7 @@ from tests.simulation.links import Links, Weather
 from tests.simulation.node import NodeDisk, SimulatedNode, SpeedsOf
 from tests.simulation.operator_log import Notes, log_as
 from tests.simulation.play import START_MS, story_nursery, virtual_clock
+from tests.simulation.wire import Wire
 
 LIAR_MESSAGES_PER_SECOND = 40
 """What a Byzantine node may put on the wire, each message to any number of peers; the rest is lost.
@@ -56,13 +57,14 @@ class SimulatedNetwork:
             (NodeKey.from_private_key(keccak256(b"validator %d" % i)) for i in range(size)), key=lambda key: key.address
         )
         self.addresses = tuple(key.address for key in keys)
-        self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1)
-        self.invariants = Invariants(self.addresses, byzantine)
+        self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1, self.rules.protocol)
+        self.wire = Wire(self.rules.protocol)
+        self.invariants = Invariants(self.addresses, byzantine, self.rules.protocol)
         self.nodes = [
             SimulatedNode(i, key, NodeDisk(self._ledger()), self.clock, rng, self, speeds(i))
             for i, key in enumerate(keys)
         ]
-        self.connections = Connections(self.nodes, self.links, self.clock, rng)
+        self.connections = Connections(self.nodes, self.links, self.clock, rng, self.wire)
         self.interceptors: dict[int, Interceptor] = {}
         self.notes: Notes = Counter()
         self.finisher_loss = 0.0

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lacnode.consensus.bft.controller import BftController
+from lacnode.consensus.bft.payloads import Payload, SignedPayload
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.vote_proposer import VoteProposer
-from lacnode.consensus.ibft2.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import EthMessage

@@ -3,9 +3,7 @@
 import random
 from collections.abc import Callable
 
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.messages import decode_envelope
-from lacnode.consensus.ibft2.payloads import COMMIT
+from lacnode.consensus.bft.payloads import MessageKind
 from tests.simulation.campaign import Stalled, recovery_bound_ms
 from tests.simulation.chain import Speeds
 from tests.simulation.invariants import Broken
@@ -27,7 +25,7 @@ async def must_reach(network: SimulatedNetwork, height: int, within_ms: int) -> 
     if not await network.run_until(lambda: network.height >= height, within_ms):
         states = [(node.height, node.machine and node.machine.status.round) for node in network.nodes]
         raise Stalled(f"no block {height} everywhere within {within_ms} ms: (head, round) {states}")
-    chains = {tuple(on_chain_hash(b.header) for b in n.disk.ledger.blocks[1 : height + 1]) for n in network.honest}
+    chains = {tuple(map(n.disk.ledger.hash_at, range(1, height + 1))) for n in network.honest}
     assert len(chains) == 1
 
 
@@ -40,12 +38,12 @@ def every(network: SimulatedNetwork, interceptor: Interceptor | None) -> None:
             network.interceptors[index] = interceptor
 
 
-def keeping_back(code: int, height: int, round_: int) -> Interceptor:
+def keeping_back(network: SimulatedNetwork, kind: MessageKind, height: int, round_: int) -> Interceptor:
     """Lose every message of this kind."""
 
     def intercept(source: int, sent: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        id_, _ = decode_envelope(sent, data)
-        return (sent, id_.sequence, id_.round) == (code, height, round_)
+        id_, _ = network.wire.envelope(sent, data)
+        return (network.wire.kind(sent), id_.sequence, id_.round) == (kind, height, round_)
 
     return intercept
 
@@ -54,7 +52,7 @@ def prepared_hash(network: SimulatedNetwork, index: int) -> bytes:
     """Of the block that node `index` is bound to."""
     prepared = network.nodes[index].prepared
     assert prepared is not None
-    return on_chain_hash(prepared.block.header)
+    return network.rules.protocol.block_hash(prepared.block.header)
 
 
 def all_prepared(network: SimulatedNetwork, height: int) -> Callable[[], bool]:
@@ -71,7 +69,7 @@ async def all_restart(finisher: int | None) -> None:
     """All four die between prepare and commit of block 3; node `finisher` has imported it, and is the last to return."""
     network = started(4)
     await must_reach(network, 2, 20_000)
-    lose = keeping_back(COMMIT, 3, 0)
+    lose = keeping_back(network, MessageKind.COMMIT, 3, 0)
 
     def to_finisher(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         if not lose(source, code, data, recipients):
@@ -95,7 +93,7 @@ async def all_restart(finisher: int | None) -> None:
     )
     if not reached:
         raise Stalled("those who came back do not agree on block 3")
-    found = {on_chain_hash(network.nodes[i].disk.ledger.blocks[3].header) for i in alive}
+    found = {network.nodes[i].disk.ledger.hash_at(3) for i in alive}
     if found != {expected}:
         raise Broken("a block that all had prepared gave way to another")
     network.start()

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
@@ -40,12 +38,14 @@ class Inventor:
     def _headers(self, start: int, count: int) -> list[BlockHeader]:
         blocks = self._node.disk.ledger.blocks
         header = blocks[min(start, len(blocks)) - 1].header
-        extra = replace(ExtraData.decode(header.extra_data), seals=(SEAL, SEAL, SEAL)).encode()
+        protocol = self._node.disk.ledger.rules.protocol
+        sealed = protocol.decode_extra_data(header.extra_data).with_seals((SEAL, SEAL, SEAL))
+        extra = protocol.encode_extra_data(sealed)
         headers = []
         for number in range(start, start + count):
             header = replace(
                 header,
-                parent_hash=on_chain_hash(header),
+                parent_hash=protocol.block_hash(header),
                 number=number,
                 timestamp=header.timestamp + 1,
                 extra_data=extra,

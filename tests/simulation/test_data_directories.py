@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lacnode.consensus.ibft2.payloads import COMMIT
+from lacnode.consensus.bft.payloads import MessageKind
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.links import Weather
 from tests.simulation.misfortunes import lose_log, restore
@@ -88,7 +88,7 @@ async def test_the_proof_of_a_commit_is_lost(change: Callable[[SimulatedNetwork,
     copy = network.nodes[VICTIM].disk.copy()
     network.start([VICTIM])
     await must_reach(network, 2, 20_000)
-    every(network, keeping_back(COMMIT, 3, 0))
+    every(network, keeping_back(network, MessageKind.COMMIT, 3, 0))
     assert await network.run_until(all_prepared(network, 3), 10_000)
     network.stop([VICTIM])
     change(network, copy)

@@ -9,10 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.ibft2.block_hash import with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.messages import Proposal, RoundChange, decode_message
-from lacnode.consensus.ibft2.payloads import COMMIT, PROPOSAL, ROUND_CHANGE
+from lacnode.consensus.bft.messages import Proposal, RoundChange
+from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
@@ -20,6 +18,7 @@ from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
 from tests.simulation.stage import all_prepared, every, keeping_back, must_reach, started
+from tests.support.ibft2_blocks import with_seals
 
 LIAR = 3
 SLOW_MS = 100
@@ -49,17 +48,17 @@ def swap_blocks(network: SimulatedNetwork, change: Callable[[Block], Block]) -> 
     liar = network.addresses[LIAR]
 
     def slow(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        if code not in (PROPOSAL, ROUND_CHANGE):
+        if network.wire.kind(code) not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
             return False
         network.transmit(source, code, data, recipients & {liar})
         network.clock.after(SLOW_MS, lambda: network.transmit(source, code, data, recipients - {liar}))
         return True
 
     def lie(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        message = decode_message(code, data)
+        message = network.wire.read(code, data)
         if not isinstance(message, Proposal | RoundChange) or message.signed.author == liar or message.block is None:
             return False
-        network.transmit(source, code, replace(message, block=change(message.block)).encode(), recipients)
+        network.transmit(source, *network.wire.write(replace(message, block=change(message.block))), recipients)
         return True
 
     every(network, slow)
@@ -70,7 +69,7 @@ def swap_blocks(network: SimulatedNetwork, change: Callable[[Block], Block]) -> 
 def rounds(network: SimulatedNetwork) -> list[int]:
     """In which round each block was agreed on."""
     blocks = network.nodes[0].disk.ledger.blocks[1:]
-    return [ExtraData.decode(block.header.extra_data).round for block in blocks]
+    return [network.rules.protocols.extra_data(block.header).round for block in blocks]
 
 
 @pytest.mark.parametrize("change", FALSE)
@@ -89,7 +88,7 @@ async def test_no_second_round_is_lost_to_a_swapped_block_in_a_round_change(chan
     needs the round change of one of them."""
     network = started(4)
     await must_reach(network, 1, 20_000)
-    every(network, keeping_back(COMMIT, 2, 0))
+    every(network, keeping_back(network, MessageKind.COMMIT, 2, 0))
     assert await network.run_until(all_prepared(network, 2), 10_000)
     swap_blocks(network, change)
     await must_reach(network, 2, recovery_bound_ms(network))

@@ -11,22 +11,16 @@ from dataclasses import replace
 import pytest
 
 from lacnode.chain import block_verifier
-from lacnode.consensus.bft import header_rules, quorum
+from lacnode.consensus.bft import committee, header_rules, quorum
 from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.messages import Commit, Prepare
+from lacnode.consensus.bft.payloads import CommitPayload, MessageKind, PreparePayload, RoundId, SignedPayload
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.round import Round
 from lacnode.consensus.bft.round_change_manager import RoundChangeManager
 from lacnode.consensus.ibft2 import message_validation
-from lacnode.consensus.ibft2.messages import Commit, Prepare, decode_message
-from lacnode.consensus.ibft2.payloads import (
-    COMMIT,
-    PROPOSAL,
-    CommitPayload,
-    PreparePayload,
-    RoundId,
-    SignedPayload,
-)
 from lacnode.crypto.secp256k1 import CURVE_ORDER
-from tests.simulation.byzantine import Behaviour, hurrier, pretender, signed_by, usurper
+from tests.simulation.byzantine import Behaviour, hurrier, pretender, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
 from tests.simulation.invariants import Broken
@@ -55,21 +49,21 @@ def one_vote_more_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _change_quorum(monkeypatch: pytest.MonkeyPatch, change: int) -> None:
-    monkeypatch.setattr(message_validation, "quorum", lambda n: quorum.quorum(n) + change)
+    monkeypatch.setattr(committee, "quorum", lambda n: quorum.quorum(n) + change)
     monkeypatch.setattr(header_rules, "quorum", lambda n: quorum.quorum(n) + change)
-    monkeypatch.setattr(message_validation, "prepares_needed", lambda n: quorum.prepares_needed(n) + change)
+    monkeypatch.setattr(committee, "prepares_needed", lambda n: quorum.prepares_needed(n) + change)
 
 
 def everything_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "restore", lambda records: Journal())
+    monkeypatch.setattr(Journal, "restore", lambda records, protocols: Journal(protocols))
 
 
 def the_prepared_block_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was signed is remembered, the lock is not."""
     restore = Journal.restore
 
-    def forgetful(records: list[bytes]) -> Journal:
-        journal = restore(records)
+    def forgetful(records: list[bytes], protocols: ProtocolSchedule) -> Journal:
+        journal = restore(records, protocols)
         for signed in journal._heights.values():
             signed.prepared = None
         return journal
@@ -165,7 +159,7 @@ async def one_finishes_in_secret(liar: int, behaviour: Behaviour) -> None:
     """All prepare block 3 and only one node gets the commits, and is gone for a while; the liar proposes another."""
     network = started(4)
     await must_reach(network, 2, 20_000)
-    lose = keeping_back(COMMIT, 3, 0)
+    lose = keeping_back(network, MessageKind.COMMIT, 3, 0)
 
     def to_finisher(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         if not lose(source, code, data, recipients):
@@ -197,7 +191,10 @@ async def a_repeater() -> None:
     either; and then it is silent."""
     network = await with_liar(0, repeater)
     network.interceptors[PROPOSER] = lambda source, code, data, recipients: _only_to(
-        network, {network.addresses[0]}, keeping_back(PROPOSAL, 3, 0), (source, code, data, recipients)
+        network,
+        {network.addresses[0]},
+        keeping_back(network, MessageKind.PROPOSAL, 3, 0),
+        (source, code, data, recipients),
     )
     await must_reach(network, 5, 3 * recovery_bound_ms(network))
 
@@ -219,15 +216,15 @@ def repeater(network: SimulatedNetwork, index: int, rng: random.Random) -> Inter
     victim = frozenset({network.addresses[PROPOSER]})
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        message = decode_message(code, data)
+        message = network.wire.read(code, data)
         payload = message.signed.payload
         if isinstance(message, Prepare) and payload.round_id == RoundId(3, 0) and message.signed.author == node.address:
-            commit = signed_by(CommitPayload(payload.round_id, message.signed.payload.digest), signer)
+            commit = network.wire.sign(CommitPayload(payload.round_id, message.signed.payload.digest), signer)
             seal = _other_signature(commit.payload.seal or b"")
-            other = signed_by(replace(commit.payload, seal=seal), signer)
+            other = network.wire.sign(replace(commit.payload, seal=seal), signer)
             again = replace(message.signed, signature=_other_signature(message.signed.signature))
             for said in (message, Prepare(again), Commit(commit), Commit(other)):
-                network.transmit(source, said.code, said.encode(), victim)
+                network.transmit(source, *network.wire.write(said), victim)
         return True
 
     return intercept

@@ -8,11 +8,9 @@ import random
 
 import pytest
 
+from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.consensus.bft.round_timers import RESEND_INTERVAL_MS
 from lacnode.consensus.bft.validator_set_change import ValidatorSetChange
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.messages import decode_envelope
-from lacnode.consensus.ibft2.payloads import COMMIT, PROPOSAL
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.chain import Speeds
@@ -46,9 +44,10 @@ async def test_besu_1734(offset_ms: int, import_ms: int, reached: int) -> None:
     lucky = set(network.addresses[:reached])
 
     def hold(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        id_, author = decode_envelope(code, data)
-        if (code, id_.sequence, id_.round) != (COMMIT, 3, 0) or source != network.addresses.index(author):
-            return (code, id_.sequence, id_.round) == (COMMIT, 3, 0)
+        id_, author = network.wire.envelope(code, data)
+        is_held = (network.wire.kind(code), id_.sequence, id_.round) == (MessageKind.COMMIT, 3, 0)
+        if not is_held or source != network.addresses.index(author):
+            return is_held
         for node in network.nodes:
             ends = node.machine.status.round_ends_ms if node.machine is not None else None
             if node.address in recipients & lucky and ends is not None:
@@ -151,13 +150,13 @@ async def test_besu_6732() -> None:
     """What was prepared and not committed is proposed again, the same block, even if nobody can build another."""
     network = started(4)
     await must_reach(network, 2, 20_000)
-    every(network, keeping_back(COMMIT, 3, 0))
+    every(network, keeping_back(network, MessageKind.COMMIT, 3, 0))
     assert await network.run_until(all_prepared(network, 3), 10_000)
     (expected,) = {prepared_hash(network, index) for index in range(4)}
     for node in network.nodes:
         node.speeds.build_ms = HOUR_MS
     await must_reach(network, 3, 2_000 + 4_000)
-    assert on_chain_hash(network.nodes[0].disk.ledger.blocks[3].header) == expected
+    assert network.nodes[0].disk.ledger.hash_at(3) == expected
     for node in network.nodes:
         node.speeds.build_ms = 3
     await must_reach(network, 5, recovery_bound_ms(network))
@@ -268,7 +267,7 @@ class CrashingNetwork(SimulatedNetwork):
 async def life_with_crash(victim: int, step: int | None) -> int:
     """Two blocks, one of them in a second round since its commits got lost; how many steps the victim took."""
     network = CrashingNetwork(victim, step)
-    every(network, keeping_back(COMMIT, 2, 0))
+    every(network, keeping_back(network, MessageKind.COMMIT, 2, 0))
     network.start()
     network.keep_restarting(100)
     await must_reach(network, 2, 60_000)
@@ -295,7 +294,7 @@ async def test_a_proposer_that_dies_before_sending_does_not_cost_the_round() -> 
     proposer = 2
 
     def lost(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        if source == proposer and code == PROPOSAL:
+        if source == proposer and network.wire.kind(code) == MessageKind.PROPOSAL:
             network.interceptors.pop(proposer)
             network.clock.after(0, lambda: network.stop([proposer]))
             network.clock.after(300, lambda: network.start([proposer]))
@@ -381,5 +380,5 @@ async def test_silent_proposer_costs_one_round() -> None:
     """A validator whose proposals never arrive delays a block by a round's time, not more."""
     network = started(4)
     await must_reach(network, 2, 20_000)
-    every(network, keeping_back(PROPOSAL, 3, 0))
+    every(network, keeping_back(network, MessageKind.PROPOSAL, 3, 0))
     await must_reach(network, 3, 2_000 + 1_000)

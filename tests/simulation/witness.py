@@ -6,7 +6,8 @@ from dataclasses import replace
 import coincurve
 
 from lacnode.consensus.bft.journal import Journal
-from lacnode.consensus.ibft2.payloads import CommitPayload, Payload, SignedPayload, signature_hash
+from lacnode.consensus.bft.payloads import CommitPayload, Payload, SignedPayload
+from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.crypto.node_key import NodeKey
 from tests.simulation.invariants import Broken
 
@@ -18,11 +19,13 @@ class WatchedSigner:
     def __init__(
         self,
         key: NodeKey,
+        protocol: BftProtocol,
         touched: Callable[[str], None],
         signed: Callable[[SignedPayload[Payload]], None],
         is_durable: Callable[[bytes], bool],
     ) -> None:
         self.address = key.address
+        self._protocol = protocol
         self._key = coincurve.PrivateKey(key.private_key)
         self._touched = touched
         self._signed = signed
@@ -31,9 +34,10 @@ class WatchedSigner:
 
     def admitted(self, payload: Payload, record: bytes) -> None:
         """The journal lets `payload` be signed."""
-        is_unsealed = isinstance(payload, CommitPayload) and payload.seal is None
-        digest = payload.digest if is_unsealed else signature_hash(payload)  # type: ignore[union-attr]
-        self._admitted[digest] = payload, record
+        if isinstance(payload, CommitPayload) and payload.seal is None:
+            self._admitted[payload.seal_digest or payload.digest] = payload, record
+        else:
+            self._admitted[self._protocol.codec.signature_hash(payload)] = payload, record
 
     def sign(self, digest: bytes) -> bytes:
         self._touched("sign")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lacnode.chain.chain_store import DatabaseNodeStore
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -33,6 +33,7 @@ from lacnode.privacy.transaction_manager import (
 from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, MethodRegistry
 from lacnode.rpc.private_filters import PrivateFilters
+from tests.support.ibft2_blocks import with_seals
 from tests.support.rpc_chain import CHAIN_ID, GAS_LIMIT, VALIDATOR, RpcTestNode, node
 
 ALICE, BOB = NodeKey.from_private_key(keccak256(b"alice")), NodeKey.from_private_key(keccak256(b"bob"))

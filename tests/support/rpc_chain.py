@@ -9,9 +9,10 @@ from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.consensus.bft.controller import ConsensusStatus
+from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.vote_proposer import VoteProposer
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -39,6 +40,7 @@ from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
 from lacnode.txpool.transaction_submission import TransactionSubmission
 from lacnode.workers.event_loop import EventLoop
+from tests.support.ibft2_blocks import with_seals
 from tests.support.permission_queries import queries_without_rules
 
 CHAIN_ID = 648_540
@@ -96,7 +98,7 @@ def genesis_document(
         },
         "nonce": "0x0",
         "timestamp": hex(GENESIS_TIME),
-        "extraData": to_hex(ExtraData(bytes(32), (VALIDATOR.address,)).encode()),
+        "extraData": to_hex(encode_extra_data(ExtraData(bytes(32), (VALIDATOR.address,)))),
         "gasLimit": hex(gas_limit),
         "difficulty": "0x1",
         "mixHash": "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365",
@@ -222,7 +224,7 @@ class RpcTestNode:
     def build(self) -> Block:
         """A block of what the pool offers."""
         head = self.chain.head.header
-        extra = ExtraData(bytes(32), (VALIDATOR.address,)).encode()
+        extra = encode_extra_data(ExtraData(bytes(32), (VALIDATOR.address,)))
         timestamp = head.timestamp + 1
         candidates = self.pool.candidates(self.chain.next_base_fee(timestamp), timestamp)
         return self.chain.build_block(timestamp, VALIDATOR.address, extra, candidates, time.monotonic() + 30)

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import trio
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_seals
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.p2p.peer import Peer, RequestFailedError
@@ -20,6 +20,7 @@ from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.sync.synchronizer import Synchronizer
+from tests.support.ibft2_blocks import with_seals
 
 T = TypeVar("T")
 

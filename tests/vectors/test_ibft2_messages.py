@@ -6,27 +6,36 @@ from typing import Any
 
 import pytest
 
+from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.header_rules import check_seals
+from lacnode.consensus.bft.messages import Proposal, RoundChange
+from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.bft.proposer import proposer_for
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.message_validation import Committee, check_proposal, check_round_change
-from lacnode.consensus.ibft2.messages import Proposal, RoundChange, decode_envelope, decode_message
+from lacnode.consensus.ibft2.extra_data import (
+    decode_extra_data,
+    encode_extra_data,
+    encode_without_seals,
+    encode_without_seals_and_round,
+)
+from lacnode.consensus.ibft2.message_validation import check_proposal, check_round_change
+from lacnode.consensus.ibft2.messages import decode_message, encode_message
 from lacnode.consensus.ibft2.payloads import (
     PREPARE,
-    PreparedCertificate,
-    PreparePayload,
-    RoundId,
+    certificate_fields,
+    decode_prepared_certificate,
     encode_payload,
-    sign_payload,
     signature_hash,
+    signed_proposal,
 )
+from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_address, sign
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.primitives.rlp import RlpError
+from tests.support.ibft2_blocks import decode_envelope, sign_payload
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "ibft2-messages.json"
 VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text()) if FILE.exists() else []
@@ -85,18 +94,18 @@ def test_addresses() -> None:
 def test_extra_data(vector: dict[str, Any]) -> None:
     data, mode = from_hex(vector["rlp_hex"]), vector["fields"].get("mode", "ALL")
     if mode == "ALL":
-        assert ExtraData.decode(data).encode() == data
+        assert encode_extra_data(decode_extra_data(data)) == data
         return
-    full = ExtraData.decode(from_hex(VECTORS[1]["rlp_hex"]))
-    assert data == (full.encode_without_seals() if mode == "NO_SEALS" else full.encode_without_seals_and_round())
+    full = decode_extra_data(from_hex(VECTORS[1]["rlp_hex"]))
+    assert data == (encode_without_seals(full) if mode == "NO_SEALS" else encode_without_seals_and_round(full))
     with pytest.raises(RlpError):
-        ExtraData.decode(data)
+        decode_extra_data(data)
 
 
 @pytest.mark.parametrize("vector", of_kind("invalid extra data"))
 def test_extra_data_that_besu_refuses(vector: dict[str, Any]) -> None:
     with pytest.raises(RlpError):
-        ExtraData.decode(from_hex(vector["rlp_hex"]))
+        decode_extra_data(from_hex(vector["rlp_hex"]))
 
 
 @pytest.mark.parametrize("vector", of_kind("header"))
@@ -112,17 +121,17 @@ def test_headers(vector: dict[str, Any]) -> None:
         assert on_chain_hash(header) == from_hex(vector["hash_hex"])
         assert committed_seal_hash(header) == from_hex(fields["committed_seal_hash"])
     if "seals" in fields:
-        assert [seal.hex() for seal in ExtraData.decode(header.extra_data).seals] == [
+        assert [seal.hex() for seal in decode_extra_data(header.extra_data).seals] == [
             seal.removeprefix("0x") for seal in fields["seals"]
         ]
     if "recovered" in fields:
         sealer = recover_address(committed_seal_hash(header), from_hex(fields["seal"]))
         assert sealer == header.coinbase == from_hex(fields["recovered"])
-        check_seals(header, (sealer,))
+        check_seals(IBFT2, header, (sealer,))
 
 
 def test_seals_of_the_sealed_header() -> None:
-    check_seals(BlockHeader.decode(from_hex(VECTORS[15]["rlp_hex"])), VALIDATORS)
+    check_seals(IBFT2, BlockHeader.decode(from_hex(VECTORS[15]["rlp_hex"])), VALIDATORS)
 
 
 def test_seals_are_deterministic() -> None:
@@ -137,7 +146,7 @@ def test_messages(vector: dict[str, Any]) -> None:
     data, fields = from_hex(vector["rlp_hex"]), vector["fields"]
     code = fields["message_code"]
     message = decode_message(code, data)
-    assert message.encode() == data
+    assert encode_message(message) == data
     payload = message.signed.payload
     assert payload.round_id == RoundId(fields["sequence"], fields["round"])
     assert decode_envelope(code, data) == (payload.round_id, from_hex(fields["author"]))
@@ -168,9 +177,9 @@ def test_prepares_that_besu_refuses(vector: dict[str, Any]) -> None:
 
 def test_prepared_certificate() -> None:
     data = from_hex(VECTORS[20]["rlp_hex"])
-    certificate = PreparedCertificate.from_item(rlp.decode(data))
-    assert rlp.encode(certificate.fields()) == data
-    assert certificate.proposal.payload.digest == from_hex(VECTORS[20]["fields"]["digest"])
+    certificate = decode_prepared_certificate(rlp.decode(data))
+    assert rlp.encode(certificate_fields(certificate)) == data
+    assert signed_proposal(certificate).payload.digest == from_hex(VECTORS[20]["fields"]["digest"])
     assert [prepare.author for prepare in certificate.prepares] == [VALIDATORS[1], VALIDATORS[2]]
 
 

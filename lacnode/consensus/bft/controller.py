@@ -1,4 +1,4 @@
-"""The IBFT 2.0 state machine: events in, effects out (Besu's `BaseBftController` and `IbftController`).
+"""The state machine of consensus: events in, effects out (Besu's `BaseBftController`).
 
 This file decides whether a message is handled. A message must be new, well-formed, for this height, and signed by a
 validator. This file also relays messages to other validators, stores messages for later heights, and starts a
@@ -18,10 +18,10 @@ from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, Pa
 from lacnode.consensus.bft.height_manager import HeightManager
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
+from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, round_id_of
+from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
-from lacnode.consensus.ibft2.block_hash import on_chain_hash
-from lacnode.consensus.ibft2.messages import Envelope, Message, Proposal, round_id_of
-from lacnode.consensus.ibft2.payloads import PROPOSAL, ProposalPayload, RoundId
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
@@ -69,13 +69,17 @@ class ConsensusStatus:
 class BftController:
     """The part of one node in consensus. `address` is its own address (20 bytes).
 
-    `journal` is read when a height starts. Only the validator writes to it. `limits` come from the genesis.
+    `journal` is read when a height starts. Only the validator writes to it. `protocols` are those of the chain. `limits`
+    come from the genesis.
     """
 
-    def __init__(self, address: bytes, journal: Journal, limits: MessageLimits | None = None) -> None:
+    def __init__(
+        self, address: bytes, journal: Journal, protocols: ProtocolSchedule, limits: MessageLimits | None = None
+    ) -> None:
         limits = limits or MessageLimits()
         self._address = address
         self._journal = journal
+        self._protocols = protocols
         self._head: HeadChanged | None = None
         self._height: HeightManager | None = None
         self._future = FutureMessageBuffer(limits)
@@ -98,7 +102,7 @@ class BftController:
         effects = self._height.handle(event, now_ms)
         if isinstance(event, PayloadSigned) and isinstance(event.signed.payload, ProposalPayload):
             # Our own proposals are not received, so our own clock is observed here.
-            self._watch_clock(self._height.round.proposal, now_ms)
+            self._watch_own_clock(self._height, now_ms)
         for effect in effects:
             # A peer that sends our own message back must not make us relay it.
             if isinstance(effect, SendMessage):
@@ -156,23 +160,33 @@ class BftController:
         if self._address not in head.validators:
             self._height = None
             return [StopTimers()]
-        self._height = HeightManager(self._address, head, self._journal.signed_at(head.header.number + 1))
+        self._height = self._new_height(head)
         effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._height.start(now_ms)]
         # Only now the validators of this height are known, so the authors of early messages can be checked.
         for message in early:
             effects += self._receive(message, now_ms)
         return effects
 
+    def _new_height(self, head: HeadChanged) -> HeightManager:
+        number = head.header.number + 1
+        return HeightManager(self._protocols.at(number), self._address, head, self._journal.signed_at(number))
+
     def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
         same_height = head.header.number == current.header.number
         # Another block of the same height cannot be final on both sides. Operators must learn of it.
-        if same_height and on_chain_hash(head.header) != on_chain_hash(current.header):
+        block_hash = self._protocols.block_hash
+        if same_height and block_hash(head.header) != block_hash(current.header):
             return [WriteLogLine("fork", f"two different blocks {head.header.number} were given as head")]
         return []
 
     # -- clocks --------------------------------------------------------------------------------------------------
 
-    def _watch_clock(self, message: Message | None, now_ms: int) -> None:
+    def _watch_own_clock(self, height: HeightManager, now_ms: int) -> None:
+        block = height.round.block
+        if block is not None and height.round.number == 0:
+            self._clocks.observe(height.round.proposer, height.number, block.header.timestamp, now_ms)
+
+    def _watch_clock(self, message: Message, now_ms: int) -> None:
         """Observe the clock of a proposer by a proposal of round 0. A later round may propose a block built earlier."""
         if isinstance(message, Proposal) and round_id_of(message).round == 0:
             height, timestamp = round_id_of(message).sequence, message.block.header.timestamp
@@ -205,15 +219,18 @@ class BftController:
         if self._head is None or hash_ in self._received:
             return []
         try:
-            envelope = Envelope.open(event.code, event.data)
-            round_id = envelope.round_id
             current = self._head.header.number + 1
+            protocol = self._protocols.of_code(event.code, current)
+            envelope = protocol.codec.open_message(event.code, event.data)
+            round_id = envelope.round_id
             if round_id.sequence > current:
                 # The author is not checked yet. The validators of a later height are unknown until it starts.
                 self._future.add(round_id.sequence, current, hash_, event)
                 return [PeerIsAhead(event.sender, round_id.sequence - 1)]
             if round_id.sequence < current or round_id.round < 0 or self._height is None:
                 return []
+            if protocol is not self._protocols.at(current):
+                return _refuse_other_protocol(event, protocol.name, round_id)
             # From here on the message costs the recovery of a signature.
             author = envelope.author
         except RlpError as error:
@@ -224,7 +241,7 @@ class BftController:
         if author not in self._height.committee.validators:
             # Every correct validator of this height has the same list, so a correct validator does not relay this.
             return [BlamePeer(event.sender, f"a message signed by 0x{author.hex()}, no validator of {round_id}")]
-        if event.code == PROPOSAL and author != self._height.committee.proposer(round_id.round):
+        if envelope.kind is MessageKind.PROPOSAL and author != self._height.committee.proposer(round_id.round):
             # A proposal holds a block of megabytes. Any validator could send such blocks in every round.
             return _refuse_out_of_turn(event, round_id, author)
         if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
@@ -234,12 +251,14 @@ class BftController:
         # Before decoding: decoding the same bad bytes once more would cost the same again.
 
     def _handle_decoded(
-        self, event: MessageReceived, envelope: Envelope, author: bytes, height: HeightManager, now_ms: int
+        self, event: MessageReceived, envelope: MessageEnvelope, author: bytes, height: HeightManager, now_ms: int
     ) -> list[Effect]:
         """Decode the rest of a message that a validator of this height signed. Relay the message and handle it."""
         try:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
-            message = check_message(envelope.message(height.committee.validators.__contains__))
+            message = check_message(
+                self._protocols.at(height.number), envelope.message(height.committee.validators.__contains__)
+            )
         except RlpError as error:
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
@@ -281,6 +300,12 @@ def _refuse_malformed(event: MessageReceived, error: RlpError, *, is_senders: bo
     if is_senders:
         effects.append(BlamePeer(event.sender, f"a malformed message: {error}"))
     return effects
+
+
+def _refuse_other_protocol(event: MessageReceived, name: str, round_id: RoundId) -> list[Effect]:
+    """The effects of a message of a protocol that does not agree on this height. Its author signs by the wrong genesis."""
+    text = f"a message of {name} for {round_id}, which another protocol decides, from 0x{event.sender.hex()}"
+    return [WriteLogLine("other-protocol", text, event.sender)]
 
 
 def _refuse_out_of_turn(event: MessageReceived, round_id: RoundId, author: bytes) -> list[Effect]:

@@ -6,9 +6,9 @@ Starting a timer cancels the previous one of its kind.
 
 from dataclasses import dataclass
 
+from lacnode.consensus.bft.payloads import Payload, RoundId
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
-from lacnode.consensus.ibft2.payloads import Payload, RoundId
 from lacnode.primitives.block import Block
 
 # -- timers --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ an answer that it no longer needs.
 
 from dataclasses import dataclass
 
-from lacnode.consensus.ibft2.payloads import Payload, SignedPayload
+from lacnode.consensus.bft.payloads import Payload, SignedPayload
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 
@@ -30,7 +30,7 @@ class HeadChanged:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A message of the `IBF` sub-protocol: its code and its bytes without the code. `sender` is the address (20 bytes) of
+    """A message of a consensus sub-protocol: its code and its bytes without the code. `sender` is the address (20 bytes) of
     the peer that delivered it. The sender need not be the author."""
 
     code: int

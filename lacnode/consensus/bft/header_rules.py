@@ -1,4 +1,4 @@
-"""The rules for a header, each with its own error (Besu's `IbftBlockHeaderValidationRulesetFactory`).
+"""The rules for a header, each with its own error (Besu's `IbftBlockHeaderValidationRulesetFactory` and QBFT's).
 
 A proposed block has no seals yet, and is checked by the *light* rules. A *full* check adds the commit seals and does not
 use this node's clock. docs/spec/ibft2.md has the numbers of the rules. There are no rules for the vanity, the content of a
@@ -8,9 +8,8 @@ vote, the value of the round, or the value of the base fee.
 from itertools import pairwise
 from typing import ClassVar
 
+from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.quorum import quorum
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH
@@ -62,7 +61,7 @@ class TimestampTooEarlyError(HeaderRefusedError):
     rule = "timestamp-spacing"
 
 
-# -- rules 8 to 11: fields that IBFT 2.0 does not use ----------------------------------------------------------------
+# -- rules 8 to 11: fields that these protocols do not use ----------------------------------------------------------------
 
 
 class WrongMixHashError(HeaderRefusedError):
@@ -101,6 +100,7 @@ class WrongSealsError(HeaderRefusedError):
 
 
 def check_light(
+    protocol: BftProtocol,
     header: BlockHeader,
     parent: BlockHeader,
     validators: tuple[bytes, ...],
@@ -114,19 +114,20 @@ def check_light(
     """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks.
 
     `validators` is the set after `parent`, ascending. `now` is in Unix seconds. `parent_hash` is the on-chain hash of the
-    parent, if it is known already. `base_fee_market`: London is active at this height. `london_activation`: London starts
-    at this height.
+    parent. It may be left out if the parent is of the same protocol. `base_fee_market`: London is active at this height.
+    `london_activation`: London starts at this height.
     """
     # The order is that of the rule numbers, so the first broken rule is the same on every node.
-    _check_ancestry(header, parent, parent_hash)
+    _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
     _check_gas(header, parent, base_fee_market, london_activation)
     _check_clock(header, now)
     _check_spacing(header, parent, block_period_ms)
-    _check_constants(header)
-    _check_validators(header, validators)
+    _check_constants(protocol, header)
+    _check_validators(protocol, header, validators)
 
 
 def check_full(
+    protocol: BftProtocol,
     header: BlockHeader,
     parent: BlockHeader,
     validators: tuple[bytes, ...],
@@ -139,6 +140,7 @@ def check_full(
 ) -> None:
     """Like `check_light`, with the commit seals and without this node's clock (see `check_sealed`)."""
     check_sealed(
+        protocol,
         header,
         parent,
         validators,
@@ -148,10 +150,11 @@ def check_full(
         london_activation=london_activation,
         parent_hash=parent_hash,
     )
-    check_seals(header, validators)
+    check_seals(protocol, header, validators)
 
 
 def check_sealed(
+    protocol: BftProtocol,
     header: BlockHeader,
     parent: BlockHeader,
     validators: tuple[bytes, ...],
@@ -167,11 +170,11 @@ def check_sealed(
     `now` is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node, the clock of this
     node is wrong. Refusing the block would keep this node from a block that is final.
     """
-    _check_ancestry(header, parent, parent_hash)
+    _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
     _check_gas(header, parent, base_fee_market, london_activation)
     _check_spacing(header, parent, block_period_ms)
-    _check_constants(header)
-    _check_validators(header, validators)
+    _check_constants(protocol, header)
+    _check_validators(protocol, header, validators)
 
 
 def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
@@ -179,16 +182,16 @@ def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
     return max(0.0, header.timestamp - (int(now) + CLOCK_TOLERANCE_SECONDS))
 
 
-def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
+def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...]) -> None:
     """Check rule 14: a quorum of distinct validators sealed this block in this round, and no other address did.
 
     Raises WrongSealsError, or RlpError if the extra data is malformed.
     """
-    seals = ExtraData.decode(header.extra_data).seals
+    seals = protocol.decode_extra_data(header.extra_data).seals
     if len(seals) > len(validators):
         # Before any recovery: a header may carry thousands of seals, and each costs the recovery of a signature.
         raise WrongSealsError(f"{len(seals)} commit seals where there are {len(validators)} validators")
-    digest = committed_seal_hash(header)
+    digest = protocol.committed_seal_hash(header)
     # The digest has the round in it. A seal for the same block in another round does not count: the validators that gave
     # it may have left that round for another block.
     try:
@@ -206,11 +209,11 @@ def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
         raise WrongSealsError(f"{len(sealers)} commit seals where {quorum(len(validators))} are needed")
 
 
-def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes | None) -> None:
+def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
     if header.number != parent.number + 1:
         raise UnknownAncestryError(f"number {header.number} does not follow the parent's {parent.number}")
     # The on-chain hash: nodes may hold the parent with different rounds and seals.
-    if header.parent_hash != (parent_hash or on_chain_hash(parent)):
+    if header.parent_hash != parent_hash:
         raise UnknownAncestryError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
 
 
@@ -244,20 +247,20 @@ def _check_spacing(header: BlockHeader, parent: BlockHeader, block_period_ms: in
         )
 
 
-def _check_constants(header: BlockHeader) -> None:
+def _check_constants(protocol: BftProtocol, header: BlockHeader) -> None:
     if header.mix_hash != MIX_HASH:
-        raise WrongMixHashError(f"mix hash 0x{header.mix_hash.hex()} is not IBFT 2.0's constant")
-    if header.ommers_hash != EMPTY_OMMERS_HASH:
+        raise WrongMixHashError(f"mix hash 0x{header.mix_hash.hex()} is not the constant of this protocol")
+    if protocol.checks_ommers_and_nonce and header.ommers_hash != EMPTY_OMMERS_HASH:
         raise OmmersNotEmptyError("the ommers hash is not that of an empty list")
     if header.difficulty != 1:
         raise WrongDifficultyError(f"difficulty {header.difficulty} is not 1")
-    if header.nonce != bytes(8):
+    if protocol.checks_ommers_and_nonce and header.nonce != bytes(8):
         raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not 0")
 
 
-def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
+def _check_validators(protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...]) -> None:
     try:
-        listed = ExtraData.decode(header.extra_data).validators
+        listed = protocol.decode_extra_data(header.extra_data).validators
     except RlpError as error:
         raise MalformedExtraDataError(str(error)) from None
     # Two rules: a list in another order is a fault of the encoding, and gets its own text.

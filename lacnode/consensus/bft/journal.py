@@ -15,7 +15,7 @@ The journal does not know quorums. It refuses what no validator may ever sign:
 
 A record is one of these RLP lists:
 
-* `[0, code, sequence, round, content]`: a payload that may be signed
+* `[0, kind, sequence, round, content]`: a payload that may be signed
 * `[1, prepared block]`
 * `[2, number]`: the highest finished height
 * `[3, sequence, round, draft]`: the block to propose in a round
@@ -26,20 +26,15 @@ A record is one of these RLP lists:
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lacnode.consensus.bft.payloads import CommitPayload, MessageKind, Payload, RoundChangePayload, RoundId
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
-from lacnode.consensus.ibft2.payloads import (
-    COMMIT,
-    PREPARE,
-    PROPOSAL,
-    ROUND_CHANGE,
-    CommitPayload,
-    Payload,
-    RoundChangePayload,
-    RoundId,
-)
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.bft.stored_proofs import decode_draft, decode_prepared, encode_draft, encode_prepared
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
+
+_OTHER_VOTE = {MessageKind.PREPARE: MessageKind.COMMIT, MessageKind.COMMIT: MessageKind.PREPARE}
 
 _SIGNED, _PREPARED, _FINISHED, _DRAFT, _LOST, _FLOOR = b"", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 
@@ -58,7 +53,7 @@ class ContradictionError(Exception):
 class SignedAtHeight:
     """What was signed at one height.
 
-    `contents` maps (code, round) to the digest of a proposal, prepare or commit, or to an encoded round change.
+    `contents` maps (kind, round) to the digest of a proposal, prepare or commit, or to an encoded round change.
     `prepared` is the block prepared in the highest round. `draft` is the last block to propose, with its round.
     A draft may be recorded without being signed: `contents` shows whether it was signed.
     """
@@ -70,7 +65,7 @@ class SignedAtHeight:
     @property
     def highest_requested_round(self) -> int:
         """The highest round that a round change asked for. Lower rounds have been left. 0 if there is no round change."""
-        return max((round_ for code, round_ in self.contents if code == ROUND_CHANGE), default=0)
+        return max((round_ for kind, round_ in self.contents if kind == MessageKind.ROUND_CHANGE), default=0)
 
     @property
     def round(self) -> int:
@@ -78,31 +73,36 @@ class SignedAtHeight:
         prepared = 0 if self.prepared is None else self.prepared.round
         return max([prepared, *(round_ for _, round_ in self.contents)])
 
-    def digest(self, code: int, round_: int) -> bytes | None:
-        """The content signed for (code, round), or None."""
-        return self.contents.get((code, round_))
+    def digest(self, kind: int, round_: int) -> bytes | None:
+        """The content signed for (kind, round), or None."""
+        return self.contents.get((kind, round_))
 
     def signed_draft(self, round_: int) -> ProposalDraft | None:
         """The draft of `round_`, or None if its proposal was not signed or its block was not recorded."""
-        if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != self.digest(PROPOSAL, round_):
+        digest = self.digest(MessageKind.PROPOSAL, round_)
+        if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != digest:
             # The digests differ if the node stopped between the record of a new draft and its signature.
             return None
         return self.draft[1]
 
 
 class Journal:
-    """What one validator has signed. The caller writes every returned record to disk."""
+    """What one validator has signed. The caller writes every returned record to disk.
 
-    def __init__(self) -> None:
+    `protocols` are those of the chain: they know the bytes of certificates.
+    """
+
+    def __init__(self, protocols: ProtocolSchedule) -> None:
+        self._protocols = protocols
         self._finished = -1
         self._loss: str | None = None
         self._floor = -1
         self._heights: dict[int, SignedAtHeight] = {}
 
     @classmethod
-    def restore(cls, records: Iterable[bytes]) -> "Journal":
+    def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule) -> "Journal":
         """Rebuild the journal from its `records`. Raises RlpError if one of them is not a record."""
-        journal = cls()
+        journal = cls(protocols)
         for record in records:
             journal._replay(RlpFields(rlp.decode_list(record, "record"), "record"))
             # Records must be read in their order: a finished height removes what came before it.
@@ -138,8 +138,8 @@ class Journal:
         if sequence <= self._floor:
             raise ContradictionError(f"another message may have been signed for block {sequence} and forgotten")
         signed = self.signed_at(sequence)
-        content = _content(payload)
-        before = signed.digest(payload.code, round_)
+        content = self._content(payload)
+        before = signed.digest(payload.kind, round_)
         if before is not None and before != content:
             raise ContradictionError(f"another message of this kind was signed for {payload.round_id}")
         # The four rules are for new contents only. A restart repeats old payloads, and the repetition of a prepare is
@@ -151,18 +151,18 @@ class Journal:
             self._check_prepared(signed, payload)
         # In memory before the signature: the next payload must be compared with this one even if signing fails, because
         # a failed signer may have made the signature.
-        self._remember(payload.code, payload.round_id, content)
-        return rlp.encode([_SIGNED, rlp.scalar(payload.code), *payload.round_id.fields(), content])
+        self._remember(payload.kind, payload.round_id, content)
+        return rlp.encode([_SIGNED, rlp.scalar(payload.kind), *payload.round_id.fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
         """Return the record that must be on disk before the commit for `prepared` is signed."""
         self._remember_prepared(prepared)
-        return rlp.encode([_PREPARED, prepared.encode()])
+        return rlp.encode([_PREPARED, encode_prepared(self._protocols, prepared)])
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> bytes:
         """Return the record that must be on disk before the proposal of `draft` is signed."""
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
-        return rlp.encode([_DRAFT, *round_id.fields(), draft.encode()])
+        return rlp.encode([_DRAFT, *round_id.fields(), encode_draft(self._protocols, draft)])
 
     def record_loss(self, reason: str) -> bytes:
         """Return the record to write when records are missing. Nothing is signed until `resolve_loss`."""
@@ -189,11 +189,11 @@ class Journal:
         for height, signed in sorted(self._heights.items()):
             # Heights above the head can exist: this validator may have restarted on an older database.
             if signed.prepared is not None:
-                records.append(rlp.encode([_PREPARED, signed.prepared.encode()]))
+                records.append(rlp.encode([_PREPARED, encode_prepared(self._protocols, signed.prepared)]))
             if signed.draft is not None:
                 records.append(self.record_draft(RoundId(height, signed.draft[0]), signed.draft[1]))
-            for (code, round_), content in signed.contents.items():
-                records.append(rlp.encode([_SIGNED, rlp.scalar(code), *RoundId(height, round_).fields(), content]))
+            for (kind, round_), content in signed.contents.items():
+                records.append(rlp.encode([_SIGNED, rlp.scalar(kind), *RoundId(height, round_).fields(), content]))
         return records
 
     # -- rules ---------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class Journal:
     def _check_vote(self, signed: SignedAtHeight, payload: Payload, content: bytes) -> None:
         """A prepare and a commit of one round must name one block."""
         # The journal has no proof of what the proposer sent. Two votes for two blocks would help both to a quorum.
-        other = {PREPARE: COMMIT, COMMIT: PREPARE}.get(payload.code)
+        other = _OTHER_VOTE.get(payload.kind)
         if other is not None and signed.digest(other, payload.round_id.round) not in (None, content):
             raise ContradictionError(f"another block was prepared or committed in {payload.round_id}")
 
@@ -218,8 +218,8 @@ class Journal:
         """A commit needs the record of its prepared block. After a restart the round changes must show that block."""
         if not isinstance(payload, CommitPayload):
             return
-        shown = None if signed.prepared is None else signed.prepared.certificate.proposal.payload
-        if shown is None or (shown.round_id, shown.digest) != (payload.round_id, payload.digest):
+        shown = signed.prepared
+        if shown is None or (shown.round, shown.digest) != (payload.round_id.round, payload.digest):
             raise ContradictionError(f"the block to commit in {payload.round_id} has not been recorded as prepared")
 
     def _check_prepared(self, signed: SignedAtHeight, payload: Payload) -> None:
@@ -233,8 +233,8 @@ class Journal:
 
     # -- memory --------------------------------------------------------------------------------------------------
 
-    def _remember(self, code: int, round_id: RoundId, content: bytes) -> None:
-        self._heights.setdefault(round_id.sequence, SignedAtHeight()).contents[code, round_id.round] = content
+    def _remember(self, kind: int, round_id: RoundId, content: bytes) -> None:
+        self._heights.setdefault(round_id.sequence, SignedAtHeight()).contents[kind, round_id.round] = content
 
     def _remember_prepared(self, prepared: PreparedBlock) -> None:
         signed = self._heights.setdefault(prepared.height, SignedAtHeight())
@@ -245,18 +245,18 @@ class Journal:
     def _replay(self, fields: RlpFields) -> None:
         kind = fields.bytes("kind")
         if kind == _SIGNED:
-            code, round_id = fields.scalar("code", 1), RoundId.from_fields(fields)
+            kind_signed, round_id = fields.scalar("kind", 1), RoundId.from_fields(fields)
             if round_id.sequence > self._finished:
                 # A record of a finished height is not needed: nothing is signed there.
-                self._remember(code, round_id, fields.bytes("content"))
+                self._remember(kind_signed, round_id, fields.bytes("content"))
         elif kind == _PREPARED:
-            prepared = PreparedBlock.decode(fields.bytes("prepared"))
+            prepared = decode_prepared(self._protocols, fields.bytes("prepared"))
             if prepared.height > self._finished:
                 self._remember_prepared(prepared)
         elif kind == _DRAFT:
             round_id = RoundId.from_fields(fields)
             if round_id.sequence > self._finished:
-                self.record_draft(round_id, ProposalDraft.decode(fields.bytes("draft")))
+                self.record_draft(round_id, decode_draft(self._protocols, fields.bytes("draft")))
         elif kind == _LOST:
             self._loss = fields.bytes("reason").decode("utf-8", "replace")
         elif kind == _FLOOR:
@@ -264,9 +264,8 @@ class Journal:
         else:
             self.head_changed(fields.scalar("number", 8))
 
-
-def _content(payload: Payload) -> bytes:
-    # A round change has no digest of its own. Its whole content counts, because the certificate must not change.
-    if isinstance(payload, RoundChangePayload):
-        return rlp.encode(payload.fields())
-    return payload.digest
+    def _content(self, payload: Payload) -> bytes:
+        # A round change has no digest of its own. Its whole content counts, because the certificate must not change.
+        if isinstance(payload, RoundChangePayload):
+            return self._protocols.at(payload.round_id.sequence).codec.encode_payload(payload)
+        return payload.digest

@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from lacnode.consensus.bft.events import MessageReceived
-from lacnode.consensus.ibft2.messages import Commit, Prepare, round_id_of
+from lacnode.consensus.bft.messages import Commit, Prepare, round_id_of
 
 MAX_FUTURE_BYTES = 32 * 1024 * 1024
 """Bytes of all messages for later heights together. Their authors are not known to be validators."""
@@ -124,7 +124,7 @@ class LaterRoundVotes:
         """Keep `vote` until its round starts."""
         rounds = self._by_author.setdefault(vote.signed.author, {})
         # The author is known to be a validator, so the number of authors is bounded by the validators.
-        rounds.setdefault(round_id_of(vote).round, {}).setdefault(vote.code, vote)
+        rounds.setdefault(round_id_of(vote).round, {}).setdefault(vote.kind, vote)
         # The rounds of one author count together: an absurd round number takes the place of one of its own votes only.
         if len(rounds) > MAX_EARLY_ROUNDS:
             del rounds[min(rounds)]

@@ -9,9 +9,9 @@ This file must not decide whether this validator may propose. `height_manager` d
 
 from enum import Enum
 
+from lacnode.consensus.bft.messages import Proposal
+from lacnode.consensus.bft.payloads import ProposalPayload, SignedPayload
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
-from lacnode.consensus.ibft2.messages import Proposal
-from lacnode.consensus.ibft2.payloads import ProposalPayload, SignedPayload
 from lacnode.primitives.block import Block
 
 

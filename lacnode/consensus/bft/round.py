@@ -6,15 +6,19 @@ proposal is accepted, those that do not fit it are dropped. Later messages of th
 
 from enum import Enum
 
-from lacnode.consensus.bft.prepared_block import PreparedBlock
-from lacnode.consensus.ibft2.message_validation import Committee, MessageRefusedError, check_commit, check_prepare
-from lacnode.consensus.ibft2.messages import Proposal
-from lacnode.consensus.ibft2.payloads import (
+from lacnode.consensus.bft.blocks import seal_digest, with_round, with_seals
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.message_rules import MessageRefusedError, check_commit, check_prepare
+from lacnode.consensus.bft.payloads import (
     CommitPayload,
     PreparedCertificate,
     PreparePayload,
+    ProposalPayload,
     SignedPayload,
 )
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.primitives.block import Block
 
 
 class Phase(Enum):
@@ -27,36 +31,38 @@ class Phase(Enum):
 
 
 class Round:
-    """The messages of round `number` of the committee's height."""
+    """The messages of round `number` of the committee's height. `block` and `digest` are those of the accepted proposal."""
 
-    def __init__(self, committee: Committee, number: int) -> None:
+    def __init__(self, protocol: BftProtocol, committee: Committee, number: int) -> None:
         self.number = number
         self.id = committee.round_id(number)
         self.proposer = committee.proposer(number)
-        self.proposal: Proposal | None = None
-        """The accepted proposal."""
+        self.block: Block | None = None
+        self.digest: bytes | None = None
         self.prepares: dict[bytes, SignedPayload[PreparePayload]] = {}
         self.commits: dict[bytes, SignedPayload[CommitPayload]] = {}
+        self._protocol = protocol
         self._committee = committee
+        self._signed_proposal: SignedPayload[ProposalPayload] | None = None
+        self._seal_digest: bytes | None = None
 
     @property
-    def digest(self) -> bytes | None:
-        """The digest of the accepted proposal (32 bytes), or None."""
-        return None if self.proposal is None else self.proposal.signed.payload.digest
+    def has_proposal(self) -> bool:
+        """Whether a proposal is accepted."""
+        return self.digest is not None
 
     @property
     def is_prepared(self) -> bool:
-        # The proposer sends no prepare: its proposal counts as one. So q-1 prepares are a quorum.
-        return self.proposal is not None and len(self.prepares) >= self._committee.prepares_needed
+        return self.has_proposal and len(self.prepares) >= self._committee.prepares_needed
 
     @property
     def is_committed(self) -> bool:
-        return self.proposal is not None and len(self.commits) >= self._committee.quorum
+        return self.has_proposal and len(self.commits) >= self._committee.quorum
 
     @property
     def phase(self) -> Phase:
         # Commits may arrive without prepares, so DECIDED is tested before COMMITTING.
-        if self.proposal is None:
+        if not self.has_proposal:
             return Phase.WAITING
         if self.is_committed:
             return Phase.DECIDED
@@ -65,19 +71,39 @@ class Round:
     @property
     def prepared_block(self) -> PreparedBlock:
         """The proof that this round prepared its proposal. Call it only when `is_prepared`."""
-        assert self.proposal is not None
+        assert self.block is not None
+        assert self.digest is not None
         # Each prepare was checked when it was counted, so the certificate holds for every validator of this height.
-        certificate = PreparedCertificate(self.proposal.signed, tuple(self.prepares.values()))
-        return PreparedBlock(certificate, self.proposal.block)
+        prepares = tuple(self.prepares.values())
+        certificate = PreparedCertificate(self.number, self.digest, prepares, self._signed_proposal)
+        return PreparedBlock(certificate, self.block)
+
+    @property
+    def own_commit(self) -> CommitPayload:
+        """The commit for the accepted proposal, before it is signed."""
+        assert self.digest is not None
+        return CommitPayload(self.id, self.digest, seal_digest=self._seal_digest)
+
+    @property
+    def sealed_block(self) -> Block:
+        """The accepted block with this round and the seals. Call it only when `is_committed`."""
+        assert self.block is not None
+        # A block may have been proposed with another round in its extra data. The seals sign it with this round.
+        return with_seals(self._protocol, with_round(self._protocol, self.block, self.number), self.seals)
 
     @property
     def seals(self) -> tuple[bytes, ...]:
         """The commit seals (65 bytes each), in the order in which they came."""
         return tuple(commit.payload.seal for commit in self.commits.values() if commit.payload.seal is not None)
 
-    def accept(self, proposal: Proposal) -> None:
-        """Accept a valid proposal, and check the prepares and commits that came before it."""
-        self.proposal = proposal
+    def accept(self, block: Block, digest: bytes, signed: SignedPayload[ProposalPayload] | None) -> None:
+        """Accept the block of a valid proposal, and check the prepares and commits that came before it.
+
+        `digest` is the one that the messages of this round name (32 bytes). `signed` is the signed part of the proposal,
+        if it is known.
+        """
+        self.block, self.digest, self._signed_proposal = block, digest, signed
+        self._seal_digest = seal_digest(self._protocol, block, self.number)
         early_prepares, early_commits = self.prepares, self.commits
         # The kept messages go through the same check as later ones. An author whose early vote was for another block
         # can still send the right one.
@@ -106,7 +132,7 @@ class Round:
             if self.digest is not None:
                 try:
                     # The check recovers the seal. A seal of another key would make the sealed block invalid everywhere.
-                    check_commit(self._committee, signed, self.id, self.digest)
+                    check_commit(self._committee, signed, self.id, self.digest, self._seal_digest)
                 except MessageRefusedError as refusal:
                     return str(refusal)
             self.commits[signed.author] = signed
@@ -118,7 +144,9 @@ class Round:
             whose = ", this node" if self.proposer == own_address else ""
             return f"no valid proposal from 0x{self.proposer.hex()}{whose}"
         preparing = self.phase is Phase.PREPARING
-        heard: set[bytes] = {self.proposer, *self.prepares} if preparing else set(self.commits)
+        heard: set[bytes] = set(self.prepares) if preparing else set(self.commits)
+        if preparing and not self._committee.proposer_prepares:
+            heard.add(self.proposer)
         silent = ", ".join(f"0x{address.hex()}" for address in self._committee.validators if address not in heard)
         count = len(self.prepares) if preparing else len(self.commits)
         return f"{count} {'prepares' if preparing else 'commits'}, missing {silent or 'none'}"

@@ -5,7 +5,7 @@ Round changes hold whole blocks. The number of rounds per author is bounded, and
 
 from dataclasses import replace
 
-from lacnode.consensus.ibft2.messages import RoundChange
+from lacnode.consensus.bft.messages import RoundChange
 from lacnode.primitives.block import Block
 
 MAX_ROUNDS_PER_AUTHOR = 10
@@ -80,4 +80,4 @@ class RoundChangeManager:
 def _digest(message: RoundChange) -> bytes | None:
     """The digest of the prepared block that `message` shows, or None if it shows none."""
     certificate = message.signed.payload.certificate
-    return None if certificate is None else certificate.proposal.payload.digest
+    return None if certificate is None else certificate.digest

@@ -1,6 +1,7 @@
 """The times of one height: when its block is due, and when its rounds end (Besu's `BlockTimer` and `RoundTimer`).
 
-The timer of round 0 starts with the height, and the timer of a later round starts with that round. Its duration doubles
+The timer of round 0 starts with the height, or when the block is due: that is a rule of the protocol. The timer of a later
+round starts with that round. Its duration doubles
 from round to round. A long round is divided into parts. After each part but the last, the validator sends its messages
 again, so that a network finds together after an outage. The parts are summed up and not read from the wall clock:
 setting the clock does not make a round longer.
@@ -17,20 +18,28 @@ RESEND_INTERVAL_MS = 30_000
 
 
 class RoundTimers:
-    """The two timers of the height after `head`. `round_ends_ms` and `block_due_ms` are Unix milliseconds for operators."""
+    """The two timers of the height after `head`. `round_ends_ms` and `block_due_ms` are Unix milliseconds for operators.
 
-    def __init__(self, head: HeadChanged) -> None:
+    `first_round_waits_for_block` is the rule of the protocol (`protocol.BftProtocol`).
+    """
+
+    def __init__(self, head: HeadChanged, *, first_round_waits_for_block: bool = False) -> None:
         self.round_ends_ms: int | None = None
         self.block_due_ms: int | None = None
         self._head = head
         self._height = head.header.number + 1
         self._round = 0
         self._left_ms = 0
+        self._first_round_waits_for_block = first_round_waits_for_block
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
         """Start round `number`, which lasts `requesttimeoutseconds * 2^number`."""
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)
+        if number == 0 and self._first_round_waits_for_block:
+            # The time until the block is due belongs to no round in these protocols. A validator that counted it would
+            # ask for round 1 before all others do.
+            duration += max(0, self._first_block_due(now_ms) - now_ms)
         self._round, self._left_ms = number, duration
         # The block timer of the last round is void: its event names a round that was left.
         self.round_ends_ms, self.block_due_ms = now_ms + duration, None
@@ -45,9 +54,7 @@ class RoundTimers:
 
         Timestamps are whole seconds. A period below one second therefore starts when the parent became the head here.
         """
-        period = self._head.block_period_ms
-        due = now_ms + period if period < 1000 else self._head.header.timestamp * 1000 + period
-        return self._block(due)
+        return self._block(self._first_block_due(now_ms))
 
     def timestamp(self, number: int, now_ms: int) -> int | None:
         """The timestamp in seconds of a block that is built now for round `number`. None if its parent is too recent.
@@ -67,6 +74,10 @@ class RoundTimers:
     def _earliest(self) -> int:
         # The header rule compares whole seconds, so the period is rounded down.
         return self._head.header.timestamp + self._head.block_period_ms // 1000
+
+    def _first_block_due(self, now_ms: int) -> int:
+        period = self._head.block_period_ms
+        return now_ms + period if period < 1000 else self._head.header.timestamp * 1000 + period
 
     def _slice(self) -> StartRoundTimer:
         delay = min(self._left_ms, RESEND_INTERVAL_MS)

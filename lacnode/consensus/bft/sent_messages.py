@@ -6,23 +6,29 @@ validator that sends a message of an earlier round, and to all validators after 
 """
 
 from lacnode.consensus.bft.effects import SendMessage
-from lacnode.consensus.ibft2.messages import Message
+from lacnode.consensus.bft.messages import Message
+from lacnode.consensus.bft.protocol import MessageCodec
 
 
 class SentMessages:
-    """Our messages in one round to the validators `others` (20-byte addresses), at most one of each kind."""
+    """Our messages in one round to the validators `others` (20-byte addresses), at most one of each kind.
 
-    def __init__(self, others: frozenset[bytes]) -> None:
+    `codec` is that of the protocol of this height.
+    """
+
+    def __init__(self, codec: MessageCodec, others: frozenset[bytes]) -> None:
+        self._codec = codec
         self._others = others
         self._sent: dict[int, bytes] = {}
         self._resent_to: set[bytes] = set()
 
     def send(self, message: Message) -> list[SendMessage]:
         """Remember `message` and send it to all others."""
+        code = self._codec.code(message.kind)
         # One message of each code is enough: a correct validator signs at most one of each code in a round.
-        self._sent[message.code] = message.encode()
+        self._sent[code] = self._codec.encode_message(message)
         # The bytes are stored, not the message: the same bytes can be dropped by their hash.
-        return [SendMessage(message.code, self._sent[message.code], self._others)] if self._others else []
+        return [SendMessage(code, self._sent[code], self._others)] if self._others else []
 
     def resend(self) -> list[SendMessage]:
         """Send all messages of this round to all others again."""

@@ -3,14 +3,15 @@
 A proposal and a round change sign the digest of a block: its header without the seals. The header has the roots of the
 body. So the body is compared with the header before the message is used. If they differ, the delivering peer is at fault
 and not the author, and the true copy must still be accepted. Seals mean nothing before a block is agreed on, and are
-removed. The certificate of a proposal is checked in `message_validation`.
+removed. The protocol checks the justification of a
+proposal.
 """
 
 from dataclasses import replace
 
-from lacnode.consensus.ibft2.block_hash import with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.messages import Message, Proposal, RoundChange
+from lacnode.consensus.bft.blocks import with_seals
+from lacnode.consensus.bft.messages import Message, Proposal, RoundChange
+from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -21,17 +22,17 @@ class BodyMismatchError(Exception):
     """The body is not the one that the header names. The text names the part."""
 
 
-def check_message(message: Message) -> Message:
+def check_message(protocol: BftProtocol, message: Message) -> Message:
     """Return `message` without seals in its block.
 
-    Raises BodyMismatchError if the block has the body of another header, and RlpError if its extra data is not IBFT 2.0's.
+    Raises BodyMismatchError if the block has the body of another header, and RlpError if its extra data is malformed.
     """
     if not isinstance(message, Proposal | RoundChange) or message.block is None:
         return message
     block = message.block
     # The digest does not cover seals. With foreign seals one block would have many encodings.
-    if ExtraData.decode(block.header.extra_data).seals:
-        block = with_seals(block, ())
+    if protocol.decode_extra_data(block.header.extra_data).seals:
+        block = with_seals(protocol, block, ())
     check_body_matches(block)
     return message if block is message.block else replace(message, block=block)
 

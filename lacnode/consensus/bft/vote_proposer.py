@@ -3,8 +3,8 @@
 Wanted votes are in memory, and stay until they are discarded. A vote that would change nothing is left out.
 """
 
+from lacnode.consensus.bft.extra_data import Vote, VoteType
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.extra_data import Vote, VoteType
 
 
 class VoteProposer:

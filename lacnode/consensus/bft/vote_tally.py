@@ -7,7 +7,7 @@ exist at the same time.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.primitives.header import BlockHeader
 
 VotesByRecipient = Mapping[bytes, frozenset[bytes]]
@@ -27,13 +27,12 @@ class VoteTally:
         """A tally without votes: for an epoch block, or for a transition that replaces the validators."""
         return cls(tuple(sorted(set(validators))))
 
-    def after(self, header: BlockHeader, epoch_length: int) -> "VoteTally":
-        """The tally after `header`, the next block. Raises RlpError if the extra data is malformed.
+    def after(self, header: BlockHeader, extra: ExtraData, epoch_length: int) -> "VoteTally":
+        """The tally after `header`, the next block, with its decoded extra data.
 
         An epoch block restarts the tally with its own list of validators. A vote in an epoch block is lost, as in Besu.
         """
         # The list in an epoch block was checked against the tally by the header rules.
-        extra = ExtraData.decode(header.extra_data)
         if header.number % epoch_length == 0:
             return VoteTally.from_validators(extra.validators)
         return self if extra.vote is None else self.with_vote(header.coinbase, extra.vote)

@@ -4,9 +4,12 @@ The on-chain hash does not cover seals and round: a block has one hash, for any 
 it. The committed-seal hash does not cover the seals. A validator commits to this hash.
 """
 
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import (
+    decode_extra_data,
+    encode_without_seals,
+    encode_without_seals_and_round,
+)
 from lacnode.primitives import rlp
-from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 
@@ -21,28 +24,19 @@ def on_chain_hash(header: BlockHeader) -> bytes:
     if header.number == 0:
         # Besu hashes the genesis with the extra data as written in the file. That data may contain seals.
         return keccak256(header.encode())
-    return _hash_with(header, ExtraData.decode(header.extra_data).encode_without_seals_and_round())
+    return _hash_with(header, encode_without_seals_and_round(decode_extra_data(header.extra_data)))
 
 
 def committed_seal_hash(header: BlockHeader) -> bytes:
     """The digest (32 bytes) of consensus messages. Each commit seal signs it. Raises RlpError like `on_chain_hash`."""
     if header.number == 0:
         return keccak256(header.encode())
-    return _hash_with(header, ExtraData.decode(header.extra_data).encode_without_seals())
+    return _hash_with(header, encode_without_seals(decode_extra_data(header.extra_data)))
 
 
-def with_round(block: Block, round_: int) -> Block:
-    """The same block, proposed in `round_`, without seals."""
-    # Seals sign the digest of one round. They are worth nothing in another round.
-    extra = ExtraData.decode(block.header.extra_data).with_round(round_).with_seals(())
-    return block.with_header(block.header.with_changes(extra_data=extra.encode()))
-
-
-def with_seals(block: Block, seals: tuple[bytes, ...]) -> Block:
-    """The same block with these seals (65 bytes each)."""
-    # The on-chain hash stays the same, so the sealed block is the block that was proposed.
-    extra = ExtraData.decode(block.header.extra_data).with_seals(seals)
-    return block.with_header(block.header.with_changes(extra_data=extra.encode()))
+def committed_seal_hash_in_round(header: BlockHeader, round_: int) -> bytes:
+    """The digest that the block would have if it was proposed in `round_`. Raises RlpError like `on_chain_hash`."""
+    return _hash_with(header, encode_without_seals(decode_extra_data(header.extra_data).with_round(round_)))
 
 
 def _hash_with(header: BlockHeader, extra_data: bytes) -> bytes:

@@ -4,72 +4,40 @@ It has three encodings for three hashes (see `block_hash`). Decoding is as stric
 encoding only.
 """
 
-from dataclasses import dataclass, replace
-from enum import Enum
 from functools import lru_cache
 
+from lacnode.consensus.bft.extra_data import CACHED_EXTRA_DATA_BYTES, SEAL_BYTES, ExtraData, Vote, VoteType
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
-VANITY_BYTES = 32
-SEAL_BYTES = 65
-CACHED_EXTRA_DATA_BYTES = 32 * 1024
-"""The longest extra data whose decoding is cached. No rule limits the length, so a peer may send megabytes."""
+VOTE_BYTES = {VoteType.ADD: b"\xff", VoteType.DROP: b"\x00"}
 
 
-class VoteType(Enum):
-    """The kind of a vote. The value is its byte in the extra data."""
-
-    ADD = b"\xff"
-    DROP = b"\x00"
+def encode_extra_data(extra: ExtraData) -> bytes:
+    """Encode all five items, as in a header."""
+    return rlp.encode([*_without_round(extra), _round_bytes(extra.round), list(extra.seals)])
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """A proposer's vote that `recipient` (20 bytes) becomes a validator, or is one no longer."""
-
-    recipient: bytes
-    type: VoteType
+def encode_without_seals(extra: ExtraData) -> bytes:
+    """Encode four items. The commit seals sign a hash of this."""
+    return rlp.encode([*_without_round(extra), _round_bytes(extra.round)])
 
 
-@dataclass(frozen=True, slots=True)
-class ExtraData:
-    """Decoded extra data. `round` is a signed 32-bit number. Each seal has 65 bytes, `r || s || v`."""
+def encode_without_seals_and_round(extra: ExtraData) -> bytes:
+    """Encode three items. The block hash covers these."""
+    return rlp.encode(_without_round(extra))
 
-    vanity: bytes
-    validators: tuple[bytes, ...]
-    vote: Vote | None = None
-    round: int = 0
-    seals: tuple[bytes, ...] = ()
 
-    def encode(self) -> bytes:
-        """Encode all five items, as in a header."""
-        return rlp.encode([*self._without_round(), _round_bytes(self.round), list(self.seals)])
+def decode_extra_data(data: bytes) -> ExtraData:
+    """Decode extra data. Raises RlpError if Besu would refuse these bytes."""
+    # A header is decoded for each of its hashes and rules. The cache makes it one decoding.
+    return _decode_cached(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
 
-    def encode_without_seals(self) -> bytes:
-        """Encode four items. The commit seals sign a hash of this."""
-        return rlp.encode([*self._without_round(), _round_bytes(self.round)])
 
-    def encode_without_seals_and_round(self) -> bytes:
-        """Encode three items. The block hash covers these."""
-        return rlp.encode(self._without_round())
-
-    def with_round(self, round_: int) -> "ExtraData":
-        return replace(self, round=round_)
-
-    def with_seals(self, seals: tuple[bytes, ...]) -> "ExtraData":
-        return replace(self, seals=seals)
-
-    def _without_round(self) -> list[RlpValue]:
-        vote: RlpValue = b"" if self.vote is None else [self.vote.recipient, self.vote.type.value]
-        return [self.vanity, list(self.validators), vote]
-
-    @classmethod
-    def decode(cls, data: bytes) -> "ExtraData":
-        """Decode extra data. Raises RlpError if Besu would refuse these bytes."""
-        # A header is decoded for each of its hashes and rules. The cache makes it one decoding.
-        return _decode_cached(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
+def _without_round(extra: ExtraData) -> list[RlpValue]:
+    vote: RlpValue = b"" if extra.vote is None else [extra.vote.recipient, VOTE_BYTES[extra.vote.type]]
+    return [extra.vanity, list(extra.validators), vote]
 
 
 @lru_cache(maxsize=512)
@@ -103,10 +71,10 @@ def _vote(item: RlpItem) -> Vote | None:
     fields = RlpFields(rlp.as_list(item, "vote"), "vote")
     recipient, kind = fields.bytes("recipient", 20), fields.bytes("type", 1)
     fields.end()
-    try:
-        return Vote(recipient, VoteType(kind))
-    except ValueError:
-        raise RlpError(f"vote.type: ff or 00 was expected, found {kind.hex()}") from None
+    for vote_type, byte in VOTE_BYTES.items():
+        if byte == kind:
+            return Vote(recipient, vote_type)
+    raise RlpError(f"vote.type: ff or 00 was expected, found {kind.hex()}")
 
 
 def _seal(item: RlpItem) -> bytes:

@@ -1,62 +1,26 @@
-"""The rules for a message of a known height (Besu's `validation` package).
+"""What proposals and round changes of IBFT 2.0 prove (Besu's `validation` package).
 
-Each check raises `MessageRefusedError` with one sentence. The header rules and the execution of a proposed block are not
-checked here: the effect `CheckProposal` asks the validator for them.
+Each check raises `MessageRefusedError` with one sentence.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from lacnode.consensus.bft.prepared_block import PreparedBlock
-from lacnode.consensus.bft.proposer import proposer_for
-from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.messages import Proposal, RoundChange
-from lacnode.consensus.ibft2.payloads import (
-    CommitPayload,
-    PreparedCertificate,
-    PreparePayload,
-    ProposalPayload,
-    RoundChangePayload,
-    RoundId,
-    SignedPayload,
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.message_rules import (
+    MessageRefusedError,
+    check_prepare,
+    check_proposal_payload,
+    require,
+    require_distinct,
 )
-from lacnode.crypto.secp256k1 import SignatureError, recover_address
+from lacnode.consensus.bft.messages import Proposal, RoundChange
+from lacnode.consensus.bft.payloads import PreparedCertificate, RoundChangePayload, RoundId, SignedPayload
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, committed_seal_hash_in_round
+from lacnode.consensus.ibft2.extra_data import decode_extra_data
+from lacnode.consensus.ibft2.payloads import signed_proposal
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
-
-
-class MessageRefusedError(Exception):
-    """A message breaks a rule. The text names the rule."""
-
-
-@dataclass(frozen=True, slots=True)
-class Committee:
-    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent block."""
-
-    height: int
-    validators: tuple[bytes, ...]
-    parent_coinbase: bytes
-
-    @property
-    def quorum(self) -> int:
-        return quorum(len(self.validators))
-
-    @property
-    def prepares_needed(self) -> int:
-        return prepares_needed(len(self.validators))
-
-    @property
-    def max_faulty(self) -> int:
-        return max_faulty(len(self.validators))
-
-    def proposer(self, round_: int) -> bytes:
-        """The address of the proposer of round `round_`."""
-        return proposer_for(self.validators, self.parent_coinbase, round_)
-
-    def round_id(self, round_: int) -> RoundId:
-        return RoundId(self.height, round_)
 
 
 def check_proposal(committee: Committee, proposal: Proposal) -> None:
@@ -64,73 +28,25 @@ def check_proposal(committee: Committee, proposal: Proposal) -> None:
 
     The rules are in docs/spec/ibft2.md, "What a message must be".
     """
-    payload = proposal.signed.payload
+    payload, certificate = proposal.signed.payload, proposal.justification.round_changes
     round_id = payload.round_id
     check_proposal_payload(committee, proposal.signed, round_id)
     # The cheap rules come first. A certificate costs a check of each of its signed payloads.
     _check_block_is(proposal.block, round_id, payload.digest)
     if round_id.round == 0:
-        _require(proposal.certificate is None, "a proposal for round 0 carries no certificate")
+        require(certificate is None, "a proposal for round 0 carries no certificate")
         return
     # Without a certificate any proposer of a later round could propose a new block, although a quorum may have committed
     # another one.
-    if proposal.certificate is None:
+    if certificate is None:
         raise MessageRefusedError(f"a proposal for round {round_id.round} needs a round change certificate")
-    _check_round_change_certificate(committee, proposal.certificate, round_id)
+    _check_round_change_certificate(committee, certificate, round_id)
     # The block prepared last must be proposed again. Only the round in its extra data may differ, so the comparison is
     # made with the round in which it was prepared.
-    best = best_certificate(proposal.certificate)
+    best = best_certificate(certificate)
     if best is not None:
-        digest = committed_seal_hash(with_round(proposal.block, best.round).header)
-        _require(digest == best.proposal.payload.digest, f"not the block that was prepared in round {best.round}")
-
-
-def check_creator(proposal: Proposal) -> None:
-    """Check that a new block was created by its proposer. Raises MessageRefusedError.
-
-    Besu does not check this, so such a block may become final elsewhere and must then be imported. Its vote and the
-    rotation of proposers would count for another validator, so this validator does not help to make it final. A prepared
-    block keeps its creator when another validator proposes it again, so liveness does not depend on this rule.
-    """
-    # A proposal for a later round is new, too, if no round change in its certificate shows a prepared block.
-    is_new = proposal.certificate is None or best_certificate(proposal.certificate) is None
-    creator = proposal.block.header.coinbase
-    if is_new:
-        _require(creator == proposal.signed.author, f"a new block of 0x{creator.hex()}, which is not its proposer")
-
-
-def check_proposal_payload(committee: Committee, signed: SignedPayload[ProposalPayload], round_id: RoundId) -> None:
-    """Check the signed part of a proposal: its round, and that its author is the proposer. Raises MessageRefusedError."""
-    _require(signed.payload.round_id == round_id, f"for {signed.payload.round_id} instead of {round_id}")
-    _require(signed.author == committee.proposer(round_id.round), f"0x{signed.author.hex()} is not the proposer")
-
-
-def check_prepare(
-    committee: Committee, signed: SignedPayload[PreparePayload], round_id: RoundId, digest: bytes
-) -> None:
-    """Check a prepare: its round, its digest, and that its author is a validator but not the proposer.
-
-    Raises MessageRefusedError.
-    """
-    _require(signed.payload.round_id == round_id, f"for {signed.payload.round_id} instead of {round_id}")
-    _require(signed.author in committee.validators, f"0x{signed.author.hex()} is no validator")
-    # The proposal is the proposer's vote. With a prepare of its own the proposer would count twice.
-    _require(signed.author != committee.proposer(round_id.round), "the proposer does not prepare")
-    _require(signed.payload.digest == digest, "for another block")
-
-
-def check_commit(committee: Committee, signed: SignedPayload[CommitPayload], round_id: RoundId, digest: bytes) -> None:
-    """Check a commit: its round, its digest, its author, and that the seal is the author's. Raises MessageRefusedError."""
-    payload = signed.payload
-    _require(payload.round_id == round_id, f"for {payload.round_id} instead of {round_id}")
-    _require(signed.author in committee.validators, f"0x{signed.author.hex()} is no validator")
-    _require(payload.digest == digest, "for another block")
-    # The seal goes into the block. One bad seal would make the whole block invalid for every node that imports it.
-    try:
-        sealer = recover_address(digest, payload.seal or b"")
-    except SignatureError as error:
-        raise MessageRefusedError(f"commit seal: {error}") from None
-    _require(sealer == signed.author, "the commit seal is another's")
+        digest = committed_seal_hash_in_round(proposal.block.header, best.round)
+        require(digest == best.digest, f"not the block that was prepared in round {best.round}")
 
 
 def check_round_change(committee: Committee, message: RoundChange) -> None:
@@ -138,20 +54,20 @@ def check_round_change(committee: Committee, message: RoundChange) -> None:
     payload = message.signed.payload
     check_round_change_payload(committee, message.signed)
     certificate = payload.certificate
-    _require((message.block is None) == (certificate is None), "block and certificate come together or not at all")
+    require((message.block is None) == (certificate is None), "block and certificate come together or not at all")
     # The block itself is not signed, only its digest in the certificate.
     if certificate is not None and message.block is not None:
-        proposed = certificate.proposal.payload
+        proposed = signed_proposal(certificate).payload
         _check_block_is(message.block, proposed.round_id, proposed.digest)
 
 
 def check_round_change_payload(committee: Committee, signed: SignedPayload[RoundChangePayload]) -> None:
     """Check the signed part of a round change: author, height, round, and certificate. Raises MessageRefusedError."""
     round_id = signed.payload.round_id
-    _require(signed.author in committee.validators, f"0x{signed.author.hex()} is no validator")
-    _require(round_id.sequence == committee.height, f"for {round_id} instead of height {committee.height}")
+    require(signed.author in committee.validators, f"0x{signed.author.hex()} is no validator")
+    require(round_id.sequence == committee.height, f"for {round_id} instead of height {committee.height}")
     # Rounds are signed numbers on the wire, as in Besu.
-    _require(round_id.round >= 0, "a negative round")
+    require(round_id.round >= 0, "a negative round")
     if signed.payload.certificate is not None:
         check_prepared_certificate(committee, signed.payload.certificate, round_id)
 
@@ -161,18 +77,18 @@ def check_prepared_certificate(committee: Committee, certificate: PreparedCertif
 
     Raises MessageRefusedError.
     """
-    prepared = certificate.proposal.payload.round_id
-    _require(prepared.sequence == target.sequence, "a certificate of another height")
+    prepared = signed_proposal(certificate).payload.round_id
+    require(prepared.sequence == target.sequence, "a certificate of another height")
     # A certificate of the target round itself cannot exist: the round has not started for its author.
-    _require(0 <= prepared.round < target.round, f"prepared in round {prepared.round}, not before {target.round}")
-    check_proposal_payload(committee, certificate.proposal, prepared)
-    digest = certificate.proposal.payload.digest
+    require(0 <= prepared.round < target.round, f"prepared in round {prepared.round}, not before {target.round}")
+    check_proposal_payload(committee, signed_proposal(certificate), prepared)
+    digest = signed_proposal(certificate).payload.digest
     # One validator with many prepares must not count as a quorum.
-    _require_distinct(certificate.prepares, "prepare")
+    require_distinct(certificate.prepares, "prepare")
     for prepare in certificate.prepares:
         check_prepare(committee, prepare, prepared, digest)
     count = len(certificate.prepares)
-    _require(count >= committee.prepares_needed, f"{count} prepares where {committee.prepares_needed} are needed")
+    require(count >= committee.prepares_needed, f"{count} prepares where {committee.prepares_needed} are needed")
 
 
 def best_certificate(round_changes: Sequence[SignedPayload[RoundChangePayload]]) -> PreparedCertificate | None:
@@ -199,32 +115,20 @@ def _check_round_change_certificate(
     # More than a quorum is fine. Each round change must be for exactly this round: an author that asked for a later
     # round has left this one.
     count = len(certificate)
-    _require(count >= committee.quorum, f"{count} round changes where {committee.quorum} are needed")
-    _require_distinct(certificate, "round change")
+    require(count >= committee.quorum, f"{count} round changes where {committee.quorum} are needed")
+    require_distinct(certificate, "round change")
     for signed in certificate:
-        _require(signed.payload.round_id == round_id, f"a round change for {signed.payload.round_id} in it")
+        require(signed.payload.round_id == round_id, f"a round change for {signed.payload.round_id} in it")
         check_round_change_payload(committee, signed)
 
 
 def _check_block_is(block: Block, round_id: RoundId, digest: bytes) -> None:
     """Check that the block has the height, the round and the digest of its payload."""
     try:
-        round_ = ExtraData.decode(block.header.extra_data).round
+        round_ = decode_extra_data(block.header.extra_data).round
         found = committed_seal_hash(block.header)
     except RlpError as error:
         raise MessageRefusedError(str(error)) from None
-    _require(block.number == round_id.sequence, f"block {block.number} in a message for {round_id}")
-    _require(round_ == round_id.round, f"the block is of round {round_}, the message for {round_id}")
-    _require(found == digest, "the digest is not that of the block")
-
-
-def _require_distinct(
-    signed: "Sequence[SignedPayload[PreparePayload]] | Sequence[SignedPayload[RoundChangePayload]]", what: str
-) -> None:
-    authors = {payload.author for payload in signed}
-    _require(len(authors) == len(signed), f"more than one {what} of one validator")
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise MessageRefusedError(otherwise)
+    require(block.number == round_id.sequence, f"block {block.number} in a message for {round_id}")
+    require(round_ == round_id.round, f"the block is of round {round_}, the message for {round_id}")
+    require(found == digest, "the digest is not that of the block")

@@ -1,6 +1,6 @@
 """IBFT: validators, their votes, and the blocks that they proposed."""
 
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
@@ -17,18 +17,20 @@ DEFAULT_RANGE_BLOCKS = 100
 
 def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> object:
     number = block_number(services, required(params, 0, "block"))
-    return _validators(services.chain.header_at(number))
+    return _validators(services.chain.protocols, services.chain.header_at(number))
 
 
 def ibft_getValidatorsByBlockHash(services: RpcServices, params: Params) -> object:
-    return _validators(services.chain.header_of(hash32(required(params, 0, "block hash"), "block hash")))
+    return _validators(
+        services.chain.protocols, services.chain.header_of(hash32(required(params, 0, "block hash"), "block hash"))
+    )
 
 
-def _validators(header: BlockHeader | None) -> object:
+def _validators(protocols: ProtocolSchedule, header: BlockHeader | None) -> object:
     if header is None:
         return None
     try:
-        return [to_hex(validator) for validator in ExtraData.decode(header.extra_data).validators]
+        return [to_hex(validator) for validator in protocols.extra_data(header).validators]
     except RlpError:
         # The caller cannot correct extra data that the node cannot read.
         raise internal_error() from None

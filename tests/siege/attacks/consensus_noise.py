@@ -9,24 +9,17 @@ from collections.abc import Callable
 
 import trio
 
-from lacnode.consensus.ibft2.messages import Commit, Prepare, RoundChange
-from lacnode.consensus.ibft2.payloads import (
-    COMMIT,
-    PREPARE,
-    PROPOSAL,
-    ROUND_CHANGE,
-    CommitPayload,
-    PreparePayload,
-    RoundChangePayload,
-    RoundId,
-    sign_payload,
-)
+from lacnode.consensus.bft.messages import Commit, Prepare, RoundChange
+from lacnode.consensus.bft.payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
+from lacnode.consensus.ibft2.messages import encode_message
+from lacnode.consensus.ibft2.payloads import COMMIT, PREPARE, PROPOSAL, ROUND_CHANGE
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, PONG
 from tests.siege.attack import LoadAttack, Sent
 from tests.siege.stranger import Stranger
+from tests.support.ibft2_blocks import sign_payload
 
 SESSIONS = 3
 """At each validator."""
@@ -48,10 +41,10 @@ def signed_by_a_stranger(rng: random.Random, heights: range = range(1, 200)) -> 
     round_id = RoundId(rng.choice(heights), rng.randrange(3))
     kind = rng.choice((PREPARE, COMMIT, ROUND_CHANGE))
     if kind == PREPARE:
-        return kind, Prepare(sign_payload(PreparePayload(round_id, rng.randbytes(32)), signer)).encode()  # type: ignore[arg-type]
+        return kind, encode_message(Prepare(sign_payload(PreparePayload(round_id, rng.randbytes(32)), signer)))  # type: ignore[arg-type]
     if kind == COMMIT:
-        return kind, Commit(sign_payload(CommitPayload(round_id, rng.randbytes(32)), signer)).encode()  # type: ignore[arg-type]
-    return kind, RoundChange(sign_payload(RoundChangePayload(round_id), signer)).encode()  # type: ignore[arg-type]
+        return kind, encode_message(Commit(sign_payload(CommitPayload(round_id, rng.randbytes(32)), signer)))  # type: ignore[arg-type]
+    return kind, encode_message(RoundChange(sign_payload(RoundChangePayload(round_id), signer)))  # type: ignore[arg-type]
 
 
 def far_ahead(rng: random.Random) -> Message:

@@ -14,8 +14,9 @@ from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chainspec.genesis import parse_genesis
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_address, recover_sender, sign
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
@@ -35,6 +36,7 @@ from lacnode.storage.layers import Layer
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.storage.storage_errors import StorageFullError
+from tests.support.ibft2_blocks import with_round, with_seals
 
 KEYS = sorted((NodeKey.from_private_key(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.address)
 ADDRESSES = tuple(key.address for key in KEYS)
@@ -62,7 +64,7 @@ def genesis(validators: Sequence[NodeKey] = KEYS, **ibft: object) -> dict[str, o
         },
         "nonce": "0x0",
         "timestamp": hex(GENESIS_TIME),
-        "extraData": to_hex(ExtraData(bytes(32), tuple(key.address for key in validators)).encode()),
+        "extraData": to_hex(encode_extra_data(ExtraData(bytes(32), tuple(key.address for key in validators)))),
         "gasLimit": "0x989680",
         "difficulty": "0x1",
         "mixHash": "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365",
@@ -136,7 +138,7 @@ class Network:
     ) -> Block:
         head = self.chain.head.header
         validators = self.chain.validators_after(head)
-        extra = ExtraData(bytes(32), validators, vote).encode()
+        extra = encode_extra_data(ExtraData(bytes(32), validators, vote))
         return self.chain.build_block(
             head.timestamp + step, coinbase or validators[0], extra, offers, time.monotonic() + 30
         )
@@ -398,7 +400,7 @@ class TestBuilding:
     def test_stops_at_its_deadline(self) -> None:
         net = network()
         head = net.chain.head.header
-        extra = ExtraData(bytes(32), ADDRESSES).encode()
+        extra = encode_extra_data(ExtraData(bytes(32), ADDRESSES))
         offer = Offer(transaction(0))
         block = net.chain.build_block(head.timestamp + 1, ADDRESSES[0], extra, [offer], time.monotonic() - 1)
         assert not block.transactions

@@ -11,7 +11,8 @@ from lacnode.chain.receipt_record import (
     encode_receipt_records,
     logs_with_metadata,
 )
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -101,7 +102,7 @@ def test_outcomes_come_back_as_they_were_stored() -> None:
     assert decode_receipt_records(encode_receipt_records(())) == ()
 
 
-EXTRA = ExtraData(bytes(32), (A,)).encode()
+EXTRA = encode_extra_data(ExtraData(bytes(32), (A,)))
 
 
 def header(number: int, bloom: bytes) -> BlockHeader:
@@ -129,7 +130,7 @@ class TestTables:
         some = b"\1" * 256
         for number, bloom in enumerate([EMPTY_BLOOM, some, EMPTY_BLOOM, some, some, EMPTY_BLOOM]):
             with database.write() as batch:
-                write_block(batch, Block(header(number, bloom), BlockBody()), bytes([number]) * 32, ())
+                write_block(batch, Block(header(number, bloom), BlockBody()), bytes([number]) * 32, (), has_vote=False)
         with database.read() as snapshot:
             chain = StoredChain(snapshot)
             assert [number for number, _ in chain.blooms(0, 10)] == [1, 3, 4]

@@ -7,14 +7,15 @@ import pytest
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft2.block_hash import with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.evm.engine import AncestorHash, ExecutedBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
+from tests.support.ibft2_blocks import with_seals
 from tests.unit.chain.test_blockchain import ADDRESSES, Network, Offer, network, sealed, transaction
 
 DEADLINE_SECONDS = 10
@@ -79,7 +80,7 @@ class Stage:
 
     def build_without_end(self, offers: Iterable[Offer]) -> Block:
         head = self.chain.head.header
-        extra = ExtraData(bytes(32), ADDRESSES).encode()
+        extra = encode_extra_data(ExtraData(bytes(32), ADDRESSES))
         return self.chain.build_block(head.timestamp + 1, ADDRESSES[0], extra, offers, float("inf"))
 
 

@@ -7,9 +7,11 @@ import pytest
 
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.primitives.header import BlockHeader
+from tests.support.ibft2_blocks import IBFT2_ONLY
 
 ADDRESSES = [bytes([n]) * 20 for n in range(1, 9)]
 
@@ -22,7 +24,7 @@ class Headers:
         self.read = 0
 
     def add(self, validators: tuple[bytes, ...], vote: Vote | None = None, coinbase: bytes | None = None) -> None:
-        extra = ExtraData(bytes(32), validators, vote).encode()
+        extra = encode_extra_data(ExtraData(bytes(32), validators, vote))
         self.headers.append(
             BlockHeader(
                 bytes(32),
@@ -51,7 +53,7 @@ class Headers:
         return [
             header.number
             for header in self.headers[start : end + 1]
-            if ExtraData.decode(header.extra_data).vote is not None
+            if decode_extra_data(header.extra_data).vote is not None
         ]
 
 
@@ -59,7 +61,7 @@ def counted(schedule: IbftSchedule, headers: Headers, last: int) -> VoteTally:
     """Straight from the rules, header after header (Besu's behaviour, reference sheet sections 6.2 to 6.4)."""
     tally = VoteTally.from_validators(())
     for header in headers.headers[: last + 1]:
-        extra = ExtraData.decode(header.extra_data)
+        extra = decode_extra_data(header.extra_data)
         epoch = header.number % schedule.parameters_at(header.number).epoch_length == 0
         override = schedule.validators_override(header.number + 1)
         if override is not None:
@@ -92,9 +94,9 @@ def test_agrees_with_counting_from_the_genesis(seed: int) -> None:
             vote = Vote(choice.choice(ADDRESSES), kind)
         headers.add(validators, vote, choice.choice(validators))
     for number in choice.sample(range(120), 120):
-        history = ValidatorHistory(schedule, headers)
+        history = ValidatorHistory(schedule, IBFT2_ONLY, headers)
         assert history.tally_after(headers.headers[number]) == counted(schedule, headers, number)
-    shared = ValidatorHistory(schedule, headers)
+    shared = ValidatorHistory(schedule, IBFT2_ONLY, headers)
     for number in choice.sample(range(120), 120):
         assert shared.tally_after(headers.headers[number]) == counted(schedule, headers, number)
 
@@ -103,7 +105,7 @@ def test_a_long_epoch_is_not_read_block_by_block() -> None:
     headers = Headers()
     for _ in range(5_000):
         headers.add(tuple(ADDRESSES[:4]))
-    history = ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), headers)
+    history = ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), IBFT2_ONLY, headers)
     assert history.tally_after(headers.headers[-1]).validators == tuple(ADDRESSES[:4])
     assert headers.read < 5
 
@@ -113,4 +115,4 @@ def test_a_missing_ancestor_is_an_error() -> None:
     headers.add(tuple(ADDRESSES[:4]))
     header = headers.headers.pop()
     with pytest.raises(KeyError, match="block 0"):
-        ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), headers).tally_after(header)
+        ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), IBFT2_ONLY, headers).tally_after(header)

@@ -12,12 +12,13 @@ import pytest
 
 from lacnode.consensus.bft.controller import MAX_RELAYED_MESSAGES
 from lacnode.consensus.bft.effects import CheckProposal, SendMessage
-from lacnode.consensus.bft.height_manager import MAX_PROPOSALS_CHECKED
 from lacnode.consensus.bft.message_buffers import MessageLimits
-from lacnode.consensus.ibft2.block_hash import with_round, with_seals
-from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange
-from lacnode.consensus.ibft2.payloads import CommitPayload, PreparePayload, RoundId
+from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import CommitPayload, PreparePayload, RoundId
+from lacnode.consensus.bft.received_proposals import MAX_PROPOSALS_CHECKED
+from lacnode.consensus.bft.stored_proofs import encode_prepared
 from lacnode.primitives.block import Block, BlockBody
+from tests.support.ibft2_blocks import IBFT2_ONLY, with_round, with_seals
 from tests.unit.consensus.test_false_copies import transaction
 from tests.unit.consensus.test_network import (
     A,
@@ -130,7 +131,7 @@ def test_prepared_blocks_that_many_show_are_kept_once() -> None:
     prepared = prepared_by(propose(A, large), C, D)
     before = kept(bench)
     bench.hear(*(round_change(key, target, prepared) for target in range(2, 12) for key in (C, D)))
-    size = len(prepared.encode())
+    size = len(encode_prepared(IBFT2_ONLY, prepared))
     assert kept(bench) - before < 20 * size, "the certificates, and one block"
     blocks = {id(message.block) for target in range(2, 12) for message in shown(bench, target) if message.block}
     assert len(blocks) == 1
@@ -149,7 +150,7 @@ def test_checks_that_wait_are_few_and_the_latest_rounds_stay() -> None:
     bench.hear(*late)
     height = bench.machine._height
     assert height is not None
-    waiting = sorted(proposal.signed.payload.round_id.round for proposal in height._checks.values())
+    waiting = sorted(proposal.signed.payload.round_id.round for proposal in height._received_proposals._checks.values())
     assert waiting == [4, 6, 7, 8]
     assert len(waiting) == MAX_PROPOSALS_CHECKED
 

@@ -5,20 +5,22 @@ from itertools import permutations
 
 import pytest
 
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.message_rules import MessageRefusedError
+from lacnode.consensus.bft.messages import Justification, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import PreparedCertificate, PreparePayload, ProposalPayload, RoundId
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
 from lacnode.consensus.ibft2.message_validation import (
-    Committee,
-    MessageRefusedError,
     best_certificate,
     best_prepared,
     check_prepared_certificate,
     check_proposal,
     check_round_change,
 )
-from lacnode.consensus.ibft2.messages import Proposal, RoundChange
-from lacnode.consensus.ibft2.payloads import PreparedCertificate, PreparePayload, ProposalPayload, RoundId
+from lacnode.consensus.ibft2.payloads import prepared_certificate, signed_proposal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
+from tests.support.ibft2_blocks import with_round
 from tests.unit.consensus.test_network import (
     FOUR,
     STRANGER,
@@ -82,7 +84,7 @@ def certificate(round_: int, *keys: NodeKey, digest: bytes | None = None, height
     proposed = block(max(0, round_), b"some")
     payload = ProposalPayload(RoundId(height, round_), committed_seal_hash(proposed.header))
     prepared = PreparePayload(payload.round_id, digest or payload.digest)
-    return PreparedCertificate(signed(payload, FOUR[round_ % 4]), tuple(signed(prepared, key) for key in keys))
+    return prepared_certificate(signed(payload, FOUR[round_ % 4]), tuple(signed(prepared, key) for key in keys))
 
 
 @pytest.mark.parametrize(("prepared", "target"), [(0, 1), (1, 2), (0, 7)])
@@ -104,7 +106,12 @@ def test_a_certificate_of_an_earlier_round_counts(prepared: int, target: int) ->
         (certificate(0, C, STRANGER), 1),
         (certificate(0, C, D, digest=bytes(32)), 1),
         (replace(certificate(0, C, D), proposal=certificate(1, A, D).proposal), 2),
-        (PreparedCertificate(signed(certificate(0, C, D).proposal.payload, B), certificate(0, C, D).prepares), 1),
+        (
+            prepared_certificate(
+                signed(signed_proposal(certificate(0, C, D)).payload, B), certificate(0, C, D).prepares
+            ),
+            1,
+        ),
     ],
     ids=[
         "of the round asked for",
@@ -128,7 +135,7 @@ def test_a_certificate_that_proves_nothing_is_refused(shown: PreparedCertificate
 
 def test_prepares_for_two_blocks_do_not_add_up() -> None:
     one, other = certificate(0, C, D), certificate(0, C, D, digest=bytes(32))
-    mixed = PreparedCertificate(one.proposal, (one.prepares[0], other.prepares[1]))
+    mixed = prepared_certificate(signed_proposal(one), (one.prepares[0], other.prepares[1]))
     with pytest.raises(MessageRefusedError, match="for another block"):
         check_prepared_certificate(COMMITTEE, mixed, RoundId(1, 1))
 
@@ -173,4 +180,4 @@ def test_the_block_is_of_the_round_and_height_of_the_message() -> None:
         payload = ProposalPayload(RoundId(1, round_), committed_seal_hash(wrong.header))
         certificate = tuple(message.signed for message in asked) if round_ else None
         with pytest.raises(MessageRefusedError, match=text):
-            check_proposal(COMMITTEE, Proposal(signed(payload, FOUR[round_]), wrong, certificate))
+            check_proposal(COMMITTEE, Proposal(signed(payload, FOUR[round_]), wrong, Justification(certificate)))

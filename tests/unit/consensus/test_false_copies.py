@@ -8,16 +8,16 @@ import pytest
 from lacnode.consensus.bft.controller import MAX_FALSE_COPIES
 from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, SendMessage, SignPayload
 from lacnode.consensus.bft.events import ProposalChecked
+from lacnode.consensus.bft.messages import Justification, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import PreparePayload, RoundChangePayload, RoundId, SignedPayload
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
-from lacnode.consensus.ibft2.block_hash import with_round, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.messages import Proposal, RoundChange
-from lacnode.consensus.ibft2.payloads import PreparePayload, RoundChangePayload, RoundId, SignedPayload
+from lacnode.consensus.ibft2.extra_data import decode_extra_data
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from tests.support.ibft2_blocks import with_round, with_seals
 from tests.unit.consensus.test_network import (
     A,
     B,
@@ -197,7 +197,7 @@ def test_seals_in_a_round_change_are_not_kept() -> None:
     assert shown.block is not None
     bench.hear(replace(shown, block=sealed(shown.block)), round_change(D, 1))
     [proposal] = sent(Proposal, bench.effects, B.address)
-    assert ExtraData.decode(proposal.block.header.extra_data).seals == ()
+    assert decode_extra_data(proposal.block.header.extra_data).seals == ()
 
 
 # -- certificates ----------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_certificate_that_shows_nothing_does_not_silence_the_proposer() -> Non
     asked = {key: round_change(key, 1) for key in (A, B, D)}
     shown = round_change(C, 1, prepared)
     honest = propose(B, with_round(prepared.block, 1), [asked[A], asked[B], shown])
-    false = replace(honest, certificate=tuple(message.signed for message in asked.values()))
+    false = replace(honest, justification=Justification(tuple(message.signed for message in asked.values())))
     assert topics(bench.hear(false, via=D.address)) == ["proposal-refused"]
     bench.hear(honest)
     assert prepares(bench) == [honest.signed.payload.digest]
@@ -220,8 +220,8 @@ def test_a_certificate_that_shows_nothing_does_not_silence_the_proposer() -> Non
 def test_a_certificate_with_one_message_less_does_not_silence_the_proposer() -> None:
     bench = Bench(A).start()
     honest = propose(B, bench.make_block(1), [round_change(key, 1) for key in (B, C, D)])
-    assert honest.certificate is not None
-    false = replace(honest, certificate=honest.certificate[:2])
+    assert honest.justification.round_changes is not None
+    false = replace(honest, justification=Justification(honest.justification.round_changes[:2]))
     assert topics(bench.hear(false, via=D.address)) == ["proposal-refused"]
     bench.hear(honest)
     assert prepares(bench) == [honest.signed.payload.digest]

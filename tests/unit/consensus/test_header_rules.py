@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.header_rules import HeaderRefusedError, check_full, check_light
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
+from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
+from tests.support.ibft2_blocks import with_round, with_seals
 from tests.unit.consensus.test_network import FOUR, GENESIS_TIME, STRANGER, A, B, C, D, addresses, make_block
 
 VALIDATORS = addresses(FOUR)
@@ -31,15 +34,15 @@ def block_with(**changes: Any) -> Block:
 
 def extra(**changes: Any) -> bytes:
     values: dict[str, Any] = {"vanity": bytes(32), "validators": VALIDATORS, "vote": None, "round": 0}
-    return ExtraData(**{**values, **changes}).encode()
+    return encode_extra_data(ExtraData(**{**values, **changes}))
 
 
 def light(header: BlockHeader, **options: Any) -> None:
-    check_light(header, PARENT, VALIDATORS, **{"now": NOW, "block_period_ms": 2000, **options})
+    check_light(IBFT2, header, PARENT, VALIDATORS, **{"now": NOW, "block_period_ms": 2000, **options})
 
 
 def full(header: BlockHeader, **options: Any) -> None:
-    check_full(header, PARENT, VALIDATORS, **{"now": NOW, "block_period_ms": 2000, **options})
+    check_full(IBFT2, header, PARENT, VALIDATORS, **{"now": NOW, "block_period_ms": 2000, **options})
 
 
 BROKEN: list[tuple[int, str, Callable[[], dict[str, Any]]]] = [
@@ -136,7 +139,7 @@ def test_seals_that_do_not_make_a_quorum_are_refused(keys: tuple[NodeKey, ...]) 
 
 def test_seals_of_another_round_are_refused() -> None:
     header = seal(block_with(), A, B, C)
-    moved = ExtraData.decode(header.extra_data).with_round(1).encode()
+    moved = encode_extra_data(decode_extra_data(header.extra_data).with_round(1))
     with pytest.raises(HeaderRefusedError):
         full(header.with_changes(extra_data=moved))
 

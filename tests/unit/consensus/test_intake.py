@@ -22,8 +22,10 @@ from lacnode.consensus.bft.message_buffers import (
     MessageLimits,
     MessageTracker,
 )
-from lacnode.consensus.ibft2.messages import Prepare, Proposal, RoundChange, round_id_of
-from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, PreparePayload, RoundId
+from lacnode.consensus.bft.messages import Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.bft.payloads import PreparePayload, RoundId
+from lacnode.consensus.ibft2.messages import encode_message
+from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, signed_fields
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from tests.unit.consensus.test_network import (
@@ -58,7 +60,7 @@ def test_a_message_is_passed_on_once_to_those_who_may_lack_it() -> None:
     bench = Bench(B).start()
     message = vote(key=C)
     [relayed] = only(SendMessage, bench.hear(message, via=D.address))
-    assert relayed == SendMessage(PREPARE, message.encode(), frozenset({A.address}))
+    assert relayed == SendMessage(PREPARE, encode_message(message), frozenset({A.address}))
     assert bench.hear(message, via=A.address) == []
 
 
@@ -155,11 +157,11 @@ def test_who_passes_on_a_malformed_part_is_not_to_blame_for_it() -> None:
     """Besu passes on what it can decode, and reads some things that this node refuses."""
     bench = Bench(B).start()
     proposal = propose(A, bench.make_block())
-    data = rlp.encode([proposal.signed.fields(), rlp.decode(proposal.block.encode()), b"", b"one item more"])
+    data = rlp.encode([signed_fields(proposal.signed), rlp.decode(proposal.block.encode()), b"", b"one item more"])
     effects = bench.give(MessageReceived(PROPOSAL, data, C.address))
     assert topics(effects) == ["message-malformed"]
     assert not only(BlamePeer, effects)
-    other = rlp.encode([proposal.signed.fields(), rlp.decode(proposal.block.encode()), b"", b"another"])
+    other = rlp.encode([signed_fields(proposal.signed), rlp.decode(proposal.block.encode()), b"", b"another"])
     assert [blame.address for blame in only(BlamePeer, bench.give(MessageReceived(PROPOSAL, other, A.address)))] == [
         A.address
     ]

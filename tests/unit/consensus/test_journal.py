@@ -3,10 +3,8 @@
 import pytest
 
 from lacnode.consensus.bft.journal import ContradictionError, Journal, encode_loss
-from lacnode.consensus.bft.prepared_block import PreparedBlock
-from lacnode.consensus.bft.proposal_draft import ProposalDraft
-from lacnode.consensus.ibft2.block_hash import with_round
-from lacnode.consensus.ibft2.payloads import (
+from lacnode.consensus.bft.messages import NO_JUSTIFICATION
+from lacnode.consensus.bft.payloads import (
     CommitPayload,
     Payload,
     PreparePayload,
@@ -14,7 +12,10 @@ from lacnode.consensus.ibft2.payloads import (
     RoundChangePayload,
     RoundId,
 )
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposal_draft import ProposalDraft
 from lacnode.primitives.rlp import RlpError
+from tests.support.ibft2_blocks import IBFT2_ONLY, with_round
 from tests.unit.consensus.test_network import (
     FOUR,
     A,
@@ -42,7 +43,7 @@ def prepared(round_: int = 0, vanity: bytes = bytes(32)) -> PreparedBlock:
 
 
 def digest_of(block: PreparedBlock) -> bytes:
-    return block.certificate.proposal.payload.digest
+    return block.digest
 
 
 class Keeper:
@@ -53,7 +54,7 @@ class Keeper:
 
     @property
     def journal(self) -> Journal:
-        return Journal.restore(self.records)
+        return Journal.restore(self.records, IBFT2_ONLY)
 
     def sign(self, payload: Payload) -> None:
         self.records.append(self.journal.admit(payload))
@@ -176,7 +177,7 @@ def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
     keeper = Keeper()
     block = make_block(GENESIS, A.address, VALIDATORS)
     proposal = propose(A, block)
-    draft = ProposalDraft(None, block, proposal.signed.payload.digest)
+    draft = ProposalDraft(NO_JUSTIFICATION, block, proposal.signed.payload.digest)
     keeper.records.append(keeper.journal.record_draft(at(0), draft))
     assert keeper.journal.signed_at(1).signed_draft(0) is None, "recorded, and not yet signed"
     keeper.sign(proposal.signed.payload)
@@ -196,7 +197,7 @@ def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:
 @pytest.mark.parametrize("record", [b"", b"\xc0", b"\xc1\x09", b"\xff" * 40])
 def test_bytes_that_are_no_record_are_an_error(record: bytes) -> None:
     with pytest.raises(RlpError):
-        Journal.restore([record])
+        Journal.restore([record], IBFT2_ONLY)
 
 
 def test_after_a_loss_nothing_is_signed_until_it_is_settled_and_then_nothing_up_to_the_floor() -> None:

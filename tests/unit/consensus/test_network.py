@@ -30,29 +30,32 @@ from lacnode.consensus.bft.events import (
     RoundTimerExpired,
     SigningRefused,
 )
+from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.header_rules import MIX_HASH, check_full
 from lacnode.consensus.bft.journal import ContradictionError, Journal
 from lacnode.consensus.bft.message_buffers import MessageLimits
-from lacnode.consensus.bft.prepared_block import PreparedBlock
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange, decode_message
-from lacnode.consensus.ibft2.payloads import (
+from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import (
     CommitPayload,
     Payload,
-    PreparedCertificate,
     PreparePayload,
     ProposalPayload,
     RoundChangePayload,
     RoundId,
     SignedPayload,
-    sign_payload,
 )
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
+from lacnode.consensus.ibft2.messages import decode_message, encode_message
+from lacnode.consensus.ibft2.payloads import prepared_certificate
+from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+from tests.support.ibft2_blocks import IBFT2_ONLY, sign_payload
 
 E = TypeVar("E", bound=Effect)
 M = TypeVar("M", Proposal, Prepare, Commit, RoundChange)
@@ -94,7 +97,7 @@ def make_block(
         gas_limit=10_000_000,
         gas_used=0,
         timestamp=timestamp or (GENESIS_TIME if parent is None else parent.timestamp + PERIOD_MS // 1000),
-        extra_data=ExtraData(vanity, validators, None, round_).encode(),
+        extra_data=encode_extra_data(ExtraData(vanity, validators, None, round_)),
         mix_hash=MIX_HASH,
         nonce=bytes(8),
     )
@@ -109,10 +112,10 @@ def signed(payload: P, key: NodeKey) -> SignedPayload[P]:
 
 def propose(key: NodeKey, block: Block, certificate: Iterable[RoundChange] | None = None) -> Proposal:
     """`block` proposed by `key` for the round in its extra data."""
-    round_ = ExtraData.decode(block.header.extra_data).round
+    round_ = decode_extra_data(block.header.extra_data).round
     payload = ProposalPayload(RoundId(block.number, round_), committed_seal_hash(block.header))
-    justification = None if certificate is None else tuple(message.signed for message in certificate)
-    return Proposal(signed(payload, key), block, justification)
+    round_changes = None if certificate is None else tuple(message.signed for message in certificate)
+    return Proposal(signed(payload, key), block, Justification(round_changes))
 
 
 def prepare(key: NodeKey, proposal: Proposal) -> Prepare:
@@ -128,7 +131,7 @@ def commit(key: NodeKey, proposal: Proposal) -> Commit:
 def prepared_by(proposal: Proposal, *keys: NodeKey) -> PreparedBlock:
     """`proposal` with the prepares of `keys`."""
     prepares = tuple(prepare(key, proposal).signed for key in keys)
-    return PreparedBlock(PreparedCertificate(proposal.signed, prepares), proposal.block)
+    return PreparedBlock(prepared_certificate(proposal.signed, prepares), proposal.block)
 
 
 def round_change(key: NodeKey, target: int, prepared: PreparedBlock | None = None, height: int = 1) -> RoundChange:
@@ -162,8 +165,8 @@ class Bench:
         self.period_ms, self.timeout_ms = period_ms, timeout_ms
         self.now_ms = self.head.timestamp * 1000
         self.records = list(records)
-        self.journal = Journal.restore(self.records)
-        self.machine = BftController(key.address, self.journal, limits)
+        self.journal = Journal.restore(self.records, IBFT2_ONLY)
+        self.machine = BftController(key.address, self.journal, IBFT2_ONLY, limits)
         self.effects: list[Effect] = []
         self.judge: Callable[[Block], str | None] = lambda block: None
         self.signs = True
@@ -199,7 +202,7 @@ class Bench:
         effects: list[Effect] = []
         for message in messages:
             sender = message.signed.author if via is None else via
-            effects += self.give(MessageReceived(message.code, message.encode(), sender))
+            effects += self.give(MessageReceived(message.kind, encode_message(message), sender))
         return effects
 
     def expire_round(self) -> list[Effect]:
@@ -287,7 +290,9 @@ class Network:
 
     def _import(self, address: bytes, block: Block) -> None:
         bench = self.benches[address]
-        check_full(block.header, bench.head, bench.validators, now=bench.now_ms / 1000, block_period_ms=bench.period_ms)
+        check_full(
+            IBFT2, block.header, bench.head, bench.validators, now=bench.now_ms / 1000, block_period_ms=bench.period_ms
+        )
         if block.number == len(self.chain):
             self.chain.append(block.header)
         assert on_chain_hash(self.chain[block.number]) == on_chain_hash(block.header)
@@ -333,7 +338,7 @@ def test_four_validators_make_blocks_in_turn() -> None:
         header = network.next_block()
         assert header.number == number
         assert header.coinbase == FOUR[(number - 1) % 4].address
-        assert ExtraData.decode(header.extra_data).round == 0
+        assert decode_extra_data(header.extra_data).round == 0
 
 
 def test_networks_of_every_small_size_make_blocks() -> None:
@@ -349,7 +354,7 @@ def test_one_silent_proposer_of_four_costs_one_round() -> None:
     network.start()
     network.wait_round()
     assert network.chain[-1].number == 1
-    assert ExtraData.decode(network.chain[-1].extra_data).round == 1
+    assert decode_extra_data(network.chain[-1].extra_data).round == 1
     assert network.chain[-1].coinbase == B.address
 
 

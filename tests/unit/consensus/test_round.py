@@ -18,10 +18,10 @@ from lacnode.consensus.bft.effects import (
     StartRoundTimer,
 )
 from lacnode.consensus.bft.events import BlockTimerExpired, ImportFailed, ProposalChecked, RoundTimerExpired
+from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundId, SignedPayload
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash
-from lacnode.consensus.ibft2.extra_data import ExtraData
-from lacnode.consensus.ibft2.messages import Commit, Message, Prepare, Proposal, RoundChange
-from lacnode.consensus.ibft2.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundId, SignedPayload
+from lacnode.consensus.ibft2.extra_data import decode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from tests.unit.consensus.test_network import (
@@ -75,7 +75,7 @@ def test_the_proposer_checks_its_block_then_signs_then_sends() -> None:
     assert kinds == [BuildBlock, CheckProposal, RecordDraft, SignPayload, SendMessage]
     assert effects[-1].recipients == {B.address, C.address, D.address}  # type: ignore[union-attr]
     [proposal] = sent(Proposal, effects)
-    assert proposal.certificate is None
+    assert proposal.justification.round_changes is None
     assert proposal.block.header.coinbase == A.address
 
 
@@ -89,7 +89,7 @@ def test_the_proposer_does_not_prepare_and_needs_two_who_do() -> None:
     assert sent(Commit, effects, A.address)
     effects = bench.hear(commit(B, proposal), commit(D, proposal))
     [imported] = only(ImportBlock, effects)
-    assert len(ExtraData.decode(imported.block.header.extra_data).seals) == 3
+    assert len(decode_extra_data(imported.block.header.extra_data).seals) == 3
 
 
 def test_an_own_block_that_is_invalid_is_not_proposed() -> None:
@@ -268,7 +268,7 @@ def test_a_relayers_forgery_does_not_use_up_the_proposers_say(forged: str) -> No
     bench = Bench(B).start()
     honest = propose(A, bench.make_block())
     other = bench.make_block(vanity=b"forged".ljust(32))
-    forgery = replace(honest, block=other) if forged == "block" else replace(honest, certificate=())
+    forgery = replace(honest, block=other) if forged == "block" else replace(honest, justification=Justification(()))
     assert topics(bench.hear(forgery)) == ["proposal-refused"]
     assert isinstance(only(SignPayload, bench.hear(honest))[0].payload, PreparePayload)
 

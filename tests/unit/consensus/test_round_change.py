@@ -12,11 +12,13 @@ from lacnode.consensus.bft.effects import (
     StartRoundTimer,
 )
 from lacnode.consensus.bft.events import BlockTimerExpired, PeerConnected, ProposalChecked, RoundTimerExpired
+from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import RoundChangePayload, RoundId
 from lacnode.consensus.bft.round_change_manager import RoundChangeManager
 from lacnode.consensus.bft.round_timers import MAX_DOUBLINGS, RESEND_INTERVAL_MS
-from lacnode.consensus.ibft2.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.ibft2.messages import Commit, Prepare, Proposal, RoundChange
-from lacnode.consensus.ibft2.payloads import ROUND_CHANGE, RoundChangePayload, RoundId
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.payloads import ROUND_CHANGE
+from tests.support.ibft2_blocks import with_round
 from tests.unit.consensus.test_network import (
     FOUR,
     GENESIS_TIME,
@@ -102,8 +104,8 @@ def test_a_quorum_starts_the_round_and_its_proposer_proposes_at_once() -> None:
     bench.hear(round_change(A, 1))
     effects = bench.hear(round_change(C, 1))
     [proposal] = sent(Proposal, effects, B.address)
-    assert proposal.certificate is not None
-    assert len(proposal.certificate) == 3
+    assert proposal.justification.round_changes is not None
+    assert len(proposal.justification.round_changes) == 3
     assert proposal.block.header.timestamp == LATER_MS // 1000
     assert proposal.block.header.coinbase == B.address
 
@@ -214,7 +216,7 @@ def test_a_proposal_that_ignores_the_prepared_block_is_refused() -> None:
     certificate = [round_change(A, 1), round_change(B, 1), round_change(C, 1, prepared_by(original, B, C))]
     other = propose(B, bench.make_block(1), certificate=certificate)
     assert topics(bench.hear(other)) == ["proposal-refused"]
-    stale = Proposal(propose(B, with_round(original.block, 1)).signed, original.block, other.certificate)
+    stale = Proposal(propose(B, with_round(original.block, 1)).signed, original.block, other.justification)
     assert topics(bench.hear(stale)) == ["proposal-refused"]
     again = propose(B, with_round(original.block, 1), certificate=certificate)
     assert sent(Prepare, bench.hear(again), D.address)
@@ -356,7 +358,7 @@ def test_a_restart_after_a_justified_proposal_proposes_the_same_again() -> None:
     bench.now_ms = LATER_MS
     bench.hear(*(round_change(key, 1) for key in (A, C, D)))
     [proposal] = sent(Proposal, bench.effects, B.address)
-    assert proposal.certificate
+    assert proposal.justification.round_changes
     again = bench.restarted()
     again.now_ms = LATER_MS
     assert sent(Proposal, again.effects, B.address) == [proposal]

@@ -2,11 +2,11 @@
 
 import pytest
 
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.proposer import proposer_for
 from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
 from lacnode.consensus.bft.vote_proposer import VoteProposer
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.ibft2.extra_data import ExtraData, Vote, VoteType
 from lacnode.primitives.header import BlockHeader
 from tests.unit.consensus.test_network import make_block
 
@@ -22,9 +22,12 @@ def tally_after(votes: list[tuple[bytes, bytes, VoteType]], validators: tuple[by
     return tally
 
 
-def header(number: int, coinbase: bytes, vote: Vote | None, validators: tuple[bytes, ...] = FOUR) -> BlockHeader:
-    block = make_block(None, coinbase, validators)
-    return block.header.with_changes(number=number, extra_data=ExtraData(bytes(32), validators, vote).encode())
+def header(number: int, coinbase: bytes) -> BlockHeader:
+    return make_block(None, coinbase, FOUR).header.with_changes(number=number)
+
+
+def extra(vote: Vote | None) -> ExtraData:
+    return ExtraData(bytes(32), FOUR, vote)
 
 
 @pytest.mark.parametrize(
@@ -97,14 +100,14 @@ def test_votes_that_change_nothing_are_harmless() -> None:
 
 
 def test_a_block_votes_in_the_name_of_its_coinbase() -> None:
-    tally = VoteTally.from_validators(FOUR).after(header(7, V2, Vote(NEW, ADD)), epoch_length=30)
+    tally = VoteTally.from_validators(FOUR).after(header(7, V2), extra(Vote(NEW, ADD)), epoch_length=30)
     assert tally.has_voted(V2, Vote(NEW, ADD))
 
 
 def test_an_epoch_block_forgets_all_votes_and_its_own() -> None:
     """L28."""
     tally = tally_after([(V1, NEW, ADD), (V2, NEW, ADD), (V1, V4, DROP), (V2, V4, DROP)])
-    after = tally.after(header(30, V3, Vote(NEW, ADD)), epoch_length=30)
+    after = tally.after(header(30, V3), extra(Vote(NEW, ADD)), epoch_length=30)
     assert after == VoteTally.from_validators(FOUR)
 
 

@@ -11,7 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from lacnode.consensus.bft import header_rules
-from lacnode.consensus.ibft2.extra_data import Vote, VoteType
+from lacnode.consensus.bft.extra_data import Vote, VoteType
+from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
@@ -155,10 +156,10 @@ class TestHonestPeers:
         own = {block.header for block in blocks}
         original = header_rules.check_seals
 
-        def counted(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
+        def counted(protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...]) -> None:
             if header in own:  # another test's network may run in a thread of this process
                 recovered.append(header.number)
-            original(header, validators)
+            original(protocol, header, validators)
 
         monkeypatch.setattr(header_rules, "check_seals", counted)
         await syncing(honest(blocks)).seconds_to(50, within=5)

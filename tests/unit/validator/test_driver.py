@@ -14,6 +14,7 @@ from lacnode.consensus.bft.journal import Journal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.validator.validator import LARGE_MESSAGE_BYTES, Validator
 from lacnode.workers.worker import ThreadWorker
+from tests.support.ibft2_blocks import IBFT2_ONLY
 from tests.support.logs import captured_logs
 from tests.unit.consensus.test_network import FOUR, A, C, addresses, make_block
 
@@ -52,6 +53,7 @@ class Stage:
         chain: Any = SimpleNamespace(
             head=SimpleNamespace(header=header),
             spec=SimpleNamespace(ibft=schedule),
+            protocols=IBFT2_ONLY,
             validators_after=lambda header: validators,
         )
         nothing: Any = None
@@ -59,7 +61,7 @@ class Stage:
         any_machine: Any = machine
         self.validator = Validator(
             any_machine,
-            journal=Journal(),
+            journal=Journal(IBFT2_ONLY),
             records=SimpleNamespace(append=lambda record: None, rewrite=lambda records: None),
             signer=NodeKey.from_private_key(bytes(31) + b"\x01"),
             chain=chain,

@@ -19,6 +19,7 @@ from lacnode.primitives.block import Block
 from lacnode.validator.proposal_budgets import ProposalBudgets
 from lacnode.validator.validator import Validator
 from lacnode.workers.worker import ThreadWorker
+from tests.support.ibft2_blocks import IBFT2_ONLY
 from tests.unit.chain.test_blockchain import network
 
 DEADLINE_SECONDS = 10
@@ -54,6 +55,7 @@ class Chain:
     def __init__(self) -> None:
         real = network().chain
         self.head, self.spec, self.validators_after = real.head, real.spec, real.validators_after
+        self.protocols = real.protocols
         self.begun = threading.Semaphore(0)
         self.imported = threading.Event()
 
@@ -91,7 +93,7 @@ class Stage:
         network_outputs: Any = SimpleNamespace(finalised=lambda block: None)
         self.validator = Validator(
             machine,  # type: ignore[arg-type]
-            journal=Journal(),
+            journal=Journal(IBFT2_ONLY),
             records=NoRecords(),
             signer=NodeKey.from_private_key((1).to_bytes(32)),
             chain=chain,  # type: ignore[arg-type]

@@ -9,11 +9,12 @@ import trio.testing
 
 from lacnode.consensus.bft.events import Event, PayloadSigned, SigningRefused
 from lacnode.consensus.bft.journal import ContradictionError, Journal
-from lacnode.consensus.ibft2.payloads import Payload, PreparePayload, ProposalPayload, RoundId
+from lacnode.consensus.bft.payloads import Payload, PreparePayload, ProposalPayload, RoundId
 from lacnode.crypto.node_identity import SignerUnavailableError
 from lacnode.crypto.node_key import NodeKey
 from lacnode.validator.signing import COMPACTION_INTERVAL_BLOCKS, SIGNING_TIMEOUT_SECONDS, RecordedSigner, SigningQueue
 from lacnode.workers.worker import ThreadWorker
+from tests.support.ibft2_blocks import IBFT2_ONLY
 
 KEY = NodeKey.from_private_key((1).to_bytes(32))
 DEADLINE_SECONDS = 10
@@ -64,7 +65,7 @@ class Stage:
     def __init__(self) -> None:
         self.happened: list[str] = []
         self.signer = SlowSigner(self.happened)
-        self.recorded = RecordedSigner(Journal(), Records(self.happened), self.signer)
+        self.recorded = RecordedSigner(Journal(IBFT2_ONLY), Records(self.happened), self.signer, IBFT2_ONLY)
         self.events: list[Event] = []
         self._came = trio.Event()
         self.queue = SigningQueue(self.recorded, ThreadWorker(abandons_on_cancel=True), self._deliver)

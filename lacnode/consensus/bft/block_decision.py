@@ -1,0 +1,47 @@
+"""What this validator knows about the block of a height across all rounds: the prepared block, and the import.
+
+A block that was prepared binds this validator for the rest of the height. A block that was decided is final.
+"""
+
+from lacnode.consensus.bft.effects import Effect, ImportBlock, RecordPrepared, SignPayload
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.round import Round
+
+
+class BlockDecision:
+    """The decision at one height. `prepared` is the block of the highest round that was seen prepared.
+
+    `importing` is the digest (32 bytes) of the agreed block while it is being imported, otherwise None.
+    """
+
+    def __init__(self, prepared: PreparedBlock | None) -> None:
+        self.prepared = prepared
+        self.importing: bytes | None = None
+        self._not_importable: set[bytes] = set()
+
+    def advance(self, round_: Round) -> list[Effect]:
+        """Record and commit a block that a quorum has prepared. Import a block that a quorum has committed. Each once."""
+        effects: list[Effect] = []
+        if round_.is_prepared and (self.prepared is None or self.prepared.round < round_.number):
+            self.prepared = round_.prepared_block
+            # The proof is on disk before the commit is signed. A validator that commits, crashes and forgets the block
+            # could help to prepare another block in a later round, and two blocks could become final.
+            effects += [RecordPrepared(self.prepared), SignPayload(round_.own_commit)]
+        # q commits decide even if this validator lacks prepares: they may have been lost on the way.
+        digest = round_.digest
+        if digest is not None and round_.is_committed and self.importing is None and digest not in self._not_importable:
+            self.importing = digest
+            effects.append(ImportBlock(digest, round_.sealed_block))
+        return effects
+
+    def import_failed(self, digest: bytes) -> bool:
+        """Note that the agreed block could not be imported. Return False if this block is not being imported.
+
+        The block is not imported again: every further commit would start the import again. Synchronisation or the next
+        round brings it.
+        """
+        if self.importing != digest:
+            return False
+        self.importing = None
+        self._not_importable.add(digest)
+        return True

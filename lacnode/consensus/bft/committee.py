@@ -1,0 +1,40 @@
+"""The validators of one height, with quorum and proposers."""
+
+from dataclasses import dataclass
+
+from lacnode.consensus.bft.payloads import RoundId
+from lacnode.consensus.bft.proposer import proposer_for
+from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
+
+
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent block.
+
+    `proposer_prepares` is the rule of the protocol (`protocol.BftProtocol`).
+    """
+
+    height: int
+    validators: tuple[bytes, ...]
+    parent_coinbase: bytes
+    proposer_prepares: bool = False
+
+    @property
+    def quorum(self) -> int:
+        return quorum(len(self.validators))
+
+    @property
+    def prepares_needed(self) -> int:
+        # Where the proposer sends no prepare, its proposal counts as one.
+        return self.quorum if self.proposer_prepares else prepares_needed(len(self.validators))
+
+    @property
+    def max_faulty(self) -> int:
+        return max_faulty(len(self.validators))
+
+    def proposer(self, round_: int) -> bytes:
+        """The address of the proposer of round `round_`."""
+        return proposer_for(self.validators, self.parent_coinbase, round_)
+
+    def round_id(self, round_: int) -> RoundId:
+        return RoundId(self.height, round_)

@@ -1,0 +1,102 @@
+"""The four messages as values: a signed payload, and the parts that its author does not sign."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from lacnode.consensus.bft.payloads import (
+    AuthorFilter,
+    CommitPayload,
+    MessageKind,
+    PreparePayload,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+    SignedPayload,
+    allow_any_author,
+)
+from lacnode.primitives.block import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Justification:
+    """What justifies a proposal in a later round: a quorum of signed round changes, without their blocks.
+
+    `round_changes` is None if the message has no list at all. `prepares` are those of the block that is proposed again, if
+    the protocol sends them beside the round changes.
+    """
+
+    round_changes: tuple[SignedPayload[RoundChangePayload], ...] | None = None
+    prepares: tuple[SignedPayload[PreparePayload], ...] = ()
+
+
+NO_JUSTIFICATION = Justification()
+"""That of a proposal in round 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A block for a round, with what justifies it in a later round."""
+
+    kind: ClassVar[MessageKind] = MessageKind.PROPOSAL
+    signed: SignedPayload[ProposalPayload]
+    block: Block
+    justification: Justification = NO_JUSTIFICATION
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The author accepted a proposal."""
+
+    kind: ClassVar[MessageKind] = MessageKind.PREPARE
+    signed: SignedPayload[PreparePayload]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The author seals a prepared block."""
+
+    kind: ClassVar[MessageKind] = MessageKind.COMMIT
+    signed: SignedPayload[CommitPayload]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundChange:
+    """The author asks for a later round. There is a `block`, the prepared one, exactly if the payload has a certificate.
+
+    `prepares` are those of the block, if the protocol does not sign them with the payload.
+    """
+
+    kind: ClassVar[MessageKind] = MessageKind.ROUND_CHANGE
+    signed: SignedPayload[RoundChangePayload]
+    block: Block | None = None
+    prepares: tuple[SignedPayload[PreparePayload], ...] = ()
+
+
+Message = Proposal | Prepare | Commit | RoundChange
+
+
+def round_id_of(message: Message) -> RoundId:
+    """The height and the round of `message`."""
+    return message.signed.payload.round_id
+
+
+class MessageEnvelope(Protocol):
+    """A message of which only the outer list is decoded. Each further step costs more.
+
+    `round_id` costs nothing more. `author` costs one recovery of a signature. `message` costs all the rest. A caller drops
+    a message of another height, or of an address that is not a validator, before it pays for the next step.
+    """
+
+    @property
+    def kind(self) -> MessageKind: ...
+
+    @property
+    def round_id(self) -> RoundId:
+        """The height and the round of the message. Raises RlpError if it has none."""
+
+    @property
+    def author(self) -> bytes:
+        """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
+
+    def message(self, known: AuthorFilter = allow_any_author) -> Message:
+        """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""

@@ -1,0 +1,125 @@
+"""What differs between the protocols of the BFT family: IBFT 2.0 and QBFT.
+
+The core asks the protocol of a height for bytes, hashes and proofs, and for the few steps that differ. A protocol is one
+object for the whole process. It has no state. `lacnode/consensus/protocols.py` has the table of all protocols.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.messages import Justification, Message, MessageEnvelope, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import (
+    MessageKind,
+    Payload,
+    PreparedCertificate,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+    SignedPayload,
+)
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpItem, RlpValue
+
+
+class MessageCodec(Protocol):
+    """The bytes of messages on the wire and of proofs in the journal. Decoding raises RlpError."""
+
+    def code(self, kind: MessageKind) -> int:
+        """The code of a message in the sub-protocol of devp2p."""
+
+    def open_message(self, code: int, data: bytes) -> MessageEnvelope:
+        """Decode the outer list of a message. Raises RlpError, also for a code that no message has."""
+
+    def encode_message(self, message: Message) -> bytes: ...
+
+    def encode_payload(self, payload: Payload) -> bytes:
+        """The RLP of a payload, without its code. The journal compares round changes by it."""
+
+    def signature_hash(self, payload: Payload) -> bytes:
+        """The hash (32 bytes) that the author of `payload` signs."""
+
+    def certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+        """A certificate as the journal stores it."""
+
+    def decode_certificate(self, item: RlpItem) -> PreparedCertificate:
+        """Decode what `certificate_fields` made. Raises RlpError."""
+
+    def justification_fields(self, justification: Justification) -> RlpValue:
+        """A justification as the journal stores it."""
+
+    def decode_justification(self, item: RlpItem) -> Justification:
+        """Decode what `justification_fields` made. Raises RlpError."""
+
+
+class JustificationRules(Protocol):
+    """The proofs that proposals and round changes carry: how to make them, and what they prove."""
+
+    def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
+        """The payload of a proposal of `block`. It keeps the block if the signature covers it."""
+
+    def round_change_payload(self, round_id: RoundId, prepared: PreparedBlock | None) -> RoundChangePayload:
+        """The payload that asks for a round and shows `prepared`."""
+
+    def round_change(self, signed: SignedPayload[RoundChangePayload], prepared: PreparedBlock | None) -> RoundChange:
+        """The message with the payload that `round_change_payload` made of `prepared`."""
+
+    def justification(self, round_changes: Sequence[RoundChange]) -> Justification:
+        """What justifies a proposal in the round that a quorum asks for by `round_changes`."""
+
+    def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
+        """Check a proposal, except the validity of its block and its creator. Raises MessageRefusedError."""
+
+    def check_round_change(self, committee: Committee, message: RoundChange) -> None:
+        """Check a round change with all that it shows. Raises MessageRefusedError."""
+
+    def best_prepared(self, round_changes: Sequence[RoundChange]) -> PreparedBlock | None:
+        """The block of the highest prepared round, the first one if several have that round. None if none is shown."""
+
+    def proposes_new_block(self, proposal: Proposal) -> bool:
+        """Whether no round change of its justification shows a prepared block. Then its proposer must have created it."""
+
+
+class BftProtocol(Protocol):
+    """One protocol. All attributes are constants.
+
+    `name` is its section in the genesis file. `capability` is the name and the version in devp2p, and `message_space` the
+    number of codes. `proposer_prepares`: the proposer sends a prepare like all others, and a quorum of prepares is needed.
+    `first_round_waits_for_block`: the timer of round 0 starts when the block is due, not with the height.
+    `checks_ommers_and_nonce`: the header rules cover these two fields.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def capability(self) -> tuple[str, int]: ...
+    @property
+    def message_space(self) -> int: ...
+    @property
+    def proposer_prepares(self) -> bool: ...
+    @property
+    def first_round_waits_for_block(self) -> bool: ...
+    @property
+    def checks_ommers_and_nonce(self) -> bool: ...
+    @property
+    def codec(self) -> MessageCodec: ...
+    @property
+    def justifications(self) -> JustificationRules: ...
+
+    def encode_extra_data(self, extra: ExtraData) -> bytes:
+        """Encode all items, as in a header."""
+
+    def decode_extra_data(self, data: bytes) -> ExtraData:
+        """Decode the extra data of a header. Raises RlpError if Besu would refuse these bytes."""
+
+    def block_hash(self, header: BlockHeader) -> bytes:
+        """The block's hash (32 bytes) everywhere outside consensus messages: without seals and round.
+
+        The hash of the genesis covers all its fields. Raises RlpError if the extra data is not this protocol's.
+        """
+
+    def committed_seal_hash(self, header: BlockHeader) -> bytes:
+        """The digest (32 bytes) of consensus messages: without seals. Raises RlpError like `block_hash`."""

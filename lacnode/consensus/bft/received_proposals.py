@@ -1,0 +1,73 @@
+"""The proposals of other validators at one height: which of them are examined, and which wait for their check.
+
+The first proposal of each round's proposer counts, even if its block is invalid. Its block is checked by the effect
+`CheckProposal`. This file must not accept a proposal: `height_manager` does when the answer is there.
+"""
+
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.effects import CheckProposal, Effect, WriteLogLine
+from lacnode.consensus.bft.message_rules import check_creator, check_proposal_payload
+from lacnode.consensus.bft.messages import Proposal, round_id_of
+from lacnode.consensus.bft.protocol import JustificationRules
+
+MAX_PROPOSALS_CHECKED = 4
+"""Checks of proposals that may be unanswered. With one more, the check of the lowest round is dropped. A quorum has asked
+for every later round that has a proposal, so the lowest round is the least likely to matter."""
+
+
+class ReceivedProposals:
+    """The proposals of the height of `committee`."""
+
+    def __init__(self, committee: Committee, justifications: JustificationRules) -> None:
+        self._committee = committee
+        self._justifications = justifications
+        self._checks: dict[bytes, Proposal] = {}
+        """Proposals that are being checked, by digest. The digest names the header, and the body has been compared with
+        the header before."""
+        self._first_digests: dict[int, bytes] = {}
+        """The digest of the first proposal of each round's proposer, by round, from the current round on. It counts even
+        if its block is invalid: a proposer that could try again could make us check blocks without end."""
+
+    def examine(self, proposal: Proposal) -> list[Effect]:
+        """Check a proposal for the current round or a later one, and ask for the check of its block.
+
+        Raises MessageRefusedError if it breaks a rule. A proposal for a later round is valid only with its justification.
+        """
+        round_, digest = round_id_of(proposal).round, proposal.signed.payload.digest
+        if round_ in self._first_digests:
+            return self._examine_second(proposal)
+        self._justifications.check_proposal(self._committee, proposal)
+        if self._justifications.proposes_new_block(proposal):
+            check_creator(proposal)
+        # Only now this counts as the first proposal of its proposer. The justification is not signed by the proposer: a
+        # peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
+        self.set_first(round_, digest)
+        self._checks[digest] = proposal
+        # Each check holds a whole block. The bound keeps validators of many rounds from filling the memory.
+        if len(self._checks) > MAX_PROPOSALS_CHECKED:
+            del self._checks[min(self._checks, key=lambda checked: round_id_of(self._checks[checked]).round)]
+        return [CheckProposal(digest, proposal.block, round_)]
+
+    def set_first(self, round_: int, digest: bytes) -> None:
+        """Note which proposal of a round counts."""
+        self._first_digests[round_] = digest
+
+    def pop_checked(self, digest: bytes) -> Proposal | None:
+        """Remove and return the proposal whose check is answered. None if it is not needed any longer."""
+        return self._checks.pop(digest, None)
+
+    def remove_below(self, round_: int) -> None:
+        """Forget the proposals for rounds before `round_`."""
+        # A check for this round or a later one is still useful: its answer may bring the proposal.
+        self._checks = {digest: kept for digest, kept in self._checks.items() if round_id_of(kept).round >= round_}
+        self._first_digests = {kept: digest for kept, digest in self._first_digests.items() if kept >= round_}
+
+    def _examine_second(self, proposal: Proposal) -> list[Effect]:
+        """Log a second proposal that differs from the first one. Raises MessageRefusedError if it is not the proposer's."""
+        payload = proposal.signed.payload
+        # Before the equivocation is logged: another author must not be able to accuse the proposer.
+        check_proposal_payload(self._committee, proposal.signed, payload.round_id)
+        if self._first_digests[payload.round_id.round] == payload.digest:
+            return []
+        text = f"0x{proposal.signed.author.hex()} proposed two blocks for {payload.round_id}"
+        return [WriteLogLine("equivocation", text)]

@@ -1,0 +1,116 @@
+"""Agreement within one round: the own proposal, the accepted proposal, prepares and commits (Besu's `IbftRound`).
+
+This file must not leave the round: `height_manager` decides that.
+"""
+
+from collections.abc import Sequence
+
+from lacnode.consensus.bft.block_decision import BlockDecision
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.effects import Effect, SignPayload
+from lacnode.consensus.bft.journal import SignedAtHeight
+from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import MessageKind, PreparePayload
+from lacnode.consensus.bft.proposal_builder import ProposalBuilder
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.bft.refusals import log_refusal
+from lacnode.consensus.bft.round import Round
+from lacnode.consensus.bft.round_timers import RoundTimers
+from lacnode.consensus.bft.sent_messages import SentMessages
+
+
+class RoundManager:
+    """Round `number` of the validator `address` (20 bytes). `decision` and `timers` belong to the whole height.
+
+    Every method returns its effects. `now_ms` is the wall clock in Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        protocol: BftProtocol,
+        committee: Committee,
+        address: bytes,
+        decision: BlockDecision,
+        timers: RoundTimers,
+        number: int,
+    ) -> None:
+        self.round = Round(protocol, committee, number)
+        self.builder = ProposalBuilder(protocol, self.round, timers)
+        self.sent_messages = SentMessages(protocol.codec, frozenset(committee.validators) - {address})
+        self._decision = decision
+        self._quorum = committee.quorum
+        self._is_proposer = self.round.proposer == address
+        self._prepares = protocol.proposer_prepares or not self._is_proposer
+
+    # -- the own proposal ----------------------------------------------------------------------------------------
+
+    def start_block_timer(self, signed: SignedAtHeight, timers: RoundTimers, now_ms: int) -> list[Effect]:
+        """Wait for the time of the block, if this validator has to build it. `signed` is the content of the journal."""
+        has_signed = signed.digest(MessageKind.PROPOSAL, self.round.number) is not None
+        if self.round.number > 0 or not self._is_proposer or has_signed:
+            return []
+        return [timers.start_first_block_timer(now_ms)]
+
+    def block_timer_expired(self, now_ms: int) -> list[Effect]:
+        """Build the block, if this validator is the proposer and the round has no proposal."""
+        return self.builder.block_timer_expired(now_ms) if self._is_proposer and not self.round.has_proposal else []
+
+    def quorum_asked(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
+        """Propose in a later round that at least a quorum asks for, if this validator is the proposer."""
+        # `may_begin` keeps the (q+1)th round change from starting a second proposal.
+        if not self._is_proposer or not self.builder.may_begin or self.round.has_proposal:
+            return []
+        return self.builder.begin_later_round(round_changes[: self._quorum], now_ms)
+
+    # -- proposals, prepares and commits ---------------------------------------------------------------------------
+
+    def accept(self, proposal: Proposal) -> list[Effect]:
+        """Accept a valid proposal, and prepare it."""
+        digest = proposal.signed.payload.digest
+        self.round.accept(proposal.block, digest, proposal.signed)
+        # Where the proposal counts as the proposer's prepare, the others refuse a prepare of the proposer.
+        prepare: list[Effect] = [SignPayload(PreparePayload(self.round.id, digest))] if self._prepares else []
+        # Prepares and commits may have come before the proposal.
+        return [*prepare, *self._decision.advance(self.round)]
+
+    def count_vote(self, vote: Prepare | Commit) -> list[Effect]:
+        """Count a prepare or a commit, and go on if it completes a quorum."""
+        reason = (
+            self.round.add_prepare(vote.signed) if isinstance(vote, Prepare) else self.round.add_commit(vote.signed)
+        )
+        refused: list[Effect] = [] if reason is None else [log_refusal(vote, reason)]
+        return [*refused, *self._decision.advance(self.round)]
+
+    def send_vote(self, vote: Prepare | Commit) -> list[Effect]:
+        """Send and count our own prepare or commit."""
+        return [*self.sent_messages.send(vote), *self.count_vote(vote)]
+
+    # -- after a restart -------------------------------------------------------------------------------------------
+
+    def restore_prepared(self) -> bool:
+        """Take a block that was prepared in this round as the proposal of this round. Return False if there is none."""
+        prepared = self._decision.prepared
+        if prepared is None or prepared.round != self.round.number:
+            return False
+        self.round.accept(prepared.block, prepared.digest, prepared.certificate.proposal)
+        for prepare in prepared.certificate.prepares:
+            self.round.add_prepare(prepare)
+        return True
+
+    def resend_signed(self, signed: SignedAtHeight, *, is_prepared: bool) -> list[Effect]:
+        """Sign and send again what the journal has for this round, the round change excepted.
+
+        The node may have stopped between the journal and the network. Signing the same payload again gives the same
+        bytes, so no other validator sees a contradiction. `is_prepared`: the block of this round was prepared.
+        """
+        effects: list[Effect] = []
+        draft = signed.signed_draft(self.round.number)
+        if draft is not None and draft.digest is not None and not is_prepared:
+            effects += self.builder.restore_signed(draft)
+        digest = signed.digest(MessageKind.PREPARE, self.round.number)
+        if digest is not None:
+            effects.append(SignPayload(PreparePayload(self.round.id, digest)))
+        # The commit is sent even if the journal has none: the proof is on disk, so the commit is the next step.
+        if is_prepared:
+            effects.append(SignPayload(self.round.own_commit))
+        return effects

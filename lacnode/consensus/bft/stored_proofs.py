@@ -1,0 +1,41 @@
+"""Prepared blocks and drafts of proposals as the journal stores them. They are never sent in this form."""
+
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.proposal_draft import ProposalDraft
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.rlp import RlpFields
+
+
+def encode_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock) -> bytes:
+    """Encode a block and its certificate."""
+    certificate = protocols.at(prepared.height).codec.certificate_fields(prepared.certificate)
+    return rlp.list_of_encoded(rlp.encode(certificate), prepared.block.encode())
+
+
+def decode_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
+    """Decode the bytes that `encode_prepared` made. Raises RlpError if they are not a prepared block."""
+    fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
+    certificate, block = fields.item("certificate"), Block.from_item(fields.item("block"))
+    fields.end()
+    # The signatures are recovered, but the quorum is not counted again: the journal holds only checked certificates.
+    return PreparedBlock(protocols.at(block.number).codec.decode_certificate(certificate), block)
+
+
+def encode_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> bytes:
+    """Encode a draft with its block."""
+    assert draft.block is not None
+    justification = protocols.at(draft.block.number).codec.justification_fields(draft.justification)
+    return rlp.list_of_encoded(draft.block.encode(), rlp.encode(justification))
+
+
+def decode_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
+    """Decode the bytes that `encode_draft` made. Raises RlpError if they are not a draft."""
+    fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
+    block, justification = Block.from_item(fields.item("block")), fields.item("certificate")
+    fields.end()
+    protocol = protocols.at(block.number)
+    # The digest is not stored: it follows from the header, and a wrong one would be signed after a restart.
+    digest = protocol.committed_seal_hash(block.header)
+    return ProposalDraft(protocol.codec.decode_justification(justification), block, digest)

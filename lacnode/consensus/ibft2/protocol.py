@@ -1,0 +1,133 @@
+"""IBFT 2.0 as the core sees it."""
+
+from collections.abc import Sequence
+
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.messages import Justification, Message, MessageEnvelope, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import (
+    MessageKind,
+    Payload,
+    PreparedCertificate,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+    SignedPayload,
+)
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
+from lacnode.consensus.ibft2.message_validation import (
+    best_certificate,
+    best_prepared,
+    check_proposal,
+    check_round_change,
+)
+from lacnode.consensus.ibft2.messages import (
+    Ibft2Envelope,
+    decode_round_change_certificate,
+    encode_message,
+    round_change_certificate_fields,
+)
+from lacnode.consensus.ibft2.payloads import (
+    CODES,
+    certificate_fields,
+    decode_prepared_certificate,
+    encode_payload,
+    signature_hash,
+)
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpItem, RlpValue
+
+
+class Ibft2Codec:
+    """The bytes of IBFT 2.0 (`bft.protocol.MessageCodec`)."""
+
+    def code(self, kind: MessageKind) -> int:
+        return CODES[kind]
+
+    def open_message(self, code: int, data: bytes) -> MessageEnvelope:
+        return Ibft2Envelope.open(code, data)
+
+    def encode_message(self, message: Message) -> bytes:
+        return encode_message(message)
+
+    def encode_payload(self, payload: Payload) -> bytes:
+        return encode_payload(payload)
+
+    def signature_hash(self, payload: Payload) -> bytes:
+        return signature_hash(payload)
+
+    def certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+        return certificate_fields(certificate)
+
+    def decode_certificate(self, item: RlpItem) -> PreparedCertificate:
+        return decode_prepared_certificate(item)
+
+    def justification_fields(self, justification: Justification) -> RlpValue:
+        return round_change_certificate_fields(justification)
+
+    def decode_justification(self, item: RlpItem) -> Justification:
+        return decode_round_change_certificate(item)
+
+
+class Ibft2Justifications:
+    """The certificates of IBFT 2.0 (`bft.protocol.JustificationRules`)."""
+
+    def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
+        # The signature covers the digest only. The block goes beside the payload.
+        return ProposalPayload(round_id, digest)
+
+    def round_change_payload(self, round_id: RoundId, prepared: PreparedBlock | None) -> RoundChangePayload:
+        return RoundChangePayload(round_id, None if prepared is None else prepared.certificate)
+
+    def round_change(self, signed: SignedPayload[RoundChangePayload], prepared: PreparedBlock | None) -> RoundChange:
+        return RoundChange(signed, None if prepared is None else prepared.block)
+
+    def justification(self, round_changes: Sequence[RoundChange]) -> Justification:
+        # Without their blocks: the proposal carries the one block that counts.
+        return Justification(tuple(message.signed for message in round_changes))
+
+    def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
+        check_proposal(committee, proposal)
+
+    def check_round_change(self, committee: Committee, message: RoundChange) -> None:
+        check_round_change(committee, message)
+
+    def best_prepared(self, round_changes: Sequence[RoundChange]) -> PreparedBlock | None:
+        return best_prepared(round_changes)
+
+    def proposes_new_block(self, proposal: Proposal) -> bool:
+        return best_certificate(proposal.justification.round_changes or ()) is None
+
+
+class Ibft2Protocol:
+    """IBFT 2.0, the sub-protocol `IBF/1` of Besu."""
+
+    name = "ibft2"
+    capability = ("IBF", 1)
+    message_space = 4
+    proposer_prepares = False
+    first_round_waits_for_block = False
+    checks_ommers_and_nonce = True
+
+    def __init__(self) -> None:
+        self.codec = Ibft2Codec()
+        self.justifications = Ibft2Justifications()
+
+    def encode_extra_data(self, extra: ExtraData) -> bytes:
+        return encode_extra_data(extra)
+
+    def decode_extra_data(self, data: bytes) -> ExtraData:
+        return decode_extra_data(data)
+
+    def block_hash(self, header: BlockHeader) -> bytes:
+        return on_chain_hash(header)
+
+    def committed_seal_hash(self, header: BlockHeader) -> bytes:
+        return committed_seal_hash(header)
+
+
+IBFT2: BftProtocol = Ibft2Protocol()

@@ -1,0 +1,42 @@
+"""The table of the protocols that this node speaks, and the protocols of a chain."""
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.bft.extra_data import VANITY_BYTES, ExtraData
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.ibft2.protocol import IBFT2
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError
+
+PROTOCOLS: dict[str, BftProtocol] = {protocol.name: protocol for protocol in (IBFT2,)}
+"""Every protocol by its name. The genesis parser uses the same names."""
+
+EXTRA_DATA_TYPES: dict[str, BftProtocol] = {"IBFT_EXTRA_DATA": IBFT2}
+"""The names that Besu's command `rlp` gives to the forms of extra data."""
+
+
+def encode_genesis_extra_data(spec: ChainSpec, validators: tuple[bytes, ...]) -> bytes:
+    """The extra data of a genesis block with these validators (20-byte addresses), in the form of its first protocol."""
+    return protocols_of(spec).at(0).encode_extra_data(ExtraData(bytes(VANITY_BYTES), validators))
+
+
+def protocols_of(spec: ChainSpec) -> ProtocolSchedule:
+    """The protocols of the chain of `spec`, by height."""
+    return ProtocolSchedule(tuple((height, PROTOCOLS[name]) for height, name in spec.protocols))
+
+
+def block_hash_by_extra_data(header: BlockHeader) -> bytes:
+    """The hash (32 bytes) of a block whose genesis file is not known. Raises RlpError if no protocol has such extra data.
+
+    The forms of the protocols exclude each other, so the extra data names its protocol.
+    """
+    if header.number == 0:
+        return keccak256(header.encode())
+    for protocol in PROTOCOLS.values():
+        try:
+            protocol.decode_extra_data(header.extra_data)
+        except RlpError:
+            continue
+        return protocol.block_hash(header)
+    raise RlpError("extraData: no protocol that this node speaks has this form")
