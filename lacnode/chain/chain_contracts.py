@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.evm.engine import CallExpiredError, CallRequest, CallResult, ExecutionEngine
+from lacnode.evm.engine import CallLimitExceededError, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.permissioning.contract_reader import (
@@ -53,7 +53,7 @@ class ChainContracts:
             return self._reading(result, header)
         except MissingNodeError as missing:
             raise StateUnavailableError(f"cannot be read: {missing}") from None
-        except CallExpiredError:
+        except CallLimitExceededError:
             raise ContractTimeoutError(f"gave no answer within {seconds:g} s") from None
         except TransactionRejectedError as rejected:
             raise ContractUnreadableError(f"could not be called: {rejected}") from None

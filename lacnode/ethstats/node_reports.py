@@ -43,7 +43,7 @@ class NodeReports:
         network = self._services.network
         info = {
             "name": self._settings.name,
-            "node": self._services.client_version,
+            "node": self._services.node.client_version,
             "port": str(0 if network is None else network.local_enode.tcp),
             "net": str(self._services.chain.spec.chain_id),
             "protocol": f"[{', '.join(str(capability) for capability in CAPABILITIES)}]",
@@ -98,12 +98,12 @@ class NodeReports:
         services = self._services
         stats = {
             "active": True,
-            "mining": services.consensus_status().is_validator,
+            "mining": services.status.consensus().is_validator,
             "hashrate": 0,
             "peers": 0 if services.network is None else len(services.network.peers),
             "gasPrice": self._gas_price(),
             # Besu sends the contrary. Servers read it as its name says.
-            "syncing": services.sync_status() is not None,
+            "syncing": services.status.synchronisation() is not None,
             "uptime": UPTIME_PERCENT,
         }
         return _emit("stats", {"id": self._id, "stats": stats})

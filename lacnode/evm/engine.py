@@ -40,7 +40,7 @@ REVERTED = "reverted"
 """The `halt` of a call that ended with REVERT."""
 
 
-class CallExpiredError(Exception):
+class CallLimitExceededError(Exception):
     """A call that took longer than its deadline, or more memory than any call may."""
 
 
@@ -198,7 +198,7 @@ class OpenBlock(Protocol):
         this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
         Nothing of the block changes.
 
-        TransactionRejectedError for a wrong nonce. CallExpiredError after `deadline` (monotonic seconds), where there
+        TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic seconds), where there
         is one.
         ExecutionInterruptedError when `budget` says so.
         """
@@ -264,7 +264,7 @@ class ExecutionEngine(Protocol):
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
         """Return the outcome of `call`. TransactionRejectedError if it could not begin, OverrideError if its
-        overrides cannot be applied, CallExpiredError if it took too long, ExecutionCancelledError when the engine is
+        overrides cannot be applied, CallLimitExceededError if it took too long, ExecutionCancelledError when the engine is
         stopped."""
         ...
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, SizeExceededError
-from lacnode.evm.engine import AncestorHash, CallExpiredError, CallRequest, CallResult
+from lacnode.evm.engine import AncestorHash, CallLimitExceededError, CallRequest, CallResult
 from lacnode.evm.native_halts import halt_and_explanation
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_state import CurrentBudget, open_native
@@ -123,6 +123,6 @@ def _apply(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
             native.override_slot(address, slot.to_bytes(32), value.to_bytes(32))
 
 
-def expired(exceeded: BudgetExceededError) -> CallExpiredError:
+def limit_exceeded(exceeded: BudgetExceededError) -> CallLimitExceededError:
     """Return the error for a caller whose call took too long, or too much memory."""
-    return CallExpiredError(str(exceeded))
+    return CallLimitExceededError(str(exceeded))

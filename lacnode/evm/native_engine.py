@@ -31,7 +31,7 @@ from lacnode.evm.engine import (
 )
 from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
 from lacnode.evm.native_block import NativeBlock
-from lacnode.evm.native_call import call_natively, expired, fits_library
+from lacnode.evm.native_call import call_natively, fits_library, limit_exceeded
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_refusals import REFUSALS
 from lacnode.evm.native_rules import reason_for_python
@@ -269,7 +269,7 @@ class NativeEngine:
                 return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
             # py-evm is slower and has the same limits. It would exceed them too, so the caller gets the error at once.
             except BudgetExceededError as exceeded:
-                raise expired(exceeded) from None
+                raise limit_exceeded(exceeded) from None
             except native_library().NativeError:
                 pass
         return self._python.call(state_root, header, call, ancestor_hash)

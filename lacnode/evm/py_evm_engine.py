@@ -10,7 +10,7 @@ from lacnode.evm.engine import (
     PYTHON,
     AccountProof,
     AncestorHash,
-    CallExpiredError,
+    CallLimitExceededError,
     CallRequest,
     CallResult,
     ExecutedBlock,
@@ -137,12 +137,12 @@ class PyEvmEngine:
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call` (see `engine.ExecutionEngine`). CallExpiredError if it took too long, or too
+        """Return the outcome of `call` (see `engine.ExecutionEngine`). CallLimitExceededError if it took too long, or too
         much memory."""
         try:
             return self._call(state_root, header, call, ancestor_hash)
         except BudgetExceededError as exceeded:
-            raise CallExpiredError(str(exceeded)) from None
+            raise CallLimitExceededError(str(exceeded)) from None
 
     def _call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash

@@ -15,7 +15,7 @@ from eth_typing import Address
 
 from lacnode.evm.block_limits import log_bytes
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
-from lacnode.evm.engine import CallExpiredError, NodeStore
+from lacnode.evm.engine import CallLimitExceededError, NodeStore
 from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts, Checkpoint
 from lacnode.evm.py_evm_limits import limit_memory
@@ -236,7 +236,7 @@ def run_private(
 ) -> PrivateResult:
     """Execute `message` on the private state at `root`, before the accounts of `public_state`, which stay as they are.
 
-    TransactionRejectedError for a wrong nonce. CallExpiredError after `deadline` (monotonic seconds), if there is one.
+    TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic seconds), if there is one.
     ExecutionInterruptedError when `budget` says so.
     """
     # Without a deadline all members must fail at the same point, so the bounds are counts. With one, it is a call
@@ -246,7 +246,7 @@ def run_private(
     try:
         return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_memory)
     except BudgetExceededError as exceeded:
-        raise CallExpiredError(str(exceeded)) from None
+        raise CallLimitExceededError(str(exceeded)) from None
 
 
 def _run(

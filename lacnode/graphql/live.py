@@ -56,7 +56,7 @@ def _number(quantity: object) -> int:
 
 
 def _syncing(services: RpcServices) -> tuple[int, int, int] | None:
-    status = services.sync_status()
+    status = services.status.synchronisation()
     return None if status is None else (status.starting_block, status.current_block, status.highest_block)
 
 

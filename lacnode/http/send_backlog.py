@@ -8,7 +8,7 @@ COMPRESSIONS_AT_ONCE = 2
 """Responses of a port that are compressed at the same time."""
 
 
-class WaitingClient(Protocol):
+class ClientBacklog(Protocol):
     """The bytes that wait for one client. Hashable by identity."""
 
     size: int
@@ -25,14 +25,14 @@ class SendBacklog:
     def __init__(self, limit_bytes: int) -> None:
         self.compressing = trio.CapacityLimiter(COMPRESSIONS_AT_ONCE)
         self._limit_bytes = limit_bytes
-        self._clients: dict[WaitingClient, None] = {}
+        self._clients: dict[ClientBacklog, None] = {}
 
-    def watch(self, client: WaitingClient) -> None:
+    def watch(self, client: ClientBacklog) -> None:
         """Count the bytes that wait for `client` from now on."""
         self._clients[client] = None
         self.grown()
 
-    def forget(self, client: WaitingClient) -> None:
+    def forget(self, client: ClientBacklog) -> None:
         """Stop counting the bytes of `client`."""
         self._clients.pop(client, None)
 

@@ -37,7 +37,7 @@ from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.server import RpcServers
-from lacnode.rpc.services import RpcServices
+from lacnode.rpc.services import ChainCaches, NodeFacts, NodeStatusReaders, RpcServices
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.txpool.transaction_submission import TransactionSubmission
 
@@ -116,18 +116,19 @@ def _build_services(
         network=network if config.p2p.enabled else None,
         vote_proposer=consensus.vote_proposer,
         permissions=peers.queries,
-        role=lambda: role.view,
-        accepts_transactions=shared.duties.accepts_transactions,
-        sync_status=lambda: peers.synchronizer.status,
-        consensus_status=consensus.status,
-        network_id=shared.network_id,
-        client_version=client_version(config, chain.engine.name),
-        engine_name=chain.engine.name,
-        coinbase=shared.key.address,
+        node=NodeFacts(
+            network_id=shared.network_id,
+            client_version=client_version(config, chain.engine.name),
+            coinbase=shared.key.address,
+            accepts_transactions=shared.duties.accepts_transactions,
+            engine_name=chain.engine.name,
+        ),
+        status=NodeStatusReaders(
+            role=lambda: role.view, synchronisation=lambda: peers.synchronizer.status, consensus=consensus.status
+        ),
         settings=config.api,
         event_loop=shared.event_loop,
-        blocks=RecentBlocks(chain.chain),
-        prices=RecentPrices(chain.chain),
+        caches=ChainCaches(RecentBlocks(chain.chain), RecentPrices(chain.chain)),
         privacy=None if private is None else private.privacy_controller,
         local_permissions=shared.resources.local_permissions,
         change_log_level=change_log_level,

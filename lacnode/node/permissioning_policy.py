@@ -93,7 +93,7 @@ class PermissioningPolicy:
         return await trio.to_thread.run_sync(decide, limiter=self._limiter)
 
     def _decision(self, link: Connection, context: PermissioningContext) -> Decision:
-        ends = link.source, link.destination
+        ends = link.dialling_node, link.dialled_node
         # An explanation asks much more than a decision, so only refusals get one.
         decision = self._permissions.nodes.decide(*ends, context, CONTRACT_TIMEOUT_SECONDS)
         if decision.allowed:

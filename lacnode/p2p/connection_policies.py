@@ -32,12 +32,12 @@ class Connection:
     local: Enode = field(compare=False)
 
     @property
-    def source(self) -> Enode:
+    def dialling_node(self) -> Enode:
         """The node that dials."""
         return self.remote if self.is_inbound else self.local
 
     @property
-    def destination(self) -> Enode:
+    def dialled_node(self) -> Enode:
         """The node that is dialled."""
         return self.local if self.is_inbound else self.remote
 

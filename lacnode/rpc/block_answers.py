@@ -15,7 +15,7 @@ LARGE_BLOCK_BYTES = 512 * 1024
 
 def is_large(services: RpcServices, hash_: bytes) -> bool:
     """Return True if the block is not decoded yet and is too large to decode in this process."""
-    return not services.blocks.has(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
+    return not services.caches.blocks.has(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
 
 
 def of_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
@@ -26,7 +26,7 @@ def of_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params:
     if is_large(services, hash_):
         return call
     # No deadline is needed: a block of this size is decoded at once, or is decoded already.
-    return call.answer(ReadContext(services.chain, services.settings, math.inf, services.blocks))
+    return call.answer(ReadContext(services.chain, services.settings, math.inf, services.caches.blocks))
 
 
 def block_hash(params: Params) -> bytes:

@@ -40,7 +40,7 @@ def find_connected_validators(services: RpcServices, addresses: Collection[bytes
         hash_ = services.chain.hash_at(number)
         present = services.event_loop.run(_having_block, peers, number, hash_, services.chain.protocols)
     # This node is no peer of itself. Without this line a quorum that needs its own vote would look too small.
-    itself = {services.coinbase}
+    itself = {services.node.coinbase}
     return ConnectedValidators(connected | itself, present | itself, number)
 
 

@@ -23,9 +23,9 @@ def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth
     up = path == LIVENESS or is_ready(services, query)
     # Besu's body has a space on both sides of the colon.
     members = [f'  "status" : "{"UP" if up else "DOWN"}"']
-    if path == READINESS and services.engine_name != PYTHON:
-        members.append(f'  "evm" : {json.dumps(services.engine_name)}')
-    conflicts = services.role().conflicts
+    if path == READINESS and services.node.engine_name != PYTHON:
+        members.append(f'  "evm" : {json.dumps(services.node.engine_name)}')
+    conflicts = services.status.role().conflicts
     if conflicts:
         members.append(f'  "conflicts" : {json.dumps(conflicts)}')
     if standing is not None:
@@ -48,7 +48,7 @@ def is_ready(services: RpcServices, query: str) -> bool:
         min_peers = _integer(asked.get("minPeers"), MIN_PEERS)
         if min_peers is None or len(services.network.peers) < min_peers:
             return False
-    status = services.sync_status()
+    status = services.status.synchronisation()
     if status is None:
         return True
     max_behind = _integer(asked.get("maxBlocksBehind"), MAX_BLOCKS_BEHIND)

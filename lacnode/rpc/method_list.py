@@ -6,6 +6,7 @@ from lacnode.rpc.methods.admin import ADMIN_METHODS
 from lacnode.rpc.methods.calls import CALL_METHODS
 from lacnode.rpc.methods.eea import EEA_METHODS
 from lacnode.rpc.methods.eth_blocks import BLOCK_METHODS
+from lacnode.rpc.methods.eth_mining import MINING_METHODS
 from lacnode.rpc.methods.eth_state import STATE_METHODS
 from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
 from lacnode.rpc.methods.gas_prices import FEE_METHODS
@@ -29,6 +30,7 @@ def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
     None if privacy is off."""
     return (
         *BLOCK_METHODS,
+        *MINING_METHODS,
         *STATE_METHODS,
         *TRANSACTION_METHODS,
         *CALL_METHODS,

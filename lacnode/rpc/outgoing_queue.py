@@ -91,8 +91,8 @@ class OutgoingQueue:
         while self._entries or self._chunk:
             await self._changed.wait()
 
-    def close(self) -> None:
-        """Drop what waits, because the connection has ended."""
+    def discard(self) -> None:
+        """Delete all waiting messages, because the connection has ended. They count for the port no more."""
         # The backlog must forget this queue. Otherwise its bytes would count for the port forever.
         self._backlog.forget(self)
         self._entries.clear()

@@ -98,7 +98,7 @@ class RpcServers:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when both ports are open. RpcPortTakenError if a port cannot be
         opened."""
-        endpoints = self._services.endpoints
+        endpoints = self._services.node.endpoints
         doors: list[tuple[ConnectionServer, Listeners]] = []
         # Both ports are opened before either is served. If the second is taken, no client was served by the first.
         async with AsyncExitStack() as stack:

@@ -80,12 +80,46 @@ class RoleView:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """The facts about a node that its API shows.
+
+    `network_id` is the number in the Status of devp2p. `coinbase` is the node's address (20 bytes). `engine_name` is the
+    name of the EVM. `accepts_transactions` says whether the node takes transactions by RPC. `endpoints` gets the host and
+    the port of each open port, by its name in `net_services`.
+    """
+
+    network_id: int
+    client_version: str
+    coinbase: bytes
+    accepts_transactions: bool = True
+    engine_name: str = PYTHON
+    endpoints: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatusReaders:
+    """Functions that return the status of a node at the time of the call. `synchronisation` returns None if the node is
+    not syncing."""
+
+    role: Callable[[], RoleView]
+    synchronisation: Callable[[], SyncView | None]
+    consensus: Callable[[], ConsensusStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCaches:
+    """The caches that all ports of a node share."""
+
+    blocks: RecentBlocks
+    prices: RecentPrices
+
+
+@dataclass(frozen=True, slots=True)
 class RpcServices:
     """The objects that RPC methods may use. One value serves all ports of a node.
 
     `network` is None if P2P is off, and `privacy` is None if private transactions are off. `event_loop` is the loop of
-    the network and its peers. `endpoints` gets the host and port of each open port, by its name in `net_services`.
-    `blocks` and `prices` are caches that all ports share. `engine_name` is the name of the EVM.
+    the network and its peers.
 
     `groups`, `client` and `privacy` depend on the call: see `for_port`, `for_client` and `for_tenant`.
     """
@@ -96,24 +130,16 @@ class RpcServices:
     network: NetworkView | None
     vote_proposer: VoteProposer
     permissions: PermissionView
-    role: Callable[[], RoleView]
-    accepts_transactions: bool
-    sync_status: Callable[[], SyncView | None]
-    consensus_status: Callable[[], ConsensusStatus]
-    network_id: int
-    client_version: str
-    coinbase: bytes
+    node: NodeFacts
+    status: NodeStatusReaders
     settings: ApiSettings
     event_loop: EventLoop
-    blocks: RecentBlocks
-    prices: RecentPrices
+    caches: ChainCaches
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
     change_log_level: Callable[[str, Sequence[str]], None] = lambda level, names: None
     groups: tuple[str, ...] = ()
-    endpoints: dict[str, tuple[str, int]] = field(default_factory=dict)
     privacy: PrivacyController | None = None
     client: str = ""
-    engine_name: str = PYTHON
 
     def for_port(self, groups: tuple[str, ...]) -> RpcServices:
         """Return the services of a port with these API groups."""
@@ -132,4 +158,4 @@ class RpcServices:
 
     def reading(self, seconds: float) -> ReadContext:
         """Return the context of a read-only method, with a deadline in `seconds` from now."""
-        return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.blocks)
+        return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.caches.blocks)

@@ -46,9 +46,9 @@ FRAME_SECONDS = 0.0001
 FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.1, 0.1
 """The share of one processor's time that the frames of all clients may take, and how much of it may be saved up."""
 
-FRAMES_PER_MESSAGE = 4
+MESSAGE_LENGTH_FACTOR = 4
 MAX_FRAME_PARTS = 1_024
-"""A message may be `FRAMES_PER_MESSAGE` times as long as a frame, and may have `MAX_FRAME_PARTS` frames or parts of
+"""A message may be `MESSAGE_LENGTH_FACTOR` times as long as a frame, and may have `MAX_FRAME_PARTS` frames or parts of
 frames as they arrive. To read a small frame takes 30 microseconds."""
 
 HANDSHAKE_SECONDS = 30.0
@@ -187,7 +187,7 @@ class _Conversation:
         finally:
             # Subscriptions end first, so that no notice comes into a queue that is closed.
             self._methods.close()
-            self._outgoing.close()
+            self._outgoing.discard()
 
     async def _listen(self) -> None:
         """Handle what the client sends until the connection closes."""
@@ -236,10 +236,13 @@ class _Conversation:
             return False
         frame = self._frame_size + len(data)
         self._frame_size = 0 if frame_finished else frame
-        if frame <= limit and len(self._message) + len(data) <= limit * FRAMES_PER_MESSAGE:
-            return True
-        self._close(TOO_BIG_CODE, f"Max frame length of {limit} has been exceeded.")
-        return False
+        if frame > limit:
+            self._close(TOO_BIG_CODE, f"Max frame length of {limit} has been exceeded.")
+            return False
+        if len(self._message) + len(data) > limit * MESSAGE_LENGTH_FACTOR:
+            self._close(TOO_BIG_CODE, f"Max message length of {limit * MESSAGE_LENGTH_FACTOR} has been exceeded.")
+            return False
+        return True
 
     async def _answer(self, message: bytes) -> None:
         # This is the reply if the time is over. A result of the runner replaces it.

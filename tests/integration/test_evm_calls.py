@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trie.hexary import HexaryTrie
 
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives import rlp
@@ -137,7 +137,7 @@ class TestBounds:
     )  # fmt: skip
     def test_a_call_ends_when_its_time_is_over_or_its_memory_too_much(self, code: bytes) -> None:
         net = Network(contract(code))
-        with pytest.raises(CallExpiredError):
+        with pytest.raises(CallLimitExceededError):
             net.call(to=CONTRACT, gas=BEYOND, deadline=soon())
 
     def test_memory_of_calls_that_are_over_counts_no_more(self) -> None:

@@ -11,7 +11,7 @@ from py_arkworks_bls12381 import G1Point, G2Point
 
 from lacnode.evm import py_evm_block
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
-from lacnode.evm.engine import CallExpiredError, OpenBlock
+from lacnode.evm.engine import CallLimitExceededError, OpenBlock
 from lacnode.evm.private_message import PrivateMessage
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
@@ -276,5 +276,5 @@ class TestEveryWayToExecute:
     def test_a_private_call_ends_at_its_deadline(self, code: bytes) -> None:
         net = Network(contract(code))
         message = PrivateMessage(RICH.address, 0, CONTRACT, None, b"")
-        with pytest.raises(CallExpiredError):
+        with pytest.raises(CallLimitExceededError):
             net.open().execute_private({}, EMPTY_TRIE_ROOT, message, deadline=time.monotonic() + 0.2)

@@ -32,7 +32,7 @@ from lacnode.rpc.method_registry import GROUPS, MethodRegistry
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
-from lacnode.rpc.services import NetworkView, RoleView, RpcServices, SyncView
+from lacnode.rpc.services import ChainCaches, NetworkView, NodeFacts, NodeStatusReaders, RoleView, RpcServices, SyncView
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.admission import HeadState, TransactionAdmission
@@ -280,17 +280,11 @@ def node(
         network=network,
         vote_proposer=VoteProposer(),
         permissions=queries,
-        role=lambda: RoleView(None, False, None, ()),
-        accepts_transactions=True,
-        sync_status=sync_status,
-        consensus_status=_no_consensus,
-        network_id=648_529,
-        client_version="lacnode/v0.0.0/linux-x86_64/python-3.11",
-        coinbase=VALIDATOR.address,
+        node=NodeFacts(648_529, "lacnode/v0.0.0/linux-x86_64/python-3.11", VALIDATOR.address),
+        status=NodeStatusReaders(lambda: RoleView(None, False, None, ()), sync_status, _no_consensus),
         settings=api or ApiSettings(),
         event_loop=EventLoop(),
-        blocks=RecentBlocks(blockchain),
-        prices=RecentPrices(blockchain),
+        caches=ChainCaches(RecentBlocks(blockchain), RecentPrices(blockchain)),
     )
     registry = MethodRegistry(all_methods(), groups)
     made = RpcTestNode(blockchain, transactions, services.for_port(registry.groups), registry)

@@ -20,7 +20,7 @@ from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.request_runner import Readers
 from lacnode.rpc.server import RpcServers
-from lacnode.rpc.services import NetworkView, RoleView, RpcServices
+from lacnode.rpc.services import ChainCaches, NetworkView, NodeFacts, NodeStatusReaders, RoleView, RpcServices
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.admission import HeadState, TransactionAdmission
 from lacnode.txpool.pool_settings import PoolSettings
@@ -116,17 +116,13 @@ async def rpc_node(
         network=cast(NetworkView, peers) if p2p else None,
         vote_proposer=VoteProposer(),
         permissions=queries,
-        role=lambda: RoleView(None, False, None, ()),
-        accepts_transactions=True,
-        sync_status=lambda: node.sync,
-        consensus_status=lambda: ConsensusStatus(1, False, ADDRESSES),
-        network_id=1337,
-        client_version="lacnode/test",
-        coinbase=PAYER.address,
+        node=NodeFacts(1337, "lacnode/test", PAYER.address),
+        status=NodeStatusReaders(
+            lambda: RoleView(None, False, None, ()), lambda: node.sync, lambda: ConsensusStatus(1, False, ADDRESSES)
+        ),
         settings=api or ApiSettings(),
         event_loop=EventLoop(),
-        blocks=RecentBlocks(chain),
-        prices=RecentPrices(chain),
+        caches=ChainCaches(RecentBlocks(chain), RecentPrices(chain)),
     )
     servers = RpcServers(http, websocket, services, readers)
     node = RpcNode(made, pool, servers, services, peers)

@@ -152,7 +152,7 @@ def _tessera_posts(tessera: TesseraPeerApi) -> dict[str, Call]:
     return {
         PUSH_PATH: lambda request: Response(201, tessera.receive_push(request.body).encode(), (TEXT,)),
         PUSH_GROUP_PATH: receive_group,
-        PARTY_INFO_PATH: lambda request: Response(200, tessera.party_info(request.body), (OCTETS_HEADER,)),
+        PARTY_INFO_PATH: lambda request: Response(200, tessera.answer_party_info(request.body), (OCTETS_HEADER,)),
         VALIDATE_PATH: lambda request: Response(200, tessera.answer_challenge(request.body), (TEXT,)),
     }
 

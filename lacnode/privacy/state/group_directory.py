@@ -28,8 +28,8 @@ class GroupDirectory(Protocol):
     ) -> tuple[bytes, ...] | None:
         """Return the public keys of the group's members as of block `number` or the head. None if it has none yet.
 
-        EnclaveError if the manager has no such group. CallExpiredError if a contract does not answer in time, or not by
-        `deadline_seconds` on the monotonic clock.
+        EnclaveError if the manager has no such group. CallLimitExceededError if a contract does not answer in time, or
+        not by `deadline_seconds` on the monotonic clock.
         """
         ...
 

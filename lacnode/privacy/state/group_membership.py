@@ -6,7 +6,7 @@ must not believe a payload whose keys do not give the group's id.
 
 from itertools import islice
 
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.privacy.state.group_directory import GroupDirectory
 from lacnode.privacy.state.privacy_context import PrivacyContext
@@ -44,7 +44,7 @@ class GroupMembership:
         """
         try:
             return frozenset(self._groups.members_at(group_id, number, deadline_seconds) or ())
-        except (CallExpiredError, MissingNodeError):
+        except (CallLimitExceededError, MissingNodeError):
             # The contract runs on the state of the block. A node that has pruned it cannot know the members.
             return None
         except EnclaveError:

@@ -81,7 +81,7 @@ def admin_nodeInfo(services: RpcServices, params: Params) -> object:
         "listenAddr": f"{enode.host}:{enode.tcp}",
         # Besu leaves out the `0x` of the id here, but not in `admin_peers`.
         "id": enode.id.hex(),
-        "name": services.client_version,
+        "name": services.node.client_version,
         "ports": {"discovery": enode.udp or 0, "listener": enode.tcp},
         "protocols": {
             "eth": {
@@ -89,7 +89,7 @@ def admin_nodeInfo(services: RpcServices, params: Params) -> object:
                 "difficulty": head.total_difficulty,
                 "genesis": to_hex(services.chain.genesis_hash),
                 "head": to_hex(head.hash),
-                "network": services.network_id,
+                "network": services.node.network_id,
             }
         },
     }

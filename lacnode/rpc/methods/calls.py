@@ -6,7 +6,7 @@ from functools import partial
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
-from lacnode.evm.engine import REVERTED, CallExpiredError, CallRequest, CallResult
+from lacnode.evm.engine import REVERTED, CallLimitExceededError, CallRequest, CallResult
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.overrides import OverrideError, Overrides
 from lacnode.evm.rejection import TransactionRejectedError
@@ -168,7 +168,7 @@ def result_of_call(reading: ReadContext, header: BlockHeader, call: CallRequest)
         raise rejected_call(rejection.reason, str(rejection)) from None
     except OverrideError as error:
         raise RpcError(INVALID_PARAMS, INVALID_CALL, str(error)) from None
-    except CallExpiredError:
+    except CallLimitExceededError:
         raise timeout() from None
 
 

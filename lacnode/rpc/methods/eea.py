@@ -30,7 +30,7 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
     RpcError if the transaction or its marker is rejected, or if the manager does not store the payload.
     """
-    if not services.accepts_transactions:
+    if not services.node.accepts_transactions:
         raise observer_refuses()
     controller = privacy_controller(services)
     private = _decoded(params)
@@ -46,7 +46,7 @@ def priv_distributeRawTransaction(services: RpcServices, params: Params) -> obje
     The caller makes the marker of the returned key. There are two keys if members are added to a flexible group. RpcError if
     the transaction is refused.
     """
-    if not services.accepts_transactions:
+    if not services.node.accepts_transactions:
         raise observer_refuses()
     controller = privacy_controller(services)
     private = _decoded(params)

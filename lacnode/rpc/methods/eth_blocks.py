@@ -3,7 +3,7 @@
 from lacnode.primitives.block import BlockOutline
 from lacnode.rpc import results
 from lacnode.rpc.block_answers import block_hash, is_large, of_block
-from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, internal_error, with_error_message
+from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, with_error_message
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
     block_number,
@@ -30,8 +30,8 @@ def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
     """Return the block with a hash, without its transactions. None if there is none."""
     # The hashes of a large block are read from its outline. To decode it takes a second.
     if is_large(services, hash_):
-        return services.blocks.outline(hash_)
-    found = services.blocks.block(hash_)
+        return services.caches.blocks.outline(hash_)
+    found = services.caches.blocks.block(hash_)
     return None if found is None else BlockOutline.of(found)
 
 
@@ -113,7 +113,7 @@ def block_receipts(reading: ReadContext, params: Params) -> object:
 
 
 def eth_syncing(services: RpcServices, params: Params) -> object:
-    status = services.sync_status()
+    status = services.status.synchronisation()
     if status is None:
         return False
     return {
@@ -127,22 +127,9 @@ def eth_chainId(services: RpcServices, params: Params) -> object:
     return results.quantity(services.chain.spec.chain_id)
 
 
-def eth_coinbase(services: RpcServices, params: Params) -> object:
-    return "0x" + services.coinbase.hex()
-
-
 def eth_accounts(services: RpcServices, params: Params) -> object:
     """Return an empty list: the node has no keys of accounts."""
     return []
-
-
-# Besu on a BFT network answers the methods of proof of work with fixed values, or with "Internal error".
-def eth_mining(services: RpcServices, params: Params) -> object:
-    return True
-
-
-def eth_hashrate(services: RpcServices, params: Params) -> object:
-    return "0x0"
 
 
 def eth_protocolVersion(services: RpcServices, params: Params) -> object:
@@ -150,16 +137,7 @@ def eth_protocolVersion(services: RpcServices, params: Params) -> object:
     return results.quantity(68)
 
 
-def no_proof_of_work(services: RpcServices, params: Params) -> object:
-    """RpcError "Internal error" always: there is no proof of work on a BFT network."""
-    raise internal_error()
-
-
-def eth_submitHashrate(services: RpcServices, params: Params) -> object:
-    return False
-
-
-QUICK_METHODS = frozenset(("eth_blockNumber", "eth_chainId", "eth_coinbase", "eth_accounts", "eth_protocolVersion"))
+QUICK_METHODS = frozenset(("eth_blockNumber", "eth_chainId", "eth_accounts", "eth_protocolVersion"))
 
 BLOCK_METHODS = tuple(
     Method(name, "ETH", handler, is_quick=name in QUICK_METHODS)
@@ -176,13 +154,7 @@ BLOCK_METHODS = tuple(
         "eth_getBlockReceipts": eth_getBlockReceipts,
         "eth_syncing": eth_syncing,
         "eth_chainId": eth_chainId,
-        "eth_coinbase": eth_coinbase,
         "eth_accounts": eth_accounts,
-        "eth_mining": eth_mining,
-        "eth_hashrate": eth_hashrate,
         "eth_protocolVersion": eth_protocolVersion,
-        "eth_getWork": no_proof_of_work,
-        "eth_submitWork": no_proof_of_work,
-        "eth_submitHashrate": eth_submitHashrate,
     }.items()
 )

@@ -37,7 +37,7 @@ MAX_LOGS_BYTES, LOG_OVERHEAD_BYTES = 15 * 2**20, 600
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
-    if not services.accepts_transactions:
+    if not services.node.accepts_transactions:
         raise observer_refuses()
     raw = data(required(params, 0, "transaction"), "transaction")
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.private_payloads import PayloadUnavailableError, UnusablePayloadError
@@ -21,7 +21,7 @@ from lacnode.rpc.vote_preview import preview_pending_votes
 def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     """Return the state of consensus about the next block and the messages of each validator. It shows why there is no
     block."""
-    status = services.consensus_status()
+    status = services.status.consensus()
     round_changes = status.round_changes or {}
     return {
         "height": status.height,
@@ -39,13 +39,13 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "clockOffsetsMs": {to_hex(address): offset for address, offset in status.clock_offsets_ms.items()},
         "clocksOff": [to_hex(address) for address in status.clocks_off],
         "connectedValidators": _connected(services, status.validators),
-        "evm": services.engine_name,
+        "evm": services.node.engine_name,
     }
 
 
 def lac_nodeRole(services: RpcServices, params: Params) -> object:
     """Return the role of this node by its configuration and by the chain, and the conflicts between the two."""
-    view = services.role()
+    view = services.status.role()
     return {
         "configured": view.configured,
         "isValidator": view.is_validator,
@@ -62,7 +62,7 @@ def lac_pendingVotes(services: RpcServices, params: Params) -> object:
 def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str]:
     peers = () if services.network is None else services.network.peers
     # This node is no peer of itself, but it counts as connected.
-    connected = {peer.address for peer in peers} | {services.coinbase}
+    connected = {peer.address for peer in peers} | {services.node.coinbase}
     return [to_hex(address) for address in validators if address in connected]
 
 
@@ -138,7 +138,7 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
         may_see = controller.may_see_group(wanted)
     except EnclaveError:
         may_see = False
-    except (EnclaveUnreachableError, CallExpiredError):
+    except (EnclaveUnreachableError, CallLimitExceededError):
         raise internal_error() from None
     if not may_see:
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR)

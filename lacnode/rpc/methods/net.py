@@ -10,7 +10,7 @@ from lacnode.rpc.services import RpcServices
 
 
 def net_version(services: RpcServices, params: Params) -> object:
-    return str(services.network_id)
+    return str(services.node.network_id)
 
 
 def net_listening(services: RpcServices, params: Params) -> object:
@@ -31,7 +31,7 @@ def net_enode(services: RpcServices, params: Params) -> object:
 
 def net_services(services: RpcServices, params: Params) -> object:
     """Return the host and the port of each service of this node."""
-    shown = {name: {"host": host, "port": str(port)} for name, (host, port) in services.endpoints.items()}
+    shown = {name: {"host": host, "port": str(port)} for name, (host, port) in services.node.endpoints.items()}
     if services.network is not None:
         enode = services.network.local_enode
         shown["p2p"] = {"host": enode.host, "port": str(enode.tcp)}
@@ -39,7 +39,7 @@ def net_services(services: RpcServices, params: Params) -> object:
 
 
 def web3_clientVersion(services: RpcServices, params: Params) -> object:
-    return services.client_version
+    return services.node.client_version
 
 
 def web3_sha3(services: RpcServices, params: Params) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
@@ -280,7 +280,7 @@ def private_call(reading: ReadContext, params: Params) -> object:
     store = PrivateNodeStore(reading.chain.database)
     try:
         result = reading.chain.open_block(header).execute_private(store, root, message, deadline=reading.deadline)
-    except CallExpiredError:
+    except CallLimitExceededError:
         raise timeout() from None
     return to_hex(_succeeded(result).output)
 

@@ -1,6 +1,6 @@
 """PRIVX: the flexible groups. A contract in the state of each group has the list of its members."""
 
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.rpc import privacy_errors
 from lacnode.rpc.errors import timeout
@@ -25,7 +25,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
     try:
         found = groups.find_with_members(members)
-    except CallExpiredError:
+    except CallLimitExceededError:
         raise timeout() from None
     return [
         {

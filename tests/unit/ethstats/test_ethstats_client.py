@@ -88,7 +88,8 @@ class Server:
 
 
 def reports(chain: RpcTestNode, settings: EthstatsSettings) -> NodeReports:
-    services = replace(chain.services, consensus_status=lambda: ConsensusStatus(1, True, ()))
+    status = replace(chain.services.status, consensus=lambda: ConsensusStatus(1, True, ()))
+    services = replace(chain.services, status=status)
     return NodeReports(services, settings, NODE_ID)
 
 

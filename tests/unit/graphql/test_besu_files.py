@@ -62,11 +62,11 @@ def services_of(chain: HiveChain) -> RpcServices:
     return cast(
         RpcServices,
         SimpleNamespace(
-            accepts_transactions=True,
+            node=SimpleNamespace(accepts_transactions=True),
             pool=Pool(),
             submission=TransactionSubmission(cast(Any, Pool()), cast(Any, None)),
             settings=ApiSettings(),
-            prices=RecentPrices(cast(Any, chain)),
+            caches=SimpleNamespace(prices=RecentPrices(cast(Any, chain))),
             chain=SimpleNamespace(
                 head=chain.head,
                 spec=chain.spec,

@@ -190,5 +190,5 @@ class TestPolicies:
     def test_a_connection_knows_who_dials(self) -> None:
         own, other = (Enode(bytes([n]) * 64, "10.0.0.1", 1, None) for n in (1, 2))
         inbound, outbound = (Connection(other, is_inbound, own) for is_inbound in (True, False))
-        assert (inbound.source, inbound.destination) == (other, own)
-        assert (outbound.source, outbound.destination) == (own, other)
+        assert (inbound.dialling_node, inbound.dialled_node) == (other, own)
+        assert (outbound.dialling_node, outbound.dialled_node) == (own, other)

@@ -14,7 +14,7 @@ from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import ExecutionBudget
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpError
@@ -230,7 +230,7 @@ class TestMaking:
 
         def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
             if group_id != GROUP:
-                raise CallExpiredError("it loops")
+                raise CallLimitExceededError("it loops")
             return contract_of(group_id, number, deadline_seconds)
 
         monkeypatch.setattr(flexible, "_contract_of", asked)
@@ -277,7 +277,7 @@ class TestMaking:
                 limits.append(deadline_seconds - clock())
                 clock.late += slow_seconds or limits[-1]
                 if not slow_seconds:
-                    raise CallExpiredError("it loops")
+                    raise CallLimitExceededError("it loops")
             return contract_of(group_id, number, math.inf)
 
         monkeypatch.setattr(flexible, "_contract_of", asked)

@@ -181,7 +181,7 @@ class TestReceiving:
 
     def test_garbage_is_refused(self) -> None:
         desk = ours().desk
-        for answer in (desk.receive_push, desk.receive_group, desk.party_info, desk.answer_challenge):
+        for answer in (desk.receive_push, desk.receive_group, desk.answer_party_info, desk.answer_challenge):
             for body in (b"", b"\0" * 7, b"\xff" * 400):
                 with pytest.raises(EnclaveError, match=r"^InvalidPayload$"):
                     answer(body)

@@ -56,18 +56,18 @@ def asks_a_reader(at: RpcTestNode, method: str, params: tuple[object, ...]) -> b
 class TestALargeBlock:
     def test_has_the_same_answers_as_a_small_one(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
         small = [full.call(method, *params) for method, params in questions(full)]
-        full.services = replace(full.services, blocks=RecentBlocks(full.chain))
+        full.services = replace(full.services, caches=replace(full.services.caches, blocks=RecentBlocks(full.chain)))
         monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
         for (method, params), expected in zip(questions(full), small, strict=True):
-            full.services.blocks.forget()
+            full.services.caches.blocks.forget()
             assert full.call(method, *params) == expected, method
 
     def test_is_decoded_by_a_reader(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = questions(full)
         assert not any(asks_a_reader(full, method, params) for method, params in asked)
-        full.services.blocks.forget()
+        full.services.caches.blocks.forget()
         monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
-        monkeypatch.setattr(full.services.blocks, "block", None)
+        monkeypatch.setattr(full.services.caches.blocks, "block", None)
         assert [asks_a_reader(full, method, params) for method, params in asked] == [True] * 7 + [False] * 4
 
     def test_that_is_not_there_is_no_block(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -339,7 +339,7 @@ class TestNet:
 
     def test_with_one(self) -> None:
         at = node(network=StaticPeers())
-        at.services.endpoints["jsonrpc"] = ("127.0.0.1", 8545)
+        at.services.node.endpoints["jsonrpc"] = ("127.0.0.1", 8545)
         assert at.call("net_listening") is True
         assert at.call("net_peerCount") == "0x0"
         assert at.call("net_enode") == str(LOCAL)

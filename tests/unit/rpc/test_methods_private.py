@@ -224,7 +224,8 @@ class TestSending:
 
 
 def test_an_observer_sends_nothing_in_private_either(stage: PrivateTestNetwork) -> None:
-    stage.a.node.services = replace(stage.a.node.services, accepts_transactions=False)
+    services = stage.a.node.services
+    stage.a.node.services = replace(services, node=replace(services.node, accepts_transactions=False))
     raw = to_hex(private(ALICE, 0).raw)
     for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
         code, message = stage.a.node.fails(method, raw)

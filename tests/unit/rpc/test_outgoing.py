@@ -112,6 +112,6 @@ class TestPort:
                 connection.notify(notice(connection, 3_000))
                 await connection.sent()
         connections[0].notify(notice(connections[0], 6_000))
-        connections[0].queue.close()
+        connections[0].queue.discard()
         connections[1].notify(notice(connections[1], 6_000))
         assert not any(connection.is_cut for connection in connections)

@@ -12,9 +12,9 @@ def test_all_ports_and_calls_share_the_caches_and_the_endpoints() -> None:
     services = node().services
     http, websocket = services.for_port(("ETH",)), services.for_port(("ETH", "PRIV"))
     for other in (http, websocket, http.for_client("10.0.0.1"), websocket.for_tenant(bytes(32))):
-        assert other.blocks is services.blocks
-        assert other.prices is services.prices
-        assert other.endpoints is services.endpoints
+        assert other.caches.blocks is services.caches.blocks
+        assert other.caches.prices is services.caches.prices
+        assert other.node.endpoints is services.node.endpoints
     assert (http.groups, websocket.groups) == (("ETH",), ("ETH", "PRIV"))
 
 

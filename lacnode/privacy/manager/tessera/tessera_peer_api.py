@@ -44,7 +44,7 @@ class TesseraPeerApi:
         """Store an announced group, as `ManagedGroups.accept` does."""
         self._manager.groups.accept(_decode_or_refuse(decode_group, body))
 
-    def party_info(self, body: bytes) -> bytes:
+    def answer_party_info(self, body: bytes) -> bytes:
         """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is called."""
         _decode_or_refuse(decode_party_info, body)
         return encode_party_info(PartyInfo(self._nodes.party_info().url))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.privacy.state.flexible.group_contract_queries import Ask, members, version
 from lacnode.privacy.state.flexible.group_contracts import added_members, is_addition
 from lacnode.privacy.state.flexible.group_history import PastTransaction, encode_history_payload
@@ -42,7 +42,7 @@ class FlexibleGroup:
 
 ContractOf = Callable[[bytes, int | None, float], Ask]
 """Returns the questions to a group's contract as of a block (None for the public head), until a time on the monotonic clock
-in seconds. CallExpiredError then."""
+in seconds. CallLimitExceededError then."""
 
 
 class FlexibleGroups:
@@ -77,8 +77,8 @@ class FlexibleGroups:
     ) -> FlexibleGroup | None:
         """Return the group as of block `number` or the head, None if there is no such group.
 
-        CallExpiredError if its contract does not answer within `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the
-        monotonic clock.
+        CallLimitExceededError if its contract does not answer within `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds`
+        on the monotonic clock.
         """
         self._wait_until_executed(number)
         return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
@@ -90,7 +90,7 @@ class FlexibleGroups:
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
         """Return every group that has all of `keys` as members. Groups whose contract does not answer are left out.
 
-        Their members may have made the contract so. CallExpiredError if not all contracts were asked within
+        Their members may have made the contract so. CallLimitExceededError if not all contracts were asked within
         `ALL_CONTRACTS_SECONDS`.
         """
         self._wait_until_executed(None)
@@ -101,13 +101,13 @@ class FlexibleGroups:
         for group_id in [group_id for group_id, root in roots.items() if not self._silent.has(group_id, root)]:
             started = time.monotonic()
             if started > deadline_seconds:
-                raise CallExpiredError("the groups are too many to be asked for their members in time")
+                raise CallLimitExceededError("the groups are too many to be asked for their members in time")
             try:
                 # Each contract that does not answer gets half of the time that the ones before left. All together lose
                 # little.
                 limit_seconds = max(LEAST_ANSWER_SECONDS, (CONTRACT_ANSWER_SECONDS - lost_seconds) / 2)
                 group = self._find(group_id, None, min(deadline_seconds, started + limit_seconds))
-            except CallExpiredError:
+            except CallLimitExceededError:
                 self._silent.add(group_id, roots[group_id])
                 lost_seconds += time.monotonic() - started
             else:
