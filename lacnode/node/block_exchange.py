@@ -44,6 +44,10 @@ class BlockExchange:
         """`peer` has announced a whole block."""
         self._announced.received(peer, block)
 
+    def block_not_kept(self, peer: Peer) -> None:
+        """`peer` has announced a whole block that was too long to keep."""
+        self._announced.not_kept(peer)
+
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` has announced blocks by hash and number."""
         self._announced.hashes_received(peer, blocks)

@@ -59,6 +59,10 @@ class NodeNetworkHandler:
         """`peer` has announced a whole block."""
         self._blocks.block_received(peer, block)
 
+    def block_not_kept(self, peer: Peer) -> None:
+        """`peer` has announced a whole block that was too long to keep."""
+        self._blocks.block_not_kept(peer)
+
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` has announced blocks by hash and number."""
         self._blocks.block_hashes_received(peer, blocks)

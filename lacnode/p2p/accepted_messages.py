@@ -27,9 +27,9 @@ MAX_TRANSACTIONS_MESSAGE_BYTES = 2 * 2**20
 """Length of a message with transactions. Besu and this node put 1 MiB into one message, and this node requests no more than
 that. A longer transaction is sent alone."""
 
-MAX_UNASKED_BYTES = 16 * 2**20
+MAX_UNASKED_BYTES = 5 * 2**20
 """Bytes of the long messages that this node did not ask for, of all peers that are no validators, while they arrive and are
-read."""
+read. Reading one takes its bytes twice. A longer announced block is not kept: it is fetched by request."""
 
 
 @dataclass

@@ -299,6 +299,8 @@ async def _heard(
         return time.thread_time() - began
     # After the check for answers: a refused answer that no request waits for still lowers the peer's score.
     if frame.is_refused:
+        if route.code == NewBlock.CODE:
+            network.handler.block_not_kept(peer)
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began

@@ -9,6 +9,7 @@ import trio
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
+from lacnode.p2p.accepted_messages import MAX_UNASKED_BYTES
 from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, PeerDisconnectedError
 from lacnode.p2p.wire.capabilities import Capability
@@ -435,6 +436,24 @@ class Uninterested(Recorder):
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
         self.record("header", peer, header)
         return False
+
+
+class HearsNoValidator(Recorder):
+    """Takes each peer for one that is no validator."""
+
+    def hears_consensus(self, peer: Peer) -> bool:
+        return False
+
+
+async def test_an_announced_block_that_is_too_long_to_keep_is_reported() -> None:
+    """The node then fetches the block by request."""
+    async with world() as w:
+        node = await w.node(recorder=HearsNoValidator())
+        key = NodeKey.generate()
+        client = await Client.connect(node, key=key)
+        await client.become_peer()
+        await client.send(NewBlock(block(7, bytes(32), [transaction(1, bytes(MAX_UNASKED_BYTES))]), 8))
+        assert (await node.recorder.wait("block not kept")).peer.id == key.public_key
 
 
 @pytest.fixture

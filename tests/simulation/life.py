@@ -212,6 +212,9 @@ class Life:
     def block_received(self, peer: Peer, block: Block) -> None:
         self.exchange.block_received(peer, block)
 
+    def block_not_kept(self, peer: Peer) -> None:
+        self.exchange.block_not_kept(peer)
+
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         self.exchange.block_hashes_received(peer, blocks)
 

@@ -172,6 +172,9 @@ class Recorder:
     def block_received(self, peer: Peer, block: Block) -> None:
         self.record("block", peer, block)
 
+    def block_not_kept(self, peer: Peer) -> None:
+        self.record("block not kept", peer)
+
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         self.record("block hashes", peer, tuple(blocks))
 

@@ -26,6 +26,7 @@ from lacnode.p2p.wire.eth_messages import (
 
 TABLE = CapabilityTable.negotiate(CAPABILITIES, CAPABILITIES)
 LONG_BYTES = 16 * 2**20 - 1
+BLOCK_BYTES = 2 * 2**20
 EVERY_CODE = [*(TABLE.message_id("eth", code) for code in range(0x11)), TABLE.message_id("IBF", 0), 2]
 
 
@@ -93,14 +94,14 @@ def test_consensus_messages_are_kept_of_validators() -> None:
 def test_all_blocks_that_strangers_send_together_are_bounded_and_those_of_validators_are_not() -> None:
     unasked = UnaskedBytes()
     strangers = [messages_of(OnePeer(), unasked) for _ in range(25)]
-    kept = [each for each in strangers if each.accepts(code(NewBlock), LONG_BYTES)]
-    assert len(kept) == MAX_UNASKED_BYTES // LONG_BYTES
+    kept = [each for each in strangers if each.accepts(code(NewBlock), BLOCK_BYTES)]
+    assert len(kept) == MAX_UNASKED_BYTES // BLOCK_BYTES
     validator = messages_of(OnePeer(), unasked, is_validator=True)
-    assert validator.accepts(code(NewBlock), LONG_BYTES)
+    assert validator.accepts(code(NewBlock), BLOCK_BYTES)
     validator.release()
-    assert not strangers[-1].accepts(code(NewBlock), LONG_BYTES)
+    assert not strangers[-1].accepts(code(NewBlock), BLOCK_BYTES)
     kept[0].release()
-    assert strangers[-1].accepts(code(NewBlock), LONG_BYTES)
+    assert strangers[-1].accepts(code(NewBlock), BLOCK_BYTES)
 
 
 def test_what_no_protocol_has_is_not_kept() -> None:

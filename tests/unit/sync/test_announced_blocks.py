@@ -133,3 +133,14 @@ async def test_a_peer_that_invents_a_long_block_is_left_before_the_body_is_read(
     assert not node.announced.wants_body(liar.as_peer(), false.header)
     assert liar.left_for is DisconnectReason.BREACH_OF_PROTOCOL
     assert not node.syncing.synchronizer.trust.may_be_asked(liar.as_peer(), trio.current_time())
+
+
+async def test_a_block_that_was_too_long_to_keep_is_fetched(autojump_clock: MockClock) -> None:
+    node = Announcing()
+    peer = ScriptedPeer("one")
+    node.syncing.peers.append(peer)
+    # The peer has got the block after it told its head.
+    peer.blocks = chain(1)
+    node.announced.not_kept(peer.as_peer())
+    await node.syncing.run_for(10)
+    assert node.height == 1
