@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from lacnode.ethstats.ethstats_settings import EthstatsSettings
-from lacnode.p2p.peer_handshake import CAPABILITIES
+from lacnode.p2p.supported_capabilities import supported_capabilities
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
@@ -46,7 +46,7 @@ class NodeReports:
             "node": self._services.node.client_version,
             "port": str(0 if network is None else network.local_enode.tcp),
             "net": str(self._services.chain.spec.chain_id),
-            "protocol": f"[{', '.join(str(capability) for capability in CAPABILITIES)}]",
+            "protocol": f"[{', '.join(map(str, supported_capabilities(self._services.chain.protocols)))}]",
             "api": "No",
             "os": platform.system().lower(),
             "os_v": platform.machine(),

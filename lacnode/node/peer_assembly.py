@@ -22,6 +22,7 @@ from lacnode.node.shared_objects import SharedObjects
 from lacnode.p2p.chain_reader import NoTransactions
 from lacnode.p2p.connection_policies import CombinedPolicy, DenyListPolicy
 from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
+from lacnode.p2p.supported_capabilities import supported_capabilities
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.sync.transaction_gossip import TransactionGossip
 from lacnode.txpool.pool_counters import PoolCounters
@@ -119,6 +120,7 @@ def build_network(
     return P2pNetwork(
         P2pNetworkConfig(
             client_id=client_version(shared.config, chain.engine.name),
+            capabilities=supported_capabilities(chain.chain.protocols),
             host=p2p.host,
             interface=p2p.interface,
             port=p2p.port,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer import Peer
+from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.eth_messages import (
     MAX_SMALL_BODY_BYTES,
@@ -70,7 +71,7 @@ class AcceptedMessages:
             return False
         # Only validators send consensus messages. A long proposal of a validator must arrive even when strangers have
         # used up the shared bytes, so no limit is applied to it.
-        if route.protocol == "IBF":
+        if route.protocol in CONSENSUS_MESSAGES:
             return self._handler.hears_consensus(self._peer)
         # This check comes before the check for answers: an answer with transactions is also too long if no transaction
         # of it could be accepted.

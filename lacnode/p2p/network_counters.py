@@ -6,12 +6,12 @@ Every key comes from this node's own tables of messages and reasons, so a peer c
 from collections import Counter
 
 from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError
+from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire import discv4, eth_messages
 from lacnode.p2p.wire.capabilities import FIRST_OFFSET, CapabilityTable
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, HELLO, PING, PONG, DisconnectReason
 
 BASE_NAMES = {HELLO: "Hello", DISCONNECT: "Disconnect", PING: "Ping", PONG: "Pong"}
-IBFT_NAMES = {0: "Proposal", 1: "Prepare", 2: "Commit", 3: "RoundChange"}
 UNKNOWN_NAME = "invalid"
 """Besu's name of a message that its protocol does not have."""
 
@@ -79,7 +79,7 @@ def _key(table: CapabilityTable, message_id: int) -> MessageKey | None:
     route = table.resolve(message_id)
     if route is None:
         return None
-    names = IBFT_NAMES if route.protocol == "IBF" else eth_messages.MESSAGE_NAMES
+    names = CONSENSUS_MESSAGES.get(route.protocol, eth_messages.MESSAGE_NAMES)
     return f"{route.protocol}/{route.version}", names.get(route.code, UNKNOWN_NAME), route.code
 
 

@@ -26,12 +26,12 @@ from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.network_counters import NetworkCounters
 from lacnode.p2p.p2p_ports import PortInUseError, open_ports
 from lacnode.p2p.peer import Peer
-from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.peer_shares import PeerShares
 from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.rlpx import ConnectionTimeouts
 from lacnode.p2p.session import run_session
+from lacnode.p2p.wire.capabilities import Capability
 from lacnode.p2p.wire.discovery import Discovery
 from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
@@ -57,13 +57,14 @@ LASTING_SESSION_SECONDS = 5.0
 class P2pNetworkConfig:
     """Where this node listens and which nodes it knows.
 
-    `host` is the address that this node announces, `interface` the one that it binds. Port 0 stands for any free port.
-    Bootnodes and static nodes are dialled until they are connected. Nodes that discovery finds are dialled only with
-    `dial_discovered`. `known_nodes` are nodes from an earlier run. `max_transaction_bytes` is the length up to which this
-    node accepts transactions.
+    `capabilities` are the sub-protocols for the Hello. `host` is the address that this node announces, `interface` the one
+    that it binds. Port 0 stands for any free port. Bootnodes and static nodes are dialled until they are connected. Nodes
+    that discovery finds are dialled only with `dial_discovered`. `known_nodes` are nodes from an earlier run.
+    `max_transaction_bytes` is the length up to which this node accepts transactions.
     """
 
     client_id: str
+    capabilities: tuple[Capability, ...]
     host: str = "127.0.0.1"
     interface: str = "0.0.0.0"
     port: int = 30303
@@ -138,7 +139,7 @@ class P2pNetwork:
     def hello(self) -> Hello:
         """Return this node's Hello."""
         port = self.local_enode.tcp
-        return Hello(P2P_VERSION, self._config.client_id, CAPABILITIES, port, self.key.public_key)
+        return Hello(P2P_VERSION, self._config.client_id, self._config.capabilities, port, self.key.public_key)
 
     def status(self) -> LocalStatus:
         """Return this node's Status as it is now."""

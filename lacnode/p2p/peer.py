@@ -15,6 +15,7 @@ from lacnode.p2p.peer_description import PeerDescription
 from lacnode.p2p.peer_head import PeerHead
 from lacnode.p2p.peer_requests import PeerLeftError, RequestFailedError
 from lacnode.p2p.send_queue import SendQueue, SendQueueFullError
+from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
@@ -130,9 +131,11 @@ class Peer:
             self.leave(DisconnectReason.USELESS_PEER)
 
     def send_consensus(self, code: int, data: bytes) -> None:
-        """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak IBF."""
-        if self._table.version_of("IBF") is not None:
-            self.send_urgent(self._table.message_id("IBF", code), data)
+        """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak its
+        protocol."""
+        for protocol, codes in CONSENSUS_MESSAGES.items():
+            if code in codes and self._table.version_of(protocol) is not None:
+                self.send_urgent(self._table.message_id(protocol, code), data)
 
     def send_new_block(self, message: EncodedNewBlock, hash_: bytes) -> None:
         """Announce the block with this hash, unless the peer has it."""

@@ -11,15 +11,12 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError, RlpxConnection
 from lacnode.p2p.send_queue import SendQueue
 from lacnode.p2p.session_context import SessionContext
-from lacnode.p2p.wire.capabilities import Capability, CapabilityTable, Route
+from lacnode.p2p.wire.capabilities import CapabilityTable, Route
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import Status, decode
 from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, PONG, Disconnect, DisconnectReason
 from lacnode.primitives.rlp import RlpError
-
-CAPABILITIES = (*(Capability("eth", version) for version in (65, 66, 67, 68)), Capability("IBF", 1))
-
 
 MAX_HANDSHAKE_MESSAGE_BYTES = 256 * 1024
 """Length of a message before the session has begun: a Hello or a Status."""
@@ -56,7 +53,7 @@ async def perform_handshake(
     enode = dialled or Enode(hello.node_id, addresses[1][0], hello.listen_port, None)
     await _check_permission(enode, dialled is None, network)
     # The policy comes first: a node that may not connect learns nothing of this node's limits and chain.
-    table = CapabilityTable.negotiate(CAPABILITIES, hello.capabilities)
+    table = CapabilityTable.negotiate(network.hello().capabilities, hello.capabilities)
     version = table.version_of("eth")
     if version is None:
         raise ConnectionFailedError("no shared version of eth", DisconnectReason.USELESS_PEER)

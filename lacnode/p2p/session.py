@@ -17,6 +17,7 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_handshake import EstablishedSession, perform_handshake, resolve_route
 from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError, RlpxConnection, open_rlpx
 from lacnode.p2p.session_context import SessionContext
+from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire.capabilities import Route
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
@@ -290,8 +291,10 @@ async def _heard(
     if route is None:
         return time.thread_time() - began
     # Consensus messages go to the handler undecoded: this package does not know their contents.
-    if route.protocol == "IBF":
-        network.handler.consensus_received(peer, route.code, frame.body)
+    if route.protocol in CONSENSUS_MESSAGES:
+        # A sub-protocol may have further codes, of other forms of consensus. They are ignored.
+        if route.code in CONSENSUS_MESSAGES[route.protocol]:
+            network.handler.consensus_received(peer, route.code, frame.body)
         return time.thread_time() - began
     if route.code in ANSWERS and not peer.requests.expects(route.code):
         # No request waits for it. Decoding could take seconds and hundreds of megabytes.

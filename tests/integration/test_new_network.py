@@ -19,6 +19,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.keccak import keccak256
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
+from tests.support.ibft2_blocks import CAPABILITIES
 from tests.support.p2p_nodes import DEADLINE, Recorder
 
 KEYS = [NodeKey.generate() for _ in range(2)]
@@ -41,7 +42,9 @@ async def has_taken_part_after(claimed: int, seconds: float) -> bool:
         ahead = replace(own, head_number=claimed, total_difficulty=own.total_difficulty + claimed)
         return replace(ahead, head_hash=keccak256(b"a head")) if claimed else own
 
-    config = P2pNetworkConfig(client_id="silent", interface="127.0.0.1", port=0, discovery=False)
+    config = P2pNetworkConfig(
+        client_id="silent", capabilities=CAPABILITIES, interface="127.0.0.1", port=0, discovery=False
+    )
     network = P2pNetwork(config, KEYS[1], status=status, chain=silent.chain, pool=silent.pool, handler=said)
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:

@@ -31,6 +31,7 @@ from lacnode.rpc.settings import HttpSettings
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.pool_settings import PoolSettings
+from tests.support.ibft2_blocks import CAPABILITIES
 from tests.support.p2p_nodes import Recorder
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "roles.md"
@@ -255,7 +256,12 @@ async def network_of(node: Node) -> AsyncIterator[tuple[Peer, Recorder]]:
     """A stranger's connection to `node` that asks for nothing, and what it hears."""
     visitor, heard = make(NodeKey.generate(), None), Recorder()
     config = P2pNetworkConfig(
-        client_id="visitor", interface="127.0.0.1", port=0, discovery=False, static_nodes=(place_of(node),)
+        client_id="visitor",
+        capabilities=CAPABILITIES,
+        interface="127.0.0.1",
+        port=0,
+        discovery=False,
+        static_nodes=(place_of(node),),
     )
     network = P2pNetwork(
         config, visitor.key, status=visitor.local_status, chain=visitor.chain, pool=visitor.pool, handler=heard

@@ -15,7 +15,6 @@ from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.node import Node
 from lacnode.node.node_resources import NodeResources
-from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, open_rlpx
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.enode import Enode
@@ -31,6 +30,7 @@ from lacnode.p2p.wire.p2p_messages import P2P_VERSION, Hello
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
+from tests.support.ibft2_blocks import CAPABILITIES
 from tests.support.p2p_nodes import Client, MemoryChain, transaction
 from tests.support.sync_peers import invented
 

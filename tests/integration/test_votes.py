@@ -12,6 +12,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.connected_validators import VALIDATOR_LAG_BLOCKS
 from tests.integration.test_node_roles import KEYS, PATIENCE, ask, connected, make, place_of, running
+from tests.support.ibft2_blocks import CAPABILITIES
 from tests.support.p2p_nodes import Recorder
 
 VALIDATOR, CANDIDATE, STRANGER = KEYS
@@ -21,7 +22,14 @@ ALONE = "2 of 2 validators must agree and 1 are here: no block would be made"
 @asynccontextmanager
 async def stuck_at_genesis(node: Node, place: Enode) -> AsyncIterator[None]:
     """The node's network alone, with nothing behind it that imports blocks: connected to `place`, and behind for ever."""
-    config = P2pNetworkConfig(client_id="stuck", interface="127.0.0.1", port=0, discovery=False, static_nodes=(place,))
+    config = P2pNetworkConfig(
+        client_id="stuck",
+        capabilities=CAPABILITIES,
+        interface="127.0.0.1",
+        port=0,
+        discovery=False,
+        static_nodes=(place,),
+    )
     network = P2pNetwork(
         config, node.key, status=node.local_status, chain=node.chain, pool=node.pool, handler=Recorder()
     )

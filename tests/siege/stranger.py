@@ -7,12 +7,12 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode
-from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.rlpx import ConnectionTimeouts, PeerDisconnectedError, RlpxConnection, open_rlpx
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, P2P_VERSION, PING, PONG, Disconnect, Hello
 from lacnode.primitives.rlp import RlpError
+from tests.support.ibft2_blocks import CAPABILITIES
 
 ETH_ONLY: tuple[Capability, ...] = tuple(each for each in CAPABILITIES if each.name == "eth")
 """What a peer offers that does not want consensus messages."""

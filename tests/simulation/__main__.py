@@ -1,7 +1,7 @@
 """Run many seeds on all cores, or replay one.
 
-`python -m tests.simulation --seeds 2000 [--from 0]`, `python -m tests.simulation --seed 17`. Exit status: 0 when every seed
-held, 1 when one failed, 3 when the run was cut short and none had failed.
+`python -m tests.simulation --seeds 2000 [--from 0] [--protocol qbft]`, `python -m tests.simulation --seed 17`. Exit
+status: 0 when every seed held, 1 when one failed, 3 when the run was cut short and none had failed.
 """
 
 import argparse
@@ -16,7 +16,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from itertools import islice
 
+from lacnode.consensus.protocols import PROTOCOLS
 from tests.simulation.campaign import run_seed
+from tests.simulation.ledger import default_protocol
 
 TERMINAL_EVERY_SECONDS, FILE_EVERY_SECONDS = 0.5, 10.0
 """Between two signs of progress, on a terminal and elsewhere."""
@@ -94,7 +96,7 @@ class Report:
 
 
 def _replay_command(seed: int) -> str:
-    return f"{os.path.relpath(sys.executable)} -m tests.simulation --seed {seed}"
+    return f"{os.path.relpath(sys.executable)} -m tests.simulation --protocol {default_protocol.get()} --seed {seed}"
 
 
 def main() -> int:
@@ -103,7 +105,9 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many seeds at once")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default=default_protocol.get(), help="the consensus")
     arguments = parser.parse_args()
+    default_protocol.set(arguments.protocol)
     if arguments.seed is not None:
         return _replay(arguments.seed)
     return _many(range(arguments.first, arguments.first + arguments.seeds), arguments.processes)
@@ -122,7 +126,7 @@ def _many(seeds: range, processes: int) -> int:
     report = Report(len(seeds))
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    pool = ProcessPoolExecutor(processes, initializer=_prepare_worker)
+    pool = ProcessPoolExecutor(processes, initializer=_prepare_worker, initargs=(default_protocol.get(),))
     try:
         for result in _results(pool, seeds, 4 * processes, report):
             report.take(result)
@@ -153,10 +157,11 @@ def _interrupt(number: int, frame: object) -> None:
     raise Interrupted
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(protocol: str) -> None:
     """A terminal sends Ctrl-C to all processes; the first one decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    default_protocol.set(protocol)
     gc.set_threshold(100_000, 20, 100)  # a tenth of the time went into looking for cycles
 
 

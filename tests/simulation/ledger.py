@@ -3,6 +3,7 @@
 It is the durable half of a node: what a crash leaves. Execution has no part in consensus, so there is none.
 """
 
+import functools
 import random
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -33,6 +34,11 @@ default_protocol = ContextVar("default_protocol", default="ibft2")
 """The protocol of networks that name none, so that one scenario serves all of them."""
 
 
+@functools.cache
+def _only(name: str) -> ProtocolSchedule:
+    return ProtocolSchedule(((0, PROTOCOLS[name]),))
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The network's constants, the same on every node."""
@@ -51,7 +57,7 @@ class Rules:
 
     @property
     def protocols(self) -> ProtocolSchedule:
-        return ProtocolSchedule(((0, self.protocol),))
+        return _only(self.protocol_name)
 
 
 def genesis_block(validators: tuple[bytes, ...], timestamp: int, protocol: BftProtocol) -> Block:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.p2p.peer import Peer
-from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.send_queue import SendQueue
 from lacnode.p2p.session import MAX_PENDING_REQUESTS, unpack_message
-from lacnode.p2p.wire.capabilities import CapabilityTable, Route
+from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES, supported_capabilities
+from lacnode.p2p.wire.capabilities import FIRST_OFFSET, CapabilityTable, Route
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
 from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
     from tests.simulation.life import Life
 
 ETH_VERSION = 68
-TABLE = CapabilityTable.negotiate(CAPABILITIES, CAPABILITIES)
-ROUTES = {id_: route for id_ in range(64) if (route := TABLE.resolve(id_)) is not None}
+
+
+@functools.cache
+def table_of(protocols: ProtocolSchedule) -> CapabilityTable:
+    """What two nodes of a chain with these protocols share."""
+    capabilities = supported_capabilities(protocols)
+    return CapabilityTable.negotiate(capabilities, capabilities)
 
 
 class Wire(Protocol):
@@ -63,6 +69,7 @@ class End:
         self.peer = _peer(other, self.outbox)
         self.peer.on_leave = lambda reason: end_session(f"we disconnected: {reason}")
         self._wire = wire
+        self._table = table_of(life.chain.protocols)
         self._end_session = end_session
         self._requests, self._waiting = trio.open_memory_channel[EthMessage](MAX_PENDING_REQUESTS)
         self._scope = trio.CancelScope()
@@ -88,7 +95,7 @@ class End:
         """Bytes of the peer came off the wire."""
         if self._scope.cancel_called or not self.life.is_running:
             return
-        if route.protocol == "IBF":
+        if route.protocol in CONSENSUS_MESSAGES:
             self.life.consensus_received(self.peer, route.code, body)
             return
         try:
@@ -100,7 +107,7 @@ class End:
     async def _write(self) -> None:
         while True:
             message_id, body = await self.outbox.get()
-            route = ROUTES.get(message_id)
+            route = self._table.resolve(message_id) if message_id >= FIRST_OFFSET else None
             if route is not None:
                 self._wire.carry(self, route, functools.partial(self.remote.arrive, route, body))
                 busy_ms = self._wire.busy_ms(len(body))
@@ -142,12 +149,12 @@ class Session:
 
 def _peer(other: "Life", outbox: SendQueue) -> SimulatedPeer:
     """`other` as it introduces itself."""
-    status = other.status()
+    status, protocols = other.status(), other.chain.protocols
     enode = Enode(other.node.key.public_key, f"10.0.0.{other.node.index + 1}", 30303, None)
     return SimulatedPeer(
         enode=enode,
-        hello=Hello(5, "simulated", CAPABILITIES, enode.tcp, enode.id),
-        table=TABLE,
+        hello=Hello(5, "simulated", supported_capabilities(protocols), enode.tcp, enode.id),
+        table=table_of(protocols),
         eth_version=ETH_VERSION,
         inbound=True,
         addresses=(("10.0.0.0", 30303), (enode.host, enode.tcp)),

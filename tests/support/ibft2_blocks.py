@@ -6,7 +6,12 @@ from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.ibft2.messages import Ibft2Envelope
 from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_identity import Signer
+from lacnode.p2p.supported_capabilities import ETH_CAPABILITIES
+from lacnode.p2p.wire.capabilities import Capability
 from lacnode.primitives.block import Block
+
+CAPABILITIES = (*ETH_CAPABILITIES, Capability("IBF", 1))
+"""Those of a node whose chain has IBFT 2.0."""
 
 IBFT2_ONLY = ProtocolSchedule(((0, IBFT2),))
 """The protocols of a chain that has IBFT 2.0 from its first block on."""

@@ -14,7 +14,6 @@ from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.connection_policies import ConnectionPolicy
 from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.peer import Peer
-from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.rlpx import ConnectionTimeouts, PeerDisconnectedError, RlpxConnection, open_rlpx
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.enode import Enode
@@ -28,6 +27,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.transaction import Transaction, sign_payload
+from tests.support.ibft2_blocks import CAPABILITIES
 
 DEADLINE = 20.0
 """Seconds that anything in these tests may take; only a failing test takes as long."""
@@ -255,7 +255,13 @@ class World:
         **config: Any,
     ) -> Node:
         """A node that does not run yet."""
-        settings: dict[str, Any] = {"client_id": "test", "interface": "127.0.0.1", "port": 0, "discovery": False}
+        settings: dict[str, Any] = {
+            "client_id": "test",
+            "capabilities": CAPABILITIES,
+            "interface": "127.0.0.1",
+            "port": 0,
+            "discovery": False,
+        }
         chain, recorder = chain or MemoryChain(), recorder or Recorder()
         network = P2pNetwork(
             P2pNetworkConfig(**settings | config),

@@ -13,7 +13,6 @@ from lacnode.p2p.accepted_messages import (
 )
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer import Peer
-from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.peer_requests import PendingRequests
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.eth_messages import (
@@ -23,6 +22,7 @@ from lacnode.p2p.wire.eth_messages import (
     PooledTransactions,
     Transactions,
 )
+from tests.support.ibft2_blocks import CAPABILITIES
 
 TABLE = CapabilityTable.negotiate(CAPABILITIES, CAPABILITIES)
 LONG_BYTES = 16 * 2**20 - 1
