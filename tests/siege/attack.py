@@ -65,6 +65,8 @@ class LoadAttack:
     bounds: Bounds = STRANGER
     modified: Mapping[str, str] = field(default_factory=dict)
     private: bool = False
+    flexible: bool = False
+    """Whether the groups of a private one are flexible."""
 
 
 @dataclass

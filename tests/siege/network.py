@@ -39,6 +39,7 @@ class SiegeNetwork:
     manifest: Manifest
     generation: int = 0
     is_private: bool = False
+    is_flexible: bool = False
 
     @property
     def nodes(self) -> tuple[DevnetNode, ...]:
@@ -74,14 +75,21 @@ class SiegeNetwork:
         processes.stop_all(self.nodes)
 
     def renew(
-        self, modified: Mapping[str, str] | None = None, *, waiting: bool = True, is_private: bool = False
+        self,
+        modified: Mapping[str, str] | None = None,
+        *,
+        waiting: bool = True,
+        is_private: bool = False,
+        is_flexible: bool = False,
     ) -> None:
         """Replace the network by a new one, without history, on the same ports, where `is_private` with writers that have
-        transaction managers. DevnetError if it makes no block, where that is waited for."""
+        transaction managers, for flexible groups where `is_flexible`. DevnetError if it makes no block, where that is waited
+        for."""
         self.kill_all()
         self.generation += 1
-        self.is_private = is_private
-        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset, is_private)
+        self.is_private, self.is_flexible = is_private, is_flexible
+        shape = _shape(is_private=is_private, is_flexible=is_flexible)
+        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset, shape)
         self.start_all(modified)
         if waiting:
             self.wait_for_first_block()
@@ -157,7 +165,7 @@ def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
         claimed_ports(VALIDATORS + WRITERS) as port_offset,
     ):
         root = Path(directory)
-        manifest = _made(root, 0, block_period, port_offset)
+        manifest = _made(root, 0, block_period, port_offset, _shape())
         network = SiegeNetwork(root, block_period, port_offset, manifest)
         try:
             network.start_all()
@@ -167,9 +175,11 @@ def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
             network.stop_all()
 
 
-def _made(root: Path, generation: int, block_period: float, port_offset: int, is_private: bool = False) -> Manifest:
+def _shape(*, is_private: bool = False, is_flexible: bool = False) -> NetworkShape:
     # LACChain's rules: some attacks send init codes that are longer than Shanghai permits.
     shape = NetworkShape(VALIDATORS, fork=LACCHAIN_FORK)
-    if is_private:
-        shape = replace(shape, writers=WRITERS, privacy=True)
+    return replace(shape, writers=WRITERS, privacy=True, flexible_groups=is_flexible) if is_private else shape
+
+
+def _made(root: Path, generation: int, block_period: float, port_offset: int, shape: NetworkShape) -> Manifest:
     return make_devnet(root / f"network-{generation}", shape, block_period, port_offset)

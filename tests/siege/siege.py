@@ -104,8 +104,9 @@ class Siege:
 
     def _private_attack(self, attack: LoadAttack) -> Result:
         """The calm before is measured on the same network: more processes, and private transactions, share the machine."""
-        if not self.network.is_private:
-            self.network.renew(is_private=True)
+        network = self.network
+        if not network.is_private or network.is_flexible is not attack.flexible:
+            network.renew(is_private=True, is_flexible=attack.flexible)
         facts: list[str] = []
         with Watch(self.network.manifest) as watch, PrivateWatch(self.network.manifest) as private:
             self._settle(watch)
@@ -118,7 +119,7 @@ class Siege:
             f"private receipt p95 {calm_private:.2f} s when calm, {cost.private_ratio:.2f} times that under attack"
         )
         if not self.network.is_healthy():
-            self.network.renew(is_private=True)
+            self.network.renew(is_private=True, is_flexible=attack.flexible)
         return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
 
     def _settle(self, watch: Watch) -> None:

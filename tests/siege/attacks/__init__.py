@@ -8,10 +8,12 @@ from tests.siege.attacks import (
     consensus_noise,
     exactness,
     files,
+    flexible_groups,
     heavy_transactions,
     kills,
     large_messages,
     manager_ports,
+    private_floods,
     rpc_starvation,
     signing_state,
     swapped_bodies,
@@ -35,6 +37,8 @@ ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *kills.ATTACKS,
     *files.ATTACKS,
     *manager_ports.ATTACKS,
+    *private_floods.ATTACKS,
+    *flexible_groups.ATTACKS,
 )
 
 

@@ -1,0 +1,91 @@
+"""What a stranger makes members execute: markers of payloads that it has sealed to them.
+
+Found before: one private transaction with an endless loop kept a member's private execution for ever, and markers of one
+large payload had it read again for each of them. Members now know a payload whose nonce is used, give each transaction a
+slice of time, and let senders that are known go first.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.manifest import DevnetNode, Manifest
+from tests.siege.attack import Bounds, LoadAttack, Sent
+from tests.siege.init_codes import ENDLESS_CALL, MULMODS
+from tests.siege.private_stranger import PrivateStranger, send_marker, validators, victims
+
+LARGE_BYTES = 8_000_000
+FAILING_BYTES = 1_000_000
+PAUSE_SECONDS = 0.1
+MARKERS_AT_ONCE = 8
+
+PRIVATE = Bounds(ratio=1.1, private_ratio=2.0)
+KeepOn = Callable[[DevnetNode, int], Awaitable[None]]
+REVERT = bytes.fromhex("60006000fd")
+
+
+async def large_replays(manifest: Manifest, sent: Sent) -> None:
+    """One payload of 8 MB at each member, and markers of it in every block."""
+    stranger = PrivateStranger()
+
+    async def keep_on(victim: DevnetNode, number: int) -> None:
+        # STOP is the first byte, so that the contract is made at once, with all the rest behind it.
+        one = stranger.transaction(victim, bytes(LARGE_BYTES))
+        key = await stranger.push(victim, one, sent)
+        while key is not None:
+            await send_marker(validators(manifest)[number], one, key, sent)
+            await trio.sleep(PAUSE_SECONDS)
+
+    await _for_each_victim(manifest, keep_on)
+
+
+async def failing_replays(manifest: Manifest, sent: Sent) -> None:
+    """Payloads of 1 MB whose transaction reverts, or has a nonce that is far too high: no marker of them is the last one."""
+    stranger = PrivateStranger()
+
+    async def keep_on(victim: DevnetNode, number: int) -> None:
+        reverting = stranger.transaction(victim, REVERT + bytes(FAILING_BYTES))
+        early = stranger.transaction(victim, bytes(FAILING_BYTES), nonce=1_000_000)
+        pushed = [(one, await stranger.push(victim, one, sent)) for one in (reverting, early)]
+        while True:
+            for one, key in pushed:
+                if key is not None:
+                    await send_marker(validators(manifest)[number], one, key, sent)
+            await trio.sleep(PAUSE_SECONDS)
+
+    await _for_each_victim(manifest, keep_on)
+
+
+async def endless_transactions(manifest: Manifest, sent: Sent) -> None:
+    """A new endless transaction of a new key, in a new group, as fast as they are taken."""
+
+    async def keep_on(victim: DevnetNode, number: int) -> None:
+        while True:
+            stranger = PrivateStranger()
+            for code in (ENDLESS_CALL, MULMODS):
+                one = stranger.transaction(victim, code, account=NodeKey.generate())
+                key = await stranger.push(victim, one, sent)
+                if key is not None:
+                    await send_marker(validators(manifest)[number], one, key, sent)
+            await trio.sleep(PAUSE_SECONDS)
+
+    await _for_each_victim(manifest, keep_on)
+
+
+async def _for_each_victim(manifest: Manifest, keep_on: KeepOn) -> None:
+    async with trio.open_nursery() as nursery:
+        for number, victim in enumerate(victims(manifest)):
+            for turn in range(MARKERS_AT_ONCE):
+                nursery.start_soon(keep_on, victim, (number + turn) % len(validators(manifest)))
+
+
+ATTACKS = (
+    LoadAttack("private-large-replays", "markers of payloads of 8 MB", large_replays, PRIVATE, private=True),
+    LoadAttack(
+        "private-failing-replays", "markers of payloads that fail each time", failing_replays, PRIVATE, private=True
+    ),
+    LoadAttack(
+        "private-endless", "endless private transactions of strangers", endless_transactions, PRIVATE, private=True
+    ),
+)
