@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.dispatch import Dispatcher
+from lacnode.rpc.method_registry import KNOWN_METHODS
 from lacnode.rpc.notice import Notice
 from lacnode.rpc.subscription_methods import SubscriptionMethods
 from lacnode.rpc.subscriptions import PRIVATE_LOGS, Subscriptions
@@ -42,6 +44,7 @@ ONE, OTHER, NOBODY, KEYLESS = "A", "D", None, "keyless"
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
 UNAUTHORIZED = (-40100, "Unauthorized")
+NOT_IN_THIS_NODE = ((-32601, "Method not found"), (-32604, "Method not enabled"))
 
 
 def b64(data: bytes) -> str:
@@ -264,6 +267,67 @@ class TestAnothers:
         assert shared.ask(ONE, "priv_getCode", b64(bytes(32)), to_hex(KEEPER_ADDRESS), "latest") == UNAUTHORIZED
         unknown = raw(group=bytes(32))
         assert shared.ask(ONE, "eea_sendRawTransaction", unknown) == (-50200, "PrivacyGroupNotFound")
+
+
+UNKNOWN_GROUP, UNKNOWN_MARKER, UNKNOWN_FILTER = b64(bytes([7]) * 32), to_hex(bytes([7]) * 32), hex(2**62)
+
+HOSTILE_CALLS: dict[str, Callable[[str, str, str, str], tuple[object, ...]]] = {
+    "priv_getPrivateTransaction": lambda group, marker, filter_, number: (marker,),
+    "priv_getTransactionReceipt": lambda group, marker, filter_, number: (marker,),
+    "priv_getTransactionCount": lambda group, marker, filter_, number: (to_hex(ALICE.address), group),
+    "priv_getCode": lambda group, marker, filter_, number: (group, to_hex(KEEPER_ADDRESS), "latest"),
+    "priv_call": lambda group, marker, filter_, number: (group, CALL, "latest"),
+    "priv_debugGetStateRoot": lambda group, marker, filter_, number: (group, "latest"),
+    "priv_getLogs": lambda group, marker, filter_, number: (group, {}),
+    "priv_newFilter": lambda group, marker, filter_, number: (group, {}),
+    "priv_getFilterChanges": lambda group, marker, filter_, number: (group, filter_),
+    "priv_getFilterLogs": lambda group, marker, filter_, number: (group, filter_),
+    "priv_uninstallFilter": lambda group, marker, filter_, number: (group, filter_),
+    "priv_deletePrivacyGroup": lambda group, marker, filter_, number: (group,),
+    "priv_subscribe": lambda group, marker, filter_, number: (group, "logs", {}),
+    "priv_unsubscribe": lambda group, marker, filter_, number: (group, number),
+}
+"""The parameters of every private method that takes a group, a marker, a filter or a subscription."""
+
+OWN_KEY_METHODS = {
+    "eea_sendRawTransaction": "the sender's key is checked, see `TestAnothers.test_keys`",
+    "priv_distributeRawTransaction": "the same",
+    "priv_getEeaTransactionCount": "the same",
+    "priv_createPrivacyGroup": "the caller must be a member, see `TestAnothers.test_groups`",
+    "priv_findPrivacyGroup": "the same",
+    "priv_getPrivacyPrecompileAddress": "it says nothing of a group",
+    "privx_findFlexiblePrivacyGroup": "the caller must be a member, see `TestFlexibleGroups`",
+    "privx_findOnchainPrivacyGroup": "the same",
+    "privx_findOnChainPrivacyGroup": "the same",
+}
+
+
+class TestEveryMethod:
+    """What a tenant asks about another's group is answered as if there were no such group."""
+
+    def test_is_in_one_of_the_tables(self, shared: Shared) -> None:
+        """A new method is not forgotten."""
+        names = {name for name in (*KNOWN_METHODS, *shared.own) if name.startswith(("priv_", "eea_", "privx_"))}
+        answered = {name for name in names if shared.ask(ONE, name) not in NOT_IN_THIS_NODE}
+        assert answered - HOSTILE_CALLS.keys() - OWN_KEY_METHODS.keys() == set()
+
+    @pytest.mark.parametrize("method", HOSTILE_CALLS)
+    def test_tells_a_stranger_nothing(self, shared: Shared, method: str) -> None:
+        marker = shared.deploy()
+        group = b64(GROUP) if method != "priv_deletePrivacyGroup" else self.named_group(shared)
+        filter_ = shared.ask(ONE, "priv_newFilter", b64(GROUP), {})
+        number = shared.ask(ONE, "priv_subscribe", b64(GROUP), "logs", {})
+        params = HOSTILE_CALLS[method]
+        answer = shared.ask(OTHER, method, *params(group, marker, filter_, number))
+        assert answer == shared.ask(OTHER, method, *params(UNKNOWN_GROUP, UNKNOWN_MARKER, UNKNOWN_FILTER, hex(99)))
+        # It has changed nothing for the one whose group it is.
+        shared.ask(ONE, "eea_sendRawTransaction", raw(1, to=KEEPER_ADDRESS, data=word(5)))
+        shared.mine()
+        assert len(shared.ask(ONE, "priv_getFilterChanges", b64(GROUP), filter_)) == 1
+        assert [told["params"]["subscription"] for told in shared.told()] == [number]
+
+    def named_group(self, shared: Shared) -> str:
+        return str(shared.ask(ONE, "priv_createPrivacyGroup", {"addresses": [b64(KEY_A), b64(KEY_B)]}))
 
 
 class TestFlexibleGroups:
