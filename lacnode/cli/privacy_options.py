@@ -13,6 +13,7 @@ from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.state.genesis_file import PrivateGenesisError, load_private_genesis
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_marker import GroupMode
+from lacnode.privacy.state.private_state_quota import MEGABYTE
 
 MAX_PUBLIC_KEY_BYTES = 4_096
 """Bytes that are read of a key file. A key is a line of 44 characters."""
@@ -42,6 +43,7 @@ def privacy_settings(read: SettingsReader) -> PrivacySettings | None:
         marker_key_file=read.path("privacy-marker-transaction-signing-key-file"),
         genesis=_genesis(read),
         mode=_mode(read),
+        state_quota_bytes=read.number("privacy-state-quota-megabytes") * MEGABYTE,
     )
 
 

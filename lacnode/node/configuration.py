@@ -12,6 +12,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.privacy_context import DEFAULT_STATE_QUOTA_BYTES
 from lacnode.privacy.state.privacy_marker import GroupMode
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
@@ -52,7 +53,8 @@ class PrivacySettings:
     `public_key` (32 bytes) is the manager's key that this node acts for, None where its users bring keys of their
     own. `url` is the address of the manager, by TLS with `tls`. `manager_config` is the configuration of a manager in
     this process. The key in `marker_key_file` signs all markers. Without it, each marker has a new key. `genesis` is
-    the state that groups begin with. `mode` is the kind of groups.
+    the state that groups begin with. `mode` is the kind of groups. `state_quota_bytes` bounds the private state on the disk,
+    0 for no bound.
     """
 
     public_key: bytes | None
@@ -62,6 +64,7 @@ class PrivacySettings:
     marker_key_file: Path | None = None
     genesis: PrivateGenesis = field(default_factory=PrivateGenesis)
     mode: GroupMode = GroupMode.OFFCHAIN
+    state_quota_bytes: int = DEFAULT_STATE_QUOTA_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class PrivacyService:
             manager=manager,
             chain_id=chain.spec.chain_id,
             mode=settings.mode,
+            state_quota_bytes=settings.state_quota_bytes,
             genesis=settings.genesis,
             own_keys=_own_keys(settings, hosted),
             alarms=tuple if hosted is None else hosted.quota.alarms,

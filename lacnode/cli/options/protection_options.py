@@ -38,6 +38,12 @@ PROTECTION_OPTIONS = (
         "",
         "Accounts that private states begin with (JSON, the same at each member)",
     ),
+    Option(
+        "privacy-state-quota-megabytes",
+        OptionKind.INT,
+        "65536",
+        "Largest private state on the disk; beyond it private transactions wait; 0 for no bound",
+    ),
     Option("privacy-multi-tenancy-enabled", OptionKind.BOOL, "false", "Callers act for the key in their token"),
     Option("privacy-flexible-groups-enabled", OptionKind.BOOL, "false", "Flexible groups"),
     Option("privacy-onchain-groups-enabled", OptionKind.BOOL, "false", "deprecated name of the previous", hidden=True),

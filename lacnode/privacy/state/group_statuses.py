@@ -8,6 +8,7 @@ from enum import Enum
 from lacnode.privacy.state.flexible.contradicting_histories import ContradictingHistoryReader
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
 from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.private_state_quota import PrivateStateQuota
 from lacnode.privacy.state.private_states import PrivateStates
 from lacnode.privacy.state.private_store import Divergence, PrivateStoreReader
 from lacnode.privacy.state.processor import PrivateProcessor
@@ -43,8 +44,8 @@ class GroupStatus:
 class PrivacyHealth:
     """The conditions of all groups without their names: the number of groups in each, and of missing payloads.
 
-    `missing` also counts payloads whose group is not known. `alarms` are texts about the manager's store when it is
-    almost full.
+    `missing` also counts payloads whose group is not known. `alarms` are texts about the manager's store and the
+    private state when they are almost full.
     """
 
     groups: Mapping[GroupCondition, int]
@@ -59,6 +60,7 @@ class GroupStatuses:
         self._context = context
         self._processor = processor
         self._states = states
+        self._quota = PrivateStateQuota(context)
 
     def all(self) -> list[GroupStatus]:
         """Return the status of every group that this node has executed something for."""
@@ -71,7 +73,7 @@ class GroupStatuses:
         counted = Counter(status.condition for status in statuses)
         missing = anyones + sum(status.waiting_for - anyones for status in statuses)
         groups = {condition: counted[condition] for condition in GroupCondition}
-        return PrivacyHealth(groups, missing, self._context.alarms())
+        return PrivacyHealth(groups, missing, (*self._context.alarms(), *self._quota.alarms()))
 
     def _read(self) -> tuple[list[GroupStatus], int]:
         """Return the status of each group, and the number of missing payloads that may belong to any group."""

@@ -8,6 +8,7 @@ from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
 from lacnode.privacy.state.private_payloads import load_private_task
+from lacnode.privacy.state.private_state_quota import PrivateStateQuota
 
 
 class PayloadReader:
@@ -16,6 +17,7 @@ class PayloadReader:
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
         self.known = KnownPayloads(context.database)
+        self._quota = PrivateStateQuota(context)
 
     def known_of(self, marker: Transaction) -> KnownPayload | None:
         """Return the facts about the marker's payload, None if it was not read before."""
@@ -26,8 +28,15 @@ class PayloadReader:
         return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
-        """Read the payload of a marker and keep its facts. The errors are those of `private_payloads.load_private_task`."""
+        """Read the payload of a marker and keep its facts.
+
+        The errors are those of `private_payloads.load_private_task`. PrivateStateFullError, if it was not `admitted` before
+        and the quota of private state is reached.
+        """
         task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
         # Only after the check that the payload belongs to its group. A false payload must not leave facts.
         self.known.note_read(read_payload_key(marker), task.group_id, task.private.private_from)
+        # After the facts. While the quota is reached, the next marker of the payload then needs no reading for its group.
+        if not admitted:
+            self._quota.check(task.private.private_from)
         return task

@@ -20,6 +20,7 @@ from lacnode.privacy.state.long_private_transactions import LongPrivateTransacti
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
+from lacnode.privacy.state.private_state_quota import PrivateStateFullError
 from lacnode.privacy.state.private_store import AbsentMarker, MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.processor import PrivateProcessor, next_retry_time
 from lacnode.privacy.state.time_slices import GroupSlices
@@ -112,8 +113,9 @@ class PayloadRepair:
             self._read_and_execute(marker, transaction)
         except PayloadNotFoundError:
             return [self._postponed(marker, failing=False)]
-        except PayloadUnavailableError:
-            return [self._postponed(marker, failing=True)]
+        except PayloadUnavailableError as failure:
+            # A full quota is no failure of the manager. Only the group of this payload waits then.
+            return [self._postponed(marker, failing=not isinstance(failure, PrivateStateFullError))]
         except UnusablePayloadError as useless:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             with self._context.database.write() as batch:

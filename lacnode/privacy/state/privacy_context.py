@@ -11,6 +11,9 @@ from lacnode.privacy.state.privacy_marker import GroupMode
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.storage.database import Database
 
+DEFAULT_STATE_QUOTA_BYTES = 68_719_476_736
+"""The bytes of private state that private execution may write."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrivacyContext:
@@ -18,7 +21,7 @@ class PrivacyContext:
 
     `head` returns the number of the last public block. `now` returns Unix seconds. `own_keys` are the public keys that
     this node is known to send with. `alarms` returns texts about the manager's store when it is almost full, if the
-    manager runs in this process.
+    manager runs in this process. `state_quota_bytes` bounds what private execution writes, 0 for no bound.
     """
 
     history: ChainHistory
@@ -33,3 +36,4 @@ class PrivacyContext:
     # Empty by default: without it no sender is preferred, which is always safe.
     own_keys: frozenset[bytes] = frozenset()
     alarms: Callable[[], tuple[str, ...]] = tuple
+    state_quota_bytes: int = DEFAULT_STATE_QUOTA_BYTES

@@ -16,6 +16,7 @@
 | private_meta | `history`, group id | key of the payload in which the group's past was told |
 | private_meta | `diverged`, group id, a member's key (or nothing) | number, the root expected there and the one found |
 | private_meta | `revision`, group id | the number of times that the group was rebuilt |
+| private_meta | `state-bytes` | the bytes of nodes and codes that were written to private_state |
 
 Besu writes the list of all groups' last blocks with every block. Here the roots are found by their number, which is enough
 where blocks are final. This module must not check a rule.
@@ -42,6 +43,7 @@ STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private
 MARKERS, AHEAD, ABSENT, FAILING = "private_markers", "private_ahead", "private_absent", "private_failing"
 AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
 CURSOR, DIVERGED, HISTORY, REVISION = b"cursor", b"diverged", b"history", b"revision"
+STATE_BYTES = b"state-bytes"
 _LAST = 2**64 - 1
 _BEFORE_OTHERS = b"\x02"
 
@@ -133,6 +135,10 @@ class PrivateStoreReader:
 
     def node(self, hash_: bytes) -> bytes | None:
         return self._snapshot.get(STATE, hash_)
+
+    def state_bytes(self) -> int:
+        """Return how many bytes of trie nodes and codes were written. Versions before this count did not count."""
+        return int.from_bytes(self._snapshot.get(META, STATE_BYTES) or b"")
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
         """Return the group's state root after block `number` (32 bytes)."""
@@ -263,8 +269,13 @@ class PrivateStoreWriter:
         self._batch.put(META, CURSOR, number.to_bytes(8))
 
     def write_nodes(self, nodes: Mapping[bytes, bytes]) -> None:
+        if not nodes:
+            return
         for key, value in nodes.items():
             self._batch.put(STATE, key, value)
+        # The sum is kept with the nodes. To measure the table at each transaction would read all of it.
+        written = sum(len(key) + len(value) for key, value in nodes.items())
+        self._batch.put(META, STATE_BYTES, (PrivateStoreReader(self._batch).state_bytes() + written).to_bytes(8))
 
     def write_receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
         self._batch.put(RECEIPTS, block_hash + marker_hash + b"RECEIPT", receipt.encode())

@@ -35,6 +35,7 @@ from lacnode.privacy.state.prior_execution import StoredPriorExecution
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key, read_payload_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
+from lacnode.privacy.state.private_state_quota import PrivateStateFullError
 from lacnode.privacy.state.private_store import (
     AbsentMarker,
     MarkerPlace,
@@ -170,6 +171,10 @@ class PrivateProcessor:
             return self.reader.read(transaction, place.index)
         except PayloadNotFoundError:
             absent.append(self.make_absent_marker(place, transaction, failing=False))
+        except PrivateStateFullError as full:
+            # The quota has warned already. A warning for each marker would let strangers fill the log.
+            log.debug("private transaction waits", marker=transaction.hash.hex(), why=str(full))
+            absent.append(self.make_absent_marker(place, transaction, failing=False))
         except UnusablePayloadError as useless:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
         except PayloadUnavailableError as failure:
@@ -193,7 +198,7 @@ class PrivateProcessor:
             self._context.engine.check_running()
             try:
                 self._take_over(block, index, slices)
-            except (PayloadNotFoundError, UnusablePayloadError):
+            except (PayloadNotFoundError, UnusablePayloadError, PrivateStateFullError):
                 # `_tasks` reports it.
                 continue
             except PayloadUnavailableError as failure:

@@ -1,6 +1,7 @@
 """Managers that are off, forgetful or broken: the public chain goes on, private state waits, and comes right afterwards."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -385,3 +386,45 @@ class TestSending:
         with pytest.raises(PrivateSendError, match="NodePropagatingToAllPeers"):
             stage.a.send(private())
         assert not stage.a.node.pooled
+
+
+class TestStateQuota:
+    """Beyond the quota a transaction waits. The public chain and the groups as they are do not notice."""
+
+    def limited(self, stage: PrivateTestNetwork, limit: int) -> None:
+        """Bound the private state of B, as an operator would with a restart."""
+        execution = stage.b.privacy_controller.execution
+        for part in (execution.processor.reader._quota, stage.b.privacy_controller.statuses._quota):
+            part._context = replace(part._context, state_quota_bytes=limit)
+
+    def used(self, stage: PrivateTestNetwork) -> int:
+        with stage.b.node.chain._database.read() as snapshot:
+            return PrivateStoreReader(snapshot).state_bytes()
+
+    def test_waits_and_is_executed_when_the_quota_is_raised(self, stage: PrivateTestNetwork) -> None:
+        stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
+        stage.mine()
+        before, root = self.used(stage), stage.b.root(GROUP)
+        assert before > 0
+        self.limited(stage, before)
+        marker = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(7)))
+        stage.mine()
+        found = stage.b.privacy_controller.find_transaction(marker)
+        assert found is not None
+        assert stage.b.privacy_controller.receipts.receipt(found) is None, "it is not failed, it waits"
+        assert (stage.b.root(GROUP), self.used(stage)) == (root, before)
+        assert stage.b.privacy_controller.execution.processor.progress.cursor == stage.b.node.chain.head.header.number
+        assert stage.b.privacy_controller.statuses.health().alarms != ()
+        self.limited(stage, 0)
+        stage.b.privacy_controller.execution.repair.retry_all()
+        stage.b.work()
+        assert stage.b.root(GROUP) == stage.a.root(GROUP) != root
+
+    def test_has_an_alarm_before(self, stage: PrivateTestNetwork) -> None:
+        stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
+        stage.mine()
+        self.limited(stage, 2 * self.used(stage))
+        assert stage.b.privacy_controller.statuses.health().alarms == ()
+        self.limited(stage, int(self.used(stage) / 0.85))
+        (alarm,) = stage.b.privacy_controller.statuses.health().alarms
+        assert alarm.startswith("private state: ")
