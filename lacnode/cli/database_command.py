@@ -64,7 +64,9 @@ def _without_range(words: list[str]) -> tuple[list[str], range | None]:
 
 
 def _in_another_process() -> int:
-    status = subprocess.run([sys.executable, "-m", "lacnode", *sys.argv[1:]], env={**os.environ, CHILD: "1"}).returncode
+    status = subprocess.run(
+        [sys.executable, "-P", "-m", "lacnode", *sys.argv[1:]], env={**os.environ, CHILD: "1"}
+    ).returncode
     # A negative status is the number of the signal that ended the process, such as SIGBUS or SIGSEGV.
     if status >= 0:
         return status

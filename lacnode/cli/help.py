@@ -38,6 +38,13 @@ def help_text(hidden: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def command_help(command: str) -> str:
+    """Return the help of one sub-command, by its first word."""
+    own = {name: text for name, text in COMMANDS.items() if name.split()[0] == command}
+    lines = [f"Usage: lacnode [OPTIONS] {command} ...", "", *(f"  {name:<38} {text}" for name, text in own.items())]
+    return "\n".join([*lines, "", "Options of the node go before the command. lacnode --help lists them."]) + "\n"
+
+
 def _described(option: Option) -> list[str]:
     value = "[=<BOOLEAN>]" if option.kind is OptionKind.BOOL else f"=<{option.kind.value}>"
     names = ", ".join(f"--{name}" for name in option.names)

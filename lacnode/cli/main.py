@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from lacnode import __version__
 from lacnode.cli.errors import UsageError
-from lacnode.cli.help import help_text
+from lacnode.cli.help import command_help, help_text
 from lacnode.cli.path_access import paths_without_access
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import collect_settings, parse_command_line, said_so_far
@@ -59,7 +59,8 @@ def _main(words: list[str]) -> int:
     if words and words[0] in PROGRAMS:
         return int(importlib.import_module(PROGRAMS[words[0]]).main(words[1:]))
     if any(word in ("-h", "--help", "--Xhelp") for word in words):
-        print(help_text(hidden="--Xhelp" in words), end="")
+        named = next((word for word in words if word in COMMANDS), None)
+        print(help_text(hidden="--Xhelp" in words) if named is None else command_help(named), end="")
         return 0
     if words in (["-V"], ["--version"]):
         system = f"{platform.system().lower()}-{platform.machine()}"

@@ -280,12 +280,12 @@ def _watch(manifest: Manifest, quiet: bool) -> None:
         while True:
             rows, speeds = _look(manifest, rates)
             if not quiet:
-                console.print(render(rows, speeds))
+                console.print(render(rows, speeds, console.width))
             time.sleep(PLAIN_INTERVAL_SECONDS)
     with Live(console=console, auto_refresh=False) as live:
         while True:
             rows, speeds = _look(manifest, rates)
-            live.update(render(rows, speeds), refresh=True)
+            live.update(render(rows, speeds, console.width), refresh=True)
             time.sleep(0.5)
 
 
@@ -314,7 +314,8 @@ def _status(arguments: argparse.Namespace) -> int:
         document["nodes"] = [{**node, **state} for node, state in zip(nodes, states, strict=True)]
         print(json.dumps(document))
     else:
-        _console().print(render(rows, [None] * len(rows)))
+        console = _console()
+        console.print(render(rows, [None] * len(rows), console.width))
     return 0
 
 

@@ -45,7 +45,8 @@ def start(node: DevnetNode) -> None:
         raise DevnetError(f"{node.name} already runs")
     with node.log_file.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lacnode", "--config-file", str(node.config_file)],
+            # -P: a directory called lacnode beside the user must not be taken for the program.
+            [sys.executable, "-P", "-m", "lacnode", "--config-file", str(node.config_file)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

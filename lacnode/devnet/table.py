@@ -17,6 +17,9 @@ from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 RATE_WINDOW_SECONDS = 10.0
 """The time over which blocks a second are averaged."""
 
+WIDE_COLUMNS = 132
+"""The width from which the table has the addresses of the nodes."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
@@ -82,11 +85,12 @@ class BlockRate:
         return (last_height - first_height) / (last_time - first_time) if last_time > first_time else None
 
 
-def render(rows: Sequence[NodeRow], rates: Sequence[float | None]) -> Table:
-    """Return the table that `lacnode devnet` shows. `rates` has the blocks a second of each row, None if unknown."""
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("node", "role", "address", "state", "evm"):
+def render(rows: Sequence[NodeRow], rates: Sequence[float | None], width: int) -> Table:
+    """Return the table that `lacnode devnet` shows in `width` columns. `rates` has the blocks a second of each row, None if
+    unknown. A narrow table has no addresses."""
+    is_wide = width >= WIDE_COLUMNS
+    table = Table(box=None, pad_edge=False, collapse_padding=not is_wide)
+    for name in ("node", "role", *(("address",) if is_wide else ()), "state", "evm"):
         table.add_column(name, no_wrap=True)
     for name in ("height", "round", "peers", "pending", "blocks/s"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -94,7 +98,7 @@ def render(rows: Sequence[NodeRow], rates: Sequence[float | None]) -> Table:
         table.add_row(
             row.node.name,
             row.role or row.node.role,
-            row.node.address,
+            *((row.node.address,) if is_wide else ()),
             row.state,
             row.engine or "-",
             *(_shown(value) for value in (row.height, row.round, row.peers, row.pending)),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,3 +60,21 @@ def test_a_killed_node_is_gone_when_its_last_thread_is(node: DevnetNode, halved:
     assert processes.find_pid(node) is None
     with (tmp_path / "lock").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_directory_called_lacnode_beside_the_user_is_not_the_program(
+    node: DevnetNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacnode").mkdir()
+    started: list[list[str]] = []
+
+    def start(words: list[str], **options: object) -> SimpleNamespace:
+        started.append(words)
+        return SimpleNamespace(pid=os.getpid())
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    processes.start(node)
+    monkeypatch.undo()
+    program = started[0][: -len(["--config-file", "FILE"])]
+    done = subprocess.run([*program, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("lacnode/v"), done.stderr

@@ -51,7 +51,8 @@ class ReaderChild:
     @classmethod
     async def start(cls, setup: ReaderSetup) -> "ReaderChild":
         """Start a process that reads the database of `setup`. OSError if it cannot be started."""
-        command = [sys.executable, "-c", READER_PROGRAM]
+        # -P: a directory called lacnode beside the operator must not be taken for the program.
+        command = [sys.executable, "-P", "-c", READER_PROGRAM]
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_MALLOC}
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacnode.cli.help import help_text
+from lacnode.cli.main import main
 from lacnode.cli.option_values import parse_option_value
 from lacnode.cli.options import BY_NAME, OPTIONS
 from lacnode.cli.options.option import OptionBehaviour, OptionKind
@@ -138,6 +139,14 @@ class TestHelpAndPage:
             assert f"--{option.name}" in everything
             assert option.hidden or f"--{option.name}" in shown
         assert "--host-whitelist" not in shown
+
+    @pytest.mark.parametrize("words", [["blocks", "--help"], ["--data-path=x", "blocks", "import", "-h"]])
+    def test_a_sub_command_has_help_of_its_own(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(words) == 0
+        shown = capsys.readouterr().out
+        assert "blocks import|export" in shown
+        assert "rlp" not in shown
+        assert "--genesis-file" not in shown
 
     def test_help_and_version_load_nothing_heavy(self) -> None:
         program = (
