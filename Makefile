@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 2000
+ENGINE ?= python
 STAMP := $(VENV)/.ready
 NATIVE_STAMP := $(VENV)/.native-ready
 
@@ -69,10 +70,10 @@ changelog: setup
 release: setup
 	@$(PYTHON) tools/release.py
 
-# SUITES is a folder with official state tests, one folder a suite: see docs/spec/conformance.md.
+# SUITES is a folder with official state tests, one folder a suite: see docs/spec/conformance.md. ENGINE is python or native.
 conformance: setup
 	@test -n "$(SUITES)" || { echo "name the folder of the suites: make conformance SUITES=FOLDER"; exit 1; }
-	@$(BIN)/python -m tests.conformance $(SUITES)
+	@$(BIN)/python -m tests.conformance --engine $(ENGINE) $(SUITES)
 
 # Random blocks and calls on both engines: make fuzz SEEDS=100000. Needs `make native`.
 fuzz: setup

@@ -1,4 +1,5 @@
-"""Run all official state tests in a folder on all cores, and write `docs/spec/conformance.md`.
+"""Run all official state tests in a folder on all cores, and write `docs/spec/conformance.md`, or
+`docs/spec/conformance-native.md` for the native engine.
 
 `python -m tests.conformance FOLDER`. The exit status is 0 if every test passed, was too slow, or failed for a reason that
 `known_differences` lists; 1 if another test failed; 2 if not all files were run.
@@ -16,12 +17,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from lacnode.evm.engine_kind import EngineKind
 from tests.conformance.execution import Verdict
 from tests.conformance.known_differences import known_difference
 from tests.conformance.report import report
 from tests.conformance.results import StateTestResult, read_results, run_file, write_results
+from tests.support import engines
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "spec" / "conformance.md"
+SPEC = Path(__file__).resolve().parents[2] / "docs" / "spec"
+PAGES = {EngineKind.PYTHON: SPEC / "conformance.md", EngineKind.NATIVE: SPEC / "conformance-native.md"}
 SECONDS_PER_TEST = 10.0
 FILES_PER_WORKER = 200
 """Files after which a worker is replaced, so that what the caches of one test hold does not add up."""
@@ -34,8 +38,13 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="take only so many files of each directory, evenly spread")
     parser.add_argument("--results", type=Path, help="keep results here, and go on from those that are here")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; go on with --results")
-    parser.add_argument("--page", type=Path, default=PAGE, help="where to write the report")
+    parser.add_argument("--page", type=Path, help="where to write the report")
+    parser.add_argument("--engine", choices=[kind.value for kind in PAGES], default=EngineKind.PYTHON.value)
     arguments = parser.parse_args()
+    kind = EngineKind(arguments.engine)
+    missing_library = engines.why_skipped(kind)
+    if missing_library is not None:
+        parser.error(f"no native engine: {missing_library}")
     if not arguments.folder.is_dir():
         parser.error(f"{arguments.folder} is no folder")
     files = _sample(sorted(_files(arguments.folder)), arguments.sample)
@@ -43,13 +52,13 @@ def main() -> int:
         parser.error(f"{arguments.folder} has no JSON files")
     done = dict(read_results(arguments.results)) if arguments.results else {}
     left = [file for file in files if file not in done]
-    done.update(_run(arguments.folder, left, arguments.seconds, arguments.results, arguments.minutes * 60))
+    done.update(_run(arguments.folder, left, kind, arguments.seconds, arguments.results, arguments.minutes * 60))
     missing = len(files) - len(files & done.keys())
     if missing:
         print(f"{missing} of {len(files)} files are left; run again with the same --results to go on")
         return 2
     results = [result for file in files for result in done[file]]
-    arguments.page.write_text(report(results, arguments.seconds, arguments.sample))
+    (arguments.page or PAGES[kind]).write_text(report(results, kind, arguments.seconds, arguments.sample))
     return _conclude(results)
 
 
@@ -74,7 +83,7 @@ def _spread(count: int, wanted: int) -> list[int]:
 
 
 def _run(
-    folder: Path, files: Sequence[str], cpu_seconds: float, kept: Path | None, seconds: float
+    folder: Path, files: Sequence[str], kind: EngineKind, cpu_seconds: float, kept: Path | None, seconds: float
 ) -> dict[str, list[StateTestResult]]:
     """The results of as many `files` as `seconds` allow, each written to `kept` as soon as it is there."""
     done: dict[str, list[StateTestResult]] = {}
@@ -82,7 +91,7 @@ def _run(
     progress = _Progress(len(files))
     with (
         open(kept or os.devnull, "a") as out,
-        multiprocessing.Pool(os.cpu_count(), _start_worker, maxtasksperchild=FILES_PER_WORKER) as pool,
+        multiprocessing.Pool(os.cpu_count(), _start_worker, (kind,), maxtasksperchild=FILES_PER_WORKER) as pool,
     ):
         for file, results in pool.imap_unordered(partial(_run_one, folder, cpu_seconds), files):
             done[file] = results
@@ -94,7 +103,8 @@ def _run(
     return done
 
 
-def _start_worker() -> None:
+def _start_worker(kind: EngineKind) -> None:
+    engines.use(kind)
     warnings.simplefilter("ignore", DeprecationWarning)  # py-evm's, about SELFDESTRUCT
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from lacnode.chainspec.forks import Fork
+from lacnode.evm.engine_kind import EngineKind
 from tests.conformance.execution import Verdict
 from tests.conformance.fixtures import FORKS
 from tests.conformance.known_differences import known_difference
@@ -12,11 +13,11 @@ from tests.conformance.results import StateTestResult
 _COLUMNS = {fork: name for name, fork in FORKS.items()}
 
 _INTRODUCTION = """\
-# Conformance with official tests
+# Conformance with official tests: {engine}
 
-`make conformance SUITES=FOLDER` writes this page. It runs every state test in the folder (GeneralStateTests of
+`make conformance SUITES=FOLDER{argument}` writes this page. It runs every state test in the folder (GeneralStateTests of
 [ethereum/tests](https://github.com/ethereum/tests) and [ethereum/legacytests](https://github.com/ethereum/legacytests),
-`state_tests` of [execution-spec-tests](https://github.com/ethereum/execution-spec-tests)) through the engine that executes
+`state_tests` of [execution-spec-tests](https://github.com/ethereum/execution-spec-tests)) through {engine} as it executes
 blocks, and compares the state root, the hash of the logs, and the reason for refusing a transaction.
 
 A cell says how many tests passed; `passed/all` where not all did. A test may take {cpu_seconds:g} s of one core; beyond that
@@ -26,12 +27,16 @@ it is too slow, which says nothing of its result.
 _SAMPLE = "Of each directory at most {sample} files were run, evenly spread.\n"
 
 
-def report(results: Sequence[StateTestResult], cpu_seconds: float, sample: int | None = None) -> str:
-    """The page, the same for the same results in any order. `sample` is the most files that were taken of a directory,
-    None for all."""
+_NAMES = {EngineKind.PYTHON: "py-evm", EngineKind.NATIVE: "the native engine"}
+
+
+def report(results: Sequence[StateTestResult], kind: EngineKind, cpu_seconds: float, sample: int | None = None) -> str:
+    """The page of one engine, the same for the same results in any order. `sample` is the most files that were taken of a
+    directory, None for all."""
+    argument = "" if kind is EngineKind.PYTHON else f" ENGINE={kind.value}"
     ordered = sorted(results, key=lambda result: (result.file, result.name))
     sections = [
-        _INTRODUCTION.format(cpu_seconds=cpu_seconds),
+        _INTRODUCTION.format(engine=_NAMES[kind], argument=argument, cpu_seconds=cpu_seconds),
         *([] if sample is None else [_SAMPLE.format(sample=sample)]),
         *_summary(ordered),
         *_failures(ordered),

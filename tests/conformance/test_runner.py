@@ -9,6 +9,7 @@ import pytest
 
 from lacnode.chainspec.forks import Fork
 from lacnode.crypto.node_key import NodeKey
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from tests.conformance import __main__ as runner
@@ -179,8 +180,8 @@ class TestSuites:
                 [("Berlin", Verdict.PASSED), ("Merge", Verdict.TOO_SLOW), ("Prague", Verdict.FAILED)]
             )
         ]
-        page = report(results, 5)
-        assert report(results[::-1], 5) == page
+        page = report(results, EngineKind.PYTHON, 5)
+        assert report(results[::-1], EngineKind.PYTHON, 5) == page
         assert "| d | 1 | 0/1 | 0/1 |" in page
         assert "| all | 6 | 2 | 2 | 2 |" in page
         assert "- `x/d/1.json`: 1 test\n" in page
