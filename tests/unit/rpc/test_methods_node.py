@@ -451,10 +451,16 @@ class TestGroups:
     def test_every_method_belongs_to_a_group_and_is_known_to_besu_or_ours(self) -> None:
         for method in all_methods():
             assert method.group in (*GROUPS, "RPC")
-            assert method.name in KNOWN_METHODS or method.name.startswith("lac_") or method.name in OF_GETH
+            assert method.name in KNOWN_METHODS or method.name.startswith("lac_") or method.name in OF_OTHER_CLIENTS
 
 
-OF_GETH = {"txpool_status", "txpool_content", "txpool_contentFrom", "txpool_inspect"}
+OF_OTHER_CLIENTS = {
+    "txpool_status",
+    "txpool_content",
+    "txpool_contentFrom",
+    "txpool_inspect",
+    "trace_replayTransaction",
+}
 """Methods that Besu has not, and tools ask for."""
 
 
