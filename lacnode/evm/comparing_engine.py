@@ -4,9 +4,9 @@ are py-evm's.
 It is slower than py-evm alone: it is for a node that watches the engines, not for a network's speed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from lacnode.chainspec.spec import ChainSpec, GenesisAccount
+from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import (
     BOTH,
@@ -19,27 +19,27 @@ from lacnode.evm.engine import (
     ExecutionError,
     NodeStore,
     OpenBlock,
-    StateView,
 )
 from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
 from lacnode.evm.native_engine import NativeEngine, execute_again
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.python_states import PythonStates
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 
-class ComparingEngine:
+class ComparingEngine(PythonStates):
     """py-evm and the native library on the states in `store`, by the rules of `spec`."""
 
     def __init__(
         self, spec: ChainSpec, store: NodeStore, budget: ExecutionBudget, differences: EngineDifferences
     ) -> None:
+        super().__init__(PyEvmEngine(spec, store, budget))
         self._spec = spec
         self._store = store
-        self._python = PyEvmEngine(spec, store, budget)
         self._native = NativeEngine(spec, store, budget, differences)
         self._differences = differences
 
@@ -47,22 +47,6 @@ class ComparingEngine:
     def name(self) -> str:
         """Which engine it is."""
         return BOTH
-
-    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of the genesis' accounts, and the nodes and codes to store for it."""
-        return self._python.genesis_state()
-
-    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of a state of these accounts alone, and the nodes and codes to store for it."""
-        return self._python.state_of(first)
-
-    def accounts(self, state_root: bytes) -> StateView:
-        """The accounts at `state_root`."""
-        return self._python.accounts(state_root)
-
-    def check_running(self) -> None:
-        """ExecutionCancelledError if the engine is stopped."""
-        self._python.check_running()
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
         """An engine that finds `nodes` before those of its store: py-evm alone, since its calls are compared elsewhere."""

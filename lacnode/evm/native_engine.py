@@ -6,13 +6,13 @@ validator votes against a block on the library's word alone.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from lacnode.chainspec.forks import Fork
-from lacnode.chainspec.spec import ChainSpec, GenesisAccount
+from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, senders_of
 from lacnode.evm.base_fee import blob_base_fee
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
@@ -37,8 +37,9 @@ from lacnode.evm.native_refusals import REFUSALS
 from lacnode.evm.native_rules import reason_for_python
 from lacnode.evm.native_state import NODE_CACHE_BYTES, OVERLAY_CACHE_BYTES, CurrentBudget, node_cache, open_native
 from lacnode.evm.py_evm_block import new_state
-from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
+from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
+from lacnode.evm.python_states import PythonStates
 from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK
@@ -47,7 +48,7 @@ from lacnode.primitives.transaction import Transaction
 log = structlog.get_logger("evm")
 
 
-class NativeEngine:
+class NativeEngine(PythonStates):
     """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops every execution.
     NativeLibraryError if there is no library that fits."""
 
@@ -60,33 +61,17 @@ class NativeEngine:
         *,
         cache_bytes: int = NODE_CACHE_BYTES,
     ) -> None:
+        super().__init__(PyEvmEngine(spec, store, budget))
         self._differences = EngineDifferences() if differences is None else differences
         self._spec = spec
         self._store = store
         self._budget = budget
         self._nodes = node_cache(store, cache_bytes)
-        self._python = PyEvmEngine(spec, store, budget)
 
     @property
     def name(self) -> str:
         """Which engine it is."""
         return NATIVE
-
-    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of the genesis' accounts, and the nodes and codes to store for it."""
-        return self._python.genesis_state()
-
-    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of a state of these accounts alone, and the nodes and codes to store for it."""
-        return self._python.state_of(first)
-
-    def accounts(self, state_root: bytes) -> PyEvmStateView:
-        """The accounts at `state_root`."""
-        return self._python.accounts(state_root)
-
-    def check_running(self) -> None:
-        """See `engine.ExecutionEngine`."""
-        self._budget.check()
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":
         """An engine that finds `nodes` before those of its store."""

@@ -145,6 +145,11 @@ def encode_registered_call(name: bytes) -> bytes:
     return GET_CONTRACT_ADDRESS + name
 
 
+def encode_is_authorized_call(account: bytes) -> bytes:
+    """Encode the question to an admin contract: is `account` (20 bytes) an administrator?"""
+    return IS_AUTHORIZED + account.rjust(32, b"\0")
+
+
 def decode_address(output: bytes) -> bytes | None:
     """Decode an address of 20 bytes, None for the zero address. UnexpectedAnswerError for any other bytes."""
     # An address takes the lower 20 bytes of the word. Any other upper byte means that this is no ingress contract.

@@ -7,11 +7,11 @@ genesis asks for the exemption.
 
 from lacnode.permissioning.abi import (
     ADMIN_NAME,
-    IS_AUTHORIZED,
     RULES_NAME,
     UnexpectedAnswerError,
     decode_address,
     decode_node_answer,
+    encode_is_authorized_call,
     encode_registered_call,
 )
 from lacnode.permissioning.contract_answer_cache import ContractAnswerCache
@@ -51,9 +51,7 @@ class AdminExemption:
             ):  # fmt: skip
                 return False
             # The admin contract answers with the same form as interface 2: one word that is 0 or 1.
-            return decode_node_answer(
-                self._answers_of(admin).ask(IS_AUTHORIZED + sender.rjust(32, b"\0"), header, seconds)
-            )
+            return decode_node_answer(self._answers_of(admin).ask(encode_is_authorized_call(sender), header, seconds))
         except (ContractUnreadableError, UnexpectedAnswerError):
             # Without an answer the exemption does not hold. The account contract then decides about the transaction,
             # as it does about every other one.

@@ -12,11 +12,11 @@ from eth_abi.exceptions import DecodingError
 
 from lacnode.permissioning.abi import (
     ADMIN_NAME,
-    IS_AUTHORIZED,
     RULES_NAME,
     UnexpectedAnswerError,
     decode_address,
     decode_node_answer,
+    encode_is_authorized_call,
     encode_registered_call,
 )
 from lacnode.permissioning.account_contract import AccountContract
@@ -93,7 +93,7 @@ class PermissionContracts:
     def _is_admin(self, account: bytes) -> bool:
         try:
             # No answer counts as no. This check warns of a lockout, and a false alarm is the smaller mistake.
-            return decode_node_answer(self._ask(self._admin, IS_AUTHORIZED + account.rjust(32, b"\0")) or b"")
+            return decode_node_answer(self._ask(self._admin, encode_is_authorized_call(account)) or b"")
         except UnexpectedAnswerError:
             return False
 

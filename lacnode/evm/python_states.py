@@ -1,0 +1,32 @@
+"""The part of an engine that py-evm answers also where another engine executes blocks: the states between blocks.
+
+Must not execute a block or a call.
+"""
+
+from collections.abc import Iterable
+
+from lacnode.chainspec.spec import GenesisAccount
+from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
+
+
+class PythonStates:
+    """The states of `python`. The methods are those of `engine.ExecutionEngine`."""
+
+    def __init__(self, python: PyEvmEngine) -> None:
+        self._python = python
+
+    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
+        """Return the root of the genesis' accounts (32 bytes), and the nodes and codes to store for it, by hash."""
+        return self._python.genesis_state()
+
+    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+        """Return the root of a state of these accounts alone (32 bytes), and the nodes and codes to store for it."""
+        return self._python.state_of(first)
+
+    def accounts(self, state_root: bytes) -> PyEvmStateView:
+        """Return the accounts at `state_root` (32 bytes)."""
+        return self._python.accounts(state_root)
+
+    def check_running(self) -> None:
+        """Raise ExecutionCancelledError if the engine is stopped."""
+        self._python.check_running()
