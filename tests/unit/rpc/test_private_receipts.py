@@ -1,236 +1,33 @@
-"""EEA and PRIV as wallets see them: shapes, texts and codes of Besu, and what a node tells of groups it is in or not."""
+"""Private receipts, states and logs, as a member and a stranger get them by RPC."""
 
-import base64
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lacnode.crypto.secp256k1 import recover_sender
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS, FixedKeySigner
-from lacnode.privacy.state.private_store import Divergence, PrivateStoreWriter
-from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
-from lacnode.privacy.transaction_manager import EnclaveError
-from lacnode.rpc.errors import RpcError
-from tests.support.logs import captured_logs
+from lacnode.privacy.state.private_transaction import private_contract_address
+from tests.support.private_calls import GROUP, KEEPER_ADDRESS, UNKNOWN, b64, deploy, only, receipt, send, store
 from tests.support.private_nodes import (
     ALICE,
     BOB,
     KEEPER,
     KEY_A,
     KEY_B,
-    KEY_C,
     READER,
     REVERTER,
     TOPIC,
-    Member,
     PrivateTestNetwork,
     deploying,
     private,
     word,
 )
-from tests.support.rpc_chain import node, signed
-
-GROUP = legacy_group_id(KEY_A, (KEY_B,))
-KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
-UNKNOWN = bytes(31) + b"\x05"
-
-
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+from tests.support.rpc_chain import signed
 
 
 @pytest.fixture
 def stage() -> PrivateTestNetwork:
     return PrivateTestNetwork()
-
-
-def only(values: object) -> Any:
-    """The one member of a list."""
-    assert isinstance(values, list)
-    assert len(values) == 1
-    return values[0]
-
-
-def send(member: Member, transaction: PrivateTransaction) -> str:
-    sent = member.node.call("eea_sendRawTransaction", to_hex(transaction.raw))
-    assert isinstance(sent, str)
-    return sent
-
-
-def deploy(stage: PrivateTestNetwork) -> str:
-    """The keeper in the legacy group of A and B."""
-    sent = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
-    stage.mine()
-    return sent
-
-
-def store(stage: PrivateTestNetwork, nonce: int, value: int) -> str:
-    sent = send(stage.a, private(ALICE, nonce, to=KEEPER_ADDRESS, data=word(value)))
-    stage.mine()
-    return sent
-
-
-def receipt(member: Member, marker: str, *more: object) -> Any:
-    return member.node.call("priv_getTransactionReceipt", marker, *more)
-
-
-class TestSending:
-    def test_answers_the_marker_which_goes_to_the_pool(self, stage: PrivateTestNetwork) -> None:
-        transaction = private(ALICE, 0, data=deploying(KEEPER), gas=250_000)
-        sent = send(stage.a, transaction)
-        (marker,) = stage.a.node.pooled
-        assert sent == to_hex(marker.hash)
-        assert (marker.to, marker.value, marker.nonce) == (PRIVACY_ADDRESS, 0, 0)
-        assert (marker.gas_limit, marker.chain_id, len(marker.data)) == (250_000, None, 32)
-        assert stage.b.manager.payloads[marker.data].payload == base64.b64encode(transaction.raw)
-
-    def test_takes_hexadecimal_without_0x(self, stage: PrivateTestNetwork) -> None:
-        assert stage.a.node.call("eea_sendRawTransaction", private().raw.hex())
-
-    def test_signs_each_marker_by_another_key(self, stage: PrivateTestNetwork) -> None:
-        for nonce in range(2):
-            send(stage.a, private(ALICE, nonce))
-        assert len({recover_sender(marker) for marker in stage.a.node.pooled}) == 2
-
-    def test_signs_all_markers_by_a_fixed_key_in_order(self) -> None:
-        stage = PrivateTestNetwork(FixedKeySigner(BOB))
-        for nonce in range(3):
-            send(stage.a, private(ALICE, nonce))
-        assert [(recover_sender(marker), marker.nonce) for marker in stage.a.node.pooled] == [
-            (BOB.address, nonce) for nonce in range(3)
-        ]
-
-    def test_sends_to_itself_where_nobody_is_named(
-        self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        recipients: list[Sequence[bytes]] = []
-
-        def note(payload: bytes, sender: bytes | None, to: Sequence[bytes]) -> bytes:
-            recipients.append(to)
-            return bytes(32)
-
-        monkeypatch.setattr(stage.a.manager, "send", note)
-        send(stage.a, private(private_for=()))
-        assert [list(to) for to in recipients] == [[KEY_A]]
-
-    def test_leaves_the_marker_to_the_caller_when_it_only_distributes(self, stage: PrivateTestNetwork) -> None:
-        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(private().raw))
-        assert isinstance(key, str)
-        assert bytes.fromhex(key[2:]) in stage.b.manager.payloads
-        assert not stage.a.node.pooled
-
-    def test_a_marker_of_the_callers_own(self, stage: PrivateTestNetwork) -> None:
-        raw = private(ALICE, 0, data=deploying(KEEPER)).raw
-        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(raw))
-        assert isinstance(key, str)
-        own = signed(BOB, 0, to=PRIVACY_ADDRESS, data=bytes.fromhex(key[2:]))
-        marker = stage.a.node.call("eth_sendRawTransaction", to_hex(own.raw))
-        assert isinstance(marker, str)
-        stage.mine()
-        assert receipt(stage.a, marker)["contractAddress"] == to_hex(KEEPER_ADDRESS)
-        assert receipt(stage.b, marker)["status"] == "0x1"
-
-    @pytest.mark.parametrize(
-        "raw", ["0x", "0xzz", "0x123", "0xc0", to_hex(private().raw)[:-2], to_hex(private().raw) + "00"]
-    )
-    def test_what_is_no_private_transaction(self, stage: PrivateTestNetwork, raw: str) -> None:
-        error = (-50100, "Unable to decode the private signed raw transaction")
-        assert stage.a.node.fails("eea_sendRawTransaction", raw) == error
-        assert stage.a.node.fails("priv_distributeRawTransaction", raw) == error
-
-    @pytest.mark.parametrize(
-        ("wrong", "error"),
-        [
-            ({"restriction": b"unrestricted"}, (-50100, "Unsupported private transaction type")),
-            ({"private_from": KEY_B}, (-50100, "Private from does not match enclave public key")),
-            ({"value": 1}, (-32603, "Internal error")),
-            ({"chain_id": 9}, (-32000, "Wrong chainId")),
-            ({"private_for": [KEY_C, UNKNOWN]}, (-50200, "NodeMissingPeerUrl")),
-            ({"group": UNKNOWN}, (-50200, "PrivacyGroupNotFound")),
-            (
-                {"gas": 21_000, "data": b"\x01"},
-                (
-                    -50100,
-                    "Privacy Marker Transaction failed due to intrinsic gas exceeding the limit. "
-                    "Gas limit used from the Private Transaction.",
-                ),
-            ),
-        ],
-    )
-    def test_refusals(self, stage: PrivateTestNetwork, wrong: dict[str, Any], error: tuple[int, str]) -> None:
-        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(**wrong).raw)) == error
-        assert not stage.a.node.pooled
-
-    def test_a_nonce_that_is_used(self, stage: PrivateTestNetwork) -> None:
-        deploy(stage)
-        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 0).raw)) == (-32001, "Nonce too low")
-
-    def test_two_keys_in_a_marker_carry_nothing_out_here(self, stage: PrivateTestNetwork) -> None:
-        """They are for flexible groups, which this node does not have."""
-        raw = private(ALICE, 0, data=deploying(KEEPER)).raw
-        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(raw))
-        assert isinstance(key, str)
-        marker = signed(BOB, 0, to=PRIVACY_ADDRESS, data=bytes.fromhex(key[2:]) + bytes(32))
-        stage.mine(marker)
-        assert receipt(stage.a, to_hex(marker.hash))["status"] == "0x0"
-        assert stage.a.node.call("eth_getTransactionReceipt", to_hex(marker.hash))["status"] == "0x1"  # type: ignore[index]
-        assert stage.a.root(GROUP) == EMPTY_TRIE_ROOT
-
-    def test_a_later_nonce_may_wait(self, stage: PrivateTestNetwork) -> None:
-        assert send(stage.a, private(ALICE, 7))
-
-    def test_the_id_of_a_legacy_group(self, stage: PrivateTestNetwork) -> None:
-        deploy(stage)
-        error = (-50100, "Unable to decode the private signed raw transaction")
-        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 1, group=GROUP).raw)) == error
-
-    @pytest.mark.parametrize(
-        ("who", "error"),
-        [("a", (-50100, "Error communicating with enclave")), ("b", (-50200, "NodePropagatingToAllPeers"))],
-    )
-    def test_a_manager_that_is_off(self, stage: PrivateTestNetwork, who: str, error: tuple[int, str]) -> None:
-        """No marker: nobody could fetch what it announces."""
-        getattr(stage, who).manager.is_off = True
-        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private().raw)) == error
-        assert not stage.a.node.pooled
-
-    def test_words_of_tessera(self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-        def complain(*_: object) -> bytes:
-            raise EnclaveError(f"Recipient not found for key: {b64(KEY_C)}")
-
-        monkeypatch.setattr(stage.a.manager, "send", complain)
-        error = stage.a.node.fails("eea_sendRawTransaction", to_hex(private().raw))
-        assert error == (-50200, "Recipient not found for key:")
-
-    def test_says_nothing_of_the_transaction(self, stage: PrivateTestNetwork) -> None:
-        secret = b"a secret that nobody may read"
-        with captured_logs() as logs:
-            deploy(stage)
-            for wrong in ({"value": 1}, {"group": UNKNOWN}, {"to": KEEPER_ADDRESS}):
-                raw = to_hex(private(ALICE, 1, data=secret, **wrong).raw)
-                try:
-                    stage.a.node.call("eea_sendRawTransaction", raw)
-                except RpcError as error:
-                    told = f"{error} {error.data}"
-                    assert secret.hex() not in told
-                    assert secret.decode() not in told
-            stage.mine()
-        assert secret.hex() not in str(logs)
-        assert secret.decode() not in str(logs)
-
-
-def test_an_observer_sends_nothing_in_private_either(stage: PrivateTestNetwork) -> None:
-    services = stage.a.node.services
-    stage.a.node.services = replace(services, node=replace(services.node, accepts_transactions=False))
-    raw = to_hex(private(ALICE, 0).raw)
-    for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
-        code, message = stage.a.node.fails(method, raw)
-        assert code == -32000
-        assert "observer" in message
 
 
 class TestReceipts:
@@ -453,97 +250,6 @@ class TestState:
         assert stage.a.node.call("eth_getLogs", {"fromBlock": "earliest"}) == []
 
 
-class TestGroups:
-    def test_made_found_and_deleted(self, stage: PrivateTestNetwork) -> None:
-        members = [b64(KEY_A), b64(KEY_B)]
-        made = stage.a.node.call(
-            "priv_createPrivacyGroup", {"addresses": members, "name": "customs", "description": "two of them"}
-        )
-        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
-        assert found == {
-            "privacyGroupId": made,
-            "type": "PANTHEON",
-            "name": "customs",
-            "description": "two of them",
-            "members": members,
-        }
-        assert stage.a.node.call("priv_deletePrivacyGroup", made) == made
-        assert stage.a.node.fails("priv_deletePrivacyGroup", made) == (-50100, "Error deleting privacy group")
-        assert stage.a.node.call("priv_findPrivacyGroup", members) == []
-
-    @pytest.mark.parametrize("given", [{"name": "customs"}, {"description": "two of them"}, {}])
-    def test_what_is_not_given_is_empty_for_every_member(
-        self, stage: PrivateTestNetwork, given: dict[str, str]
-    ) -> None:
-        members = [b64(KEY_A), b64(KEY_B)]
-        assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": members, **given})
-        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
-        assert (found["type"], found["name"], found["description"]) == (
-            "PANTHEON",
-            given.get("name", ""),
-            given.get("description", ""),
-        )
-
-    def test_made_with_a_mandatory_recipient(self, stage: PrivateTestNetwork) -> None:
-        group = {
-            "addresses": [b64(KEY_A), b64(KEY_B)],
-            "description": "two and theirs",
-            "mandatoryRecipient": b64(KEY_C),
-        }
-        made = stage.a.node.call("priv_createPrivacyGroup", group)
-        found = only(stage.b.node.call("priv_findPrivacyGroup", [b64(KEY_C), b64(KEY_B), b64(KEY_A)]))
-        assert (found["privacyGroupId"], found["members"]) == (made, [b64(KEY_A), b64(KEY_B), b64(KEY_C)])
-        assert found["description"] == f"two and theirs [mandatory recipient: {b64(KEY_C)}]"
-        assert stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A), b64(KEY_B)]) == []
-        code, _ = stage.a.node.fails("priv_createPrivacyGroup", {**group, "mandatoryRecipient": "supervisor"})
-        assert code == -32602
-
-    def test_without_name_and_self(self, stage: PrivateTestNetwork) -> None:
-        assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]})
-        found = only(stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A)]))
-        assert (found["name"], found["description"]) == ("", "")
-        assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_B)]}) == (
-            -50200,
-            "CreatePrivacyGroupShouldIncludeSelf",
-        )
-
-    def test_a_manager_that_is_off(self, stage: PrivateTestNetwork) -> None:
-        stage.a.manager.is_off = True
-        assert stage.a.node.fails("priv_findPrivacyGroup", [b64(KEY_A)]) == (-50100, "Error finding privacy group")
-        assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]}) == (
-            -50100,
-            "Error communicating with enclave",
-        )
-
-    def test_the_markers_address(self, stage: PrivateTestNetwork) -> None:
-        assert stage.a.node.call("priv_getPrivacyPrecompileAddress") == "0x000000000000000000000000000000000000007e"
-
-    def test_how_they_stand(self, stage: PrivateTestNetwork) -> None:
-        deploy(stage)
-        status = only(stage.b.node.call("lac_privacyGroups"))
-        assert status == {
-            "privacyGroupId": b64(GROUP),
-            "status": "current",
-            "waitingFor": 0,
-            "waitingReason": None,
-            "blockNumber": "0x1",
-            "stateRoot": to_hex(stage.a.root(GROUP)),
-            "divergedAt": None,
-            "divergedFrom": [],
-        }
-        assert stage.c.node.call("lac_privacyGroups") == []
-        root = to_hex(stage.a.root(GROUP))
-        assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", root) is True
-        assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", to_hex(bytes(32))) is False
-        status = only(stage.b.node.call("lac_privacyGroups"))
-        assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x1", [])
-        with stage.b.privacy_controller._context.database.write() as batch:
-            PrivateStoreWriter(batch).write_divergence(GROUP, Divergence(0, bytes(32), stage.a.root(GROUP), KEY_A))
-        status = only(stage.b.node.call("lac_privacyGroups"))
-        assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x0", [b64(KEY_A)])
-        assert stage.c.node.call("lac_retryPrivatePayloads") == 1
-
-
 class TestLogs:
     def test_of_a_range_and_of_a_block(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
@@ -593,13 +299,3 @@ class TestLogs:
         id_ = stage.b.node.call("priv_newFilter", b64(GROUP), {})
         assert stage.b.node.fails("priv_getFilterChanges", b64(UNKNOWN), id_) == (-32000, "Filter not found")
         assert stage.b.node.call("priv_uninstallFilter", b64(UNKNOWN), id_) is False
-
-
-class TestOff:
-    def test_every_method_says_so(self) -> None:
-        peerless = node()
-        for name in ("eea_sendRawTransaction", "priv_call", "priv_getFilterChanges", "lac_privacyGroups"):
-            assert peerless.fails(name, "0x") == (-50100, "Privacy is not enabled")
-
-    def test_flexible_groups_are_not_had(self, stage: PrivateTestNetwork) -> None:
-        assert stage.a.node.fails("privx_findFlexiblePrivacyGroup", [b64(KEY_A)]) == (-32604, "Method not enabled")
