@@ -14,6 +14,7 @@ from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
 from lacnode.cli.surroundings import PERMISSIONS_FILE, missing_surroundings
+from lacnode.cli.tls_options import http_tls, websocket_tls
 from lacnode.ethstats.ethstats_settings import EthstatsSettings, EthstatsUrlError, parse_ethstats_url
 from lacnode.ethstats.server_certificate import EthstatsCertificateError, tls_context
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
@@ -28,6 +29,8 @@ from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.method_registry import GROUPS
+from lacnode.rpc.rpc_tls import RpcTlsError, open_tls_port
+from lacnode.rpc.server import HTTP_TITLE, WEBSOCKET_TITLE
 from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
 
@@ -67,7 +70,14 @@ def mistakes(settings: Settings) -> Iterator[str]:
         _ethstats,
         _api,
     ]
-    parts += [_permissioning, _mining, _evm, privacy_settings, partial(_with_chain, [_p2p, _pool, check_against_chain])]
+    parts += [
+        _tls_files,
+        _permissioning,
+        _mining,
+        _evm,
+        privacy_settings,
+        partial(_with_chain, [_p2p, _pool, check_against_chain]),
+    ]
     for part in parts:
         try:
             part(read)
@@ -284,6 +294,7 @@ def _http(read: SettingsReader) -> HttpSettings | None:
         timeout=read.real("Xhttp-timeout-seconds"),
         pretty=read.flag("json-pretty-print-enabled"),
         authentication=_authentication(read, "http"),
+        tls=http_tls(read),
     )
 
 
@@ -300,7 +311,18 @@ def _websocket(read: SettingsReader) -> WebSocketSettings | None:
         max_frame=read.number("rpc-ws-max-frame-size"),
         timeout=read.real("Xws-timeout-seconds"),
         authentication=_authentication(read, "ws"),
+        tls=websocket_tls(read),
     )
+
+
+def _tls_files(read: SettingsReader) -> None:
+    """UsageError for a file of TLS that cannot be used. A start finds that when it builds the ports."""
+    if not any(broken_rules(read)):
+        for tls, title in ((http_tls(read), HTTP_TITLE), (websocket_tls(read), WEBSOCKET_TITLE)):
+            try:
+                open_tls_port(tls, title)
+            except RpcTlsError as error:
+                raise UsageError(str(error)) from None
 
 
 def _graphql(read: SettingsReader) -> GraphQlSettings | None:

@@ -12,6 +12,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour, OptionKind
 from lacnode.cli.settings_reader import SettingsReader
+from lacnode.cli.tls_options import tls_rules
 from lacnode.rpc.method_registry import KNOWN_METHODS
 
 _SEE = "Please refer to CLI reference for more details about this constraint."
@@ -133,11 +134,7 @@ def _access(read: SettingsReader) -> Iterator[str]:
                 f"Unable to authenticate JSON-RPC {title} endpoint without a supplied credentials file "
                 "or authentication public key file"
             )
-    if read.flag("rpc-http-tls-enabled"):
-        if not read.is_set("rpc-http-tls-keystore-file"):
-            yield "Keystore file is required when TLS is enabled for JSON-RPC HTTP endpoint"
-        if not read.is_set("rpc-http-tls-keystore-password-file"):
-            yield "File containing password to unlock keystore is required when TLS is enabled for JSON-RPC HTTP endpoint"
+    yield from tls_rules(read)
 
 
 def _permissions(read: SettingsReader) -> Iterator[str]:

@@ -42,6 +42,7 @@ from lacnode.permissioning.permissions_file import PermissionsFileError
 from lacnode.primitives.rlp import RlpError
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
+from lacnode.rpc.rpc_tls import RpcTlsError
 from lacnode.rpc.server import RpcPortTakenError
 from lacnode.rpc.user import AuthenticationSetupError
 from lacnode.stop_signals import stop_signals
@@ -194,6 +195,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
         KeyFileError,
         ManagerStartError,
         PermissionsFileError,
+        RpcTlsError,
         StorageError,
         WrongGenesisError,
     ) as error:

@@ -23,19 +23,21 @@ from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.readers.reader_threads import ReaderThreads
 from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.request_runner import Readers, RequestRunner
+from lacnode.rpc.rpc_tls import open_tls_port, over_tls
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.subscription_feeds import SubscriptionFeeds
 from lacnode.rpc.subscriptions import Subscriptions
 from lacnode.rpc.user import Authenticator
-from lacnode.rpc.websocket import WebSocketService
+from lacnode.rpc.websocket import WebSocketService, limit_send_buffer
 
 __all__ = ["RpcPortTakenError", "RpcServers"]
 
 log = structlog.get_logger("rpc")
 
 Listeners = Sequence[trio.SocketListener]
+HTTP_TITLE, WEBSOCKET_TITLE = "Ethereum JSON-RPC listener", "the WebSocket listener"
 
 
 class RpcServers:
@@ -44,7 +46,8 @@ class RpcServers:
     `http_port` and `ws_port` are the bound port numbers once it runs. `readers` answer calls that only read. Threads of this
     process answer them if it is None. Other ports that answer such calls (GraphQL) must use the same `runner` and
     `trials`, so that all ports together stay within one share of the time. InvalidCorsOriginError if a CORS origin
-    cannot be used. AuthenticationSetupError if a file about users or tokens cannot be used.
+    cannot be used. AuthenticationSetupError if a file about users or tokens cannot be used, RpcTlsError if
+    one of TLS cannot.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class RpcServers:
         self._methods = (*all_methods(private=private), *filters.methods())
         if private is not None:
             self._methods += private_filters.methods()
-        # Users and origins are checked here, before any port opens: a faulty file must stop the start of the node.
+        # Users, origins and certificates are checked here, before any port opens: a faulty file must stop the start.
         self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
+        self._http_tls = open_tls_port(None if http is None else http.tls, HTTP_TITLE)
+        self._ws_tls = open_tls_port(None if websocket is None else websocket.tls, WEBSOCKET_TITLE)
         self._http_gate = (
             HostAndCorsFilter(http.allowed_hosts, http.cors_origins) if http is not None else HostAndCorsFilter((), ())
         )
@@ -137,13 +142,14 @@ class RpcServers:
             statistics=self.statistics,
         )
         routes = HttpRoutes(self._http_gate, dispatcher, services, self.runner, settings.timeout, users)
-        log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
+        with_tls = "" if self._http_tls is None else " with TLS enabled."
+        log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}{with_tls}")
         backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
-        return ConnectionServer(
-            "JSON-RPC",
-            settings.max_connections,
-            lambda stream: HttpConnection(stream, routes, settings.max_body, backlog, arriving).run(),
-        )
+
+        async def serve(stream: trio.abc.Stream, client: str) -> None:
+            await HttpConnection(stream, routes, settings.max_body, backlog, arriving, client).run()
+
+        return ConnectionServer("JSON-RPC", settings.max_connections, over_tls(self._http_tls, serve))
 
     def _ws_door(self, settings: WebSocketSettings) -> ConnectionServer:
         registry = MethodRegistry(self._methods, settings.groups)
@@ -160,7 +166,9 @@ class RpcServers:
         login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
         service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self.runner, login)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
-        return ConnectionServer("WebSocket", settings.max_connections, service.handle_connection)
+        return ConnectionServer(
+            "WebSocket", settings.max_connections, over_tls(self._ws_tls, service.handle_connection, limit_send_buffer)
+        )
 
 
 def _authenticator(settings: HttpSettings | WebSocketSettings | None) -> Authenticator | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lacnode.rpc.tls_settings import RpcTlsSettings
+
 DEFAULT_GROUPS = ("ETH", "NET", "WEB3")
 
 
@@ -38,6 +40,7 @@ class HttpSettings:
     timeout: float = 300.0
     pretty: bool = False
     authentication: AuthenticationSettings | None = None
+    tls: RpcTlsSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class WebSocketSettings:
     max_frame: int = 1_048_576
     timeout: float = 300.0
     authentication: AuthenticationSettings | None = None
+    tls: RpcTlsSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

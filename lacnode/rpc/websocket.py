@@ -23,8 +23,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from lacnode.http.connection_server import client_address
 from lacnode.http.http_connection import MAX_HEAD_LINES, HttpConnection
+from lacnode.http.peekable_stream import PeekableStream
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc import errors
 from lacnode.rpc.dispatch import Dispatcher
@@ -89,20 +89,26 @@ class WebSocketService:
         self.share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
         self._login = login
 
-    async def handle_connection(self, stream: trio.SocketStream) -> None:
+    async def handle_connection(self, stream: trio.abc.Stream, client: str) -> None:
         """Serve one client from the upgrade to the close. Raises trio's stream errors if the client disconnects."""
-        # A large send buffer of the system would hide a client that does not read, and take memory that no bound counts.
-        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         if self._login is not None and await _posts(stream):
-            await HttpConnection(stream, self._login, MAX_LOGIN_BYTES).run()
+            await HttpConnection(stream, self._login, MAX_LOGIN_BYTES, client=client).run()
         else:
-            await _Conversation(stream, self).run()
+            await _Conversation(stream, client, self).run()
 
 
-async def _posts(stream: trio.SocketStream) -> bool:
+def limit_send_buffer(stream: trio.SocketStream) -> None:
+    """Bound the bytes that the system keeps for a client that does not read: no other bound counts them."""
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+
+
+async def _posts(stream: trio.abc.Stream) -> bool:
     """Return True if the first byte of the client is that of a POST. An upgrade is a GET."""
-    # `MSG_PEEK` leaves the byte in the stream, because HTTP or WebSocket must read it afterwards.
     with trio.move_on_after(HANDSHAKE_SECONDS):
+        if isinstance(stream, PeekableStream):
+            return await stream.peek() == b"P"
+        # `MSG_PEEK` leaves the byte in the stream, because HTTP or WebSocket must read it afterwards.
+        assert isinstance(stream, trio.SocketStream)
         return await stream.socket.recv(1, trio.socket.MSG_PEEK) == b"P"
     return False
 
@@ -110,7 +116,7 @@ async def _posts(stream: trio.SocketStream) -> bool:
 class _Conversation:
     """One connection, from its upgrade to its close. One task reads and answers, another one sends."""
 
-    def __init__(self, stream: trio.SocketStream, service: WebSocketService) -> None:
+    def __init__(self, stream: trio.abc.Stream, client: str, service: WebSocketService) -> None:
         self._stream = stream
         self._service = service
         self._socket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
@@ -118,7 +124,7 @@ class _Conversation:
         self._outgoing = OutgoingQueue(service.backlog, self.cut)
         self._methods = SubscriptionMethods(service.subscriptions, self)
         self._authorization: str | None = None
-        self._client = client_address(stream)
+        self._client = client
         self._message = bytearray()
         self._frame_size = 0
         self._pieces = 0
@@ -142,7 +148,7 @@ class _Conversation:
                 await self._refuse(NOT_A_WEBSOCKET)
                 return False
             try:
-                self._socket.receive_data(data)
+                self._socket.receive_data(bytes(data))
                 request = next(self._socket.events(), None)
             except RemoteProtocolError:
                 await self._refuse(NOT_A_WEBSOCKET)
@@ -203,7 +209,7 @@ class _Conversation:
             if self._socket.state is not ConnectionState.OPEN:
                 return
             # No byte means the end of the stream, which wsproto expects as None.
-            self._socket.receive_data(await self._stream.receive_some(READ_BYTES) or None)
+            self._socket.receive_data(bytes(await self._stream.receive_some(READ_BYTES)) or None)
 
     async def _take(self, event: Event) -> None:
         match event:
@@ -292,7 +298,8 @@ class _Conversation:
         """Let the client read the last bytes of this side before the connection closes."""
         # A socket that is closed with unread input sends a reset, and the client's system may then drop our last bytes.
         with trio.move_on_after(CLOSE_SECONDS):
-            await self._stream.send_eof()
+            if isinstance(self._stream, trio.SocketStream):  # TLS cannot be closed by half
+                await self._stream.send_eof()
             while await self._stream.receive_some(READ_BYTES):
                 pass
 

@@ -64,28 +64,9 @@ _LATER = _ignored(
     },
 )
 
-_WEBSOCKET_TLS = _ignored(
-    "TLS of the WebSocket",
-    {
-        "rpc-ws-ssl-keystore-file": OptionKind.PATH,
-        "rpc-ws-ssl-keystore-password": OptionKind.STRING,
-        "rpc-ws-ssl-keystore-password-file": OptionKind.PATH,
-        "rpc-ws-ssl-keystore-type": OptionKind.STRING,
-        "rpc-ws-ssl-key-file": OptionKind.PATH,
-        "rpc-ws-ssl-cert-file": OptionKind.PATH,
-        "rpc-ws-ssl-truststore-file": OptionKind.PATH,
-        "rpc-ws-ssl-truststore-password": OptionKind.STRING,
-        "rpc-ws-ssl-truststore-password-file": OptionKind.PATH,
-        "rpc-ws-ssl-truststore-type": OptionKind.STRING,
-        "rpc-ws-ssl-trustcert-file": OptionKind.PATH,
-    },
-)
-
 _TLS_FILES = _ignored(
-    "TLS of the HTTP ports",
+    "TLS of GraphQL",
     {
-        "rpc-http-tls-truststore-file": OptionKind.PATH,
-        "rpc-http-tls-truststore-password-file": OptionKind.PATH,
         "graphql-tls-keystore-file": OptionKind.PATH,
         "graphql-tls-keystore-password-file": OptionKind.PATH,
         "graphql-tls-truststore-file": OptionKind.PATH,
@@ -94,15 +75,6 @@ _TLS_FILES = _ignored(
 )
 
 _PROTECTIONS = (
-    Option("rpc-ws-ssl-enabled", OptionKind.BOOL, "", "TLS of the WebSocket", OptionBehaviour.REFUSED, hidden=True),
-    Option(
-        "rpc-ws-ssl-client-auth-enabled",
-        OptionKind.BOOL,
-        "",
-        "Certificates of WebSocket clients",
-        OptionBehaviour.REFUSED,
-        hidden=True,
-    ),
     Option("graphql-tls-enabled", OptionKind.BOOL, "", "TLS of GraphQL", OptionBehaviour.REFUSED, hidden=True),
     Option(
         "graphql-mtls-enabled",
@@ -187,7 +159,6 @@ OTHER_RELEASES_OPTIONS = (
     *_PROTECTIONS,
     *_WITH_ALIASES,
     *_LATER,
-    *_WEBSOCKET_TLS,
     *_TLS_FILES,
     *_EARLIER,
 )

@@ -15,6 +15,7 @@ from lacnode.http.connection_server import ConnectionServer, bind, bound_port, c
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, RequestHandler
 from lacnode.http.send_backlog import SendBacklog
+from lacnode.http.tls_stream import TlsStream
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy, Network
 from lacnode.privacy.manager.key_claims import KeyClaims
@@ -32,13 +33,13 @@ from lacnode.privacy.manager.state_root_exchange import PeerStateRootClient, Sta
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.manager.tessera.tessera_recovery import TesseraRecovery
+from lacnode.privacy.service.client_certificates import ClientCertificateCheck, RefusedClients
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.manager_discovery import ManagerDiscovery
 from lacnode.privacy.service.node_routes import NodeRoutes, PeerResponders
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.permitted_network import trust_own_name
 from lacnode.privacy.service.tls import ServerTls, Tls
-from lacnode.privacy.service.tls_stream import TlsStream
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
 log = structlog.get_logger("privacy")
@@ -310,13 +311,15 @@ def _connection_server(
     # Each port has its own bounds. A flood at the port for peers leaves the port for clients usable.
     backlog, arriving = SendBacklog(MAX_WAITING_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
 
+    refused = RefusedClients("manager")
+
     async def handle_connection(stream: trio.SocketStream) -> None:
         client = client_address(stream)
         if tls is None:
             await HttpConnection(stream, routes, max_body, backlog, arriving, client).run()
             return
         # A client that connects and says nothing would occupy one of the connections for ever.
-        secured = TlsStream(stream, tls)
+        secured = TlsStream(stream, tls.context, ClientCertificateCheck(tls.trust, refused))
         with trio.move_on_after(HANDSHAKE_SECONDS) as timeout:
             await secured.do_handshake()
         if not timeout.cancelled_caught:

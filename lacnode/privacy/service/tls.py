@@ -10,9 +10,8 @@ import os
 import secrets
 import ssl
 import tempfile
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -57,10 +56,6 @@ class ServerTls:
 
     context: SSL.Context
     trust: TlsTrust
-    logged_names: set[str] = field(default_factory=set)
-    """The names of refused clients that were logged. Handshakes run in threads, so `telling` protects this set."""
-
-    logging_lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[3]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
-    "rpc-http-tls-enabled",
     "Xp2p-tls-enabled",
     "Xrpc-ipc-enabled",
     "Xpki-block-creation-enabled",
@@ -26,8 +25,6 @@ PROTECTIONS = [
     "net-restrict",
     "override-genesis-config",
     "security-module",
-    "rpc-ws-ssl-enabled",
-    "rpc-ws-ssl-client-auth-enabled",
     "graphql-tls-enabled",
     "graphql-mtls-enabled",
     "privacy-nonce-always-increments",

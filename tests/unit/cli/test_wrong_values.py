@@ -48,7 +48,28 @@ ALL_ON = {
     "min-gas-price": "0",
 }
 PRIVATE = {**ALL_ON, "privacy-enabled": "true", "privacy-public-key-file": "manager.pub"}
+HTTPS = {
+    "rpc-http-tls-enabled": "true",
+    "rpc-http-tls-keystore-file": "there",
+    "rpc-http-tls-keystore-password-file": "there",
+}
+HTTPS_CLIENTS = {**HTTPS, "rpc-http-tls-client-auth-enabled": "true"}
+WSS = {"rpc-ws-ssl-enabled": "true", "rpc-ws-ssl-keystore-file": "there"}
+WSS_CLIENTS = {**WSS, "rpc-ws-ssl-client-auth-enabled": "true", "rpc-ws-ssl-truststore-file": "there"}
+PEM = {"rpc-ws-ssl-keystore-type": "PEM", "rpc-ws-ssl-cert-file": "there", "rpc-ws-ssl-key-file": "there"}
 NEEDED = {
+    "rpc-http-tls-keystore-file": HTTPS,
+    "rpc-http-tls-keystore-password-file": HTTPS,
+    "rpc-http-tls-known-clients-file": HTTPS_CLIENTS,
+    "rpc-http-tls-truststore-file": {**HTTPS_CLIENTS, "rpc-http-tls-truststore-password-file": "there"},
+    "rpc-http-tls-truststore-password-file": {**HTTPS_CLIENTS, "rpc-http-tls-truststore-file": "there"},
+    "rpc-ws-ssl-keystore-file": WSS,
+    "rpc-ws-ssl-keystore-password-file": WSS,
+    "rpc-ws-ssl-key-file": {**WSS, **PEM},
+    "rpc-ws-ssl-cert-file": {**WSS, **PEM},
+    "rpc-ws-ssl-truststore-file": WSS_CLIENTS,
+    "rpc-ws-ssl-truststore-password-file": WSS_CLIENTS,
+    "rpc-ws-ssl-trustcert-file": {**WSS_CLIENTS, "rpc-ws-ssl-truststore-type": "PEM"},
     "permissions-nodes-config-file": {"permissions-nodes-config-file-enabled": "true"},
     "permissions-accounts-config-file": {"permissions-accounts-config-file-enabled": "true"},
     **{

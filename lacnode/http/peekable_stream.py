@@ -1,0 +1,13 @@
+"""A stream whose next byte can be looked at, so that a port can serve two protocols."""
+
+from abc import abstractmethod
+
+import trio
+
+
+class PeekableStream(trio.abc.Stream):
+    """A stream over another one."""
+
+    @abstractmethod
+    async def peek(self) -> bytes:
+        """Return the next byte of the client and leave it in the stream. Empty at the end."""

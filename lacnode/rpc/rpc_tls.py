@@ -1,0 +1,56 @@
+"""TLS of a port, as the ports see it. Its implementation is loaded only if TLS is on, because its libraries cost a part of
+the start."""
+
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from lacnode.http.connection_server import ConnectionHandler, client_address
+from lacnode.http.peekable_stream import PeekableStream
+from lacnode.rpc.tls_settings import RpcTlsSettings
+
+StreamHandler = Callable[[trio.abc.Stream, str], Awaitable[None]]
+"""Serves one client on a stream. The text is the client's address."""
+
+
+class RpcTlsError(Exception):
+    """A file of TLS cannot be used. The text is one sentence that names the port."""
+
+
+class TlsPort(Protocol):
+    """TLS of one port."""
+
+    async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
+        """Make the handshake. Return None if the client takes too long. trio.BrokenResourceError if it fails."""
+
+
+def open_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None:
+    """Return TLS of the port `title`, or None if it has none. RpcTlsError if a file cannot be used."""
+    if settings is None:
+        return None
+    module = importlib.import_module("lacnode.rpc.server_tls")
+    port: TlsPort = module.ServerTlsPort(settings, title)
+    return port
+
+
+def over_tls(
+    tls: TlsPort | None, serve: StreamHandler, prepare: Callable[[trio.SocketStream], None] = lambda _: None
+) -> ConnectionHandler:
+    """Return a handler that makes the handshake first, or that serves at once without `tls`. `prepare` is called with the
+    socket before."""
+
+    async def handle_connection(stream: trio.SocketStream) -> None:
+        prepare(stream)
+        client = client_address(stream)
+        if tls is None:
+            await serve(stream, client)
+            return
+        secured = await tls.secure(stream)
+        if secured is not None:
+            # Closing ends TLS, so that the client knows that nothing was cut off.
+            async with secured:
+                await serve(secured, client)
+
+    return handle_connection
