@@ -109,13 +109,15 @@ class SelectionLimits:
 
     It ends at `deadline` (monotonic seconds), or when a transaction does not fit and the used gas has reached
     `min_occupancy_ratio` (0 to 1) of the limit. Cancelling `budget` ends it at once. The transactions have at most
-    `max_bytes` together. A single longer transaction may have a block for itself.
+    `max_bytes` together. A single longer transaction may have a block for itself. Once they have used `max_gas`, there are
+    no more. The first transaction may use more than that.
     """
 
     deadline: float
     min_occupancy_ratio: float = 0.8
     budget: ExecutionBudget = UNLIMITED
     max_bytes: int = MAX_BLOCK_BYTES
+    max_gas: int | None = None
 
 
 def select_transactions(
@@ -128,7 +130,7 @@ def select_transactions(
     selection = _Selection(block, limits)
     for candidate in candidates:
         limits.budget.check()
-        if selection.is_over(candidate):
+        if selection.is_over(candidate) or (selection.chosen and _is_beyond(limits.max_gas, block, gas_limit)):
             break
         # By the gas limit and not by the used gas, which is unknown before the execution.
         if candidate.transaction.gas_limit > block.gas_left:
@@ -142,6 +144,10 @@ def select_transactions(
         else:
             selection.add(candidate)
     return tuple(selection.chosen)
+
+
+def _is_beyond(max_gas: int | None, block: SelectionTarget, gas_limit: int) -> bool:
+    return max_gas is not None and gas_limit - block.gas_left >= max_gas
 
 
 def _is_full_enough(block: SelectionTarget, gas_limit: int, ratio: float) -> bool:

@@ -23,6 +23,8 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     block."""
     status = services.status.consensus()
     round_changes = status.round_changes or {}
+    # How fast this node executed the last blocks, and how much gas it would therefore put into a block.
+    speed, parameters = services.chain.speed, services.chain.spec.ibft.parameters_at(status.height)
     return {
         "height": status.height,
         "isValidator": status.is_validator,
@@ -40,7 +42,13 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "clocksOff": [to_hex(address) for address in status.clocks_off],
         "connectedValidators": _connected(services, status.validators),
         "evm": services.node.engine_name,
+        "gasPerSecond": _optional_quantity(speed.gas_per_second),
+        "proposalGasBudget": _optional_quantity(speed.gas_budget(parameters.block_period_ms / 1000)),
     }
+
+
+def _optional_quantity(value: int | None) -> str | None:
+    return None if value is None else results.quantity(value)
 
 
 def lac_nodeRole(services: RpcServices, params: Params) -> object:

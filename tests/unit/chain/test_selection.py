@@ -198,3 +198,15 @@ def test_longer_periods_have_more_bytes_until_the_message_is_full() -> None:
 def test_a_transaction_that_fits_no_block_is_dropped(block: Clocked) -> None:
     assert verdicts(block, [long(MAX_BLOCK_BYTES + 1)]) == [RejectionReason.TX_TOO_LARGE]
     assert block.taken == []
+
+
+def test_a_block_ends_when_its_gas_is_used_and_the_first_transaction_may_use_more(block: Clocked) -> None:
+    def use_gas() -> None:
+        block.gas_left -= 400_000
+
+    block.on_add = use_gas
+    offered = [Offer(transaction(0)) for _ in range(5)]
+    for max_gas, expected in ((1, 1), (800_000, 2), (900_000, 3), (None, 5)):
+        block.gas_left = GAS_LIMIT
+        limits = SelectionLimits(block.now + 10, max_gas=max_gas)
+        assert len(select_transactions(block, GAS_LIMIT, offered, limits)) == expected

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from lacnode.chain.blockchain import ChainSettings
+from lacnode.consensus.bft.controller import ConsensusStatus
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.rejection import RejectionReason
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives import rlp
+from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.errors import RpcError, rejected
 from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, KNOWN_METHODS
+from lacnode.rpc.methods.lac import lac_consensusStatus
 from lacnode.rpc.settings import ApiSettings
 from lacnode.txpool.pool_settings import PoolSettings
 from tests.support.rpc_chain import (
@@ -383,6 +386,22 @@ class TestEth:
             "currentBlock": "0xa",
             "highestBlock": "0x12c",
         }
+
+
+class TestConsensus:
+    def test_the_speed_of_executions_and_the_gas_of_a_proposal_are_shown(self) -> None:
+        at = node()
+        services = replace(at.services, consensus_status=lambda: ConsensusStatus(1, False, (VALIDATOR.address,)))
+
+        def shown() -> tuple[object, object]:
+            status = lac_consensusStatus(services, [])
+            assert isinstance(status, dict)
+            return status["gasPerSecond"], status["proposalGasBudget"]
+
+        assert shown() == (None, None)
+        header = at.chain.head.header.with_changes(gas_used=10_000_000)
+        at.chain.speed.count_executed(Block(header, BlockBody(())), 1.0, 1.0)
+        assert shown() == (hex(10_000_000), hex(3_000_000))
 
 
 class TestMiner:

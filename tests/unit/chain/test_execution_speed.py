@@ -1,0 +1,61 @@
+"""The speed of the last blocks, and the gas of a proposal that follows from it."""
+
+import pytest
+
+from lacnode.chain.execution_speed import EXECUTION_SHARE, LEAST_GAS, REMEMBERED_BLOCKS, ExecutionSpeed
+from lacnode.primitives.block import Block
+from tests.unit.chain.test_blockchain import network
+
+PERIOD = 2.0
+
+
+@pytest.fixture(scope="module")
+def block() -> Block:
+    made = network()
+    return made.grow()
+
+
+def executed(speed: ExecutionSpeed, block: Block, gas: int, gas_per_second: float, count: int = 1) -> None:
+    of_that_gas = Block(block.header.with_changes(gas_used=gas), block.body)
+    for _ in range(count):
+        speed.count_executed(of_that_gas, gas / gas_per_second, PERIOD)
+
+
+def test_nothing_is_known_at_first() -> None:
+    assert ExecutionSpeed().gas_per_second is None
+    assert ExecutionSpeed().gas_budget(PERIOD) is None
+
+
+def test_the_budget_is_what_a_part_of_the_period_suffices_for(block: Block) -> None:
+    speed = ExecutionSpeed()
+    executed(speed, block, 100_000_000, 50_000_000)
+    assert speed.gas_per_second == 50_000_000
+    assert speed.gas_budget(PERIOD) == int(50_000_000 * PERIOD * EXECUTION_SHARE)
+
+
+def test_one_slow_block_among_many_does_not_count_and_several_do(block: Block) -> None:
+    speed = ExecutionSpeed()
+    executed(speed, block, 100_000_000, 50_000_000, REMEMBERED_BLOCKS)
+    executed(speed, block, 100_000_000, 4_000_000)
+    assert speed.gas_per_second == 50_000_000
+    executed(speed, block, 100_000_000, 4_000_000, REMEMBERED_BLOCKS // 2)
+    assert speed.gas_per_second == 4_000_000
+
+
+def test_short_blocks_tell_nothing_unless_they_are_full(block: Block) -> None:
+    speed = ExecutionSpeed()
+    executed(speed, block, 21_000, 21_000)
+    executed(speed, block, 2_000_000, 100_000_000)
+    assert speed.gas_per_second is None
+    executed(speed, block, 50_000_000, 1_000_000)
+    assert speed.gas_budget(PERIOD) == LEAST_GAS
+
+
+def test_a_small_budget_grows_when_its_blocks_are_quick(block: Block) -> None:
+    speed = ExecutionSpeed()
+    executed(speed, block, 50_000_000, 1_000_000, REMEMBERED_BLOCKS)
+    blocks = 0
+    while (budget := speed.gas_budget(PERIOD) or 0) < 50_000_000:
+        executed(speed, block, budget, 100_000_000)
+        blocks += 1
+        assert blocks < 2 * REMEMBERED_BLOCKS
