@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.measure import Measure, surroundings
 
 NAMES = (
-    "execution", "engines", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery",
+    "execution", "engines", "requests", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery",
     "private_execution", "private_devnet",
 )  # fmt: skip
 QUIET = 0.5
