@@ -56,7 +56,7 @@ def _calls(network: Network, token: str) -> dict[str, Iterator[list[object]]]:
     address = network.accounts[0]["address"]
     balance_of = "0x" + (keccak256(b"balanceOf(address)")[:4] + abi_encode(["address"], [address])).hex()
     # Created before the clock runs: signing takes longer than what is measured.
-    signed = [[_transfer(number)] for number in range(CALLS)]
+    signed: list[list[object]] = [[_transfer(number)] for number in range(CALLS)]
     return {
         "eth_blockNumber": itertools.repeat([]),
         "eth_getBalance": itertools.repeat([address, "latest"]),

@@ -1,5 +1,5 @@
-"""Both engines on every block: py-evm's outcome counts, and a different outcome of the native engine is noted. Calls
-are py-evm's.
+"""Both engines on every block and every call: py-evm's outcome counts, and a different outcome of the native engine is
+noted.
 
 It is slower than py-evm alone: it is for a node that watches the engines, not for a network's speed.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.call_differences import CallOutcome, unlike_call_fields
 from lacnode.evm.engine import (
     BOTH,
     NATIVE,
@@ -26,6 +27,7 @@ from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.python_states import PythonStates
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -121,8 +123,19 @@ class ComparingEngine(PythonStates):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call`, on py-evm (see `engine.ExecutionEngine`)."""
-        return self._python.call(state_root, header, call, ancestor_hash)
+        """Return py-evm's outcome of `call` (see `engine.ExecutionEngine`). The native engine makes the call too."""
+        outcome: CallOutcome
+        try:
+            outcome = self._python.call(state_root, header, call, ancestor_hash)
+        except TransactionRejectedError as rejected:
+            # A rejection is an outcome too. A call that was interrupted, or has wrong overrides, has none.
+            outcome = rejected
+        found = self._native.call_alone(state_root, header, call, ancestor_hash)
+        if found is not None and (unlike := unlike_call_fields(outcome, found)):
+            self._differences.note_call(header, call, unlike)
+        if isinstance(outcome, TransactionRejectedError):
+            raise outcome
+        return outcome
 
 
 class _ComparedBlock:

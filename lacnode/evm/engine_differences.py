@@ -1,7 +1,8 @@
-"""The differences between the two engines on one block: counted, logged, and written to a file with all that is
+"""The differences between the two engines: counted and logged. One on a block is also written to a file with all that is
 needed to execute the block again. There must be none. Each is a fault of an engine."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,9 +12,10 @@ import orjson
 import structlog
 
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.evm.engine import AncestorHash, ExecutedBlock, ExecutionError, NodeStore
+from lacnode.evm.engine import AncestorHash, CallRequest, ExecutedBlock, ExecutionError, NodeStore
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
+from lacnode.rate_limited_log import RateLimitedLog
 
 DIFFERENCES_DIRECTORY = "evm-differences"
 """The folder in the data path into which a node writes them."""
@@ -23,6 +25,9 @@ MAX_FILES = 16
 
 MAX_FILE_BYTES = 64 * 2**20
 """Bytes of the trie nodes and codes in one file. A block that needs more is written without them."""
+
+LOGGED_CALL_BYTES = 1_024
+"""Bytes of a call's data that a line of the log shows."""
 
 IGNORED = ("nodes", "executed_by")
 """Fields of an executed block that may differ: an engine may also give nodes that nothing refers to."""
@@ -69,7 +74,9 @@ class EngineDifferences:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.count = 0
+        self.call_count = 0
         self._directory = directory
+        self._log = RateLimitedLog("evm", time.monotonic)
 
     def note(
         self,
@@ -103,6 +110,22 @@ class EngineDifferences:
             number=header.number,
             file=None if path is None else str(path),
             **{name: _in_short(outcome) for name, outcome in outcomes.items()},
+        )
+
+    def note_call(self, header: BlockHeader, call: CallRequest, unlike: Sequence[str]) -> None:
+        """Note that the engines differ in the fields `unlike` on a call on the state after `header`. Callers can repeat a
+        call: it is only counted, and logged once a minute."""
+        self.call_count += 1
+        self._log.warning(
+            "calls",
+            "the engines differ on a call; py-evm's word counts",
+            number=header.number,
+            unlike=list(unlike),
+            sender="0x" + call.sender.hex(),
+            to=None if call.to is None else "0x" + call.to.hex(),
+            data="0x" + call.data[:LOGGED_CALL_BYTES].hex(),
+            gas=call.gas,
+            value=call.value,
         )
 
     def _path(self, header: BlockHeader) -> Path | None:

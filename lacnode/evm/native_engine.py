@@ -6,6 +6,7 @@ validator votes against a block on the library's word alone.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, senders_of
 from lacnode.evm.base_fee import blob_base_fee
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
+from lacnode.evm.call_differences import CallOutcome
 from lacnode.evm.engine import (
     NATIVE,
     PYTHON,
@@ -40,10 +42,12 @@ from lacnode.evm.py_evm_block import new_state
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
 from lacnode.evm.python_states import PythonStates
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.transaction import Transaction
+from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("evm")
 
@@ -67,6 +71,7 @@ class NativeEngine(PythonStates):
         self._store = store
         self._budget = budget
         self._nodes = node_cache(store, cache_bytes)
+        self._log = RateLimitedLog("evm", time.monotonic)
 
     @property
     def name(self) -> str:
@@ -249,15 +254,39 @@ class NativeEngine(PythonStates):
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
         """Return the outcome of `call` (see `engine.ExecutionEngine`)."""
-        if reason_for_python(self._spec, header) is None and fits_library(call):
-            try:
-                return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
-            # py-evm is slower and has the same limits. It would exceed them too, so the caller gets the error at once.
-            except BudgetExceededError as exceeded:
-                raise limit_exceeded(exceeded) from None
-            except native_library().NativeError:
-                pass
-        return self._python.call(state_root, header, call, ancestor_hash)
+        try:
+            made = self._called(state_root, header, call, ancestor_hash)
+        # py-evm is slower and has the same limits. It would exceed them too, so the caller gets the error at once.
+        except BudgetExceededError as exceeded:
+            raise limit_exceeded(exceeded) from None
+        return self._python.call(state_root, header, call, ancestor_hash) if made is None else made
+
+    def call_alone(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallOutcome | None:
+        """Return the library's outcome of `call`, without py-evm. None where the library cannot make it, or not in the
+        time and the memory that it may take. ExecutionCancelledError when the engine is stopped."""
+        try:
+            return self._called(state_root, header, call, ancestor_hash)
+        except TransactionRejectedError as rejected:
+            return rejected
+        except BudgetExceededError:
+            return None
+
+    def _called(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallResult | None:
+        if reason_for_python(self._spec, header) is not None or not fits_library(call):
+            return None
+        library = native_library()
+        try:
+            return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
+        # A fault of the library. Callers can repeat the call, so the log has one line a minute.
+        except library.PanicError as panic:
+            self._log.warning("call", "the native library has a fault; py-evm makes the call", fault=str(panic))
+        except library.NativeError:
+            pass
+        return None
 
 
 def execute_again(

@@ -74,6 +74,11 @@ def engine_series(name: str, differences: EngineDifferences, executions: Executi
         "Blocks on which the native engine and py-evm differed",
         lambda: [MetricSample(differences.count)],
     )
+    yield _own_counter(
+        "lacnode_evm_call_differences_total",
+        "Calls on which the native engine and py-evm differed",
+        lambda: differences.call_count,
+    )
     yield _own_counter("lacnode_evm_executed_blocks_total", "Blocks executed", lambda: executions.executed_blocks)
     yield _own_counter("lacnode_evm_executed_gas_total", "Gas of these blocks", lambda: executions.executed_gas)
     yield _own_counter(

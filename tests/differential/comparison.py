@@ -8,6 +8,7 @@ from typing import Any
 
 from lacnode.chainspec.forks import Fork
 from lacnode.crypto.secp256k1 import recover_sender
+from lacnode.evm.call_differences import unlike_call_fields
 from lacnode.evm.engine import CallRequest, ExecutedBlock, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.native_engine import NativeEngine
@@ -127,18 +128,10 @@ def _calls(
         elif isinstance(expected, tuple):
             found += [] if expected == given else [f"{call}: {expected} and {given}"]
         else:
-            ignored: tuple[str, ...] = ("accounts", "touched")
-            if "Out of gas" in (expected.halt, given.halt) and None not in (expected.halt, given.halt):
-                # An instruction that lacks gas and words on the stack at once: either reason is right.
-                ignored += ("halt", "explanation")
-            found += [f"{call}: {what}" for what in _fields(expected, given, ignored)]
-            left, right = _slots_of(expected.touched), _slots_of(given.touched)
-            found += [] if left == right else [f"{call}: touched {left} and {right}"]
+            unlike = unlike_call_fields(expected, given)
+            pairs = [f"{name}: {_shown(getattr(expected, name))} and {_shown(getattr(given, name))}" for name in unlike]
+            found += [f"{call}: {pair}" for pair in pairs]
     return found
-
-
-def _slots_of(touched: Any) -> list[Any]:
-    return [entry for entry in touched if entry[1]]
 
 
 def _call(rng: random.Random) -> CallRequest:

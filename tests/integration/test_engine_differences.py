@@ -1,5 +1,6 @@
 """What a node does when its two engines differ: py-evm's word counts, and a file says what happened."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,15 @@ import pytest
 
 from lacnode.cli.evm_command import replay, run
 from lacnode.cli.sources import Settings
-from lacnode.evm.budget import UNLIMITED
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError
 from lacnode.evm.comparing_engine import ComparingEngine
-from lacnode.evm.engine import NATIVE, PYTHON, ExecutedBlock, ExecutionEngine, ExecutionError
+from lacnode.evm.engine import NATIVE, PYTHON, CallRequest, CallResult, ExecutedBlock, ExecutionEngine, ExecutionError
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, MAX_FILES, EngineDifferences, are_different
 from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.evm.native_block import NativeBlock
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.native_library import native_library
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.transaction import Transaction
 from tests.support.engines import engine, use
 from tests.support.evm_network import FRIEND, RICH, Network, hash_of, push, signed
@@ -116,6 +118,47 @@ def test_files_are_bounded_in_number(tmp_path: Path, monkeypatch: pytest.MonkeyP
         execute(net, executing, transactions()[0])
     assert differences.count == MAX_FILES + 2
     assert len(list((tmp_path / DIFFERENCES_DIRECTORY).iterdir())) == MAX_FILES
+
+
+class TestCalls:
+    CALL = CallRequest(sender=RICH.address, to=CONTRACT)
+
+    def called(self, net: Network, executing: ExecutionEngine, call: CallRequest = CALL) -> CallResult:
+        return executing.call(net.header.state_root, net.header, call, hash_of)
+
+    def test_calls_that_agree_are_not_noted(self, tmp_path: Path) -> None:
+        net, executing, differences = on(EngineKind.BOTH, tmp_path)
+        assert self.called(net, executing).success
+        assert not self.called(net, executing, replace(self.CALL, gas=21_001)).success
+        for faulty in (replace(self.CALL, value=10**30), replace(self.CALL, gas=100)):
+            with pytest.raises(TransactionRejectedError):
+                self.called(net, executing, faulty)
+        assert differences.call_count == 0
+
+    def test_a_difference_is_counted_and_the_word_of_py_evm_counts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net, executing, differences = on(EngineKind.BOTH, tmp_path)
+        expected = self.called(net, executing)
+        wrong = replace(expected, gas_used=expected.gas_used + 1)
+        monkeypatch.setattr("lacnode.evm.native_engine.call_natively", lambda *_: wrong)
+        assert self.called(net, executing) == expected
+        with pytest.raises(TransactionRejectedError):
+            self.called(net, executing, replace(self.CALL, value=10**30))
+        assert (differences.call_count, differences.count) == (2, 0)
+
+    def test_a_call_that_the_library_cannot_finish_is_not_compared(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net, executing, differences = on(EngineKind.BOTH, tmp_path)
+        for error in (BudgetExceededError("too long"), native_library().PanicError("index out of bounds")):
+
+            def failing(*_: Any, error: Exception = error) -> None:
+                raise error
+
+            monkeypatch.setattr("lacnode.evm.native_engine.call_natively", failing)
+            assert self.called(net, executing).success
+        assert differences.call_count == 0
 
 
 class TestTheNativeEngine:

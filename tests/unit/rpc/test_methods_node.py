@@ -391,7 +391,8 @@ class TestEth:
 class TestConsensus:
     def test_the_speed_of_executions_and_the_gas_of_a_proposal_are_shown(self) -> None:
         at = node()
-        services = replace(at.services, consensus_status=lambda: ConsensusStatus(1, False, (VALIDATOR.address,)))
+        status = ConsensusStatus(1, False, (VALIDATOR.address,))
+        services = replace(at.services, status=replace(at.services.status, consensus=lambda: status))
 
         def shown() -> tuple[object, object]:
             status = lac_consensusStatus(services, [])
