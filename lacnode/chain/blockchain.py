@@ -20,7 +20,6 @@ from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.chain_store import StoredChain, write_block, write_state
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
-from lacnode.chain.execution_speed import ExecutionSpeed
 from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chain.receipt_record import (
@@ -99,7 +98,6 @@ class Blockchain(ChainHistory):
         self.genesis_hash = self.protocols.block_hash(self.genesis.header)
         self.settings = settings or ChainSettings()
         self.counters = ExecutionCounters()
-        self.speed = ExecutionSpeed()
         self._engine = engine
         self._permissions = permissions
         self._verifier = BlockVerifier(spec, engine, now, permissions)
@@ -223,14 +221,9 @@ class Blockchain(ChainHistory):
         """
         with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
-            period = self._period_seconds(head.header.number + 1)
-            limits = SelectionLimits(
-                deadline,
-                self.settings.min_occupancy_ratio,
-                own_budget,
-                block_bytes(period),
-                self.speed.gas_budget(period),
-            )
+            period = self.spec.ibft.parameters_at(head.header.number + 1).block_period_ms / 1000
+            space, max_gas = block_bytes(period), self.counters.speed.gas_budget(period)
+            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget, space, max_gas)
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
@@ -302,16 +295,10 @@ class Blockchain(ChainHistory):
         # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.
         executed = self._executions.get(hash_, block)
         if executed is None:
-            began = time.monotonic()
-            executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
-            seconds = time.monotonic() - began
-            self.counters.count_executed(block, seconds)
-            self.speed.count_executed(block, seconds, self._period_seconds(block.number))
+            with self.counters.executing(block, self.spec.ibft.parameters_at(block.number).block_period_ms):
+                executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
             self._executions.put(hash_, block, executed)
         return executed
-
-    def _period_seconds(self, number: int) -> float:
-        return self.spec.ibft.parameters_at(number).block_period_ms / 1000
 
     def _store(self, block: Block, hash_: bytes, executed: ExecutedBlock) -> NewHead:
         receipt_records = receipt_records_of_execution(executed, keep_revert_reasons=self.settings.keep_revert_reasons)

@@ -1,5 +1,10 @@
-"""Counts of executed and imported blocks, for the metrics. Must not decide anything."""
+"""Counts of executed and imported blocks, for the metrics, and their speed. Must not decide anything."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lacnode.chain.execution_speed import ExecutionSpeed
 from lacnode.primitives.block import Block
 
 
@@ -11,6 +16,7 @@ class ExecutionCounters:
     """
 
     def __init__(self) -> None:
+        self.speed = ExecutionSpeed()
         self.executed_blocks = 0
         self.executed_gas = 0
         self.executed_seconds = 0.0
@@ -20,11 +26,16 @@ class ExecutionCounters:
         self.head_transactions = 0
         """Transactions of the block that was imported last."""
 
-    def count_executed(self, block: Block, seconds: float) -> None:
-        """The chain has executed `block` in `seconds`."""
+    @contextmanager
+    def executing(self, block: Block, block_period_ms: int) -> Iterator[None]:
+        """Count the execution of `block` that happens inside, unless it ends in an error."""
+        began = time.monotonic()
+        yield
+        seconds = time.monotonic() - began
         self.executed_blocks += 1
         self.executed_gas += block.header.gas_used
         self.executed_seconds += seconds
+        self.speed.count_executed(block, seconds, block_period_ms / 1000)
 
     def count_imported(self, block: Block) -> None:
         """`block` is the head now."""

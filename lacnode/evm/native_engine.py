@@ -281,7 +281,6 @@ class NativeEngine(PythonStates):
         library = native_library()
         try:
             return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
-        # A fault of the library. Callers can repeat the call, so the log has one line a minute.
         except library.PanicError as panic:
             self._log.warning("call", "the native library has a fault; py-evm makes the call", fault=str(panic))
         except library.NativeError:

@@ -24,7 +24,7 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     status = services.status.consensus()
     round_changes = status.round_changes or {}
     # How fast this node executed the last blocks, and how much gas it would therefore put into a block.
-    speed, parameters = services.chain.speed, services.chain.spec.ibft.parameters_at(status.height)
+    speed, parameters = services.chain.counters.speed, services.chain.spec.ibft.parameters_at(status.height)
     return {
         "height": status.height,
         "isValidator": status.is_validator,

@@ -401,7 +401,7 @@ class TestConsensus:
 
         assert shown() == (None, None)
         header = at.chain.head.header.with_changes(gas_used=10_000_000)
-        at.chain.speed.count_executed(Block(header, BlockBody(())), 1.0, 1.0)
+        at.chain.counters.speed.count_executed(Block(header, BlockBody(())), 1.0, 1.0)
         assert shown() == (hex(10_000_000), hex(3_000_000))
 
 
