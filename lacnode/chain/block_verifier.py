@@ -16,6 +16,7 @@ from lacnode.consensus.bft.header_rules import (
     check_full,
     check_light,
     check_sealed,
+    check_unsealed_by_contract,
     timestamp_seconds_ahead,
 )
 from lacnode.consensus.bft.protocol import BftProtocol
@@ -45,6 +46,7 @@ class HeaderCheck(Protocol):
         base_fee_market: bool = ...,
         london_activation: bool = ...,
         parent_hash: bytes | None = ...,
+        lists_validators: bool = ...,
     ) -> None: ...
 
 
@@ -90,6 +92,25 @@ class BlockVerifier:
         if ahead > 0:
             self._log_late_clock(header, ahead)
 
+    def check_header_of_unknown_validators(self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
+        """Check a header whose validators a contract names in a state that is not here yet. Its seals are not verified.
+
+        Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
+        """
+        fork = self._fork(header)
+        try:
+            check_unsealed_by_contract(
+                self._protocols.at(header.number),
+                header,
+                parent,
+                block_period_ms=self._spec.ibft.parameters_at(header.number).block_period_ms,
+                base_fee_market=fork >= Fork.LONDON,
+                london_activation=fork >= Fork.LONDON > self._fork(parent),
+                parent_hash=parent_hash,
+            )
+        except HeaderRefusedError as refused:
+            raise BlockRefusedError(refused.rule, str(refused)) from None
+
     def _log_late_clock(self, header: BlockHeader, ahead: float) -> None:
         """Log that a quorum sealed a timestamp which is in the future here. At most once a minute."""
         text = "this node's clock is behind: a quorum of validators sealed a block with a later timestamp"
@@ -105,7 +126,7 @@ class BlockVerifier:
         parent_hash: bytes,
         validators: tuple[bytes, ...],
     ) -> None:
-        fork = self._fork(header)
+        fork, parameters = self._fork(header), self._spec.ibft.parameters_at(header.number)
         try:
             check(
                 self._protocols.at(header.number),
@@ -113,11 +134,12 @@ class BlockVerifier:
                 parent,
                 validators,
                 now=self._now(),
-                block_period_ms=self._spec.ibft.parameters_at(header.number).block_period_ms,
+                block_period_ms=parameters.block_period_ms,
                 base_fee_market=fork >= Fork.LONDON,
                 # London may begin at this block. Only then the gas limit may double.
                 london_activation=fork >= Fork.LONDON > self._fork(parent),
                 parent_hash=parent_hash,
+                lists_validators=parameters.validator_contract is None,
             )
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None

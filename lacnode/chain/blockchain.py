@@ -16,8 +16,8 @@ import structlog
 from lacnode.chain.block_builder import BlockBuilder
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
 from lacnode.chain.block_verifier import BlockVerifier
-from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.chain_store import StoredChain, write_block, write_state
+from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.chain.head import Head
@@ -32,15 +32,12 @@ from lacnode.chain.simulated_contracts import SimulatedContracts
 from lacnode.chain.speculative_executions import SpeculativeExecutions
 from lacnode.chain.stored_genesis import open_or_store_genesis
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
-from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
-from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.block_limits import block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
 from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives.block import Block
@@ -76,7 +73,7 @@ class ChainSettings:
     keep_revert_reasons: bool = False
 
 
-class Blockchain(ChainHistory):
+class Blockchain(ExecutableChain):
     """The chain of `spec` in `database`, executed by `engine`.
 
     `permissions` are the rules about senders. `now` returns the wall clock in Unix seconds. Raises WrongGenesisError if the
@@ -93,15 +90,11 @@ class Blockchain(ChainHistory):
         permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(database, open_or_store_genesis(spec, database, engine), protocols_of(spec))
-        self.spec = spec
-        self.genesis_hash = self.protocols.block_hash(self.genesis.header)
+        super().__init__(spec, database, open_or_store_genesis(spec, database, engine), engine)
         self.settings = settings or ChainSettings()
         self.counters = ExecutionCounters()
-        self._engine = engine
         self._permissions = permissions
         self._verifier = BlockVerifier(spec, engine, now, permissions)
-        self._validators = ValidatorHistory(spec.ibft, self.protocols, self)
         self._verified = VerifiedHeaders()
         self._executions = ExecutionCache()
         self._speculation = SpeculativeExecutions()
@@ -116,29 +109,9 @@ class Blockchain(ChainHistory):
         """The last block. Its body, receipts and state are stored."""
         return self._head
 
-    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """The validators of the block after `header`, ascending (20-byte addresses). `header` is a block of the chain."""
-        return self.tally_after(header).validators
-
-    def tally_after(self, header: BlockHeader) -> VoteTally:
-        """The validators and the open votes after `header`, a block of the chain."""
-        return self._validators.tally_after(header)
-
     def next_base_fee(self, timestamp: int) -> int | None:
         """The base fee in wei per gas of the block after the head, with this timestamp (seconds). None before London."""
         return next_base_fee(self.spec, self._head.header, timestamp)
-
-    def state_at(self, header: BlockHeader) -> StateView:
-        """The accounts after `header`."""
-        return self._engine.accounts(header.state_root)
-
-    def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
-        """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
-        return self._engine.call(header.state_root, header, call, self.hash_at)
-
-    def open_block(self, header: BlockHeader) -> OpenBlock:
-        """An open block on the state after `header`, with the values of that block, for private transactions."""
-        return self._engine.open_block(header.state_root, header, self.hash_at)
 
     def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
         """The state after a transaction of `sender` on the head. Raises the errors of `SimulatedContracts`."""
@@ -153,7 +126,7 @@ class Blockchain(ChainHistory):
     def header_chain(self) -> VerifiedHeaderChain:
         """A chain of headers above the head, to verify headers one by one. Their import does not verify them again."""
         head = self._head
-        tally = self.tally_after(head.header)
+        tally = self.validator_sets.known_tally_after(head.header)
         return VerifiedHeaderChain(
             head.header, head.hash, tally, self.spec.ibft, self.protocols, self._verifier, self._verified
         )
@@ -174,7 +147,7 @@ class Blockchain(ChainHistory):
         hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
             parent = self._parent_head(block)
-            validators = self.validators_after(parent.header)
+            validators = self.tally_after(parent.header).validators
             self._verifier.check_proposed_header(block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
@@ -286,7 +259,7 @@ class Blockchain(ChainHistory):
         )
 
     def _check_sealed(self, block: Block, parent: Head) -> None:
-        validators = self.validators_after(parent.header)
+        validators = self.tally_after(parent.header).validators
         self._verifier.check_sealed_header(
             block.header, parent.header, parent.hash, validators, seals_known=self._verified.has(block.header)
         )

@@ -1,8 +1,10 @@
 """Headers above the head, verified one after the other before their bodies are here.
 
 A header names its validators and has their seals, and votes are in headers. So the validators of the next block follow from
-headers alone, without execution. Invented headers are refused before their peer is asked for anything else. This file must
-not execute or store blocks, and must not know peers.
+headers alone, without execution. Invented headers are refused before their peer is asked for anything else.
+
+If a contract names the validators, only those of the block after the head are known. The seals of later headers are verified
+when their block is imported. This file must not execute or store blocks, and must not know peers.
 """
 
 from collections import OrderedDict
@@ -66,14 +68,14 @@ class VerifiedHeaders:
 class VerifiedHeaderChain:
     """The headers after `header` that were added so far. `hash_` is the on-chain hash of `header`.
 
-    `tally` is the one after `header`. Use it from one thread at a time.
+    `tally` is the one after `header`, None if the validators are unknown. Use it from one thread at a time.
     """
 
     def __init__(
         self,
         header: BlockHeader,
         hash_: bytes,
-        tally: VoteTally,
+        tally: VoteTally | None,
         schedule: IbftSchedule,
         protocols: ProtocolSchedule,
         verifier: BlockVerifier,
@@ -88,7 +90,7 @@ class VerifiedHeaderChain:
         self._verified = verified
 
     def add_header(self, header: BlockHeader) -> bytes:
-        """Verify the next header with its seals, and add it. Returns its on-chain hash (32 bytes).
+        """Add the next header, verified with its seals if its validators are known. Returns its on-chain hash (32 bytes).
 
         Raises BlockRefusedError if it breaks a rule or does not follow the last one.
         """
@@ -96,11 +98,18 @@ class VerifiedHeaderChain:
             hash_ = self._protocols.block_hash(header)
         except RlpError as error:
             raise BlockRefusedError("extra-data", str(error)) from None
-        self._verifier.check_sealed_header(
-            header, self.last, self.last_hash, self._tally.validators, seals_known=self._verified.has(header)
-        )
-        self._verified.add(header)
+        self._check_next(header)
         # The votes of this header count for the next one, so the tally moves on before that one comes.
         self._tally = next_tally(self._tally, header, self._schedule, self._protocols)
         self.last, self.last_hash = header, hash_
         return hash_
+
+    def _check_next(self, header: BlockHeader) -> None:
+        if self._tally is None:
+            # Not added to the verified headers: the import checks coinbase and seals by the contract's answer.
+            self._verifier.check_header_of_unknown_validators(header, self.last, self.last_hash)
+            return
+        self._verifier.check_sealed_header(
+            header, self.last, self.last_hash, self._tally.validators, seals_known=self._verified.has(header)
+        )
+        self._verified.add(header)

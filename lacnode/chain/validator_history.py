@@ -29,8 +29,21 @@ class VoteSource(Protocol):
         ...
 
 
-def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule) -> VoteTally:
-    """The tally after `header`. `tally` is the one before it. No stored block is needed: the votes are in headers."""
+def next_tally(
+    tally: VoteTally | None, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
+) -> VoteTally | None:
+    """The tally after `header`. `tally` is the one before it. No stored block is needed: the votes are in headers.
+
+    None if a contract names the validators of the next block: its answer needs the state after `header`.
+    """
+    if schedule.parameters_at(header.number + 1).validator_contract is not None:
+        return None
+    return _tally_after(tally or VoteTally.from_validators(()), header, schedule, protocols)
+
+
+def _tally_after(
+    tally: VoteTally, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
+) -> VoteTally:
     override = schedule.validators_override(header.number + 1)
     epoch_length = schedule.parameters_at(header.number).epoch_length
     if override is None:
@@ -77,7 +90,7 @@ class ValidatorHistory:
         header = self._header(number)
         if self._schedule.validators_override(number + 1) is None:
             return VoteTally.from_validators(self._protocols.extra_data(header).validators)
-        return next_tally(VoteTally.from_validators(()), header, self._schedule, self._protocols)
+        return _tally_after(VoteTally.from_validators(()), header, self._schedule, self._protocols)
 
     def _last_epoch(self, number: int) -> int:
         """The number of the last epoch block up to `number`. The epoch length may have changed in between."""

@@ -182,8 +182,6 @@ def load_genesis(path: Path) -> ChainSpec:
         spec = parse_genesis(document)
     except GenesisError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error}") from None
-    if spec.protocols != ((0, "ibft2"),):
-        raise GenesisError(f"Unable to load genesis file. {path}: config.qbft: this node cannot run QBFT yet")
     twice = tuple(
         f"{key[:80]} is given twice in one object: the last one counts, as in Besu" for key in sorted(repeated)
     )

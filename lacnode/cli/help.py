@@ -15,14 +15,19 @@ COMMANDS = {
     "operator generate-network-genesis": "a ready genesis, permissions in it if wanted, and its expected hash",
     "password hash": "a BCrypt hash for a credentials file",
     "public-key export|export-address": "this node's public key or address",
-    "rlp encode|decode": "IBFT 2.0 extra data from and to JSON",
+    "rlp encode|decode": "extra data of IBFT 2.0 and QBFT from and to JSON",
     "validate-config": "what of a config.toml would stop the node, and what it would ignore",
 }
 
 
 def help_text(hidden: bool = False) -> str:
     """Return the full help. It has the hidden options too if `hidden`."""
-    lines = ["Usage: lacnode [OPTIONS] [COMMAND]", "", "A node of a permissioned IBFT 2.0 network, as Besu's.", ""]
+    lines = [
+        "Usage: lacnode [OPTIONS] [COMMAND]",
+        "",
+        "A node of a permissioned IBFT 2.0 or QBFT network, as Besu's.",
+        "",
+    ]
     for title, options in GROUPS.items():
         shown = [option for option in options if hidden or not option.hidden]
         if shown:

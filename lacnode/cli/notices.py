@@ -44,8 +44,10 @@ _MANAGER = ("privacy-url", "privacy-manager-config-file")
 
 # Options with a sentence of their own in `_privacy`, in Besu's words. The lists leave them out.
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
+# The API group of each consensus protocol.
+_PROTOCOL_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}
 # Besu's API groups that are accepted and have no methods here.
-_UNBUILT_GROUPS = frozenset(("DEBUG", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
+_UNBUILT_GROUPS = frozenset(("DEBUG", "MINER", "PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
 
 
 def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
@@ -64,7 +66,7 @@ def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> I
         yield "Discovery disabled: bootnodes will be ignored."
     if read.text("logging") == "FATAL":
         yield "FATAL level is deprecated, using ERROR instead"
-    yield from _groups(read, groups)
+    yield from _groups(read, spec, groups)
     yield from _variables(read)
     if read.flag("graphql-http-enabled") and any(
         read.flag(f"rpc-{kind}-authentication-enabled") for kind in ("http", "ws")
@@ -143,11 +145,15 @@ def _prices(read: SettingsReader, spec: ChainSpec) -> Iterator[str]:
         yield (f"Forcing tx-pool-min-gas-price={floor}, since it cannot be greater than the value of min-gas-price")
 
 
-def _groups(read: SettingsReader, groups: tuple[str, ...]) -> Iterator[str]:
+def _groups(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
     if "PERM" in groups and not any(read.flag(switch) for switch in _PERMISSION_SWITCHES):
         yield "Permissions are disabled. Cannot enable PERM APIs when not using Permissions."
     if {"EEA", "PRIV"} & set(groups) and not read.flag("privacy-enabled"):
         yield "Privacy is disabled. Cannot use EEA/PRIV API methods when not using Privacy."
+    named = {name for _, name in spec.protocols}
+    for protocol, group in _PROTOCOL_GROUPS.items():
+        if group in groups and protocol not in named:
+            yield f"API group {group} has no methods on this chain: the genesis has no config.{protocol}"
     unbuilt = sorted(_UNBUILT_GROUPS & set(groups))
     if unbuilt:
         yield f"API groups without methods in this release: {', '.join(unbuilt)}"

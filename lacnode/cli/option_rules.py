@@ -27,7 +27,7 @@ PRIVACY_TLS_FILES = tuple(f"privacy-tls-{what}-file" for what in ("keystore", "k
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 """A host name, or an address of either kind."""
 
-NO_GENESIS = "--genesis-file is missing: this node runs IBFT 2.0 networks, which are given by their genesis"
+NO_GENESIS = "--genesis-file is missing: this node runs IBFT 2.0 and QBFT networks, which are given by their genesis"
 
 
 def check_rules(read: SettingsReader) -> None:

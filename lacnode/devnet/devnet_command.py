@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.live import Live
 
 from lacnode.devnet import processes
-from lacnode.devnet.devnet_genesis import DEFAULT_FORK, DEVNET_FORKS
+from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, DEVNET_FORKS
 from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claimed_ports
 from lacnode.devnet.managers import wait_for_managers
 from lacnode.devnet.manifest import (
+    CONSENSUS_GROUPS,
     DevnetError,
     DevnetNode,
     Manifest,
@@ -101,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         help="make a block when a transaction waits, and none otherwise",
     )
     parser.add_argument(
+        "--consensus", choices=CONSENSUS_GROUPS, help=f"how validators agree on blocks (default {DEFAULT_CONSENSUS})"
+    )
+    parser.add_argument(
         "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
     )
     parser.add_argument(
@@ -111,9 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--detach", action="store_true", help="return once block 1 is on every node")
     parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
-    parser.set_defaults(
-        run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None, port_offset=None, fork=None
-    )
+    parser.set_defaults(run=_up, data_path=DEFAULT_PATH, json=False)
+    parser.set_defaults(**dict.fromkeys(("validators", "block_period", "port_offset", "fork", "consensus")))
     verbs = parser.add_subparsers(title="verbs", metavar="")
     actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
         ("status", _status, "one look at the network"),
@@ -163,15 +166,17 @@ def _up(arguments: argparse.Namespace) -> int:
         arguments.flexible_groups,
         arguments.fork or DEFAULT_FORK,
         arguments.blocks_on_demand,
+        arguments.consensus or DEFAULT_CONSENSUS,
     )
     check_network(shape, block_period)
-    if arguments.in_process and shape != NetworkShape(validators, fork=shape.fork):
+    if arguments.in_process and shape != NetworkShape(validators, fork=shape.fork, consensus=shape.consensus):
         raise DevnetError("--in-process networks have validators alone and no permissions")
     # The hundred stays claimed until the nodes listen: another devnet that starts now gets other ports.
     with _ports(arguments.port_offset, len(shape.roles())) as port_offset:
         if arguments.in_process:
             module = importlib.import_module("lacnode.devnet.in_process")
-            return int(module.watch(validators, block_period, port_offset, arguments.json, shape.fork))
+            names = shape.fork, shape.consensus
+            return int(module.watch(validators, block_period, port_offset, arguments.json, *names))
         # A directory with other data must not be mixed with a devnet, which the user may delete as a whole later.
         if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
             raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
@@ -189,6 +194,7 @@ def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
         "block_period": (manifest.block_period, "a block period of {} s"),
         "port_offset": (manifest.port_offset, "a port offset of {}"),
         "fork": (manifest.fork, "the fork {}"),
+        "consensus": (manifest.consensus, "the consensus {}"),
     }
     for name, (value, text) in found.items():
         if getattr(arguments, name) not in (None, value):
@@ -374,22 +380,24 @@ def _join(arguments: argparse.Namespace) -> int:
 
 def _vote(arguments: argparse.Namespace) -> int:
     manifest = _found(arguments)
+    method = f"{CONSENSUS_GROUPS[manifest.consensus].lower()}_proposeValidatorVote"
     for candidate in [manifest.node(name) for name in arguments.nodes]:
         for voter in [node for node in manifest.nodes if processes.find_pid(node) is not None]:
-            _take_vote(voter, [candidate.address, not arguments.drop, arguments.force])
+            _take_vote(voter, method, [candidate.address, not arguments.drop, arguments.force])
         _report(arguments, f"every running node votes {'against' if arguments.drop else 'for'} {candidate.name}")
     return 0
 
 
-def _take_vote(voter: DevnetNode, vote: list[object]) -> None:
-    """Let `voter` vote, and try again while it refuses: a node that has just joined may not be connected to it yet.
+def _take_vote(voter: DevnetNode, method: str, vote: list[object]) -> None:
+    """Let `voter` vote, by the RPC method of its protocol, and try again while it refuses: a node that has just joined may
+    not be connected to it yet.
 
     DevnetError if the voter cannot be reached, or still refuses after `VOTE_SECONDS`.
     """
     deadline = time.monotonic() + VOTE_SECONDS
     while True:
         try:
-            call(voter.rpc_url, "ibft_proposeValidatorVote", vote)
+            call(voter.rpc_url, method, vote)
             return
         except NodeUnreachableError as error:
             raise DevnetError(f"{voter.name} did not take the vote: {error}") from None

@@ -17,7 +17,7 @@ import trio
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
-from lacnode.devnet.devnet_genesis import DEFAULT_FORK, devnet_genesis
+from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import NodePorts, developer_port, node_ports
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
@@ -31,7 +31,7 @@ from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.pool_settings import PoolSettings
 
-GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3")
+GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "QBFT", "TXPOOL", "WEB3")
 NOWHERE = Path("in-memory")
 TABLE_SECONDS = 5.0
 
@@ -75,16 +75,23 @@ class MemoryNetwork:
         }
 
 
-def build_network(validators: int, block_period: float, port_offset: int, fork: str = DEFAULT_FORK) -> MemoryNetwork:
+def build_network(
+    validators: int,
+    block_period: float,
+    port_offset: int,
+    fork: str = DEFAULT_FORK,
+    consensus: str = DEFAULT_CONSENSUS,
+) -> MemoryNetwork:
     """Build a network of `validators` nodes with a block every `block_period` seconds. `fork` is a key of
-    `DEVNET_FORKS`."""
+    `DEVNET_FORKS`, and `consensus` the name of a protocol."""
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
     # There is no developer endpoint here, so the first node has its port.
     ports[0] = ports[0]._replace(rpc=developer_port(port_offset))
     accounts = (*funded_accounts(), *mnemonic_accounts())
     # One second in the past, so that the first block is due at once.
-    genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1, fork)
+    begins = int(time.time()) - 1
+    genesis = devnet_genesis([key.address for key in keys], accounts, block_period, begins, fork, consensus)
     spec = parse_genesis(genesis)
     enodes = [Enode(key.public_key, "127.0.0.1", place.p2p, None) for key, place in zip(keys, ports, strict=True)]
     nodes = []
@@ -119,10 +126,10 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
     )
 
 
-def watch(validators: int, block_period: float, port_offset: int, as_json: bool, fork: str) -> int:
+def watch(validators: int, block_period: float, port_offset: int, as_json: bool, fork: str, consensus: str) -> int:
     """Run `lacnode devnet --in-process` until Ctrl-C. Return the exit status."""
     configure_logs("WARN")
-    trio.run(_watch, build_network(validators, block_period, port_offset, fork), as_json)
+    trio.run(_watch, build_network(validators, block_period, port_offset, fork, consensus), as_json)
     return 0
 
 

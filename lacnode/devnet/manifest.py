@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
-from lacnode.devnet.devnet_genesis import CHAIN_ID, DEFAULT_FORK, LACCHAIN_FORK, devnet_genesis
+from lacnode.devnet.devnet_genesis import CHAIN_ID, DEFAULT_CONSENSUS, DEFAULT_FORK, LACCHAIN_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, developer_port, node_ports
 from lacnode.devnet.devnet_state import DevnetState, save_state
 from lacnode.devnet.manager_files import make_manager_key, privacy_settings, write_manager_config
@@ -24,7 +24,11 @@ FILE_NAME = "devnet.json"
 FORMAT = 1
 
 
-GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3")
+GROUPS = ("ADMIN", "ETH", "LAC", "NET", "TXPOOL", "WEB3")
+"""The API groups of every node. That of its consensus protocol comes to them."""
+
+CONSENSUS_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}
+"""The API group of each consensus protocol."""
 """The JSON-RPC groups of every node."""
 
 PERMISSIONED = {
@@ -112,6 +116,8 @@ class NetworkShape:
     """A key of `DEVNET_FORKS`."""
     blocks_on_demand: bool = False
     """Whether a block is made when a transaction waits, and none otherwise."""
+    consensus: str = DEFAULT_CONSENSUS
+    """The name of a consensus protocol."""
 
     def roles(self) -> list[str]:
         """Return the role of every node, in the order of the nodes."""
@@ -133,6 +139,8 @@ class Manifest:
     blocks_on_demand: bool
     has_endpoint: bool
     """Whether the first validator has the developer endpoint. Devnets of older releases have none."""
+    consensus: str
+    """The name of a consensus protocol."""
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[DevnetAccount, ...]
 
@@ -195,6 +203,7 @@ def load_manifest(path: Path) -> Manifest | None:
             fork=str(document.get("fork", LACCHAIN_FORK)),
             blocks_on_demand=bool(document.get("blocks_on_demand", False)),
             has_endpoint=bool(document.get("has_endpoint", False)),
+            consensus=str(document.get("consensus", DEFAULT_CONSENSUS)),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(DevnetAccount(**account) for account in document["accounts"]),
         )
@@ -246,11 +255,13 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
         shape.fork,
         shape.blocks_on_demand,
         True,
+        shape.consensus,
         nodes,
         (*funded_accounts(), *mnemonic_accounts()),
     )
     validators = [key.address for role, key in zip(roles, keys, strict=True) if role == "validator"]
-    genesis = devnet_genesis(validators, manifest.accounts, block_period, int(time.time()) - 1, shape.fork)
+    begins = int(time.time()) - 1
+    genesis = devnet_genesis(validators, manifest.accounts, block_period, begins, shape.fork, shape.consensus)
     if shape.permissioned:
         _add_permissions(genesis, manifest)
     path.mkdir(parents=True, exist_ok=True)
@@ -341,7 +352,7 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
 
 def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
     bootnodes = [other.enode for other in _bootnodes(manifest, node)]
-    groups = [*GROUPS, *(("EEA", "PRIV") if node.privacy_key else ())]
+    groups = [*GROUPS, CONSENSUS_GROUPS[manifest.consensus], *(("EEA", "PRIV") if node.privacy_key else ())]
     settings: dict[str, object] = {
         **({"bootnodes": bootnodes} if bootnodes else {}),
         "data-path": str(node.directory),
@@ -412,6 +423,7 @@ def _write_manifest(manifest: Manifest) -> None:
         "fork": manifest.fork,
         "blocks_on_demand": manifest.blocks_on_demand,
         "has_endpoint": manifest.has_endpoint,
+        "consensus": manifest.consensus,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }

@@ -1,5 +1,7 @@
 """All methods of a node. The list is a module of its own, so that a reader process loads only the methods that it needs."""
 
+from collections.abc import Iterable
+
 from lacnode.privacy.state.privacy_marker import GroupMode
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.methods.admin import ADMIN_METHODS
@@ -20,14 +22,22 @@ from lacnode.rpc.methods.perm import PERM_METHODS
 from lacnode.rpc.methods.priv import PRIV_GROUP_METHODS, PRIV_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.privx import PRIVX_METHODS
+from lacnode.rpc.methods.qbft import QBFT_METHODS
 from lacnode.rpc.methods.trace import TRACE_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
 from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
 
 
-def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
-    """Return all methods of this node, of enabled and of disabled groups. `private` is the kind of its privacy groups, or
-    None if privacy is off."""
+def all_methods(
+    *, private: GroupMode | None = None, protocols: Iterable[str] = ("ibft2", "qbft")
+) -> tuple[Method, ...]:
+    """Return all methods of this node, of enabled and of disabled groups.
+
+    `private` is the kind of its privacy groups, or None if privacy is off. `protocols` are the names of the consensus
+    protocols of its chain.
+    """
+    # Besu, too, has the methods of a protocol only on a chain of this protocol.
+    consensus = [method for protocol in protocols for method in _CONSENSUS[protocol]]
     return (
         *BLOCK_METHODS,
         *MINING_METHODS,
@@ -37,7 +47,7 @@ def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
         *FEE_METHODS,
         *MINER_DATA_METHODS,
         *NET_METHODS,
-        *IBFT_METHODS,
+        *consensus,
         *TXPOOL_METHODS,
         *TXPOOL_CONTENT_METHODS,
         *ADMIN_METHODS,
@@ -49,6 +59,8 @@ def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
         *_PRIVATE[private],
     )
 
+
+_CONSENSUS = {"ibft2": IBFT_METHODS, "qbft": QBFT_METHODS}
 
 _PRIVATE = {
     # Without privacy each private method still exists, and its error says that privacy is off.

@@ -69,7 +69,8 @@ class RpcServers:
         filters, private_filters = PollingFilters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
         private = None if services.privacy is None else services.privacy.mode
-        self._methods = (*all_methods(private=private), *filters.methods())
+        protocols = [name for _, name in services.chain.spec.protocols]
+        self._methods = (*all_methods(private=private, protocols=protocols), *filters.methods())
         if private is not None:
             self._methods += private_filters.methods()
         # Users, origins and certificates are checked here, before any port opens: a faulty file must stop the start.

@@ -14,6 +14,7 @@ from lacnode.consensus.bft.vote_proposer import VoteProposer
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
 
 CandidateSource = Callable[[int | None], Iterable[TransactionCandidate]]
 """The pool's candidates in the order of inclusion, for a block with that base fee (None before London)."""
@@ -52,15 +53,7 @@ class PoolBlockCreator:
         # block is built.
         if head.header.number + 1 != height:
             raise StaleHeightError(f"block {height} was to be built, but the head is {head.header.number}")
-        # The validators of the header are those after the parent's vote. A block with other validators would be
-        # refused.
-        tally = self._chain.tally_after(head.header)
-        extra = ExtraData(
-            vanity=self._vanity,
-            validators=tally.validators,
-            vote=self._vote_proposer.next_vote(self._address, tally),
-            round=round_,
-        )
+        extra = self._extra_data(head.header, round_)
         period = self._chain.spec.ibft.parameters_at(height).block_period_ms / 1000
         # Choosing may not take the whole period: closing the block and the messages of the round need time too.
         deadline = time.monotonic() + self._selection_share * period
@@ -68,6 +61,16 @@ class PoolBlockCreator:
         # The base fee decides the order of the candidates, and which of them can pay.
         candidates = self._candidates(next_base_fee(self._chain.spec, head.header, timestamp))
         return self._chain.build_block(timestamp, self._address, extra_data, candidates, deadline, budget)
+
+    def _extra_data(self, parent: BlockHeader, round_: int) -> ExtraData:
+        if self._chain.spec.ibft.parameters_at(parent.number + 1).validator_contract is not None:
+            # The contract names the validators. A header that lists them, or has a vote, would be refused.
+            return ExtraData(self._vanity, (), None, round_)
+        # The validators of the header are those after the parent's vote. A block with other validators would be
+        # refused.
+        tally = self._chain.tally_after(parent)
+        vote = self._vote_proposer.next_vote(self._address, tally)
+        return ExtraData(self._vanity, tally.validators, vote, round_)
 
 
 class StaleHeightError(Exception):

@@ -14,6 +14,7 @@ from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
+from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.crypto.node_key import NodeKey, load_node_key, save_node_key
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.primitives.hexadecimal import to_hex
@@ -191,6 +192,21 @@ class TestRlp:
         assert main(["rlp", "decode"]) == 0
         assert json.loads(capsys.readouterr().out) == [to_hex(KEY.address)]
 
+    def test_knows_the_extra_data_of_qbft(
+        self, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The example is Besu's own, with its validators in the order of the file."""
+        validators = ["0xbe068f726a13c8d46c44be6ce9d275600e1735a4", "0x5ff6f4b66a46a2b2310a6f3a93aaddc0d9a1c193"]
+        expected = "0xf84fa0" + "00" * 32 + "ea94" + validators[0][2:] + "94" + validators[1][2:] + "c080c0"
+        (tmp_path / "in").write_text(json.dumps(validators))
+        assert main(["rlp", "encode", "--type=QBFT_EXTRA_DATA", f"--from={tmp_path / 'in'}"]) == 0
+        assert capsys.readouterr().out.strip() == expected
+        monkeypatch.setattr("sys.stdin", io.StringIO(expected))
+        assert main(["rlp", "decode", "--type=QBFT_EXTRA_DATA"]) == 0
+        assert json.loads(capsys.readouterr().out) == validators
+        monkeypatch.setattr("sys.stdin", io.StringIO(expected))
+        assert "not extra data of this type" in failed(["rlp", "decode", "--type=IBFT_EXTRA_DATA"], capsys)
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -230,6 +246,28 @@ class TestGenerateBlockchainConfig:
         assert {to_hex(address) for address in validators} == {directory.name for directory in directories}
         assert written == GENESIS
         assert load_genesis(tmp_path / "out" / "genesis.json").chain_id == 1337
+
+    @pytest.mark.parametrize("contract", [None, "0x" + "88" * 20])
+    def test_makes_qbft_networks_with_validators_in_headers_or_in_a_contract(
+        self, tmp_path: Path, contract: str | None
+    ) -> None:
+        section = {"blockperiodseconds": 2} | ({} if contract is None else {"validatorcontractaddress": contract})
+        genesis = {**GENESIS, "config": {"chainId": 1337, "berlinBlock": 0, "qbft": section}}
+        genesis["alloc"] = {} if contract is None else {contract: {"balance": "0x0", "code": "0x00"}}
+        assert self.run(tmp_path, {"genesis": genesis, "blockchain": {"nodes": {"generate": True, "count": 4}}}) == 0
+        written = json.loads((tmp_path / "out" / "genesis.json").read_text())
+        validators = QBFT.decode_extra_data(bytes.fromhex(written["extraData"][2:])).validators
+        assert {to_hex(address) for address in validators} == {
+            directory.name for directory in (tmp_path / "out" / "keys").iterdir()
+        }
+        parsed = load_genesis(tmp_path / "out" / "genesis.json")
+        assert parsed.protocols == ((0, "qbft"),)
+        assert parsed.ibft.parameters_at(1).validator_contract == (None if contract is None else b"\x88" * 20)
+
+    def test_a_contract_without_code_makes_no_network(self, tmp_path: Path, capsys: Output) -> None:
+        genesis = {**GENESIS, "config": {"chainId": 1, "qbft": {"validatorcontractaddress": "0x" + "88" * 20}}}
+        assert self.run(tmp_path, {"genesis": genesis, "blockchain": {"nodes": {"generate": True, "count": 1}}}) == 1
+        assert "alloc has no code" in capsys.readouterr().err
 
     def test_keeps_the_order_of_given_keys(self, tmp_path: Path) -> None:
         keys = [NodeKey.from_private_key(bytes(31) + bytes([number])) for number in (9, 3, 7)]

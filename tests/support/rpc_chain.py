@@ -257,9 +257,10 @@ def node(
     sync_status: Callable[[], SyncView | None] = lambda: None,
     gas_limit: int = GAS_LIMIT,
     ibft: Mapping[str, object] | None = None,
+    genesis: Mapping[str, object] | None = None,
 ) -> RpcTestNode:
-    """A node whose genesis is Berlin's, without a base fee, unless `forks` says otherwise."""
-    document = genesis_document(BERLIN if forks is None else forks, gas_limit, ibft)
+    """A node whose genesis is Berlin's, without a base fee, unless `forks` or `genesis` says otherwise."""
+    document = genesis or genesis_document(BERLIN if forks is None else forks, gas_limit, ibft)
     spec, database = parse_genesis(document), MemoryDatabase()
     engine = PyEvmEngine(spec, DatabaseNodeStore(database))
     blockchain = Blockchain(spec, database, engine, settings=chain, now=lambda: GENESIS_TIME + 1e6)
@@ -286,7 +287,7 @@ def node(
         event_loop=EventLoop(),
         caches=ChainCaches(RecentBlocks(blockchain), RecentPrices(blockchain)),
     )
-    registry = MethodRegistry(all_methods(), groups)
+    registry = MethodRegistry(all_methods(protocols=[name for _, name in spec.protocols]), groups)
     made = RpcTestNode(blockchain, transactions, services.for_port(registry.groups), registry)
     transactions.on_added(lambda pooled: made.added.append(pooled.transaction))
     transactions.on_dropped(lambda pooled: made.dropped.append(pooled.transaction))

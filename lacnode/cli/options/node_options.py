@@ -10,7 +10,7 @@ NODE_OPTIONS = (
         "network",
         OptionKind.ENUM,
         "",
-        "A public network; this node runs IBFT 2.0 networks, given by --genesis-file",
+        "A public network; this node runs IBFT 2.0 and QBFT networks, given by --genesis-file",
         OptionBehaviour.REFUSED,
         values=(
             *("MAINNET", "SEPOLIA", "HOLESKY", "HOODI", "EPHEMERY", "LUKSO", "GOERLI", "RINKEBY", "ROPSTEN", "KILN"),

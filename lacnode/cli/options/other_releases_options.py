@@ -97,7 +97,7 @@ _PROTECTIONS = (
         "Xqbft-enable-early-round-change",
         OptionKind.BOOL,
         "",
-        "Of QBFT; this node runs IBFT 2.0",
+        "QBFT follows f+1 round changes before its own timer; this node always does",
         OptionBehaviour.IGNORED,
         hidden=True,
     ),

@@ -8,6 +8,7 @@ vote, the value of the round, or the value of the base fee.
 from itertools import pairwise
 from typing import ClassVar
 
+from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.quorum import quorum
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
@@ -110,12 +111,14 @@ def check_light(
     base_fee_market: bool = False,
     london_activation: bool = False,
     parent_hash: bytes | None = None,
+    lists_validators: bool = True,
 ) -> None:
     """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks.
 
     `validators` is the set after `parent`, ascending. `now` is in Unix seconds. `parent_hash` is the on-chain hash of the
     parent. It may be left out if the parent is of the same protocol. `base_fee_market`: London is active at this height.
-    `london_activation`: London starts at this height.
+    `london_activation`: London starts at this height. `lists_validators`: the extra data lists the validators. Otherwise a
+    contract names them.
     """
     # The order is that of the rule numbers, so the first broken rule is the same on every node.
     _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
@@ -123,7 +126,7 @@ def check_light(
     _check_clock(header, now)
     _check_spacing(header, parent, block_period_ms)
     _check_constants(protocol, header)
-    _check_validators(protocol, header, validators)
+    _check_validators(protocol, header, validators, lists_validators)
 
 
 def check_full(
@@ -137,6 +140,7 @@ def check_full(
     base_fee_market: bool = False,
     london_activation: bool = False,
     parent_hash: bytes | None = None,
+    lists_validators: bool = True,
 ) -> None:
     """Like `check_light`, with the commit seals and without this node's clock (see `check_sealed`)."""
     check_sealed(
@@ -149,6 +153,7 @@ def check_full(
         base_fee_market=base_fee_market,
         london_activation=london_activation,
         parent_hash=parent_hash,
+        lists_validators=lists_validators,
     )
     check_seals(protocol, header, validators)
 
@@ -164,6 +169,7 @@ def check_sealed(
     base_fee_market: bool = False,
     london_activation: bool = False,
     parent_hash: bytes | None = None,
+    lists_validators: bool = True,
 ) -> None:
     """Check a header whose seals the caller checks itself. Raises the HeaderRefusedError of the first broken rule.
 
@@ -174,7 +180,7 @@ def check_sealed(
     _check_gas(header, parent, base_fee_market, london_activation)
     _check_spacing(header, parent, block_period_ms)
     _check_constants(protocol, header)
-    _check_validators(protocol, header, validators)
+    _check_validators(protocol, header, validators, lists_validators)
 
 
 def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
@@ -258,11 +264,53 @@ def _check_constants(protocol: BftProtocol, header: BlockHeader) -> None:
         raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not 0")
 
 
-def _check_validators(protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...]) -> None:
+def check_unsealed_by_contract(
+    protocol: BftProtocol,
+    header: BlockHeader,
+    parent: BlockHeader,
+    *,
+    block_period_ms: int,
+    base_fee_market: bool,
+    london_activation: bool,
+    parent_hash: bytes,
+) -> None:
+    """Check what can be checked of a header while its validators are unknown: a contract names them, and the state before
+    it is not here yet. Coinbase and seals are not checked. Raises the HeaderRefusedError of the first broken rule."""
+    _check_ancestry(header, parent, parent_hash)
+    _check_gas(header, parent, base_fee_market, london_activation)
+    _check_spacing(header, parent, block_period_ms)
+    _check_constants(protocol, header)
+    _check_lists_no_validators(_extra_data(protocol, header))
+
+
+def _check_validators(
+    protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...], lists_validators: bool
+) -> None:
+    extra = _extra_data(protocol, header)
+    if lists_validators:
+        _check_listed(extra.validators, validators)
+    else:
+        _check_lists_no_validators(extra)
+    # The coinbase is the creator: its votes count, and the rotation of proposers goes on from it.
+    if header.coinbase not in validators:
+        raise CoinbaseNotValidatorError(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
+
+
+def _extra_data(protocol: BftProtocol, header: BlockHeader) -> ExtraData:
     try:
-        listed = protocol.decode_extra_data(header.extra_data).validators
+        return protocol.decode_extra_data(header.extra_data)
     except RlpError as error:
         raise MalformedExtraDataError(str(error)) from None
+
+
+def _check_lists_no_validators(extra: ExtraData) -> None:
+    if extra.validators:
+        raise WrongValidatorsError("the extra data lists validators, but a contract names them")
+    if extra.vote is not None:
+        raise WrongValidatorsError("the extra data has a vote, but a contract names the validators")
+
+
+def _check_listed(listed: tuple[bytes, ...], validators: tuple[bytes, ...]) -> None:
     # Two rules: a list in another order is a fault of the encoding, and gets its own text.
     if any(first >= second for first, second in pairwise(listed)):
         raise WrongValidatorsError("the validators in the extra data are not ascending without duplicates")
@@ -270,9 +318,6 @@ def _check_validators(protocol: BftProtocol, header: BlockHeader, validators: tu
         raise WrongValidatorsError(
             f"the extra data lists {_short_list(listed)}, the votes up to the parent give {_short_list(validators)}"
         )
-    # The coinbase is the creator: its votes count, and the rotation of proposers goes on from it.
-    if header.coinbase not in validators:
-        raise CoinbaseNotValidatorError(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
 
 
 def _short_list(addresses: tuple[bytes, ...]) -> str:

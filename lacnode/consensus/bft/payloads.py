@@ -11,6 +11,9 @@ from typing import ClassVar, Generic, TypeVar
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpFields, RlpValue
 
+MAX_VALIDATORS = 256
+"""Signed payloads in one certificate. No known network of this kind has a tenth of it."""
+
 
 class MessageKind(IntEnum):
     """The four messages. The number stands in the journal. It is not the code on the wire: that belongs to a protocol."""

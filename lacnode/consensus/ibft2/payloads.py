@@ -7,6 +7,7 @@ bytes).
 from functools import lru_cache
 
 from lacnode.consensus.bft.payloads import (
+    MAX_VALIDATORS,
     AuthorFilter,
     CommitPayload,
     MessageKind,
@@ -34,9 +35,6 @@ CODES = {
     MessageKind.COMMIT: COMMIT,
     MessageKind.ROUND_CHANGE: ROUND_CHANGE,
 }
-
-MAX_VALIDATORS = 256
-"""Signed payloads in one certificate. No known network of this kind has a tenth of it."""
 
 
 def payload_fields(payload: Payload) -> list[RlpValue]:

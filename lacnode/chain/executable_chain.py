@@ -1,0 +1,50 @@
+"""A stored chain with an engine: the states after its blocks, calls on them, and the validators of the next block.
+
+Safe from any thread. This file must not write, and must not know which block is the head.
+"""
+
+from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.chain.chain_history import ChainHistory
+from lacnode.chain.validator_sets import ValidatorSets
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.consensus.protocols import protocols_of
+from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.storage.database import Database
+
+
+class ExecutableChain(ChainHistory):
+    """The chain of `spec` in `database`, which begins with `genesis`. `engine` reads its states and executes calls."""
+
+    def __init__(self, spec: ChainSpec, database: Database, genesis: Block, engine: ExecutionEngine) -> None:
+        super().__init__(database, genesis, protocols_of(spec))
+        self.spec = spec
+        self.genesis_hash = self.protocols.block_hash(genesis.header)
+        self._engine = engine
+        contracts = ChainContracts(spec, engine, self.hash_at)
+        self.validator_sets = ValidatorSets(spec.ibft, self.protocols, self, contracts)
+
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """The validators of the block after `header`, ascending (20-byte addresses). `header` is a block of the chain.
+
+        Empty if a contract has to name them and names none.
+        """
+        return self.validator_sets.validators_after(header)
+
+    def tally_after(self, header: BlockHeader) -> VoteTally:
+        """The validators and the open votes after `header`, a block of the chain. Raises ValidatorContractError."""
+        return self.validator_sets.tally_after(header)
+
+    def state_at(self, header: BlockHeader) -> StateView:
+        """The accounts after `header`."""
+        return self._engine.accounts(header.state_root)
+
+    def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
+        """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
+        return self._engine.call(header.state_root, header, call, self.hash_at)
+
+    def open_block(self, header: BlockHeader) -> OpenBlock:
+        """An open block on the state after `header`, with the values of that block, for private transactions."""
+        return self._engine.open_block(header.state_root, header, self.hash_at)

@@ -1,0 +1,66 @@
+"""Which validators make the next block: from headers and their votes, or from a contract, as the genesis says by height.
+
+It follows Besu's `ForkingValidatorProvider`. This file must not check headers.
+"""
+
+import time
+
+from lacnode.chain.validator_contract import ValidatorContract, ValidatorContractError
+from lacnode.chain.validator_history import ValidatorHistory, VoteSource
+from lacnode.chainspec.ibft_schedule import IbftSchedule
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.bft.vote_tally import VoteTally
+from lacnode.permissioning.contract_reader import ContractReader
+from lacnode.primitives.header import BlockHeader
+from lacnode.rate_limited_log import RateLimitedLog
+
+
+class ValidatorSets:
+    """The validators of the chain in `stored`. `contracts` calls contracts on its states. Safe from any thread."""
+
+    def __init__(
+        self, schedule: IbftSchedule, protocols: ProtocolSchedule, stored: VoteSource, contracts: ContractReader
+    ) -> None:
+        self._schedule = schedule
+        self._protocols = protocols
+        self._history = ValidatorHistory(schedule, protocols, stored)
+        self._contract = ValidatorContract(contracts)
+        self._log = RateLimitedLog("chain", time.monotonic)
+
+    def tally_after(self, header: BlockHeader) -> VoteTally:
+        """The validators and the open votes after `header`, a block of the chain. With a contract there are no votes.
+
+        Raises ValidatorContractError if the contract names no usable validators.
+        """
+        contract = self._schedule.parameters_at(header.number + 1).validator_contract
+        if contract is None:
+            return self._history.tally_after(header)
+        return VoteTally.from_validators(self._contract.validators_after(header, contract))
+
+    def known_tally_after(self, header: BlockHeader) -> VoteTally | None:
+        """Like `tally_after`, but None if the contract names no usable validators."""
+        try:
+            return self.tally_after(header)
+        except ValidatorContractError:
+            # The import refuses the next block with this error. A caller of this method has no block to refuse.
+            return None
+
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """The validators after `header`, ascending. Empty, with a line in the log, if the contract names none."""
+        try:
+            return self.tally_after(header).validators
+        except ValidatorContractError as error:
+            # The chain stops, and not the node: operators must be able to read the chain and the reason.
+            self._log.warning(str(error), str(error), rule=error.rule, number=header.number + 1)
+            return ()
+
+    def named_by(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """The validators that block `header` names, as `qbft_getValidatorsByBlockNumber` shows them.
+
+        They are those in its extra data. With a contract they are, as in Besu, its answer after that block. Raises
+        ValidatorContractError, and RlpError if the extra data is malformed.
+        """
+        contract = self._schedule.parameters_at(header.number).validator_contract
+        if contract is None:
+            return self._protocols.extra_data(header).validators
+        return self._contract.validators_after(header, contract)

@@ -1,0 +1,232 @@
+"""The signed parts of QBFT messages as bytes, and their signatures (Besu's `qbft.core.payload` package).
+
+A payload is signed over `keccak256(rlp([code, payload]))`. The author is not sent: it is the address that the signature
+recovers to. Sequence and round are RLP scalars. A proposal signs its whole block. A round change signs only the round and
+the digest of the block prepared last. The prepares that prove it are not signed.
+"""
+
+from functools import lru_cache
+
+from lacnode.consensus.bft.payloads import (
+    MAX_VALIDATORS,
+    AuthorFilter,
+    CommitPayload,
+    MessageKind,
+    Payload,
+    PreparedCertificate,
+    PreparePayload,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+    SignedPayload,
+    allow_any_author,
+    allow_each_once,
+)
+from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
+from lacnode.consensus.qbft.block_hash import committed_seal_hash
+from lacnode.consensus.qbft.extra_data import as_round, decode_extra_data
+from lacnode.crypto.secp256k1 import SignatureError, recover_address
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+CODES = {
+    MessageKind.PROPOSAL: 0x12,
+    MessageKind.PREPARE: 0x13,
+    MessageKind.COMMIT: 0x14,
+    MessageKind.ROUND_CHANGE: 0x15,
+}
+"""The codes of the messages in the `istanbul` sub-protocol. The code is also a part of what is signed."""
+
+MAX_SEQUENCE = 2**63 - 1
+"""The largest block number that fits into the signed 64-bit number of Besu."""
+
+_NAMES = {
+    MessageKind.PROPOSAL: "proposalPayload",
+    MessageKind.PREPARE: "preparePayload",
+    MessageKind.COMMIT: "commitPayload",
+    MessageKind.ROUND_CHANGE: "roundChangePayload",
+}
+
+
+# -- encoding ------------------------------------------------------------------------------------------------------
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """Encode the RLP that is signed, without the code. Raises ValueError for a commit without its seal, and for a proposal
+    without its block."""
+    return rlp.list_of_encoded(*_encode_round_id(payload.round_id), *_encode_content(payload))
+
+
+def signature_hash(payload: Payload) -> bytes:
+    """The hash (32 bytes) that the author signs."""
+    return _signature_hash(payload.kind, encode_payload(payload))
+
+
+def encode_signed(signed: SignedPayload[Payload]) -> bytes:
+    """Encode a payload with its signature."""
+    return rlp.list_of_encoded(encode_payload(signed.payload), rlp.encode(signed.signature))
+
+
+def _encode_round_id(round_id: RoundId) -> list[bytes]:
+    return [rlp.encode(rlp.scalar(round_id.sequence)), rlp.encode(rlp.scalar(round_id.round))]
+
+
+def _encode_content(payload: Payload) -> list[bytes]:
+    match payload:
+        case ProposalPayload():
+            if payload.block is None:
+                raise ValueError("a proposal is encoded with its block")
+            return [payload.block.encode()]
+        case PreparePayload():
+            return [rlp.encode(payload.digest)]
+        case CommitPayload():
+            if payload.seal is None:
+                raise ValueError("a commit is encoded with its seal")
+            return [rlp.encode(payload.digest), rlp.encode(payload.seal)]
+        case RoundChangePayload():
+            return [rlp.encode(prepared_fields(payload.certificate))]
+
+
+def prepared_fields(certificate: PreparedCertificate | None) -> list[RlpValue]:
+    """The signed part of a certificate: the prepared round and its digest. Empty if there is no certificate."""
+    return [] if certificate is None else [rlp.scalar(certificate.round), certificate.digest]
+
+
+def _signature_hash(kind: MessageKind, encoded_payload: bytes) -> bytes:
+    # The code is signed, too. Without it, a prepare of one round could be used as another message with the same fields.
+    return keccak256(rlp.list_of_encoded(bytes([CODES[kind]]), encoded_payload))
+
+
+# -- decoding ------------------------------------------------------------------------------------------------------
+# Each function recovers the author before it decodes the rest of the payload. A part that a foreign key has signed costs
+# one recovery, and its content is not looked at.
+
+
+def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[ProposalPayload]:
+    """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
+    fields, signature, author = _decode_signed(item, MessageKind.PROPOSAL, known)
+    round_id, block = decode_round_id(fields), Block.from_item(fields.item("block"))
+    fields.end()
+    _check_signed_block(block)
+    payload = ProposalPayload(round_id, committed_seal_hash(block.header), block)
+    return SignedPayload(payload, signature, author)
+
+
+def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[PreparePayload]:
+    """Like `decode_signed_proposal`, for a prepare."""
+    fields, signature, author = _decode_signed(item, MessageKind.PREPARE, known)
+    payload = PreparePayload(decode_round_id(fields), fields.bytes("digest", 32))
+    fields.end()
+    return SignedPayload(payload, signature, author)
+
+
+def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[CommitPayload]:
+    """Like `decode_signed_proposal`, for a commit."""
+    fields, signature, author = _decode_signed(item, MessageKind.COMMIT, known)
+    round_id, digest, seal = decode_round_id(fields), fields.bytes("digest", 32), fields.bytes("commitSeal")
+    fields.end()
+    return SignedPayload(CommitPayload(round_id, digest, _check_form(seal)), signature, author)
+
+
+def decode_signed_round_change(
+    item: RlpItem, known: AuthorFilter = allow_any_author
+) -> SignedPayload[RoundChangePayload]:
+    """Like `decode_signed_proposal`, for a round change. Its certificate has no prepares: the author did not sign them."""
+    fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known)
+    payload = RoundChangePayload(decode_round_id(fields), decode_prepared(fields.list("prepared")))
+    fields.end()
+    return SignedPayload(payload, signature, author)
+
+
+def decode_prepared(items: list[RlpItem]) -> PreparedCertificate | None:
+    """Decode what `prepared_fields` made. Raises RlpError if it is malformed."""
+    if not items:
+        return None
+    fields = RlpFields(items, "prepared")
+    certificate = PreparedCertificate(as_round(fields.scalar("round", 4)), fields.bytes("digest", 32))
+    fields.end()
+    return certificate
+
+
+def decode_prepares(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[PreparePayload], ...]:
+    """Decode the next item of `fields`: a list of signed prepares. Raises RlpError for a second one of an author."""
+    # Each author once: a list of one prepare repeated would cost a recovery for each copy.
+    once = allow_each_once(known)
+    return tuple(decode_signed_prepare(item, once) for item in _signed_list(fields, "prepares"))
+
+
+def decode_round_changes(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[RoundChangePayload], ...]:
+    """Like `decode_prepares`, for a list of signed round changes."""
+    once = allow_each_once(known)
+    return tuple(decode_signed_round_change(item, once) for item in _signed_list(fields, "roundChanges"))
+
+
+def decode_round_id(fields: RlpFields) -> RoundId:
+    """Decode the next two items of `fields`. Raises RlpError if they are not a sequence and a round."""
+    sequence, round_ = fields.scalar("sequence", 8), fields.scalar("round", 4)
+    if sequence > MAX_SEQUENCE:
+        raise RlpError(f"sequence: {sequence} is larger than {MAX_SEQUENCE}")
+    return RoundId(sequence, as_round(round_))
+
+
+def round_id_of_signed(item: RlpItem, kind: MessageKind) -> RoundId:
+    """The height and the round of a signed payload. The signature is not checked. Raises RlpError if the item is
+    malformed."""
+    # The items after sequence and round are not looked at: a message of another height is dropped without them.
+    signed = RlpFields(rlp.as_list(item, f"signed {_NAMES[kind]}"), f"signed {_NAMES[kind]}")
+    return decode_round_id(RlpFields(signed.list("payload"), _NAMES[kind]))
+
+
+def recover_author(item: RlpItem, kind: MessageKind) -> bytes:
+    """The address (20 bytes) that signed a payload. Raises RlpError if the item is malformed. It costs one recovery of a
+    signature."""
+    return _decode_signed(item, kind, allow_any_author)[2]
+
+
+def _signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
+    items = fields.list(name)
+    # Before the first recovery: a list of a megabyte may have thousands of signatures.
+    if len(items) > MAX_VALIDATORS:
+        raise RlpError(f"{name}: {len(items)} signed payloads, more than {MAX_VALIDATORS}")
+    return items
+
+
+def _decode_signed(item: RlpItem, kind: MessageKind, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
+    """The fields of a signed payload, its signature and its author."""
+    name = _NAMES[kind]
+    signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
+    payload, signature = signed.list("payload"), _check_form(signed.bytes("signature"))
+    signed.end()
+    author = _recover_cached(_signature_hash(kind, rlp.encode(payload)), signature)
+    # Before the fields are decoded: a proposal has a block of megabytes.
+    if not known(author):
+        raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
+    return RlpFields(payload, name), signature, author
+
+
+def _check_signed_block(block: Block) -> None:
+    # The signature covers the body and the seals. So the author is to blame, and not the peer that relays the message.
+    if decode_extra_data(block.header.extra_data).seals:
+        raise RlpError("proposalPayload.block: a proposed block has no seals yet")
+    try:
+        check_body_matches(block)
+    except BodyMismatchError as mismatch:
+        raise RlpError(f"proposalPayload.block: {mismatch}") from None
+
+
+def _check_form(signature: bytes) -> bytes:
+    if len(signature) != 65 or signature[64] > 1:
+        # Besu and GoQuorum write v as 0 or 1. Another form would be another message with the same meaning.
+        raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
+    return signature
+
+
+@lru_cache(maxsize=4096)
+def _recover_cached(digest: bytes, signature: bytes) -> bytes:
+    """Recover an address. It is cached, because the justifications of messages repeat signatures."""
+    try:
+        return recover_address(digest, signature)
+    except SignatureError as error:
+        raise RlpError(f"signature: {error}") from None

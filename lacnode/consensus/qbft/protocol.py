@@ -1,0 +1,124 @@
+"""QBFT as the core of consensus sees it: what `bft.protocol.BftProtocol` asks for."""
+
+from collections.abc import Sequence
+
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.messages import Justification, Message, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import (
+    MessageKind,
+    Payload,
+    PreparedCertificate,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+    SignedPayload,
+    allow_any_author,
+)
+from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.qbft import block_hash, extra_data, message_validation, messages, payloads
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
+
+
+class QbftCodec:
+    """The bytes of QBFT (`bft.protocol.MessageCodec`)."""
+
+    def code(self, kind: MessageKind) -> int:
+        return payloads.CODES[kind]
+
+    def open_message(self, code: int, data: bytes) -> messages.Envelope:
+        return messages.Envelope.open(code, data)
+
+    def encode_message(self, message: Message) -> bytes:
+        return messages.encode_message(message)
+
+    def encode_payload(self, payload: Payload) -> bytes:
+        return payloads.encode_payload(payload)
+
+    def signature_hash(self, payload: Payload) -> bytes:
+        return payloads.signature_hash(payload)
+
+    def certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+        prepares = messages.encode_signed_list(certificate.prepares)
+        return [rlp.scalar(certificate.round), certificate.digest, prepares]
+
+    def decode_certificate(self, item: RlpItem) -> PreparedCertificate:
+        fields = RlpFields(rlp.as_list(item, "certificate"), "certificate")
+        round_, digest = extra_data.as_round(fields.scalar("round", 4)), fields.bytes("digest", 32)
+        proof = RlpFields([rlp.decode(fields.bytes("prepares"))], "certificate")
+        fields.end()
+        return PreparedCertificate(round_, digest, payloads.decode_prepares(proof, allow_any_author))
+
+    def justification_fields(self, justification: Justification) -> RlpValue:
+        return messages.encode_justification(justification)
+
+    def decode_justification(self, item: RlpItem) -> Justification:
+        encoded = rlp.as_bytes(item, "justification")
+        return messages.decode_justification(rlp.decode_list(encoded, "justification"))
+
+
+class QbftJustifications:
+    """The proofs of QBFT (`bft.protocol.JustificationRules`)."""
+
+    def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
+        # The signature of a QBFT proposal covers its block.
+        return ProposalPayload(round_id, digest, block)
+
+    def round_change_payload(self, round_id: RoundId, prepared: PreparedBlock | None) -> RoundChangePayload:
+        # Only round and digest are signed. The prepares go beside the signed part.
+        certificate = None if prepared is None else PreparedCertificate(prepared.round, prepared.digest)
+        return RoundChangePayload(round_id, certificate)
+
+    def round_change(self, signed: SignedPayload[RoundChangePayload], prepared: PreparedBlock | None) -> RoundChange:
+        if prepared is None:
+            return RoundChange(signed)
+        return RoundChange(signed, prepared.block, prepared.certificate.prepares)
+
+    def justification(self, round_changes: Sequence[RoundChange]) -> Justification:
+        best = message_validation.best_prepared(round_changes)
+        # Only the prepares of the best block: the proposal carries the one block that counts.
+        prepares = () if best is None else best.certificate.prepares
+        return Justification(tuple(message.signed for message in round_changes), prepares)
+
+    def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
+        message_validation.check_proposal(committee, proposal)
+
+    def check_round_change(self, committee: Committee, message: RoundChange) -> None:
+        message_validation.check_round_change(committee, message)
+
+    def best_prepared(self, round_changes: Sequence[RoundChange]) -> PreparedBlock | None:
+        return message_validation.best_prepared(round_changes)
+
+    def proposes_new_block(self, proposal: Proposal) -> bool:
+        return message_validation.best_certificate(proposal.justification.round_changes or ()) is None
+
+
+class QbftProtocol:
+    """QBFT (`bft.protocol.BftProtocol`). It has no state."""
+
+    name = "qbft"
+    capability = ("istanbul", 100)
+    message_space = 0x16
+    proposer_prepares = True
+    first_round_waits_for_block = True
+    checks_ommers_and_nonce = False
+    codec = QbftCodec()
+    justifications = QbftJustifications()
+
+    def encode_extra_data(self, extra: ExtraData) -> bytes:
+        return extra_data.encode_extra_data(extra)
+
+    def decode_extra_data(self, data: bytes) -> ExtraData:
+        return extra_data.decode_extra_data(data)
+
+    def block_hash(self, header: BlockHeader) -> bytes:
+        return block_hash.on_chain_hash(header)
+
+    def committed_seal_hash(self, header: BlockHeader) -> bytes:
+        return block_hash.committed_seal_hash(header)
+
+
+QBFT = QbftProtocol()
