@@ -406,6 +406,7 @@ def _api(read: SettingsReader) -> ApiSettings:
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),
         estimate_tolerance=read.real("estimate-gas-tolerance-ratio"),
+        trace_directory=read.data_path / "traces",
     )
 
 

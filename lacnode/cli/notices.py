@@ -47,7 +47,7 @@ _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 # The API group of each consensus protocol.
 _PROTOCOL_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}
 # Besu's API groups that are accepted and have no methods here.
-_UNBUILT_GROUPS = frozenset(("DEBUG", "MINER", "PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
+_UNBUILT_GROUPS = frozenset(("MINER", "PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
 
 
 def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:

@@ -199,8 +199,9 @@ class Recorder:
         )
         step.is_virtual = is_virtual
         step.memory_size = len(computation._memory)
-        step.returned = computation.return_data
         step.stack = computation._stack.values[:]
+        if self.wanted.memory_before:
+            step.memory = self._memory_now(frame)
         if opcode == SELFDESTRUCT:
             step.swept = computation.state.get_balance(computation.msg.storage_address)
         if opcode in CREATES:
@@ -235,6 +236,8 @@ class Recorder:
             frame.returned = None
         step.code = computation.msg.code
         step.output = computation._output
+        if step.opcode == SELFDESTRUCT:
+            self._note_self_destruct(frame, step)
         if step.opcode in CREATES:
             self._note_collision(frame, step)
         if step.opcode == SSTORE:
@@ -245,6 +248,13 @@ class Recorder:
         self._note_after(frame, step)
         count = produced_items(step.opcode)
         step.top = computation._stack.values[-count:] if count else []
+
+    def _note_self_destruct(self, frame: _Frame, step: Step) -> None:
+        """Add SELFDESTRUCT to the calls: it moves a balance as a call does."""
+        own = frame.computation.msg.storage_address
+        self._bounds.add_bytes(STEP_BYTES)
+        call = TracedCall(step.name, own, address_of(step.stack[-1]), step.swept, 0, b"", step.depth + 1)
+        frame.call.calls.append(call)
 
     def _note_collision(self, frame: _Frame, step: Step) -> None:
         """Note a creation at an address that is taken. Besu begins its call and halts it at once. py-evm begins none,
@@ -299,6 +309,7 @@ class Recorder:
         step.refund = frame.refund
         step.storage = frame.storage()
         step.top = step.stack[-1:]
+        step.returned = b"" if step.call is not None else frame.computation.return_data
         step.updated_memory, frame.returned = frame.returned, None
         if self.wanted.memory:
             step.memory = self._memory_now(frame)

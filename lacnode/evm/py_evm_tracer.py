@@ -23,6 +23,7 @@ from lacnode.evm.py_evm_traced_computation import traced_class
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.trace_record import Detail, TraceBounds, TracedTransaction, Wanted
+from lacnode.evm.trie_range import entries_from
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
@@ -77,6 +78,10 @@ class PyEvmTracer:
         for index, transaction in enumerate(block.transactions[:count]):
             opened.traced(index, transaction, None)
         return opened.accounts
+
+    def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Return the hashes of the addresses at `state_root` from `start` on, ascending, with the accounts in RLP."""
+        return entries_from(state_root, start, self._store.get)
 
     def calls(self, header: BlockHeader, calls: Sequence[tuple[CallRequest, Wanted]]) -> Iterator[TracedTransaction]:
         """Return the traces of `calls` on the state after `header`, each on the state that the one before left.

@@ -79,10 +79,12 @@ class Detail(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The parts of an execution to record. `memory`: of every step. `reads`: the accounts and slots that were read."""
+    """The parts of an execution to record. `memory`: of every step, after it. `memory_before`: before it. `reads`: the
+    accounts and slots that were read."""
 
     detail: Detail = Detail.STATE
     memory: bool = False
+    memory_before: bool = False
     reads: bool = False
 
 
@@ -123,6 +125,11 @@ class Step:
         self.precompile_gas: int | None = None
         self.updated_memory: tuple[int, bytes] | None = None
         self.updated_storage: tuple[int, int] | None = None
+
+    @property
+    def is_call(self) -> bool:
+        """Return whether it is a CALL or one of its kin. The call need not be made."""
+        return self.opcode in (0xF1, 0xF2, 0xF4, 0xFA)
 
     @property
     def enters(self) -> bool:

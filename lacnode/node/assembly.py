@@ -28,7 +28,7 @@ from lacnode.node.node_resources import NodeResources
 from lacnode.node.peer_assembly import PeerParts, build_network, build_peer_parts
 from lacnode.node.privacy_service import PrivacyService, PublicChain
 from lacnode.node.role_monitor import RoleMonitor
-from lacnode.node.series_assembly import build_series
+from lacnode.node.series_assembly import build_series, metric_values
 from lacnode.node.shared_objects import SharedObjects
 from lacnode.p2p.connection_policies import DenyListPolicy
 from lacnode.p2p.p2p_network import P2pNetwork
@@ -63,6 +63,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
     services = _build_services(shared, chain, peers, consensus, private, network, role)
     rpc = RpcServers(config.http, config.websocket, services, _build_readers(shared, chain.chain))
     series = build_series(shared, chain, peers, consensus, network, rpc, private)
+    services.node.metric_readers.append(partial(metric_values, series))
     parts = NodeParts(
         shared=shared,
         chain=chain,

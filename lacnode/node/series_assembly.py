@@ -1,5 +1,7 @@
 """The metrics of a node, gathered from all parts. Must not make a series itself: the modules of each topic do."""
 
+from collections.abc import Iterator, Sequence
+
 from lacnode.metrics.process_series import process_series, runtime_series
 from lacnode.metrics.series import MetricSeries
 from lacnode.node.chain_assembly import ChainParts
@@ -15,6 +17,7 @@ from lacnode.node.rpc_metrics import rpc_series
 from lacnode.node.shared_objects import SharedObjects
 from lacnode.p2p.p2p_network import P2pNetwork
 from lacnode.rpc.server import RpcServers
+from lacnode.rpc.services import MetricValue
 
 
 def build_series(
@@ -40,6 +43,15 @@ def build_series(
         *rpc_series(rpc),
         *_private_series(shared, private),
     ]
+
+
+def metric_values(series: Sequence[MetricSeries]) -> Iterator[MetricValue]:
+    """Yield the present values of `series`. Must be called in a worker thread."""
+    for one in series:
+        category = one.category.value.removeprefix("besu_").strip("_")
+        name = one.name.removeprefix(one.category.value)
+        for sample in one.read():
+            yield category, name, tuple(sample.labels.values()), sample.value
 
 
 def _private_series(shared: SharedObjects, private: PrivacyService | None) -> list[MetricSeries]:

@@ -6,6 +6,9 @@ from lacnode.privacy.state.privacy_marker import GroupMode
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.methods.admin import ADMIN_METHODS
 from lacnode.rpc.methods.calls import CALL_METHODS
+from lacnode.rpc.methods.debug_node import DEBUG_NODE_METHODS
+from lacnode.rpc.methods.debug_state import DEBUG_STATE_METHODS
+from lacnode.rpc.methods.debug_traces import DEBUG_TRACE_METHODS
 from lacnode.rpc.methods.eea import EEA_METHODS
 from lacnode.rpc.methods.eth_blocks import BLOCK_METHODS
 from lacnode.rpc.methods.eth_mining import MINING_METHODS
@@ -54,6 +57,9 @@ def all_methods(
         *MINER_METHODS,
         *PERM_METHODS,
         *TRACE_METHODS,
+        *DEBUG_TRACE_METHODS,
+        *DEBUG_STATE_METHODS,
+        *DEBUG_NODE_METHODS,
         *LAC_METHODS,
         *LAC_PERMISSION_METHODS,
         *_PRIVATE[private],

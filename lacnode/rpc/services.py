@@ -7,7 +7,7 @@ for the type checker alone, so that a reader does not load the whole node.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from lacnode.txpool.transaction_pool import TransactionPool
     from lacnode.txpool.transaction_submission import TransactionSubmission
     from lacnode.workers.event_loop import EventLoop
+
+
+MetricValue = tuple[str, str, tuple[str, ...], float]
+"""A value of a metric: its category, its name without the category, the values of its labels, and the value."""
 
 
 class NetworkView(Protocol):
@@ -85,7 +89,8 @@ class NodeFacts:
 
     `network_id` is the number in the Status of devp2p. `coinbase` is the node's address (20 bytes). `engine_name` is the
     name of the EVM. `accepts_transactions` says whether the node takes transactions by RPC. `endpoints` gets the host and
-    the port of each open port, by its name in `net_services`.
+    the port of each open port, by its name in `net_services`. `metric_readers` gets the functions that read the node's
+    metrics, once there are any.
     """
 
     network_id: int
@@ -94,6 +99,7 @@ class NodeFacts:
     accepts_transactions: bool = True
     engine_name: str = PYTHON
     endpoints: dict[str, tuple[str, int]] = field(default_factory=dict)
+    metric_readers: list[Callable[[], Iterable[MetricValue]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ class ApiSettings:
     """The limits and prices of methods. Prices are in wei, and `gas_cap` is in units of gas. 0 means that there is no limit.
 
     An estimate may be too high by the part `estimate_tolerance` of it, which saves executions. `call_seconds` is the time of
-    one call in a reader. Heavy calls run in a thread of the node if `reader_processes` is 0.
+    one call in a reader. Heavy calls run in a thread of the node if `reader_processes` is 0. Files of traces are written
+    into `trace_directory`. No such file can be written if it is None.
     """
 
     max_logs_range: int = 5000
@@ -76,3 +77,4 @@ class ApiSettings:
     estimate_tolerance: float = 0.015
     call_seconds: float = 5.0
     reader_processes: int = 1
+    trace_directory: Path | None = None

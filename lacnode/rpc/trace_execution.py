@@ -25,6 +25,7 @@ from lacnode.rpc.errors import (
     timeout,
     world_state_unavailable,
 )
+from lacnode.rpc.parameters import block_number
 from lacnode.rpc.read_calls import Params, ReadContext, ReadHandler
 
 
@@ -65,6 +66,13 @@ def tracer_of(reading: ReadContext) -> PyEvmTracer:
     chain = reading.chain
     nodes = DatabaseNodeStore(chain.database)
     return PyEvmTracer(chain.spec, nodes, chain.hash_at, ExecutionBudget(reading.deadline))
+
+
+def block_by_number(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
+    """Return the block that a "number" parameter means, with its hash. None if there is none."""
+    hash_ = reading.chain.hash_at(block_number(reading, value))
+    found = None if hash_ is None else reading.block_of(hash_)
+    return None if found is None or hash_ is None else (found, hash_)
 
 
 def block_to_trace(reading: ReadContext, block: Block) -> TracedBlock | None:

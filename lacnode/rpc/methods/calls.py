@@ -3,9 +3,6 @@
 from dataclasses import replace
 from functools import partial
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.exceptions import DecodingError
-
 from lacnode.evm.engine import REVERTED, CallLimitExceededError, CallRequest, CallResult
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.overrides import OverrideError, Overrides
@@ -29,10 +26,7 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, optional, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-
-ERROR_SELECTOR = bytes.fromhex("08c379a0")
-"""Selector of Solidity's `Error(string)`."""
-
+from lacnode.rpc.revert_text import revert_text
 
 CALL_STIPEND_GAS = 2_300
 """Gas that a call with value gives to its callee. A write to storage needs more gas than this to be left (EIP-2200)."""
@@ -178,18 +172,7 @@ def _succeeded(result: CallResult) -> CallResult:
         return result
     if result.halt != REVERTED:
         raise halted(result.halt, result.explanation)
-    raise reverted(_revert_reason(result.output), to_hex(result.output))
-
-
-def _revert_reason(output: bytes) -> str | None:
-    # Contracts may revert with any bytes. Only Solidity's `Error(string)` has a text, which Besu adds to the message.
-    if output[:4] != ERROR_SELECTOR:
-        return None
-    try:
-        (reason,) = abi_decode(["string"], output[4:])
-    except (DecodingError, ValueError, OverflowError):
-        return "ABI decode error"
-    return str(reason)
+    raise reverted(revert_text(result.output), to_hex(result.output))
 
 
 CALL_METHODS = (

@@ -30,7 +30,7 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import MAX_ADDRESSES, address, block_number, data, hash32, optional, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-from lacnode.rpc.trace_execution import capped_gas, traced_block, traced_calls, tracer_of, tracing
+from lacnode.rpc.trace_execution import block_by_number, capped_gas, traced_block, traced_calls, tracer_of, tracing
 from lacnode.rpc.traces.flat_traces import Place, flat_traces
 from lacnode.rpc.traces.rewards import reward_trace
 from lacnode.rpc.traces.state_diff import state_diff
@@ -48,16 +48,9 @@ CALLS = Wanted(Detail.CALLS)
 Json = dict[str, object]
 
 
-def _block(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
-    """Return the block that a "number" parameter means, with its hash. None if there is none."""
-    hash_ = reading.chain.hash_at(block_number(reading, value))
-    found = None if hash_ is None else reading.block_of(hash_)
-    return None if found is None or hash_ is None else (found, hash_)
-
-
 @tracing
 def trace_block(reading: ReadContext, params: Params) -> object:
-    found = _block(reading, required(params, 0, "block"))
+    found = block_by_number(reading, required(params, 0, "block"))
     if found is None:
         return None
     block, hash_ = found
@@ -115,7 +108,7 @@ def _trace_address(value: object) -> list[int]:
 def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
     number = block_number(reading, required(params, 0, "block"))
     types = trace_types(optional(params, 1))
-    found = _block(reading, number)
+    found = block_by_number(reading, number)
     if found is None:
         return None
     size = AnswerSize()
@@ -272,7 +265,7 @@ def _filtered(reading: ReadContext, wanted: _Filter) -> Iterator[Json]:
     size = AnswerSize()
     for number in range(max(1, wanted.first), min(wanted.last, reading.chain.head.header.number) + 1):
         check_time(reading)
-        found = _block(reading, number)
+        found = block_by_number(reading, number)
         if found is not None:
             yield from filter(wanted.matches, _traces_of_block(reading, *found, size))
 

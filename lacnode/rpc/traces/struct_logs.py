@@ -33,7 +33,13 @@ class _Maker:
 
     def shown(self, step: Step) -> Json:
         self._size.add(STEP_BYTES)
-        shown: Json = {"pc": step.pc, "op": step.name, "gas": step.gas, "gasCost": _cost(step), "depth": step.depth + 1}
+        shown: Json = {
+            "pc": step.pc,
+            "op": step.name,
+            "gas": step.gas,
+            "gasCost": cost_with_call(step),
+            "depth": step.depth + 1,
+        }
         # A special step has neither stack nor memory: the transaction calls a precompile, and no instruction runs.
         if self._options.stack and step.name:
             stack = [_compact(item) for item in step.stack]
@@ -59,8 +65,9 @@ class _Maker:
         return self._words
 
 
-def _cost(step: Step) -> int:
-    return step.cost + (step.child_gas or 0)
+def cost_with_call(step: Step) -> int:
+    """Return the gas of a step together with that of the call it begins, as Besu shows it."""
+    return step.cost + (step.child_gas or 0 if step.is_call else 0)
 
 
 def _compact(item: int | bytes) -> str:

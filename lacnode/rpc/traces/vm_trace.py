@@ -11,6 +11,7 @@ from lacnode.evm.trace_opcodes import CALLS, CREATES, RETURN, produced_items
 from lacnode.evm.trace_record import Halt, Step, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
+from lacnode.rpc.traces.call_depth import check_depth
 
 _SHOWN_HALTS = (Halt.INVALID_JUMP_DESTINATION, Halt.INSUFFICIENT_GAS, Halt.ILLEGAL_STATE_CHANGE)
 """Errors with which Besu shows the step. With others it leaves the step out."""
@@ -25,7 +26,9 @@ STEP_BYTES, ITEM_BYTES = 130, 70
 
 
 def vm_trace(traced: TracedTransaction, size: AnswerSize) -> Node:
-    """Return the tree of the steps of `traced`, which must have been recorded in full. RpcError if it exceeds `size`."""
+    """Return the tree of the steps of `traced`, which must have been recorded in full. RpcError if it exceeds `size`,
+    or calls are nested too deep."""
+    check_depth(traced)
     return _Maker(traced, size).run()
 
 

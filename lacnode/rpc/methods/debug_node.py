@@ -1,0 +1,110 @@
+"""DEBUG: sending several transactions, metrics, and methods that a chain of IBFT 2.0 has no use for."""
+
+from lacnode.evm.rejection import TransactionRejectedError
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpError
+from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, block_not_found, observer_refuses, unknown_block
+from lacnode.rpc.method_registry import Method, Params
+from lacnode.rpc.parameters import data, hash32, header_by_number_or_hash, required, text
+from lacnode.rpc.services import RpcServices
+from lacnode.txpool.transaction_submission import TransactionSource
+
+MAX_SENT_TRANSACTIONS = 1_000
+"""Transactions that one `debug_batchSendRawTransaction` may have. Besu has no such bound."""
+
+INVALID_RAW = "Invalid raw transaction hex"
+
+
+def debug_batchSendRawTransaction(services: RpcServices, params: Params) -> object:
+    """Send transactions, and say of each whether the pool took it. RpcError if there are too many, or this node takes
+    none."""
+    if not services.node.accepts_transactions:
+        raise observer_refuses()
+    if len(params) > MAX_SENT_TRANSACTIONS:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of transactions exceeds maximum of {MAX_SENT_TRANSACTIONS}")
+    raws = [text(value, "transaction") for value in params]
+    return [_sent(services, index, raw) for index, raw in enumerate(raws)]
+
+
+def _sent(services: RpcServices, index: int, raw: str) -> dict[str, object]:
+    refusal = _refusal(services, raw)
+    if refusal is None:
+        return {"index": index, "success": True}
+    return {"index": index, "success": False, "errorMessage": refusal}
+
+
+def _refusal(services: RpcServices, raw: str) -> str | None:
+    """Submit the transaction `raw`. Return why it was refused, None if it was taken."""
+    try:
+        transaction = Transaction.decode(data(raw, "transaction"))
+    except (RlpError, RpcError) as error:
+        return _wrong_v(raw) if str(error).startswith("transaction.v:") else INVALID_RAW
+    try:
+        services.submission.submit(transaction, TransactionSource.RPC)
+    except TransactionRejectedError as rejection:
+        return rejection.reason.name
+    return None
+
+
+def _wrong_v(raw: str) -> str:
+    """Return Besu's sentence about a wrong `v`, the seventh field of a legacy transaction."""
+    fields = rlp.decode_list(data(raw, "transaction"), "transaction")
+    return f"An unsupported encoded `v` value of {int.from_bytes(rlp.as_bytes(fields[6], 'v'))} was found"
+
+
+def debug_metrics(services: RpcServices, params: Params) -> object:
+    """Return the values of all series, by category, name and labels."""
+    found: dict[str, dict[str, object]] = {}
+    values = (value for read in services.node.metric_readers for value in read())
+    for category, name, labels, value in values:
+        _put(found.setdefault(category, {}), (name, *labels), value)
+    return found
+
+
+def _put(values: dict[str, object], path: tuple[str, ...], value: float) -> None:
+    *outer, last = path
+    for name in outer:
+        inner = values.setdefault(name, {})
+        assert isinstance(inner, dict)
+        values = inner
+    values[last] = value
+
+
+def debug_setHead(services: RpcServices, params: Params) -> object:
+    """RpcError always: blocks of IBFT 2.0 are final, and a validator that goes back could sign a second block of a
+    height."""
+    try:
+        header_by_number_or_hash(services, required(params, 0, "block"))
+    except RpcError as error:
+        raise unknown_block() if error.code == SERVER_ERROR else error from None
+    raise RpcError(SERVER_ERROR, "Blocks of a BFT network are final: the head cannot be set back")
+
+
+def debug_resyncWorldState(services: RpcServices, params: Params) -> object:
+    """Return False: this node executes every block, and has no other way to a state."""
+    return False
+
+
+def debug_getBadBlocks(services: RpcServices, params: Params) -> object:
+    """Return an empty list: a block that is refused is not kept."""
+    return []
+
+
+def debug_standardTraceBadBlockToFile(services: RpcServices, params: Params) -> object:
+    """RpcError always: a block that is refused is not kept."""
+    hash32(required(params, 0, "block hash"), "block hash")
+    raise block_not_found()
+
+
+DEBUG_NODE_METHODS = tuple(
+    Method(handler.__name__, "DEBUG", handler)
+    for handler in (
+        debug_batchSendRawTransaction,
+        debug_metrics,
+        debug_setHead,
+        debug_resyncWorldState,
+        debug_getBadBlocks,
+        debug_standardTraceBadBlockToFile,
+    )
+)

@@ -1,0 +1,149 @@
+"""DEBUG: traces of transactions, blocks and calls. All methods execute again, in a reader process."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from lacnode.evm.trace_record import Detail, TracedTransaction, Wanted
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.rlp import RlpError
+from lacnode.rpc.answer_size import AnswerSize
+from lacnode.rpc.call_parameters import call_request
+from lacnode.rpc.errors import INVALID_BLOCK, INVALID_PARAMS, SERVER_ERROR, RpcError, block_not_found
+from lacnode.rpc.method_registry import Method
+from lacnode.rpc.parameters import data, hash32, header_by_number_or_hash, optional, required
+from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
+from lacnode.rpc.trace_execution import block_by_number, capped_gas, traced_block, traced_calls, tracer_of, tracing
+from lacnode.rpc.traces.call_tree import call_tree, flat_calls, selectors
+from lacnode.rpc.traces.flat_traces import Place
+from lacnode.rpc.traces.prestate import prestate
+from lacnode.rpc.traces.struct_logs import struct_logs
+from lacnode.rpc.traces.trace_files import TraceFiles
+from lacnode.rpc.traces.trace_options import TraceOptions, trace_options
+
+Json = dict[str, object]
+
+
+@tracing
+def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
+    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    location = reading.chain.transaction_location(transaction_hash)
+    block = None if location is None else reading.block_of(location.block_hash)
+    if location is None or block is None:
+        return None
+    options = trace_options(optional(params, 1))
+    traced = next(traced_block(reading, tracer_of(reading), block, options.wanted, location.index))
+    place = Place(location.block_hash, location.number, location.index, transaction_hash)
+    return _shown(traced, options, AnswerSize(), place)
+
+
+@tracing
+def debug_traceCall(reading: ReadContext, params: Params) -> object:
+    call, _ = call_request(required(params, 0, "call"))
+    block = optional(params, 1)
+    options = trace_options(optional(params, 2))
+    header = header_by_number_or_hash(reading, "latest" if block is None else block)
+    # The call is free, and its sender may name a later nonce, as in Besu.
+    request = capped_gas(reading, header, replace(call, allow_exceeding_balance=True))
+    traced = next(traced_calls(reading, header, [(request, options.wanted)]))
+    return _shown(traced, options, AnswerSize(), None)
+
+
+@tracing
+def debug_traceBlockByNumber(reading: ReadContext, params: Params) -> object:
+    found = block_by_number(reading, required(params, 0, "block"))
+    return None if found is None else _traced(reading, *found, trace_options(optional(params, 1)))
+
+
+@tracing
+def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
+    hash_ = hash32(required(params, 0, "block hash"), "block hash")
+    options = trace_options(optional(params, 1))
+    block = reading.block_of(hash_)
+    return None if block is None else _traced(reading, block, hash_, options)
+
+
+@tracing
+def debug_traceBlock(reading: ReadContext, params: Params) -> object:
+    """Return the traces of a block that is given in RLP. RpcError if it cannot be read, or its parent is unknown."""
+    try:
+        block = Block.decode(data(required(params, 0, "block"), "block"))
+    except RlpError as error:
+        raise RpcError(INVALID_PARAMS, INVALID_BLOCK, str(error)) from None
+    options = trace_options(optional(params, 1))
+    if reading.chain.header_of(block.header.parent_hash) is None:
+        raise RpcError(SERVER_ERROR, "Parent block not found")
+    return _traced(reading, block, None, options)
+
+
+def _traced(reading: ReadContext, block: Block, hash_: bytes | None, options: TraceOptions) -> list[Json] | None:
+    """Return the traces of all transactions of `block`. None for the genesis, as in Besu."""
+    if block.number == 0:
+        return None
+    size, shown = AnswerSize(), list[Json]()
+    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, options.wanted)):
+        check_time(reading)
+        transaction_hash = traced.hash or b""
+        place = None if hash_ is None else Place(hash_, block.number, index, transaction_hash)
+        shown.append({"txHash": to_hex(transaction_hash), "result": _shown(traced, options, size, place)})
+    return shown
+
+
+def _shown(traced: TracedTransaction, options: TraceOptions, size: AnswerSize, place: Place | None) -> object:
+    if options.tracer == "callTracer":
+        return call_tree(traced, options, size)
+    if options.tracer == "prestateTracer":
+        return prestate(traced, size, is_diff=options.diff)
+    if options.tracer == "4byteTracer":
+        return selectors(traced)
+    if options.tracer == "flatCallTracer":
+        return flat_calls(traced, place, size)
+    return struct_logs(traced, options, size)
+
+
+@tracing
+def debug_replayBlock(reading: ReadContext, params: Params) -> object:
+    """Execute a block again and say that it worked. RpcError if there is no such block."""
+    found = block_by_number(reading, required(params, 0, "block"))
+    if found is None:
+        raise block_not_found()
+    for _ in traced_block(reading, tracer_of(reading), found[0], TraceOptions().wanted, len(found[0].transactions)):
+        pass
+    return "Success"
+
+
+@tracing
+def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> object:
+    """Write the steps of a block's transactions to files. Return their paths. RpcError if there is no such block, or the
+    files cannot be written."""
+    hash_ = hash32(required(params, 0, "block hash"), "block hash")
+    options = optional(params, 1)
+    memory = True if options is None else trace_options(options).memory
+    only = options.get("txHash") if isinstance(options, Mapping) else None
+    block, directory = reading.block_of(hash_), reading.settings.trace_directory
+    if block is None or directory is None:
+        raise block_not_found()
+    files = TraceFiles(directory, hash_, partial(check_time, reading))
+    wanted, paths = Wanted(Detail.STEPS, memory_before=memory), []
+    begun = time.monotonic()
+    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, wanted)):
+        if only in (None, to_hex(traced.hash or b"")):
+            paths.append(files.write(index, traced, time.monotonic() - begun))
+        begun = time.monotonic()
+    return paths
+
+
+DEBUG_TRACE_METHODS = tuple(
+    Method(handler.__name__, "DEBUG", run_in_reader(handler, is_long=True))
+    for handler in (
+        debug_traceTransaction,
+        debug_traceCall,
+        debug_traceBlock,
+        debug_traceBlockByHash,
+        debug_traceBlockByNumber,
+        debug_replayBlock,
+        debug_standardTraceBlockToFile,
+    )
+)

@@ -1,0 +1,19 @@
+"""The text that a Solidity contract reverts with."""
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+
+ERROR_SELECTOR = bytes.fromhex("08c379a0")
+"""Selector of Solidity's `Error(string)`."""
+
+
+def revert_text(output: bytes) -> str | None:
+    """Return the text of Solidity's `Error(string)` in the output of REVERT. None if there is none."""
+    # Contracts may revert with any bytes. Only Solidity's `Error(string)` has a text, which Besu adds to the message.
+    if output[:4] != ERROR_SELECTOR:
+        return None
+    try:
+        (reason,) = abi_decode(["string"], output[4:])
+    except (DecodingError, ValueError, OverflowError):
+        return "ABI decode error"
+    return str(reason)
