@@ -331,4 +331,5 @@ class Validator:
             self._chain.validators_after(header),
             parameters.block_period_ms,
             parameters.request_timeout_ms,
+            parameters.empty_block_period_ms,
         )

@@ -18,14 +18,16 @@ from lacnode.primitives.header import BlockHeader
 class HeadChanged:
     """The local chain has a new head, by consensus or by synchronisation, or the node has just started.
 
-    `validators` is the set after `header`, ascending (20-byte addresses). It agrees on the next height. The two durations
-    are valid at the next height.
+    `validators` is the set after `header`, ascending (20-byte addresses). It agrees on the next height. The durations are
+    valid at the next height. A block without transactions is proposed in round 0 only `empty_block_period_ms` after its
+    parent. 0 means no such wait.
     """
 
     header: BlockHeader
     validators: tuple[bytes, ...]
     block_period_ms: int
     request_timeout_ms: int
+    empty_block_period_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

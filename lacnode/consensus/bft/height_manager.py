@@ -131,7 +131,7 @@ class HeightManager:
             case RoundTimerExpired(self.number, self.round.number):
                 self._round_timer_expired()
             case BlockBuilt(self.number, self.round.number, block):
-                self._out += self._current.builder.block_built(block)
+                self._out += self._current.builder.block_built(block, now_ms)
             # No round here: the check of a proposal for a later round is answered while we are still in an earlier one.
             case ProposalChecked(digest, failure):
                 self._proposal_checked(digest, failure)

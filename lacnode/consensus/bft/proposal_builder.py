@@ -58,10 +58,15 @@ class ProposalBuilder:
         self._own.propose_prepared(draft.with_block(block, digest))
         return [self._check(block, digest)]
 
-    def block_built(self, block: Block) -> list[Effect]:
-        """Have the new block checked."""
+    def block_built(self, block: Block, now_ms: int) -> list[Effect]:
+        """Have the new block checked. An empty block of round 0 may have to wait for a transaction instead."""
         if self._own.state is not ProposerState.BUILDING:
             return []
+        # Later rounds do not wait: the others have waited for a block already.
+        if self._round.number == 0 and not block.transactions:
+            waiting = self._timers.start_empty_block_timer(now_ms)
+            if waiting is not None:
+                return [waiting]
         digest = self._protocol.committed_seal_hash(block.header)
         self._own.block_built(block, digest)
         return [self._check(block, digest)]

@@ -38,8 +38,8 @@ class RoundTimers:
         duration = self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)
         if number == 0 and self._first_round_waits_for_block:
             # The time until the block is due belongs to no round in these protocols. A validator that counted it would
-            # ask for round 1 before all others do.
-            duration += max(0, self._first_block_due(now_ms) - now_ms)
+            # ask for round 1 before all others do. Nor does the time in which the proposer waits for a transaction.
+            duration += max(0, self._first_block_due(now_ms) - now_ms, self._empty_block_due - now_ms)
         self._round, self._left_ms = number, duration
         # The block timer of the last round is void: its event names a round that was left.
         self.round_ends_ms, self.block_due_ms = now_ms + duration, None
@@ -55,6 +55,13 @@ class RoundTimers:
         Timestamps are whole seconds. A period below one second therefore starts when the parent became the head here.
         """
         return self._block(self._first_block_due(now_ms))
+
+    def start_empty_block_timer(self, now_ms: int) -> StartBlockTimer | None:
+        """The timer for another try to build a block with transactions. None if an empty block may be proposed now."""
+        if now_ms >= self._empty_block_due:
+            return None
+        # One period from now, as in Besu: a transaction that comes now waits no longer than in a busy network.
+        return self._block(min(self._empty_block_due, now_ms + self._head.block_period_ms))
 
     def timestamp(self, number: int, now_ms: int) -> int | None:
         """The timestamp in seconds of a block that is built now for round `number`. None if its parent is too recent.
@@ -74,6 +81,12 @@ class RoundTimers:
     def _earliest(self) -> int:
         # The header rule compares whole seconds, so the period is rounded down.
         return self._head.header.timestamp + self._head.block_period_ms // 1000
+
+    @property
+    def _empty_block_due(self) -> int:
+        """When a block without transactions may be proposed, in Unix milliseconds. 0 without such a rule."""
+        period = self._head.empty_block_period_ms
+        return self._head.header.timestamp * 1000 + period if period else 0
 
     def _first_block_due(self, now_ms: int) -> int:
         period = self._head.block_period_ms
