@@ -111,7 +111,7 @@ class Coordinator:
 
     async def snapshot(self) -> int:
         """Take a snapshot of all nodes. Return its id."""
-        async with self._holding() as (nodes, head):
+        async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
                 copy = self.snapshots.next_copy()
@@ -122,11 +122,11 @@ class Coordinator:
         """Take all nodes back to the snapshot, and forget it with the later ones. Return False if there is none with this
         id. DevnetError, and nothing has changed, if a node is in the way."""
         async with self._lock:
-            snapshot = self.snapshots.take(id_)
+            snapshot = self.snapshots.find(id_)
             if snapshot is None:
                 return False
             nodes = self.group.live()
-            self.group.check_peers(await self._pace(nodes, is_change=False))
+            self.group.check_peers(await self.group.tell(nodes, "pace", {}, COMMAND_SECONDS))
             async with self.group.stopped(nodes):
                 self._next_timestamp = self._fixed_time = None
                 # From here on the revert counts, also if this process ends now: a node that starts follows it.
@@ -137,7 +137,7 @@ class Coordinator:
                     last_height=snapshot.number,
                 )
             await self.group.wait_for(nodes, snapshot.number)
-            self.snapshots.restored = snapshot
+            self.snapshots.reverted_to(id_)
             await self._go_on(nodes)
             return True
 
@@ -184,7 +184,8 @@ class Coordinator:
         self._change(last_height=head.number + 1)
         await self._pace(nodes)
         try:
-            return await self.group.wait_for(nodes, head.number + 1)
+            # This node's block counts, see `_holding`.
+            return await self.group.wait_for(nodes[:1], head.number + 1)
         finally:
             if self._fixed_time is not None:
                 # The clock goes on from the time of the block.
@@ -204,12 +205,16 @@ class Coordinator:
     # -- all nodes at once ---------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _holding(self) -> AsyncIterator[tuple[list[DevnetNode], CommonHead]]:
-        """Hold all running nodes at one block, and let them go on by the mode at the end."""
+    async def _holding(self, *, all_nodes: bool = False) -> AsyncIterator[tuple[list[DevnetNode], CommonHead]]:
+        """Hold the nodes that run, and let them go on by the mode at the end.
+
+        With `all_nodes`, every node must answer and have the same block. Otherwise this node's block counts: a quorum
+        makes blocks also while others are away.
+        """
         async with self._lock:
-            nodes = self.group.live()
+            nodes = self.group.live() if all_nodes else self.group.able()
             try:
-                yield nodes, await self._settle(nodes)
+                yield nodes, await self._settle(nodes, nodes if all_nodes else nodes[:1])
             finally:
                 with trio.CancelScope(shield=True):
                     await self._go_on(nodes)
@@ -220,8 +225,9 @@ class Coordinator:
             self._change(last_height=None)
         await self._pace(nodes)
 
-    async def _settle(self, nodes: Sequence[DevnetNode]) -> CommonHead:
-        """Let the nodes finish the height under way, and begin no other. Return the block that all of them have."""
+    async def _settle(self, nodes: Sequence[DevnetNode], complete: Sequence[DevnetNode]) -> CommonHead:
+        """Let the nodes finish the height under way, and begin no other. Return the last block of the nodes in `complete`.
+        All of them must have it."""
         answers = await self._pace(nodes, is_change=False)
         for _ in range(2):
             # A node may have begun a height before it received the limit. The second turn knows this height, and no
@@ -229,10 +235,10 @@ class Coordinator:
             highest = max(max(answer["number"], answer["timed_height"]) for answer in answers)
             self._change(last_height=highest)
             answers = await self._pace(nodes)
-        return await self.group.wait_for(nodes, highest)
+        return await self.group.wait_for(complete, highest)
 
     async def _pace(self, nodes: Sequence[DevnetNode], *, is_change: bool = True) -> list[Document]:
-        """Tell the nodes the clock and the last height. Return their states. DevnetError if a node does not answer."""
+        """Tell the nodes the clock and the last height. Return the states of those that answer. DevnetError if none does."""
         values: Document = {}
         if is_change:
             values = {
@@ -240,7 +246,7 @@ class Coordinator:
                 "fixed_time": self._fixed_time,
                 "last_height": self._state.last_height,
             }
-        return await self.group.tell(nodes, "pace", values, COMMAND_SECONDS)
+        return await self.group.tell(nodes, "pace", values, COMMAND_SECONDS, least=1)
 
     def _same_copy(self, head: CommonHead) -> int | None:
         """Return the copy that was restored last, if nothing can have changed since."""

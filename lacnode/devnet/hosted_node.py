@@ -15,7 +15,7 @@ import trio
 
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.devnet.control_channel import ControlError, Document, serve_control
-from lacnode.devnet.devnet_state import DevnetState, DevnetStateError, lock_node_files, restore_if_due
+from lacnode.devnet.devnet_state import DevnetState, DevnetStateError, load_state, lock_node_files, restore_if_due
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.node import Node
@@ -124,6 +124,9 @@ class HostedNode:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(serve_node, self._node)
                     self._enter(HostedNodePhase.RUNNING)
+                    # The coordinator may have changed the state while this node could not receive it yet.
+                    self.pacing.take(load_state(self._root))
+                    self._node.validator.timers.release()
         # An execution in a thread ends with this error when the node stops.
         except* ExecutionCancelledError:
             log.debug("executions ended with the node")

@@ -58,9 +58,18 @@ class NodeGroup:
                 raise DevnetError(f"{node.name} is paused; resume it first")
         return nodes
 
-    async def tell(self, nodes: Sequence[DevnetNode], command: str, values: Document, seconds: float) -> list[Document]:
-        """Send a command to all nodes at once. Return the answers in their order. DevnetError with the first failure,
-        after all have answered."""
+    def able(self) -> list[DevnetNode]:
+        """Return the nodes that run and are not paused."""
+        return [node for node in self.manifest().nodes if find_pid(node) is not None and not is_paused(node)]
+
+    async def tell(
+        self, nodes: Sequence[DevnetNode], command: str, values: Document, seconds: float, *, least: int | None = None
+    ) -> list[Document]:
+        """Send a command to all nodes at once. Return the answers in their order.
+
+        DevnetError with the first failure, after all have answered or failed, if fewer than `least` nodes have answered
+        (all of them without a `least`).
+        """
         answers: dict[str, Document] = {}
         failures: list[str] = []
 
@@ -73,9 +82,9 @@ class NodeGroup:
         async with trio.open_nursery() as nursery:
             for node in nodes:
                 nursery.start_soon(tell, node)
-        if failures:
-            raise DevnetError(failures[0])
-        return [answers[node.name] for node in nodes]
+        if len(answers) < (len(nodes) if least is None else least):
+            raise DevnetError(failures[0] if failures else "no node of this devnet runs")
+        return [answers[node.name] for node in nodes if node.name in answers]
 
     async def wait_for(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
         """Wait until all nodes have block `number`. DevnetError if they do not agree in time."""

@@ -49,12 +49,14 @@ class SnapshotList:
         self._delete_unused()
         return self._last_id
 
-    def take(self, id_: int) -> NetworkSnapshot | None:
-        """Remove the snapshot with this id and all later ones. Return it, None if there is none."""
-        snapshot = self._by_id.get(id_)
-        if snapshot is not None:
-            self._by_id = {each: kept for each, kept in self._by_id.items() if each < id_}
-        return snapshot
+    def find(self, id_: int) -> NetworkSnapshot | None:
+        """Return the snapshot with this id, None if there is none."""
+        return self._by_id.get(id_)
+
+    def reverted_to(self, id_: int) -> None:
+        """Forget the snapshot with this id, which is restored now, and all later ones. KeyError if there is none."""
+        self.restored = self._by_id[id_]
+        self._by_id = {each: kept for each, kept in self._by_id.items() if each < id_}
 
     def _copies(self) -> list[int]:
         if not self._directory.is_dir():

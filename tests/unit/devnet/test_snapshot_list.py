@@ -22,16 +22,18 @@ def taken(path: Path, snapshots: SnapshotList) -> tuple[int, int]:
 def test_a_revert_forgets_the_snapshot_and_the_later_ones(tmp_path: Path) -> None:
     snapshots = SnapshotList(tmp_path, None)
     ids = [snapshots.add(snapshot(copy)) for copy in (1, 2, 3)]
-    assert snapshots.take(ids[1]) == snapshot(2)
-    assert snapshots.take(ids[1]) is None
-    assert snapshots.take(ids[2]) is None
-    assert snapshots.take(ids[0]) == snapshot(1)
+    assert snapshots.find(ids[1]) == snapshot(2)
+    snapshots.reverted_to(ids[1])
+    assert snapshots.restored == snapshot(2)
+    assert snapshots.find(ids[1]) is None
+    assert snapshots.find(ids[2]) is None
+    assert snapshots.find(ids[0]) == snapshot(1)
 
 
 def test_an_id_is_never_used_again(tmp_path: Path) -> None:
     snapshots = SnapshotList(tmp_path, None)
     first = snapshots.add(snapshot(1))
-    snapshots.take(first)
+    snapshots.reverted_to(first)
     assert snapshots.add(snapshot(1)) > first
 
 
@@ -39,7 +41,7 @@ def test_the_copy_of_the_last_revert_stays_for_a_node_that_is_down(tmp_path: Pat
     snapshots = SnapshotList(tmp_path, None)
     first, first_copy = taken(tmp_path, snapshots)
     taken(tmp_path, snapshots)
-    snapshots.restored = snapshots.take(first)
+    snapshots.reverted_to(first)
     _, third_copy = taken(tmp_path, snapshots)
     assert copies(tmp_path) == {str(first_copy), str(third_copy)}
     # Also for the next coordinator, which has no list of snapshots.
@@ -52,5 +54,5 @@ def test_their_number_is_bounded(tmp_path: Path) -> None:
     snapshots = SnapshotList(tmp_path, None)
     ids = [taken(tmp_path, snapshots)[0] for _ in range(MAX_SNAPSHOTS + 2)]
     assert len(copies(tmp_path)) == MAX_SNAPSHOTS
-    assert snapshots.take(ids[1]) is None
-    assert snapshots.take(ids[2]) is not None
+    assert snapshots.find(ids[1]) is None
+    assert snapshots.find(ids[2]) is not None

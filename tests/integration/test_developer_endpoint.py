@@ -1,0 +1,108 @@
+"""The developer endpoint of a devnet of four validators and three private writers: accounts, blocks on demand, time, and
+snapshots of all nodes with their private states."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.devnet import Devnet, ask, running_devnet, until
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "private_deployment.py"
+CALL_SECONDS = 120
+RECIPIENT = "0x" + "12" * 20
+
+pytestmark = pytest.mark.xdist_group("developer-endpoint")
+
+
+class Endpoint:
+    """The developer endpoint of a network, and the nodes behind it."""
+
+    def __init__(self, network: Devnet) -> None:
+        self.network = network
+        status = network.status()
+        self.url = str(status["developer_url"])
+        self.nodes = {node["name"]: str(node["rpc_url"]) for node in status["nodes"]}
+
+    def reply(self, method: str, *params: object) -> dict[str, Any]:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        found: dict[str, Any] = httpx.post(self.url, json=request, timeout=CALL_SECONDS).json()
+        return found
+
+    def ask(self, method: str, *params: object) -> Any:
+        reply = self.reply(method, *params)
+        assert "error" not in reply, reply
+        return reply["result"]
+
+    def pay(self, value: int = 1) -> str:
+        """Send `value` wei to the recipient; the transaction's hash."""
+        sender = self.ask("eth_accounts")[0]
+        return str(self.ask("eth_sendTransaction", {"from": sender, "to": RECIPIENT, "value": hex(value)}))
+
+    def head(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("eth_getBlockByNumber", "latest", False)
+        return found
+
+    def heads(self) -> set[str | None]:
+        """The hashes of the last blocks of all nodes, None for a node that does not answer."""
+        blocks = [ask(url, "eth_getBlockByNumber", "latest", False) for url in self.nodes.values()]
+        return {None if block is None else block["hash"] for block in blocks}
+
+    def balance(self, url: str) -> int:
+        return int(ask(url, "eth_getBalance", RECIPIENT, "latest"), 16)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    path = tmp_path_factory.mktemp("developer") / "net"
+    with running_devnet(path, "--privacy", "--blocks-on-demand") as network:
+        yield Endpoint(network)
+
+
+def deploy_privately(endpoint: Endpoint) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE), str(endpoint.network.path)], capture_output=True, text=True, timeout=CALL_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def private_groups(endpoint: Endpoint) -> list[int]:
+    """The number of privacy groups that each writer knows."""
+    return [len(ask(url, "lac_privacyGroups")) for name, url in endpoint.nodes.items() if name.startswith("writer")]
+
+
+def test_a_transaction_is_in_a_block_when_the_call_returns_and_idle_time_makes_none(endpoint: Endpoint) -> None:
+    before = int(endpoint.head()["number"], 16)
+    receipt = endpoint.ask("eth_getTransactionReceipt", endpoint.pay())
+    assert receipt["status"] == "0x1"
+    assert int(receipt["blockNumber"], 16) == before + 1
+    assert int(endpoint.head()["number"], 16) == before + 1
+
+
+def test_a_revert_takes_back_every_node_and_the_private_states(endpoint: Endpoint) -> None:
+    endpoint.pay()
+    balance = endpoint.balance(endpoint.url)
+    groups = private_groups(endpoint)
+    snapshot = endpoint.ask("evm_snapshot")
+    head = endpoint.head()
+    deploy_privately(endpoint)
+    endpoint.pay(5)
+    other_history = endpoint.ask("eth_getBlockByNumber", hex(int(head["number"], 16) + 1), False)
+    assert sum(private_groups(endpoint)) > sum(groups)
+    assert endpoint.ask("evm_revert", snapshot) is True
+    assert endpoint.heads() == {head["hash"]}
+    assert private_groups(endpoint) == groups
+    # The consensus goes on from there: all nodes get another block at the same height.
+    endpoint.pay(7)
+    until(lambda: len(endpoint.heads()) == 1, "every node has the block")
+    assert {endpoint.balance(url) for url in endpoint.nodes.values()} == {balance + 7}
+    found = endpoint.ask("eth_getBlockByNumber", other_history["number"], False)
+    assert found["hash"] != other_history["hash"]
+    # And the private side: the managers find each other again.
+    deploy_privately(endpoint)
+    assert endpoint.ask("evm_revert", snapshot) is False
