@@ -2,7 +2,7 @@
 
 The processor time of the node and its readers counts, less what the node takes without requests. So the share of one
 processor that a node gives to requests (`lacnode.rpc.request_runner:WORKER_SHARE`) does not limit the number, nor does other
-work on the machine. The clock's steps of 10 ms are spread over thousands of calls.
+work on the machine. The clock's steps of 10 ms are spread over a thousand calls.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from benchmarks.networks import Network, devnet
 from benchmarks.throughput import CONTRACTS
 from lacnode.primitives.keccak import keccak256
 
-CALLS = 3_000
+CALLS = 1_000
 IDLE_SECONDS = 5.0
 AIMS = {"eth_blockNumber": 4_000, "eth_getBalance": 3_000, "eth_call": 2_000, "eth_sendRawTransaction": 1_000}
 

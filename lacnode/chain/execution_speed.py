@@ -12,8 +12,9 @@ from lacnode.primitives.block import Block
 REMEMBERED_BLOCKS = 16
 """Blocks whose speed is remembered."""
 
-SPEED_PERCENTILE = 20
-"""The percentile of the speeds of these blocks that counts: most blocks were faster."""
+SPEED_PERCENTILE = 40
+"""The percentile of the speeds of these blocks that counts: most blocks were faster. It is above a third, so that the blocks
+of faulty validators alone, which may be slow on purpose, do not decide it."""
 
 EXECUTION_SHARE = 0.3
 """The part of the block period that the other validators may need to execute a proposal. Selecting, closing, importing and
