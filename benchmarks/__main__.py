@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Measure, surroundings
+from benchmarks.measure import Measure, describe_machine
 
 NAMES = (
     "execution", "engines", "requests", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery",
@@ -28,7 +28,7 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     for name in names:
         print(f"{name} ...", flush=True)
-        around = surroundings()
+        around = describe_machine()
         measures: list[Measure] = importlib.import_module(f"benchmarks.{name}").measure()
         document = {**around, "measures": [asdict(measure) for measure in measures]}
         (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -30,7 +30,7 @@ class Measure:
         return "met" if met else "short"
 
 
-def surroundings() -> dict[str, str | float]:
+def describe_machine() -> dict[str, str | float]:
     """Machine, commit and date of this run, and the load average of the last minute."""
     return {
         "date": datetime.now(UTC).date().isoformat(),

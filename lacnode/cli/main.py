@@ -15,7 +15,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.help import command_help, help_text
 from lacnode.cli.path_access import paths_without_access
 from lacnode.cli.settings_reader import SettingsReader
-from lacnode.cli.sources import collect_settings, parse_command_line, said_so_far
+from lacnode.cli.sources import collect_settings, parse_command_line, settings_of_command_line
 from lacnode.cli.start_line import say_start, variables_of_java
 
 COMMANDS = {
@@ -71,7 +71,11 @@ def _main(words: list[str]) -> int:
     options, command = parse_command_line(words, (*COMMANDS, *PROGRAMS))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
-        settings = said_so_far(options) if command[0] == "validate-config" else collect_settings(options, os.environ)
+        settings = (
+            settings_of_command_line(options)
+            if command[0] == "validate-config"
+            else collect_settings(options, os.environ)
+        )
         return int(importlib.import_module(COMMANDS[command[0]]).run(command[1:], settings))
     if command:
         raise UsageError(f"Unmatched argument: '{command[0]}'", 2)
@@ -92,5 +96,5 @@ def _main(words: list[str]) -> int:
 
 
 def entry_point() -> None:
-    """The console script."""
+    """Run the program `lacnode` with the arguments of its process."""
     sys.exit(main())

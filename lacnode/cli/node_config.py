@@ -8,12 +8,12 @@ from pathlib import Path
 from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
+from lacnode.cli.machine_checks import PERMISSIONS_FILE, find_missing_resources
 from lacnode.cli.notices import notices
 from lacnode.cli.option_rules import NO_GENESIS, broken_rules, check_against_chain, check_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
-from lacnode.cli.surroundings import PERMISSIONS_FILE, missing_surroundings
 from lacnode.cli.tls_options import http_tls, websocket_tls
 from lacnode.ethstats.ethstats_settings import EthstatsSettings, EthstatsUrlError, parse_ethstats_url
 from lacnode.ethstats.server_certificate import EthstatsCertificateError, tls_context
@@ -50,7 +50,7 @@ def node_config(settings: Settings) -> NodeConfig:
     check_against_chain(read, spec)
     config = _node_config(read, spec, http, websocket)
     # This machine is looked at last. Host names and files mean nothing while the settings contradict each other.
-    for text in missing_surroundings(read):
+    for text in find_missing_resources(read):
         raise UsageError(text)
     return config
 
@@ -83,11 +83,11 @@ def mistakes(settings: Settings) -> Iterator[str]:
             part(read)
         except UsageError as error:
             yield str(error)
-    yield from missing_surroundings(read)
+    yield from find_missing_resources(read)
 
 
 def spec_or_placeholder(read: SettingsReader) -> ChainSpec:
-    """Return the chain of the genesis file. Where no file is named, it is a chain on which no setting depends.
+    """Return the chain of the genesis file. If no file is named, return a placeholder chain. No setting depends on it.
     UsageError if the genesis cannot be used."""
     return _chain(read) if read.is_set("genesis-file") else parse_genesis(_ANY_GENESIS)
 
@@ -177,7 +177,7 @@ def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
 
 def _advertised(host: str) -> str:
     """Return the address of the name `host`: peers get addresses only. A name without one is returned as it is, and
-    `missing_surroundings` refuses it."""
+    `find_missing_resources` refuses it."""
     try:
         return address_of(host)
     except UnknownHostError:

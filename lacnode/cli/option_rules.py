@@ -43,7 +43,7 @@ def broken_rules(read: SettingsReader) -> Iterator[str]:
 
 
 def check_against_chain(read: SettingsReader, spec: ChainSpec) -> None:
-    """Raise UsageError for a setting that fits no network like `spec`."""
+    """Raise UsageError for a setting that no node of the chain `spec` can have."""
     if spec.zero_base_fee and read.is_set("tx-pool-price-bump"):
         raise UsageError("Price bump option is not compatible with zero base fee market [--tx-pool-price-bump]")
 

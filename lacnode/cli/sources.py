@@ -41,7 +41,7 @@ class Settings:
 
 
 def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Return the options (name to text) in front of the first word that is none, and the words from there on.
+    """Return the options (name to text) in front of the first word that is no option, and the words from this one on.
     UsageError with status 2 for an unknown option, for one without its value, and for one that is given twice.
 
     A list may be followed by several words. It ends at the next option or at one of `commands`.
@@ -125,13 +125,13 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def read_toml(path: Path) -> dict[str, str]:
     """Return the options of a TOML file. UsageError for the first entry that is no option of this node, or has a
     wrong type."""
-    found, mistakes = toml_texts(path)
+    found, mistakes = read_toml_texts(path)
     if mistakes:
         raise UsageError(mistakes[0])
     return found
 
 
-def toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
+def read_toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
     """Return the options of a TOML file, and the mistakes in its other entries. UsageError if the file cannot be
     read."""
     flat = _flattened(_read_toml(path))
@@ -244,7 +244,7 @@ def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, 
     return settings
 
 
-def said_so_far(command_line: Mapping[str, str]) -> Settings:
+def settings_of_command_line(command_line: Mapping[str, str]) -> Settings:
     """Return the settings of a command line alone. UsageError for a value that has the wrong form."""
     settings = Settings()
     _put(settings, command_line, 2, "")

@@ -23,7 +23,7 @@ class RecentSenders:
         # Without the lock: one reading of a dictionary is atomic, and this is on the path of every transaction.
         return self._senders.get(transaction_hash)
 
-    def keep(self, transaction_hash: bytes, sender: bytes) -> None:
+    def add(self, transaction_hash: bytes, sender: bytes) -> None:
         """Remember `sender`. The oldest one is forgotten if there are too many."""
         with self._lock:
             self._senders[transaction_hash] = sender

@@ -79,7 +79,7 @@ def recover_sender(transaction: Transaction) -> bytes:
     if known is not None:
         return known
     sender = _recovered_sender(transaction)
-    _RECENT_SENDERS.keep(transaction.hash, sender)
+    _RECENT_SENDERS.add(transaction.hash, sender)
     return sender
 
 
@@ -94,7 +94,7 @@ def senders_of(
     unknown = [transaction for transaction in transactions if _RECENT_SENDERS.get(transaction.hash) is None]
     for transaction, sender in zip(unknown, recover_many([each.raw for each in unknown]), strict=True):
         if sender is not None:
-            _RECENT_SENDERS.keep(transaction.hash, sender)
+            _RECENT_SENDERS.add(transaction.hash, sender)
     # A transaction without a sender is tried once more here, which raises the exact error. All others are remembered
     # now.
     return [recover_sender(transaction) for transaction in transactions]

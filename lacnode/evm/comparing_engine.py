@@ -47,7 +47,7 @@ class ComparingEngine(PythonStates):
 
     @property
     def name(self) -> str:
-        """Which engine it is."""
+        """The name of the engine, as `--evm` has it."""
         return BOTH
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:

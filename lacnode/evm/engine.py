@@ -51,7 +51,8 @@ class NodeStore(Protocol):
 
 
 class OverlaidNodes:
-    """A store with more nodes before it. `nodes` may grow: a later execution reads what an earlier one made."""
+    """Trie nodes in front of a store: `nodes` are looked up first. They may grow, so that a later execution reads the nodes
+    of an earlier one."""
 
     def __init__(self, nodes: Mapping[bytes, bytes], store: NodeStore) -> None:
         self._nodes = nodes
@@ -218,7 +219,7 @@ class ExecutionEngine(Protocol):
         ...
 
     def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the same for a state of the accounts `first` alone."""
+        """Return the root (32 bytes) and the nodes of a state that has the accounts `first` alone."""
         ...
 
     def execute(

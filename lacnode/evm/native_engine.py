@@ -75,7 +75,7 @@ class NativeEngine(PythonStates):
 
     @property
     def name(self) -> str:
-        """Which engine it is."""
+        """The name of the engine, as `--evm` has it."""
         return NATIVE
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":

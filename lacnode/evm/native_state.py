@@ -32,7 +32,7 @@ class CurrentBudget:
 
 
 def node_cache(store: NodeStore, capacity_bytes: int) -> Any:
-    """The library's reader of `store`."""
+    """Return a cache of the library before `store`. It keeps at most `capacity_bytes` bytes of nodes."""
 
     def read(key: bytes) -> bytes:
         value = store.get(key)

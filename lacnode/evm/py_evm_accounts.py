@@ -185,7 +185,7 @@ class Accounts(TrieAccounts):
     # -- undoing -------------------------------------------------------------------------------------------------
 
     def record(self) -> Checkpoint:
-        """A mark to which `discard` can return."""
+        """Return a mark. `discard` undoes the changes after it."""
         self._marks += 1
         return self._marks, len(self._undo)
 
@@ -254,7 +254,7 @@ class Accounts(TrieAccounts):
 
     @property
     def state_root(self) -> bytes:
-        """The root this block started from, or the last one made."""
+        """The state root (32 bytes) with which this block began, or the last one that `make_state_root` returned."""
         return self._root
 
     @state_root.setter

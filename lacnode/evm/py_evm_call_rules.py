@@ -12,7 +12,7 @@ from lacnode.primitives.transaction import LEGACY
 
 
 class CallersAccounts(Protocol):
-    """The accounts that a call finds."""
+    """The accounts on the state of a call, as its rules read them."""
 
     def get_nonce(self, address: bytes) -> int: ...
     def get_balance(self, address: bytes) -> int: ...

@@ -52,7 +52,7 @@ class PyEvmEngine:
 
     @property
     def name(self) -> str:
-        """Which engine it is."""
+        """The name of the engine, as `--evm` has it."""
         return PYTHON
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:

@@ -57,7 +57,7 @@ class PublicAccountWriteError(Revert):
 
 
 class AccountGoneError(VMError):
-    """A message wrote storage to an account that does not exist (see the module's note)."""
+    """A message wrote storage to an account that does not exist. The message then fails, as in Besu."""
 
 
 class WorkLimitExceededError(Exception):

@@ -66,7 +66,7 @@ def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> Evm
 
 
 def from_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
-    """Return a call as a transaction that would do the same. It is free unless the caller names a price."""
+    """Return the transaction that has the effects of a call. Its gas price is 0 unless the caller names one."""
     maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(
         type_id=_type_of_call(call, base_fee),

@@ -18,7 +18,7 @@ class AllowedHosts:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(name.lower() for name in names)
 
-    def admit(self, headers: Headers) -> bool:
+    def allows(self, headers: Headers) -> bool:
         """Return whether a request with these headers names this node by an allowed name."""
         if self._names & ANY:
             return True

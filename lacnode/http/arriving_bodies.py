@@ -12,7 +12,7 @@ import trio
 
 
 class ArrivingBody:
-    """The part of one request's body that has come. `scope` is cancelled when the body is given up."""
+    """The received part of the body of one request. `scope` is cancelled when the body is dropped."""
 
     def __init__(self, client: str) -> None:
         self.client = client
@@ -22,7 +22,7 @@ class ArrivingBody:
 
 
 class ArrivingBodies:
-    """The bodies of one port, at most `limit_bytes` together."""
+    """The request bodies that one port receives, at most `limit_bytes` together."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -31,7 +31,7 @@ class ArrivingBodies:
 
     @contextmanager
     def hold(self, client: str) -> Iterator[ArrivingBody]:
-        """Give a body for a request of the address `client`. It counts until the block ends."""
+        """Yield an empty body for a request of the address `client`. Its bytes count until the `with` block ends."""
         body = ArrivingBody(client)
         self._bodies[body] = None
         try:

@@ -10,7 +10,7 @@ MIN_COMPRESSED_BYTES = 1400
 """
 
 
-def accepted_coding(head: Request | None, body: bytes) -> str | None:
+def choose_coding(head: Request | None, body: bytes) -> str | None:
     """Return the coding to compress `body` with, by the `Accept-Encoding` of its request. None for no compression."""
     if head is None or len(body) < MIN_COMPRESSED_BYTES:
         return None
@@ -23,6 +23,6 @@ def accepted_coding(head: Request | None, body: bytes) -> str | None:
     return None
 
 
-def compressed(body: bytes, coding: str) -> bytes:
+def compress(body: bytes, coding: str) -> bytes:
     """Return `body` in `coding`, which is `gzip` or `deflate`."""
     return gzip.compress(body, 1) if coding == "gzip" else zlib.compress(body, 1)

@@ -43,7 +43,7 @@ BUSY = Response(503, close=True)
 
 
 class RequestHandler(Protocol):
-    """The handler of a port's requests."""
+    """Answers the requests of one port."""
 
     def answer_head(self, head: Request) -> Response | None:
         """Return the response to a request whose body need not be read, None if it must be."""

@@ -56,7 +56,7 @@ def _headers(lines: bytes) -> dict[str, str] | None:
     return headers if len(headers) == len(found) else None
 
 
-def encoded_head(response: Response, headers: list[tuple[str, str]]) -> bytes:
+def encode_head(response: Response, headers: list[tuple[str, str]]) -> bytes:
     """Return the head of `response` with `headers`, as `h11` writes it."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode("latin-1")

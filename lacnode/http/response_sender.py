@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import h11
 import trio
 
-from lacnode.http.compression import MIN_COMPRESSED_BYTES, accepted_coding, compressed
+from lacnode.http.compression import MIN_COMPRESSED_BYTES, choose_coding, compress
 from lacnode.http.http_messages import Request, Response
-from lacnode.http.plain_requests import encoded_head
+from lacnode.http.plain_requests import encode_head
 from lacnode.http.send_backlog import SendBacklog
 
 RESPONSE_SECONDS, RESPONSE_BYTES_PER_SECOND = 60.0, 50_000
@@ -81,11 +81,11 @@ class ResponseSender:
         """Return the bytes of `response`, compressed if the client accepts that."""
         # A response to HEAD has no body.
         body = b"" if head is not None and head.method == "HEAD" else response.body
-        coding = accepted_coding(head, body)
+        coding = choose_coding(head, body)
         if coding is not None:
             # Megabytes take some tenths of a second to compress. The event loop serves all connections meanwhile.
             body = await trio.to_thread.run_sync(
-                compressed, body, coding, limiter=self._backlog.compressing, abandon_on_cancel=True
+                compress, body, coding, limiter=self._backlog.compressing, abandon_on_cancel=True
             )
         parts = self._parts(response, body, coding, is_plain=is_plain)
         # Joined, a long body would take its memory twice.
@@ -101,7 +101,7 @@ class ResponseSender:
         if response.close:
             headers.append(("connection", "close"))
         if is_plain:
-            return [encoded_head(response, headers), body]
+            return [encode_head(response, headers), body]
         head = h11.Response(status_code=response.status, headers=headers, reason=response.reason.encode())
         events = (head, h11.Data(data=body), h11.EndOfMessage())
         return [part for event in events if (part := self._http.send(event))]

@@ -59,7 +59,7 @@ class MetricsRoutes:
 
     def answer_head(self, head: Request) -> Response | None:
         """Return the response to a request whose body need not be read, None if it must be."""
-        return None if self._hosts.admit(head.headers) else Response(403, HOST_REFUSED, (JSON,), close=True)
+        return None if self._hosts.allows(head.headers) else Response(403, HOST_REFUSED, (JSON,), close=True)
 
     async def answer(self, request: Request) -> Response:
         """Return the response to a request that `answer_head` has not answered."""

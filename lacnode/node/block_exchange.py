@@ -46,7 +46,7 @@ class BlockExchange:
 
     def block_not_kept(self, peer: Peer) -> None:
         """`peer` has announced a whole block that was too long to keep."""
-        self._announced.not_kept(peer)
+        self._announced.long_block_dropped(peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` has announced blocks by hash and number."""

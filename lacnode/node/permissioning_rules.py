@@ -118,7 +118,7 @@ class PermissioningRules:
         place = None if self._node_explainer is None else self._node_explainer.find_listed_address(enode, head)
         if place is None:
             return None
-        return f"{enode.id.hex()[:16]}… is at {enode.place} and listed with {place}"
+        return f"{enode.id.hex()[:16]}… is at {enode.host_and_port} and listed with {place}"
 
     def own_type(self, head: BlockHeader) -> NodeType | None:
         """Return the role that the node contract gives this node, None if it gives none."""

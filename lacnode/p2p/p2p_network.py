@@ -145,7 +145,7 @@ class P2pNetwork:
         """Return this node's Status as it is now."""
         return self._status()
 
-    def turned_away(self, enode: Enode) -> None:
+    def record_refused_dialer(self, enode: Enode) -> None:
         """The policy has refused the node `enode`, which dialled this one. `recheck` dials it once it is permitted."""
         if self._config.dial_discovered and enode.is_listening:
             self._refused_dialers.add(enode)
@@ -261,14 +261,14 @@ class P2pNetwork:
             try:
                 await self._session(stream, None, lambda: self._half_open.pop(scope, None))
             finally:
-                # The handshake may have failed before the call of `introduced`.
+                # The handshake may have failed before the call of `on_handshake_end`.
                 self._half_open.pop(scope, None)
 
     async def _session(
-        self, stream: trio.SocketStream, dialled: Enode | None, introduced: Callable[[], object] = lambda: None
+        self, stream: trio.SocketStream, dialled: Enode | None, on_handshake_end: Callable[[], object] = lambda: None
     ) -> bool:
         try:
-            return await run_session(stream, dialled, self, introduced)
+            return await run_session(stream, dialled, self, on_handshake_end)
         finally:
             # The session has freed a slot, or its node is due again.
             self._wake.set()

@@ -52,10 +52,10 @@ _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 
 
 async def run_session(
-    stream: trio.SocketStream, dialled: Enode | None, network: SessionContext, introduced: Callable[[], object]
+    stream: trio.SocketStream, dialled: Enode | None, network: SessionContext, on_handshake_end: Callable[[], object]
 ) -> bool:
     """Run a session on `stream` until it ends. `dialled` is the node that this one dialled, None if it accepted the
-    connection. `introduced` is called after Status.
+    connection. `on_handshake_end` is called after Status.
 
     Return True if the other node passed the handshake. Errors of the session are logged here and not raised.
     """
@@ -68,7 +68,7 @@ async def run_session(
         with trio.fail_after(network.limits.handshake):
             connection = await open_rlpx(stream, network.key, None if dialled is None else dialled.id, network.limits)
             admitted = await perform_handshake(connection, dialled, network)
-        introduced()
+        on_handshake_end()
         await _run_as_peer(admitted, network)
     except trio.TooSlowError:
         farewell = None

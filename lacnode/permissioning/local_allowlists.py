@@ -426,8 +426,8 @@ def _is_account(text: str) -> bool:
 
 def _address_text(written: Enode, placed: Enode) -> str:
     if not written.is_named:
-        return written.place
-    return f"{written.place} ({'which has no address' if placed.is_named else placed.host})"
+        return written.host_and_port
+    return f"{written.host_and_port} ({'which has no address' if placed.is_named else placed.host})"
 
 
 def _short(node_id: bytes) -> str:

@@ -87,7 +87,7 @@ class RefusalExplainer:
         if output is None or len(output) != 5 * 32 or not any(output[:32]):
             return None
         listed = _host_and_port(output[96:160])
-        return None if listed == enode.place else listed
+        return None if listed == enode.host_and_port else listed
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class RefusalExplainer:
             return True
         place = self._listed_host_and_port(rules, enode.id, header)
         # An empty list is no answer: the contract may have no such list.
-        return read_node_count(self._asker(rules, header)) > 0 and place != enode.place
+        return read_node_count(self._asker(rules, header)) > 0 and place != enode.host_and_port
 
     def _asker(self, rules: bytes, header: BlockHeader) -> Ask:
         return lambda data: self._ask(rules, data, header)

@@ -251,12 +251,12 @@ class Dispatcher:
                 if reply is not None:
                     parts.append(self._encoded(reply))
                     size += len(parts[-1])
-                    self._memory.keep(len(parts[-1]))
+                    self._memory.add(len(parts[-1]))
             return Reply(b"[" + b",".join(parts) + b"]")
         finally:
             # `finally` runs too if the client is gone and the generator is closed. Otherwise the bytes would count
             # forever, and all batches would be refused in the end.
-            self._memory.keep(-size)
+            self._memory.add(-size)
 
     def _batched(self, value: object, caller: Caller) -> Part[Json | None]:
         """Return the reply to a call of a batch. A refusal becomes an error reply, as HTTP has no status for one call."""

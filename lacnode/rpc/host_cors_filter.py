@@ -38,7 +38,7 @@ class HostAndCorsFilter:
 
     def refusal(self, headers: Headers) -> HttpRefusal | None:
         """Return the response to a request that may not pass, or None if it may."""
-        if not self._hosts.admit(headers):
+        if not self._hosts.allows(headers):
             return HttpRefusal(403, HOST_REFUSED)
         # A request without `Origin` comes from no page of another site, such as one of a command-line client.
         origin = headers.get("origin")

@@ -100,8 +100,10 @@ ReadHandler = Callable[[ReadContext, Params], object]
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """The rest of a method, for which a `ReadContext` is enough. `params` must be values that `pickle` can write.
-    `is_long` is True if the call cannot end within a trial."""
+    """The reading part of a method's call. It needs nothing but a `ReadContext`.
+
+    `params` must be values that `pickle` can write. `is_long` is True if the call cannot end within a trial.
+    """
 
     handler: ReadHandler
     params: Params

@@ -17,7 +17,7 @@ class ReplyMemory:
         self._lock = threading.Lock()
         self._kept_bytes = 0
 
-    def keep(self, size: int) -> None:
+    def add(self, size: int) -> None:
         """Add `size` bytes to the count. `size` is negative for bytes that are no longer kept."""
         with self._lock:
             self._kept_bytes += size

@@ -40,7 +40,10 @@ MetricValue = tuple[str, str, tuple[str, ...], float]
 
 
 class NetworkView(Protocol):
-    """The part of the network that methods may use. Must be used on the event loop, but for reading `peers`."""
+    """The part of the network that methods may use. Must be used on the event loop.
+
+    Only `peers` may be read in any thread.
+    """
 
     local_enode: Enode
 
@@ -156,8 +159,8 @@ class RpcServices:
         return replace(self, client=client)
 
     def for_tenant(self, privacy_key: bytes) -> RpcServices:
-        """Return the services of a call of the tenant with this 32-byte key. Its private transactions are those of the
-        key."""
+        """Return the services of a call of the tenant with this 32-byte key. The caller sees the private
+        transactions of this key only."""
         # A copy with another `privacy` is enough: every private method goes through it, so it cannot reach another
         # tenant's data.
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))

@@ -75,7 +75,7 @@ class SubscriptionFeeds:
         """Queue an imported block."""
         # Without a listener nothing is queued. The filters' and subscriptions' counts are read without their locks: a
         # subscription that is made at this moment begins with the next block.
-        if not len(self._filters) and not self._subscriptions.wanted(NEW_HEADS, LOGS):
+        if not len(self._filters) and not self._subscriptions.has_any(NEW_HEADS, LOGS):
             return
         size_bytes = _size_bytes(new_head)
         blocks, waiting_bytes = self._noted_blocks - self._told_blocks, self._noted_bytes - self._told_bytes
@@ -89,22 +89,22 @@ class SubscriptionFeeds:
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
         """Queue the private logs of a block."""
-        if len(self._private_filters) or self._subscriptions.wanted(PRIVATE_LOGS):
+        if len(self._private_filters) or self._subscriptions.has_any(PRIVATE_LOGS):
             self._note(partial(self._private_block, private_block))
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """Queue a transaction that entered the pool."""
-        if len(self._filters) or self._subscriptions.wanted(PENDING):
+        if len(self._filters) or self._subscriptions.has_any(PENDING):
             self._note(partial(self._pending, pooled))
 
     def pending_dropped(self, pooled: PooledTransaction) -> None:
         """Queue a transaction that left the pool without a block."""
-        if self._subscriptions.wanted(DROPPED):
+        if self._subscriptions.has_any(DROPPED):
             self._note(partial(self._subscriptions.notices_of_dropped, pooled))
 
     def sync_changed(self, status: SyncView | None) -> None:
         """Queue a new state of the synchronisation. `status` is None if it has ended."""
-        if self._subscriptions.wanted(SYNCING):
+        if self._subscriptions.has_any(SYNCING):
             self._note(partial(self._subscriptions.notices_of_sync, status))
 
     def _note(self, telling: NoticeSource) -> bool:

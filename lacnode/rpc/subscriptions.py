@@ -64,7 +64,7 @@ class Subscriptions:
         self._count_of_kind: Counter[str] = Counter()
         self._added_of_kind: Counter[str] = Counter()
 
-    def wanted(self, *kinds: str) -> bool:
+    def has_any(self, *kinds: str) -> bool:
         """Return True if there is a subscription of one of `kinds`."""
         return any(self._count_of_kind[kind] for kind in kinds)
 

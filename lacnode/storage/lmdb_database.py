@@ -121,7 +121,7 @@ class LmdbDatabase:
         self._on_damage = listener
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
-        """Store the current result of `values` in `table` with each commit to the disk. It is called in any thread."""
+        """Store the current result of `values` in `table` with each commit to the disk. `values` is called in any thread."""
         with self._writer:
             self._commit_values[table] = values
 

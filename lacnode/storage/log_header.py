@@ -22,7 +22,10 @@ HEADER_BYTES = _FIXED_BYTES + 2 * _SIZE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class LogHeader:
-    """`former` has the earlier identities, the newest first. `owner` (20 bytes) is zero if it is unknown."""
+    """The header of the file of a consensus log.
+
+    `former` has the earlier identities, the newest first. `owner` (20 bytes) is zero if it is unknown.
+    """
 
     identity: bytes
     former: tuple[bytes, ...]

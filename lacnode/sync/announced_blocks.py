@@ -104,8 +104,8 @@ class AnnouncedBlocks:
             peer.record_known_block(hash_, number)
         self._synchronizer.wake()
 
-    def not_kept(self, peer: Peer) -> None:
-        """`peer` announced a block that was too long to keep unasked. The synchronizer fetches it."""
+    def long_block_dropped(self, peer: Peer) -> None:
+        """`peer` announced a block that was too long to keep without a request. The synchronizer requests it."""
         # The number of the block is unknown. The peer has at least the next one, if the block was news.
         peer.head.raise_to(self._chain.head.header.number + 1)
         self._synchronizer.wake()

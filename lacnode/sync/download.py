@@ -58,7 +58,7 @@ class BlockDownload:
     async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
         """Send verified blocks in order, not yet executed, until the peer has no more or is too slow.
 
-        The peer is not charged for the time that `out` takes. Raises PeerFailedError if the peer fails.
+        The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer fails.
         """
         chain = await self.check_worker.run(self.chain.header_chain)
         # Not the chain's own head: the downloaded headers form a chain of their own until they are imported.
@@ -74,7 +74,7 @@ class BlockDownload:
                 done += len(blocks)
                 await out.send(blocks)
                 # Only between two groups: the blocks that came are good, and are imported in any case.
-                if self.pace.gives_way and self.has_faster():
+                if self.pace.should_change_peer and self.has_faster():
                     return
 
     async def _headers(self, chain: VerifiedHeaderChain) -> Sequence[BlockHeader]:

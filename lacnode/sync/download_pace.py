@@ -38,7 +38,10 @@ T = TypeVar("T")
 
 
 class PeerFailedError(Exception):
-    """A peer did not deliver what it claimed to have. The text says what it did. `reason` is for the disconnect, if any."""
+    """A peer did not deliver what it claimed to have. The message names the failure.
+
+    `reason` is the reason of the disconnect, None if the session goes on.
+    """
 
     def __init__(self, text: str, fault: PeerFault, reason: DisconnectReason | None = None) -> None:
         super().__init__(text)
@@ -66,8 +69,8 @@ class DownloadPace:
         )
 
     @property
-    def gives_way(self) -> bool:
-        """Whether another peer should be tried, if one may be faster."""
+    def should_change_peer(self) -> bool:
+        """Whether the download should go to another peer, if one may be faster."""
         return self.is_slow and self.waited_seconds > SLOW_SECONDS
 
     def add_delivery(self, blocks: int, size_bytes: int) -> None:

@@ -206,7 +206,7 @@ class TransactionGossip:
         """
         # A copy of the items: the loop deletes from the dictionary.
         waiting = self._announced.get(peer, {})
-        now, size, takes_long = trio.current_time(), 0, self._intake.takes_long_from(peer.id)
+        now, size, takes_long = trio.current_time(), 0, self._intake.may_request_long_from(peer.id)
         wanted: list[bytes] = []
         for hash_, length in list(waiting.items()):
             if self._known(hash_):

@@ -79,10 +79,10 @@ class TransactionIntake:
 
     @property
     def is_busy(self) -> bool:
-        """Whether short transactions wait: more will enter the pool soon."""
+        """Whether short transactions wait. More transactions then enter the pool soon."""
         return any(not name.is_long for name in self._lanes)
 
-    def takes_long_from(self, peer_id: bytes) -> bool:
+    def may_request_long_from(self, peer_id: bytes) -> bool:
         """Whether long transactions may be requested from a peer: few of them wait already."""
         lane = self._lanes.get(_LaneName(peer_id, is_long=True))
         return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2

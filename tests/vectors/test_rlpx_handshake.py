@@ -67,7 +67,7 @@ def assert_secrets(secrets: Secrets | None, vector: dict[str, Any]) -> None:
 class TestHandshake:
     def test_auth_opens_to_its_fields(self, vector: dict[str, Any]) -> None:
         plaintext = opened(vector, "auth", "responder_static_key")
-        auth = Auth.of(plaintext, is_pre_eip8=vector in OLD_FORM)
+        auth = Auth.from_plaintext(plaintext, is_pre_eip8=vector in OLD_FORM)
         shared = agree(from_hex(vector["responder_static_key"]), auth.public_key)
         assert plaintext.startswith(from_hex(vector["auth_plaintext"]))
         assert auth.public_key == from_hex(vector["initiator_static_pub"])
@@ -77,7 +77,7 @@ class TestHandshake:
 
     def test_ack_opens_to_its_fields(self, vector: dict[str, Any]) -> None:
         plaintext = opened(vector, "ack", "initiator_static_key")
-        ack = Ack.of(plaintext, is_pre_eip8=vector in OLD_FORM)
+        ack = Ack.from_plaintext(plaintext, is_pre_eip8=vector in OLD_FORM)
         assert plaintext.startswith(from_hex(vector["ack_plaintext"]))
         assert ack.ephemeral_public_key == from_hex(vector["responder_ephemeral_pub"])
         assert ack.nonce == from_hex(vector["responder_nonce"])
@@ -143,7 +143,7 @@ def test_first_frames_of_besus_handshake() -> None:
 def test_auth_plaintext_of_besus_initiator_message() -> None:
     vector = DOCUMENT["eip8_auth_plaintext_from_besu"]
     plaintext = from_hex(vector["plaintext_rlp"]) + bytes(vector["trailing_zero_padding_bytes"])
-    auth = Auth.of(plaintext, is_pre_eip8=False)
+    auth = Auth.from_plaintext(plaintext, is_pre_eip8=False)
     shared = agree(from_hex(vector["responder_static_key"]), auth.public_key)
     assert auth.signature == from_hex(vector["signature_r_s_v"])
     assert auth.public_key == from_hex(vector["initiator_static_pub"])[-64:]

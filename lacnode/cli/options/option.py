@@ -33,7 +33,11 @@ class OptionBehaviour(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The `name` has no dashes. The `default` is a text, empty for none. `values` are those of an enum, in capitals."""
+    """One option of the command line.
+
+    `name` is without the two dashes. `default` is a text, empty if there is no default. `values` are those of an enum, in
+    capitals.
+    """
 
     name: str
     kind: OptionKind

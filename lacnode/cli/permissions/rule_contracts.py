@@ -75,7 +75,7 @@ def call_data(signature: str, *values: object) -> bytes:
     return selector(signature) + encode(types.split(",") if types else [], values)
 
 
-def registered(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
+def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
     """Return the 20-byte address of the contract registered in `ingress` under `name`. UsageError if there is none."""
     output = client.read(ingress, encode_registered_call(name))
     try:
@@ -94,7 +94,7 @@ class NodeRules:
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
-        self.address = registered(client, ingress, RULES_NAME)
+        self.address = read_registered_contract(client, ingress, RULES_NAME)
         self.family = self._family()
 
     def _family(self) -> ContractFamily:
@@ -114,7 +114,7 @@ class NodeRules:
         return ContractFamily.LACCHAIN
 
     def listed(self) -> Iterator[ListedNode]:
-        """Yield every node of the list, at most `MAX_LISTED_ENTRIES`. UsageError for an entry that is no node."""
+        """Yield every node of the list, at most `MAX_LISTED_ENTRIES`. UsageError if an entry does not describe a node."""
         # A missing or strange answer counts as an empty list or a huge one. The bound below keeps both harmless.
         size = int.from_bytes(self._client.read(self.address, call_data("getSize()")) or b"")
         for index in range(min(size, MAX_LISTED_ENTRIES)):
@@ -166,7 +166,7 @@ class AccountRules:
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
-        self.address = registered(client, ingress, RULES_NAME)
+        self.address = read_registered_contract(client, ingress, RULES_NAME)
         # Any address will do: the answer shows only whether the contract has the function.
         somebody = bytes(20)
         if client.read(self.address, call_data("mayDeploy(address)", somebody)):
@@ -178,7 +178,7 @@ class AccountRules:
 
     def listed(self) -> list[tuple[bytes, bool | None]]:
         """Return the accounts, and whether each may create contracts (None where the contract does not distinguish
-        them). UsageError for a list that is none."""
+        them). UsageError if the contract's answer is no list."""
         accounts = _addresses(self._client.read(self.address, call_data("getAccounts()")))
         if self.family is not ContractFamily.OWN:
             return [(account, None) for account in accounts]
@@ -211,10 +211,10 @@ class Admins:
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
-        self.address = registered(client, ingress, ADMIN_NAME)
+        self.address = read_registered_contract(client, ingress, ADMIN_NAME)
 
     def listed(self) -> list[bytes]:
-        """Return the address of every admin. LACChain calls them owners. UsageError for a list that is none."""
+        """Return the address of every admin. LACChain calls them owners. UsageError if the contract's answer is no list."""
         output = self._client.read(self.address, call_data("getAdmins()"))
         return _addresses(output or self._client.read(self.address, call_data("getOwners()")))
 

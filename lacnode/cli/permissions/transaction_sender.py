@@ -38,7 +38,7 @@ class TransactionSender:
         gas = self._gas(contract, data)
         # Nothing can undo a change that locks all administrators out, so this comes before the signature.
         self._check_way_back(contract, data)
-        raw = signed_call(
+        raw = sign_contract_call(
             self._key,
             chain_id=self._client.quantity("eth_chainId"),
             # Pending transactions of the same key count: a second command must not replace the transaction of the
@@ -91,11 +91,13 @@ class TransactionSender:
         raise UsageError(f"transaction {hash_} is in no block after {RECEIPT_SECONDS:.0f} s; it may still come")
 
 
-def signed_call(
+def sign_contract_call(
     key: NodeKey, *, chain_id: int, nonce: int, gas_price: int, gas: int, contract: bytes, data: bytes
 ) -> bytes:
-    """Return a signed legacy transaction (EIP-155) that calls `contract`, encoded as a node takes it. Prices are in
-    wei."""
+    """Return a signed legacy transaction (EIP-155) that calls `contract`, encoded for `eth_sendRawTransaction`.
+
+    `gas_price` is in wei.
+    """
     fields: list[rlp.RlpValue] = [
         rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(gas), contract, rlp.scalar(0), data,
     ]  # fmt: skip

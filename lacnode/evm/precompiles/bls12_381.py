@@ -79,7 +79,7 @@ def pairing_check(data: bytes, check: Check) -> bytes:
 
 
 def map_to_g1(data: bytes) -> bytes:
-    """The point of G1 that a field element is mapped to."""
+    """Return the point of G1 to which a field element is mapped (EIP-2537)."""
     (element,) = _parts(data, PADDED_FIELD_BYTES, count=1)
     return _padded(G1Point.map_from_fp_be(_field_element(element)).to_xy_bytes_be())
 

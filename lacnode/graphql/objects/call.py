@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from lacnode.evm.engine import CallRequest, CallResult
 from lacnode.graphql.run import Run
 from lacnode.primitives.header import BlockHeader
-from lacnode.rpc.methods.calls import estimated_gas, result_of_call
+from lacnode.rpc.methods.calls import estimate_gas, result_of_call
 
 CallData = Mapping[str, object]
 
@@ -36,7 +36,7 @@ def estimate(run: Run, header: BlockHeader, data: CallData) -> int:
     first = result_of_call(run.reading, header, request)
     if first.success and _suffices(run, header, request, first):
         return first.gas_used
-    return estimated_gas(run.reading, header, request)
+    return estimate_gas(run.reading, header, request)
 
 
 def _suffices(run: Run, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:

@@ -265,7 +265,7 @@ class Discovery:
     def _on_neighbors(self, answer: Neighbors, origin: _Origin) -> list[Action]:
         proven = self._bonds.is_proven(origin.node_id, origin.address, origin.now)
         # Unasked neighbours are dropped. Otherwise a stranger could fill the attempts with addresses of its choice.
-        if not proven or not self._lookup.expects(origin.node_id, origin.now):
+        if not proven or not self._lookup.accept_neighbors(origin.node_id, origin.now):
             return self._drop()
         for node in answer.nodes[:BUCKET_NODES]:
             if _may_be_relayed(node.host, origin.address[0]):

@@ -67,17 +67,17 @@ class Enode:
     def __str__(self) -> str:
         """Return the URL as Besu prints it: with `discport` only if it differs from the TCP port."""
         query = "" if (self.udp or 0) == self.tcp else f"?discport={self.udp or 0}"
-        return f"enode://{self.id.hex()}@{self.place}{query}"
+        return f"enode://{self.id.hex()}@{self.host_and_port}{query}"
 
     @property
-    def place(self) -> str:
+    def host_and_port(self) -> str:
         """The text `host:port` of the URL."""
         return f"{url_host(self.host)}:{self.tcp}"
 
     @property
     def short(self) -> str:
         """The beginning of the id, the host and the port, for messages to people."""
-        return f"{self.id.hex()[:16]}…@{self.place}"
+        return f"{self.id.hex()[:16]}…@{self.host_and_port}"
 
     @property
     def is_listening(self) -> bool:

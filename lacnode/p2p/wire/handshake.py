@@ -26,8 +26,10 @@ _OLD_FORM_MARK = 4
 
 
 class HandshakeError(Exception):
-    """The other side's packet is malformed, or sealed to another key. The caller closes the connection: no Disconnect can be
-    sent without the secrets."""
+    """The other side's packet is malformed, or encrypted for another key.
+
+    The caller closes the connection: no Disconnect can be sent without the secrets.
+    """
 
 
 class MacState(Protocol):
@@ -58,7 +60,7 @@ class Auth:
     nonce: bytes
 
     @classmethod
-    def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
+    def from_plaintext(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
         """Read the auth in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
         # The old form: signature 65, hash of the ephemeral key 32, public key 64, nonce 32, and a zero byte.
         if is_pre_eip8:
@@ -82,7 +84,7 @@ class Ack:
     nonce: bytes
 
     @classmethod
-    def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Ack":
+    def from_plaintext(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Ack":
         """Read the ack in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
         if is_pre_eip8:
             return cls(plaintext[:64], plaintext[64:96])
@@ -146,7 +148,7 @@ class Initiator:
         if opened is None:
             return
         try:
-            ack = Ack.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
+            ack = Ack.from_plaintext(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
             ephemeral_shared = self._ephemeral.agree(ack.ephemeral_public_key)
         except ValueError as error:
             raise HandshakeError(f"ack: {error}") from None
@@ -178,7 +180,7 @@ class Responder:
         if opened is None:
             return None
         try:
-            auth = Auth.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
+            auth = Auth.from_plaintext(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
             # The signature covers the shared secret of the static keys: only the holder of the static key can make it.
             ephemeral_id = auth.ephemeral_public_key(self._key.agree(auth.public_key))
             # The old form also has the hash of the ephemeral key. It must belong to the key that signed.

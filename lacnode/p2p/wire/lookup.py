@@ -55,7 +55,7 @@ class Lookup:
             self._waiting[enode.id] = self._open[enode.id] = now + ANSWER_TIMEOUT_SECONDS
         return chosen
 
-    def expects(self, node_id: bytes, now: float) -> bool:
+    def accept_neighbors(self, node_id: bytes, now: float) -> bool:
         """Record Neighbors from a node. Return True if it was asked at most `ANSWER_TIMEOUT_SECONDS` before `now`."""
         self._waiting.pop(node_id, None)
         return self._open.get(node_id, 0.0) > now

@@ -46,7 +46,7 @@ class TokenAuthenticator:
             raise LoginRefusedError(
                 401, "Unauthorized", "Authentication failed: the username or password is incorrect."
             )
-        return self._own.give(account.name, account.permissions, account.privacy_key)
+        return self._own.issue(account.name, account.permissions, account.privacy_key)
 
 
 def _token(authorization: str | None) -> str | None:

@@ -27,7 +27,7 @@ one."""
 
 
 class CredentialsError(AuthenticationSetupError):
-    """The file cannot be used. The text gives the reason without the file's content."""
+    """The file of users cannot be used. The message gives the reason without the file's content."""
 
 
 @dataclass(frozen=True, slots=True)

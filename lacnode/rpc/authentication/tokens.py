@@ -41,8 +41,8 @@ class OwnTokens:
         self._lock = threading.Lock()
         self._key: rsa.RSAPrivateKey | None = None
 
-    def give(self, name: str, permissions: list[str], privacy_key: str | None) -> str:
-        """Return a token for a user. `privacy_key` is in base64, or None."""
+    def issue(self, name: str, permissions: list[str], privacy_key: str | None) -> str:
+        """Return a new token for the user `name`. `privacy_key` is in base64, or None."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "permissions": permissions,

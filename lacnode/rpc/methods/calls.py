@@ -56,7 +56,7 @@ def eth_estimateGas(reading: ReadContext, params: Params) -> object:
     """Estimate gas by Besu's own search, so that the same transaction gets the same estimate."""
     header, call = _intended(reading, params)
     try:
-        return results.quantity(estimated_gas(reading, header, call))
+        return results.quantity(estimate_gas(reading, header, call))
     except MissingNodeError:
         raise world_state_unavailable() from None
 
@@ -71,7 +71,7 @@ def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRe
     return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)
 
 
-def estimated_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
+def estimate_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
     """Return gas with which `call` succeeded in an execution. RpcError if it fails with all gas, or takes too long."""
     # Most questions of wallets are plain transfers. One execution with 21000 gas answers them.
     if _is_transfer(reading, header, call):

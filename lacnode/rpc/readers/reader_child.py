@@ -12,8 +12,8 @@ from lacnode.rpc.readers.reader_messages import (
     ReaderAnswer,
     ReaderSetup,
     ReaderTask,
-    framed,
-    unpickled,
+    frame_message,
+    unpickle,
 )
 
 READ_SIZE_BYTES = 65_536
@@ -58,7 +58,7 @@ class ReaderChild:
         )
         child = cls(process)
         try:
-            await child._send(framed(setup))
+            await child._send(frame_message(setup))
         except ReaderDiedError:
             # The process died at once. The first task finds that out and gives its error to a client.
             pass
@@ -73,12 +73,12 @@ class ReaderChild:
 
         After an error or a cancellation, half a message may be in a pipe. The process must be killed then.
         """
-        await self._send(framed(task))
+        await self._send(frame_message(task))
         size = int.from_bytes(await self._receive(LENGTH_BYTES))
         # A damaged length must not make the node allocate gigabytes.
         if size > MAX_MESSAGE_BYTES:
             raise ReaderDiedError
-        answer = unpickled(await self._receive(size))
+        answer = unpickle(await self._receive(size))
         if not isinstance(answer, ReaderAnswer):
             raise ReaderDiedError
         self._ends = answer.is_last

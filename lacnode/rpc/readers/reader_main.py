@@ -29,7 +29,7 @@ from lacnode.rpc.readers.reader_messages import (
     ReaderOutcome,
     ReaderSetup,
     ReaderTask,
-    framed,
+    frame_message,
     read_message,
 )
 from lacnode.rpc.recent_blocks import RecentBlocks
@@ -122,7 +122,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answer = reader.answer(task)
         # The node asks the same reader again after BEHIND, so it must not end then.
         is_last = answer.outcome is not ReaderOutcome.BEHIND and _peak_bytes() > RECYCLE_BYTES
-        answers.write(framed(replace(answer, is_last=is_last)))
+        answers.write(frame_message(replace(answer, is_last=is_last)))
         answers.flush()
         if is_last:
             return

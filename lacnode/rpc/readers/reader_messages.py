@@ -68,7 +68,7 @@ class ReaderAnswer:
     damaged: tuple[tuple[str, bytes], ...] = ()
 
 
-def framed(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:
+def frame_message(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:
     """Return a message as bytes, with its length before it."""
     body = pickle.dumps(message)
     return len(body).to_bytes(LENGTH_BYTES) + body
@@ -83,9 +83,9 @@ def read_message(read: Callable[[int], bytes]) -> object | None:
     if len(head) < LENGTH_BYTES or size > MAX_MESSAGE_BYTES:
         return None
     body = read(size)
-    return unpickled(body) if len(body) == size else None
+    return unpickle(body) if len(body) == size else None
 
 
-def unpickled(body: bytes) -> object:
+def unpickle(body: bytes) -> object:
     """Return the message in the bytes behind a length."""
     return pickle.loads(body)

@@ -6,7 +6,7 @@ from lacnode.crypto.recent_senders import RecentSenders
 def test_the_oldest_senders_are_forgotten() -> None:
     senders = RecentSenders(max_senders=3)
     for number in range(5):
-        senders.keep(bytes([number]) * 32, bytes([number]) * 20)
+        senders.add(bytes([number]) * 32, bytes([number]) * 20)
     assert [senders.get(bytes([number]) * 32) for number in range(5)] == [
         None,
         None,
@@ -19,5 +19,5 @@ def test_the_oldest_senders_are_forgotten() -> None:
 def test_a_sender_kept_again_takes_no_other_ones_place() -> None:
     senders = RecentSenders(max_senders=2)
     for number in (0, 1, 1, 1):
-        senders.keep(bytes([number]) * 32, bytes([number]) * 20)
+        senders.add(bytes([number]) * 32, bytes([number]) * 20)
     assert senders.get(bytes(32)) == bytes(20)

@@ -82,7 +82,7 @@ class Shared(PrivateTestNetwork):
         self.a.privacy_controller.execution.processor.on_block(self._note)
 
     def _note(self, private_block: PrivateBlock) -> None:
-        if self.subscriptions.wanted(PRIVATE_LOGS):
+        if self.subscriptions.has_any(PRIVATE_LOGS):
             self._noted.append(private_block)
 
     def told(self) -> list[Any]:

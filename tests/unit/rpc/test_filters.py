@@ -355,7 +355,7 @@ class TestSubscriptionsOfAConnection:
         methods.close()
         with pytest.raises(RpcError, match="Internal error"):
             methods.handlers["eth_subscribe"](cast(RpcServices, None), ["newHeads"])
-        assert not subscriptions.wanted(NEW_HEADS)
+        assert not subscriptions.has_any(NEW_HEADS)
 
     def test_a_client_hears_nothing_before_it_knows_the_id(self) -> None:
         polling, listener = Polling(), Listener()
@@ -423,9 +423,9 @@ class TestManySubscriptions:
         number = subscriptions.add(NEW_HEADS, False, None, listener)
         subscriptions.add(NEW_HEADS, False, None, listener)
         subscriptions.remove(number, listener)
-        assert subscriptions.wanted(NEW_HEADS)
+        assert subscriptions.has_any(NEW_HEADS)
         subscriptions.forget(listener)
-        assert not subscriptions.wanted(NEW_HEADS)
+        assert not subscriptions.has_any(NEW_HEADS)
 
 
 class TestQueriesOfLogs:

@@ -141,6 +141,6 @@ async def test_a_block_that_was_too_long_to_keep_is_fetched(autojump_clock: Mock
     node.syncing.peers.append(peer)
     # The peer has got the block after it told its head.
     peer.blocks = chain(1)
-    node.announced.not_kept(peer.as_peer())
+    node.announced.long_block_dropped(peer.as_peer())
     await node.syncing.run_for(10)
     assert node.height == 1

@@ -1,5 +1,5 @@
-"""Checks of the options against this machine: host names with an address, files that can be read, places that can be
-written.
+"""Checks of the options against this machine: host names that have an address, files that can be read, directories that
+can be written.
 
 All checks come before a port is opened. Services elsewhere (a push gateway, a transaction manager) are not checked:
 they may be away when a node starts, and the node tries again.
@@ -52,7 +52,7 @@ READ_FILES = (
 """Switches, and the files that the node reads while they are on."""
 
 
-def missing_surroundings(read: SettingsReader) -> Iterator[str]:
+def find_missing_resources(read: SettingsReader) -> Iterator[str]:
     """Yield one sentence for each option whose value does not fit this machine."""
     for switch, name in LISTENING_HOSTS:
         if read.flag(switch) and (why := _why_not_listened_on(read.text(name))):
