@@ -4,16 +4,18 @@ from collections.abc import Mapping
 
 import pytest
 
-from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.block_errors import BlockRefusedError, WrongGenesisError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.validator_contract import ValidatorContractError
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
-from tests.support.qbft_chain import draft, grow, qbft_node, sealed
+from tests.support.qbft_chain import draft, grow, qbft_genesis, qbft_node, sealed
 from tests.support.qbft_messages import FOUR, STRANGER, VALIDATORS, A, B, C, D
-from tests.support.rpc_chain import RpcTestNode, signed
+from tests.support.rpc_chain import RpcTestNode, node, signed
 from tests.support.validator_list_contract import (
     EMPTY_ANSWER_CODE,
     INVALID_CODE,
@@ -216,3 +218,13 @@ class TestTransitions:
             false.add_header(sealed(blocks[4], FOUR[:2]).header)
         for block in blocks:
             assert at.chain.import_block(block)
+
+
+@pytest.mark.parametrize(("protocol", "other"), [("qbft", IBFT2), ("ibft2", QBFT)])
+def test_a_genesis_with_the_extra_data_of_the_other_protocol_is_refused(protocol: str, other: BftProtocol) -> None:
+    """Both forms are lists of five items: a file with the wrong one is easily made, and no block could follow it."""
+    document = qbft_genesis()
+    document["config"][protocol] = document["config"].pop("qbft")
+    document["extraData"] = to_hex(other.encode_extra_data(ExtraData(bytes(32), VALIDATORS)))
+    with pytest.raises(WrongGenesisError, match=f"extraData is not that of config.{protocol}"):
+        node(genesis=document)
