@@ -4,7 +4,6 @@ The contract of a flexible group is its members' work, and so is the history tha
 asks the contract at each marker, and executes the history.
 """
 
-import itertools
 import secrets
 
 import trio
@@ -30,7 +29,7 @@ UPGRADE = bytes.fromhex("3659cfe6")
 SILENT_CONTRACT = bytes.fromhex("60003560e01c63965a25ef146013575b600f565b600160005260206000f3")
 """Answers `true` to the addition of members, and loops at every other call. An upgrade of the group calls the addition."""
 
-SILENT_GROUPS = 20
+MAKERS, MARKERS_EACH = 4, 20
 PAST_TRANSACTIONS = 10
 RPC_CALLERS = 4
 MINED_SECONDS = 60.0
@@ -41,14 +40,11 @@ async def silent_contracts(manifest: Manifest, sent: Sent) -> None:
     """Groups with the victim whose contract never answers. Markers of them, and clients that ask for all groups."""
 
     async def keep_on(victim: DevnetNode, via: DevnetNode) -> None:
-        # All are made first: once a contract is silent, the next group may have to wait.
-        groups = [_Group(victim, via, sent) for _ in range(SILENT_GROUPS)]
-        async with trio.open_nursery() as nursery:
-            for group in groups:
-                nursery.start_soon(group.make_silent)
-        for group in itertools.cycle(groups):
-            await group.send(b"\0", None, NO_VERSION)
-            await trio.sleep(PAUSE_SECONDS)
+        while True:
+            group = _Group(victim, via, sent)
+            await group.make_silent()
+            for _ in range(MARKERS_EACH):
+                await group.send(b"\0", None, NO_VERSION)
 
     async def ask(victim: DevnetNode) -> None:
         while True:
@@ -58,7 +54,8 @@ async def silent_contracts(manifest: Manifest, sent: Sent) -> None:
 
     async with trio.open_nursery() as nursery:
         for number, victim in enumerate(victims(manifest)):
-            nursery.start_soon(keep_on, victim, validators(manifest)[number])
+            for turn in range(MAKERS):
+                nursery.start_soon(keep_on, victim, validators(manifest)[(number + turn) % 4])
             for _ in range(RPC_CALLERS):
                 nursery.start_soon(ask, victim)
 
@@ -117,7 +114,7 @@ class _Group:
         silent = private_contract_address(self._owner.address, self._nonce, self.id)
         await self.send(deploying(SILENT_CONTRACT), None, version)
         await self.send(UPGRADE + word(silent), PROXY_ADDRESS, version, is_waiting=True)
-        self._sent.count("contracts made silent")
+        self._sent.count("contracts made silent" if version != NO_VERSION else "groups not made")
 
     async def send(self, data: bytes, to: bytes | None, version: bytes, *, is_waiting: bool = False) -> None:
         await self._send(self.transaction(data, to), version, is_waiting=is_waiting)

@@ -5,83 +5,86 @@ large payload had it read again for each of them. Members now know a payload who
 slice of time, and let senders that are known go first.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
+from lacnode.privacy.state.private_transaction import PrivateTransaction
 from tests.siege.attack import Bounds, LoadAttack, Sent
 from tests.siege.init_codes import ENDLESS_CALL, MULMODS
 from tests.siege.private_stranger import PrivateStranger, send_marker, validators, victims
 
-LARGE_BYTES = 8_000_000
+LARGE_BYTES = 4_000_000
 FAILING_BYTES = 1_000_000
 PAUSE_SECONDS = 0.1
-MARKERS_AT_ONCE = 8
+SENDERS_AT_ONCE = 8
 
 PRIVATE = Bounds(ratio=1.1, private_ratio=2.0)
-KeepOn = Callable[[DevnetNode, int], Awaitable[None]]
 REVERT = bytes.fromhex("60006000fd")
 
 
 async def large_replays(manifest: Manifest, sent: Sent) -> None:
-    """One payload of 8 MB at each member, and markers of it in every block."""
-    stranger = PrivateStranger()
-
-    async def keep_on(victim: DevnetNode, number: int) -> None:
-        # STOP is the first byte, so that the contract is made at once, with all the rest behind it.
-        one = stranger.transaction(victim, bytes(LARGE_BYTES))
-        key = await stranger.push(victim, one, sent)
-        while key is not None:
-            await send_marker(validators(manifest)[number], one, key, sent)
-            await trio.sleep(PAUSE_SECONDS)
-
-    await _for_each_victim(manifest, keep_on)
+    """One payload of 4 MB at each member, and markers of it in every block."""
+    # STOP is the first byte, so that the contract is made at once, with all the rest behind it.
+    await _replays(manifest, sent, lambda stranger, victim: [stranger.transaction(victim, bytes(LARGE_BYTES))])
 
 
 async def failing_replays(manifest: Manifest, sent: Sent) -> None:
     """Payloads of 1 MB whose transaction reverts, or has a nonce that is far too high: no marker of them is the last one."""
+    await _replays(
+        manifest,
+        sent,
+        lambda stranger, victim: [
+            stranger.transaction(victim, REVERT + bytes(FAILING_BYTES)),
+            stranger.transaction(victim, bytes(FAILING_BYTES), nonce=1_000_000),
+        ],
+    )
+
+
+async def _replays(
+    manifest: Manifest, sent: Sent, make: Callable[[PrivateStranger, DevnetNode], list[PrivateTransaction]]
+) -> None:
+    """Push what `make` makes once to each victim, and send markers of it by several validators."""
     stranger = PrivateStranger()
 
-    async def keep_on(victim: DevnetNode, number: int) -> None:
-        reverting = stranger.transaction(victim, REVERT + bytes(FAILING_BYTES))
-        early = stranger.transaction(victim, bytes(FAILING_BYTES), nonce=1_000_000)
-        pushed = [(one, await stranger.push(victim, one, sent)) for one in (reverting, early)]
+    async def keep_on(via: DevnetNode, one: PrivateTransaction, key: bytes) -> None:
         while True:
-            for one, key in pushed:
-                if key is not None:
-                    await send_marker(validators(manifest)[number], one, key, sent)
+            await send_marker(via, one, key, sent)
             await trio.sleep(PAUSE_SECONDS)
 
-    await _for_each_victim(manifest, keep_on)
+    async with trio.open_nursery() as nursery:
+        for victim in victims(manifest):
+            for one in make(stranger, victim):
+                key = await stranger.push(victim, one, sent)
+                if key is not None:
+                    for via in validators(manifest):
+                        nursery.start_soon(keep_on, via, one, key)
+                        nursery.start_soon(keep_on, via, one, key)
 
 
 async def endless_transactions(manifest: Manifest, sent: Sent) -> None:
     """A new endless transaction of a new key, in a new group, as fast as they are taken."""
 
-    async def keep_on(victim: DevnetNode, number: int) -> None:
+    async def keep_on(victim: DevnetNode, via: DevnetNode) -> None:
         while True:
             stranger = PrivateStranger()
             for code in (ENDLESS_CALL, MULMODS):
                 one = stranger.transaction(victim, code, account=NodeKey.generate())
                 key = await stranger.push(victim, one, sent)
                 if key is not None:
-                    await send_marker(validators(manifest)[number], one, key, sent)
+                    await send_marker(via, one, key, sent)
             await trio.sleep(PAUSE_SECONDS)
 
-    await _for_each_victim(manifest, keep_on)
-
-
-async def _for_each_victim(manifest: Manifest, keep_on: KeepOn) -> None:
     async with trio.open_nursery() as nursery:
         for number, victim in enumerate(victims(manifest)):
-            for turn in range(MARKERS_AT_ONCE):
-                nursery.start_soon(keep_on, victim, (number + turn) % len(validators(manifest)))
+            for turn in range(SENDERS_AT_ONCE):
+                nursery.start_soon(keep_on, victim, validators(manifest)[(number + turn) % len(validators(manifest))])
 
 
 ATTACKS = (
-    LoadAttack("private-large-replays", "markers of payloads of 8 MB", large_replays, PRIVATE, private=True),
+    LoadAttack("private-large-replays", "markers of payloads of 4 MB", large_replays, PRIVATE, private=True),
     LoadAttack(
         "private-failing-replays", "markers of payloads that fail each time", failing_replays, PRIVATE, private=True
     ),

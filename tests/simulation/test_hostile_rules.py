@@ -1,0 +1,140 @@
+"""A hostile rules contract on the virtual clock: validators never split over its answers, however they come.
+
+Its answers change with every block. Some are reverts, nonsense, or so slow that a slow machine does not wait for them when
+it builds a block. One validator ignores it and puts its transaction into every block. The decisions are those of the node.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from lacnode.chain.block_verifier import BlockVerifier
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.account_permissions import BUILDING_SECONDS, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractReading, ContractTimeoutError, ContractUnreadableError
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from tests.simulation.campaign import recovery_bound_ms
+from tests.simulation.chain import SimulatedChain, Speeds, _hash_of
+from tests.simulation.ledger import TRANSACTION, Rules
+from tests.simulation.network import SimulatedNetwork
+from tests.simulation.play import simulated
+from tests.simulation.stage import STEADY, must_reach
+
+SENDER, CONTRACT = bytes(19) + b"\x01", bytes(18) + b"\x88\x88"
+ANSWER_SECONDS = 0.4
+"""How long the slow answer takes on a fast machine. A slow machine has no time for it when it builds a block."""
+
+HEIGHT = 12
+PERMITS, REFUSES, REVERTS, NONSENSE, SLOW = range(5)
+SPEEDS = [Speeds(), Speeds(), Speeds(), Speeds(check_ms=200, slowness=3.0)]
+REBEL = SPEEDS[0]
+"""The validator that ignores the rules. It is another object than the others' speeds, and is known by that."""
+
+
+class HostileRules:
+    """The rules contract as one machine reads it."""
+
+    def __init__(self, slowness: float) -> None:
+        self._slowness = slowness
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        mood = header.number % 5
+        if mood == REVERTS:
+            raise ContractUnreadableError("reverted after 9,999,999 gas")
+        if mood == SLOW and ANSWER_SECONDS * self._slowness > seconds:
+            raise ContractTimeoutError(f"gave no answer within {seconds:g} s")
+        output = bytes(100_000) if mood == NONSENSE else (0 if mood == REFUSES else 1).to_bytes(32)
+        return ContractReading(output, frozenset(), frozenset(), is_lasting=False)
+
+    def fingerprint(self, accounts: object, header: BlockHeader) -> int:
+        return header.number
+
+
+def permissions_of(chain: SimulatedChain) -> AccountPermissions:
+    return AccountPermissions(contract=AccountContract(HostileRules(chain._speeds.slowness), CONTRACT))
+
+
+def check_senders(chain: SimulatedChain, block: Block) -> None:
+    """Check a block of others by the node's own rule, on the state before it."""
+    verifier = BlockVerifier(chain.spec, None, lambda: 0.0, permissions_of(chain))  # type: ignore[arg-type]
+    senders = [SENDER for _ in block.body.transactions]
+    verifier._check_senders(block, senders, chain.head.header, UNLIMITED)
+
+
+def without_transaction(block: Block) -> Block:
+    return Block(replace(block.header, transactions_root=EMPTY_TRIE_ROOT), BlockBody())
+
+
+@contextmanager
+def hostile_rules() -> Iterator[SimulatedNetwork]:
+    """A network whose blocks have a transaction if the builder's rules permit it."""
+    build, check, import_ = SimulatedChain.build_block, SimulatedChain.check_proposal, SimulatedChain.import_block
+
+    def built(
+        self: SimulatedChain,
+        timestamp: int,
+        coinbase: bytes,
+        extra_data: bytes,
+        candidates: Iterable[object],
+        deadline: float,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> Block:
+        block = build(self, timestamp, coinbase, extra_data, candidates, deadline, budget)
+        if self._speeds is REBEL:
+            return block
+        try:
+            decision = permissions_of(self).may_be_selected(TRANSACTION, SENDER, self.head.header)
+        except ContractUnreadableError:
+            return without_transaction(block)
+        return block if decision.allowed else without_transaction(block)
+
+    def checked(self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
+        check(self, block, budget)
+        check_senders(self, block)
+
+    def imported(self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
+        # As in the node: the import of a block that others have agreed on checks its senders too.
+        if self.ledger.number_of(_hash_of(block)) is None and block.header.parent_hash == self.head.hash:
+            check_senders(self, block)
+        return import_(self, block, budget)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SimulatedChain, "build_block", built)
+        patched.setattr(SimulatedChain, "check_proposal", checked)
+        patched.setattr(SimulatedChain, "import_block", imported)
+        rules = Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000, has_transactions=True)
+        network = SimulatedNetwork(
+            len(SPEEDS), random.Random(1), rules=rules, weather=STEADY, speeds=lambda index: SPEEDS[index]
+        )
+        network.start()
+        yield network
+
+
+def moods_with_transaction(network: SimulatedNetwork) -> set[int]:
+    """What the contract did on the states on which a block with the transaction was built."""
+    blocks = network.nodes[-1].disk.ledger.blocks[1:]
+    return {(block.number - 1) % 5 for block in blocks if block.body.transactions}
+
+
+@simulated
+async def test_validators_agree_on_every_answer() -> None:
+    """The chain goes on, no transaction is in a block against the rules, and the slow machine keeps up."""
+    with hostile_rules() as network:
+        await must_reach(network, HEIGHT, HEIGHT * recovery_bound_ms(network))
+        assert moods_with_transaction(network) == {PERMITS, SLOW}
+
+
+@simulated
+async def test_with_a_time_limit_the_slow_machine_would_leave_the_chain() -> None:
+    """What the rule is for: gas decides whether a block is valid, and not time."""
+    with hostile_rules() as network, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("lacnode.permissioning.account_permissions.NO_TIME_LIMIT", BUILDING_SECONDS)
+        fast, slow = network.nodes[1], network.nodes[3]
+        assert await network.run_until(lambda: fast.height >= HEIGHT, HEIGHT * recovery_bound_ms(network))
+        assert slow.height < HEIGHT - 1
