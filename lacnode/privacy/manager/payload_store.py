@@ -31,6 +31,7 @@ from lacnode.privacy.manager.store_tables import (
 _INSERT_PAYLOAD = sql.text(
     "INSERT INTO payloads (key, body) VALUES (:key, :body) ON CONFLICT (key) DO NOTHING RETURNING number"
 )
+_FIND_PAYLOAD = sql.text("SELECT number FROM payloads WHERE key = :key")
 _INSERT_PARTY = sql.text("INSERT INTO parties (payload, party, position) VALUES (:payload, :party, :position)")
 _COUNT_BYTES = sql.text("UPDATE senders SET bytes = bytes + :size WHERE sender = :sender RETURNING bytes")
 _INSERT_SENDER = sql.text("INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)")
@@ -95,15 +96,19 @@ class PayloadStore:
         # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
         with self._database.write() as connection:
             body = encode_payload(payload)
-            # Almost every payload is new. So it is inserted without a look-up before, which would cost each of them.
+            if is_pushed:
+                # Checked before the insertion. SQLite writes a large payload to its log before the transaction ends, so
+                # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
+                # cannot pass the bound together.
+                if connection.execute(_FIND_PAYLOAD, {"key": payload.key}).scalar() is not None:
+                    self._add_boxes(connection, payload, parties)
+                    return False
+                self._count_pushed_bytes(connection, payload.sender, len(body))
+            # An own payload is almost always new. So it is inserted without a look-up before.
             number = connection.execute(_INSERT_PAYLOAD, {"key": payload.key, "body": body}).scalar()
             if number is None:
                 self._add_boxes(connection, payload, parties)
                 return False
-            # The quota is checked inside the transaction. Writers are alone in it, so two pushes at the same time
-            # cannot pass the bound together. A refusal takes the payload back: the transaction ends without a commit.
-            if is_pushed:
-                self._count_pushed_bytes(connection, payload.sender, len(body))
             self._insert_parties(connection, int(number), parties)
             if entry is not None:
                 append_audit_entry(connection, entry)
