@@ -14,13 +14,13 @@ import pytest
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.permissioning.account_contract import AccountContract
-from lacnode.permissioning.account_permissions import BUILDING_SECONDS, AccountPermissions
+from lacnode.permissioning.account_permissions import AccountPermissions
 from lacnode.permissioning.contract_reader import ContractReading, ContractTimeoutError, ContractUnreadableError
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from tests.simulation.campaign import recovery_bound_ms
-from tests.simulation.chain import SimulatedChain, Speeds, _hash_of
+from tests.simulation.chain import SimulatedChain, Speeds
 from tests.simulation.ledger import TRANSACTION, Rules
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
@@ -100,7 +100,7 @@ def hostile_rules() -> Iterator[SimulatedNetwork]:
 
     def imported(self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         # As in the node: the import of a block that others have agreed on checks its senders too.
-        if self.ledger.number_of(_hash_of(block)) is None and block.header.parent_hash == self.head.hash:
+        if self.ledger.number_of(self._hash_of(block)) is None and block.header.parent_hash == self.head.hash:
             check_senders(self, block)
         return import_(self, block, budget)
 
@@ -128,13 +128,3 @@ async def test_validators_agree_on_every_answer() -> None:
     with hostile_rules() as network:
         await must_reach(network, HEIGHT, HEIGHT * recovery_bound_ms(network))
         assert moods_with_transaction(network) == {PERMITS, SLOW}
-
-
-@simulated
-async def test_with_a_time_limit_the_slow_machine_would_leave_the_chain() -> None:
-    """What the rule is for: gas decides whether a block is valid, and not time."""
-    with hostile_rules() as network, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("lacnode.permissioning.account_permissions.NO_TIME_LIMIT", BUILDING_SECONDS)
-        fast, slow = network.nodes[1], network.nodes[3]
-        assert await network.run_until(lambda: fast.height >= HEIGHT, HEIGHT * recovery_bound_ms(network))
-        assert slow.height < HEIGHT - 1
