@@ -75,6 +75,10 @@ def _invalid(name: str, why: str) -> str:
 def _written_places(read: SettingsReader) -> Iterator[str]:
     if why := _why_no_directory(read.data_path):
         yield _invalid("data-path", why)
+    # A socket is made at every start. A killed node may have left one, so a file that is there is no obstacle here.
+    ipc_path = read.path("Xrpc-ipc-path")
+    if ipc_path is not None and read.flag("Xrpc-ipc-enabled") and (why := _why_not_writable(ipc_path, existing=False)):
+        yield _invalid("Xrpc-ipc-path", why)
     for name in ("pid-path", "node-private-key-file"):
         file = read.path(name)
         # The file of the process id is written at every start. A key file is only made if it is missing.

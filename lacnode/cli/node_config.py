@@ -31,7 +31,7 @@ from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, fro
 from lacnode.rpc.method_registry import GROUPS
 from lacnode.rpc.rpc_tls import RpcTlsError, open_tls_port
 from lacnode.rpc.server import HTTP_TITLE, WEBSOCKET_TITLE
-from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
 
 MAX_STATIC_NODES_FILE_BYTES = 2**24
@@ -64,6 +64,7 @@ def mistakes(settings: Settings) -> Iterator[str]:
     parts: list[Callable[[SettingsReader], object]] = [
         _http,
         _websocket,
+        _ipc,
         _graphql,
         _metrics,
         _metrics_push,
@@ -115,6 +116,7 @@ def _node_config(
         p2p=_p2p(read, spec),
         http=http,
         websocket=websocket,
+        ipc=_ipc(read),
         graphql=_graphql(read),
         metrics=_metrics(read),
         metrics_push=_metrics_push(read),
@@ -129,6 +131,7 @@ def _node_config(
         keep_revert_reasons=read.flag("revert-reason-enabled"),
         evm=_evm(read),
         logging=read.text("logging"),
+        logging_format=read.text("logging-format"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
         pid_file=read.path("pid-path"),
         faults_file=read.path("Xnetwork-faults-file"),
@@ -313,6 +316,14 @@ def _websocket(read: SettingsReader) -> WebSocketSettings | None:
         authentication=_authentication(read, "ws"),
         tls=websocket_tls(read),
     )
+
+
+def _ipc(read: SettingsReader) -> IpcSettings | None:
+    groups = _groups(read, "Xrpc-ipc-api")
+    if not read.flag("Xrpc-ipc-enabled"):
+        return None
+    path = read.path("Xrpc-ipc-path") or read.data_path / "besu.ipc"
+    return IpcSettings(path, groups, read.real("Xhttp-timeout-seconds"))
 
 
 def _tls_files(read: SettingsReader) -> None:

@@ -21,6 +21,7 @@ _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rpc-http-authentication-enabled", ("rpc-http-authentication-", "rpc-http-api-method-no-auth")),
     ("rpc-http-tls-enabled", ("rpc-http-tls-",)),
     ("rpc-ws-enabled", ("rpc-ws-",)),
+    ("Xrpc-ipc-enabled", ("Xrpc-ipc-",)),
     ("rpc-ws-ssl-enabled", ("rpc-ws-ssl-",)),
     ("rpc-ws-authentication-enabled", ("rpc-ws-authentication-", "rpc-ws-api-method-no-auth")),
     ("graphql-http-enabled", ("graphql-http-",)),

@@ -3,6 +3,7 @@
 The rest of the start loads many modules, and may take seconds on a busy machine.
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -20,8 +21,12 @@ def say_start(settings: Settings) -> None:
     # The log is configured much later, in the modules that are slow to load. So the line is written in the form
     # that the log has.
     if settings.get("logging") not in _QUIET:
-        time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f%z")
-        LineWriter(lambda: sys.stdout).write(f"{time} | INFO  | lacnode | lacnode {__version__} starts")
+        now, text = datetime.now(UTC), f"lacnode {__version__} starts"
+        line = f"{now:%Y-%m-%d %H:%M:%S.%f%z} | INFO  | lacnode | {text}"
+        if settings.get("logging-format") == "JSON":
+            time = f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
+            line = json.dumps({"timestamp": time, "level": "INFO", "logger": "lacnode", "message": text})
+        LineWriter(lambda: sys.stdout).write(line)
 
 
 def variables_of_java(environment: Mapping[str, str]) -> Iterator[str]:
@@ -29,7 +34,8 @@ def variables_of_java(environment: Mapping[str, str]) -> Iterator[str]:
     if environment.get("LOG4J_CONFIGURATION_FILE"):
         yield (
             "LOG4J_CONFIGURATION_FILE has no effect: --logging chooses the level (admin_changeLogLevel while the node "
-            "runs), and lines go to standard output, where the service manager or the container keeps and rotates them"
+            "runs), --logging-format=JSON the form, and lines go "
+            "to standard output, where the service manager or the container keeps and rotates them"
         )
     # These hold options of a Java virtual machine, such as the size of its heap.
     for name in ("BESU_OPTS", "JAVA_OPTS", "PANTHEON_OPTS"):

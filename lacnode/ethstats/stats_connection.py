@@ -21,6 +21,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
+from lacnode.rpc.time_share import TimeShare
+
 PATH = "/api"
 CONNECT_SECONDS = 10.0
 """Seconds from the look-up of the name to the end of the upgrade."""
@@ -33,6 +35,12 @@ MAX_MESSAGE_BYTES = 64 * 1024
 
 MAX_PARTS = 64
 """Parts in which a message may come."""
+
+FRAME_SECONDS = 0.0001
+"""Estimated time of the event loop for a frame, with the answer to a Ping."""
+
+FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.02, 0.02
+"""The share of one processor's time that the frames of the server may take, and how much of it may be saved up."""
 
 READ_BYTES = 16_384
 
@@ -48,6 +56,7 @@ class StatsConnection:
         self._stream = stream
         self._socket = socket
         self._sending = trio.Lock()
+        self._share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
 
     async def send(self, text: str) -> None:
         """Send one message. StatsServerError if the server does not read it."""
@@ -58,6 +67,9 @@ class StatsConnection:
         message, parts = "", 0
         while True:
             for event in self._socket.events():
+                # Pings and empty frames are no messages. A flood of them must not hold the event loop either.
+                self._share.spend(FRAME_SECONDS)
+                await trio.sleep(self._share.delay_seconds())
                 if isinstance(event, TextMessage):
                     message, parts = message + event.data, parts + 1
                     if len(message) > MAX_MESSAGE_BYTES or parts > MAX_PARTS:

@@ -45,6 +45,9 @@ def client_address(stream: trio.abc.Stream) -> str:
     bits, since one subscriber has all of that. Empty where the stream is no socket."""
     if not isinstance(stream, trio.SocketStream):
         return ""
+    # A socket of the file system has no address. Its programs are one client.
+    if stream.socket.family == trio.socket.AF_UNIX:
+        return ""
     try:
         host = str(stream.socket.getpeername()[0])
     except OSError:

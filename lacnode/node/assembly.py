@@ -61,7 +61,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
     network = build_network(shared, chain, peers, consensus.validator, faults, known_nodes)
     role = RoleMonitor(config.role, shared.key.address, chain.chain, chain.permissions)
     services = _build_services(shared, chain, peers, consensus, private, network, role)
-    rpc = RpcServers(config.http, config.websocket, services, _build_readers(shared, chain.chain))
+    rpc = RpcServers(config.http, config.websocket, services, _build_readers(shared, chain.chain), config.ipc)
     series = build_series(shared, chain, peers, consensus, network, rpc, private)
     services.node.metric_readers.append(partial(metric_values, series))
     parts = NodeParts(

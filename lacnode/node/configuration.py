@@ -14,7 +14,7 @@ from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_context import DEFAULT_STATE_QUOTA_BYTES
 from lacnode.privacy.state.privacy_marker import GroupMode
-from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import ApiSettings, HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
 
 
@@ -69,8 +69,8 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket`, `graphql`, `metrics`, `metrics_push`, `ethstats` and `privacy` are None where they are
-    off.
+    """One node. `http`, `websocket`, `ipc`, `graphql`, `metrics`, `metrics_push`, `ethstats` and `privacy` are None
+    where they are off.
     `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change
     their addresses while the node runs. `reset_signing_state` lets a validator sign although it may have lost records
     of its signatures."""
@@ -84,6 +84,7 @@ class NodeConfig:
     p2p: P2pSettings = field(default_factory=P2pSettings)
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None
+    ipc: IpcSettings | None = None
     graphql: GraphQlSettings | None = None
     metrics: MetricsSettings | None = None
     metrics_push: PushSettings | None = None
@@ -98,6 +99,7 @@ class NodeConfig:
     keep_revert_reasons: bool = False
     evm: EngineKind = EngineKind.AUTO
     logging: str = "INFO"
+    logging_format: str = "PLAIN"
     colour: bool | None = None
     pid_file: Path | None = None
     faults_file: Path | None = None

@@ -6,6 +6,7 @@ code that logs is given one.
 """
 
 import atexit
+import json
 import logging
 import re
 import sys
@@ -47,10 +48,15 @@ for _writer in (OUTPUT, ERRORS):
 _COLOURS = {"ERROR": "\x1b[31m", "WARN": "\x1b[33m", "INFO": "\x1b[32m"}
 
 
-def configure_logs(level: str, colour: bool | None = None) -> None:
+JSON_FORMAT = "JSON"
+"""The format in which each event is a JSON object. Any other one is text."""
+
+
+def configure_logs(level: str, colour: bool | None = None, log_format: str = "PLAIN") -> None:
     """Log events that are at least as important as `level`, one of `LEVELS`. A `colour` of None colours terminals
-    only."""
+    only. `log_format` is `PLAIN` or `JSON_FORMAT`."""
     coloured = sys.stdout.isatty() if colour is None else colour
+    is_json = log_format == JSON_FORMAT
     THRESHOLDS.reset(LEVELS[level])
     structlog.configure(
         processors=[
@@ -58,9 +64,9 @@ def configure_logs(level: str, colour: bool | None = None) -> None:
             THRESHOLDS,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f%z", utc=True),
+            structlog.processors.TimeStamper(fmt="iso" if is_json else "%Y-%m-%d %H:%M:%S.%f%z", utc=True),
             structlog.processors.format_exc_info,
-            _Line(coloured),
+            json_line if is_json else _Line(coloured),
         ],
         wrapper_class=THRESHOLDS.wrapper,
         logger_factory=partial(_Logger, OUTPUT),
@@ -132,7 +138,7 @@ class _Line:
         self._coloured = coloured
 
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-        level = str(event.pop("level", method)).upper().replace("WARNING", "WARN").replace("CRITICAL", "ERROR")
+        level = _level_name(event.pop("level", method))
         time, text, trace = event.pop("timestamp", ""), event.pop("event", ""), event.pop("exception", None)
         details = " ".join(f"{name}={value}" for name, value in event.items())
         shown = f"{_COLOURS.get(level, '')}{level:<5}\x1b[0m" if self._coloured else f"{level:<5}"
@@ -140,6 +146,26 @@ class _Line:
         whole = escape_control_characters(f"{text}{' | ' if details else ''}{details}")
         line = f"{time} | {shown} | {getattr(logger, 'name', 'lacnode')} | {whole}"
         return line if trace is None else "\n".join((line, *map(_trace_line, str(trace).split("\n"))))
+
+
+_OWN_MEMBERS = ("timestamp", "level", "logger", "message", "exception")
+
+
+def json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    """Return an event as one JSON object in ASCII, so that no text can end the line. Details are members of it."""
+    level, time = _level_name(event.pop("level", method)), event.pop("timestamp", "")
+    text, trace = event.pop("event", ""), event.pop("exception", None)
+    shown = {"timestamp": time, "level": level, "logger": getattr(logger, "name", "lacnode"), "message": str(text)}
+    # A detail must not replace a member that readers look for.
+    shown |= {f"{name}_" if name in _OWN_MEMBERS else name: value for name, value in event.items()}
+    if trace is not None:
+        shown["exception"] = str(trace)
+    # DEL is the one control character that JSON leaves as it is.
+    return json.dumps(shown, default=str, skipkeys=True).replace("\x7f", "\\u007f")
+
+
+def _level_name(level: object) -> str:
+    return str(level).upper().replace("WARNING", "WARN").replace("CRITICAL", "ERROR")
 
 
 def escape_control_characters(text: str) -> str:

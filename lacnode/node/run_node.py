@@ -108,7 +108,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None, prog
     program = program or OneNode(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     return_freed_memory()
-    configure_logs(config.logging, config.colour)
+    configure_logs(config.logging, config.colour, config.logging_format)
     sys.excepthook = _say_crash
     # Before the database is opened: opening a damaged one may crash.
     report = _crash_report(config)

@@ -16,6 +16,7 @@ from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.filters import PollingFilters
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.http_routes import HttpRoutes
+from lacnode.rpc.ipc_server import IpcServer
 from lacnode.rpc.login import Login, LoginRoutes
 from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import MethodRegistry
@@ -25,7 +26,7 @@ from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.request_runner import Readers, RequestRunner
 from lacnode.rpc.rpc_tls import open_tls_port, over_tls
 from lacnode.rpc.services import RpcServices
-from lacnode.rpc.settings import HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.subscription_feeds import SubscriptionFeeds
 from lacnode.rpc.subscriptions import Subscriptions
@@ -41,7 +42,7 @@ HTTP_TITLE, WEBSOCKET_TITLE = "Ethereum JSON-RPC listener", "the WebSocket liste
 
 
 class RpcServers:
-    """The HTTP port and the WebSocket port. A port whose settings are None is off.
+    """The HTTP port, the WebSocket port and the IPC socket. A port whose settings are None is off.
 
     `http_port` and `ws_port` are the bound port numbers once it runs. `readers` answer calls that only read. Threads of this
     process answer them if it is None. Other ports that answer such calls (GraphQL) must use the same `runner` and
@@ -56,8 +57,10 @@ class RpcServers:
         websocket: WebSocketSettings | None,
         services: RpcServices,
         readers: Readers | None = None,
+        ipc: IpcSettings | None = None,
     ) -> None:
         self._http = http
+        self._ipc = ipc
         self._websocket = websocket
         self._services = services
         self._readers = readers or ReaderThreads(services.reading, services.settings.call_seconds)
@@ -124,6 +127,8 @@ class RpcServers:
                 # The feeds run before the first client is served, so that no subscription misses an event.
                 nursery.start_soon(self.subscriptions.run)
                 nursery.start_soon(self._readers.run)
+                if self._ipc is not None:
+                    await nursery.start(self._ipc_server(self._ipc).run)
                 for door, listeners in doors:
                     nursery.start_soon(door.serve, listeners)
                 task_status.started()
@@ -151,6 +156,12 @@ class RpcServers:
             await HttpConnection(stream, routes, settings.max_body, backlog, arriving, client).run()
 
         return ConnectionServer("JSON-RPC", settings.max_connections, over_tls(self._http_tls, serve))
+
+    def _ipc_server(self, settings: IpcSettings) -> IpcServer:
+        registry = MethodRegistry(self._methods, settings.groups)
+        services = self._services.for_port(registry.groups)
+        dispatcher = Dispatcher(registry, services, trials=self.trials, memory=self._memory, statistics=self.statistics)
+        return IpcServer(settings, dispatcher, self.runner)
 
     def _ws_door(self, settings: WebSocketSettings) -> ConnectionServer:
         registry = MethodRegistry(self._methods, settings.groups)

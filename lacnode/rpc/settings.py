@@ -60,6 +60,15 @@ class WebSocketSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IpcSettings:
+    """JSON-RPC on the socket `path` of the file system. `timeout` is in seconds."""
+
+    path: Path
+    groups: tuple[str, ...] = DEFAULT_GROUPS
+    timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The limits and prices of methods. Prices are in wei, and `gas_cap` is in units of gas. 0 means that there is no limit.
 

@@ -21,7 +21,7 @@ from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.request_runner import Readers
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import ChainCaches, NetworkView, NodeFacts, NodeStatusReaders, RoleView, RpcServices
-from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import ApiSettings, HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.txpool.admission import HeadState, TransactionAdmission
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
@@ -98,6 +98,7 @@ async def rpc_node(
     p2p: bool = True,
     api: ApiSettings | None = None,
     readers: Readers | None = None,
+    ipc: IpcSettings | None = None,
 ) -> AsyncIterator[RpcNode]:
     """A running API; everything has stopped when the block is left."""
     made = network()
@@ -124,7 +125,7 @@ async def rpc_node(
         event_loop=EventLoop(),
         caches=ChainCaches(RecentBlocks(chain), RecentPrices(chain)),
     )
-    servers = RpcServers(http, websocket, services, readers)
+    servers = RpcServers(http, websocket, services, readers, ipc)
     node = RpcNode(made, pool, servers, services, peers)
     token = trio.lowlevel.current_trio_token()
     services.event_loop.attach()

@@ -164,5 +164,12 @@ NODE_OPTIONS = (
             "ALL",
         ),
     ),
+    Option(
+        "logging-format",
+        OptionKind.ENUM,
+        "PLAIN",
+        "PLAIN for lines of text, JSON for an object a line: lacnode's own option",
+        values=("PLAIN", "JSON"),
+    ),
     Option("color-enabled", OptionKind.BOOL, "auto (terminal)", "ANSI colours on console"),
 )

@@ -19,9 +19,9 @@ def _ignored(
 UNSTABLE_OPTIONS = (
     Option("Xhttp-timeout-seconds", OptionKind.INT, "300", "HTTP RPC timeout", hidden=True),
     Option("Xws-timeout-seconds", OptionKind.INT, "300", "WS RPC timeout", hidden=True),
-    Option("Xrpc-ipc-enabled", OptionKind.BOOL, "false", "IPC server", OptionBehaviour.REFUSED, hidden=True),
-    _ignored("Xrpc-ipc-path", OptionKind.PATH, "", "socket path"),
-    _ignored("Xrpc-ipc-api", OptionKind.LIST, "ETH,NET,WEB3", "IPC groups", aliases=("Xrpc-ipc-apis",)),
+    Option("Xrpc-ipc-enabled", OptionKind.BOOL, "false", "JSON-RPC on a socket of the file system", hidden=True),
+    Option("Xrpc-ipc-path", OptionKind.PATH, "<data-path>/besu.ipc", "Its file", hidden=True),
+    Option("Xrpc-ipc-api", OptionKind.LIST, "ETH,NET,WEB3", "Its groups", aliases=("Xrpc-ipc-apis",), hidden=True),
     Option("Xdns-enabled", OptionKind.BOOL, "false", "DNS names in enodes", hidden=True),
     Option("Xdns-update-enabled", OptionKind.BOOL, "false", "look names up again at each use", hidden=True),
     _ignored(

@@ -232,7 +232,6 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("Xrpc-ipc-enabled", "true"),
             ("Xp2p-tls-enabled", "true"),
             ("net-restrict", "10.0.0.0/8"),
             ("security-module", "pkcs11-hsm"),

@@ -19,7 +19,6 @@ SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
     "Xp2p-tls-enabled",
-    "Xrpc-ipc-enabled",
     "Xpki-block-creation-enabled",
     "Xprivacy-plugin-enabled",
     "net-restrict",

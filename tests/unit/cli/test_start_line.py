@@ -1,6 +1,7 @@
 """What an operator is told at once."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -45,3 +46,11 @@ def test_variables_of_java_are_said_to_be_without_effect() -> None:
     assert "LOG4J_CONFIGURATION_FILE has no effect" in text
     assert "--logging" in text
     assert len([*variables_of_java({"BESU_OPTS": "-Xmx4g", "JAVA_OPTS": "-Xmx4g"})]) == 2
+
+
+def test_the_first_line_is_json_where_the_log_is(capsys: pytest.CaptureFixture[str]) -> None:
+    say_start(collect_settings({"logging-format": "JSON"}, {}))
+    (line,) = capsys.readouterr().out.splitlines()
+    event = json.loads(line)
+    assert set(event) == {"timestamp", "level", "logger", "message"}
+    assert event["message"].startswith("lacnode ")

@@ -78,6 +78,7 @@ NEEDED = {
         for what in ("credentials-file", "jwt-public-key-file")
     },
     "metrics-push-host": {"metrics-enabled": "false", "metrics-push-enabled": "true"},
+    "Xrpc-ipc-path": {"Xrpc-ipc-enabled": "true"},
     "ethstats-cacert-file": {"ethstats": "wss://name:secret@127.0.0.1:3000"},
     "privacy-url": PRIVATE,
     "privacy-public-key-file": PRIVATE,
@@ -105,7 +106,7 @@ READ = frozenset(
         *(name for name in NEEDED if name.endswith("-file")),
     )
 )
-WRITTEN = ("data-path", "pid-path", "node-private-key-file")
+WRITTEN = ("data-path", "pid-path", "node-private-key-file", "Xrpc-ipc-path")
 
 
 @pytest.fixture(scope="module")

@@ -337,6 +337,29 @@ async def test_a_flood_is_read_slowly() -> None:
     assert seconds > 1
 
 
+async def test_a_flood_of_pings_is_answered_slowly() -> None:
+    answered = trio.Event()
+    seconds = 0.0
+
+    async def behaviour(server: Server, connection: WebSocketConnection) -> None:
+        nonlocal seconds
+        await server.read_one(connection)
+        await connection.send_message(READY)
+        began = time.monotonic()
+        async with trio.open_nursery() as reading:
+            # Pongs come between the reports, which must be read too.
+            reading.start_soon(server.read, connection)
+            async with trio.open_nursery() as nursery:
+                for number in range(400):
+                    nursery.start_soon(connection.ping, str(number).encode())
+            seconds = time.monotonic() - began
+            answered.set()
+
+    async with reporting(Server(behaviour)):
+        await answered.wait()
+    assert seconds > 0.5
+
+
 async def test_a_server_that_is_away_is_tried_with_longer_and_longer_pauses() -> None:
     settings = EthstatsSettings("n", "s", "127.0.0.1", 1, "ws")
     client = EthstatsClient(settings, reports(node(), settings))

@@ -1,7 +1,9 @@
 """Log lines: one an event, whatever strangers put into a text; and what happens to those that cannot be written."""
 
 import io
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -196,3 +198,27 @@ class TestLevel:
         change_log_level("ERROR", ["p2p"])
         change_log_level("ERROR", [str(number) for number in range(MAX_OWN_LEVELS)])
         assert self.said(capsys) == [], "the name that was given first is forgotten"
+
+
+def test_an_event_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("DEBUG", log_format="JSON")
+    structlog.get_logger("p2p").warning(FORGED, peer=b"x", number=3, message="a", text="\x1b[2J\u2028\x7f\ud800")
+    (line,) = lines(capsys)
+    assert line.isascii()
+    assert line.isprintable()
+    event = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event.pop("timestamp"))
+    details = {"peer": "b'x'", "number": 3, "message_": "a", "text": "\x1b[2J\u2028\x7f\ud800"}
+    assert event == {"level": "WARN", "logger": "p2p", "message": FORGED, **details}
+
+
+def test_an_exception_is_a_member_of_its_event(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("DEBUG", log_format="JSON")
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        structlog.get_logger("rpc").exception("it failed")
+    (line,) = lines(capsys)
+    event = json.loads(line)
+    assert (event["level"], event["message"]) == ("ERROR", "it failed")
+    assert event["exception"].endswith(f"ValueError: {FORGED}")
