@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lacnode.consensus.bft.round_timers import MAX_DOUBLINGS
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.chain import Speeds
-from tests.simulation.ledger import Rules
+from tests.simulation.ledger import Rules, agreeing_by, default_protocol
 from tests.simulation.links import Weather
 from tests.simulation.misfortunes import MISFORTUNES
 from tests.simulation.network import SimulatedNetwork
@@ -59,9 +59,10 @@ def recovery_bound_ms(network: SimulatedNetwork) -> int:
     )
 
 
-def run_seed(seed: int) -> Outcome:
-    """Play one seed to its end; Broken or Stalled if a promise does not hold."""
-    return play(_life, seed)
+def run_seed(seed: int, protocol: str | None = None) -> Outcome:
+    """Play one seed to its end, with the default protocol if none is named; Broken or Stalled if a promise does not hold."""
+    with agreeing_by(protocol or default_protocol.get()):
+        return play(_life, seed)
 
 
 async def _life(seed: int) -> Outcome:

@@ -5,7 +5,8 @@ It is the durable half of a node: what a crash leaves. Execution has no part in 
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +33,16 @@ ONE_TRANSACTION_ROOT = ordered_root([TRANSACTION.raw])
 
 default_protocol = ContextVar("default_protocol", default="ibft2")
 """The protocol of networks that name none, so that one scenario serves all of them."""
+
+
+@contextmanager
+def agreeing_by(protocol: str) -> Iterator[None]:
+    """Within this, networks that name no protocol have this one."""
+    token = default_protocol.set(protocol)
+    try:
+        yield
+    finally:
+        default_protocol.reset(token)
 
 
 @functools.cache
