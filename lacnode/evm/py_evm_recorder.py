@@ -36,6 +36,9 @@ from lacnode.evm.trace_record import (
     Wanted,
 )
 
+LONG_MEMORY_BYTES = 65_536
+"""Length of a memory from which each step that records it looks at the budget."""
+
 CALL_STIPEND_GAS = 2_300
 """Gas that a call with value gets for nothing."""
 
@@ -70,6 +73,17 @@ class _Frame:
     def storage(self) -> dict[int, int]:
         """Return the slots of its account that it and its calls have written. The result must not be changed."""
         return self.written.get(self.computation.msg.storage_address) or {}
+
+    def copied_memory(self, bounds: TraceBounds) -> bytes:
+        """Return its memory now. Most steps leave the memory as it is, and share one copy."""
+        held = self.computation._memory._bytes
+        # The budget looks at gas. A cheap step beside a long memory takes as long as thousands of other steps.
+        if len(held) > LONG_MEMORY_BYTES:
+            self.computation.state.budget.check()
+        if self.memory is None or self.memory != held:
+            self.memory = bytes(held)
+            bounds.add_bytes(len(held))
+        return self.memory
 
 
 class Recorder:
@@ -201,7 +215,7 @@ class Recorder:
         step.memory_size = len(computation._memory)
         step.stack = computation._stack.values[:]
         if self.wanted.memory_before:
-            step.memory = self._memory_now(frame)
+            step.memory = frame.copied_memory(self._bounds)
         if opcode == SELFDESTRUCT:
             step.swept = computation.state.get_balance(computation.msg.storage_address)
         if opcode in CREATES:
@@ -312,15 +326,7 @@ class Recorder:
         step.returned = b"" if step.call is not None else frame.computation.return_data
         step.updated_memory, frame.returned = frame.returned, None
         if self.wanted.memory:
-            step.memory = self._memory_now(frame)
-
-    def _memory_now(self, frame: _Frame) -> bytes:
-        # Most steps leave the memory as it is. They share one copy.
-        held = frame.computation._memory._bytes
-        if frame.memory is None or frame.memory != held:
-            frame.memory = bytes(held)
-            self._bounds.add_bytes(len(held))
-        return frame.memory
+            step.memory = frame.copied_memory(self._bounds)
 
 
 def _begun_call(message: Any, step: Step | None) -> TracedCall:

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from lacnode.chain.chain_store import DatabaseNodeStore
+from lacnode.evm.py_evm_tracer import PyEvmTracer, TracedBlock
+from lacnode.evm.trace_record import Detail, TraceBounds, TraceTooLargeError, Wanted
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import from_hex, to_hex
@@ -258,3 +261,31 @@ class TestNode:
             lambda: iter([("peers", "peer_count", (), 3.0), ("peers", "blocked", ("in", "late"), 1.0)])
         )
         assert at.call("debug_metrics") == {"peers": {"peer_count": 3.0, "blocked": {"in": {"late": 1.0}}}}
+
+
+class TestBounds:
+    LOOP = "0x5b600056"
+    CREATES_ITSELF = "0x386000600039386000" + "6000f000"
+
+    def test_an_endless_call_ends_with_the_time_of_the_call(self) -> None:
+        hasty = node(api=ApiSettings(call_seconds=0.2))
+        for options in ({}, {"tracer": "callTracer"}):
+            assert hasty.fails("debug_traceCall", {"data": self.LOOP}, "latest", options) == (-32603, "Timeout expired")
+
+    def test_calls_nested_deeper_than_a_tree_can_show_are_refused(self, at: RpcTestNode) -> None:
+        call = {"data": self.CREATES_ITSELF}
+        patient = node(api=ApiSettings(call_seconds=60.0))
+        assert patient.fails("debug_traceCall", call, "latest", {"tracer": "callTracer"})[0] == -32005
+        assert patient.fails("trace_call", call, ["vmTrace"])[0] == -32005
+        assert patient.call("trace_call", call, ["trace"])
+
+    def test_a_trace_stops_at_its_steps_and_bytes(self, at: RpcTestNode) -> None:
+        block, parent = at.chain.block_at(2), at.chain.header_at(1)
+        assert block is not None
+        assert parent is not None
+        traceable = TracedBlock(parent.state_root, block.header, block.transactions)
+        for bounds in (TraceBounds(max_steps=3), TraceBounds(max_bytes=3_000)):
+            nodes = DatabaseNodeStore(at.chain.database)
+            tracer = PyEvmTracer(at.chain.spec, nodes, at.chain.hash_at, bounds=bounds)
+            with pytest.raises(TraceTooLargeError):
+                list(tracer.block(traceable, Wanted(Detail.STEPS)))
