@@ -16,10 +16,11 @@ from tests.support.node_settings import ENODE, KEY, LACNET, Configure, genesis_d
 
 
 class TestDefaults:
-    def test_are_those_of_the_rooms(self, configure: Configure, tmp_path: Path, genesis: Path) -> None:
+    def test_are_those_of_the_packages(self, configure: Configure, tmp_path: Path, genesis: Path) -> None:
         config = configure()
         expected = NodeConfig(data_path=tmp_path, genesis_file=genesis)
-        assert config == replace(expected, pool=replace(expected.pool, layered=True))
+        api = replace(expected.api, trace_directory=tmp_path / "traces")
+        assert config == replace(expected, pool=replace(expected.pool, layered=True), api=api)
 
     def test_are_the_same_said_aloud(self, configure: Configure) -> None:
         said = {
