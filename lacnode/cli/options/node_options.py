@@ -121,8 +121,8 @@ NODE_OPTIONS = (
         OptionKind.ENUM,
         "AUTO",
         "Who executes contracts: PYTHON (py-evm), NATIVE (revm, with py-evm behind it; not without the native library), "
-        "BOTH (every block on both, compared; py-evm's word counts), or AUTO: NATIVE where the library is there. lacnode's "
-        "own option",
+        "BOTH (every block and call on both, compared; py-evm's word counts), or AUTO: NATIVE where the library is there. "
+        "lacnode's own option",
         values=("AUTO", "PYTHON", "NATIVE", "BOTH"),
     ),
     Option(
