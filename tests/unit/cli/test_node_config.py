@@ -249,8 +249,8 @@ class TestRefusals:
         configure(privacy_enabled="false", security_module="localfile")
 
     def test_all_are_named_at_once(self, configure: Configure) -> None:
-        text = refused(configure, Xrpc_ipc_enabled="true", net_restrict="10.0.0.0/8")
-        assert "--Xrpc-ipc-enabled" in text
+        text = refused(configure, override_genesis_config="chainId=1", net_restrict="10.0.0.0/8")
+        assert "--override-genesis-config" in text
         assert "--net-restrict" in text
 
 
