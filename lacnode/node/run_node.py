@@ -25,11 +25,11 @@ from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_o
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.evm.engine import PYTHON
 from lacnode.evm.engine_kind import EngineKind, why_no_library
+from lacnode.freed_memory import return_freed_memory
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import ERRORS, configure_logs
-from lacnode.node.memory import return_freed_memory
 from lacnode.node.node import Node
 from lacnode.node.node_resources import BlockPacing, NodeResources
 from lacnode.node.opened_manager import ManagerStartError, OpenedManager

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 import trio
 
+from lacnode.freed_memory import return_freed_memory
 from lacnode.http.connection_server import RpcPortTakenError
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyError, load_key_ring, load_public_key
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
     """Run the manager until SIGINT, SIGTERM or SIGHUP. Return the exit status of the process."""
+    # Before any thread: glibc gives each new thread an arena by the settings of that moment.
+    return_freed_memory()
     try:
         service = open_service(config, clear_known_nodes=clear_known_nodes)
     except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = textwrap.dedent("""
     import sys
     import threading
-    from lacnode.node.memory import return_freed_memory
+    from lacnode.freed_memory import return_freed_memory
 
     def anonymous_bytes():
         with open("/proc/self/status", encoding="ascii") as status:
