@@ -117,8 +117,8 @@ class _PermissionedBlock:
         return self._block.gas_left
 
     @property
-    def closing_seconds(self) -> float:
-        return self._block.closing_seconds
+    def estimated_closing_seconds(self) -> float:
+        return self._block.estimated_closing_seconds
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         try:

@@ -35,7 +35,7 @@ class SelectionTarget(Protocol):
     def gas_left(self) -> int: ...
 
     @property
-    def closing_seconds(self) -> float:
+    def estimated_closing_seconds(self) -> float:
         """The approximate time for the roots of the added transactions."""
         ...
 
@@ -186,7 +186,11 @@ class _Selection:
         return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
 
     def add(self, candidate: TransactionCandidate) -> None:
-        started, started_processor, closing = time.monotonic(), time.thread_time(), self._block.closing_seconds
+        started, started_processor, closing = (
+            time.monotonic(),
+            time.thread_time(),
+            self._block.estimated_closing_seconds,
+        )
         # The processor time is measured, too: on a busy machine a light transaction may take long.
         budget = self._budget.with_deadline(started + self._share(candidate))
         try:
@@ -203,7 +207,7 @@ class _Selection:
                 candidate.dropped(rejected.reason)
         else:
             # The roots of what was added are computed at the end. Their time belongs to the transaction now.
-            taken = time.monotonic() - started + self._block.closing_seconds - closing
+            taken = time.monotonic() - started + self._block.estimated_closing_seconds - closing
             self._block_seconds_left -= taken
             if candidate.is_last:
                 self._last_seconds_left -= taken

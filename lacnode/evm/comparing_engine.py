@@ -156,9 +156,9 @@ class _ComparedBlock:
         return self._block.gas_left
 
     @property
-    def closing_seconds(self) -> float:
+    def estimated_closing_seconds(self) -> float:
         """About how long `close` will take on py-evm."""
-        return self._block.closing_seconds
+        return self._block.estimated_closing_seconds
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction` on py-evm."""

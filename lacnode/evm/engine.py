@@ -170,14 +170,14 @@ class OpenBlock(Protocol):
         ...
 
     @property
-    def closing_seconds(self) -> float:
+    def estimated_closing_seconds(self) -> float:
         """About the seconds that `close`, and reading the transactions, will take for those that were added."""
         ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction`. TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when
-        `budget` says so, or has no time for what the transaction adds to `closing_seconds`. After an error nothing has
-        changed, and the block goes on."""
+        `budget` says so, or has no time for what the transaction adds to `estimated_closing_seconds`. After an error
+        nothing has changed, and the block goes on."""
         ...
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:

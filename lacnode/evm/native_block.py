@@ -69,9 +69,9 @@ class NativeBlock:
         return self._header.gas_limit - int(self._native.gas_used) if self._python is None else self._python.gas_left
 
     @property
-    def closing_seconds(self) -> float:
+    def estimated_closing_seconds(self) -> float:
         """About how long `close` will take (see `engine.OpenBlock`)."""
-        return self._closing_seconds if self._python is None else self._python.closing_seconds
+        return self._closing_seconds if self._python is None else self._python.estimated_closing_seconds
 
     # -- adding ----------------------------------------------------------------------------------------------------------
 
@@ -99,10 +99,10 @@ class NativeBlock:
         data_bytes = sum(len(log.data) for log in receipt.logs)
         # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it is
         # set aside here.
-        closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
-        closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
+        estimated_closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
+        estimated_closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
         try:
-            self._current.budget.check_further(closing_seconds)
+            self._current.budget.check_further(estimated_closing_seconds)
             self._check_logs(log_bytes)
         except BaseException:
             # The outcome is known and does not fit. The library forgets it, and the block is as it was before.
@@ -110,7 +110,7 @@ class NativeBlock:
             raise
         # Kept in the library before it is counted here: the two must not differ in what the block has.
         self._native.keep()
-        self._closing_seconds += closing_seconds
+        self._closing_seconds += estimated_closing_seconds
         self._log_bytes += log_bytes if self._within_limits else 0
         self._transactions.append(transaction)
         self._senders.append(sender)

@@ -138,7 +138,7 @@ class PyEvmBlock:
         self._closing_seconds = 0.0
 
     @property
-    def closing_seconds(self) -> float:
+    def estimated_closing_seconds(self) -> float:
         """About how long `close` will take (see `engine.OpenBlock`)."""
         return self._closing_seconds
 
@@ -159,16 +159,18 @@ class PyEvmBlock:
             computation = self._run(transaction, evm_transaction)
             # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it
             # is set aside here.
-            closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
-            closing_seconds += ACCESS_ITEM_SECONDS * access_items(transaction)
-            self._state.budget.check_further(closing_seconds)
+            estimated_closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(
+                computation
+            )
+            estimated_closing_seconds += ACCESS_ITEM_SECONDS * access_items(transaction)
+            self._state.budget.check_further(estimated_closing_seconds)
             self._limits.check_logs()
         except BaseException:
             # Every error, also one of the process: the block goes on without this transaction, or is closed without it.
             self._accounts.discard_all()
             raise
         self._limits.added()
-        self._closing_seconds += closing_seconds
+        self._closing_seconds += estimated_closing_seconds
         # Before the receipt: receipts before Byzantium have the state root of exactly this point.
         self._accounts.lock_changes()
         used, _ = gas_used(evm_transaction, computation, self._fork)

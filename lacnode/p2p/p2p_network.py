@@ -145,7 +145,7 @@ class P2pNetwork:
         """Return this node's Status as it is now."""
         return self._status()
 
-    def record_refused_dialer(self, enode: Enode) -> None:
+    def dial_when_permitted(self, enode: Enode) -> None:
         """The policy has refused the node `enode`, which dialled this one. `recheck` dials it once it is permitted."""
         if self._config.dial_discovered and enode.is_listening:
             self._refused_dialers.add(enode)

@@ -110,7 +110,7 @@ async def _check_permission(enode: Enode, inbound: bool, network: SessionContext
     if not decision.allowed:
         if inbound:
             # Only for inbound connections: a node that this one dials is on the dialler's list already.
-            network.record_refused_dialer(enode)
+            network.dial_when_permitted(enode)
         raise ConnectionFailedError(f"not permitted: {decision}", DisconnectReason.UNKNOWN)
 
 

@@ -64,8 +64,9 @@ class NodeContract:
             return self._decision(True, header, "the contract permits this connection")
         return self._decision(False, header, refused)
 
-    def denies(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
-        """Return True if the rules contract lists `enode` as denied. Only lacnode's own contracts can say so."""
+    def lists_as_denied(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
+        """Return True if the rules contract lists `enode` as denied. Only lacnode's own contracts can say so.
+        False if the contract does not answer."""
         try:
             # The question goes to the rules contract, not to the ingress. Besu's ingress does not have this function.
             rules = decode_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))

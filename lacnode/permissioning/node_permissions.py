@@ -98,7 +98,7 @@ class NodePermissions:
         #    contract could keep them apart, one mistake in it would stop the network for ever.
         if all(address_of(enode.id) in context.validators for enode in (source, destination)):
             # An administrator or the operator can still deny a validator by name. Such a denial is no accident.
-            if any(contract.denies(enode, context.header, seconds) for enode in (source, destination)):
+            if any(contract.lists_as_denied(enode, context.header, seconds) for enode in (source, destination)):
                 return None
             return self._local_refusal(source, destination) or _exception(
                 "validators-of-the-state", number, "both are validators, and validators always admit one another"

@@ -102,7 +102,8 @@ ReadHandler = Callable[[ReadContext, Params], object]
 class ReadCall:
     """The reading part of a method's call. It needs nothing but a `ReadContext`.
 
-    `params` must be values that `pickle` can write. `is_long` is True if the call cannot end within a trial.
+    `params` must be values that `pickle` can write. `is_long` is True if the call takes too long for a short
+    trial in the process of the node. It goes to a reader at once.
     """
 
     handler: ReadHandler

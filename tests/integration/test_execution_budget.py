@@ -87,7 +87,7 @@ def test_a_transaction_whose_logs_take_too_long_to_store_is_interrupted_though_i
     block, undisturbed = net.open(base_fee=0), net.open(base_fee=0)
     with pytest.raises(BudgetExceededError, match="further work"):
         block.add(heavy(), RICH.address, ExecutionBudget(time.monotonic() + 300))
-    assert block.closing_seconds == undisturbed.closing_seconds
+    assert block.estimated_closing_seconds == undisturbed.estimated_closing_seconds
     assert block.close() == undisturbed.close()
 
 
@@ -182,9 +182,9 @@ def test_what_a_transaction_changes_makes_the_block_slower_to_close() -> None:
     net = Network(contract(WRITE_TEN_SLOTS), **FORKS)
     block = net.open(base_fee=0)
     block.add(signed(RICH, 0, to=FRIEND), RICH.address)
-    transfer = block.closing_seconds
+    transfer = block.estimated_closing_seconds
     block.add(signed(RICH, 1, to=CONTRACT, gas=1_000_000), RICH.address)
-    assert block.closing_seconds - transfer > 3 * transfer > 0
+    assert block.estimated_closing_seconds - transfer > 3 * transfer > 0
 
 
 def test_transient_storage_of_an_interrupted_transaction_is_gone() -> None:

@@ -76,7 +76,8 @@ class ProposalBuilder:
         return self._own.is_checking(digest)
 
     def block_checked(self, failure: str | None) -> list[Effect]:
-        """Record and sign the proposal of the block that was checked."""
+        """Record the draft and sign it, if `failure` is None. Otherwise log why this node's own block is invalid. Nothing if
+        the round has a proposal already."""
         if failure is not None:
             self._own.check_failed()
             return [WriteLogLine("own-proposal-invalid", f"our block for {self._round.id} is invalid: {failure}")]

@@ -40,7 +40,7 @@ class ExecutionProgress:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the manager did not answer the last question."""
+        """Whether execution waits for the manager, which did not answer or failed."""
         return self._stalled
 
     @property
@@ -80,7 +80,7 @@ class ExecutionProgress:
             self.save()
 
     def set_stalled(self, stalled: bool) -> None:
-        """Note whether the manager answers. Reads do not wait for a manager that does not."""
+        """Note whether execution waits for the manager. Reads do not wait for it then."""
         if stalled == self._stalled:
             return
         with self._moved:

@@ -36,7 +36,7 @@ class Clocked:
 
     now: float = 100.0
     gas_left: int = GAS_LIMIT
-    closing_seconds: float = 0.0
+    estimated_closing_seconds: float = 0.0
     closing_seconds_of_each: float = 0.0
     taken: list[Transaction] = field(default_factory=list)
     on_add: Callable[[], None] = lambda: None
@@ -48,7 +48,7 @@ class Clocked:
             self.now += 0.1
             budget.check()
         budget.check_further(self.closing_seconds_of_each)
-        self.closing_seconds += self.closing_seconds_of_each
+        self.estimated_closing_seconds += self.closing_seconds_of_each
         self.taken.append(transaction)
         return Receipt.with_computed_bloom(0, 1, None, 21_000, ())
 

@@ -53,7 +53,8 @@ def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
 
 
 def decode_members(encoded: bytes) -> tuple[bytes, ...]:
-    """Return the keys of an ABI-encoded `bytes[]`. Empty if it is malformed."""
+    """Return the keys of an ABI-encoded `bytes[]`. Empty if it is malformed or has more than
+    `MAX_FLEXIBLE_MEMBERS` keys."""
     try:
         (keys,) = decode(["bytes[]"], encoded)
     except (DecodingError, OverflowError, ValueError):
