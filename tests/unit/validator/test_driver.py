@@ -48,7 +48,9 @@ class Stage:
         validators = addresses(FOUR)
         header = make_block(None, bytes(20), validators).header
         schedule = SimpleNamespace(
-            parameters_at=lambda number: SimpleNamespace(block_period_ms=2000, request_timeout_ms=4000)
+            parameters_at=lambda number: SimpleNamespace(
+                block_period_ms=2000, request_timeout_ms=4000, empty_block_period_ms=0
+            )
         )
         chain: Any = SimpleNamespace(
             head=SimpleNamespace(header=header),
