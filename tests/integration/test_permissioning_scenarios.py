@@ -93,7 +93,8 @@ def test_besu_4319_a_node_far_behind_joins_through_its_boot_node_alone(tmp_path:
     ids=["reverts", "runs for ever", "answers nonsense", "no code"],
 )
 def test_a_broken_contract_stops_strangers_and_no_validator(code: bytes | None, told: str, tmp_path: Path) -> None:
-    with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", *FAST) as network:
+    # Before Cancun: since then a contract keeps its code when it destroys itself (EIP-6780).
+    with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", "--fork", "berlin", *FAST) as network:
         until(lambda: is_meshed(network, {"validator": 4, "boot": 4}), "the full mesh")
         rules = bytes.fromhex(_created(network, _breaking(code))[2:])
         send(network, NODE_INGRESS, call_data("setContractAddress(bytes32,address)", RULES_NAME, rules))

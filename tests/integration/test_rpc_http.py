@@ -86,7 +86,7 @@ class TestCodes:
             return None
 
         slow = [m if m.name != "eth_accounts" else type(m)(m.name, m.group, wait) for m in eth_blocks.BLOCK_METHODS]
-        monkeypatch.setattr("lacnode.rpc.server.all_methods", lambda private: tuple(slow))
+        monkeypatch.setattr("lacnode.rpc.server.all_methods", lambda **options: tuple(slow))
         async with rpc_node(http_settings(timeout=2.0), None) as node, httpx.AsyncClient() as client:
             reply = await client.post(node.url, json=request("eth_accounts"), timeout=PATIENCE)
             assert reply.status_code == 504

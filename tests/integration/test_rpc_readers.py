@@ -46,6 +46,12 @@ NUMBER = {"data": "0x4360005260206000f3"}
 """Init code that returns the number of the block."""
 
 
+@pytest.fixture(autouse=True)
+def _readers_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader does not look for modules in its directory, and the functions below are in one."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+
 def hang(reading: ReadContext, params: Params) -> object:
     """A call that nothing interrupts."""
     threading.Event().wait()
