@@ -81,7 +81,8 @@ async def _answer(stream: trio.SocketStream, token: str, handle: CommandHandler)
         if not hmac.compare_digest(str(request.get("token", "")).encode(), token.encode()):
             return {"error": "the token is wrong"}
         return await handle(str(request.get("command")), dict(request.get("values", {})))
-    except (ControlError, ValueError, TypeError, trio.BrokenResourceError) as error:
+    # JSON of thousands of levels ends in a RecursionError. It comes before the token is looked at.
+    except (ControlError, ValueError, TypeError, RecursionError, trio.BrokenResourceError) as error:
         return {"error": str(error)}
 
 

@@ -85,10 +85,22 @@ class TlsStream(PeekableStream):
         """See `trio.abc.ReceiveStream.receive_some`."""
         try:
             return await self._repeat_until_done(
-                partial(_call_without_waiting, self._connection.recv, max_bytes or READ_BYTES)
+                partial(_call_without_waiting, self._read_records, max_bytes or READ_BYTES)
             )
         except SSL.ZeroReturnError:
             return b""
+
+    def _read_records(self, max_bytes: int) -> bytes:
+        """Return the content of the records that have arrived. SSL.WantReadError if none has."""
+        content = bytearray(self._connection.recv(max_bytes))
+        # `recv` reads one record. A client may send each byte in a record of its own. The reader of a request would then
+        # search the whole head again for each byte.
+        while len(content) < max_bytes:
+            try:
+                content += self._connection.recv(max_bytes - len(content))
+            except (SSL.WantReadError, SSL.ZeroReturnError):
+                break
+        return bytes(content)
 
     async def peek(self) -> bytes:
         """See `PeekableStream.peek`."""

@@ -232,6 +232,30 @@ async def ended(stream: trio.SocketStream) -> bool:
     return True
 
 
+async def test_records_that_have_arrived_are_read_together(files: Path) -> None:
+    """A client may send each byte in a record of its own. To read a request must not take a step for each byte."""
+    text = bytes(range(256)) * 4
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        client = await trio.open_tcp_stream(*listeners[0].socket.getsockname()[:2])
+        async with client, await listeners[0].accept() as accepted:
+            secured = trio.SSLStream(client, client_context(files, check_hostname=False))
+            nursery.start_soon(secured.do_handshake)
+            stream = await ServerTlsPort(settings(files), "a port").secure(accepted)
+            assert stream is not None
+            await secured.do_handshake()
+            for byte in text:
+                await secured.send_all(bytes([byte]))
+            received, steps = b"", 0
+            with trio.fail_after(PATIENCE_SECONDS):
+                while len(received) < len(text):
+                    received += await stream.receive_some(65_536)
+                    steps += 1
+        await listeners[0].aclose()
+    assert received == text
+    assert steps < len(text) // 8
+
+
 async def test_bytes_that_are_no_tls_end_a_connection(files: Path) -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with rpc_node(http_settings(tls=settings(files)), None) as node:

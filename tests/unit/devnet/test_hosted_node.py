@@ -85,6 +85,26 @@ async def test_a_command_needs_the_token(tmp_path: Path, nursery: trio.Nursery) 
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("line", [b"[" * 60_000, b"null", b"{", bytes([0xFF])], ids=["deep", "null", "cut", "no text"])
+async def test_a_line_that_is_no_command_harms_nothing(tmp_path: Path, nursery: trio.Nursery, line: bytes) -> None:
+    """A local user without the token must not end the node."""
+
+    async def handle(command: str, values: Document) -> Document:
+        return values
+
+    async def serve(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        await serve_control(tmp_path, handle, task_status=task_status)
+
+    await nursery.start(serve)
+    port = json.loads((tmp_path / CONTROL_FILE).read_text())["port"]
+    with trio.fail_after(60):
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(line + b"\n")
+            assert "error" in json.loads(await stream.receive_some())
+    assert await send_command(tmp_path, "stop", {"a": 1}, 60) == {"a": 1}
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_pause_waits_for_requests_under_way_and_holds_back_others(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
