@@ -32,7 +32,7 @@ CONSENSUS = (
     ),
     Mutant(
         "lowest-prepared-round-in-a-certificate",
-        VALIDATION,
+        "lacnode/consensus/bft/prepared_block.py",
         "return max(certificates, key=lambda certificate: certificate.round, default=None)",
         "return min(certificates, key=lambda certificate: certificate.round, default=None)",
         ("tests/unit/consensus/test_certificates.py",),

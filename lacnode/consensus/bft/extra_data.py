@@ -7,6 +7,10 @@ seals, differ in the extra data only.
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from lacnode.crypto.secp256k1 import CURVE_ORDER
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpError, RlpItem
+
 VANITY_BYTES = 32
 SEAL_BYTES = 65
 CACHED_EXTRA_DATA_BYTES = 32 * 1024
@@ -43,3 +47,14 @@ class ExtraData:
 
     def with_seals(self, seals: tuple[bytes, ...]) -> "ExtraData":
         return replace(self, seals=seals)
+
+
+def decode_seal(item: RlpItem) -> bytes:
+    """The commit seal (65 bytes) in an item of extra data. Raises RlpError if it can be no signature."""
+    seal = rlp.as_bytes(item, "seal", SEAL_BYTES)
+    # The high half of s is legal here, as in Besu: a seal of either form recovers to the same validator.
+    r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])
+    # Besu makes a signature object of each seal and refuses the whole header if the numbers are out of range.
+    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and seal[64] <= 1):
+        raise RlpError("seal: r and s between 1 and the curve's order, and v 0 or 1, were expected")
+    return seal

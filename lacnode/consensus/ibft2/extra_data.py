@@ -6,8 +6,7 @@ encoding only.
 
 from functools import lru_cache
 
-from lacnode.consensus.bft.extra_data import CACHED_EXTRA_DATA_BYTES, SEAL_BYTES, ExtraData, Vote, VoteType
-from lacnode.crypto.secp256k1 import CURVE_ORDER
+from lacnode.consensus.bft.extra_data import CACHED_EXTRA_DATA_BYTES, ExtraData, Vote, VoteType, decode_seal
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
@@ -53,7 +52,7 @@ def _decode(data: bytes) -> ExtraData:
         # An absent vote is an empty string, and not an empty list.
         vote=_vote(fields.item("vote")),
         round=int.from_bytes(fields.bytes("round", 4), signed=True),
-        seals=tuple(_seal(item) for item in fields.list("seals")),
+        seals=tuple(decode_seal(item) for item in fields.list("seals")),
     )
     fields.end()
     return extra
@@ -75,13 +74,3 @@ def _vote(item: RlpItem) -> Vote | None:
         if byte == kind:
             return Vote(recipient, vote_type)
     raise RlpError(f"vote.type: ff or 00 was expected, found {kind.hex()}")
-
-
-def _seal(item: RlpItem) -> bytes:
-    seal = rlp.as_bytes(item, "seal", SEAL_BYTES)
-    # The high half of s is legal here, as in Besu: a seal of either form recovers to the same validator.
-    r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])
-    # Besu builds a signature object of each seal and refuses the whole header if the numbers are out of range.
-    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and seal[64] <= 1):
-        raise RlpError("seal: r and s between 1 and the curve's order, and v 0 or 1, were expected")
-    return seal

@@ -15,7 +15,7 @@ from lacnode.consensus.bft.message_rules import (
 )
 from lacnode.consensus.bft.messages import Proposal, RoundChange
 from lacnode.consensus.bft.payloads import PreparedCertificate, RoundChangePayload, RoundId, SignedPayload
-from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.prepared_block import PreparedBlock, best_certificate
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, committed_seal_hash_in_round
 from lacnode.consensus.ibft2.extra_data import decode_extra_data
 from lacnode.consensus.ibft2.payloads import signed_proposal
@@ -89,13 +89,6 @@ def check_prepared_certificate(committee: Committee, certificate: PreparedCertif
         check_prepare(committee, prepare, prepared, digest)
     count = len(certificate.prepares)
     require(count >= committee.prepares_needed, f"{count} prepares where {committee.prepares_needed} are needed")
-
-
-def best_certificate(round_changes: Sequence[SignedPayload[RoundChangePayload]]) -> PreparedCertificate | None:
-    """The certificate of the highest prepared round, the first one if several have that round. None if there is none."""
-    # The highest round wins: a quorum that prepared a block there has seen that lower rounds committed nothing else.
-    certificates = [signed.payload.certificate for signed in round_changes if signed.payload.certificate is not None]
-    return max(certificates, key=lambda certificate: certificate.round, default=None)
 
 
 def best_prepared(messages: Sequence[RoundChange]) -> PreparedBlock | None:

@@ -4,8 +4,7 @@ A payload is signed over `keccak256(code || rlp(payload))`. Sequence and round a
 bytes).
 """
 
-from functools import lru_cache
-
+from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
 from lacnode.consensus.bft.payloads import (
     MAX_VALIDATORS,
     AuthorFilter,
@@ -21,7 +20,6 @@ from lacnode.consensus.bft.payloads import (
     allow_any_author,
     allow_each_once,
 )
-from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
@@ -120,7 +118,7 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
     """Like `decode_signed_proposal`, for a commit."""
     fields, signature, author = _decode_signed(item, COMMIT, known)
     payload = CommitPayload(
-        RoundId.from_fields(fields), fields.bytes("digest", 32), _signature(fields.bytes("commitSeal"))
+        RoundId.from_fields(fields), fields.bytes("digest", 32), check_signature_form(fields.bytes("commitSeal"))
     )
     fields.end()
     return SignedPayload(payload, signature, author)
@@ -174,26 +172,10 @@ def _decode_signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFi
     """The fields of a signed payload, its signature and its author."""
     name = _NAMES[code]
     signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
-    payload, signature = signed.list("payload"), _signature(signed.bytes("signature"))
+    payload, signature = signed.list("payload"), check_signature_form(signed.bytes("signature"))
     signed.end()
-    author = _recover_cached(keccak256(bytes([code]) + rlp.encode(payload)), signature)
+    author = recover_signer(keccak256(bytes([code]) + rlp.encode(payload)), signature)
     # Before the fields are decoded: a certificate in them costs further recoveries.
     if not known(author):
         raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
     return RlpFields(payload, name), signature, author
-
-
-def _signature(data: bytes) -> bytes:
-    if len(data) != 65 or data[64] > 1:
-        # Besu writes v as 0 or 1. Another form of the same signature would be another message with the same meaning.
-        raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
-    return data
-
-
-@lru_cache(maxsize=4096)
-def _recover_cached(digest: bytes, signature: bytes) -> bytes:
-    """Recover an address. It is cached, because certificates repeat signatures."""
-    try:
-        return recover_address(digest, signature)
-    except SignatureError as error:
-        raise RlpError(f"signature: {error}") from None

@@ -14,12 +14,11 @@ from lacnode.consensus.bft.payloads import (
     RoundId,
     SignedPayload,
 )
-from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.prepared_block import PreparedBlock, best_certificate
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.message_validation import (
-    best_certificate,
     best_prepared,
     check_proposal,
     check_round_change,

@@ -9,8 +9,7 @@ GoQuorum refuses both. Besu writes neither, so no final block has them.
 
 from functools import lru_cache
 
-from lacnode.consensus.bft.extra_data import CACHED_EXTRA_DATA_BYTES, SEAL_BYTES, ExtraData, Vote, VoteType
-from lacnode.crypto.secp256k1 import CURVE_ORDER
+from lacnode.consensus.bft.extra_data import CACHED_EXTRA_DATA_BYTES, ExtraData, Vote, VoteType, decode_seal
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
@@ -53,7 +52,7 @@ def _decode(data: bytes) -> ExtraData:
         # An absent vote is an empty list, and not an empty string.
         vote=_vote(fields.list("vote")),
         round=as_round(fields.scalar("round", 4)),
-        seals=tuple(_seal(item) for item in fields.list("seals")),
+        seals=tuple(decode_seal(item) for item in fields.list("seals")),
     )
     # More items would give one block two encodings: the hashes are made of the decoded items.
     fields.end()
@@ -70,12 +69,3 @@ def _vote(items: list[RlpItem]) -> Vote | None:
     if type_ is None:
         raise RlpError(f"vote.type: ff or an empty string was expected, found {kind[:8].hex()}")
     return Vote(recipient, type_)
-
-
-def _seal(item: RlpItem) -> bytes:
-    seal = rlp.as_bytes(item, "seal", SEAL_BYTES)
-    r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])
-    # Besu makes a signature object of each seal and refuses the whole header if the numbers are out of range.
-    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and seal[64] <= 1):
-        raise RlpError("seal: r and s between 1 and the curve's order, and v 0 or 1, were expected")
-    return seal

@@ -26,7 +26,7 @@ from lacnode.consensus.bft.payloads import (
     RoundId,
     SignedPayload,
 )
-from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.prepared_block import PreparedBlock, best_certificate
 from lacnode.consensus.qbft.block_hash import committed_seal_hash, hash_for_round
 from lacnode.consensus.qbft.extra_data import decode_extra_data
 from lacnode.primitives.block import Block
@@ -84,12 +84,6 @@ def check_round_change_payload(committee: Committee, signed: SignedPayload[Round
             0 <= certificate.round < round_id.round,
             f"prepared in round {certificate.round}, not before {round_id.round}",
         )
-
-
-def best_certificate(round_changes: Sequence[SignedPayload[RoundChangePayload]]) -> PreparedCertificate | None:
-    """The certificate of the highest prepared round, the first one if several have that round. None if there is none."""
-    certificates = [signed.payload.certificate for signed in round_changes if signed.payload.certificate is not None]
-    return max(certificates, key=lambda certificate: certificate.round, default=None)
 
 
 def best_prepared(messages: Sequence[RoundChange]) -> PreparedBlock | None:

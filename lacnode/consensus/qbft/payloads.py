@@ -5,8 +5,7 @@ recovers to. Sequence and round are RLP scalars. A proposal signs its whole bloc
 the digest of the block prepared last. The prepares that prove it are not signed.
 """
 
-from functools import lru_cache
-
+from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
 from lacnode.consensus.bft.payloads import (
     MAX_VALIDATORS,
     AuthorFilter,
@@ -25,7 +24,6 @@ from lacnode.consensus.bft.payloads import (
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
 from lacnode.consensus.qbft.block_hash import committed_seal_hash
 from lacnode.consensus.qbft.extra_data import as_round, decode_extra_data
-from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -127,7 +125,7 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
     fields, signature, author = _decode_signed(item, MessageKind.COMMIT, known)
     round_id, digest, seal = decode_round_id(fields), fields.bytes("digest", 32), fields.bytes("commitSeal")
     fields.end()
-    return SignedPayload(CommitPayload(round_id, digest, _check_form(seal)), signature, author)
+    return SignedPayload(CommitPayload(round_id, digest, check_signature_form(seal)), signature, author)
 
 
 def decode_signed_round_change(
@@ -197,9 +195,9 @@ def _decode_signed(item: RlpItem, kind: MessageKind, known: AuthorFilter) -> tup
     """The fields of a signed payload, its signature and its author."""
     name = _NAMES[kind]
     signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
-    payload, signature = signed.list("payload"), _check_form(signed.bytes("signature"))
+    payload, signature = signed.list("payload"), check_signature_form(signed.bytes("signature"))
     signed.end()
-    author = _recover_cached(_signature_hash(kind, rlp.encode(payload)), signature)
+    author = recover_signer(_signature_hash(kind, rlp.encode(payload)), signature)
     # Before the fields are decoded: a proposal has a block of megabytes.
     if not known(author):
         raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
@@ -214,19 +212,3 @@ def _check_signed_block(block: Block) -> None:
         check_body_matches(block)
     except BodyMismatchError as mismatch:
         raise RlpError(f"proposalPayload.block: {mismatch}") from None
-
-
-def _check_form(signature: bytes) -> bytes:
-    if len(signature) != 65 or signature[64] > 1:
-        # Besu and GoQuorum write v as 0 or 1. Another form would be another message with the same meaning.
-        raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
-    return signature
-
-
-@lru_cache(maxsize=4096)
-def _recover_cached(digest: bytes, signature: bytes) -> bytes:
-    """Recover an address. It is cached, because the justifications of messages repeat signatures."""
-    try:
-        return recover_address(digest, signature)
-    except SignatureError as error:
-        raise RlpError(f"signature: {error}") from None

@@ -15,7 +15,7 @@ from lacnode.consensus.bft.payloads import (
     SignedPayload,
     allow_any_author,
 )
-from lacnode.consensus.bft.prepared_block import PreparedBlock
+from lacnode.consensus.bft.prepared_block import PreparedBlock, best_certificate
 from lacnode.consensus.qbft import block_hash, extra_data, message_validation, messages, payloads
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
@@ -93,7 +93,7 @@ class QbftJustifications:
         return message_validation.best_prepared(round_changes)
 
     def proposes_new_block(self, proposal: Proposal) -> bool:
-        return message_validation.best_certificate(proposal.justification.round_changes or ()) is None
+        return best_certificate(proposal.justification.round_changes or ()) is None
 
 
 class QbftProtocol:

@@ -9,9 +9,9 @@ from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.message_rules import MessageRefusedError
 from lacnode.consensus.bft.messages import Justification, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import PreparedCertificate, PreparePayload, ProposalPayload, RoundId
+from lacnode.consensus.bft.prepared_block import best_certificate
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash
 from lacnode.consensus.ibft2.message_validation import (
-    best_certificate,
     best_prepared,
     check_prepared_certificate,
     check_proposal,
