@@ -12,6 +12,7 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 BANNED_FORMS = {
@@ -56,12 +57,23 @@ class Prose:
     is_docstring: bool
 
 
-def prose_of(source: str) -> Iterator[Prose]:
-    """Yield every docstring, comment and message of a Python file. SyntaxError if it is none."""
+@lru_cache(1)
+def _parsed(source: str) -> ast.Module:
+    """The tree of a file. The checks of one file run one after the other, so one tree is kept."""
+    return ast.parse(source)
+
+
+@lru_cache(1)
+def prose_of(source: str) -> tuple[Prose, ...]:
+    """Every docstring, comment and message of a Python file. SyntaxError if it is not Python."""
+    return tuple(_read_prose(source))
+
+
+def _read_prose(source: str) -> Iterator[Prose]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Prose(token.start[0], token.string.lstrip("#: "), False)
-    tree = ast.parse(source)
+    tree = _parsed(source)
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -94,7 +106,7 @@ def joined_sentences(path: Path, source: str) -> Iterator[Finding]:
 
 def exceptions_without_error(path: Path, source: str) -> Iterator[Finding]:
     """Find exception classes whose name does not end in `Error`."""
-    classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in ast.walk(_parsed(source)) if isinstance(node, ast.ClassDef)]
     exceptions = {"Exception", "BaseException"}
     for _ in classes:  # A base may stand below its subclass in the walk. One pass for each class is enough.
         exceptions |= {node.name for node in classes if any(_is_exception(base, exceptions) for base in node.bases)}
@@ -113,7 +125,7 @@ def constants_without_unit(path: Path, source: str) -> Iterator[Finding]:
 
     A float, a multiple of 1024, and a name such as `TIMEOUT` or `SIZE` need a unit. Other whole numbers are counts.
     """
-    for name, value, line in _numbers(ast.parse(source)):
+    for name, value, line in _numbers(_parsed(source)):
         units = (*TIME_UNITS, *OTHER_UNITS)
         if re.search(rf"(?:^|_)(?:{'|'.join(units)})(?:_|$)", name):
             continue
@@ -161,7 +173,7 @@ def _is_binary_size(value: ast.expr) -> bool:
 
 def undocumented_errors(path: Path, source: str) -> Iterator[Finding]:
     """Find public functions that raise an error of the project without naming it in their docstring."""
-    for function, owner in _functions(ast.parse(source)):
+    for function, owner in _functions(_parsed(source)):
         if function.name.startswith("_") or owner.startswith("_") or _is_override(function):
             continue
         documentation = ast.get_docstring(function) or ""
@@ -207,7 +219,7 @@ def repeated_class_names(sources: Iterable[tuple[Path, str]]) -> Iterator[Findin
     """Find public classes of different files that have one name."""
     places: dict[str, list[tuple[Path, int]]] = defaultdict(list)
     for path, source in sources:
-        for node in ast.parse(source).body:
+        for node in _parsed(source).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append((path, node.lineno))
     for name, found in sorted(places.items()):

@@ -3,7 +3,9 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
@@ -62,7 +64,7 @@ WITHIN_A_LAYER: set[tuple[str, str]] = {
     ("devnet", "node"),
     ("testing", "cli"),
 }
-"""Imports between rooms of one layer that docs/design.md allows, one direction each."""
+"""Imports between packages of one layer that docs/design.md allows, one direction each."""
 
 PURE = (
     "consensus", "p2p.wire", "primitives", "evm", "permissioning", "chain", "privacy", "privacy.manager",
@@ -94,16 +96,12 @@ WELL_COMMENTED = ("consensus", "permissioning", "privacy", "storage", "sync")
 MIN_COMMENTS_PER_100_LINES = 8
 
 
-def room_of(module: str) -> str | None:
-    """The room of a dotted module name inside the package, None for the package's own root modules."""
+def layer_package(module: str) -> str | None:
+    """The package of `LAYERS` that holds a dotted module name, None for the modules at the root of lacnode."""
     parts = module.split(".")[1:]
     if ".".join(parts[:2]) in LAYERS:
         return ".".join(parts[:2])
     return parts[0] if parts and parts[0] in LAYERS else None
-
-
-def files() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
@@ -119,57 +117,131 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
+@dataclass(frozen=True)
+class Module:
+    """A file of lacnode, read once for all rules."""
+
+    name: str
+    tree: ast.Module
+    imports: tuple[str, ...]
+
+    @property
+    def package(self) -> str | None:
+        return layer_package(self.name)
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-class TestEveryFile:
-    def test_imports_only_from_rooms_below(self, path: Path) -> None:
-        own = room_of(module_name(path))
-        for name in imported(parsed(path)):
-            other = room_of(name) if name.startswith("lacnode.") else None
-            if own is None or other is None or own == other:
-                continue
-            allowed = LAYERS[other] < LAYERS[own] or (own, other) in WITHIN_A_LAYER
-            assert allowed, f"{own} (layer {LAYERS[own]}) imports {name} of {other} (layer {LAYERS[other]})"
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every file of lacnode."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"), str(path))
+        found.append(Module(module_name(path), tree, tuple(imported(tree))))
+    assert len(found) > 500
+    return tuple(found)
 
-    def test_the_core_of_consensus_knows_no_protocol(self, path: Path) -> None:
-        """A new protocol is a folder, a line in the table of protocols, and a section of the genesis parser."""
-        own = module_name(path)
-        for name in imported(parsed(path)):
-            other = name.split(".")[:3]
-            if other[:2] != ["lacnode", "consensus"] or other[2:] in (["bft"], ["protocols"]):
-                continue
-            is_own_protocol = own.split(".")[:3] == other and other[2] != "bft"
-            assert is_own_protocol or own == "lacnode.consensus.protocols", f"{own} imports {name} of one protocol"
 
-    def test_hides_no_import_inside_a_function(self, path: Path) -> None:
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                hidden = [name for child in node.body for name in imported(child)]
-                assert not hidden, f"{node.name} hides imports of {hidden}"
+Rule = Callable[[Module], Iterator[str]]
 
-    def test_opens_with_why_it_exists(self, path: Path) -> None:
-        assert ast.get_docstring(parsed(path)), "a module opens with why it exists and what it must not do"
 
-    def test_pure_rooms_know_no_event_loop(self, path: Path) -> None:
-        if room_of(module_name(path)) in PURE:
-            loops = {name.split(".")[0] for name in imported(parsed(path))} & EVENT_LOOPS
-            assert not loops, f"a synchronous room imports {loops}"
+def imports_only_from_layers_below(module: Module) -> Iterator[str]:
+    own = module.package
+    for name in module.imports:
+        other = layer_package(name) if name.startswith("lacnode.") else None
+        if own is None or other is None or own == other:
+            continue
+        if LAYERS[other] >= LAYERS[own] and (own, other) not in WITHIN_A_LAYER:
+            yield f"{own} (layer {LAYERS[own]}) imports {name} of {other} (layer {LAYERS[other]})"
 
-    def test_sans_io_rooms_do_no_io(self, path: Path) -> None:
-        if room_of(module_name(path)) in SANS_IO:
-            used = {name.split(".")[0] for name in imported(parsed(path))} & INPUT_OUTPUT
-            assert not used, f"a sans-IO room imports {used}"
-            assert not any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(parsed(path)))
+
+def the_core_of_consensus_knows_no_protocol(module: Module) -> Iterator[str]:
+    """A new protocol is a folder, a line in the table of protocols, and a section of the genesis parser."""
+    for name in module.imports:
+        other = name.split(".")[:3]
+        if other[:2] != ["lacnode", "consensus"] or other[2:] in (["bft"], ["protocols"]):
+            continue
+        is_own_protocol = module.name.split(".")[:3] == other and other[2] != "bft"
+        if not is_own_protocol and module.name != "lacnode.consensus.protocols":
+            yield f"imports {name} of one protocol"
+
+
+def hides_no_import_inside_a_function(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            hidden = [name for child in node.body for name in imported(child)]
+            if hidden:
+                yield f"{node.name} hides imports of {hidden}"
+
+
+def opens_with_why_it_exists(module: Module) -> Iterator[str]:
+    if not ast.get_docstring(module.tree):
+        yield "a module opens with why it exists and what it must not do"
+
+
+def knows_no_event_loop_where_it_is_pure(module: Module) -> Iterator[str]:
+    loops = {name.split(".")[0] for name in module.imports} & EVENT_LOOPS
+    if module.package in PURE and loops:
+        yield f"a synchronous package imports {loops}"
+
+
+def does_no_input_and_output_where_it_is_sans_io(module: Module) -> Iterator[str]:
+    if module.package not in SANS_IO:
+        return
+    used = {name.split(".")[0] for name in module.imports} & INPUT_OUTPUT
+    if used:
+        yield f"a package without input and output imports {used}"
+    if any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(module.tree)):
+        yield "a package without input and output has an async function"
+
+
+RULES: tuple[Rule, ...] = (
+    imports_only_from_layers_below,
+    the_core_of_consensus_knows_no_protocol,
+    hides_no_import_inside_a_function,
+    opens_with_why_it_exists,
+    knows_no_event_loop_where_it_is_pure,
+    does_no_input_and_output_where_it_is_sans_io,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_file(rule: Rule) -> None:
+    report = "\n".join(f"{module.name}: {finding}" for module in modules() for finding in rule(module))
+    assert not report, f"\n{report}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "source"),
+    [
+        (imports_only_from_layers_below, "lacnode.crypto.keys", "from lacnode.chain import blockchain"),
+        (imports_only_from_layers_below, "lacnode.p2p.peer", "from lacnode.sync import synchronizer"),
+        (
+            the_core_of_consensus_knows_no_protocol,
+            "lacnode.consensus.bft.core",
+            "import lacnode.consensus.qbft.payloads",
+        ),
+        (
+            the_core_of_consensus_knows_no_protocol,
+            "lacnode.consensus.ibft2.core",
+            "import lacnode.consensus.qbft.payloads",
+        ),
+        (hides_no_import_inside_a_function, "lacnode.chain.blockchain", "def build():\n    import os"),
+        (opens_with_why_it_exists, "lacnode.chain.blockchain", "import os"),
+        (knows_no_event_loop_where_it_is_pure, "lacnode.chain.blockchain", "import trio"),
+        (does_no_input_and_output_where_it_is_sans_io, "lacnode.consensus.bft.core", "import time"),
+        (does_no_input_and_output_where_it_is_sans_io, "lacnode.consensus.bft.core", "async def run(): ..."),
+    ],
+)
+def test_a_rule_finds_what_breaks_it(rule: Rule, name: str, source: str) -> None:
+    tree = ast.parse(source)
+    assert list(rule(Module(name, tree, tuple(imported(tree)))))
 
 
 def test_no_import_cycle() -> None:
-    names = {module_name(path): path for path in files()}
+    names = {module.name for module in modules()}
     edges = {
-        name: {target for target in (_resolved(other, names) for other in imported(parsed(path))) if target}
-        for name, path in names.items()
+        module.name: {target for target in (_resolved(other, names) for other in module.imports) if target}
+        for module in modules()
     }
     finished: set[str] = set()
 
@@ -184,7 +256,7 @@ def test_no_import_cycle() -> None:
         visit(name, ())
 
 
-def _resolved(name: str, names: dict[str, Path]) -> str | None:
+def _resolved(name: str, names: set[str]) -> str | None:
     if name in names:
         return name
     parent = name.rpartition(".")[0]
@@ -197,7 +269,11 @@ def _is_too_large(measure: ClassMeasure) -> bool:
 
 
 def test_no_class_is_too_large() -> None:
-    measures = [measure for path in files() for measure in measure_classes(path.relative_to(ROOT), path.read_text())]
+    measures = [
+        measure
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for measure in measure_classes(path.relative_to(ROOT), path.read_text())
+    ]
     assert len(measures) > 500
     report = "\n".join(str(measure) for measure in measures if _is_too_large(measure))
     assert not report, f"split by nouns:\n{report}"

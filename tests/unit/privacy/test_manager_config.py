@@ -59,7 +59,7 @@ Load = Callable[..., ManagerConfig]
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
     """The configuration of operators, with lines changed or added, over files that are there."""
-    save_key_pair(tmp_path / "node", KeyPair.generate(), "secret")
+    save_key_pair(tmp_path / "node", KeyPair.generate())
     (tmp_path / "passwords").write_text("secret\n")
     key = (tmp_path / "node.key").read_bytes()
     certificate(tmp_path, "root")
@@ -134,6 +134,9 @@ class TestMistakes:
         assert "\n" not in str(refusal.value)
 
     def test_all_that_is_wrong_with_the_files_is_in_one_message(self, load: Load, tmp_path: Path) -> None:
+        for file in (tmp_path / "node.key", tmp_path / "node.pub"):
+            file.unlink()
+        save_key_pair(tmp_path / "node", KeyPair.generate(), "secret")
         (tmp_path / "passwords").write_text("wrong\n")
         (tmp_path / "root.pem").write_text("no certificate")
         token = f'clienttokenfile = "{tmp_path / "no-token"}"\nalwayssendto = ["{tmp_path / "nobody.pub"}"]'
