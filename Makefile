@@ -7,7 +7,16 @@ ENGINE ?= python
 STAMP := $(VENV)/.ready
 NATIVE_STAMP := $(VENV)/.native-ready
 
-.PHONY: setup native wheels check-native check test test-fast coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
+# Each of the hundreds of processes that the tests start would compile the whole tree anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1
+FAST_TESTS := tests/unit tests/vectors tests/property tests/conformance tests/differential tests/mutants
+SLOW_TESTS := tests/simulation tests/integration tests/interop tests/siege
+# A test of a network waits for blocks most of its time, so each core runs two.
+SLOW_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+
+.PHONY: setup native wheels check-native check test test-fast test-slow coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP) $(NATIVE_STAMP)
@@ -46,12 +55,14 @@ wheels: release
 check-native:
 	cd native && cargo fmt --check && cargo clippy --locked --release --all-targets -- -D warnings && cargo test --locked --release
 
-test: setup
-	$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1
+test: test-fast test-slow
 
-# The tests that start no process.
+# The tests that start no network of processes.
 test-fast: setup
-	$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1 tests/unit tests/vectors tests/property tests/conformance
+	$(PYTEST) -n auto $(FAST_TESTS)
+
+test-slow: setup
+	$(PYTEST) -n $(SLOW_WORKERS) $(SLOW_TESTS)
 
 # What the fast tests run of the packages that must not break, with a least share of lines and branches for each.
 coverage: setup

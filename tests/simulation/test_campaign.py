@@ -13,7 +13,7 @@ CHUNK = 15
 
 
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
-@pytest.mark.parametrize("first", range(0, 300, CHUNK))
+@pytest.mark.parametrize("first", range(0, 150, CHUNK))
 def test_seeds(first: int, protocol: str) -> None:
     """Safe all the time, and a block in time once the trouble is over; `python -m tests.simulation` runs more."""
     # The state machine is the same for all protocols, so fewer seeds are played for the others.
