@@ -63,7 +63,7 @@ class Coordinator:
         self._lock = trio.Lock()
         self._fixed_time: float | None = None
         self._next_timestamp: int | None = None
-        self.next_turn = trio.Event()
+        self.next_attempt = trio.Event()
         """Set when the next block on demand is made, or has failed."""
         self._left_out: frozenset[bytes] = frozenset()
         """The transactions that waited before the last block on demand, and after it."""
@@ -114,8 +114,8 @@ class Coordinator:
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
-                copy = self.snapshots.next_copy()
-                await self.group.copy_all(nodes, copy)
+                copy = self.snapshots.new_copy_number()
+                await self.group.copy_files_of_all(nodes, copy)
             return self.snapshots.add(NetworkSnapshot(copy, head.number, head.hash, self._state.clock_offset_seconds))
 
     async def revert(self, id_: int) -> bool:
@@ -125,8 +125,8 @@ class Coordinator:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:
                 return False
-            nodes = self.group.live()
-            self.group.check_peers(await self.group.tell(nodes, "pace", {}, COMMAND_SECONDS))
+            nodes = self.group.running_nodes()
+            self.group.refuse_foreign_peers(await self.group.send_to_all(nodes, "pace", {}, COMMAND_SECONDS))
             async with self.group.stopped(nodes):
                 self._next_timestamp = self._fixed_time = None
                 # From here on the revert counts, also if this process ends now: a node that starts follows it.
@@ -136,20 +136,20 @@ class Coordinator:
                     clock_offset_seconds=snapshot.clock_offset_seconds,
                     last_height=snapshot.number,
                 )
-            await self.group.wait_for(nodes, snapshot.number)
-            self.snapshots.reverted_to(id_)
+            await self.group.wait_for_block(nodes, snapshot.number)
+            self.snapshots.record_revert(id_)
             await self._go_on(nodes)
             return True
 
     # -- transactions that wait ----------------------------------------------------------------------------------
 
-    def has_work(self) -> bool:
+    def can_fill_a_block(self) -> bool:
         """Return whether a block now would hold a transaction."""
         waiting = self._waiting()
         # A block left all of them out. Until the pool changes, another one would be empty too.
         return bool(waiting) and waiting != self._left_out
 
-    def is_waiting(self, hash_: str) -> bool:
+    def may_be_in_next_block(self, hash_: str) -> bool:
         """Return whether the transaction with this hash may be in the next block."""
         return bytes.fromhex(hash_.removeprefix("0x")) in self._waiting()
 
@@ -162,7 +162,7 @@ class Coordinator:
 
     # -- blocks on demand ----------------------------------------------------------------------------------------
 
-    async def make_block(self) -> None:
+    async def make_block_on_demand(self) -> None:
         """Make one block for a reason of the devnet itself. A failure is logged, and followed by a pause."""
         before = self._waiting()
         try:
@@ -172,8 +172,8 @@ class Coordinator:
             log.warning("no block was made", reason=str(error))
             await trio.sleep(RETRY_SECONDS)
         finally:
-            self.next_turn.set()
-            self.next_turn = trio.Event()
+            self.next_attempt.set()
+            self.next_attempt = trio.Event()
 
     async def _mine_one(self, nodes: Sequence[DevnetNode], head: CommonHead, timestamp: int | None) -> CommonHead:
         if timestamp is not None:
@@ -185,7 +185,7 @@ class Coordinator:
         await self._pace(nodes)
         try:
             # This node's block counts, see `_holding`.
-            return await self.group.wait_for(nodes[:1], head.number + 1)
+            return await self.group.wait_for_block(nodes[:1], head.number + 1)
         finally:
             if self._fixed_time is not None:
                 # The clock goes on from the time of the block.
@@ -212,7 +212,7 @@ class Coordinator:
         makes blocks also while others are away.
         """
         async with self._lock:
-            nodes = self.group.live() if all_nodes else self.group.able()
+            nodes = self.group.running_nodes() if all_nodes else self.group.unpaused_nodes()
             try:
                 yield nodes, await self._settle(nodes, nodes if all_nodes else nodes[:1])
             finally:
@@ -235,7 +235,7 @@ class Coordinator:
             highest = max(max(answer["number"], answer["timed_height"]) for answer in answers)
             self._change(last_height=highest)
             answers = await self._pace(nodes)
-        return await self.group.wait_for(complete, highest)
+        return await self.group.wait_for_block(complete, highest)
 
     async def _pace(self, nodes: Sequence[DevnetNode], *, is_change: bool = True) -> list[Document]:
         """Tell the nodes the clock and the last height. Return the states of those that answer. DevnetError if none does."""
@@ -246,7 +246,7 @@ class Coordinator:
                 "fixed_time": self._fixed_time,
                 "last_height": self._state.last_height,
             }
-        return await self.group.tell(nodes, "pace", values, COMMAND_SECONDS, least=1)
+        return await self.group.send_to_all(nodes, "pace", values, COMMAND_SECONDS, min_answers=1)
 
     def _same_copy(self, head: CommonHead) -> int | None:
         """Return the copy that was restored last, if nothing can have changed since."""

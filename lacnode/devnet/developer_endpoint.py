@@ -15,7 +15,7 @@ from lacnode.devnet.coordinator import WORK_POLL_SECONDS, BlockMode, Coordinator
 from lacnode.devnet.developer_methods import DeveloperMethod
 from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.manifest import DevnetError
-from lacnode.devnet.node_requests import NodeRequests
+from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.http.connection_server import ConnectionServer, bind
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import JSON, Request, Response
@@ -32,7 +32,7 @@ MAX_BATCH = 1024
 class DeveloperEndpoint:
     """Serves `methods`, and `node` for everything else."""
 
-    def __init__(self, node: NodeRequests, methods: Mapping[str, DeveloperMethod]) -> None:
+    def __init__(self, node: RequestForwarder, methods: Mapping[str, DeveloperMethod]) -> None:
         self._node = node
         self._methods = methods
 
@@ -104,9 +104,9 @@ async def make_blocks(coordinator: Coordinator) -> None:
         seconds = coordinator.interval_seconds
         if seconds is not None:
             await trio.sleep(seconds)
-            await coordinator.make_block()
-        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.has_work():
-            await coordinator.make_block()
+            await coordinator.make_block_on_demand()
+        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.can_fill_a_block():
+            await coordinator.make_block_on_demand()
         else:
             await trio.sleep(WORK_POLL_SECONDS)
 

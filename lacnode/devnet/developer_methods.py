@@ -14,7 +14,7 @@ from lacnode import __version__
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.coordinator import BlockMode, Coordinator
-from lacnode.devnet.node_requests import NodeRequests
+from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
@@ -59,7 +59,7 @@ class DeveloperMethods:
     def __init__(
         self,
         coordinator: Coordinator,
-        node: NodeRequests,
+        node: RequestForwarder,
         accounts: Sequence[DevnetAccount],
         chain_id: int,
         *,
@@ -170,8 +170,8 @@ class DeveloperMethods:
         """Return the hash once the transaction is in a block, where blocks are made on demand: scripts read the result at
         once. A transaction that waits for another one is not waited for."""
         with trio.move_on_after(MINED_SECONDS):
-            while self._coordinator.mode is BlockMode.ON_DEMAND and self._coordinator.is_waiting(str(hash_)):
-                await self._coordinator.next_turn.wait()
+            while self._coordinator.mode is BlockMode.ON_DEMAND and self._coordinator.may_be_in_next_block(str(hash_)):
+                await self._coordinator.next_attempt.wait()
         return hash_
 
     # -- blocks and time -----------------------------------------------------------------------------------------

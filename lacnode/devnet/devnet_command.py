@@ -176,7 +176,7 @@ def _up(arguments: argparse.Namespace) -> int:
         if arguments.in_process:
             module = importlib.import_module("lacnode.devnet.in_process")
             names = shape.fork, shape.consensus
-            return int(module.watch(validators, block_period, port_offset, arguments.json, *names))
+            return int(module.run_in_process_devnet(validators, block_period, port_offset, arguments.json, *names))
         # A directory with other data must not be mixed with a devnet, which the user may delete as a whole later.
         if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
             raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")

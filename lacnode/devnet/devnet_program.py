@@ -16,7 +16,7 @@ from lacnode.devnet.developer_endpoint import DeveloperEndpoint, make_blocks
 from lacnode.devnet.developer_methods import DeveloperMethods
 from lacnode.devnet.hosted_node import HostedNode
 from lacnode.devnet.manifest import Manifest, load_manifest
-from lacnode.devnet.node_requests import NodeRequests
+from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.run_node import run_node, stop_on_signal
 
@@ -60,7 +60,7 @@ class DevnetProgram:
         coordinator = Coordinator(
             self._directory, self._hosted, manifest.block_period, on_demand=manifest.blocks_on_demand
         )
-        node = NodeRequests(manifest.nodes[0].rpc_port, coordinator.group.pause)
+        node = RequestForwarder(manifest.nodes[0].rpc_port, coordinator.group.pause)
         methods = DeveloperMethods(
             coordinator,
             node,
@@ -72,5 +72,5 @@ class DevnetProgram:
         endpoint = DeveloperEndpoint(node, methods.by_name)
         await nursery.start(partial(endpoint.run, manifest.developer_port))
         log.info(f"developer endpoint listening on {manifest.developer_url}")
-        nursery.start_soon(coordinator.group.resume)
+        nursery.start_soon(coordinator.group.start_stopped_nodes)
         nursery.start_soon(make_blocks, coordinator)

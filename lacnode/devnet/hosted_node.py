@@ -52,7 +52,7 @@ class DevnetPacing:
         """Return whether the timers of `height` may run."""
         return self.last_height is None or height <= self.last_height
 
-    def take(self, state: DevnetState) -> None:
+    def follow(self, state: DevnetState) -> None:
         """Follow the shared state of the devnet."""
         self.offset_seconds = state.clock_offset_seconds
         self.fixed_time = None
@@ -82,7 +82,7 @@ class HostedNode:
         _check_is_devnet(self._config)
         try:
             with lock_node_files(self._root, exclusive=False):
-                self.pacing.take(restore_if_due(self._root, self._config.data_path))
+                self.pacing.follow(restore_if_due(self._root, self._config.data_path))
                 pacing = BlockPacing(self.pacing.now, self.pacing.may_run_timers)
                 self._node = open_node(self._config, pacing=pacing)
         except (DevnetStateError, OSError) as error:
@@ -125,7 +125,7 @@ class HostedNode:
                     await nursery.start(serve_node, self._node)
                     self._enter(HostedNodePhase.RUNNING)
                     # The coordinator may have changed the state while this node could not receive it yet.
-                    self.pacing.take(load_state(self._root))
+                    self.pacing.follow(load_state(self._root))
                     self._node.validator.timers.release()
         # An execution in a thread ends with this error when the node stops.
         except* ExecutionCancelledError:

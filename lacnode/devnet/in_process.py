@@ -31,7 +31,7 @@ from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.pool_settings import PoolSettings
 
-GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "QBFT", "TXPOOL", "WEB3")
+RPC_GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "QBFT", "TXPOOL", "WEB3")
 NOWHERE = Path("in-memory")
 TABLE_SECONDS = 5.0
 
@@ -117,16 +117,18 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
             static_nodes=others,
         ),
         http=HttpSettings(
-            port=ports.rpc, groups=GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000
+            port=ports.rpc, groups=RPC_GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000
         ),
-        websocket=WebSocketSettings(port=ports.ws, groups=GROUPS, allowed_hosts=("*",), max_connections=1000),
+        websocket=WebSocketSettings(port=ports.ws, groups=RPC_GROUPS, allowed_hosts=("*",), max_connections=1000),
         # One test account may fill the pool, and free transactions are accepted, as in LACChain's networks.
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
         keep_revert_reasons=True,
     )
 
 
-def watch(validators: int, block_period: float, port_offset: int, as_json: bool, fork: str, consensus: str) -> int:
+def run_in_process_devnet(
+    validators: int, block_period: float, port_offset: int, as_json: bool, fork: str, consensus: str
+) -> int:
     """Run `lacnode devnet --in-process` until Ctrl-C. Return the exit status."""
     configure_logs("WARN")
     trio.run(_watch, build_network(validators, block_period, port_offset, fork, consensus), as_json)

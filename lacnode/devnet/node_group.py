@@ -50,7 +50,7 @@ class NodeGroup:
             raise DevnetError(f"there is no devnet in {self._root}")
         return manifest
 
-    def live(self) -> list[DevnetNode]:
+    def running_nodes(self) -> list[DevnetNode]:
         """Return the nodes that run. DevnetError if one of them is paused."""
         nodes = [node for node in self.manifest().nodes if find_pid(node) is not None]
         for node in nodes:
@@ -58,22 +58,28 @@ class NodeGroup:
                 raise DevnetError(f"{node.name} is paused; resume it first")
         return nodes
 
-    def able(self) -> list[DevnetNode]:
+    def unpaused_nodes(self) -> list[DevnetNode]:
         """Return the nodes that run and are not paused."""
         return [node for node in self.manifest().nodes if find_pid(node) is not None and not is_paused(node)]
 
-    async def tell(
-        self, nodes: Sequence[DevnetNode], command: str, values: Document, seconds: float, *, least: int | None = None
+    async def send_to_all(
+        self,
+        nodes: Sequence[DevnetNode],
+        command: str,
+        values: Document,
+        seconds: float,
+        *,
+        min_answers: int | None = None,
     ) -> list[Document]:
         """Send a command to all nodes at once. Return the answers in their order.
 
-        DevnetError with the first failure, after all have answered or failed, if fewer than `least` nodes have answered
-        (all of them without a `least`).
+        DevnetError with the first failure, after all have answered or failed, if fewer than `min_answers` nodes have
+        answered. Without `min_answers`, all of them must answer.
         """
         answers: dict[str, Document] = {}
         failures: list[str] = []
 
-        async def tell(node: DevnetNode) -> None:
+        async def send(node: DevnetNode) -> None:
             try:
                 answers[node.name] = await send_command(node.directory, command, values, seconds)
             except ControlError as error:
@@ -81,20 +87,20 @@ class NodeGroup:
 
         async with trio.open_nursery() as nursery:
             for node in nodes:
-                nursery.start_soon(tell, node)
-        if len(answers) < (len(nodes) if least is None else least):
+                nursery.start_soon(send, node)
+        if len(answers) < (len(nodes) if min_answers is None else min_answers):
             raise DevnetError(failures[0] if failures else "no node of this devnet runs")
         return [answers[node.name] for node in nodes if node.name in answers]
 
-    async def wait_for(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
+    async def wait_for_block(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
         """Wait until all nodes have block `number`. DevnetError if they do not agree in time."""
-        answers = await self.tell(nodes, "wait", {"number": number, "seconds": BLOCK_SECONDS}, BLOCK_SECONDS)
+        answers = await self.send_to_all(nodes, "wait", {"number": number, "seconds": BLOCK_SECONDS}, BLOCK_SECONDS)
         heads = {(answer["number"], answer["hash"], answer["timestamp"]) for answer in answers}
         if len(heads) != 1:
             raise DevnetError("the nodes are not at the same block")
         return CommonHead(*heads.pop())
 
-    def check_peers(self, answers: Sequence[Document]) -> None:
+    def refuse_foreign_peers(self, answers: Sequence[Document]) -> None:
         """Raise DevnetError if one of the nodes with these states is connected to a node of another origin."""
         own = {node.node_id for node in self.manifest().nodes}
         if not all(own.issuperset(answer["peers"]) for answer in answers):
@@ -106,22 +112,22 @@ class NodeGroup:
     async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
         """Close the files of all nodes while the block runs. DevnetError, and the block does not run, if one node does
         not close them."""
-        async with self.pause.paused():
+        async with self.pause.hold_requests():
             try:
-                await self.tell(nodes, "stop", {}, STOP_SECONDS)
+                await self.send_to_all(nodes, "stop", {}, STOP_SECONDS)
                 # A node that is started by hand in this moment waits for the lock before it opens its files.
                 with lock_node_files(self._root, exclusive=True):
-                    started = {node.name for node in self.live()} - {node.name for node in nodes}
+                    started = {node.name for node in self.running_nodes()} - {node.name for node in nodes}
                     if started:
                         raise DevnetError(f"{', '.join(sorted(started))} was started at this moment; try again")
                     yield
             finally:
                 with trio.CancelScope(shield=True):
-                    await self.tell(nodes, "start", {}, START_SECONDS)
+                    await self.send_to_all(nodes, "start", {}, START_SECONDS)
             # A private transaction that is sent before the managers know each other would fail.
             await trio.to_thread.run_sync(wait_for_managers, nodes, START_SECONDS)
 
-    async def copy_all(self, nodes: Sequence[DevnetNode], copy: int) -> None:
+    async def copy_files_of_all(self, nodes: Sequence[DevnetNode], copy: int) -> None:
         """Copy the files of every node to the snapshot directory with the number `copy`.
 
         DevnetError if a node does not close its files, and DevnetStateError if they cannot be copied.
@@ -134,7 +140,7 @@ class NodeGroup:
                 await trio.to_thread.run_sync(restore_if_due, self._root, node.directory)
                 await trio.to_thread.run_sync(copy_node_files, node.directory, target)
 
-    async def resume(self) -> None:
+    async def start_stopped_nodes(self) -> None:
         """Start the nodes that an earlier coordinator stopped and did not start again."""
         for node in self.manifest().nodes:
             if find_pid(node) is not None and not is_paused(node):

@@ -21,7 +21,7 @@ class RequestPause:
         self._change = trio.Event()
 
     @asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
+    async def admit_request(self) -> AsyncIterator[None]:
         """One request. It waits for the end of a pause."""
         while self._is_paused:
             await self._change.wait()
@@ -33,7 +33,7 @@ class RequestPause:
             self._notify()
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[None]:
+    async def hold_requests(self) -> AsyncIterator[None]:
         """A pause. It begins when the requests under way are answered, or after `DRAIN_SECONDS`."""
         self._is_paused = True
         try:

@@ -35,7 +35,7 @@ class SnapshotList:
         self._last_copy = max([0, *self._copies()])
         self._delete_unused()
 
-    def next_copy(self) -> int:
+    def new_copy_number(self) -> int:
         """Return the number of a new copy."""
         self._last_copy += 1
         return self._last_copy
@@ -53,7 +53,7 @@ class SnapshotList:
         """Return the snapshot with this id, None if there is none."""
         return self._by_id.get(id_)
 
-    def reverted_to(self, id_: int) -> None:
+    def record_revert(self, id_: int) -> None:
         """Forget the snapshot with this id, which is restored now, and all later ones. KeyError if there is none."""
         self.restored = self._by_id[id_]
         self._by_id = {each: kept for each, kept in self._by_id.items() if each < id_}

@@ -8,7 +8,7 @@ from typing import Any
 
 from eth import exceptions
 
-from lacnode.evm.trace_failures import cost_of_failure, halt_of
+from lacnode.evm.trace_failures import gas_of_failed_step, halt_reason_of
 from lacnode.evm.trace_opcodes import (
     CALL_VALUE_OPCODES,
     CALLS,
@@ -18,22 +18,22 @@ from lacnode.evm.trace_opcodes import (
     SELFDESTRUCT,
     SSTORE,
     STOP,
-    address_of,
-    name_of,
-    produced_items,
-    read_account,
-    word_of,
+    address_of_stack_item,
+    count_produced_items,
+    find_account_read,
+    opcode_name,
+    stack_word,
 )
 from lacnode.evm.trace_record import (
     STACK_ITEM_BYTES,
     STEP_BYTES,
-    Detail,
-    Halt,
-    Step,
-    TraceBounds,
+    HaltReason,
+    RecordingOptions,
+    TraceAllowance,
     TracedCall,
+    TraceDetail,
     TracedLog,
-    Wanted,
+    TracedStep,
 )
 
 LONG_MEMORY_BYTES = 65_536
@@ -55,7 +55,7 @@ class _Frame:
         self.call = call
         self.refund_before = refund_before
         self.finished_calls = self.nonce = 0
-        self.pending: Step | None = None
+        self.pending: TracedStep | None = None
         self.returned: tuple[int, bytes] | None = None
         self.memory: bytes | None = None
         self.written: dict[bytes, dict[int, int]] = {}
@@ -74,7 +74,7 @@ class _Frame:
         """Return the slots of its account that it and its calls have written. The result must not be changed."""
         return self.written.get(self.computation.msg.storage_address) or {}
 
-    def copied_memory(self, bounds: TraceBounds) -> bytes:
+    def copied_memory(self, allowance: TraceAllowance) -> bytes:
         """Return its memory now. Most steps leave the memory as it is, and share one copy."""
         held = self.computation._memory._bytes
         # The budget looks at gas. A cheap step beside a long memory takes as long as thousands of other steps.
@@ -82,21 +82,21 @@ class _Frame:
             self.computation.state.budget.check()
         if self.memory is None or self.memory != held:
             self.memory = bytes(held)
-            bounds.add_bytes(len(held))
+            allowance.count_bytes(len(held))
         return self.memory
 
 
-class Recorder:
-    """Records one transaction. `bounds` may be shared with other transactions of the same RPC call."""
+class TraceRecorder:
+    """Records one transaction. `allowance` may be shared with other transactions of the same RPC call."""
 
-    def __init__(self, wanted: Wanted, bounds: TraceBounds) -> None:
-        self.wanted = wanted
-        self.steps: list[Step] = []
+    def __init__(self, options: RecordingOptions, allowance: TraceAllowance) -> None:
+        self.options = options
+        self.steps: list[TracedStep] = []
         self.root: TracedCall | None = None
         self.reads: dict[tuple[bytes, int | None], None] = {}
-        self._bounds = bounds
+        self._allowance = allowance
         self._frames: list[_Frame] = []
-        self._all_steps = wanted.detail is Detail.STEPS
+        self._all_steps = options.detail is TraceDetail.STEPS
 
     @property
     def has_open_call(self) -> bool:
@@ -105,13 +105,13 @@ class Recorder:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def enter(self, computation: Any) -> None:
+    def begin_call(self, computation: Any) -> None:
         """Begin the call of `computation`, which has executed nothing yet."""
         message = computation.msg
         parent = self._frames[-1] if self._frames else None
         call = _begun_call(message, parent.pending if parent else None)
         call.is_precompile = message.code_address in computation.precompiles
-        self._bounds.add_step(STEP_BYTES + len(call.input))
+        self._allowance.count_step(STEP_BYTES + len(call.input))
         if parent is None:
             self.root = call
         else:
@@ -130,13 +130,13 @@ class Recorder:
         step.code = message.code
         self._note_after(parent, step)
 
-    def leave(self, computation: Any) -> None:
+    def end_call(self, computation: Any) -> None:
         """End the call of `computation`. The call's code is stored by now, if it is a creation."""
         frame = self._frames.pop()
         call = frame.call
         call.gas_used = computation.msg.gas - computation.get_gas_remaining()
         call.output = bytes(computation.output)
-        self._bounds.add_bytes(len(call.output))
+        self._allowance.count_bytes(len(call.output))
         if computation.is_error:
             self._note_error(frame, computation.error)
         if call.is_precompile:
@@ -149,7 +149,7 @@ class Recorder:
         if isinstance(error, exceptions.Revert):
             call.is_reverted = True
             return
-        call.error = halt_of(error)
+        call.error = halt_reason_of(error)
         last = frame.pending
         if call.is_precompile or (last is not None and last.halt is not None):
             return
@@ -168,7 +168,7 @@ class Recorder:
         else:
             self.steps.insert(len(self.steps) - 1, self._failed_step(frame))
 
-    def _failed_step(self, frame: _Frame) -> Step:
+    def _failed_step(self, frame: _Frame) -> TracedStep:
         step = _step_without_instruction(frame, frame.computation.msg.gas)
         step.halt = frame.call.error
         return step
@@ -186,7 +186,7 @@ class Recorder:
         if frame.call.is_success:
             for address, slots in frame.written.items():
                 joined = parent.written[address] = {**parent.written.get(address, {}), **slots}
-                self._bounds.add_bytes(STACK_ITEM_BYTES * len(joined))
+                self._allowance.count_bytes(STACK_ITEM_BYTES * len(joined))
         step = parent.pending
         if step is not None and step.opcode in CALLS:
             parent.returned = _returned_memory(step, frame.call.output)
@@ -194,47 +194,47 @@ class Recorder:
     def add_log(self, address: bytes, topics: tuple[int, ...], data: bytes) -> None:
         """Record a log of the current call."""
         frame = self._frames[-1]
-        self._bounds.add_bytes(len(data) + 32 * len(topics))
+        self._allowance.count_bytes(len(data) + 32 * len(topics))
         words = tuple(topic.to_bytes(32) for topic in topics)
         frame.call.logs.append(TracedLog(address, words, data, frame.finished_calls))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
-    def begin(self, computation: Any, opcode: int, is_virtual: bool) -> None:
+    def begin_step(self, computation: Any, opcode: int, is_virtual: bool) -> None:
         """Begin a step of the current call."""
         frame = self._frames[-1]
         program_counter = computation.code.program_counter
-        step = Step(
+        step = TracedStep(
             program_counter if is_virtual else program_counter - 1,
             opcode,
-            name_of(opcode, computation.opcodes),
+            opcode_name(opcode, computation.opcodes),
             computation._gas_meter.gas_remaining,
             computation.msg.depth,
         )
         step.is_virtual = is_virtual
         step.memory_size = len(computation._memory)
         step.stack = computation._stack.values[:]
-        if self.wanted.memory_before:
-            step.memory = frame.copied_memory(self._bounds)
+        if self.options.memory_before:
+            step.memory = frame.copied_memory(self._allowance)
         if opcode == SELFDESTRUCT:
-            step.swept = computation.state.get_balance(computation.msg.storage_address)
+            step.swept_wei = computation.state.get_balance(computation.msg.storage_address)
         if opcode in CREATES:
             frame.nonce = computation.state.get_nonce(computation.msg.storage_address)
-        if self.wanted.reads:
+        if self.options.reads:
             self._note_reads(computation, opcode, step.stack)
-        self._bounds.add_step(STEP_BYTES + STACK_ITEM_BYTES * len(step.stack))
+        self._allowance.count_step(STEP_BYTES + STACK_ITEM_BYTES * len(step.stack))
         frame.pending = step
         self.steps.append(step)
 
     def _note_reads(self, computation: Any, opcode: int, stack: list[int | bytes]) -> None:
         own = computation.msg.storage_address
         self.reads[(own, None)] = None
-        found = read_account(opcode, own, stack)
+        found = find_account_read(opcode, own, stack)
         if found is not None:
-            self._bounds.add_bytes(STEP_BYTES)
+            self._allowance.count_bytes(STEP_BYTES)
             self.reads[found] = None
 
-    def end(self, computation: Any) -> None:
+    def end_step(self, computation: Any) -> None:
         """End the current step, which has not failed."""
         frame = self._frames[-1]
         step = frame.pending
@@ -245,7 +245,7 @@ class Recorder:
         step.cost = step.gas - remaining
         if step.opcode in CALLS:
             # The call was not made: its sender has not enough funds, or it would be nested too deep.
-            step.cost += CALL_STIPEND_GAS if step.opcode in CALL_VALUE_OPCODES and word_of(step.stack, 3) else 0
+            step.cost += CALL_STIPEND_GAS if step.opcode in CALL_VALUE_OPCODES and stack_word(step.stack, 3) else 0
             step.child_gas = remaining
             frame.returned = None
         step.code = computation.msg.code
@@ -260,76 +260,84 @@ class Recorder:
         if change is not None:
             frame.returned = change(step.stack, computation._memory) or frame.returned
         self._note_after(frame, step)
-        count = produced_items(step.opcode)
-        step.top = computation._stack.values[-count:] if count else []
+        count = count_produced_items(step.opcode)
+        step.produced = computation._stack.values[-count:] if count else []
 
-    def _note_self_destruct(self, frame: _Frame, step: Step) -> None:
+    def _note_self_destruct(self, frame: _Frame, step: TracedStep) -> None:
         """Add SELFDESTRUCT to the calls: it moves a balance as a call does."""
         own = frame.computation.msg.storage_address
-        self._bounds.add_bytes(STEP_BYTES)
-        call = TracedCall(step.name, own, address_of(step.stack[-1]), step.swept, 0, b"", step.depth + 1)
+        self._allowance.count_bytes(STEP_BYTES)
+        call = TracedCall(step.name, own, address_of_stack_item(step.stack[-1]), step.swept_wei, 0, b"", step.depth + 1)
         frame.call.calls.append(call)
 
-    def _note_collision(self, frame: _Frame, step: Step) -> None:
+    def _note_collision(self, frame: _Frame, step: TracedStep) -> None:
         """Note a creation at an address that is taken. Besu begins its call and halts it at once. py-evm begins none,
         but has counted the nonce up and taken the gas."""
         computation = frame.computation
         if computation.state.get_nonce(computation.msg.storage_address) == frame.nonce:
             return
-        offset, size = word_of(step.stack, 2), word_of(step.stack, 3)
+        offset, size = stack_word(step.stack, 2), stack_word(step.stack, 3)
         gas = computation._gas_meter.charged
         step.cost -= gas
         step.code = computation.memory_read_bytes(offset, size)
-        step.halt = Halt.ILLEGAL_STATE_CHANGE
+        step.halt = HaltReason.ILLEGAL_STATE_CHANGE
         call = TracedCall(
-            step.name, computation.msg.storage_address, b"", word_of(step.stack, 1), gas, step.code, step.depth + 1, gas
+            step.name,
+            computation.msg.storage_address,
+            b"",
+            stack_word(step.stack, 1),
+            gas,
+            step.code,
+            step.depth + 1,
+            gas,
         )
         call.error = step.halt
         frame.call.calls.append(call)
 
-    def _note_write(self, frame: _Frame, step: Step) -> None:
-        slot, value = word_of(step.stack, 1), word_of(step.stack, 2)
+    def _note_write(self, frame: _Frame, step: TracedStep) -> None:
+        slot, value = stack_word(step.stack, 1), stack_word(step.stack, 2)
         address = frame.computation.msg.storage_address
         step.updated_storage = slot, value
         # A new dictionary, because earlier steps hold the old one.
         written = frame.written.get(address, {})
-        self._bounds.add_bytes(STACK_ITEM_BYTES * len(written) if self._all_steps else 0)
+        self._allowance.count_bytes(STACK_ITEM_BYTES * len(written) if self._all_steps else 0)
         frame.written[address] = {**written, slot: value}
 
-    def revert(self, computation: Any) -> None:
+    def end_step_with_revert(self, computation: Any) -> None:
         """End the current step, a REVERT."""
-        self.end(computation)
+        self.end_step(computation)
         step = self.steps[-1]
-        step.reason = step.output
+        step.revert_reason = step.output
 
-    def fail(self, computation: Any, error: Exception) -> None:
+    def end_step_with_error(self, computation: Any, error: Exception) -> None:
         """End the current step with `error`, which ends the call."""
         frame = self._frames[-1]
         step = frame.pending
         assert step is not None
         if step.child_gas is not None:
             return
-        step.halt = halt_of(error)
-        step.cost = cost_of_failure(step, computation, error)
+        step.halt = halt_reason_of(error)
+        step.cost = gas_of_failed_step(step, computation, error)
         step.code = computation.msg.code
         if step.opcode in CALLS:
             step.child_gas = step.gas
         self._note_after(frame, step)
-        step.top = computation._stack.values[-produced_items(step.opcode) :] if produced_items(step.opcode) else []
+        count = count_produced_items(step.opcode)
+        step.produced = computation._stack.values[-count:] if count else []
 
-    def _note_after(self, frame: _Frame, step: Step) -> None:
+    def _note_after(self, frame: _Frame, step: TracedStep) -> None:
         message = frame.computation.msg
         step.recipient, step.value, step.input = message.storage_address, message.value, message.data
         step.refund = frame.refund
         step.storage = frame.storage()
-        step.top = step.stack[-1:]
-        step.returned = b"" if step.call is not None else frame.computation.return_data
+        step.produced = step.stack[-1:]
+        step.return_data = b"" if step.call is not None else frame.computation.return_data
         step.updated_memory, frame.returned = frame.returned, None
-        if self.wanted.memory:
-            step.memory = frame.copied_memory(self._bounds)
+        if self.options.memory:
+            step.memory = frame.copied_memory(self._allowance)
 
 
-def _begun_call(message: Any, step: Step | None) -> TracedCall:
+def _begun_call(message: Any, step: TracedStep | None) -> TracedCall:
     if message.is_create:
         kind = "CREATE" if step is None else step.name
         return TracedCall(
@@ -338,22 +346,22 @@ def _begun_call(message: Any, step: Step | None) -> TracedCall:
     kind = "CALL" if step is None else step.name
     # The sender of a delegated call is the calling contract, although the code sees the caller's caller.
     sender = message.storage_address if kind in ("DELEGATECALL", "CALLCODE") else message.sender
-    to = message.to if step is None or len(step.stack) < 2 else address_of(step.stack[-2])
+    to = message.to if step is None or len(step.stack) < 2 else address_of_stack_item(step.stack[-2])
     return TracedCall(kind, sender, to, message.value, message.gas, bytes(message.data), message.depth)
 
 
-def _step_without_instruction(frame: _Frame, gas: int) -> Step:
+def _step_without_instruction(frame: _Frame, gas: int) -> TracedStep:
     """Return the step that Besu shows where a call ends without an instruction, such as a transaction to a precompile."""
     message = frame.computation.msg
-    step = Step(0, 0xFFFF, "", gas, message.depth)
+    step = TracedStep(0, 0xFFFF, "", gas, message.depth)
     step.is_virtual = True
     step.recipient, step.value, step.input = message.storage_address, message.value, bytes(message.data)
     return step
 
 
-def _returned_memory(step: Step, output: bytes) -> tuple[int, bytes] | None:
+def _returned_memory(step: TracedStep, output: bytes) -> tuple[int, bytes] | None:
     """Return where in the memory the output of the call goes that `step` began, and the part that fits."""
     position = 7 if step.opcode in CALL_VALUE_OPCODES else 6
-    offset, size = word_of(step.stack, position - 1), word_of(step.stack, position)
+    offset, size = stack_word(step.stack, position - 1), stack_word(step.stack, position)
     part = output[:size]
     return (offset, part) if part else None

@@ -12,9 +12,9 @@ from eth.vm.logic.invalid import InvalidOpcode
 
 from lacnode.evm.py_evm_code import Code
 from lacnode.evm.py_evm_meter import BudgetMeter
-from lacnode.evm.py_evm_recorder import Recorder
+from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.trace_opcodes import CALL_STEPS
-from lacnode.evm.trace_record import Detail
+from lacnode.evm.trace_record import TraceDetail
 
 STOP = 0x00
 
@@ -39,7 +39,7 @@ class TracedCode(Code):
         yield STOP
 
 
-class RefusingMeter(BudgetMeter):
+class ChargeRecordingMeter(BudgetMeter):
     """A meter that remembers its last charge, and the gas that it did not have."""
 
     charged = 0
@@ -63,7 +63,7 @@ class TracedOpcodes(dict[int, Any]):
         return self._wrapped(opcode, InvalidOpcode(opcode))
 
 
-def traced_class(base: Any, recorder: Recorder) -> Any:
+def make_traced_class(base: Any, recorder: TraceRecorder) -> Any:
     """Return `base`, a class of computations, with `recorder`."""
 
     class Traced(base):  # type: ignore[misc]
@@ -72,15 +72,15 @@ def traced_class(base: Any, recorder: Recorder) -> Any:
         def __init__(self, state: Any, message: Any, context: Any) -> None:
             super().__init__(state, message, context)
             self.code = TracedCode(message.code)
-            recorder.enter(self)
+            recorder.begin_call(self)
 
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
-            return RefusingMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
+            return ChargeRecordingMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         def add_child_computation(self, child_computation: Any) -> None:
             # Before the base class gives up what the child holds.
-            recorder.leave(child_computation)
+            recorder.end_call(child_computation)
             super().add_child_computation(child_computation)
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
@@ -90,36 +90,36 @@ def traced_class(base: Any, recorder: Recorder) -> Any:
     return Traced
 
 
-def _traced_opcodes(opcodes: dict[int, Any], recorder: Recorder) -> dict[int, Any]:
-    detail = recorder.wanted.detail
+def _traced_opcodes(opcodes: dict[int, Any], recorder: TraceRecorder) -> dict[int, Any]:
+    detail = recorder.options.detail
 
     def wrapped(opcode: int, run: Any) -> Any:
         return _traced(opcode, run, recorder)
 
-    if detail is Detail.STATE and not recorder.wanted.reads:
+    if detail is TraceDetail.STATE and not recorder.options.reads:
         return opcodes
-    chosen = {opcode for opcode in opcodes if detail is Detail.STEPS or opcode in CALL_STEPS}
+    chosen = {opcode for opcode in opcodes if detail is TraceDetail.STEPS or opcode in CALL_STEPS}
     traced = {opcode: wrapped(opcode, run) if opcode in chosen else run for opcode, run in opcodes.items()}
     return TracedOpcodes(traced, wrapped)
 
 
-def _traced(opcode: int, run: Any, recorder: Recorder) -> Any:
+def _traced(opcode: int, run: Any, recorder: TraceRecorder) -> Any:
     """Return the instruction `run`, recorded."""
 
     def traced(computation: Any) -> Any:
-        recorder.begin(computation, opcode, computation.code.has_ended)
+        recorder.begin_step(computation, opcode, computation.code.has_ended)
         try:
             run(computation=computation)
         except Halt:
-            recorder.end(computation)
+            recorder.end_step(computation)
             raise
         except Revert:
-            recorder.revert(computation)
+            recorder.end_step_with_revert(computation)
             raise
         except VMError as error:
-            recorder.fail(computation, error)
+            recorder.end_step_with_error(computation, error)
             raise
-        recorder.end(computation)
+        recorder.end_step(computation)
 
     # py-evm looks for the name of an instruction here.
     traced.mnemonic = getattr(run, "mnemonic", None) or run.__wrapped__.mnemonic  # type: ignore[attr-defined]

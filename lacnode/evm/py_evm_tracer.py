@@ -17,19 +17,19 @@ from lacnode.evm.py_evm_block import PyEvmBlock, created_address, gas_used, new_
 from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
-from lacnode.evm.py_evm_recorder import Recorder
+from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_state_changes import state_changes
-from lacnode.evm.py_evm_traced_computation import traced_class
+from lacnode.evm.py_evm_traced_computation import make_traced_class
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
-from lacnode.evm.trace_record import Detail, TraceBounds, TracedTransaction, Wanted
+from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TracedTransaction
 from lacnode.evm.trie_range import entries_from
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class TracedBlock:
+class BlockToTrace:
     """A block to trace: its header, its transactions, and the root of the state before it."""
 
     parent_state_root: bytes
@@ -46,15 +46,17 @@ class PyEvmTracer:
         store: NodeStore,
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
-        bounds: TraceBounds | None = None,
+        allowance: TraceAllowance | None = None,
     ) -> None:
         self._spec = spec
         self._store = store
         self._ancestor_hash = ancestor_hash
         self._budget = budget
-        self._bounds = TraceBounds() if bounds is None else bounds
+        self._allowance = TraceAllowance() if allowance is None else allowance
 
-    def block(self, block: TracedBlock, wanted: Wanted, first: int = 0) -> Iterator[TracedTransaction]:
+    def trace_block(
+        self, block: BlockToTrace, options: RecordingOptions, first: int = 0
+    ) -> Iterator[TracedTransaction]:
         """Return the transactions of `block` from the index `first` on, in order. Those before it are executed, but
         not recorded.
 
@@ -65,12 +67,12 @@ class PyEvmTracer:
             self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
         )
         for index, transaction in enumerate(block.transactions):
-            recorder = Recorder(wanted, self._bounds) if index >= first else None
+            recorder = TraceRecorder(options, self._allowance) if index >= first else None
             traced = opened.traced(index, transaction, recorder)
             if traced is not None:
                 yield traced
 
-    def accounts_after(self, block: TracedBlock, count: int) -> Accounts:
+    def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
         """Return the accounts after the first `count` transactions of `block`. Raises the errors of `block`."""
         opened = _TracingBlock(
             self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
@@ -83,7 +85,9 @@ class PyEvmTracer:
         """Return the hashes of the addresses at `state_root` from `start` on, ascending, with the accounts in RLP."""
         return entries_from(state_root, start, self._store.get)
 
-    def calls(self, header: BlockHeader, calls: Sequence[tuple[CallRequest, Wanted]]) -> Iterator[TracedTransaction]:
+    def trace_calls(
+        self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
+    ) -> Iterator[TracedTransaction]:
         """Return the traces of `calls` on the state after `header`, each on the state that the one before left.
 
         Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be applied, and the
@@ -95,13 +99,13 @@ class PyEvmTracer:
         state.budget = self._budget
         limit_memory(state)
         original = state.computation_class
-        for call, wanted in calls:
+        for call, options in calls:
             state.computation_class = original
-            yield self._call(state, header, call, base_fee, wanted)
+            yield self._call(state, header, call, base_fee, options)
             state._account_db.lock_changes()
 
     def _call(
-        self, state: Any, header: BlockHeader, call: CallRequest, base_fee: int | None, wanted: Wanted
+        self, state: Any, header: BlockHeader, call: CallRequest, base_fee: int | None, options: RecordingOptions
     ) -> TracedTransaction:
         if call.overrides:
             apply_overrides(state, call.overrides)
@@ -113,7 +117,7 @@ class PyEvmTracer:
         check_call_chain(call, transaction, self._spec)
         check_call(transaction, accounts, base_fee, fork)
         _check_nonce(call, accounts)
-        recorder = Recorder(wanted, self._bounds)
+        recorder = TraceRecorder(options, self._allowance)
         computation = run_recorded(state, transaction, recorder)
         used, _ = gas_used(transaction, computation, fork)
         return traced_transaction(transaction, None, accounts, computation, used, recorder, state.coinbase)
@@ -142,7 +146,7 @@ class _TracingBlock(PyEvmBlock):
         budget: ExecutionBudget,
     ) -> None:
         super().__init__(spec, store, parent_root, header, ancestor_hash, budget)
-        self._recorder: Recorder | None = None
+        self._recorder: TraceRecorder | None = None
         self._traced: TracedTransaction | None = None
         self._original_class = self._state.computation_class
 
@@ -151,7 +155,7 @@ class _TracingBlock(PyEvmBlock):
         """The accounts after the transactions so far."""
         return self._accounts
 
-    def traced(self, index: int, transaction: Transaction, recorder: Recorder | None) -> TracedTransaction | None:
+    def traced(self, index: int, transaction: Transaction, recorder: TraceRecorder | None) -> TracedTransaction | None:
         """Execute `transaction`. Return what `recorder` recorded of it, None without a recorder. ExecutionError if it
         cannot be in the block."""
         self._recorder, self._traced = recorder, None
@@ -177,13 +181,13 @@ class _TracingBlock(PyEvmBlock):
         return computation
 
 
-def run_recorded(state: Any, transaction: EvmTransaction, recorder: Recorder) -> Any:
+def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorder) -> Any:
     """Execute `transaction` with `recorder`. Return the finished computation."""
-    if recorder.wanted.detail is not Detail.STATE or recorder.wanted.reads:
-        state.computation_class = traced_class(state.computation_class, recorder)
+    if recorder.options.detail is not TraceDetail.STATE or recorder.options.reads:
+        state.computation_class = make_traced_class(state.computation_class, recorder)
     computation = run(state, transaction)
     if recorder.has_open_call:
-        recorder.leave(computation)
+        recorder.end_call(computation)
     return computation
 
 
@@ -193,12 +197,12 @@ def traced_transaction(
     accounts: Accounts,
     computation: Any,
     used: int,
-    recorder: Recorder,
+    recorder: TraceRecorder,
     coinbase: bytes,
 ) -> TracedTransaction:
     """Return the record of a transaction whose changes are not locked yet. `hash_` is None for a call."""
     read = recorder.reads
-    if recorder.wanted.reads:
+    if recorder.options.reads:
         read = {(coinbase, None): None, (transaction.sender, None): None, **read}
     return TracedTransaction(
         hash=hash_,

@@ -8,8 +8,8 @@ from eth._utils.numeric import ceil32
 from eth.vm.computation import memory_gas_cost
 
 from lacnode.evm.py_evm_halts import halting_error
-from lacnode.evm.trace_opcodes import CREATES, SELFDESTRUCT, SSTORE, address_of, word_of
-from lacnode.evm.trace_record import Halt, Step
+from lacnode.evm.trace_opcodes import CREATES, SELFDESTRUCT, SSTORE, address_of_stack_item, stack_word
+from lacnode.evm.trace_record import HaltReason, TracedStep
 
 SSTORE_LEAST_GAS = 2_300
 """Gas that must be left for SSTORE (EIP-2200)."""
@@ -17,24 +17,24 @@ SSTORE_LEAST_GAS = 2_300
 NEW_ACCOUNT_GAS = 25_000
 """Gas of SELFDESTRUCT for a beneficiary that does not exist."""
 
-_HALTS: dict[type[Exception], Halt] = {
-    exceptions.OutOfGas: Halt.INSUFFICIENT_GAS,
-    exceptions.InsufficientStack: Halt.INSUFFICIENT_STACK_ITEMS,
-    exceptions.FullStack: Halt.TOO_MANY_STACK_ITEMS,
-    exceptions.InvalidJumpDestination: Halt.INVALID_JUMP_DESTINATION,
-    exceptions.InvalidInstruction: Halt.INVALID_OPERATION,
-    exceptions.OutOfBoundsRead: Halt.INVALID_RETURN_DATA_BUFFER_ACCESS,
-    exceptions.WriteProtection: Halt.ILLEGAL_STATE_CHANGE,
-    exceptions.ContractCreationCollision: Halt.ILLEGAL_STATE_CHANGE,
-    exceptions.ReservedBytesInCode: Halt.INVALID_CODE,
+_HALTS: dict[type[Exception], HaltReason] = {
+    exceptions.OutOfGas: HaltReason.INSUFFICIENT_GAS,
+    exceptions.InsufficientStack: HaltReason.INSUFFICIENT_STACK_ITEMS,
+    exceptions.FullStack: HaltReason.TOO_MANY_STACK_ITEMS,
+    exceptions.InvalidJumpDestination: HaltReason.INVALID_JUMP_DESTINATION,
+    exceptions.InvalidInstruction: HaltReason.INVALID_OPERATION,
+    exceptions.OutOfBoundsRead: HaltReason.INVALID_RETURN_DATA_BUFFER_ACCESS,
+    exceptions.WriteProtection: HaltReason.ILLEGAL_STATE_CHANGE,
+    exceptions.ContractCreationCollision: HaltReason.ILLEGAL_STATE_CHANGE,
+    exceptions.ReservedBytesInCode: HaltReason.INVALID_CODE,
 }
 
 _FREE_HALTS = frozenset(
     {
-        Halt.INSUFFICIENT_STACK_ITEMS,
-        Halt.TOO_MANY_STACK_ITEMS,
-        Halt.INVALID_OPERATION,
-        Halt.INVALID_RETURN_DATA_BUFFER_ACCESS,
+        HaltReason.INSUFFICIENT_STACK_ITEMS,
+        HaltReason.TOO_MANY_STACK_ITEMS,
+        HaltReason.INVALID_OPERATION,
+        HaltReason.INVALID_RETURN_DATA_BUFFER_ACCESS,
     }
 )
 """Errors for which Besu shows no cost of the step."""
@@ -42,23 +42,23 @@ _FREE_HALTS = frozenset(
 _NEEDED = re.compile(r"Needed (\d+)")
 
 
-def halt_of(error: Exception) -> Halt:
+def halt_reason_of(error: Exception) -> HaltReason:
     """Return Besu's reason for py-evm's `error`. An error that only a precompile raises is `PRECOMPILE_ERROR`."""
     if isinstance(error, exceptions.OutOfGas) and str(error).startswith(("Contract code size", "code of ")):
-        return Halt.CODE_TOO_LARGE
+        return HaltReason.CODE_TOO_LARGE
     if isinstance(error, exceptions.OutOfGas) and str(error).startswith("code that begins"):
-        return Halt.INVALID_CODE
-    return _HALTS.get(halting_error(error), Halt.PRECOMPILE_ERROR)
+        return HaltReason.INVALID_CODE
+    return _HALTS.get(halting_error(error), HaltReason.PRECOMPILE_ERROR)
 
 
-def cost_of_failure(step: Step, computation: Any, error: Exception) -> int:
+def gas_of_failed_step(step: TracedStep, computation: Any, error: Exception) -> int:
     """Return the gas that Besu shows for `step`, which failed with `error`."""
     spent = int(step.gas - computation._gas_meter.gas_remaining)
     if step.halt in _FREE_HALTS:
         return 0
-    if step.halt is Halt.ILLEGAL_STATE_CHANGE:
+    if step.halt is HaltReason.ILLEGAL_STATE_CHANGE:
         return step.gas if step.opcode == SSTORE else 0
-    if step.halt is not Halt.INSUFFICIENT_GAS:
+    if step.halt is not HaltReason.INSUFFICIENT_GAS:
         return spent
     refused = computation._gas_meter.refused
     if refused is not None:
@@ -69,14 +69,14 @@ def cost_of_failure(step: Step, computation: Any, error: Exception) -> int:
     return spent + (int(found[1]) if found else 0)
 
 
-def _further_gas(step: Step, computation: Any) -> int:
+def _further_gas(step: TracedStep, computation: Any) -> int:
     """Return the gas that py-evm would have charged after its first charge, and Besu charges at once."""
     if step.opcode in CREATES:
-        held, size = len(computation._memory), word_of(step.stack, 3)
-        end = word_of(step.stack, 2) + size
+        held, size = len(computation._memory), stack_word(step.stack, 3)
+        end = stack_word(step.stack, 2) + size
         return int(memory_gas_cost(ceil32(end)) - memory_gas_cost(held)) if size and end > held else 0
     if step.opcode == SELFDESTRUCT:
-        beneficiary = address_of(step.stack[-1])
+        beneficiary = address_of_stack_item(step.stack[-1])
         is_dead = not computation.state.account_exists(beneficiary) or computation.state.account_is_empty(beneficiary)
-        return NEW_ACCOUNT_GAS if is_dead and step.swept else 0
+        return NEW_ACCOUNT_GAS if is_dead and step.swept_wei else 0
     return 0

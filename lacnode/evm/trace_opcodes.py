@@ -24,7 +24,7 @@ _PRODUCING = frozenset(
 _RENAMED = {"SHA3": "KECCAK256"}
 
 
-def name_of(opcode: int, opcodes: Mapping[int, Any]) -> str:
+def opcode_name(opcode: int, opcodes: Mapping[int, Any]) -> str:
     """Return the name of an instruction among py-evm's `opcodes`. `INVALID` if it is none of them."""
     found = opcodes.get(opcode)
     if found is None:
@@ -33,7 +33,7 @@ def name_of(opcode: int, opcodes: Mapping[int, Any]) -> str:
     return _RENAMED.get(name, name)
 
 
-def produced_items(opcode: int) -> int:
+def count_produced_items(opcode: int) -> int:
     """Return the number of items at the top of the stack that an instruction has written. For DUP and SWAP these are
     all items that it looks at, as in Besu."""
     if 0x80 <= opcode <= 0x8F:
@@ -47,12 +47,12 @@ def _number(item: int | bytes) -> int:
     return item if isinstance(item, int) else int.from_bytes(item)
 
 
-def word_of(stack: list[int | bytes], position: int) -> int:
+def stack_word(stack: list[int | bytes], position: int) -> int:
     """Return the item at `position` from the top, which is 1. 0 if there is none."""
     return _number(stack[-position]) if len(stack) >= position else 0
 
 
-def address_of(item: int | bytes) -> bytes:
+def address_of_stack_item(item: int | bytes) -> bytes:
     """Return the address in an item of the stack."""
     return (_number(item) % 2**160).to_bytes(20)
 
@@ -81,7 +81,7 @@ instruction and the memory after it."""
 _ACCOUNT_READS = {0x31: 1, 0x3B: 1, 0x3C: 1, 0x3F: 1, SELFDESTRUCT: 1, 0xF1: 2, 0xF2: 2, 0xF4: 2, 0xFA: 2}
 
 
-def read_account(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[bytes, int | None] | None:
+def find_account_read(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[bytes, int | None] | None:
     """Return the account, or the account `own` with one of its slots, that an instruction reads. None if it reads
     neither, or fails."""
     if opcode in (SLOAD, SSTORE):
@@ -89,4 +89,4 @@ def read_account(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[byt
     position = _ACCOUNT_READS.get(opcode)
     if position is None or len(stack) < position:
         return None
-    return address_of(stack[-position]), None
+    return address_of_stack_item(stack[-position]), None

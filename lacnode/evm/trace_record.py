@@ -26,8 +26,8 @@ class TraceTooLargeError(SizeExceededError):
     """The trace has more steps or bytes than the trace of one RPC call may have."""
 
 
-class TraceBounds:
-    """Counts the steps and bytes that the trace of one RPC call records, over all its transactions."""
+class TraceAllowance:
+    """The steps and bytes that the trace of one RPC call may still record, over all its transactions. It counts down."""
 
     __slots__ = ("bytes_left", "steps_left")
 
@@ -35,21 +35,21 @@ class TraceBounds:
         self.steps_left = max_steps
         self.bytes_left = max_bytes
 
-    def add_step(self, size: int) -> None:
-        """Count a step of `size` bytes. TraceTooLargeError if it is one too many."""
+    def count_step(self, size_bytes: int) -> None:
+        """Take one step of `size_bytes` from the allowance. TraceTooLargeError if none is left."""
         self.steps_left -= 1
         if self.steps_left < 0:
             raise TraceTooLargeError("the trace has too many steps")
-        self.add_bytes(size)
+        self.count_bytes(size_bytes)
 
-    def add_bytes(self, size: int) -> None:
-        """Count `size` bytes. TraceTooLargeError if they are too many."""
-        self.bytes_left -= size
+    def count_bytes(self, size_bytes: int) -> None:
+        """Take `size_bytes` from the allowance. TraceTooLargeError if fewer are left."""
+        self.bytes_left -= size_bytes
         if self.bytes_left < 0:
             raise TraceTooLargeError("the trace has too many bytes")
 
 
-class Halt(Enum):
+class HaltReason(Enum):
     """Why a call ended with an error that is no REVERT. Names and descriptions are Besu's `ExceptionalHaltReason`."""
 
     INSUFFICIENT_GAS = "Out of gas"
@@ -64,7 +64,7 @@ class Halt(Enum):
     PRECOMPILE_ERROR = "Precompile error"
 
 
-class Detail(Enum):
+class TraceDetail(Enum):
     """How much of an execution is recorded."""
 
     STATE = 1
@@ -78,48 +78,48 @@ class Detail(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecordingOptions:
     """The parts of an execution to record. `memory`: of every step, after it. `memory_before`: before it. `reads`: the
     accounts and slots that were read."""
 
-    detail: Detail = Detail.STATE
+    detail: TraceDetail = TraceDetail.STATE
     memory: bool = False
     memory_before: bool = False
     reads: bool = False
 
 
-class Step:
+class TracedStep:
     """One instruction as it was executed.
 
-    `stack` is the stack before it, its top at the end. `top` are the items that it produced, the top at the end.
+    `stack` is the stack before it, its top at the end. `produced` are the items that it produced, the top at the end.
     `memory` is the memory after it, `storage` the slots that the call has written so far. Where the step begins a call,
     all values are those at the moment before the call's first instruction, `call` is the call, and `child_gas` is its gas.
     A call that is not made has no `call`, and `child_gas` is then the gas that is left.
 
     `cost` is the gas without that of the call. `code` is the code that runs next: the call's if there is one.
     `updated_memory` (offset, bytes) is the last write or read of memory, by this step or by the end of the call of the
-    step before. `is_virtual` marks the end of code without an instruction. `swept` is the balance in wei that
+    step before. `is_virtual` marks the end of code without an instruction. `swept_wei` is the balance in wei that
     SELFDESTRUCT moves. `precompile_gas` is the cost of the precompile that the step called.
     """
 
     __slots__ = (
         "call", "child_gas", "code", "cost", "depth", "gas", "halt", "input", "is_virtual", "memory", "memory_size", "name",
-        "opcode", "output", "pc", "precompile_gas", "reason", "recipient", "refund", "returned", "stack", "storage",
-        "swept", "top", "updated_memory", "updated_storage", "value",
+        "opcode", "output", "pc", "precompile_gas", "produced", "recipient", "refund", "return_data", "revert_reason",
+        "stack", "storage", "swept_wei", "updated_memory", "updated_storage", "value",
     )  # fmt: skip
 
     def __init__(self, pc: int, opcode: int, name: str, gas: int, depth: int) -> None:
         self.pc, self.opcode, self.name, self.gas, self.depth = pc, opcode, name, gas, depth
         self.cost = self.refund = self.value = self.memory_size = 0
-        self.halt: Halt | None = None
-        self.recipient = self.input = self.output = self.code = self.returned = b""
+        self.halt: HaltReason | None = None
+        self.recipient = self.input = self.output = self.code = self.return_data = b""
         self.stack: list[int | bytes] = []
-        self.top: list[int | bytes] = []
+        self.produced: list[int | bytes] = []
         self.memory: bytes | None = None
         self.storage: dict[int, int] = {}
-        self.reason: bytes | None = None
+        self.revert_reason: bytes | None = None
         self.is_virtual = False
-        self.swept = 0
+        self.swept_wei = 0
         self.call: TracedCall | None = None
         self.child_gas: int | None = None
         self.precompile_gas: int | None = None
@@ -132,7 +132,7 @@ class Step:
         return self.opcode in (0xF1, 0xF2, 0xF4, 0xFA)
 
     @property
-    def enters(self) -> bool:
+    def enters_call(self) -> bool:
         """Return whether instructions of another call follow this step."""
         return self.call is not None and not self.call.is_precompile
 
@@ -164,7 +164,7 @@ class TracedCall:
     depth: int = 0
     gas_used: int = 0
     output: bytes = b""
-    error: Halt | None = None
+    error: HaltReason | None = None
     is_reverted: bool = False
     is_precompile: bool = False
     logs: list[TracedLog] = field(default_factory=list)
@@ -217,7 +217,7 @@ class TracedTransaction:
     output: bytes
     revert_reason: bytes | None
     call: TracedCall | None
-    steps: list[Step]
+    steps: list[TracedStep]
     changes: dict[bytes, AccountChange]
 
     @property

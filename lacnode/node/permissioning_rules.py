@@ -168,7 +168,9 @@ class PermissionQueries:
         return self._permissions.explain_transaction(call, sender, self._permissioning_context().header)
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
-        """Return the outcome of a change of the rules (see `SimulatedContracts` for the errors)."""
+        """Execute `call`, a change of the rules, on a copy of the head's state, and keep nothing. Return whether it
+        succeeds, which administrators can change the rules after it, and whether it can lock all of them out. Raises the
+        errors of `SimulatedContracts`."""
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:

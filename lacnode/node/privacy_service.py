@@ -160,7 +160,7 @@ class PrivacyService:
                     pause = FIRST_MANAGER_RETRY_SECONDS
                 # The manager does not answer. A new head does not change that, so the worker waits for time and not for
                 # heads.
-                elif self._execution.processor.progress.is_stalled:
+                elif self._execution.processor.progress.is_waiting_for_manager:
                     await trio.sleep(pause)
                     pause = min(2 * pause, LONGEST_MANAGER_RETRY_SECONDS)
                 else:

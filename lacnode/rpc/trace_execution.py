@@ -10,9 +10,9 @@ from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallRequest, ExecutionError
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.overrides import OverrideError
-from lacnode.evm.py_evm_tracer import PyEvmTracer, TracedBlock
+from lacnode.evm.py_evm_tracer import BlockToTrace, PyEvmTracer
 from lacnode.evm.rejection import TransactionRejectedError
-from lacnode.evm.trace_record import TracedTransaction, TraceTooLargeError, Wanted
+from lacnode.evm.trace_record import RecordingOptions, TracedTransaction, TraceTooLargeError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import (
@@ -75,27 +75,27 @@ def block_by_number(reading: ReadContext, value: object) -> tuple[Block, bytes] 
     return None if found is None or hash_ is None else (found, hash_)
 
 
-def block_to_trace(reading: ReadContext, block: Block) -> TracedBlock | None:
+def block_to_trace(reading: ReadContext, block: Block) -> BlockToTrace | None:
     """Return `block` with the state before it. None if its parent is not in the chain."""
     parent = reading.chain.header_of(block.header.parent_hash)
     if parent is None:
         return None
-    return TracedBlock(parent.state_root, block.header, block.transactions)
+    return BlockToTrace(parent.state_root, block.header, block.transactions)
 
 
 def traced_block(
-    reading: ReadContext, tracer: PyEvmTracer, block: Block, wanted: Wanted, first: int = 0
+    reading: ReadContext, tracer: PyEvmTracer, block: Block, recording: RecordingOptions, first: int = 0
 ) -> Iterator[TracedTransaction]:
     """Return the traces of a block's transactions from the index `first` on. There are none for the genesis."""
     traceable = block_to_trace(reading, block)
-    return iter(()) if traceable is None else tracer.block(traceable, wanted, first)
+    return iter(()) if traceable is None else tracer.trace_block(traceable, recording, first)
 
 
 def traced_calls(
-    reading: ReadContext, header: BlockHeader, calls: Sequence[tuple[CallRequest, Wanted]]
+    reading: ReadContext, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
 ) -> Iterator[TracedTransaction]:
     """Return the traces of `calls` on the state after `header`, each on what the one before left."""
-    return tracer_of(reading).calls(header, calls)
+    return tracer_of(reading).trace_calls(header, calls)
 
 
 def capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:

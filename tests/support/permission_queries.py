@@ -20,7 +20,7 @@ class _NoContracts:
 
 
 def queries_without_rules(chain: Blockchain) -> PermissionQueries:
-    """A desk at which everything is permitted."""
+    """A responder at which everything is permitted."""
     permissions = PermissioningRules(
         PermissioningSettings(), _NoContracts(), own_id=bytes(64), bootnodes=(), static_nodes=()
     )  # fmt: skip

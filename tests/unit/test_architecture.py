@@ -86,7 +86,7 @@ TABLES = {
     "ManagerConfig": "the keys of the manager's file",
     "NodeConfig": "the options of a node",
     "PrivateTransaction": "the fields of a private transaction",
-    "Step": "the values of a step of an execution",
+    "TracedStep": "the values of a step of an execution",
     "Transaction": "the fields of a transaction",
     "_Config": "the keys of the genesis file",
 }

@@ -36,7 +36,7 @@ from lacnode.privacy.manager.tessera.tessera_recovery import TesseraRecovery
 from lacnode.privacy.service.client_certificates import ClientCertificateCheck, RefusedClients
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.manager_discovery import ManagerDiscovery
-from lacnode.privacy.service.node_routes import NodeRoutes, PeerResponders
+from lacnode.privacy.service.node_routes import NodeRoutes, RespondersBeyondOrion
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.permitted_network import trust_own_name
 from lacnode.privacy.service.tls import ServerTls, Tls
@@ -143,7 +143,7 @@ class ManagerService:
         challenges = RequestAuthenticator(keys)
         self.roots = StateRootResponder(challenges)
         self.state_root_client = PeerStateRootClient(self.manager, self._sender)
-        self._responders = PeerResponders(
+        self._responders = RespondersBeyondOrion(
             ProofResponder(keys, lambda: self._peers.party_info.url),
             challenges,
             RecoveryResponder(challenges, store, hidden=settings.always_send_to),

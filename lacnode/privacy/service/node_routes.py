@@ -55,7 +55,7 @@ Call = Callable[[Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
-class PeerResponders:
+class RespondersBeyondOrion:
     """The objects that answer requests outside of Orion's node API. `tessera` is None if no Tessera is configured."""
 
     proofs: ProofResponder
@@ -69,7 +69,7 @@ class NodeRoutes:
     """The request handler of the node API. The threads of `limiter` answer. Each address has a share of the processor."""
 
     def __init__(
-        self, manager: LocalTransactionManager, responders: PeerResponders, limiter: trio.CapacityLimiter
+        self, manager: LocalTransactionManager, responders: RespondersBeyondOrion, limiter: trio.CapacityLimiter
     ) -> None:
         self._limiter = limiter
         # Opening boxes is the expensive part. One address with many requests could use all threads.

@@ -26,7 +26,7 @@ def note_success(batch: Batch, payload_key: bytes, place_key: bytes, marker_hash
         batch.put(FIRST_MARKERS_TABLE, payload_key, before + facts)
 
 
-def first_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
+def first_successful_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
     """Return the number and index (12 bytes) and the hash of the first marker at which the payload was executed."""
     value = snapshot.get(FIRST_MARKERS_TABLE, payload_key)
     return None if value is None else (value[:_PLACE_BYTES], value[_PLACE_BYTES : _PLACE_BYTES + _HASH_BYTES])

@@ -29,7 +29,7 @@ class ExecutionProgress:
             self._cursor = PrivateStoreReader(snapshot).cursor() or 0
         self._saved = self._cursor
         self._moved = threading.Condition()
-        self._stalled = False
+        self._is_waiting = False
         self._queued: dict[int, int] = {}
         self._scanned = self._cursor
 
@@ -39,9 +39,9 @@ class ExecutionProgress:
         return self._cursor
 
     @property
-    def is_stalled(self) -> bool:
+    def is_waiting_for_manager(self) -> bool:
         """Whether execution waits for the manager, which did not answer or failed."""
-        return self._stalled
+        return self._is_waiting
 
     @property
     def queued(self) -> int:
@@ -57,9 +57,9 @@ class ExecutionProgress:
         if number - self._cursor > BLOCKS_AWAITED:
             return False
         with self._moved:
-            # A stalled processor wakes the readers too. They answer with an error at once instead of after the time
-            # limit.
-            self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
+            # A processor that waits for the manager wakes the readers too. They answer with an error at once instead of
+            # after the time limit.
+            self._moved.wait_for(lambda: self._cursor >= number or self._is_waiting, seconds)
             return self._cursor >= number
 
     def save(self) -> None:
@@ -79,14 +79,14 @@ class ExecutionProgress:
         if save:
             self.save()
 
-    def set_stalled(self, stalled: bool) -> None:
+    def set_waiting_for_manager(self, is_waiting: bool) -> None:
         """Note whether execution waits for the manager. Reads do not wait for it then."""
-        if stalled == self._stalled:
+        if is_waiting == self._is_waiting:
             return
         with self._moved:
-            self._stalled = stalled
+            self._is_waiting = is_waiting
             self._moved.notify_all()
-        if stalled:
+        if is_waiting:
             log.warning("private transactions wait for the transaction manager", block=self._cursor + 1)
         else:
             log.info("private transactions go on", block=self._cursor)

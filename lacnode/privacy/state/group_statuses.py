@@ -79,7 +79,7 @@ class GroupStatuses:
         """Return the status of each group, and the number of missing payloads that may belong to any group."""
         # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
         progress = self._processor.progress
-        before, queued = progress.cursor, progress.queued if progress.is_stalled else 0
+        before, queued = progress.cursor, progress.queued if progress.is_waiting_for_manager else 0
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile

@@ -60,7 +60,7 @@ class PrivateReceipts:
             # Only a receipt with the status of a used nonce is looked at. Any other one is this marker's own result.
             own, first = (
                 stored.receipt(found.place.block_hash, found.marker_hash),
-                stored.first_marker(found.payload_key),
+                stored.first_successful_marker(found.payload_key),
             )
             if own is None or own.status is not PrivateStatus.INVALID or first is None or first[1] == found.marker_hash:
                 return found

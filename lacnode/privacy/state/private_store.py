@@ -29,7 +29,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpFields
 from lacnode.privacy.state.announced_payloads import (
-    first_marker,
+    first_successful_marker,
     forget_sender,
     note_sender,
     note_signer,
@@ -196,9 +196,9 @@ class PrivateStoreReader:
                 return
             yield data[:20], int.from_bytes(data[20:])
 
-    def first_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
+    def first_successful_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
         """Return the first marker that executed the payload: its place and its hash. None if there is none."""
-        found = first_marker(self._snapshot, payload_key)
+        found = first_successful_marker(self._snapshot, payload_key)
         return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:

@@ -119,7 +119,7 @@ class PrivateProcessor:
         """Execute the next block. False if there is none or the manager does not answer."""
         number = self.progress.cursor + 1
         if number > self._context.head():
-            self.progress.set_stalled(False)
+            self.progress.set_waiting_for_manager(False)
             return False
         hash_ = self._context.history.hash_at(number)
         block = None if hash_ is None else self._context.history.block_of(hash_)
@@ -138,17 +138,17 @@ class PrivateProcessor:
             records = SlicedExecution(run, slices).execute(block, hash_, self._tasks(block, absent))
             # The cursor stays, and nothing of the block was stored. The next call begins the block again.
         except EnclaveUnreachableError:
-            self.progress.set_stalled(True)
+            self.progress.set_waiting_for_manager(True)
             self.progress.count_queued()
             return False
             # The manager answers, but it fails. After some tries the marker is left to the repair, and the chain goes on.
         except PayloadUnavailableError:
             self._failures += 1
-            self.progress.set_stalled(True)
+            self.progress.set_waiting_for_manager(True)
             self.progress.count_queued()
             return False
         self._failures = 0
-        self.progress.set_stalled(False)
+        self.progress.set_waiting_for_manager(False)
         self._finish(block, run, records, absent)
         return True
 

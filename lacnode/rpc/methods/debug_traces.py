@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from lacnode.evm.trace_record import Detail, TracedTransaction, Wanted
+from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
@@ -34,7 +34,7 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
     if location is None or block is None:
         return None
     options = trace_options(optional(params, 1))
-    traced = next(traced_block(reading, tracer_of(reading), block, options.wanted, location.index))
+    traced = next(traced_block(reading, tracer_of(reading), block, options.recording_options, location.index))
     place = Place(location.block_hash, location.number, location.index, transaction_hash)
     return _shown(traced, options, AnswerSize(), place)
 
@@ -47,7 +47,7 @@ def debug_traceCall(reading: ReadContext, params: Params) -> object:
     header = header_by_number_or_hash(reading, "latest" if block is None else block)
     # The call is free, and its sender may name a later nonce, as in Besu.
     request = capped_gas(reading, header, replace(call, allow_exceeding_balance=True))
-    traced = next(traced_calls(reading, header, [(request, options.wanted)]))
+    traced = next(traced_calls(reading, header, [(request, options.recording_options)]))
     return _shown(traced, options, AnswerSize(), None)
 
 
@@ -83,7 +83,7 @@ def _traced(reading: ReadContext, block: Block, hash_: bytes | None, options: Tr
     if block.number == 0:
         return None
     size, shown = AnswerSize(), list[Json]()
-    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, options.wanted)):
+    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, options.recording_options)):
         check_time(reading)
         transaction_hash = traced.hash or b""
         place = None if hash_ is None else Place(hash_, block.number, index, transaction_hash)
@@ -109,7 +109,9 @@ def debug_replayBlock(reading: ReadContext, params: Params) -> object:
     found = block_by_number(reading, required(params, 0, "block"))
     if found is None:
         raise block_not_found()
-    for _ in traced_block(reading, tracer_of(reading), found[0], TraceOptions().wanted, len(found[0].transactions)):
+    for _ in traced_block(
+        reading, tracer_of(reading), found[0], TraceOptions().recording_options, len(found[0].transactions)
+    ):
         pass
     return "Success"
 
@@ -126,9 +128,9 @@ def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> obje
     if block is None or directory is None:
         raise block_not_found()
     files = TraceFiles(directory, hash_, partial(check_time, reading))
-    wanted, paths = Wanted(Detail.STEPS, memory_before=memory), []
+    recording, paths = RecordingOptions(TraceDetail.STEPS, memory_before=memory), []
     begun = time.monotonic()
-    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, wanted)):
+    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, recording)):
         if only in (None, to_hex(traced.hash or b"")):
             paths.append(files.write(index, traced, time.monotonic() - begun))
         begun = time.monotonic()

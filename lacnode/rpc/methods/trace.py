@@ -9,7 +9,7 @@ from itertools import islice
 
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.engine import CallRequest
-from lacnode.evm.trace_record import Detail, TracedTransaction, Wanted
+from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
@@ -43,7 +43,7 @@ MAX_TRACED_CALLS = 100
 INVALID_CALLS, INVALID_TRACE_NUMBERS = "Invalid trace call many params", "Invalid trace numbers params"
 INVALID_TRANSACTION = "Invalid transaction params (missing or incorrect)"
 
-CALLS = Wanted(Detail.CALLS)
+CALLS = RecordingOptions(TraceDetail.CALLS)
 
 Json = dict[str, object]
 
@@ -113,7 +113,8 @@ def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> objec
         return None
     size = AnswerSize()
     return [
-        _replayed(traced, types, size) for traced in traced_block(reading, tracer_of(reading), found[0], types.wanted)
+        _replayed(traced, types, size)
+        for traced in traced_block(reading, tracer_of(reading), found[0], types.recording_options)
     ]
 
 
@@ -145,7 +146,7 @@ def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
     block = None if location is None else reading.block_of(location.block_hash)
     if location is None or block is None:
         return None
-    traced = next(traced_block(reading, tracer_of(reading), block, types.wanted, location.index))
+    traced = next(traced_block(reading, tracer_of(reading), block, types.recording_options, location.index))
     return _replayed(traced, types, AnswerSize())
 
 
@@ -219,7 +220,7 @@ def _traced_calls(reading: ReadContext, calls: list[tuple[CallRequest, TraceType
     if header is None:
         raise block_not_found()
     size = AnswerSize()
-    requests = [(capped_gas(reading, header, call), types.wanted) for call, types in calls]
+    requests = [(capped_gas(reading, header, call), types.recording_options) for call, types in calls]
     traces = traced_calls(reading, header, requests)
     return [_shown_call(traced, types, size) for traced, (_, types) in zip(traces, calls, strict=True)]
 

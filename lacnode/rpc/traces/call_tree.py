@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from lacnode.evm.trace_opcodes import CREATES
-from lacnode.evm.trace_record import Halt, TracedCall, TracedTransaction
+from lacnode.evm.trace_record import HaltReason, TracedCall, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.revert_text import revert_text
@@ -18,16 +18,16 @@ CALL_BYTES, LOG_BYTES = 500, 400
 SELECTOR_BYTES = 4
 
 _GETH_ERRORS = {
-    Halt.INSUFFICIENT_GAS: "out of gas",
-    Halt.INSUFFICIENT_STACK_ITEMS: "stack underflow",
-    Halt.INVALID_JUMP_DESTINATION: "invalid jump destination",
-    Halt.INVALID_OPERATION: "invalid opcode",
-    Halt.INVALID_RETURN_DATA_BUFFER_ACCESS: "return data out of bounds",
-    Halt.TOO_MANY_STACK_ITEMS: "stack limit reached",
-    Halt.ILLEGAL_STATE_CHANGE: "write protection",
-    Halt.CODE_TOO_LARGE: "max code size exceeded",
-    Halt.INVALID_CODE: "invalid code: must not begin with 0xef",
-    Halt.PRECOMPILE_ERROR: "precompile error",
+    HaltReason.INSUFFICIENT_GAS: "out of gas",
+    HaltReason.INSUFFICIENT_STACK_ITEMS: "stack underflow",
+    HaltReason.INVALID_JUMP_DESTINATION: "invalid jump destination",
+    HaltReason.INVALID_OPERATION: "invalid opcode",
+    HaltReason.INVALID_RETURN_DATA_BUFFER_ACCESS: "return data out of bounds",
+    HaltReason.TOO_MANY_STACK_ITEMS: "stack limit reached",
+    HaltReason.ILLEGAL_STATE_CHANGE: "write protection",
+    HaltReason.CODE_TOO_LARGE: "max code size exceeded",
+    HaltReason.INVALID_CODE: "invalid code: must not begin with 0xef",
+    HaltReason.PRECOMPILE_ERROR: "precompile error",
 }
 """Geth's words for Besu's reasons."""
 

@@ -7,8 +7,17 @@ refused, nested creations) follows from the order in which it looks at them, so 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lacnode.evm.trace_opcodes import CALLDATALOAD, CALLS, CREATES, RETURN, REVERT, SELFDESTRUCT, STOP, address_of
-from lacnode.evm.trace_record import Step, TracedTransaction
+from lacnode.evm.trace_opcodes import (
+    CALLDATALOAD,
+    CALLS,
+    CREATES,
+    RETURN,
+    REVERT,
+    SELFDESTRUCT,
+    STOP,
+    address_of_stack_item,
+)
+from lacnode.evm.trace_record import TracedStep, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
 
@@ -157,7 +166,7 @@ class _Maker:
             return first.gas + (first.precompile_gas or 0)
         return call.gas
 
-    def _look_at(self, step: Step, *, is_last: bool) -> None:
+    def _look_at(self, step: TracedStep, *, is_last: bool) -> None:
         if step.opcode in CALLS:
             self._call(step)
         elif step.opcode == CALLDATALOAD:
@@ -183,9 +192,9 @@ class _Maker:
 
     # -- what begins a call --------------------------------------------------------------------------------------
 
-    def _call(self, step: Step) -> None:
+    def _call(self, step: TracedStep) -> None:
         # Calls without instructions of their own are not in the list: those of precompiles, and those not made.
-        if not step.enters or step.call is None:
+        if not step.enters_call or step.call is None:
             return
         action = {
             "from": _calling_address(self._open[-1]),
@@ -193,14 +202,14 @@ class _Maker:
             "gas": hex(step.call.gas),
             "callType": step.name.lower(),
             "value": hex(step.value),
-            "to": to_hex(address_of(step.stack[-2])),
+            "to": to_hex(address_of_stack_item(step.stack[-2])),
         }
         trace = _Trace(action, self._address_of_next(), {"gasUsed": "0x0", "output": "0x"})
         if step.depth + 1 in self._reverting_depths:
             trace.error = REVERTED
         self._add(trace)
 
-    def _create(self, step: Step, is_last: bool) -> None:
+    def _create(self, step: TracedStep, is_last: bool) -> None:
         created = self._traced.created
         sender = to_hex(created) if created is not None else _calling_address(self._open[-1])
         gas, value, address = _creation(step, is_last)
@@ -210,7 +219,7 @@ class _Maker:
 
     # -- what ends a call ----------------------------------------------------------------------------------------
 
-    def _return(self, step: Step) -> None:
+    def _return(self, step: TracedStep) -> None:
         trace = self._open[-1]
         trace.action["value"] = hex(step.value)
         trace.set_gas_used(self._gas_used(trace, step))
@@ -224,7 +233,7 @@ class _Maker:
                 trace.set_gas_used(trace.gas_used + CODE_DEPOSIT_GAS * len(step.output))
         self._close()
 
-    def _gas_used(self, trace: _Trace, step: Step) -> int:
+    def _gas_used(self, trace: _Trace, step: TracedStep) -> int:
         if len(self._open) > 1:
             return int(trace.action["gas"], 16) - step.gas
         call, left = self._traced.call, self._traced.gas_left
@@ -232,20 +241,20 @@ class _Maker:
         refund = left - step.gas if left > step.gas else step.refund
         return before - left + refund
 
-    def _self_destruct(self, step: Step) -> None:
+    def _self_destruct(self, step: TracedStep) -> None:
         trace = self._open[-1]
         trace.set_gas_used(int(trace.action["gas"], 16) - step.gas + step.cost)
         action = {
             "address": _destroyed_address(trace, step),
-            "refundAddress": to_hex(address_of(step.stack[-1])),
-            "balance": hex(step.swept),
+            "refundAddress": to_hex(address_of_stack_item(step.stack[-1])),
+            "balance": hex(step.swept_wei),
         }
         self._size.add(TRACE_BYTES)
         self.traces.append(_Trace(action, self._address_of_next(), None, "suicide"))
         trace.subtraces += 1
         self._close()
 
-    def _halt(self, step: Step) -> None:
+    def _halt(self, step: TracedStep) -> None:
         assert step.halt is not None
         trace = self._open[-1] if self._open else self.traces[-1]
         trace.error = step.halt.value
@@ -254,7 +263,7 @@ class _Maker:
             self._close()
 
 
-def _reverting_depths(steps: Sequence[Step]) -> set[int]:
+def _reverting_depths(steps: Sequence[TracedStep]) -> set[int]:
     """Return the depths at which a REVERT comes before any RETURN. Besu shows all calls at such a depth as reverted."""
     first: dict[int, int] = {}
     for step in steps:
@@ -264,7 +273,7 @@ def _reverting_depths(steps: Sequence[Step]) -> set[int]:
     return {depth for depth, opcode in first.items() if opcode == REVERT}
 
 
-def _creation(step: Step, is_last: bool) -> tuple[int, int, bytes]:
+def _creation(step: TracedStep, is_last: bool) -> tuple[int, int, bytes]:
     """Return the gas and the value of the creation that `step` begins, and the new address. Of a creation that is not
     made Besu shows what it finds in the next step."""
     call = step.call
@@ -288,7 +297,7 @@ def _calling_address(trace: _Trace) -> str:
     return trace.action.get("to" if kind in ("call", "staticcall") else "from", ZERO_ADDRESS)
 
 
-def _destroyed_address(trace: _Trace, step: Step) -> str:
+def _destroyed_address(trace: _Trace, step: TracedStep) -> str:
     kind = trace.action.get("callType")
     if kind is None:
         return to_hex(step.recipient)

@@ -1,6 +1,6 @@
 """Struct logs: the steps of a transaction, as Besu's DEBUG methods show them."""
 
-from lacnode.evm.trace_record import Step, TracedTransaction
+from lacnode.evm.trace_record import TracedStep, TracedTransaction
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.trace_options import TraceOptions
 
@@ -31,7 +31,7 @@ class _Maker:
         self._memory: bytes | None = None
         self._words: list[str] = []
 
-    def shown(self, step: Step) -> Json:
+    def shown(self, step: TracedStep) -> Json:
         self._size.add(STEP_BYTES)
         shown: Json = {
             "pc": step.pc,
@@ -50,9 +50,9 @@ class _Maker:
         if self._options.storage and step.storage:
             self._size.add(SLOT_BYTES * len(step.storage))
             shown["storage"] = {f"{slot:x}": f"{value:x}" for slot, value in sorted(step.storage.items())}
-        if step.reason is not None:
-            shown["reason"] = compact_bytes(step.reason)
-            self._size.add(2 * len(step.reason))
+        if step.revert_reason is not None:
+            shown["reason"] = compact_bytes(step.revert_reason)
+            self._size.add(2 * len(step.revert_reason))
         if step.halt is not None:
             shown["error"] = [step.halt.name]
         return shown
@@ -65,7 +65,7 @@ class _Maker:
         return self._words
 
 
-def cost_with_call(step: Step) -> int:
+def cost_with_call(step: TracedStep) -> int:
     """Return the gas of a step together with that of the call it begins, as Besu shows it."""
     return step.cost + (step.child_gas or 0 if step.is_call else 0)
 

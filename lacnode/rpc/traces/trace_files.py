@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from lacnode.evm.trace_record import Step, TracedTransaction
+from lacnode.evm.trace_record import TracedStep, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from lacnode.rpc.traces.struct_logs import cost_with_call
@@ -71,7 +71,7 @@ class TraceFiles:
         return encoded
 
 
-def _line(step: Step) -> dict[str, object]:
+def _line(step: TracedStep) -> dict[str, object]:
     line: dict[str, object] = {
         "pc": step.pc,
         "op": step.opcode,
@@ -82,11 +82,11 @@ def _line(step: Step) -> dict[str, object]:
         line["memory"] = to_hex(step.memory)
     line["memSize"] = step.memory_size
     line["stack"] = [hex(item if isinstance(item, int) else int.from_bytes(item)) for item in step.stack]
-    if step.returned:
-        line["returnData"] = to_hex(step.returned)
+    if step.return_data:
+        line["returnData"] = to_hex(step.return_data)
     line |= {"depth": step.depth + 1, "refund": step.refund, "opName": step.name}
     if step.halt is not None:
         line["error"] = step.halt.value
-    elif step.reason is not None:
-        line["error"] = to_hex(step.reason)
+    elif step.revert_reason is not None:
+        line["error"] = to_hex(step.revert_reason)
     return line

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lacnode.evm.trace_record import Detail, Wanted
+from lacnode.evm.trace_record import RecordingOptions, TraceDetail
 from lacnode.rpc.errors import INVALID_PARAMS, RpcError, invalid_params
 from lacnode.rpc.parameters import boolean
 
@@ -32,13 +32,13 @@ class TraceOptions:
     diff: bool = False
 
     @property
-    def wanted(self) -> Wanted:
+    def recording_options(self) -> RecordingOptions:
         """The parts of the execution to record."""
         if self.tracer is None:
-            return Wanted(Detail.STEPS, memory=self.memory)
+            return RecordingOptions(TraceDetail.STEPS, memory=self.memory)
         if self.tracer == "prestateTracer":
-            return Wanted(Detail.STEPS, reads=True)
-        return Wanted(Detail.CALLS)
+            return RecordingOptions(TraceDetail.STEPS, reads=True)
+        return RecordingOptions(TraceDetail.CALLS)
 
 
 def trace_options(value: object) -> TraceOptions:
@@ -96,11 +96,11 @@ class TraceTypes:
     state_diff: bool
 
     @property
-    def wanted(self) -> Wanted:
+    def recording_options(self) -> RecordingOptions:
         """The parts of the execution to record."""
         if self.vm_trace:
-            return Wanted(Detail.STEPS)
-        return Wanted(Detail.CALLS)
+            return RecordingOptions(TraceDetail.STEPS)
+        return RecordingOptions(TraceDetail.CALLS)
 
 
 def trace_types(value: object) -> TraceTypes:

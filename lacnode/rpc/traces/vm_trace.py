@@ -7,13 +7,13 @@ searches in the same way.
 from bisect import bisect_right
 from collections import defaultdict
 
-from lacnode.evm.trace_opcodes import CALLS, CREATES, RETURN, produced_items
-from lacnode.evm.trace_record import Halt, Step, TracedTransaction
+from lacnode.evm.trace_opcodes import CALLS, CREATES, RETURN, count_produced_items
+from lacnode.evm.trace_record import HaltReason, TracedStep, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.call_depth import check_depth
 
-_SHOWN_HALTS = (Halt.INVALID_JUMP_DESTINATION, Halt.INSUFFICIENT_GAS, Halt.ILLEGAL_STATE_CHANGE)
+_SHOWN_HALTS = (HaltReason.INVALID_JUMP_DESTINATION, HaltReason.INSUFFICIENT_GAS, HaltReason.ILLEGAL_STATE_CHANGE)
 """Errors with which Besu shows the step. With others it leaves the step out."""
 
 _WITH_MEMORY = frozenset({"CALLDATACOPY", "CODECOPY", "EXTCODECOPY", "MLOAD", "MSTORE", "MSTORE8", "RETURNDATACOPY"})
@@ -62,14 +62,14 @@ class _Maker:
             self._add(step, self._steps[index + 1] if index + 1 < len(self._steps) else None)
         return self._root
 
-    def _add(self, step: Step, following: Step | None) -> None:
+    def _add(self, step: TracedStep, following: TracedStep | None) -> None:
         if self._has_begun and step.depth < self._last_depth and self._parents:
             self._parents.pop()
         if self._is_ignored(step):
             return
         self._has_begun = True
         tree = self._parents[-1] if self._parents else None
-        self._size.add(STEP_BYTES + ITEM_BYTES * len(step.top))
+        self._size.add(STEP_BYTES + ITEM_BYTES * len(step.produced))
         if tree is not None and tree["code"] == "0x":
             self._size.add(2 * len(step.code))
             tree["code"] = to_hex(step.code)
@@ -78,7 +78,7 @@ class _Maker:
         self._size.add(2 * len(step.updated_memory[1]) if step.updated_memory is not None else 0)
         if step.opcode in CALLS or step.opcode in CREATES:
             self._begin_call(step, following, shown, report)
-        if not (step.depth > 0 and step.halt is Halt.INSUFFICIENT_GAS):
+        if not (step.depth > 0 and step.halt is HaltReason.INSUFFICIENT_GAS):
             shown["ex"] = report
         if tree is not None:
             operations = tree["ops"]
@@ -87,14 +87,14 @@ class _Maker:
         self._shown += 1
         self._last_depth = step.depth
 
-    def _is_ignored(self, step: Step) -> bool:
+    def _is_ignored(self, step: TracedStep) -> bool:
         if step.name == "STOP" and len(self._steps) == 1:
             return True
         if step.halt is not None:
             return step.halt not in _SHOWN_HALTS
         return step.is_virtual
 
-    def _begin_call(self, step: Step, following: Step | None, shown: Node, report: Node) -> None:
+    def _begin_call(self, step: TracedStep, following: TracedStep | None, shown: Node, report: Node) -> None:
         self._note_return(step, report)
         remaining = following.gas if following is not None else 0
         cost = step.cost
@@ -116,7 +116,7 @@ class _Maker:
             shown["cost"] = remaining + cost
         shown["sub"] = _tree()
 
-    def _note_return(self, step: Step, report: Node) -> None:
+    def _note_return(self, step: TracedStep, report: Node) -> None:
         """Add to `report` what the calling contract finds after the call of `step`."""
         if step.name in ("CALL", "DELEGATECALL"):
             found = self._after(self._returns[step.depth])
@@ -132,18 +132,18 @@ class _Maker:
         if step.opcode not in CREATES and found.updated_memory is not None:
             report["mem"] = _memory(found.updated_memory)
 
-    def _after(self, indexes: list[int]) -> Step | None:
+    def _after(self, indexes: list[int]) -> TracedStep | None:
         """Return the step of the first of `indexes` that is above the number of steps shown so far."""
         position = bisect_right(indexes, self._shown)
         return self._steps[indexes[position]] if position < len(indexes) else None
 
 
-def _report(step: Step) -> Node:
+def _report(step: TracedStep) -> Node:
     memory = step.updated_memory if step.name in _WITH_MEMORY else None
     store = step.updated_storage
     return {
         "mem": None if memory is None else _memory(memory),
-        "push": [_quantity(item) for item in step.top] if produced_items(step.opcode) else [],
+        "push": [_quantity(item) for item in step.produced] if count_produced_items(step.opcode) else [],
         "store": None if store is None else {"key": hex(store[0]), "val": hex(store[1])},
         "used": step.gas - step.cost,
     }

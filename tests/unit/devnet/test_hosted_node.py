@@ -111,13 +111,13 @@ async def test_a_pause_waits_for_requests_under_way_and_holds_back_others(
     pause, order = RequestPause(), list[str]()
 
     async def request(name: str, seconds: float) -> None:
-        async with pause.request():
+        async with pause.admit_request():
             await trio.sleep(seconds)
             order.append(name)
 
     nursery.start_soon(request, "before", 2.0)
     await trio.sleep(1)
-    async with pause.paused():
+    async with pause.hold_requests():
         order.append("paused")
         nursery.start_soon(request, "after", 0.0)
         await trio.sleep(5)

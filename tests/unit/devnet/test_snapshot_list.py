@@ -14,7 +14,7 @@ def copies(path: Path) -> set[str]:
 
 
 def taken(path: Path, snapshots: SnapshotList) -> tuple[int, int]:
-    copy = snapshots.next_copy()
+    copy = snapshots.new_copy_number()
     (path / str(copy)).mkdir()
     return snapshots.add(snapshot(copy)), copy
 
@@ -23,7 +23,7 @@ def test_a_revert_forgets_the_snapshot_and_the_later_ones(tmp_path: Path) -> Non
     snapshots = SnapshotList(tmp_path, None)
     ids = [snapshots.add(snapshot(copy)) for copy in (1, 2, 3)]
     assert snapshots.find(ids[1]) == snapshot(2)
-    snapshots.reverted_to(ids[1])
+    snapshots.record_revert(ids[1])
     assert snapshots.restored == snapshot(2)
     assert snapshots.find(ids[1]) is None
     assert snapshots.find(ids[2]) is None
@@ -33,7 +33,7 @@ def test_a_revert_forgets_the_snapshot_and_the_later_ones(tmp_path: Path) -> Non
 def test_an_id_is_never_used_again(tmp_path: Path) -> None:
     snapshots = SnapshotList(tmp_path, None)
     first = snapshots.add(snapshot(1))
-    snapshots.reverted_to(first)
+    snapshots.record_revert(first)
     assert snapshots.add(snapshot(1)) > first
 
 
@@ -41,13 +41,13 @@ def test_the_copy_of_the_last_revert_stays_for_a_node_that_is_down(tmp_path: Pat
     snapshots = SnapshotList(tmp_path, None)
     first, first_copy = taken(tmp_path, snapshots)
     taken(tmp_path, snapshots)
-    snapshots.reverted_to(first)
+    snapshots.record_revert(first)
     _, third_copy = taken(tmp_path, snapshots)
     assert copies(tmp_path) == {str(first_copy), str(third_copy)}
     # Also for the next coordinator, which has no list of snapshots.
     again = SnapshotList(tmp_path, first_copy)
     assert copies(tmp_path) == {str(first_copy)}
-    assert again.next_copy() > first_copy
+    assert again.new_copy_number() > first_copy
 
 
 def test_their_number_is_bounded(tmp_path: Path) -> None:

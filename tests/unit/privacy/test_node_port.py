@@ -15,7 +15,7 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.state_root_exchange import StateRootResponder
-from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES, NodeRoutes, PeerResponders
+from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES, NodeRoutes, RespondersBeyondOrion
 from tests.support.manager_network import ManagerNetwork
 
 OWN = KeyPair.from_private_bytes(bytes([51]) * 32)
@@ -26,13 +26,13 @@ async def routes() -> NodeRoutes:
     keys, store = KeyRing([OWN]), PayloadStore()
     manager = LocalTransactionManager(keys, store, PeerDirectory([OWN.public], "http://own"), ManagerNetwork())
     challenges = RequestAuthenticator(keys)
-    desks = PeerResponders(
+    responders = RespondersBeyondOrion(
         ProofResponder(keys, lambda: None),
         challenges,
         RecoveryResponder(challenges, store),
         StateRootResponder(challenges),
     )
-    return NodeRoutes(manager, desks, trio.CapacityLimiter(2))
+    return NodeRoutes(manager, responders, trio.CapacityLimiter(2))
 
 
 def request(client: str, path: str = "/partyinfo") -> Request:

@@ -122,15 +122,15 @@ class TestWhatIsPushed:
 
     def test_as_a_tessera_pushes_it(self, network: ManagerNetwork) -> None:
         b = network.managers["http://b"]
-        desk = TesseraPeerApi(b, TesseraNodes(b.keys, (), _Silent(), lambda: None))
+        responder = TesseraPeerApi(b, TesseraNodes(b.keys, (), _Silent(), lambda: None))
         sealed = encrypt(strangers_payload(), E, [B.public], A_AND_B).only([0])
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
-            desk.receive_push(encode_for_tessera(sealed, [B.public]))
+            responder.receive_push(encode_for_tessera(sealed, [B.public]))
         large = [KeyPair.from_private_bytes(bytes([number]) * 32).public for number in range(40, 50)]
         theirs = tessera_group_id((A.public, B.public, *large))
         honest = encode_payload_text(private(private_from=A.public, private_for=(B.public, *large)))
         sealed = encrypt(honest, A, [B.public], theirs).only([0])
-        assert desk.receive_push(encode_for_tessera(sealed, [B.public]))
+        assert responder.receive_push(encode_for_tessera(sealed, [B.public]))
 
 
 class _Silent:

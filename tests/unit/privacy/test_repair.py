@@ -99,7 +99,7 @@ class TestManagerOff:
         for _ in range(3):
             stage.mine()
         assert stage.b.privacy_controller.execution.processor.progress.cursor == 3
-        assert not stage.b.privacy_controller.execution.processor.progress.is_stalled
+        assert not stage.b.privacy_controller.execution.processor.progress.is_waiting_for_manager
 
     def test_nobody_is_asked_twice_for_what_is_done(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)

@@ -51,14 +51,14 @@ class Node:
 
 
 class Wire:
-    """A's enquiry and B's desk, and what goes between them. `change` is somebody who changes B's answers."""
+    """A's enquiry and B's responder, and what goes between them. `change` is somebody who changes B's answers."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.node = Node()
         self.challenges = RequestAuthenticator(KeyRing([B]), lambda: self.now)
-        self.desk = StateRootResponder(self.challenges, RequestQuota(MAX_STATE_ROOT_REQUESTS, lambda: self.now))
-        self.desk.source = self.node
+        self.responder = StateRootResponder(self.challenges, RequestQuota(MAX_STATE_ROOT_REQUESTS, lambda: self.now))
+        self.responder.source = self.node
         self.sent: list[tuple[str, str, bytes]] = []
         self.sizes: list[int] = []
         self.change: Callable[[bytes], bytes] = lambda answer: answer
@@ -78,7 +78,9 @@ class Wire:
             return None
         try:
             return (
-                self.challenges.issue_challenge(body) if path == CHALLENGE_PATH else self.change(self.desk.answer(body))
+                self.challenges.issue_challenge(body)
+                if path == CHALLENGE_PATH
+                else self.change(self.responder.answer(body))
             )
         except EnclaveError:
             return None
@@ -88,7 +90,7 @@ class Wire:
         return None if found is None else list(found)
 
     def request(self) -> bytes:
-        """What A sent to the desk the last time."""
+        """What A sent to the responder the last time."""
         return [body for _, path, body in self.sent if path == ROOTS_PATH][-1]
 
     def resealed(self, answer: bytes, **fields: object) -> bytes:
@@ -112,7 +114,7 @@ class TestAnswers:
         assert wire.node.asked[0] == (A.public, B.public, QUESTION)
 
     def test_of_a_manager_without_a_node_tell_nothing(self, wire: Wire) -> None:
-        wire.desk.source = None
+        wire.responder.source = None
         assert wire.ask() == [None]
 
     def test_none_of_orion_nor_of_who_is_not_known(self, wire: Wire) -> None:
@@ -151,12 +153,12 @@ class TestRefused:
         wire.ask()
         wire.now += CHALLENGE_VALID_SECONDS + 1
         with pytest.raises(EnclaveError, match=REFUSED):
-            wire.desk.answer(wire.request())
+            wire.responder.answer(wire.request())
 
     def test_a_request_that_is_made_again_tells_only_its_author(self, wire: Wire) -> None:
         """Within its minute; the answer is in a box of the author's key."""
         wire.ask()
-        sealed = decode_map(wire.desk.answer(wire.request()), "answer")
+        sealed = decode_map(wire.responder.answer(wire.request()), "answer")
         nonce, box = sealed.bytes("nonce"), sealed.bytes("box")
         with pytest.raises(nacl.exceptions.CryptoError):
             nacl.bindings.crypto_box_open(box, nonce, B.public, C.private)
@@ -168,7 +170,7 @@ class TestRefused:
         box = nacl.bindings.crypto_box(inner, bytes(24), B.public, A.private)
         body = encode_map({"from": A.public, "to": B.public, "nonce": bytes(24), "box": box})
         with pytest.raises(EnclaveError, match=REFUSED):
-            wire.desk.answer(body)
+            wire.responder.answer(body)
 
     def test_too_many_questions(self, wire: Wire) -> None:
         assert wire.ask(*[QUESTION] * MAX_STATE_ROOT_QUERIES) is not None

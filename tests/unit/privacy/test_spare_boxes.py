@@ -44,7 +44,7 @@ class Members:
         if first:
             self.managers: dict[str, LocalTransactionManager] = {}
             self.stores: dict[str, PayloadStore] = {}
-            self.desks: dict[str, tuple[RequestAuthenticator, RecoveryResponder]] = {}
+            self.responders: dict[str, tuple[RequestAuthenticator, RecoveryResponder]] = {}
         keys, store, always = KeyRing(pairs), PayloadStore(), self.always if url == "http://a" else ()
         known = {key: place for key, place in URLS.items() if place != url}
         self.stores[url] = store
@@ -52,7 +52,7 @@ class Members:
             keys, store, PeerDirectory(keys.public_keys, url, known=known), self, always
         )
         challenges = RequestAuthenticator(keys)
-        self.desks[url] = (challenges, RecoveryResponder(challenges, store, hidden=always))
+        self.responders[url] = (challenges, RecoveryResponder(challenges, store, hidden=always))
         return self.managers[url]
 
     def lose(self, url: str) -> LocalTransactionManager:
@@ -69,10 +69,10 @@ class Members:
             return REFUSED_REPLY
         if path == PUSH_WITH_BOXES_PATH:
             self.told.append((url, body))
-        manager, (challenges, desk) = self.managers[url], self.desks[url]
+        manager, (challenges, responder) = self.managers[url], self.responders[url]
         try:
             if path in (CHALLENGE_PATH, RECOVER_PATH):
-                return (challenges.issue_challenge if path == CHALLENGE_PATH else desk.recover)(body)
+                return (challenges.issue_challenge if path == CHALLENGE_PATH else responder.recover)(body)
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
                 PUSH_GROUP_PATH: manager.groups.receive,

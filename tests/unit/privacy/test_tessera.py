@@ -47,7 +47,7 @@ def fake(claims: tuple[bytes, ...] = ()) -> FakeTessera:
 class Ours:
     manager: LocalTransactionManager
     nodes: TesseraNodes
-    desk: TesseraPeerApi
+    responder: TesseraPeerApi
 
 
 def ours(*tesseras: FakeTessera, store: PayloadStore | None = None) -> Ours:
@@ -160,7 +160,7 @@ def pushed(sender: KeyPair = THEIRS, to: KeyPair = OWN, group_id: bytes = bytes(
 class TestReceiving:
     def test_a_payload_is_kept_and_read(self) -> None:
         found, payload = ours(), pushed()
-        assert found.desk.receive_push(encode_payload(payload, [OWN.public])) == to_base64(payload.key)
+        assert found.responder.receive_push(encode_payload(payload, [OWN.public])) == to_base64(payload.key)
         received = found.manager.receive(payload.key)
         assert (received.payload, received.sender) == (SECRET, THEIRS.public)
 
@@ -176,12 +176,17 @@ class TestReceiving:
     def test_what_is_not_ours_is_refused_and_not_kept(self, payload: EncryptedPayload, code: str) -> None:
         found = ours()
         with pytest.raises(EnclaveError, match=f"^{code}$"):
-            found.desk.receive_push(encode_payload(payload, [OWN.public]))
+            found.responder.receive_push(encode_payload(payload, [OWN.public]))
         assert not found.manager.has_payload(payload.key, OWN.public)
 
     def test_garbage_is_refused(self) -> None:
-        desk = ours().desk
-        for answer in (desk.receive_push, desk.receive_group, desk.answer_party_info, desk.answer_challenge):
+        responder = ours().responder
+        for answer in (
+            responder.receive_push,
+            responder.receive_group,
+            responder.answer_party_info,
+            responder.answer_challenge,
+        ):
             for body in (b"", b"\0" * 7, b"\xff" * 400):
                 with pytest.raises(EnclaveError, match=r"^InvalidPayload$"):
                     answer(body)
@@ -190,27 +195,29 @@ class TestReceiving:
         found = ours(fake())
         group = found.manager.create_group([OWN.public, THEIRS.public], None)
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
-            found.desk.receive_push(encode_payload(pushed(STRANGER, group_id=group.id), [OWN.public]))
+            found.responder.receive_push(encode_payload(pushed(STRANGER, group_id=group.id), [OWN.public]))
 
     def test_a_group_of_others_is_refused_and_a_deleted_one_stays_deleted(self) -> None:
         found = ours()
         with pytest.raises(EnclaveError, match="PrivacyGroupNotStored"):
-            found.desk.receive_group(
+            found.responder.receive_group(
                 encode_group(GroupRecord((THEIRS.public,), "", "", True, GroupType.PANTHEON, bytes(20)))
             )
         record = GroupRecord((OWN.public, THEIRS.public), "", "", True, GroupType.PANTHEON, bytes(20))
         for state in (record, replace(record, active=False), record):
-            found.desk.receive_group(encode_group(state))
+            found.responder.receive_group(encode_group(state))
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
             found.manager.retrieve_group(record.id)
 
     def test_our_key_is_proven_and_what_is_said_in_party_info_is_not_believed(self) -> None:
         found = ours()
         question = TesseraKeyChallenge(THEIRS, OWN.public)
-        assert question.is_answered_by(found.desk.answer_challenge(question.body))
-        assert not question.is_answered_by(found.desk.answer_challenge(TesseraKeyChallenge(THEIRS, OWN.public).body))
+        assert question.is_answered_by(found.responder.answer_challenge(question.body))
+        assert not question.is_answered_by(
+            found.responder.answer_challenge(TesseraKeyChallenge(THEIRS, OWN.public).body)
+        )
         with pytest.raises(EnclaveError):
-            found.desk.answer_challenge(TesseraKeyChallenge(THEIRS, STRANGER.public).body)
+            found.responder.answer_challenge(TesseraKeyChallenge(THEIRS, STRANGER.public).body)
 
 
 class TestRecovery:

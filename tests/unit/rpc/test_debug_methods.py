@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lacnode.chain.chain_store import DatabaseNodeStore
-from lacnode.evm.py_evm_tracer import PyEvmTracer, TracedBlock
-from lacnode.evm.trace_record import Detail, TraceBounds, TraceTooLargeError, Wanted
+from lacnode.evm.py_evm_tracer import BlockToTrace, PyEvmTracer
+from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TraceTooLargeError
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import from_hex, to_hex
@@ -283,9 +283,9 @@ class TestBounds:
         block, parent = at.chain.block_at(2), at.chain.header_at(1)
         assert block is not None
         assert parent is not None
-        traceable = TracedBlock(parent.state_root, block.header, block.transactions)
-        for bounds in (TraceBounds(max_steps=3), TraceBounds(max_bytes=3_000)):
+        traceable = BlockToTrace(parent.state_root, block.header, block.transactions)
+        for allowance in (TraceAllowance(max_steps=3), TraceAllowance(max_bytes=3_000)):
             nodes = DatabaseNodeStore(at.chain.database)
-            tracer = PyEvmTracer(at.chain.spec, nodes, at.chain.hash_at, bounds=bounds)
+            tracer = PyEvmTracer(at.chain.spec, nodes, at.chain.hash_at, allowance=allowance)
             with pytest.raises(TraceTooLargeError):
-                list(tracer.block(traceable, Wanted(Detail.STEPS)))
+                list(tracer.trace_block(traceable, RecordingOptions(TraceDetail.STEPS)))

@@ -24,7 +24,7 @@ _NOT_FORWARDED = frozenset(("connection", "content-length", "host", "keep-alive"
 _NOT_RETURNED = frozenset(("connection", "content-length", "transfer-encoding", "content-encoding", "date"))
 
 
-class NodeRequests:
+class RequestForwarder:
     """Passes requests on to `port` on the loopback interface."""
 
     def __init__(self, port: int, pause: RequestPause) -> None:
@@ -34,7 +34,7 @@ class NodeRequests:
 
     async def forward(self, request: Request) -> Response:
         """Return the node's response. Status 503 if the node does not answer."""
-        async with self._pause.request():
+        async with self._pause.admit_request():
             return await trio.to_thread.run_sync(
                 partial(_exchange, self._port, request), limiter=self._limiter, abandon_on_cancel=True
             )
