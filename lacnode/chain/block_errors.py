@@ -18,4 +18,7 @@ class UnknownParentError(BlockRefusedError):
 
 
 class WrongGenesisError(Exception):
-    """The data directory has the chain of another genesis. The text names both hashes."""
+    """The data directory has the chain of another genesis, or one by other rules of consensus.
+
+    The text names both hashes, or the block and the rule.
+    """

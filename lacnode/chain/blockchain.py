@@ -31,6 +31,7 @@ from lacnode.chain.receipt_record import (
 from lacnode.chain.simulated_contracts import SimulatedContracts
 from lacnode.chain.speculative_executions import SpeculativeExecutions
 from lacnode.chain.stored_genesis import open_or_store_genesis
+from lacnode.chain.stored_rules import check_stored_rules
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -77,7 +78,7 @@ class Blockchain(ExecutableChain):
     """The chain of `spec` in `database`, executed by `engine`.
 
     `permissions` are the rules about senders. `now` returns the wall clock in Unix seconds. Raises WrongGenesisError if the
-    database has another chain, and StorageError if it cannot be read.
+    database has another chain or one by other rules of consensus, and StorageError if it cannot be read.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Blockchain(ExecutableChain):
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
         self._head = self._stored_head()
+        check_stored_rules(self, self._head.header)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

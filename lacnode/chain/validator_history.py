@@ -45,12 +45,12 @@ def _tally_after(
     tally: VoteTally, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
 ) -> VoteTally:
     override = schedule.validators_override(header.number + 1)
-    epoch_length = schedule.parameters_at(header.number).epoch_length
+    is_epoch = schedule.parameters_at(header.number).is_epoch_block(header.number)
     if override is None:
-        return tally.after(header, protocols.extra_data(header), epoch_length)
+        return tally.after(header, protocols.extra_data(header), is_epoch=is_epoch)
     # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.
     fresh, vote = VoteTally.from_validators(override), protocols.extra_data(header).vote
-    if vote is None or header.number % epoch_length == 0:
+    if vote is None or is_epoch:
         return fresh
     return fresh.with_vote(header.coinbase, vote)
 
@@ -78,7 +78,8 @@ class ValidatorHistory:
         for height in self._stored.numbers_with_votes(start + 1, number):
             header_with_vote = self._header(height)
             extra = self._protocols.extra_data(header_with_vote)
-            tally = tally.after(header_with_vote, extra, self._schedule.parameters_at(height).epoch_length)
+            is_epoch = self._schedule.parameters_at(height).is_epoch_block(height)
+            tally = tally.after(header_with_vote, extra, is_epoch=is_epoch)
         self._remember(number, tally)
         return tally
 
@@ -98,7 +99,7 @@ class ValidatorHistory:
         for begins, parameters in reversed(self._schedule.steps):
             if begins > number:
                 continue
-            epoch = number - number % parameters.epoch_length
+            epoch = number - (number - parameters.epoch_begins) % parameters.epoch_length
             if epoch >= begins:
                 return epoch
             number = begins - 1

@@ -149,6 +149,11 @@ def warnings(ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: 
     for step in transitions.ibft2:
         if ends is not None and step.block >= ends:
             yield f"config.transitions.ibft2 (block {step.block}) has no effect: QBFT begins at block {ends}"
+    if ibft2 is not None and ends and (ends - 1) % ibft2.epochlength:
+        yield (
+            f"config.qbft.startBlock: block {ends - 1} is no epoch block of config.ibft2. Votes that are open there count "
+            "on, but Besu drops them. If Besu nodes are in the network, let no vote be open, or begin after an epoch block"
+        )
     if qbft is not None:
         yield from _contract_warnings(qbft, transitions.qbft)
 
@@ -169,7 +174,8 @@ def _steps(
 ) -> tuple[list[tuple[int, IbftParameters]], list[tuple[int, tuple[bytes, ...]]]]:
     """The parameters of one section from `begins` on, and the heights at which it replaces the validators."""
     assert section is not None
-    parameters = _parameters(section)
+    # Besu counts the epochs of a second protocol from the last block of the first one.
+    parameters = replace(_parameters(section), epoch_begins=max(0, begins - 1))
     # Each step has the full parameters, so a transition changes only what it names.
     steps: dict[int, IbftParameters] = {begins: parameters}
     overrides, named = [], set[int]()

@@ -11,11 +11,13 @@ class IbftParameters:
     `mining_beneficiary` receives the fees and the reward, and is the result of COINBASE. None means the block's coinbase.
     `validator_contract` is the address of the contract that names the validators of a block. None means that headers do.
     `empty_block_period_ms` is the least time after the parent of a block without transactions. 0 means no such wait.
+    `epoch_begins` is the block from which epochs are counted.
     """
 
     block_period_ms: int = 1000
     request_timeout_ms: int = 1000
     epoch_length: int = 30_000
+    epoch_begins: int = 0
     block_reward: int = 0
     mining_beneficiary: bytes | None = None
     validator_contract: bytes | None = None
@@ -25,6 +27,14 @@ class IbftParameters:
     duplicate_message_limit: int = 100
     future_messages_limit: int = 1000
     future_messages_max_distance: int = 10
+
+    def is_epoch_block(self, number: int) -> bool:
+        """Whether block `number` begins an epoch: its own list of validators counts, and open votes are forgotten."""
+        return (number - self.epoch_begins) % self.epoch_length == 0
+
+    def next_epoch_block(self, number: int) -> int:
+        """The first epoch block above block `number`."""
+        return number + self.epoch_length - (number - self.epoch_begins) % self.epoch_length
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ def encode_genesis_extra_data(spec: ChainSpec, validators: tuple[bytes, ...]) ->
 
 def protocols_of(spec: ChainSpec) -> ProtocolSchedule:
     """The protocols of the chain of `spec`, by height."""
-    return ProtocolSchedule(tuple((height, PROTOCOLS[name]) for height, name in spec.protocols))
+    steps = tuple((height, PROTOCOLS[name]) for height, name in spec.protocols)
+    return ProtocolSchedule(steps, tuple(PROTOCOLS.values()))
 
 
 def block_hash_by_extra_data(header: BlockHeader) -> bytes:

@@ -55,12 +55,14 @@ def build_consensus_parts(shared: SharedObjects, chain: ChainParts, peers: PeerP
 def _build_validator(
     shared: SharedObjects, chain: ChainParts, peers: PeerParts, journal: Journal, vote_proposer: VoteProposer
 ) -> Validator:
-    parameters, mining = shared.spec.ibft.parameters_at(0), shared.config.mining
+    mining = shared.config.mining
+    # One state machine serves all protocols of the chain. A limit that a later one raises must be there at its first block.
+    steps = [parameters for _, parameters in shared.spec.ibft.steps]
     limits = ConsensusLimits(
-        gossiped_history=parameters.gossiped_history_limit,
-        duplicate_messages=parameters.duplicate_message_limit,
-        future_messages=parameters.future_messages_limit,
-        future_distance=parameters.future_messages_max_distance,
+        gossiped_history=max(parameters.gossiped_history_limit for parameters in steps),
+        duplicate_messages=max(parameters.duplicate_message_limit for parameters in steps),
+        future_messages=max(parameters.future_messages_limit for parameters in steps),
+        future_distance=max(parameters.future_messages_max_distance for parameters in steps),
     )
     return Validator(
         BftController(shared.key.address, journal, chain.chain.protocols, limits),
@@ -86,5 +88,5 @@ def _build_validator(
         signing_worker=ThreadWorker(abandons_on_cancel=True),
         now_ms=lambda: int(shared.resources.pacing.now() * 1000),
         may_run_timers=shared.resources.pacing.may_run_timers,
-        message_limit=parameters.message_queue_limit,
+        message_limit=max(parameters.message_queue_limit for parameters in steps),
     )

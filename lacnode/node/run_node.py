@@ -20,6 +20,7 @@ from lacnode import __version__
 from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.bft.protocol_schedule import OtherProtocolError
 from lacnode.consensus.protocols import protocols_of
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
 from lacnode.evm.budget import ExecutionCancelledError
@@ -200,6 +201,11 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
         WrongGenesisError,
     ) as error:
         raise NodeStartError(str(error)) from None
+    except OtherProtocolError as error:
+        raise NodeStartError(
+            f"{config.data_path / 'consensus.log'}: this validator has prepared a block of another protocol: {error}. "
+            "It may be final elsewhere, so the protocol must change above this block (config.qbft.startBlock)"
+        ) from None
     except RlpError as error:
         raise NodeStartError(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None
     except OSError as error:

@@ -21,7 +21,7 @@ def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
     """Return every candidate with pending votes: who has voted, how many votes are missing, and the effects of success."""
     head = services.chain.head.header
     tally = services.chain.tally_after(head)
-    epoch = services.chain.spec.ibft.parameters_at(head.number + 1).epoch_length
+    vanish_at = services.chain.spec.ibft.parameters_at(head.number + 1).next_epoch_block(head.number)
     wanted_votes = services.vote_proposer.wanted_votes
     # This node's own wishes count too, even if no block carries them yet.
     subjects = {(recipient, add) for recipient, add in wanted_votes.items()}
@@ -30,8 +30,8 @@ def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
     here = find_connected_validators(services, {*tally.validators, *(recipient for recipient, _ in subjects)})
     return [
         _prospect(tally, here, recipient, add)
-        # IBFT 2.0 drops all votes at the first block of each epoch.
-        | {"ownWish": wanted_votes.get(recipient) is add, "votesVanishAt": hex((head.number // epoch + 1) * epoch)}
+        # All votes are dropped at the first block of each epoch.
+        | {"ownWish": wanted_votes.get(recipient) is add, "votesVanishAt": hex(vanish_at)}
         for recipient, add in sorted(subjects)
     ]
 

@@ -173,7 +173,11 @@ class Ledger:
     def append(self, block: Block, hash_: bytes) -> None:
         """Store `block`, which was verified and has this on-chain hash, as the head."""
         self._tallies.append(
-            self._tallies[-1].after(block.header, self.protocols.extra_data(block.header), self.rules.epoch_length)
+            self._tallies[-1].after(
+                block.header,
+                self.protocols.extra_data(block.header),
+                is_epoch=block.number % self.rules.epoch_length == 0,
+            )
         )
         self.blocks.append(block)
         self._hashes.append(hash_)

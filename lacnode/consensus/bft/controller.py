@@ -161,7 +161,8 @@ class BftController:
             self._height = None
             return [StopTimers()]
         self._height = self._new_height(head)
-        effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._height.start(now_ms)]
+        effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._log_protocol(head)]
+        effects += self._height.start(now_ms)
         # Only now the validators of this height are known, so the authors of early messages can be checked.
         for message in early:
             effects += self._receive(message, now_ms)
@@ -170,6 +171,14 @@ class BftController:
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
         return HeightManager(self._protocols.at(number), self._address, head, self._journal.signed_at(number))
+
+    def _log_protocol(self, head: HeadChanged) -> list[Effect]:
+        """Log that another protocol than that of the last block decides the next one."""
+        number = head.header.number + 1
+        before, now = self._protocols.at(head.header.number), self._protocols.at(number)
+        if before is now:
+            return []
+        return [WriteLogLine("protocol", f"{now.name} decides block {number} and later ones, {before.name} no longer")]
 
     def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
         same_height = head.header.number == current.header.number
@@ -223,14 +232,15 @@ class BftController:
             protocol = self._protocols.of_code(event.code, current)
             envelope = protocol.codec.open_message(event.code, event.data)
             round_id = envelope.round_id
+            # Before the buffer: such a message would wait there and then be dropped.
+            if round_id.sequence >= current and protocol is not self._protocols.at(round_id.sequence):
+                return _refuse_other_protocol(event, protocol.name, round_id)
             if round_id.sequence > current:
                 # The author is not checked yet. The validators of a later height are unknown until it starts.
                 self._future.add(round_id.sequence, current, hash_, event)
                 return [PeerIsAhead(event.sender, round_id.sequence - 1)]
             if round_id.sequence < current or round_id.round < 0 or self._height is None:
                 return []
-            if protocol is not self._protocols.at(current):
-                return _refuse_other_protocol(event, protocol.name, round_id)
             # From here on the message costs the recovery of a signature.
             author = envelope.author
         except RlpError as error:
@@ -303,8 +313,11 @@ def _refuse_malformed(event: MessageReceived, error: RlpError, *, is_senders: bo
 
 
 def _refuse_other_protocol(event: MessageReceived, name: str, round_id: RoundId) -> list[Effect]:
-    """The effects of a message of a protocol that does not agree on this height. Its author signs by the wrong genesis."""
-    text = f"a message of {name} for {round_id}, which another protocol decides, from 0x{event.sender.hex()}"
+    """The effects of a message of a protocol that does not agree on this height. Its author may have another genesis."""
+    text = (
+        f"a message of {name} for {round_id}, which another protocol decides, from 0x{event.sender.hex()}. "
+        "Compare the genesis files"
+    )
     return [WriteLogLine("other-protocol", text, event.sender)]
 
 

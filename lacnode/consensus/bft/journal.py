@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from lacnode.consensus.bft.payloads import CommitPayload, MessageKind, Payload, RoundChangePayload, RoundId
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
-from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.bft.protocol_schedule import OtherProtocolError, ProtocolSchedule
 from lacnode.consensus.bft.stored_proofs import decode_draft, decode_prepared, encode_draft, encode_prepared
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
@@ -101,7 +101,10 @@ class Journal:
 
     @classmethod
     def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule) -> "Journal":
-        """Rebuild the journal from its `records`. Raises RlpError if one of them is not a record."""
+        """Rebuild the journal from its `records`. Raises RlpError if one of them is not a record.
+
+        Raises OtherProtocolError if this validator prepared a block that another protocol makes by the genesis file.
+        """
         journal = cls(protocols)
         for record in records:
             journal._replay(RlpFields(rlp.decode_list(record, "record"), "record"))
@@ -256,13 +259,21 @@ class Journal:
         elif kind == _DRAFT:
             round_id = RoundId.from_fields(fields)
             if round_id.sequence > self._finished:
-                self.record_draft(round_id, decode_draft(self._protocols, fields.bytes("draft")))
+                self._replay_draft(round_id, fields.bytes("draft"))
         elif kind == _LOST:
             self._loss = fields.bytes("reason").decode("utf-8", "replace")
         elif kind == _FLOOR:
             self.resolve_loss(fields.scalar("number", 8))
         else:
             self.head_changed(fields.scalar("number", 8))
+
+    def _replay_draft(self, round_id: RoundId, data: bytes) -> None:
+        try:
+            self.record_draft(round_id, decode_draft(self._protocols, data))
+        except OtherProtocolError:
+            # The genesis file gave this height to another protocol since then. The draft binds nothing: its round passes
+            # without a proposal of this validator. A prepared block does bind, and `decode_prepared` refuses it.
+            return
 
     def _content(self, payload: Payload) -> bytes:
         # A round change has no digest of its own. Its whole content counts, because the certificate must not change.

@@ -6,13 +6,24 @@ from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpError
+
+
+class OtherProtocolError(RlpError):
+    """A block has the extra data of a protocol that does not make this block. The text names block and protocols."""
 
 
 class ProtocolSchedule:
-    """The protocol from each height on. `steps` is ascending, and its first height is 0."""
+    """The protocol from each height on. `steps` is ascending, and its first height is 0.
 
-    def __init__(self, steps: tuple[tuple[int, BftProtocol], ...]) -> None:
+    `known` are all protocols of the node, also those that this chain does not use. They are named in errors.
+    """
+
+    def __init__(
+        self, steps: tuple[tuple[int, BftProtocol], ...], known: tuple[BftProtocol, ...] | None = None
+    ) -> None:
         self.steps = steps
+        self._known = known or tuple(protocol for _, protocol in steps)
         self._by_code = {protocol.codec.code(kind): protocol for _, protocol in steps for kind in MessageKind}
 
     def at(self, height: int) -> BftProtocol:
@@ -28,8 +39,34 @@ class ProtocolSchedule:
 
     def block_hash(self, header: BlockHeader) -> bytes:
         """The hash (32 bytes) of a block by the protocol of its height. Raises RlpError if the extra data is malformed."""
-        return self.at(header.number).block_hash(header)
+        try:
+            return self.at(header.number).block_hash(header)
+        except RlpError as error:
+            raise self._named(header, error) from None
 
     def extra_data(self, header: BlockHeader) -> ExtraData:
         """The decoded extra data of a header. Raises RlpError if it is malformed."""
-        return self.at(header.number).decode_extra_data(header.extra_data)
+        try:
+            return self.at(header.number).decode_extra_data(header.extra_data)
+        except RlpError as error:
+            raise self._named(header, error) from None
+
+    def _named(self, header: BlockHeader, error: RlpError) -> RlpError:
+        """`error`, or an OtherProtocolError if the extra data is that of another protocol."""
+        # A genesis file without the switch of the network, or with another one, is the usual reason.
+        own = self.at(header.number)
+        for protocol in self._known:
+            if protocol is not own and _has_form(protocol, header.extra_data):
+                return OtherProtocolError(
+                    f"block {header.number} has the extra data of {protocol.name}, "
+                    f"and by the genesis file {own.name} makes this block"
+                )
+        return error
+
+
+def _has_form(protocol: BftProtocol, extra_data: bytes) -> bool:
+    try:
+        protocol.decode_extra_data(extra_data)
+    except RlpError:
+        return False
+    return True

@@ -19,6 +19,8 @@ def decode_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
     fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
     certificate, block = fields.item("certificate"), Block.from_item(fields.item("block"))
     fields.end()
+    # Before the certificate: if another protocol makes this block now, the error says so.
+    protocols.extra_data(block.header)
     # The signatures are recovered, but the quorum is not counted again: the journal holds only checked certificates.
     return PreparedBlock(protocols.at(block.number).codec.decode_certificate(certificate), block)
 
@@ -36,6 +38,8 @@ def decode_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
     block, justification = Block.from_item(fields.item("block")), fields.item("certificate")
     fields.end()
     protocol = protocols.at(block.number)
+    # Before the justification: if another protocol makes this block now, the error says so.
+    protocols.extra_data(block.header)
     # The digest is not stored: it follows from the header, and a wrong one would be signed after a restart.
     digest = protocol.committed_seal_hash(block.header)
     return ProposalDraft(protocol.codec.decode_justification(justification), block, digest)

@@ -27,13 +27,13 @@ class VoteTally:
         """A tally without votes: for an epoch block, or for a transition that replaces the validators."""
         return cls(tuple(sorted(set(validators))))
 
-    def after(self, header: BlockHeader, extra: ExtraData, epoch_length: int) -> "VoteTally":
-        """The tally after `header`, the next block, with its decoded extra data.
+    def after(self, header: BlockHeader, extra: ExtraData, *, is_epoch: bool) -> "VoteTally":
+        """The tally after `header`, the next block, with its decoded extra data. `is_epoch`: it begins an epoch.
 
         An epoch block restarts the tally with its own list of validators. A vote in an epoch block is lost, as in Besu.
         """
         # The list in an epoch block was checked against the tally by the header rules.
-        if header.number % epoch_length == 0:
+        if is_epoch:
             return VoteTally.from_validators(extra.validators)
         return self if extra.vote is None else self.with_vote(header.coinbase, extra.vote)
 

@@ -27,6 +27,7 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     speed, parameters = services.chain.counters.speed, services.chain.spec.ibft.parameters_at(status.height)
     return {
         "height": status.height,
+        "protocol": services.chain.protocols.at(status.height).name,
         "isValidator": status.is_validator,
         "validators": [to_hex(address) for address in status.validators],
         "round": status.round,

@@ -100,14 +100,14 @@ def test_votes_that_change_nothing_are_harmless() -> None:
 
 
 def test_a_block_votes_in_the_name_of_its_coinbase() -> None:
-    tally = VoteTally.from_validators(FOUR).after(header(7, V2), extra(Vote(NEW, ADD)), epoch_length=30)
+    tally = VoteTally.from_validators(FOUR).after(header(7, V2), extra(Vote(NEW, ADD)), is_epoch=False)
     assert tally.has_voted(V2, Vote(NEW, ADD))
 
 
 def test_an_epoch_block_forgets_all_votes_and_its_own() -> None:
     """L28."""
     tally = tally_after([(V1, NEW, ADD), (V2, NEW, ADD), (V1, V4, DROP), (V2, V4, DROP)])
-    after = tally.after(header(30, V3), extra(Vote(NEW, ADD)), epoch_length=30)
+    after = tally.after(header(30, V3), extra(Vote(NEW, ADD)), is_epoch=True)
     assert after == VoteTally.from_validators(FOUR)
 
 

@@ -1,0 +1,77 @@
+"""Compares the stored chain with the rules of the genesis file about consensus, at every start.
+
+The genesis hash does not cover `config`. A file that was edited below the head would otherwise give old blocks to another
+protocol or to other validators, and the node could neither read nor continue its chain. This file must not repair anything.
+"""
+
+from collections.abc import Iterator
+
+from lacnode.chain.block_errors import WrongGenesisError
+from lacnode.chain.executable_chain import ExecutableChain
+from lacnode.chainspec.ibft_schedule import IbftSchedule
+from lacnode.consensus.bft.header_rules import MalformedExtraDataError, WrongValidatorsError
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpError
+from lacnode.storage.storage_errors import StorageCorruptError
+
+_REMEDY = "the genesis file was changed below the head; put back what it said, nothing was written"
+
+
+def check_stored_rules(chain: ExecutableChain, head: BlockHeader) -> None:
+    """Raises WrongGenesisError, with block and rule, if a block up to `head` contradicts the genesis file.
+
+    It reads the blocks at which the file changes protocol or validators, the blocks before them, and the head. Between two
+    changes all blocks have one form. Raises StorageError.
+    """
+    try:
+        for number in _changes(chain, head.number):
+            header = chain.header_at(number)
+            if header is not None:
+                _check_header(chain, header)
+        _check_votes(chain, head)
+    except (StorageCorruptError, KeyError):
+        # A damaged or missing header. The repair of the database deals with it, and it needs a node that starts.
+        return
+
+
+def _changes(chain: ExecutableChain, last: int) -> Iterator[int]:
+    """The blocks to read, ascending, so that the first wrong one is named."""
+    schedule = chain.spec.ibft
+    begins = {height for height, _ in (*chain.protocols.steps, *schedule.steps, *schedule.overrides)}
+    yield from sorted({number for height in begins for number in (height - 1, height) if 0 <= number <= last} | {last})
+
+
+def _check_header(chain: ExecutableChain, header: BlockHeader) -> None:
+    try:
+        listed = chain.protocols.extra_data(header).validators
+    except RlpError as error:
+        raise _refusal(header.number, MalformedExtraDataError.rule, str(error)) from None
+    # Block 0 may list validators although a contract names those of block 1.
+    if header.number > 0:
+        _check_listed(chain.spec.ibft, header.number, listed)
+
+
+def _check_listed(schedule: IbftSchedule, number: int, listed: tuple[bytes, ...]) -> None:
+    rule, override = WrongValidatorsError.rule, schedule.validators_override(number)
+    by_contract = schedule.parameters_at(number).validator_contract is not None
+    if by_contract and listed:
+        raise _refusal(number, rule, "its header lists validators, and by the genesis file a contract names them")
+    if not by_contract and not listed:
+        raise _refusal(number, rule, "its header lists no validators, and by the genesis file no contract names them")
+    # The vote in the block before counts on top of a transition, so a set may differ by one validator.
+    if override is not None and len(set(override) ^ set(listed)) > 1:
+        raise _refusal(number, rule, "its header lists other validators than the transition of this block")
+
+
+def _check_votes(chain: ExecutableChain, head: BlockHeader) -> None:
+    """Compare the validators that the head lists with those by votes and transitions up to its parent."""
+    parent = chain.header_at(head.number - 1) if head.number else None
+    if parent is None or chain.spec.ibft.parameters_at(head.number).validator_contract is not None:
+        return
+    if chain.tally_after(parent).validators != chain.protocols.extra_data(head).validators:
+        text = "its header lists other validators than the votes and transitions before it give"
+        raise _refusal(head.number, WrongValidatorsError.rule, text)
+
+
+def _refusal(number: int, rule: str, text: str) -> WrongGenesisError:
+    return WrongGenesisError(f"block {number} breaks the rule {rule}: {text} ({_REMEDY})")
