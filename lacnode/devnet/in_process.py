@@ -31,7 +31,7 @@ from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.pool_settings import PoolSettings
 
-RPC_GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "QBFT", "TXPOOL", "WEB3")
+RPC_GROUPS = ("ADMIN", "DEBUG", "ETH", "IBFT", "LAC", "NET", "QBFT", "TRACE", "TXPOOL", "WEB3")
 NOWHERE = Path("in-memory")
 TABLE_SECONDS = 5.0
 

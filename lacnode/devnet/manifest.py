@@ -24,7 +24,7 @@ FILE_NAME = "devnet.json"
 FORMAT = 1
 
 
-GROUPS = ("ADMIN", "ETH", "LAC", "NET", "TXPOOL", "WEB3")
+GROUPS = ("ADMIN", "DEBUG", "ETH", "LAC", "NET", "TRACE", "TXPOOL", "WEB3")
 """The API groups of every node. That of its consensus protocol comes to them."""
 
 CONSENSUS_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}

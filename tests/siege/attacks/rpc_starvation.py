@@ -13,6 +13,7 @@ from lacnode.devnet.manifest import DevnetNode, Manifest
 from tests.siege.attack import Bounds, LoadAttack, Sent
 from tests.siege.http import exchange, request
 from tests.siege.init_codes import ENDLESS_CALL, PAIRINGS
+from tests.siege.measure import MEGABYTE
 from tests.siege.websocket import WebSocketClient
 
 CALLS_IN_FLIGHT = 16
@@ -26,6 +27,10 @@ REFUSED_SECONDS = 0.1
 """The pause of a caller after an answer that came at once."""
 
 RPC = Bounds(call_p95_seconds=0.25)
+TRACES = Bounds(call_p95_seconds=0.25, memory_bytes=256 * MEGABYTE)
+"""A reader process may keep so much memory after a trace (`RECYCLE_BYTES`). Only those ask for traces to whom the operator
+opens the groups DEBUG and TRACE."""
+
 ANSWERED_AT_ONCE_SECONDS = 0.2
 
 
@@ -83,6 +88,28 @@ async def keep_calling_by_websocket(node: DevnetNode, document: object, sent: Se
         await trio.sleep(REFUSED_SECONDS)
 
 
+def traces() -> list[dict[str, object]]:
+    """Every expensive request for a trace."""
+    call = endless()[0]
+    return [
+        request("debug_traceCall", call, "latest", {"enableMemory": True}),
+        request("debug_traceCall", call, "latest", {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}),
+        request("trace_call", call, ["trace", "vmTrace", "stateDiff"], "latest"),
+        request("trace_callMany", [[call, ["vmTrace"]]] * BATCH_CALLS, "latest"),
+        request("trace_filter", {"fromBlock": "0x0", "toBlock": "latest"}),
+        request("debug_accountRange", "latest", "0x0", PROOF_SLOTS),
+    ]
+
+
+async def every_trace(manifest: Manifest, sent: Sent) -> None:
+    """Two callers of every expensive trace at each validator."""
+    async with trio.open_nursery() as nursery:
+        for node in manifest.nodes:
+            for document in traces():
+                for _ in range(2):
+                    nursery.start_soon(keep_calling, node, document, sent, str(document["method"]))
+
+
 async def endless_calls(manifest: Manifest, sent: Sent) -> None:
     """Sixteen endless eth_calls at each validator, all the time."""
     async with trio.open_nursery() as nursery:
@@ -106,4 +133,5 @@ async def every_method(manifest: Manifest, sent: Sent) -> None:
 ATTACKS = (
     LoadAttack("rpc-endless-calls", "16 endless eth_calls in flight at each validator", endless_calls, RPC),
     LoadAttack("rpc-every-method", "estimates, lists, proofs, logs, batches, WebSocket", every_method, RPC),
+    LoadAttack("rpc-traces", "endless traces, with memory, differences, many at once", every_trace, TRACES),
 )
