@@ -164,7 +164,7 @@ class BlockVerifier:
             executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
             # One engine may be wrong where another is right. A block is refused only after the judgement of both.
             if not is_outcome(block.header, executed):
-                executed = self._engine.judged(
+                executed = self._engine.deciding_outcome(
                     executed, parent.state_root, block.header, block.transactions, ancestor_hash, budget
                 )
         except SystemCallError as error:

@@ -41,17 +41,21 @@ class ChainHistory:
         return self._database
 
     def hash_at(self, number: int) -> bytes | None:
+        """The on-chain hash (32 bytes) of block `number`."""
         return stored_hash_at(self._database, number)
 
     def header_at(self, number: int) -> BlockHeader | None:
+        """The header of block `number`."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).header_at(number)
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
+        """The header of the block with this hash."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).header_of(hash_)
 
     def block_at(self, number: int) -> Block | None:
+        """Block `number`, with its transactions."""
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
             # One snapshot for hash and block: the index and the block it names always fit.
@@ -59,6 +63,7 @@ class ChainHistory:
             return None if hash_ is None else chain.expected_block(hash_)
 
     def block_of(self, hash_: bytes) -> Block | None:
+        """The block with this hash, with its transactions."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).block_of(hash_)
 
@@ -86,10 +91,12 @@ class ChainHistory:
             return StoredChain(snapshot).receipt_records_of(hash_)
 
     def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
+        """The receipts of the block with this hash, one for each transaction, in order."""
         receipt_records = self.receipt_records_of(hash_)
         return None if receipt_records is None else tuple(record.receipt for record in receipt_records)
 
     def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
+        """The block and the index of the transaction with this hash."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).location_of(transaction_hash)
 

@@ -64,9 +64,11 @@ class StoredChain:
         self._snapshot = snapshot
 
     def head_hash(self) -> bytes | None:
+        """The hash (32 bytes) of the last block. None in an empty database."""
         return self._snapshot.get(META, HEAD)
 
     def genesis_hash(self) -> bytes | None:
+        """The hash (32 bytes) of block 0. None in an empty database."""
         return self._snapshot.get(META, GENESIS)
 
     def hash_at(self, number: int) -> bytes | None:
@@ -80,17 +82,21 @@ class StoredChain:
         return hash_
 
     def header_at(self, number: int) -> BlockHeader | None:
+        """The header of block `number`."""
         hash_ = self.hash_at(number)
         return None if hash_ is None else self._expected(self.header_of(hash_), HEADERS, hash_)
 
     def has(self, hash_: bytes) -> bool:
+        """Whether the block with this hash is stored."""
         return self._snapshot.get(HEADERS, hash_) is not None if hash_ else False
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
+        """The header of the block with this hash."""
         data = self._snapshot.get(HEADERS, hash_) if hash_ else None
         return None if data is None else BlockHeader.decode(data)
 
     def body_of(self, hash_: bytes) -> BlockBody | None:
+        """The decoded body of the block with this hash."""
         data = self._snapshot.get(BODIES, hash_) if hash_ else None
         # None is for an unknown block only. A known block without a body is damaged.
         if data is None:
@@ -107,6 +113,7 @@ class StoredChain:
         return len(self._snapshot.get(OUTCOMES, hash_) or b"") if hash_ else 0
 
     def block_of(self, hash_: bytes) -> Block | None:
+        """The block with this hash: its header and its body."""
         header, body = self.header_of(hash_), self.body_of(hash_)
         return None if header is None or body is None else Block(header, body)
 
@@ -115,6 +122,7 @@ class StoredChain:
         return self._expected(self.block_of(hash_), HEADERS, hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """One record for each transaction of the block with this hash, in order."""
         data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
         if data is None:
             self._check_absent(OUTCOMES, hash_)
@@ -138,6 +146,7 @@ class StoredChain:
         return found
 
     def location_of(self, transaction_hash: bytes) -> TransactionLocation | None:
+        """The block and the index of the transaction with this hash."""
         data = self._snapshot.get(TRANSACTIONS, transaction_hash) if transaction_hash else None
         if data is None:
             return None

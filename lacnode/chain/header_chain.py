@@ -36,6 +36,7 @@ class VerifiedHeaders:
         self._lock = Lock()
 
     def add(self, header: BlockHeader) -> None:
+        """Remember that the seals of `header` were verified."""
         with self._lock:
             self._bodies.setdefault(header, None)
             if len(self._bodies) > MAX_VERIFIED_HEADERS:
@@ -49,6 +50,7 @@ class VerifiedHeaders:
                 self._bodies[block.header] = block.body
 
     def has(self, header: BlockHeader) -> bool:
+        """Whether exactly this header, with its seals and its round, was verified."""
         return header in self._bodies
 
     def has_body(self, block: Block) -> bool:

@@ -24,6 +24,7 @@ class LogFilter:
         return len(self.addresses) + sum(map(len, self.topics))
 
     def matches(self, log: Log) -> bool:
+        """Whether the filter accepts the address and the topics of `log`."""
         if self.addresses and log.address not in self.addresses:
             return False
         # A filter position without a topic in the log never matches, even if it accepts every topic.
@@ -44,5 +45,6 @@ class BloomTest:
         self._groups = [[bloom_bits(item) for item in group] for group in groups if group]
 
     def passes(self, bloom: bytes) -> bool:
+        """Whether the 256-byte `bloom` may contain one item of every group."""
         bits = int.from_bytes(bloom)
         return all(any(bits & wanted == wanted for wanted in group) for group in self._groups)

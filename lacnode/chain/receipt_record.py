@@ -24,11 +24,13 @@ class ReceiptRecord:
     revert_reason: bytes | None
 
     def fields(self) -> list[RlpValue]:
+        """The items of the record, as the database stores them in RLP."""
         reverted: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
         return [self.sender, self.receipt.encode(), rlp.scalar(self.gas_used), self.created or b"", reverted]
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "ReceiptRecord":
+        """Decode the items that `fields` made. Raises RlpError if they are malformed."""
         # An empty reason differs from an absent one, so the reason is in a list of one or no item.
         fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
         sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))

@@ -32,12 +32,12 @@ class SelectionTarget(Protocol):
     """The block that transactions are added to: an open block, or a wrapper of one."""
 
     @property
-    def gas_left(self) -> int: ...
+    def gas_left(self) -> int:
+        """The gas that further transactions may still ask for."""
 
     @property
     def estimated_closing_seconds(self) -> float:
         """The approximate time for the roots of the added transactions."""
-        ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute a transaction and add it.
@@ -52,23 +52,22 @@ class TransactionCandidate(Protocol):
     """A transaction that is offered for a block. Exactly one of its four methods is called, unless it is never examined."""
 
     @property
-    def transaction(self) -> Transaction: ...
+    def transaction(self) -> Transaction:
+        """The offered transaction."""
 
     @property
-    def sender(self) -> bytes: ...
+    def sender(self) -> bytes:
+        """The address (20 bytes) that signed the transaction."""
 
     @property
     def is_last(self) -> bool:
         """Whether it is offered after all others, because it will probably take long."""
-        ...
 
     def included(self) -> None:
         """The transaction is in the block."""
-        ...
 
     def skipped(self) -> None:
         """The transaction is not in this block. It may be in a later one."""
-        ...
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
         """The transaction was interrupted after `seconds`, the most that one transaction gets, or exceeded another bound.
@@ -79,7 +78,6 @@ class TransactionCandidate(Protocol):
 
     def dropped(self, reason: RejectionReason) -> None:
         """The transaction cannot be in any block on this state."""
-        ...
 
 
 BLOCK_SHARE = 0.5

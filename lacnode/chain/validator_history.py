@@ -22,11 +22,11 @@ CACHED_TALLIES = 128
 class VoteSource(Protocol):
     """A source of headers and of the numbers of headers with votes (`chain.chain_history.ChainHistory`)."""
 
-    def header_at(self, number: int) -> BlockHeader | None: ...
+    def header_at(self, number: int) -> BlockHeader | None:
+        """The header of block `number`. None above the head."""
 
     def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
         """The numbers in ascending order, both ends included."""
-        ...
 
 
 def next_tally(

@@ -28,18 +28,23 @@ class SettingsReader:
         return parse_option_value(BY_NAME[name], BY_NAME[name].default) if text_or_none is None else text_or_none
 
     def flag(self, name: str) -> bool:
+        """Return the value of an option that is on or off."""
         return bool(self.value(name))
 
     def number(self, name: str) -> int:
+        """Return the value of an option that is a whole number."""
         return cast(int, self.value(name))
 
     def real(self, name: str) -> float:
+        """Return the value of an option that is a decimal number."""
         return float(cast(float, self.value(name)))
 
     def text(self, name: str) -> str:
+        """Return the value of an option that is a text. It is empty if none is set and there is no default."""
         return cast(str, self.value(name))
 
     def items(self, name: str) -> tuple[str, ...]:
+        """Return the value of an option that is a list of texts."""
         return cast("tuple[str, ...]", self.value(name))
 
     def text_or_none(self, name: str) -> str | None:
@@ -53,4 +58,5 @@ class SettingsReader:
 
     @property
     def data_path(self) -> Path:
+        """The directory with the files of the node."""
         return self.path("data-path") or DATA_PATH

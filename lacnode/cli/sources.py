@@ -34,9 +34,11 @@ class Settings:
     values: dict[str, Value] = field(default_factory=dict)
 
     def is_set(self, name: str) -> bool:
+        """Return whether a source sets the option `name` (without dashes)."""
         return name in self.values
 
     def get(self, name: str) -> Value | None:
+        """Return the value that is set for the option `name` (without dashes), None if it is not set."""
         return self.values.get(name)
 
 

@@ -68,18 +68,22 @@ class DevnetNode:
 
     @property
     def directory(self) -> Path:
+        """The directory of the node, which is also its data path."""
         return Path(self.data_path)
 
     @property
     def pid_file(self) -> Path:
+        """The file with the process id of the running node."""
         return self.directory / "node.pid"
 
     @property
     def log_file(self) -> Path:
+        """The file with the output of the node's process."""
         return self.directory / "node.log"
 
     @property
     def config_file(self) -> Path:
+        """The `config.toml` of the node."""
         return self.directory / "config.toml"
 
     @property
@@ -167,6 +171,7 @@ class Manifest:
 
     @property
     def genesis_file(self) -> Path:
+        """The genesis file of all nodes."""
         return self.path / "genesis.json"
 
     @property

@@ -90,9 +90,11 @@ class ComparingEngine(PythonStates):
         found = self._native.execute_alone(*block, budget)
         if found is not None and are_different(expected, found):
             outcomes = {PYTHON: expected, NATIVE: found}
-            self._differences.note(self._spec, self._store, *block, outcomes, execute_again(self._spec, *block))
+            self._differences.record_difference(
+                self._spec, self._store, *block, outcomes, execute_again(self._spec, *block)
+            )
 
-    def judged(
+    def deciding_outcome(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,
@@ -132,7 +134,7 @@ class ComparingEngine(PythonStates):
             outcome = rejected
         found = self._native.call_alone(state_root, header, call, ancestor_hash)
         if found is not None and (unlike := unlike_call_fields(outcome, found)):
-            self._differences.note_call(header, call, unlike)
+            self._differences.record_call_difference(header, call, unlike)
         if isinstance(outcome, TransactionRejectedError):
             raise outcome
         return outcome

@@ -47,7 +47,8 @@ class CallLimitExceededError(Exception):
 class NodeStore(Protocol):
     """Trie nodes and contract code by their Keccak hash. Safe to read from several threads."""
 
-    def get(self, key: bytes) -> bytes | None: ...
+    def get(self, key: bytes) -> bytes | None:
+        """Return the trie node or the code with the Keccak hash `key` (32 bytes). None if it is absent."""
 
 
 class OverlaidNodes:
@@ -149,16 +150,26 @@ class AccountProof:
 class StateView(Protocol):
     """Accounts at one state root. Accounts that do not exist look empty."""
 
-    def exists(self, address: bytes) -> bool: ...
-    def balance(self, address: bytes) -> int: ...
-    def nonce(self, address: bytes) -> int: ...
-    def code(self, address: bytes) -> bytes: ...
+    def exists(self, address: bytes) -> bool:
+        """Whether the account is in the state."""
+
+    def balance(self, address: bytes) -> int:
+        """The balance of the account in wei."""
+
+    def nonce(self, address: bytes) -> int:
+        """The nonce of the account."""
+
+    def code(self, address: bytes) -> bytes:
+        """The code of the account. Empty for an account without code."""
+
     def contract(self, address: bytes) -> tuple[bytes, bytes]:
         """The hash of its code and the root of its storage."""
-        ...
 
-    def storage(self, address: bytes, slot: int) -> int: ...
-    def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None: ...
+    def storage(self, address: bytes, slot: int) -> int:
+        """The value of a storage slot. 0 if it was never written."""
+
+    def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
+        """The account with `slots`, and the trie nodes that prove them. None for an account that does not exist."""
 
 
 class OpenBlock(Protocol):
@@ -167,23 +178,19 @@ class OpenBlock(Protocol):
     @property
     def gas_left(self) -> int:
         """Gas that transactions may still ask for."""
-        ...
 
     @property
     def estimated_closing_seconds(self) -> float:
         """About the seconds that `close`, and reading the transactions, will take for those that were added."""
-        ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction`. TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when
         `budget` says so, or has no time for what the transaction adds to `estimated_closing_seconds`. After an error
         nothing has changed, and the block goes on."""
-        ...
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
         """Pay the block's reward and compute the roots. The block takes no more transactions. SystemCallError if a
         call that ends every block fails, ExecutionInterruptedError when `budget` says so."""
-        ...
 
     def execute_private(
         self,
@@ -212,15 +219,12 @@ class ExecutionEngine(Protocol):
     @property
     def name(self) -> str:
         """Which engine it is: `PYTHON`, `NATIVE` or `BOTH`."""
-        ...
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
-        ...
 
     def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
         """Return the root (32 bytes) and the nodes of a state that has the accounts `first` alone."""
-        ...
 
     def execute(
         self,
@@ -232,9 +236,8 @@ class ExecutionEngine(Protocol):
     ) -> ExecutedBlock:
         """Execute a whole block. ExecutionError if one of its transactions cannot be in it, ExecutionInterruptedError
         when `budget` says so."""
-        ...
 
-    def judged(
+    def deciding_outcome(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,
@@ -243,10 +246,9 @@ class ExecutionEngine(Protocol):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return the outcome of a block for which this engine gave `executed`, and whose header says otherwise. Only
-        py-evm's word refuses a block: the outcome is `executed` itself where py-evm gave it, and py-evm's otherwise.
-        Errors are those of `execute`."""
-        ...
+        """Return the outcome that decides about a block whose header contradicts `executed`, the outcome of this engine.
+        Only py-evm may refuse a block. So this is `executed` itself if py-evm gave it. Otherwise py-evm executes the block,
+        and this is its outcome. Errors are those of `execute`."""
 
     def open_block(
         self,
@@ -259,7 +261,6 @@ class ExecutionEngine(Protocol):
         """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`. SystemCallError if a
         call that begins every block fails. `within_limits`: it takes only what fits the memory and the logs of
         `block_limits`. SizeExceededError if a transaction fits no such block, BudgetExceededError if not this one."""
-        ...
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
@@ -267,16 +268,12 @@ class ExecutionEngine(Protocol):
         """Return the outcome of `call`. TransactionRejectedError if it could not begin, OverrideError if its
         overrides cannot be applied, CallLimitExceededError if it took too long, ExecutionCancelledError when the engine is
         stopped."""
-        ...
 
     def accounts(self, state_root: bytes) -> StateView:
         """The accounts at `state_root`."""
-        ...
 
     def check_running(self) -> None:
         """ExecutionCancelledError when the engine is stopped: for work between two executions."""
-        ...
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "ExecutionEngine":
         """An engine of the same rules that finds `nodes` (trie nodes and codes by hash) before those of its store."""
-        ...

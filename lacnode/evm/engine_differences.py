@@ -78,7 +78,7 @@ class EngineDifferences:
         self._directory = directory
         self._log = RateLimitedLog("evm", time.monotonic)
 
-    def note(
+    def record_difference(
         self,
         spec: ChainSpec,
         store: NodeStore,
@@ -112,7 +112,7 @@ class EngineDifferences:
             **{name: _in_short(outcome) for name, outcome in outcomes.items()},
         )
 
-    def note_call(self, header: BlockHeader, call: CallRequest, unlike: Sequence[str]) -> None:
+    def record_call_difference(self, header: BlockHeader, call: CallRequest, unlike: Sequence[str]) -> None:
         """Note that the engines differ in the fields `unlike` on a call on the state after `header`. Callers can repeat a
         call: it is only counted, and logged once a minute."""
         self.call_count += 1

@@ -96,7 +96,7 @@ class NativeEngine(PythonStates):
         """Execute a whole block (see `engine.ExecutionEngine`)."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         found = self.execute_alone(*block, budget) if self._is_worth_it(header, transactions) else None
-        # The caller compares it with the header, and asks `judged` before it refuses the block.
+        # The caller compares it with the header, and asks `deciding_outcome` before it refuses the block.
         if isinstance(found, ExecutedBlock):
             return found
         # The library refused the block, or could not execute it. Only py-evm's word refuses a block.
@@ -117,9 +117,11 @@ class NativeEngine(PythonStates):
         block = (parent_state_root, header, transactions, ancestor_hash)
         if are_different(expected, found):
             outcomes = {PYTHON: expected, NATIVE: found}
-            self._differences.note(self._spec, self._store, *block, outcomes, execute_again(self._spec, *block))
+            self._differences.record_difference(
+                self._spec, self._store, *block, outcomes, execute_again(self._spec, *block)
+            )
 
-    def judged(
+    def deciding_outcome(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,

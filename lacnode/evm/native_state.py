@@ -28,6 +28,7 @@ class CurrentBudget:
         self.budget = budget
 
     def check(self) -> None:
+        """Raise as `ExecutionBudget.check` of the current budget does."""
         self.budget.check()
 
 

@@ -97,7 +97,7 @@ class PyEvmEngine:
                 ) from None
         return block.close(budget)
 
-    def judged(
+    def deciding_outcome(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,

@@ -28,6 +28,7 @@ class Account(NamedTuple):
     code_hash: bytes = EMPTY_KECCAK
 
     def encode(self) -> bytes:
+        """Encode the account in RLP, as the state trie stores it."""
         return rlp.encode([rlp.scalar(self.nonce), rlp.scalar(self.balance), self.storage_root, self.code_hash])
 
 

@@ -51,6 +51,7 @@ class Run:
 
     @property
     def chain(self) -> ReadableChain:
+        """The chain that the query reads."""
         return self.reading.chain
 
     def block(self, header: BlockHeader, hash_: bytes) -> object:

@@ -69,7 +69,7 @@ class ResponseSender:
         with trio.move_on_after(RESPONSE_SECONDS + size / RESPONSE_BYTES_PER_SECOND) as reading:
             waiting = _WaitingResponse(size, reading)
             # The response takes memory from here on, also while it waits to be compressed.
-            self._backlog.watch(waiting)
+            self._backlog.add_client(waiting)
             try:
                 yield
             finally:

@@ -27,7 +27,7 @@ class SendBacklog:
         self._limit_bytes = limit_bytes
         self._clients: dict[ClientBacklog, None] = {}
 
-    def watch(self, client: ClientBacklog) -> None:
+    def add_client(self, client: ClientBacklog) -> None:
         """Count the bytes that wait for `client` from now on."""
         self._clients[client] = None
         self.grown()

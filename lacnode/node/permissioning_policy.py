@@ -141,7 +141,7 @@ class PermissioningPolicy:
         if decision.allowed:
             self._refused.remove(link.remote.id)
             return decision
-        if self._refused.note(link.remote, link.is_inbound, decision):
+        if self._refused.record_refusal(link.remote, link.is_inbound, decision):
             log.info("connection refused", peer=str(link.remote), inbound=link.is_inbound, reason=str(decision))
         return decision
 

@@ -33,17 +33,27 @@ class ChainReader(Protocol):
     """Reads blocks by number and by 32-byte hash. Each method returns None if this node has no such block. Worker threads
     call it, several at a time."""
 
-    def hash_at(self, number: int) -> bytes | None: ...
-    def header_at(self, number: int) -> BlockHeader | None: ...
-    def header_of(self, hash_: bytes) -> BlockHeader | None: ...
-    def block_of(self, hash_: bytes) -> Block | None: ...
-    def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None: ...
+    def hash_at(self, number: int) -> bytes | None:
+        """The on-chain hash (32 bytes) of block `number`. None above the head."""
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        """The header of block `number`. None above the head."""
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        """The header of the block with this hash. None for an unknown hash."""
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        """The block with this hash. None for an unknown hash."""
+
+    def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
+        """The receipts of the block with this hash, in order. None for an unknown hash."""
 
 
 class PoolReader(Protocol):
     """Reads pooled transactions by 32-byte hash. Worker threads call it."""
 
-    def transaction(self, hash_: bytes) -> Transaction | None: ...
+    def transaction(self, hash_: bytes) -> Transaction | None:
+        """The pooled transaction with this hash (32 bytes). None if the pool does not have it."""
 
 
 class NoTransactions:

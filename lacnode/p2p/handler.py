@@ -18,13 +18,32 @@ class NetworkHandler(Protocol):
     them. `hears_consensus` returns True if the peer is a validator, `wants_block_body` if the block is worth decoding.
     `block_not_kept` says that a whole block was announced that was too long to keep unasked."""
 
-    def peer_joined(self, peer: Peer) -> None: ...
-    def peer_left(self, peer: Peer, reason: str) -> None: ...
-    def hears_consensus(self, peer: Peer) -> bool: ...
-    def consensus_received(self, peer: Peer, code: int, data: bytes) -> None: ...
-    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool: ...
-    def block_received(self, peer: Peer, block: Block) -> None: ...
-    def block_not_kept(self, peer: Peer) -> None: ...
-    def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None: ...
-    def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None: ...
-    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None: ...
+    def peer_joined(self, peer: Peer) -> None:
+        """A session with `peer` has begun. No other call about this peer comes before."""
+
+    def peer_left(self, peer: Peer, reason: str) -> None:
+        """The session with `peer` has ended for `reason`. No other call about this peer comes after."""
+
+    def hears_consensus(self, peer: Peer) -> bool:
+        """Return whether `peer` is a validator, so that its consensus messages are read."""
+
+    def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
+        """`peer` sent a consensus message: its code in the sub-protocol, and its bytes without the code."""
+
+    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
+        """Return whether the body of the block that `peer` announced with `header` is worth decoding."""
+
+    def block_received(self, peer: Peer, block: Block) -> None:
+        """`peer` announced a whole block."""
+
+    def block_not_kept(self, peer: Peer) -> None:
+        """`peer` announced a whole block that was too long to keep without a request for it."""
+
+    def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
+        """`peer` announced blocks by their hashes (32 bytes) and numbers."""
+
+    def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
+        """`peer` sent whole transactions without a request."""
+
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
+        """`peer` announced transactions by their hashes (32 bytes), with their sizes in bytes."""

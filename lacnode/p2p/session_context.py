@@ -28,7 +28,14 @@ class SessionContext(Protocol):
     counters: NetworkCounters
     max_transaction_bytes: int
 
-    def hello(self) -> Hello: ...
-    def status(self) -> LocalStatus: ...
-    def connection(self, remote: Enode, is_inbound: bool) -> Connection: ...
-    def dial_when_permitted(self, enode: Enode) -> None: ...
+    def hello(self) -> Hello:
+        """Return this node's Hello."""
+
+    def status(self) -> LocalStatus:
+        """Return this node's Status at this moment."""
+
+    def connection(self, remote: Enode, is_inbound: bool) -> Connection:
+        """Return the connection with the node `remote`, as the connection policy sees it."""
+
+    def dial_when_permitted(self, enode: Enode) -> None:
+        """Dial `enode` once the connection policy allows it."""

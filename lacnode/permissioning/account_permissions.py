@@ -29,7 +29,8 @@ A slow machine must not refuse a block that other machines accept."""
 class LocalAccounts(Protocol):
     """The interface of a list of accounts in a local file."""
 
-    def decide(self, sender: bytes | None) -> Decision: ...
+    def decide(self, sender: bytes | None) -> Decision:
+        """Return whether the accounts of the permissions file include `sender` (20 bytes, None if unknown)."""
 
 
 class AccountPermissions:

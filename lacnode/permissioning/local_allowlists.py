@@ -68,6 +68,7 @@ class AccountAllowlist:
 
     @property
     def entries(self) -> tuple[str, ...]:
+        """The accounts of the list, as 0x-hexadecimal texts."""
         return tuple(self._entries)
 
     def decide(self, sender: bytes | None) -> Decision:

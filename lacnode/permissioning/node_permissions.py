@@ -23,7 +23,8 @@ NO_RULES = Decision(True, "no-permissioning", THIS_NODE, None, "no rules about n
 class LocalNodes(Protocol):
     """The interface of a list of nodes in a local file."""
 
-    def decide(self, enode: Enode) -> Decision: ...
+    def decide(self, enode: Enode) -> Decision:
+        """Return whether the nodes of the permissions file include `enode`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class AllowlistKind(Enum):
 
     @property
     def legacy_key(self) -> str:
+        """The key of the list in files of earlier releases of Besu (whitelist)."""
         return self.value.replace("allowlist", "whitelist")
 
 

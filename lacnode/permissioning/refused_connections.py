@@ -47,7 +47,7 @@ class RefusedConnections:
         self._now = now
         self._refusals: OrderedDict[tuple[bytes, bool], RefusedConnection] = OrderedDict()
 
-    def note(self, enode: Enode, inbound: bool, decision: Decision) -> bool:
+    def record_refusal(self, enode: Enode, inbound: bool, decision: Decision) -> bool:
         """Record a refusal. Return True if it is new: the last one of this node and direction had another reason."""
         key, now = (enode.id, inbound), self._now()
         # The result decides whether the refusal is logged. A peer that tries again every minute must not fill the log.

@@ -15,15 +15,24 @@ class TransactionCall(Protocol):
     """
 
     @property
-    def to(self) -> bytes | None: ...
+    def to(self) -> bytes | None:
+        """The called contract or the recipient (20 bytes). None for a creation."""
+
     @property
-    def value(self) -> int: ...
+    def value(self) -> int:
+        """The transferred wei."""
+
     @property
-    def gas_price(self) -> int | None: ...
+    def gas_price(self) -> int | None:
+        """The price in wei per gas. None if the transaction names another kind of price."""
+
     @property
-    def gas_limit(self) -> int: ...
+    def gas_limit(self) -> int:
+        """The gas that the transaction may use."""
+
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes:
+        """The input of the call, or the init code of a creation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,13 +62,16 @@ class Block:
 
     @property
     def number(self) -> int:
+        """The number in the header."""
         return self.header.number
 
     @property
     def transactions(self) -> tuple[Transaction, ...]:
+        """The transactions of the body, in order."""
         return self.body.transactions
 
     def encode(self) -> bytes:
+        """Encode the block in RLP, as eth and `debug_getRawBlock` have it."""
         return rlp.list_of_encoded(self.header.encode(), *self.body.encoded_fields())
 
     def with_header(self, header: BlockHeader) -> "Block":
@@ -99,6 +102,7 @@ class BlockOutline:
 
     @classmethod
     def of(cls, block: Block) -> "BlockOutline":
+        """The outline of a decoded block."""
         hashes = tuple(transaction.hash for transaction in block.transactions)
         return cls(block.header, hashes, len(block.encode()))
 

@@ -16,6 +16,7 @@ class Log:
     data: bytes
 
     def to_item(self) -> list[RlpValue]:
+        """The items of the log, as receipts have them in RLP."""
         return [self.address, list(self.topics), self.data]
 
     @classmethod

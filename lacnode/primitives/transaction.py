@@ -85,6 +85,7 @@ class Transaction:
 
     @property
     def is_creation(self) -> bool:
+        """Whether it creates a contract: it has no recipient."""
         return self.to is None
 
     @property

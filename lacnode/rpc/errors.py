@@ -29,22 +29,27 @@ UNAUTHORIZED = -40100
 
 
 def parse_error() -> RpcError:
+    """The body of the request is not JSON."""
     return RpcError(PARSE_ERROR, "Parse error")
 
 
 def invalid_request() -> RpcError:
+    """The JSON is not a JSON-RPC request."""
     return RpcError(INVALID_REQUEST, "Invalid Request")
 
 
 def unauthorized() -> RpcError:
+    """The client has no valid token, or its user may not call the method."""
     return RpcError(UNAUTHORIZED, "Unauthorized")
 
 
 def method_not_found() -> RpcError:
+    """No method has this name."""
     return RpcError(METHOD_NOT_FOUND, "Method not found")
 
 
 def method_not_enabled() -> RpcError:
+    """The method exists, but its API group is not enabled on this port."""
     return RpcError(METHOD_NOT_ENABLED, "Method not enabled")
 
 
@@ -76,10 +81,12 @@ def with_error_message(message: str) -> Iterator[None]:
 
 
 def internal_error() -> RpcError:
+    """The node has a fault. The log has the details."""
     return RpcError(INTERNAL_ERROR, "Internal error")
 
 
 def timeout() -> RpcError:
+    """The call took longer than a call may."""
     return CallTimeoutError()
 
 
@@ -92,6 +99,7 @@ class BusyError(RpcError):
 
 
 def unknown_block() -> RpcError:
+    """The named block is not in the chain."""
     return RpcError(-39001, "Unknown block")
 
 
@@ -111,34 +119,42 @@ def _with_reason(message: str, reason: str | None) -> str:
 
 
 def block_not_found() -> RpcError:
+    """No block has this hash or number, where Besu answers with this text."""
     return RpcError(SERVER_ERROR, "Block not found")
 
 
 def world_state_unavailable() -> RpcError:
+    """The state after the named block is not in the database."""
     return RpcError(SERVER_ERROR, "World state unavailable")
 
 
 def filter_not_found() -> RpcError:
+    """No filter has this id, or it has expired."""
     return RpcError(SERVER_ERROR, "Filter not found")
 
 
 def logs_filter_not_found() -> RpcError:
+    """No filter of logs has this id, or it has expired."""
     return RpcError(SERVER_ERROR, "Logs filter not found")
 
 
 def subscription_not_found() -> RpcError:
+    """This WebSocket connection has no subscription with this id."""
     return RpcError(SERVER_ERROR, "Subscription not found")
 
 
 def p2p_disabled() -> RpcError:
+    """The method needs the network, and `--p2p-enabled` is false."""
     return RpcError(SERVER_ERROR, "P2P has been disabled. This functionality is not available")
 
 
 def range_too_large(why: str | None = None) -> RpcError:
+    """The call asks for more blocks or results than one call may. `why` goes into `data`."""
     return RpcError(LIMIT_EXCEEDED, "Requested range exceeds maximum RPC range limit", why)
 
 
 def batch_too_large() -> RpcError:
+    """The batch has more calls than a batch may."""
     return RpcError(LIMIT_EXCEEDED, "Number of requests exceeds max batch size")
 
 
@@ -154,6 +170,7 @@ def dangerous_vote(warnings: Sequence[str]) -> RpcError:
 
 
 def privacy_disabled() -> RpcError:
+    """The method needs private transactions, and they are off."""
     return RpcError(-50100, "Privacy is not enabled")
 
 

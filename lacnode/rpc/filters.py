@@ -63,10 +63,11 @@ class PollingFilter:
     client: str = ""
 
     def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:
+        """Add entries (hashes, or logs) that the client has not asked for yet."""
         self.gathered += entries
         self.gathered_bytes += sum(ENTRY_BYTES + (0 if isinstance(e, str) else len(e.log.data)) for e in entries)
 
-    def take(self) -> list[str | LogWithMetadata]:
+    def pop_gathered(self) -> list[str | LogWithMetadata]:
         """Return the entries that were gathered since the last call, and drop them."""
         taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
         return taken
@@ -182,7 +183,7 @@ class PollingFilters:
             filter_ = self._used(params)
             if filter_ is None:
                 raise filter_not_found()
-            gathered = filter_.take()
+            gathered = filter_.pop_gathered()
         return [results.log(entry) if isinstance(entry, LogWithMetadata) else entry for entry in gathered]
 
     def _logs(self, services: RpcServices, params: Params) -> object:

@@ -47,7 +47,7 @@ class OutgoingQueue:
         self._entries: deque[_Entry] = deque()
         self._chunk = b""
         self._changed = trio.Event()
-        backlog.watch(self)
+        backlog.add_client(self)
 
     def cut(self) -> None:
         """End the connection."""

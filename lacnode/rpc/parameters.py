@@ -89,12 +89,14 @@ def optional(params: Params, index: int) -> object | None:
 
 
 def text(value: object, what: str) -> str:
+    """Parse a text. RpcError, with `what` for the name of the parameter, for any other type."""
     if not isinstance(value, str):
         raise wrong_parameter(what, "text was expected")
     return value
 
 
 def boolean(value: object, what: str) -> bool:
+    """Parse true or false. RpcError, with `what` for the name of the parameter, for any other type."""
     if not isinstance(value, bool):
         raise wrong_parameter(what, "true or false was expected")
     return value

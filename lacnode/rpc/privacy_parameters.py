@@ -59,6 +59,7 @@ def group_id(value: object) -> bytes:
 
 
 def in_base64(data: bytes) -> str:
+    """Return `data` in base64, the form of keys in privacy methods."""
     return base64.b64encode(data).decode("ascii")
 
 

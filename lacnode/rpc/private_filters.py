@@ -53,7 +53,7 @@ class PrivateFilters(PollingFilters):
             filter_ = self._own(params)
             if filter_ is None:
                 raise filter_not_found()
-            gathered = filter_.take()
+            gathered = filter_.pop_gathered()
         return [entry if isinstance(entry, str) else shown_log(entry) for entry in gathered]
 
     def _private_logs(self, services: RpcServices, params: Params) -> object:

@@ -32,37 +32,73 @@ class ReadableChain(Protocol):
     """The chain for read-only methods: a `Blockchain`, or the `ReadOnlyChain` of a reader process."""
 
     @property
-    def head(self) -> Head: ...
+    def head(self) -> Head:
+        """The block that a call about the latest block means."""
+
     @property
-    def spec(self) -> ChainSpec: ...
+    def spec(self) -> ChainSpec:
+        """The parsed genesis file."""
+
     @property
-    def database(self) -> Database: ...
-    def hash_at(self, number: int) -> bytes | None: ...
-    def block_of(self, hash_: bytes) -> Block | None: ...
-    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None: ...
+    def database(self) -> Database:
+        """The database of the chain."""
+
+    def hash_at(self, number: int) -> bytes | None:
+        """The on-chain hash (32 bytes) of block `number`. None above the head."""
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        """The block with this hash. None for an unknown hash."""
+
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """One record for each transaction of the block with this hash. None for an unknown hash."""
+
     @property
-    def protocols(self) -> ProtocolSchedule: ...
+    def protocols(self) -> ProtocolSchedule:
+        """The consensus protocols of the chain, by height."""
+
     @property
-    def validator_sets(self) -> ValidatorSets: ...
-    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]: ...
-    def open_block(self, header: BlockHeader) -> OpenBlock: ...
-    def header_at(self, number: int) -> BlockHeader | None: ...
-    def header_of(self, hash_: bytes) -> BlockHeader | None: ...
-    def state_at(self, header: BlockHeader) -> StateView: ...
-    def call(self, header: BlockHeader, call: CallRequest) -> CallResult: ...
+    def validator_sets(self) -> ValidatorSets:
+        """The validators after each block."""
+
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """The validators (20-byte addresses) of the block after `header`, ascending."""
+
+    def open_block(self, header: BlockHeader) -> OpenBlock:
+        """An open block on the state after `header`, with the values of that block."""
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        """The header of block `number`. None above the head."""
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        """The header of the block with this hash. None for an unknown hash."""
+
+    def state_at(self, header: BlockHeader) -> StateView:
+        """The accounts after `header`."""
+
+    def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
+        """The result of `call` on the state after `header`."""
+
     def logs(
         self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None]
-    ) -> Iterator[LogWithMetadata]: ...
-    def total_difficulty_of(self, header: BlockHeader) -> int: ...
-    def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None: ...
-    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]: ...
+    ) -> Iterator[LogWithMetadata]:
+        """The matching logs of the blocks from `from_number` to `to_number`, both included, in order."""
+
+    def total_difficulty_of(self, header: BlockHeader) -> int:
+        """The sum of the difficulties up to `header`."""
+
+    def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
+        """The block and the index of the transaction with this hash. None for an unknown hash."""
+
+    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
+        """The matching logs of the block with this hash. Empty for an unknown hash."""
 
 
 class HasChain(Protocol):
     """An object with a chain, by which parameters are looked up: a `ReadContext` or the `RpcServices`."""
 
     @property
-    def chain(self) -> ReadableChain: ...
+    def chain(self) -> ReadableChain:
+        """The chain that the call reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +115,15 @@ class ReadContext:
     recent: RecentBlocks | None = None
 
     def block_of(self, hash_: bytes) -> Block | None:
+        """The block with this hash, from the cache if it is there. None for an unknown hash."""
         return self.chain.block_of(hash_) if self.recent is None else self.recent.block(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """One record for each transaction of the block with this hash. None for an unknown hash."""
         return self.chain.receipt_records_of(hash_) if self.recent is None else self.recent.receipt_records(hash_)
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
+        """The sum of the difficulties up to `header`."""
         return self.chain.total_difficulty_of(header)
 
 

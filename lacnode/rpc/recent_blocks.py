@@ -32,6 +32,7 @@ class RecentBlocks:
         self._outlines = _Recent(lambda hash_: history.outline_of(hash_), _outline_bytes)
 
     def block(self, hash_: bytes) -> Block | None:
+        """Return the block with this hash, from the cache or from the database."""
         return self._blocks.get(hash_)
 
     def outline(self, hash_: bytes) -> BlockOutline | None:
@@ -48,6 +49,7 @@ class RecentBlocks:
             kept.forget()
 
     def receipt_records(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """Return one record for each transaction of the block with this hash, in order."""
         return self._outcomes.get(hash_)
 
 

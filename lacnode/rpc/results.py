@@ -20,19 +20,25 @@ Json = dict[str, object]
 class BlockFacts(Protocol):
     """The facts about a block that are not part of it."""
 
-    def total_difficulty_of(self, header: BlockHeader) -> int: ...
-    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None: ...
+    def total_difficulty_of(self, header: BlockHeader) -> int:
+        """The sum of the difficulties up to `header`."""
+
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """One record for each transaction of the block with this hash. None for an unknown hash."""
 
 
 def quantity(value: int) -> str:
+    """Return a number in hexadecimal digits after 0x, without leading zeros."""
     return hex(value)
 
 
 def optional_quantity(value: int | None) -> str | None:
+    """Return a number as `quantity` does. None for None."""
     return None if value is None else hex(value)
 
 
 def optional_data(value: bytes | None) -> str | None:
+    """Return bytes in hexadecimal digits after 0x. None for None."""
     return None if value is None else to_hex(value)
 
 

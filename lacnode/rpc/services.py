@@ -48,35 +48,51 @@ class NetworkView(Protocol):
     local_enode: Enode
 
     @property
-    def peers(self) -> Sequence[Peer]: ...
-    def add_static(self, enode: Enode) -> bool: ...
-    def remove_static(self, enode: Enode) -> bool: ...
+    def peers(self) -> Sequence[Peer]:
+        """The connected peers."""
+
+    def add_static(self, enode: Enode) -> bool:
+        """Dial `enode` from now on until it is connected. Return False if it is a static node already."""
+
+    def remove_static(self, enode: Enode) -> bool:
+        """Disconnect `enode` and do not dial it again. Return False if it was not on the list of nodes to dial."""
 
 
 class SyncView(Protocol):
     """Block numbers of a synchronisation under way."""
 
     @property
-    def starting_block(self) -> int: ...
+    def starting_block(self) -> int:
+        """The number of the head when the synchronisation began."""
+
     @property
-    def current_block(self) -> int: ...
+    def current_block(self) -> int:
+        """The number of the head now."""
+
     @property
-    def highest_block(self) -> int: ...
+    def highest_block(self) -> int:
+        """The highest block number that a peer has claimed."""
 
 
 class PermissionView(Protocol):
     """Answers methods about permissions and the reasons for them. Safe to use from several threads."""
 
     @property
-    def refused(self) -> RefusedConnections: ...
-    def explain_connection(self, source: Enode, destination: Enode) -> Decision: ...
-    def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision: ...
+    def refused(self) -> RefusedConnections:
+        """The last connections that the rules refused."""
+
+    def explain_connection(self, source: Enode, destination: Enode) -> Decision:
+        """Return whether `source` may connect to `destination` now, and why."""
+
+    def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
+        """Return whether `sender` (20 bytes) may send `call` now, and why."""
+
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call` from `sender` on a copy of the head's state. Return which administrators remain able to change
         the rules, and whether it locks all of them out."""
-        ...
 
-    def status(self) -> dict[str, object]: ...
+    def status(self) -> dict[str, object]:
+        """Return the rules in force and their counters, ready for JSON."""
 
 
 @dataclass(frozen=True, slots=True)

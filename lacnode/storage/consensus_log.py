@@ -267,12 +267,15 @@ class MemoryConsensusLog:
         self._records: list[bytes] = []
 
     def append(self, record: bytes) -> None:
+        """Add a record at the end."""
         self._records.append(_check_record_length(record))
 
     def records(self) -> Iterator[bytes]:
+        """Yield all records, the oldest first."""
         return iter(tuple(self._records))
 
     def rewrite(self, records: Iterable[bytes]) -> None:
+        """Replace all records by `records`."""
         self._records = [_check_record_length(record) for record in records]
 
     def close(self) -> None:

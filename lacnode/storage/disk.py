@@ -17,7 +17,8 @@ PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
 class Lock(Protocol):
     """A lock that is held until it is released. Releasing twice is harmless."""
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Release the lock. A second call does nothing."""
 
 
 class Disk(Protocol):

@@ -69,6 +69,7 @@ class LmdbSnapshot:
         self._path = path
 
     def get(self, table: str, key: bytes) -> bytes | None:
+        """Return the value of `key` in `table`. None if there is none."""
         found = self._tables.get(table)
         # A table that was never written has no handle.
         if found is None:
@@ -80,6 +81,7 @@ class LmdbSnapshot:
         return None if stored is None else found.checksums.verify_checksum(key, stored)
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the keys and values of `table` from `start` on, in the order of the keys."""
         found = self._tables.get(table)
         if found is not None:
             for key, stored in self._stored_items(table, found, start):
@@ -170,6 +172,7 @@ class Environment:
             return pages
 
     def close_pages(self, pages: LmdbSnapshot) -> None:
+        """End a read transaction that `open_pages` began."""
         with self._condition:
             # Aborted and not committed: a read transaction has nothing to commit, and aborting frees its slot.
             pages.transaction.abort()

@@ -56,6 +56,7 @@ class LayeredBatch(LayeredSnapshot):
         self.changes.setdefault(table, {})[key] = value
 
     def delete(self, table: str, key: bytes) -> None:
+        """Delete `key` from `table`. Do nothing if it is absent."""
         self.changes.setdefault(table, {})[key] = None
 
 

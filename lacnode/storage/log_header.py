@@ -64,6 +64,7 @@ class LogHeader:
         return fixed + zlib.crc32(fixed).to_bytes(4) + self.encode_size(size) * 2
 
     def encode_size(self, size: int) -> bytes:
+        """Encode the size of the log in bytes, with its checksum."""
         # The identity is a part of the checksum: a size of an earlier file at this place on the disk does not pass.
         text = size.to_bytes(8)
         return text + zlib.crc32(text, zlib.crc32(self.identity)).to_bytes(4)
@@ -94,10 +95,12 @@ class LogPosition:
     checksum: int
 
     def encode(self) -> bytes:
+        """Encode the position for the file that keeps it."""
         return self.size.to_bytes(8) + self.checksum.to_bytes(4) + b"".join(self.identities)
 
     @classmethod
     def decode(cls, data: bytes) -> "LogPosition":
+        """Decode what `encode` made."""
         rest = data[12:]
         identities = tuple(rest[start : start + IDENTITY_BYTES] for start in range(0, len(rest), IDENTITY_BYTES))
         return cls(identities, int.from_bytes(data[:8]), int.from_bytes(data[8:12]))

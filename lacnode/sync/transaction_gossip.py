@@ -110,6 +110,7 @@ class TransactionGossip:
             peer.send_transaction_hashes(pooled)
 
     def peer_left(self, peer: Peer) -> None:
+        """Forget the transactions that `peer` announced and that were not requested yet."""
         self._announced.pop(peer, None)
 
     def received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:

@@ -74,8 +74,11 @@ class SelectionResult(Enum):
 class CandidateOwner(Protocol):
     """The pool, in the view of its candidates."""
 
-    def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None: ...
-    def interrupted(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None: ...
+    def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
+        """Remove a transaction that cannot be in any block on this state."""
+
+    def interrupted(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None:
+        """The execution of `candidate` was interrupted after `seconds`. `cause` names the bound."""
 
 
 class PoolCandidate:

@@ -81,10 +81,8 @@ class TransactionPool:
     # -- entering ------------------------------------------------------------------------------------------------
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
-        """Add `transaction`, received at `now` (Unix seconds).
-
-        Raises TransactionRejectedError with Besu's reason if it may not enter.
-        """
+        """Add `transaction`, received at `now` (Unix seconds). Raises TransactionRejectedError with Besu's reason if it may
+        not enter."""
         self._check_new(transaction)
         self._now = now
         self._check_not_slow(transaction, now)
@@ -204,6 +202,7 @@ class TransactionPool:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
+        """Remove a transaction that a block builder could not include in any block, for `reason`."""
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
             known = self._index.of_hash(pooled.transaction.hash)
@@ -248,6 +247,7 @@ class TransactionPool:
 
     @property
     def statistics(self) -> PoolStatistics:
+        """The numbers of transactions and senders, and the memory that they take."""
         with self._lock:
             local = sum(pooled.local for pooled in self._index.all())
             size = -1 if self.settings.layered else self.settings.max_size

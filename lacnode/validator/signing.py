@@ -34,8 +34,11 @@ COMPACTION_INTERVAL_BLOCKS = 100
 class ConsensusRecords(Protocol):
     """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns."""
 
-    def append(self, record: bytes) -> None: ...
-    def rewrite(self, records: Iterable[bytes]) -> None: ...
+    def append(self, record: bytes) -> None:
+        """Write `record` to the end of the log. It is on the disk when this returns."""
+
+    def rewrite(self, records: Iterable[bytes]) -> None:
+        """Replace the whole log by `records`, in one step."""
 
 
 class RecordedSigner:

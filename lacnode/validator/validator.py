@@ -68,7 +68,8 @@ LARGE_MESSAGE_BYTES = 64 * 2**10
 class BlockCreator(Protocol):
     """Builds the block that this validator proposes (`validator.block_creator`)."""
 
-    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block: ...
+    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
+        """Build the block of (`height`, `round_`) with this timestamp (seconds). Runs in a worker thread."""
 
 
 class ConsensusNetwork(Protocol):

@@ -110,8 +110,8 @@ class TestNodeApi:
     def test_garbage_truncated_and_strangers_payloads(self, trio_of_managers: list[OwnManager]) -> None:
         a, b, _ = trio_of_managers
         stranger = KeyPair.generate()
-        for_another = encode_payload(encrypt(SECRET, stranger, [a.key], bytes(32)).only([0]))
-        good = encode_payload(encrypt(SECRET, stranger, [b.key], bytes(32)).only([0]))
+        for_another = encode_payload(encrypt(SECRET, stranger, [a.key], bytes(32)).with_boxes_at([0]))
+        good = encode_payload(encrypt(SECRET, stranger, [b.key], bytes(32)).with_boxes_at([0]))
         with httpx.Client(base_url=b.node_url, headers=CBOR) as http:
             for body in (b"", b"\xff" * 50, good[:-1], good + b"\0", b"\x81" * 5000):
                 assert http.post("/push", content=body).json() == {"error": "ObjectJsonDeserialization"}

@@ -79,7 +79,7 @@ def sealed(number: int, *recipients: KeyPair) -> EncryptedPayload:
 
 def share(payload: EncryptedPayload, position: int, recipient: KeyPair) -> tuple[EncryptedPayload, dict[bytes, int]]:
     """What one recipient is sent of a payload."""
-    return payload.only([position]), {recipient.public: 0}
+    return payload.with_boxes_at([position]), {recipient.public: 0}
 
 
 class TestContract:
@@ -93,7 +93,7 @@ class TestContract:
         assert stored is not None
         assert (set(stored.parties), len(stored.payload.boxes)) == ({B.public, C.public}, 2)
         for reader in (B, C):
-            opened_at = decrypt_with(stored.payload.only([stored.parties[reader.public]]), reader)
+            opened_at = decrypt_with(stored.payload.with_boxes_at([stored.parties[reader.public]]), reader)
             assert opened_at == (0, (1).to_bytes(4))
         assert store.find_payload(bytes(32)) is None
         assert not store.is_empty()
@@ -240,7 +240,7 @@ class TestAtOnce:
             assert stored is not None
             assert len(stored.payload.boxes) == WRITERS
             for reader in readers:
-                mine = stored.payload.only([stored.parties[reader.public]])
+                mine = stored.payload.with_boxes_at([stored.parties[reader.public]])
                 assert decrypt_with(mine, reader) == (0, number.to_bytes(4))
         assert all_groups(look) == [group]
         assert len(look.read_known_nodes()) == 1

@@ -134,10 +134,10 @@ def test_only_parties_read_and_a_sender_can_reclaim(plaintext: bytes) -> None:
     sealed = encrypt(plaintext, sender, [recipient.public], bytes(32))
     assert decrypt_with(sealed, recipient) == (0, plaintext)
     assert decrypt_with(sealed, stranger) is None
-    back = restore_own_box(sealed.only([0]), recipient.public, sender)
+    back = restore_own_box(sealed.with_boxes_at([0]), recipient.public, sender)
     assert back is not None
     assert decrypt_with(back, sender) == (0, plaintext)
-    assert restore_own_box(sealed.only([0]), recipient.public, stranger) is None
+    assert restore_own_box(sealed.with_boxes_at([0]), recipient.public, stranger) is None
 
 
 @given(st.lists(KEYS, min_size=1, max_size=6), st.permutations(range(6)))

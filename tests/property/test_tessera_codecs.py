@@ -102,7 +102,7 @@ def test_garbage_is_refused(data: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_nothing_but_a_uuid_is_opened_for_a_stranger(plaintext: bytes) -> None:
-    sealed = encode_payload(encrypt(plaintext, OTHER, [OWN.public], NO_GROUP).only([0]), [OWN.public])
+    sealed = encode_payload(encrypt(plaintext, OTHER, [OWN.public], NO_GROUP).with_boxes_at([0]), [OWN.public])
     with pytest.raises(TesseraError):
         answer_key_challenge(sealed, KeyRing([OWN]))
 
@@ -121,7 +121,7 @@ def test_enhanced_privacy_is_refused(payload: EncryptedPayload, value: int) -> N
 
 @given(st.binary(min_size=1, max_size=2000))
 def test_ours_in_their_form_opens_as_before(plaintext: bytes) -> None:
-    sealed = encrypt(plaintext, OWN, [OTHER.public], bytes(32)).only([0])
+    sealed = encrypt(plaintext, OWN, [OTHER.public], bytes(32)).with_boxes_at([0])
     found = decode_payload(encode_payload(sealed, [OTHER.public])).payload
     assert found.key == sealed.key
     assert decrypt_with(found, OTHER) == (0, plaintext)

@@ -73,7 +73,7 @@ class PrivateStranger:
         """The same for any payload."""
         key = key_of(victim)
         sealed = encrypt(text, self.pair, [key], legacy_group_id(self.pair.public, (key,)))
-        status = await _post(victim, encode_payload(sealed.only([0])))
+        status = await _post(victim, encode_payload(sealed.with_boxes_at([0])))
         sent.count(f"pushes answered {status}")
         return sealed.key if status == "200" else None
 

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.support import plain_language
+from tests.support import plain_language, public_names
 from tests.support.plain_language import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,11 @@ def _report(findings: Iterable[Finding]) -> str:
 
 PACKAGES = sorted({path.parts[1] for path, _ in SOURCES})
 
-NAME_CHECKS = (plain_language.exceptions_without_error, plain_language.constants_without_unit)
+NAME_CHECKS = (
+    plain_language.exceptions_without_error,
+    plain_language.constants_without_unit,
+    public_names.vague_names,
+)
 
 
 @pytest.mark.parametrize("check", NAME_CHECKS)
@@ -61,6 +65,11 @@ def test_public_class_names_are_unique() -> None:
     assert not report, f"\n{report}"
 
 
+def test_public_names_have_a_docstring() -> None:
+    report = _report(public_names.undocumented_names(SOURCES))
+    assert not report, f"\n{report}"
+
+
 class TestChecks:
     """A check that finds nothing is worth nothing."""
 
@@ -77,6 +86,8 @@ class TestChecks:
             (plain_language.constants_without_unit, "MAX_FILE = 2 * 1024 * 1024"),
             (plain_language.constants_without_unit, "MAX_FILE = 2 << 20"),
             (plain_language.constants_without_unit, "FIRST, ANSWER_TIMEOUT = 1, 5"),
+            (public_names.vague_names, "def process(): ..."),
+            (public_names.vague_names, "class Queue:\n    async def take(self): ..."),
             (plain_language.undocumented_errors, 'def read():\n    """Read."""\n    raise PathError("no such file")'),
             (
                 plain_language.undocumented_errors,
@@ -99,6 +110,7 @@ class TestChecks:
                 plain_language.undocumented_errors,
                 'def read():\n    """Read. PathError if absent."""\n    raise PathError',
             ),
+            (public_names.vague_names, "def _take(): ...\ndef process_block(): ..."),
             (plain_language.undocumented_errors, "def _read():\n    raise PathError"),
         ],
     )
@@ -108,6 +120,25 @@ class TestChecks:
     def test_finds_a_class_name_that_stands_in_two_files(self) -> None:
         sources = [(Path("a.py"), "class Peer: ..."), (Path("b.py"), "class Peer: ...\nclass _Own: ...")]
         assert [finding.path for finding in plain_language.repeated_class_names(sources)] == [Path("b.py")]
+
+    @pytest.mark.parametrize(
+        "source",
+        ["def read(): ...", "class Peer: ...", "class Peer(Protocol):\n    '''A peer.'''\n    def send(self): ..."],
+    )
+    def test_finds_a_public_name_without_a_docstring(self, source: str) -> None:
+        assert len(list(public_names.undocumented_names([(HERE, source)]))) == 1
+
+    def test_a_method_may_leave_the_docstring_to_an_interface_that_its_class_has_whole(self) -> None:
+        interface = "class Store(Protocol):\n    '''S.'''\n    def get(self): '''G.'''\n    def put(self): '''P.'''"
+        whole = "class Disk:\n    '''D.'''\n    def get(self): ...\n    def put(self): ..."
+        part = "class Cache:\n    '''C.'''\n    def get(self): ..."
+        sources = [(HERE, source) for source in (interface, whole, part)]
+        assert [finding.sentence for finding in public_names.undocumented_names(sources)] == ["get has no docstring"]
+
+    def test_besus_methods_are_described_by_besu(self) -> None:
+        source = "def eth_getLogs(): ...\ndef _own(): ...\ndef checked(): ..."
+        path = Path("lacnode/rpc/methods/eth.py")
+        assert [finding.line for finding in public_names.undocumented_names([(path, source)])] == [3]
 
     def test_names_the_line(self) -> None:
         source = dedent('''

@@ -21,15 +21,18 @@ class Committee:
 
     @property
     def quorum(self) -> int:
+        """The number of commits that finalise a block, and of round changes that justify a new round."""
         return quorum(len(self.validators))
 
     @property
     def prepares_needed(self) -> int:
+        """The number of prepares that make a proposal prepared."""
         # Where the proposer sends no prepare, its proposal counts as one.
         return self.quorum if self.proposer_prepares else prepares_needed(len(self.validators))
 
     @property
     def max_faulty(self) -> int:
+        """The number of validators that may be faulty or absent."""
         return max_faulty(len(self.validators))
 
     def proposer(self, round_: int) -> bytes:
@@ -37,4 +40,5 @@ class Committee:
         return proposer_for(self.validators, self.parent_coinbase, round_)
 
     def round_id(self, round_: int) -> RoundId:
+        """Round `round_` of this height."""
         return RoundId(self.height, round_)

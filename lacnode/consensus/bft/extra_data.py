@@ -43,9 +43,11 @@ class ExtraData:
     seals: tuple[bytes, ...] = ()
 
     def with_round(self, round_: int) -> "ExtraData":
+        """The same extra data with another round."""
         return replace(self, round=round_)
 
     def with_seals(self, seals: tuple[bytes, ...]) -> "ExtraData":
+        """The same extra data with these commit seals (65 bytes each)."""
         return replace(self, seals=seals)
 
 

@@ -32,22 +32,32 @@ class HeaderRefusedError(Exception):
 
 
 class UnknownAncestryError(HeaderRefusedError):
+    """The header does not name its parent, or its number does not follow the parent's."""
+
     rule = "ancestry"
 
 
 class GasUsedAboveLimitError(HeaderRefusedError):
+    """The used gas is above the gas limit."""
+
     rule = "gas-used"
 
 
 class GasLimitOutOfRangeError(HeaderRefusedError):
+    """The gas limit is below `MIN_GAS_LIMIT` or above `MAX_GAS_LIMIT`."""
+
     rule = "gas-limit-range"
 
 
 class GasLimitChangedTooMuchError(HeaderRefusedError):
+    """The gas limit is 1/1024 or more away from that of the parent."""
+
     rule = "gas-limit-delta"
 
 
 class UnexpectedBaseFeeError(HeaderRefusedError):
+    """The header has a base fee before London."""
+
     rule = "base-fee-presence"
 
 
@@ -55,10 +65,14 @@ class UnexpectedBaseFeeError(HeaderRefusedError):
 
 
 class FutureTimestampError(HeaderRefusedError):
+    """The timestamp is too far ahead of the clock of this node."""
+
     rule = "timestamp-future"
 
 
 class TimestampTooEarlyError(HeaderRefusedError):
+    """The timestamp is less than one block period after the parent's."""
+
     rule = "timestamp-spacing"
 
 
@@ -66,18 +80,26 @@ class TimestampTooEarlyError(HeaderRefusedError):
 
 
 class WrongMixHashError(HeaderRefusedError):
+    """The mix hash is not the constant `MIX_HASH`."""
+
     rule = "mix-hash"
 
 
 class OmmersNotEmptyError(HeaderRefusedError):
+    """The ommers hash is not that of an empty list. The rule does not hold for every protocol."""
+
     rule = "ommers-hash"
 
 
 class WrongDifficultyError(HeaderRefusedError):
+    """The difficulty is not 1."""
+
     rule = "difficulty"
 
 
 class WrongNonceError(HeaderRefusedError):
+    """The nonce is not 0. The rule does not hold for every protocol."""
+
     rule = "nonce"
 
 
@@ -85,18 +107,26 @@ class WrongNonceError(HeaderRefusedError):
 
 
 class MalformedExtraDataError(HeaderRefusedError):
+    """The extra data cannot be decoded."""
+
     rule = "extra-data"
 
 
 class WrongValidatorsError(HeaderRefusedError):
+    """The extra data lists other validators than those of this height, or lists some although a contract names them."""
+
     rule = "validators"
 
 
 class CoinbaseNotValidatorError(HeaderRefusedError):
+    """The coinbase is not a validator of this height."""
+
     rule = "coinbase"
 
 
 class WrongSealsError(HeaderRefusedError):
+    """The commit seals are not those of a quorum of distinct validators of this height."""
+
     rule = "commit-seals"
 
 

@@ -88,7 +88,8 @@ class MessageEnvelope(Protocol):
     """
 
     @property
-    def kind(self) -> MessageKind: ...
+    def kind(self) -> MessageKind:
+        """The kind of the message, which follows from its code."""
 
     @property
     def round_id(self) -> RoundId:

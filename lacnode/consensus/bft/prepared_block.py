@@ -16,6 +16,7 @@ class PreparedBlock:
 
     @property
     def round(self) -> int:
+        """The round in which a quorum prepared the block."""
         return self.certificate.round
 
     @property
@@ -25,6 +26,7 @@ class PreparedBlock:
 
     @property
     def height(self) -> int:
+        """The number of the block."""
         return self.block.number
 
 

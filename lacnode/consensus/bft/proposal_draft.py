@@ -19,6 +19,7 @@ class ProposalDraft:
     digest: bytes | None = None
 
     def with_block(self, block: Block, digest: bytes) -> "ProposalDraft":
+        """The same draft with the built `block` and its committed-seal hash `digest` (32 bytes)."""
         return replace(self, block=block, digest=digest)
 
     def proposal(self, signed: SignedPayload[ProposalPayload]) -> Proposal | None:

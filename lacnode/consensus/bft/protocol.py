@@ -34,7 +34,8 @@ class MessageCodec(Protocol):
     def open_message(self, code: int, data: bytes) -> MessageEnvelope:
         """Decode the outer list of a message. Raises RlpError, also for a code that no message has."""
 
-    def encode_message(self, message: Message) -> bytes: ...
+    def encode_message(self, message: Message) -> bytes:
+        """Encode a message without its code."""
 
     def encode_payload(self, payload: Payload) -> bytes:
         """The RLP of a payload, without its code. The journal compares round changes by it."""
@@ -93,21 +94,36 @@ class BftProtocol(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of its section in the genesis file."""
+
     @property
-    def capability(self) -> tuple[str, int]: ...
+    def capability(self) -> tuple[str, int]:
+        """The name and the version of its sub-protocol in devp2p."""
+
     @property
-    def message_space(self) -> int: ...
+    def message_space(self) -> int:
+        """The number of message codes that its sub-protocol takes in devp2p."""
+
     @property
-    def proposer_prepares(self) -> bool: ...
+    def proposer_prepares(self) -> bool:
+        """Whether the proposer sends a prepare like all others, so that a quorum of prepares is needed."""
+
     @property
-    def first_round_waits_for_block(self) -> bool: ...
+    def first_round_waits_for_block(self) -> bool:
+        """Whether the timer of round 0 starts when the block is due, and not with the height."""
+
     @property
-    def checks_ommers_and_nonce(self) -> bool: ...
+    def checks_ommers_and_nonce(self) -> bool:
+        """Whether the header rules cover the ommers hash and the nonce."""
+
     @property
-    def codec(self) -> MessageCodec: ...
+    def codec(self) -> MessageCodec:
+        """The bytes of its messages."""
+
     @property
-    def justifications(self) -> JustificationRules: ...
+    def justifications(self) -> JustificationRules:
+        """The rules for its certificates."""
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
         """Encode all items, as in a header."""

@@ -53,14 +53,17 @@ class Round:
 
     @property
     def is_prepared(self) -> bool:
+        """Whether the accepted proposal has enough prepares."""
         return self.has_proposal and len(self.prepares) >= self._committee.prepares_needed
 
     @property
     def is_committed(self) -> bool:
+        """Whether the accepted proposal has the commits of a quorum."""
         return self.has_proposal and len(self.commits) >= self._committee.quorum
 
     @property
     def phase(self) -> Phase:
+        """How far the round has come."""
         # Commits may arrive without prepares, so DECIDED is tested before COMMITTING.
         if not self.has_proposal:
             return Phase.WAITING

@@ -44,6 +44,7 @@ class Endpoint:
     tcp: int
 
     def fields(self) -> list[RlpValue]:
+        """The items of the endpoint, in the order of discv4."""
         return [ip_address(self.ip).packed if self.ip else b"", rlp.scalar(self.udp), rlp.scalar(self.tcp)]
 
     @classmethod
@@ -70,6 +71,7 @@ class Ping:
     record_seq: int | None = None
 
     def fields(self) -> list[RlpValue]:
+        """The items of the packet, in the order of discv4."""
         sender = [] if self.sender is None else [self.sender.fields()]
         return [
             rlp.scalar(PING_VERSION),
@@ -114,10 +116,12 @@ class Pong:
     record_seq: int | None = None
 
     def fields(self) -> list[RlpValue]:
+        """The items of the packet, in the order of discv4."""
         return [self.recipient.fields(), self.ping_hash, rlp.scalar(self.expiration), *_seq_fields(self.record_seq)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Pong":
+        """Decode the items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "pong")
         return cls(
             recipient=Endpoint.from_fields(fields.list("to"), "pong.to"),
@@ -137,10 +141,12 @@ class FindNode:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
+        """The items of the packet, in the order of discv4."""
         return [self.target, rlp.scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "FindNode":
+        """Decode the items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "findNode")
         return cls(fields.bytes("target", NODE_ID_BYTES), fields.scalar("expiration", 8))
 
@@ -156,12 +162,14 @@ class Neighbors:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
+        """The items of the packet, in the order of discv4."""
         # A node without a known UDP port usually has it under the number of the TCP port.
         entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).fields(), node.id] for node in self.nodes]
         return [entries, rlp.scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Neighbors":
+        """Decode the items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "neighbors")
         nodes = [_neighbor(rlp.as_list(entry, "neighbor")) for entry in fields.list("nodes")]
         return cls(tuple(node for node in nodes if node is not None), fields.scalar("expiration", 8))
@@ -176,10 +184,12 @@ class EnrRequest:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
+        """The items of the packet, in the order of EIP-868."""
         return [rlp.scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrRequest":
+        """Decode the items of a packet. Raises RlpError if they are malformed."""
         return cls(RlpFields(items, "enrRequest").scalar("expiration", 8))
 
 
@@ -193,10 +203,12 @@ class EnrResponse:
     record: NodeRecord
 
     def fields(self) -> list[RlpValue]:
+        """The items of the packet, in the order of EIP-868."""
         return [self.request_hash, self.record.to_item()]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrResponse":
+        """Decode the items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "enrResponse")
         # The record has a signature over its own encoding, so its list is encoded again and read as a record.
         return cls(fields.bytes("requestHash", 32), NodeRecord.decode(rlp.encode(fields.list("record"))))

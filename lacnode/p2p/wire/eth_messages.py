@@ -42,7 +42,6 @@ class EthMessage(Protocol):
 
     def encode(self, version: int) -> bytes:
         """Return the body in `eth/<version>`, before compression."""
-        ...
 
 
 # -- Status and announcements: codes 0x00 to 0x02 --------------------------------------------------------------------
@@ -78,6 +77,7 @@ class Status:
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "Status":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         fields = fields_of(item, "status")
         status = cls(
             version=fields.scalar("version", 4),
@@ -105,6 +105,7 @@ class NewBlockHashes:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(tuple(hash_and_number_of(entry) for entry in rlp.as_list(item, "newBlockHashes")))
 
 
@@ -122,6 +123,7 @@ class Transactions:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "Transactions":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(transactions_of(item, "transactions"))
 
 
@@ -149,6 +151,7 @@ class GetBlockHeaders:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         fields = fields_of(item, "getBlockHeaders")
         start = fields.bytes("start")
         message = cls(
@@ -178,6 +181,7 @@ class BlockHeaders:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         headers = tuple(BlockHeader.from_item(header) for header in rlp.as_list(item, "blockHeaders"))
         return cls(request_id, headers)
 
@@ -202,6 +206,7 @@ class GetBlockBodies(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(request_id, hashes_of(item, "getBlockBodies"))
 
 
@@ -220,6 +225,7 @@ class BlockBodies:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         bodies = rlp.as_list(item, "blockBodies")
         return cls(request_id, tuple(BlockBody.from_items(rlp.as_list(body, "blockBody")) for body in bodies))
 
@@ -242,6 +248,7 @@ class NewBlock:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         fields = fields_of(item, "newBlock")
         message = cls(Block.from_item(fields.item("block")), fields.scalar("totalDifficulty"))
         fields.end()
@@ -258,6 +265,7 @@ class EncodedNewBlock:
 
     @classmethod
     def of_block(cls, block: Block, total_difficulty: int) -> "EncodedNewBlock":
+        """Encode the announcement of `block` with the total difficulty up to it."""
         # The version does not matter, since all have the same body.
         return cls(NewBlock(block, total_difficulty).encode(FIRST_VERSION_WITH_FORK_ID))
 
@@ -330,6 +338,7 @@ class GetPooledTransactions(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(request_id, hashes_of(item, "getPooledTransactions"))
 
 
@@ -348,6 +357,7 @@ class PooledTransactions:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(request_id, transactions_of(item, "pooledTransactions"))
 
 
@@ -362,6 +372,7 @@ class GetNodeData(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(request_id, hashes_of(item, "getNodeData"))
 
 
@@ -380,6 +391,7 @@ class NodeData:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         values = tuple(rlp.as_bytes(value, "nodeData") for value in rlp.as_list(item, "nodeData"))
         return cls(request_id, values)
 
@@ -392,6 +404,7 @@ class GetReceipts(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         return cls(request_id, hashes_of(item, "getReceipts"))
 
 
@@ -413,6 +426,7 @@ class Receipts:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "Receipts":
+        """Decode the body of the message. Raises RlpError if it is malformed."""
         blocks = (rlp.as_list(block, "blockReceipts") for block in rlp.as_list(item, "receipts"))
         return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
 

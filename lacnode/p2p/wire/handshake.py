@@ -35,9 +35,14 @@ class HandshakeError(Exception):
 class MacState(Protocol):
     """A Keccak-256 state that returns its digest and still absorbs further bytes."""
 
-    def update(self, data: bytes, /) -> None: ...
-    def digest(self) -> bytes: ...
-    def copy(self) -> "MacState": ...
+    def update(self, data: bytes, /) -> None:
+        """Add `data` to the hash."""
+
+    def digest(self) -> bytes:
+        """Return the hash of all data so far."""
+
+    def copy(self) -> "MacState":
+        """Return a state that goes on from the same data on its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _boxes_by_url(places: Mapping[bytes, str], parties: Mapping[bytes, int]) -> 
 
 def _encode_own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> bytes:
     """Encode the payload with the boxes of one manager's keys."""
-    return encode_payload(sealed.only(list(keys.values())))
+    return encode_payload(sealed.with_boxes_at(list(keys.values())))
 
 
 def _recovery_boxes(

@@ -43,7 +43,7 @@ class EncryptedPayload:
         """The key of the payload (32 bytes): SHA-512/256 of the cipher text."""
         return payload_key(self.cipher_text)
 
-    def only(self, positions: Sequence[int]) -> "EncryptedPayload":
+    def with_boxes_at(self, positions: Sequence[int]) -> "EncryptedPayload":
         """Return the payload with the boxes at `positions` alone. A recipient must not learn the number of the others."""
         return replace(self, boxes=tuple(self.boxes[position] for position in positions))
 

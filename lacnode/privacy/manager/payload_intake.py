@@ -98,7 +98,7 @@ class PayloadIntake:
             # It could never be given back: a reader accepts no recovery answer of this size.
             raise EnclaveError("InvalidPayload")
         self._check_ownership(payload, readers)
-        own = payload.only(list(readers.values()))
+        own = payload.with_boxes_at(list(readers.values()))
         parties = {reader: position for position, reader in enumerate(readers)}
         # The sender can open the box of its recipient too. So it can recover the payload from this manager.
         parties.setdefault(payload.sender, 0)

@@ -148,7 +148,7 @@ class RecoveryResponder:
         position = stored.parties[requester]
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
-        return encode_payload(stored.payload.only([position]))
+        return encode_payload(stored.payload.with_boxes_at([position]))
 
 
 def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:

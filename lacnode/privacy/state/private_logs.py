@@ -16,8 +16,11 @@ from lacnode.storage.database import Database
 class PublicBlocks(Protocol):
     """The blocks of the public chain."""
 
-    def hash_at(self, number: int) -> bytes | None: ...
-    def block_of(self, hash_: bytes) -> Block | None: ...
+    def hash_at(self, number: int) -> bytes | None:
+        """The on-chain hash (32 bytes) of block `number`. None above the head."""
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        """The block with this hash. None for an unknown hash."""
 
 
 class PrivateLogs:

@@ -34,6 +34,7 @@ class PrivateReceipt:
         return f"PrivateReceipt({self.status.name})"
 
     def encode(self) -> bytes:
+        """Encode the receipt for the database."""
         reason: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
         return rlp.encode([rlp.scalar(self.status), [log.to_item() for log in self.logs], self.output, *reason])
 

@@ -56,10 +56,12 @@ class MarkerPlace:
     index: int
 
     def key(self) -> bytes:
+        """Return the 12 bytes that stand for this place in keys. Their order is the order of the chain."""
         return self.number.to_bytes(8) + self.index.to_bytes(4)
 
     @classmethod
     def from_key(cls, key: bytes) -> "MarkerPlace":
+        """Return the place whose `key` these 12 bytes are."""
         return cls(int.from_bytes(key[:8]), int.from_bytes(key[8:12]))
 
 
@@ -95,12 +97,14 @@ class AbsentMarker:
     is_preferred: bool = False
 
     def encode(self) -> bytes:
+        """Encode the marker, without its place, for the database."""
         due = b"" if self.due is None else self.due.to_bytes(8)
         flags = [rlp.scalar(int(self.failing)), rlp.scalar(self.tries), due, rlp.scalar(int(self.is_preferred))]
         return rlp.encode([self.marker_hash, self.payload_key, *flags])
 
     @classmethod
     def decode(cls, place: MarkerPlace, data: bytes) -> "AbsentMarker":
+        """Decode what `encode` made of the marker at `place`. Raises RlpError if it is malformed."""
         fields = RlpFields(rlp.decode_list(data, "absent marker"), "absent marker")
         marker_hash, payload_key = fields.bytes("hash", 32), fields.bytes("payload key", 32)
         failing, tries, due = bool(fields.scalar("failing")), fields.scalar("tries"), fields.optional_bytes("due", 8)
@@ -130,10 +134,12 @@ class PrivateStoreReader:
         self._snapshot = snapshot
 
     def cursor(self) -> int | None:
+        """Return the number of the last executed public block. None if none was stored yet."""
         data = self._snapshot.get(META, CURSOR)
         return None if data is None else int.from_bytes(data)
 
     def node(self, hash_: bytes) -> bytes | None:
+        """Return the trie node or the code with this hash (32 bytes). None if it is absent."""
         return self._snapshot.get(STATE, hash_)
 
     def state_bytes(self) -> int:
@@ -158,10 +164,12 @@ class PrivateStoreReader:
             yield found
 
     def receipt(self, block_hash: bytes, marker_hash: bytes) -> PrivateReceipt | None:
+        """Return the receipt of the private transaction whose marker is in this block. None if there is none."""
         data = self._snapshot.get(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
         return None if data is None else PrivateReceipt.decode(data)
 
     def metadata(self, block_hash: bytes, group_id: bytes) -> tuple[MarkerRoot, ...]:
+        """Return the state roots of a group after each of its markers in this block, in order."""
         data = self._snapshot.get(METADATA, block_hash + group_id + b"METADATA")
         return () if data is None else decode_metadata(data)
 
@@ -202,6 +210,7 @@ class PrivateStoreReader:
         return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
+        """Return the absent marker at `place`. None if there is none."""
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
 
@@ -266,9 +275,11 @@ class PrivateStoreWriter:
         self._batch = batch
 
     def write_cursor(self, number: int) -> None:
+        """Store that all public blocks up to `number` are executed."""
         self._batch.put(META, CURSOR, number.to_bytes(8))
 
     def write_nodes(self, nodes: Mapping[bytes, bytes]) -> None:
+        """Store trie nodes and codes by their hashes."""
         if not nodes:
             return
         for key, value in nodes.items():
@@ -278,9 +289,11 @@ class PrivateStoreWriter:
         self._batch.put(META, STATE_BYTES, (PrivateStoreReader(self._batch).state_bytes() + written).to_bytes(8))
 
     def write_receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
+        """Store the receipt of the private transaction whose marker is in this block."""
         self._batch.put(RECEIPTS, block_hash + marker_hash + b"RECEIPT", receipt.encode())
 
     def delete_receipt(self, block_hash: bytes, marker_hash: bytes) -> None:
+        """Delete the receipt of the private transaction whose marker is in this block."""
         self._batch.delete(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
 
     def write_roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
@@ -291,6 +304,7 @@ class PrivateStoreWriter:
         self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
 
     def delete_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
+        """Delete the state roots of a group at block `number`, which has the hash `block_hash`."""
         self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
@@ -309,6 +323,7 @@ class PrivateStoreWriter:
                 self._batch.delete(AHEAD, group_id + place.key())
 
     def write_marker(self, group_id: bytes, marker: StoredMarker) -> None:
+        """Store a marker that concerned the group."""
         key = group_id + marker.place.key()
         self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
         # A rebuild may execute the same marker with success. The old entry would then report a gap for ever.

@@ -53,10 +53,12 @@ class PrivateTransaction:
 
     @property
     def chain_id(self) -> int | None:
+        """The chain that the signature is for (EIP-155). None if it is for any chain."""
         return None if self.v in (27, 28) else (self.v - 35) // 2
 
     @property
     def is_creation(self) -> bool:
+        """Whether it creates a private contract: it has no recipient."""
         return self.to is None
 
     @property

@@ -73,31 +73,37 @@ def _changed(change: Callable[[list[str]], None], texts: list[str], messages: di
 
 
 def add_accounts(services: RpcServices, params: Params) -> object:
+    """`perm_addAccountsToAllowlist`: append accounts to the file and to the rules."""
     # The parameters are checked before the list. This order holds for all four methods.
     texts = _texts(params)
     return _changed(_accounts(services).add, texts, _ACCOUNT_ERRORS)
 
 
 def remove_accounts(services: RpcServices, params: Params) -> object:
+    """`perm_removeAccountsFromAllowlist`: remove accounts from the file and from the rules."""
     texts = _texts(params)
     return _changed(_accounts(services).remove, texts, _ACCOUNT_ERRORS)
 
 
 def get_accounts(services: RpcServices, params: Params) -> object:
+    """`perm_getAccountsAllowlist`: the accounts in the order of the file."""
     return list(_accounts(services).entries)
 
 
 def add_nodes(services: RpcServices, params: Params) -> object:
+    """`perm_addNodesToAllowlist`: append enodes to the file and to the rules."""
     texts = _texts(params)
     return _changed(_nodes(services).add, texts, _NODE_ERRORS)
 
 
 def remove_nodes(services: RpcServices, params: Params) -> object:
+    """`perm_removeNodesFromAllowlist`: remove enodes from the file and from the rules."""
     texts = _texts(params)
     return _changed(_nodes(services).remove, texts, _NODE_ERRORS)
 
 
 def get_nodes(services: RpcServices, params: Params) -> object:
+    """`perm_getNodesAllowlist`: the enodes in the order of the file."""
     return [str(node) for node in _nodes(services).entries]
 
 

@@ -220,21 +220,21 @@ class TestRefusedConnections:
 
     def test_the_same_refusal_is_news_once(self) -> None:
         table = RefusedConnections(lambda: 5.0)
-        assert table.note(STRANGER, True, self.REFUSAL)
-        assert not table.note(STRANGER, True, replace(self.REFUSAL, block=8))
-        assert table.note(STRANGER, True, replace(self.REFUSAL, reason="another"))
-        assert table.note(STRANGER, False, self.REFUSAL)
+        assert table.record_refusal(STRANGER, True, self.REFUSAL)
+        assert not table.record_refusal(STRANGER, True, replace(self.REFUSAL, block=8))
+        assert table.record_refusal(STRANGER, True, replace(self.REFUSAL, reason="another"))
+        assert table.record_refusal(STRANGER, False, self.REFUSAL)
 
     def test_who_is_permitted_now_is_no_longer_in_it(self) -> None:
         table = RefusedConnections(lambda: 5.0)
-        table.note(STRANGER, True, self.REFUSAL)
-        table.note(BOOT, True, self.REFUSAL)
+        table.record_refusal(STRANGER, True, self.REFUSAL)
+        table.record_refusal(BOOT, True, self.REFUSAL)
         table.remove(STRANGER.id)
         assert [refusal.enode for refusal in table.all()] == [BOOT]
 
     def test_strangers_cannot_fill_it(self) -> None:
         table = RefusedConnections(lambda: 5.0)
         for number in range(MAX_REFUSED_CONNECTIONS + 5):
-            table.note(replace(STRANGER, id=number.to_bytes(64)), True, self.REFUSAL)
+            table.record_refusal(replace(STRANGER, id=number.to_bytes(64)), True, self.REFUSAL)
         assert len(table.all()) == MAX_REFUSED_CONNECTIONS
         assert table.all()[0].enode.id == (MAX_REFUSED_CONNECTIONS + 4).to_bytes(64)

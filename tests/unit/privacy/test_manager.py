@@ -170,7 +170,7 @@ class TestHostilePeers:
             network.managers["http://b"].intake.receive_push(encode_payload(changed))
 
     def test_a_replay_changes_nothing(self, network: ManagerNetwork) -> None:
-        b, sealed = network.managers["http://b"], encrypt(SECRET, A1, [B1.public], bytes(32)).only([0])
+        b, sealed = network.managers["http://b"], encrypt(SECRET, A1, [B1.public], bytes(32)).with_boxes_at([0])
         assert b.intake.receive_push(encode_payload(sealed)) == b.intake.receive_push(encode_payload(sealed))
         assert len(network.stores["http://b"].read_payloads(B1.public, 0, 10)) == 1
         assert [entry["event"] for entry in export_audit_log(network.stores["http://b"])] == ["received"]

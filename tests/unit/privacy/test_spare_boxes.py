@@ -226,7 +226,7 @@ class TestHostile:
         stored = members.stores["http://b"].find_payload(key)
         assert stored is not None
         false = {B.public: bytes(48), B2.public: bytes(48), C.public: bytes(48), A.public: bytes(48)}
-        b.intake.receive_push_with_boxes(pushed(stored.payload.only([stored.parties[B.public]]), false))
+        b.intake.receive_push_with_boxes(pushed(stored.payload.with_boxes_at([stored.parties[B.public]]), false))
         assert members.parties("http://b", key) == {A.public, B.public, C.public}
         assert b.receive(key).payload == SECRET
         members.lose("http://c")

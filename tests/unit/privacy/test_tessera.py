@@ -154,7 +154,7 @@ class TestSending:
 
 
 def pushed(sender: KeyPair = THEIRS, to: KeyPair = OWN, group_id: bytes = bytes(32)) -> EncryptedPayload:
-    return encrypt(SECRET, sender, [to.public], group_id).only([0])
+    return encrypt(SECRET, sender, [to.public], group_id).with_boxes_at([0])
 
 
 class TestReceiving:

@@ -19,7 +19,7 @@ class TesseraKeyChallenge:
     def __init__(self, own: KeyPair, key: bytes) -> None:
         self._expected = str(uuid.uuid4()).encode()
         # The challenge is sealed like a payload, with the receiver's box alone and no group.
-        self.body = encode_payload(encrypt(self._expected, own, [key], NO_GROUP).only([0]), [key])
+        self.body = encode_payload(encrypt(self._expected, own, [key], NO_GROUP).with_boxes_at([0]), [key])
 
     def is_answered_by(self, answer: bytes | None) -> bool:
         """Return True if `answer` proves the key."""

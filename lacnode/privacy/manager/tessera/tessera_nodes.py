@@ -135,7 +135,7 @@ class TesseraNodes:
         """
         # One push for each key: Tessera's payload names one recipient here, so that no recipient learns of the others.
         wanted = [(url, key, position) for url, keys in recipients.items() for key, position in keys.items()]
-        bodies = [encode_payload(payload.only([position]), [key]) for _, key, position in wanted]
+        bodies = [encode_payload(payload.with_boxes_at([position]), [key]) for _, key, position in wanted]
         answers = self._call(
             [_post_call(url, PUSH_PATH, body) for (url, _, _), body in zip(wanted, bodies, strict=True)]
         )
