@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 2000
 ENGINE ?= python
+PROTOCOL ?= ibft2
 STAMP := $(VENV)/.ready
 NATIVE_STAMP := $(VENV)/.native-ready
 
@@ -90,8 +91,9 @@ conformance: setup
 fuzz: setup
 	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
 
+# PROTOCOL is ibft2, qbft, or migration from the one to the other.
 sim: setup
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+	$(BIN)/python -m tests.simulation --protocol $(PROTOCOL) --seeds $(SEEDS)
 
 # MUTANTS names some of `.venv/bin/python -m tests.mutants --list`; all without it.
 mutants: setup

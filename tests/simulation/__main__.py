@@ -1,6 +1,6 @@
 """Run many seeds on all cores, or replay one.
 
-`python -m tests.simulation --seeds 2000 [--from 0] [--protocol qbft]`, `python -m tests.simulation --seed 17`. Exit
+`python -m tests.simulation --seeds 2000 [--from 0] [--protocol migration]`, `python -m tests.simulation --seed 17`. Exit
 status: 0 when every seed held, 1 when one failed, 3 when the run was cut short and none had failed.
 """
 
@@ -16,9 +16,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from itertools import islice
 
-from lacnode.consensus.protocols import PROTOCOLS
 from tests.simulation.campaign import run_seed
-from tests.simulation.ledger import default_protocol
+from tests.simulation.ledger import NETWORK_KINDS, default_protocol
 
 TERMINAL_EVERY_SECONDS, FILE_EVERY_SECONDS = 0.5, 10.0
 """Between two signs of progress, on a terminal and elsewhere."""
@@ -105,7 +104,7 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many seeds at once")
-    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default=default_protocol.get(), help="the consensus")
+    parser.add_argument("--protocol", choices=NETWORK_KINDS, default=default_protocol.get(), help="the consensus")
     arguments = parser.parse_args()
     default_protocol.set(arguments.protocol)
     if arguments.seed is not None:

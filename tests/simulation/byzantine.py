@@ -9,7 +9,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lacnode.consensus.bft.committee import Committee
-from lacnode.consensus.bft.messages import Commit, Justification, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.messages import (
+    NO_JUSTIFICATION,
+    Commit,
+    Justification,
+    Message,
+    Prepare,
+    Proposal,
+    RoundChange,
+    round_id_of,
+)
 from lacnode.consensus.bft.payloads import (
     CommitPayload,
     MessageKind,
@@ -19,6 +28,8 @@ from lacnode.consensus.bft.payloads import (
     RoundChangePayload,
     RoundId,
 )
+from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block, BlockBody
 from tests.simulation.ledger import TRANSACTION
 from tests.simulation.network import Interceptor, SimulatedNetwork
@@ -86,7 +97,9 @@ def forger(network: SimulatedNetwork, index: int, rng: random.Random) -> Interce
         assert isinstance(message, RoundChange)
         payload = message.signed.payload
         certificates.append(message)
-        stale = rng.choice(certificates)
+        height = payload.round_id.sequence
+        # A certificate of the other protocol has no bytes in this one.
+        stale = rng.choice([one for one in certificates if network.wire.speak_alike(height, one)])
         forged = RoundChangePayload(
             type(payload.round_id)(payload.round_id.sequence, payload.round_id.round + rng.randrange(4)),
             stale.signed.payload.certificate,
@@ -194,7 +207,7 @@ def garbler(network: SimulatedNetwork, index: int, rng: random.Random) -> Interc
         garbled = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
             garbled[rng.randrange(len(garbled))] ^= 1 << rng.randrange(8)
-        other_code = rng.choice((code, network.wire.code(MessageKind(rng.randrange(4)))))
+        other_code = rng.choice((code, network.wire.like(code, MessageKind(rng.randrange(4)))))
         cut = bytes(garbled[: rng.randrange(len(data) + 1)])
         network.transmit(source, other_code, cut, recipients)
         network.transmit(source, code, bytes(garbled), recipients)
@@ -223,6 +236,40 @@ def body_swapper(network: SimulatedNetwork, index: int, rng: random.Random) -> I
     return intercept
 
 
+def crosser(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
+    """Says everything in the other protocol of the chain too, with its real key, for heights which that one does not
+    decide: a validator with another genesis file would."""
+    signer = network.nodes[index].key
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        message = network.wire.read(code, data)
+        if message.signed.author == signer.address:
+            for protocol in network.wire.others(code):
+                network.transmit(source, *_crossed(network, protocol, message, signer), recipients)
+        return rng.random() < 0.3
+
+    return intercept
+
+
+def _crossed(network: SimulatedNetwork, protocol: BftProtocol, message: Message, signer: NodeKey) -> tuple[int, bytes]:
+    """What `message` says, in `protocol`."""
+    wire, round_id = network.wire, round_id_of(message)
+    if isinstance(message, Prepare):
+        return wire.write_as(protocol, Prepare(wire.sign(message.signed.payload, signer, protocol)))
+    if isinstance(message, Commit):
+        payload = CommitPayload(round_id, message.signed.payload.digest)
+        return wire.write_as(protocol, Commit(wire.sign(payload, signer, protocol)))
+    if isinstance(message, RoundChange):
+        return wire.write_as(
+            protocol, RoundChange(wire.sign(RoundChangePayload(round_id, None), signer, protocol), None)
+        )
+    extra = network.rules.protocols.extra_data(message.block.header)
+    header = message.block.header.with_changes(extra_data=protocol.encode_extra_data(extra))
+    block = message.block.with_header(header)
+    made = protocol.justifications.proposal_payload(round_id, protocol.committed_seal_hash(header), block)
+    return wire.write_as(protocol, Proposal(wire.sign(made, signer, protocol), block, NO_JUSTIFICATION))
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     "equivocator": equivocator,
     "withholder": withholder,
@@ -234,3 +281,6 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "garbler": garbler,
     "body_swapper": body_swapper,
 }
+
+CROSSING: dict[str, Behaviour] = {"crosser": crosser}
+"""For networks with two protocols."""

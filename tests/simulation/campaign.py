@@ -8,9 +8,9 @@ import random
 from dataclasses import dataclass
 
 from lacnode.consensus.bft.round_timers import MAX_DOUBLINGS
-from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.byzantine import BEHAVIOURS, CROSSING
 from tests.simulation.chain import Speeds
-from tests.simulation.ledger import Rules, agreeing_by, default_protocol
+from tests.simulation.ledger import MIGRATION, Rules, agreeing_by, default_protocol
 from tests.simulation.links import Weather
 from tests.simulation.misfortunes import MISFORTUNES
 from tests.simulation.network import SimulatedNetwork
@@ -22,6 +22,10 @@ TROUBLE_MS = 25_000
 
 FAULTS = (*sorted(BEHAVIOURS), *sorted(MISFORTUNES), *sorted(SYNC_LIARS))
 """What may be wrong with one of the f validators that a network can bear."""
+
+
+FAULTS_OF_MIGRATIONS = (*FAULTS, *4 * sorted(CROSSING))
+"""The same for a network that changes its protocol. One liar in five speaks both protocols at once."""
 
 
 class Stalled(AssertionError):
@@ -69,12 +73,15 @@ async def _life(seed: int) -> Outcome:
     rng = random.Random(seed)
     size = rng.choice((1, 2, 3, 4, 4, 4, 5, 6, 7, 7, 10))
     faulty = (size - 1) // 3
-    faulty_ones = {index: rng.choice(FAULTS) for index in rng.sample(range(size), rng.randint(0, faulty))}
+    is_migration = default_protocol.get() == MIGRATION
+    faults = FAULTS_OF_MIGRATIONS if is_migration else FAULTS
+    faulty_ones = {index: rng.choice(faults) for index in rng.sample(range(size), rng.randint(0, faulty))}
     rules = Rules(
         block_period_ms=rng.choice((1000, 1000, 2000)),
         request_timeout_ms=rng.choice((2000, 4000)),
         epoch_length=10,
         has_transactions=rng.random() < 0.3,
+        qbft_start_block=rng.randint(2, 8) if is_migration else 0,
     )
     skew = rng.choice((0, 0, 200, 400))
     observers = rng.choice((0, 0, 0, 0, 0, 1, 2))
@@ -96,13 +103,15 @@ async def _life(seed: int) -> Outcome:
     await network.run_for(TROUBLE_MS)
     blocks_in_trouble = network.height
     recovery, bound = await _heal(network)
+    if is_migration:
+        await _must_pass_the_switch(network, bound)
     names, actions = tuple(faulty_ones.values()), network.clock.actions
     return Outcome(seed, size, names, blocks_in_trouble, network.height, recovery, bound, actions, network.trace)
 
 
 def _make_faulty(network: SimulatedNetwork, index: int, name: str, rng: random.Random) -> None:
-    if name in BEHAVIOURS:
-        network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
+    if name in BEHAVIOURS or name in CROSSING:
+        network.interceptors[index] = (BEHAVIOURS | CROSSING)[name](network, index, rng)
     elif name in MISFORTUNES:
         MISFORTUNES[name](network, index, rng)
     else:
@@ -170,9 +179,20 @@ async def _heal(network: SimulatedNetwork) -> tuple[int, int]:
     healed_at = network.clock.now_ms
     target = max(node.height for node in network.honest) + 2
     if not await network.run_until(lambda: network.height >= target, bound):
-        states = "; ".join(
-            f"{node.index}: head {node.height}, {node.machine.status if node.machine else 'down'}"
-            for node in network.nodes
-        )
-        raise Stalled(f"no block {target} within {bound} ms after healing: {states}")
+        raise Stalled(f"no block {target} within {bound} ms after healing: {_states(network)}")
     return network.clock.now_ms - healed_at, bound
+
+
+async def _must_pass_the_switch(network: SimulatedNetwork, bound_ms: int) -> None:
+    """Every honest node gets to the third block of QBFT, each block within the bound."""
+    target = network.rules.qbft_start_block + 2
+    while network.height < target:
+        following = network.height + 1
+        if not await network.run_until(lambda number=following: network.height >= number, bound_ms):  # type: ignore[misc]
+            raise Stalled(f"no block {following} within {bound_ms} ms at the switch to QBFT: {_states(network)}")
+
+
+def _states(network: SimulatedNetwork) -> str:
+    return "; ".join(
+        f"{node.index}: head {node.height}, {node.machine.status if node.machine else 'down'}" for node in network.nodes
+    )

@@ -48,7 +48,10 @@ def spec_of(rules: Rules) -> ChainSpec:
         "xblockperiodmilliseconds": rules.block_period_ms,
         "requesttimeoutseconds": rules.request_timeout_ms // 1000,
     }
-    config = {"chainId": 1, "berlinBlock": 0, rules.protocol_name: section}
+    sections = {rules.protocol_name: section}
+    if rules.is_migration:
+        sections = {"ibft2": section, "qbft": {**section, "startblock": rules.qbft_start_block}}
+    config = {"chainId": 1, "berlinBlock": 0, **sections}
     return parse_genesis({"config": config, "difficulty": "0x1", "gasLimit": "0x989680", "alloc": {}})
 
 

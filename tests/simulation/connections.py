@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from lacnode.consensus.bft.payloads import MessageKind
+from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire.capabilities import Route
 from tests.simulation.clock import VirtualClock
 from tests.simulation.life import Life
@@ -96,7 +97,7 @@ class Connections:
 
     def carry(self, end: End, route: Route, deliver: Callable[[], None]) -> None:
         source, target = end.life.node.index, end.remote.life.node.index
-        is_consensus = route.protocol == self._wire.protocol.capability[0]
+        is_consensus = route.protocol in CONSENSUS_MESSAGES
         is_commit = is_consensus and self._wire.kind(route.code) == MessageKind.COMMIT
         if is_commit and self.commit_loss > 0 and self._rng.random() < self.commit_loss:
             return

@@ -14,7 +14,7 @@ from lacnode.consensus.bft.payloads import (
     RoundChangePayload,
     SignedPayload,
 )
-from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.crypto.secp256k1 import recover_address
 from lacnode.primitives.block import Block
 
@@ -26,8 +26,8 @@ class Broken(AssertionError):
 class Invariants:
     """Watches every signature and every import."""
 
-    def __init__(self, validators: tuple[bytes, ...], byzantine: frozenset[int], protocol: BftProtocol) -> None:
-        self._protocol = protocol
+    def __init__(self, validators: tuple[bytes, ...], byzantine: frozenset[int], protocols: ProtocolSchedule) -> None:
+        self._protocols = protocols
         self._validators = validators
         self._byzantine = {validators[index] for index in byzantine}
         self._chosen: dict[int, bytes] = {}
@@ -51,7 +51,7 @@ class Invariants:
         height, round_ = payload.round_id.sequence, payload.round_id.round
         if isinstance(payload, RoundChangePayload):
             self._left[author, height] = max(round_, self._left.get((author, height), 0))
-            content = self._protocol.codec.encode_payload(payload)
+            content = self._protocols.at(height).codec.encode_payload(payload)
         else:
             assert isinstance(payload, ProposalPayload | PreparePayload | CommitPayload)
             if round_ < self._left.get((author, height), 0):
@@ -61,13 +61,23 @@ class Invariants:
         if self._said.setdefault(key, content) != content:
             raise Broken(f"{author.hex()} contradicted itself at height {height}, round {round_}: {payload}")
 
+    def sent(self, author: bytes, code: int, data: bytes) -> None:
+        """One protocol at a time: an honest validator says and relays only what its height is decided by (besu#10680)."""
+        if author in self._byzantine:
+            return
+        protocol = self._protocols.of_code(code, 0)
+        height = protocol.codec.open_message(code, data).round_id.sequence
+        if protocol is not self._protocols.at(height):
+            raise Broken(f"{author.hex()} sent a message of {protocol.name} for height {height}")
+
     def imported(self, index: int, block: Block) -> None:
         """One block per height, for ever, and a quorum of its validators sealed it."""
-        number, hash_ = block.number, self._protocol.block_hash(block.header)
+        number, protocol = block.number, self._protocols.at(block.number)
+        hash_ = protocol.block_hash(block.header)
         if self._chosen.setdefault(number, hash_) != hash_:
             raise Broken(f"node {index} has {hash_.hex()} at {number}, another has {self._chosen[number].hex()}")
-        extra = self._protocol.decode_extra_data(block.header.extra_data)
-        digest = self._protocol.committed_seal_hash(block.header)
+        extra = protocol.decode_extra_data(block.header.extra_data)
+        digest = protocol.committed_seal_hash(block.header)
         sealers = {recover_address(digest, seal) for seal in extra.seals}
         quorum = math.ceil(2 * len(extra.validators) / 3)
         if len(sealers & set(extra.validators)) < quorum:

@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from lacnode.consensus.bft.extra_data import ExtraData, Vote
-from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.consensus.protocols import PROTOCOLS
@@ -31,8 +30,14 @@ TRANSACTION = Transaction.decode(
 ONE_TRANSACTION_ROOT = ordered_root([TRANSACTION.raw])
 
 
+MIGRATION = "migration"
+"""The name of networks that go from IBFT 2.0 to QBFT."""
+
+NETWORK_KINDS = (*sorted(PROTOCOLS), MIGRATION)
+"""What networks may agree by."""
+
 default_protocol = ContextVar("default_protocol", default="ibft2")
-"""The protocol of networks that name none, so that one scenario serves all of them."""
+"""What networks agree by that name nothing, so that one scenario serves all of `NETWORK_KINDS`."""
 
 
 @contextmanager
@@ -46,7 +51,9 @@ def agreeing_by(protocol: str) -> Iterator[None]:
 
 
 @functools.cache
-def _only(name: str) -> ProtocolSchedule:
+def _schedule(name: str, qbft_start_block: int) -> ProtocolSchedule:
+    if name == MIGRATION:
+        return ProtocolSchedule(((0, PROTOCOLS["ibft2"]), (qbft_start_block, PROTOCOLS["qbft"])))
     return ProtocolSchedule(((0, PROTOCOLS[name]),))
 
 
@@ -60,20 +67,27 @@ class Rules:
     has_transactions: bool = False
     """Whether every block has a transaction, the same in each: nothing executes it."""
     protocol_name: str = field(default_factory=lambda: default_protocol.get())
+    """One of `NETWORK_KINDS`."""
+    qbft_start_block: int = 4
+    """The first block of QBFT in a network that goes from IBFT 2.0 to it."""
 
     @property
-    def protocol(self) -> BftProtocol:
-        """The protocol of all heights."""
-        return PROTOCOLS[self.protocol_name]
+    def is_migration(self) -> bool:
+        return self.protocol_name == MIGRATION
 
     @property
     def protocols(self) -> ProtocolSchedule:
-        return _only(self.protocol_name)
+        return _schedule(self.protocol_name, self.qbft_start_block)
+
+    def is_epoch_block(self, number: int) -> bool:
+        """Whether open votes are forgotten in this block."""
+        begins = self.qbft_start_block - 1 if self.is_migration and number >= self.qbft_start_block else 0
+        return (number - begins) % self.epoch_length == 0
 
 
-def genesis_block(validators: tuple[bytes, ...], timestamp: int, protocol: BftProtocol) -> Block:
+def genesis_block(validators: tuple[bytes, ...], timestamp: int, protocols: ProtocolSchedule) -> Block:
     extra = ExtraData(vanity=bytes(32), validators=validators, vote=None, round=0, seals=())
-    return Block(_header(bytes(32), bytes(20), 0, timestamp, protocol.encode_extra_data(extra)), BlockBody())
+    return Block(_header(bytes(32), bytes(20), 0, timestamp, protocols.at(0).encode_extra_data(extra)), BlockBody())
 
 
 def _header(parent: bytes, coinbase: bytes, number: int, timestamp: int, extra_data: bytes) -> BlockHeader:
@@ -161,7 +175,7 @@ class Ledger:
         """A block on the head. Blocks with different `tag`s differ."""
         vanity = tag.ljust(32, b"\0")
         extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
-        return self.block_with(coinbase, timestamp, self.rules.protocol.encode_extra_data(extra))
+        return self.block_with(coinbase, timestamp, self.protocols.at(self.head.number + 1).encode_extra_data(extra))
 
     def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes) -> Block:
         """A block on the head with this extra data."""
@@ -172,13 +186,8 @@ class Ledger:
 
     def append(self, block: Block, hash_: bytes) -> None:
         """Store `block`, which was verified and has this on-chain hash, as the head."""
-        self._tallies.append(
-            self._tallies[-1].after(
-                block.header,
-                self.protocols.extra_data(block.header),
-                is_epoch=block.number % self.rules.epoch_length == 0,
-            )
-        )
+        extra, is_epoch = self.protocols.extra_data(block.header), self.rules.is_epoch_block(block.number)
+        self._tallies.append(self._tallies[-1].after(block.header, extra, is_epoch=is_epoch))
         self.blocks.append(block)
         self._hashes.append(hash_)
         self._numbers[hash_] = block.number

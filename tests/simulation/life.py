@@ -108,7 +108,7 @@ class Life:
         files = node.disk.files
         signer = WatchedSigner(
             node.key,
-            self.chain.protocols.at(0),
+            self.chain.protocols,
             self.step,
             self._signed,
             lambda record: files.forgets_flushes or files.is_durable(record),

@@ -57,9 +57,9 @@ class SimulatedNetwork:
             (NodeKey.from_private_key(keccak256(b"validator %d" % i)) for i in range(size)), key=lambda key: key.address
         )
         self.addresses = tuple(key.address for key in keys)
-        self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1, self.rules.protocol)
-        self.wire = Wire(self.rules.protocol)
-        self.invariants = Invariants(self.addresses, byzantine, self.rules.protocol)
+        self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1, self.rules.protocols)
+        self.wire = Wire(self.rules.protocols)
+        self.invariants = Invariants(self.addresses, byzantine, self.rules.protocols)
         self.nodes = [
             SimulatedNode(i, key, NodeDisk(self._ledger()), self.clock, rng, self, speeds(i))
             for i, key in enumerate(keys)
@@ -159,6 +159,8 @@ class SimulatedNetwork:
         self.connections.end_with(life)
 
     def send(self, source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        if len(self.rules.protocols.steps) > 1:
+            self._check(lambda: self.invariants.sent(self.addresses[source], code, data))
         interceptor = self.interceptors.get(source)
         if interceptor is None or not interceptor(source, code, data, recipients):
             self.transmit(source, code, data, recipients)

@@ -52,7 +52,7 @@ def prepared_hash(network: SimulatedNetwork, index: int) -> bytes:
     """Of the block that node `index` is bound to."""
     prepared = network.nodes[index].prepared
     assert prepared is not None
-    return network.rules.protocol.block_hash(prepared.block.header)
+    return network.rules.protocols.block_hash(prepared.block.header)
 
 
 def all_prepared(network: SimulatedNetwork, height: int) -> Callable[[], bool]:

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from lacnode.consensus.protocols import PROTOCOLS
 from tests.simulation.campaign import run_seed
+from tests.simulation.ledger import NETWORK_KINDS
 
 CHUNK = 15
 
 
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("protocol", NETWORK_KINDS)
 @pytest.mark.parametrize("first", range(0, 150, CHUNK))
 def test_seeds(first: int, protocol: str) -> None:
     """Safe all the time, and a block in time once the trouble is over; `python -m tests.simulation` runs more."""

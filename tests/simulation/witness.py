@@ -7,7 +7,7 @@ import coincurve
 
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.payloads import CommitPayload, Payload, SignedPayload
-from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.crypto.node_key import NodeKey
 from tests.simulation.invariants import Broken
 
@@ -19,13 +19,13 @@ class WatchedSigner:
     def __init__(
         self,
         key: NodeKey,
-        protocol: BftProtocol,
+        protocols: ProtocolSchedule,
         touched: Callable[[str], None],
         signed: Callable[[SignedPayload[Payload]], None],
         is_durable: Callable[[bytes], bool],
     ) -> None:
         self.address = key.address
-        self._protocol = protocol
+        self._protocols = protocols
         self._key = coincurve.PrivateKey(key.private_key)
         self._touched = touched
         self._signed = signed
@@ -37,7 +37,10 @@ class WatchedSigner:
         if isinstance(payload, CommitPayload) and payload.seal is None:
             self._admitted[payload.seal_digest or payload.digest] = payload, record
         else:
-            self._admitted[self._protocol.codec.signature_hash(payload)] = payload, record
+            self._admitted[self._protocols.at(payload.round_id.sequence).codec.signature_hash(payload)] = (
+                payload,
+                record,
+            )
 
     def sign(self, digest: bytes) -> bytes:
         self._touched("sign")

@@ -6,7 +6,6 @@ real engine; they are played here because neither their sources nor their bytes 
 
 from eth_abi.abi import encode
 
-from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_key import NodeKey
 from lacnode.node.permissioning_rules import PermissioningRules
 from lacnode.p2p.wire.enode import Enode
@@ -20,9 +19,10 @@ from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from tests.simulation.ledger import genesis_block
+from tests.support.ibft2_blocks import IBFT2_ONLY
 
 INGRESS, RULES = b"\x01" * 20, b"\x02" * 20
-HEADER = genesis_block((b"\x03" * 20,), 1, IBFT2).header
+HEADER = genesis_block((b"\x03" * 20,), 1, IBFT2_ONLY).header
 REFUSAL = Decision(False, "node-contract", "0x01", 0, "the contract refuses")
 
 
