@@ -29,9 +29,6 @@ from lacnode.devnet.snapshot_list import NetworkSnapshot, SnapshotList
 
 log = structlog.get_logger("devnet")
 
-WORK_POLL_SECONDS = 0.02
-"""Time between two looks at the pool while blocks are made on demand."""
-
 RETRY_SECONDS = 1.0
 
 MAX_WAITING = 1000
@@ -63,6 +60,8 @@ class Coordinator:
         self._lock = trio.Lock()
         self._fixed_time: float | None = None
         self._next_timestamp: int | None = None
+        self.mode_change = trio.Event()
+        """Set when a command sets the mode."""
         self.next_attempt = trio.Event()
         """Set when the next block on demand is made, or has failed."""
         self._left_out: frozenset[bytes] = frozenset()
@@ -108,6 +107,8 @@ class Coordinator:
         async with self._holding():
             self.mode = mode
             self.interval_seconds = interval_seconds
+            self.mode_change.set()
+            self.mode_change = trio.Event()
 
     async def snapshot(self) -> int:
         """Take a snapshot of all nodes. Return its id."""
@@ -164,9 +165,13 @@ class Coordinator:
 
     async def make_block_on_demand(self) -> None:
         """Make one block for a reason of the devnet itself. A failure is logged, and followed by a pause."""
-        before = self._waiting()
+        before, mode = self._waiting(), self.mode_change
         try:
-            await self.mine()
+            async with self._holding() as (nodes, head):
+                # A command may have changed the mode while this one waited for its turn.
+                if self.mode_change is mode:
+                    await self._mine_one(nodes, head, self._next_timestamp)
+                    self._next_timestamp = None
             self._left_out = before & self._waiting()
         except DevnetError as error:
             log.warning("no block was made", reason=str(error))

@@ -1,17 +1,18 @@
 """The JSON-RPC port of a devnet for developers, in the process of the first validator.
 
 It answers the methods of `developer_methods` and passes everything else on to that validator. It stays open while the nodes
-are stopped for a snapshot or a revert. Must not listen on another interface than the loopback one.
+are stopped for a snapshot or a revert. Must not listen on another interface than the loopback one, nor serve a web page of
+another origin than the devnet's origins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 import structlog
 import trio
 
-from lacnode.devnet.coordinator import WORK_POLL_SECONDS, BlockMode, Coordinator
+from lacnode.devnet.allowed_pages import HOSTS
 from lacnode.devnet.developer_methods import DeveloperMethod
 from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.manifest import DevnetError
@@ -20,6 +21,7 @@ from lacnode.http.connection_server import ConnectionServer, bind
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import JSON, Request, Response
 from lacnode.rpc.errors import INTERNAL_ERROR, SERVER_ERROR, RpcError, invalid_params
+from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 
 log = structlog.get_logger("devnet")
 
@@ -30,11 +32,13 @@ MAX_BATCH = 1024
 
 
 class DeveloperEndpoint:
-    """Serves `methods`, and `node` for everything else."""
+    """Serves `methods`, and `node` for everything else. `origins` are regular expressions of the origins of web pages that
+    may call. InvalidCorsOriginError if one is no regular expression."""
 
-    def __init__(self, node: RequestForwarder, methods: Mapping[str, DeveloperMethod]) -> None:
+    def __init__(self, node: RequestForwarder, methods: Mapping[str, DeveloperMethod], origins: Iterable[str]) -> None:
         self._node = node
         self._methods = methods
+        self._filter = HostAndCorsFilter(HOSTS, origins)
 
     async def run(self, port: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when the port is open. RpcPortTakenError if it is taken."""
@@ -48,17 +52,23 @@ class DeveloperEndpoint:
         await server.serve(listeners)
 
     def answer_head(self, head: Request) -> Response | None:
-        """Return None: every body is read."""
-        return None
+        """Return the refusal of a request by its `Host` and `Origin`, None if its body must be read."""
+        refusal = self._filter.refusal(head.headers)
+        if refusal is None:
+            return None
+        return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
 
     async def answer(self, request: Request) -> Response:
         """Return the answer to a request."""
         document = self._own_calls(request)
         if isinstance(document, dict):
-            return _json(await self._call(document), request)
+            return self._json(await self._call(document), request)
         if isinstance(document, list):
-            return _json([await self._call(call) for call in document], request)
+            return self._json([await self._call(call) for call in document], request)
         return await self._node.forward(request)
+
+    def _json(self, document: object, request: Request) -> Response:
+        return Response(200, orjson.dumps(document), (JSON, *self._filter.cors_headers(request.headers)))
 
     def _own_calls(self, request: Request) -> object:
         """Return the call or the batch of `request` if a method of this endpoint is in it, None otherwise."""
@@ -98,27 +108,8 @@ class DeveloperEndpoint:
             return _failure(call, RpcError(INTERNAL_ERROR, "Internal error"))
 
 
-async def make_blocks(coordinator: Coordinator) -> None:
-    """Make blocks while the mode is on demand or an interval is set, until cancelled."""
-    while True:
-        seconds = coordinator.interval_seconds
-        if seconds is not None:
-            await trio.sleep(seconds)
-            await coordinator.make_block_on_demand()
-        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.can_fill_a_block():
-            await coordinator.make_block_on_demand()
-        else:
-            await trio.sleep(WORK_POLL_SECONDS)
-
-
 def _failure(call: Mapping[str, Any], error: RpcError) -> dict[str, object]:
     shown: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:
         shown["data"] = error.data
     return {"jsonrpc": "2.0", "id": call.get("id"), "error": shown}
-
-
-def _json(document: object, request: Request) -> Response:
-    origin = request.headers.get("origin")
-    headers = (JSON, *(() if origin is None else (("access-control-allow-origin", origin), ("vary", "origin"))))
-    return Response(200, orjson.dumps(document), headers)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 
 from lacnode.devnet import processes
+from lacnode.devnet.allowed_pages import ORIGINS
 from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, DEVNET_FORKS
 from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claimed_ports
 from lacnode.devnet.managers import wait_for_managers
@@ -35,6 +36,7 @@ from lacnode.devnet.manifest import (
     make_devnet,
 )
 from lacnode.devnet.table import BlockRate, NodeRow, read_row, render
+from lacnode.rpc.host_cors_filter import HostAndCorsFilter, InvalidCorsOriginError
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 
 DEFAULT_PATH = Path("devnet-data")
@@ -113,10 +115,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="add N to the ports 30303 and 8545 from which a new network counts (default: the first free hundred)",
     )
+    parser.add_argument(
+        "--cors-origins",
+        metavar="REGEX,...",
+        help="origins of web pages that may use the ports; * admits all (default: this machine, extensions, Remix)",
+    )
     parser.add_argument("--detach", action="store_true", help="return once block 1 is on every node")
     parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
     parser.set_defaults(run=_up, data_path=DEFAULT_PATH, json=False)
-    parser.set_defaults(**dict.fromkeys(("validators", "block_period", "port_offset", "fork", "consensus")))
+    parser.set_defaults(
+        **dict.fromkeys(("validators", "block_period", "port_offset", "fork", "consensus", "cors_origins"))
+    )
     verbs = parser.add_subparsers(title="verbs", metavar="")
     actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
         ("status", _status, "one look at the network"),
@@ -167,6 +176,7 @@ def _up(arguments: argparse.Namespace) -> int:
         arguments.fork or DEFAULT_FORK,
         arguments.blocks_on_demand,
         arguments.consensus or DEFAULT_CONSENSUS,
+        ORIGINS if arguments.cors_origins is None else _origins(arguments.cors_origins),
     )
     check_network(shape, block_period)
     if arguments.in_process and shape != NetworkShape(validators, fork=shape.fork, consensus=shape.consensus):
@@ -183,6 +193,16 @@ def _up(arguments: argparse.Namespace) -> int:
         return _run(make_devnet(arguments.data_path, shape, block_period, port_offset), arguments)
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    """Return the origins of a list. DevnetError if one is no regular expression."""
+    origins = tuple(text.split(","))
+    try:
+        HostAndCorsFilter((), origins)
+    except InvalidCorsOriginError as error:
+        raise DevnetError(f"--cors-origins: {error}") from None
+    return origins
+
+
 def _ports(wanted: int | None, nodes: int) -> AbstractContextManager[int]:
     return claimed_ports(nodes) if wanted is None else nullcontext(wanted)
 
@@ -195,6 +215,7 @@ def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
         "port_offset": (manifest.port_offset, "a port offset of {}"),
         "fork": (manifest.fork, "the fork {}"),
         "consensus": (manifest.consensus, "the consensus {}"),
+        "cors_origins": (",".join(manifest.cors_origins), "the CORS origins {}"),
     }
     for name, (value, text) in found.items():
         if getattr(arguments, name) not in (None, value):

@@ -11,8 +11,9 @@ import trio
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import load_genesis
+from lacnode.devnet.block_maker import make_blocks
 from lacnode.devnet.coordinator import Coordinator
-from lacnode.devnet.developer_endpoint import DeveloperEndpoint, make_blocks
+from lacnode.devnet.developer_endpoint import DeveloperEndpoint
 from lacnode.devnet.developer_methods import DeveloperMethods
 from lacnode.devnet.hosted_node import HostedNode
 from lacnode.devnet.manifest import Manifest, load_manifest
@@ -69,7 +70,7 @@ class DevnetProgram:
             has_fee_market=spec.forks.fork_at(0, spec.genesis.timestamp) >= Fork.LONDON,
             block_period=manifest.block_period,
         )
-        endpoint = DeveloperEndpoint(node, methods.by_name)
+        endpoint = DeveloperEndpoint(node, methods.by_name, manifest.cors_origins)
         await nursery.start(partial(endpoint.run, manifest.developer_port))
         log.info(f"developer endpoint listening on {manifest.developer_url}")
         nursery.start_soon(coordinator.group.start_stopped_nodes)

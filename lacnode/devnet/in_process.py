@@ -17,6 +17,7 @@ import trio
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
+from lacnode.devnet.allowed_pages import HOSTS, ORIGINS
 from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import NodePorts, developer_port, node_ports
 from lacnode.node.assembly import build_node
@@ -117,7 +118,7 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
             static_nodes=others,
         ),
         http=HttpSettings(
-            port=ports.rpc, groups=RPC_GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000
+            port=ports.rpc, groups=RPC_GROUPS, allowed_hosts=HOSTS, cors_origins=ORIGINS, max_connections=1000
         ),
         websocket=WebSocketSettings(port=ports.ws, groups=RPC_GROUPS, allowed_hosts=("*",), max_connections=1000),
         # One test account may fill the pool, and free transactions are accepted, as in LACChain's networks.

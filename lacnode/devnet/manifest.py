@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
+from lacnode.devnet.allowed_pages import HOSTS, ORIGINS
 from lacnode.devnet.devnet_genesis import CHAIN_ID, DEFAULT_CONSENSUS, DEFAULT_FORK, LACCHAIN_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, developer_port, node_ports
 from lacnode.devnet.devnet_state import DevnetState, save_state
@@ -122,6 +123,8 @@ class NetworkShape:
     """Whether a block is made when a transaction waits, and none otherwise."""
     consensus: str = DEFAULT_CONSENSUS
     """The name of a consensus protocol."""
+    cors_origins: tuple[str, ...] = ORIGINS
+    """Regular expressions of the origins of web pages that may use its ports."""
 
     def roles(self) -> list[str]:
         """Return the role of every node, in the order of the nodes."""
@@ -145,6 +148,8 @@ class Manifest:
     """Whether the first validator has the developer endpoint. Devnets of older releases have none."""
     consensus: str
     """The name of a consensus protocol."""
+    cors_origins: tuple[str, ...]
+    """Regular expressions of the origins of web pages that may use its ports."""
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[DevnetAccount, ...]
 
@@ -209,6 +214,7 @@ def load_manifest(path: Path) -> Manifest | None:
             blocks_on_demand=bool(document.get("blocks_on_demand", False)),
             has_endpoint=bool(document.get("has_endpoint", False)),
             consensus=str(document.get("consensus", DEFAULT_CONSENSUS)),
+            cors_origins=tuple(map(str, document.get("cors_origins", ORIGINS))),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(DevnetAccount(**account) for account in document["accounts"]),
         )
@@ -261,6 +267,7 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
         shape.blocks_on_demand,
         True,
         shape.consensus,
+        shape.cors_origins,
         nodes,
         (*funded_accounts(), *mnemonic_accounts()),
     )
@@ -375,12 +382,12 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         # the start.
         "max-peers": 100,
         "remote-connections-limit-enabled": False,
-        "host-allowlist": ["*"],
+        "host-allowlist": HOSTS,
         "rpc-http-enabled": True,
         "rpc-http-host": "127.0.0.1",
         "rpc-http-port": node.rpc_port,
         "rpc-http-api": groups,
-        "rpc-http-cors-origins": ["*"],
+        "rpc-http-cors-origins": manifest.cors_origins,
         "rpc-ws-enabled": True,
         "rpc-ws-host": "127.0.0.1",
         "rpc-ws-port": node.ws_port,
@@ -429,6 +436,7 @@ def _write_manifest(manifest: Manifest) -> None:
         "blocks_on_demand": manifest.blocks_on_demand,
         "has_endpoint": manifest.has_endpoint,
         "consensus": manifest.consensus,
+        "cors_origins": manifest.cors_origins,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }

@@ -6,6 +6,7 @@ They are made in a worker thread. Must not know the connection.
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import orjson
 
@@ -21,7 +22,8 @@ MAX_HISTORY_BLOCKS = 50
 """Blocks of one answer. Servers ask for 40 or 50."""
 
 MAX_BLOCK_BYTES = 256 * 1024
-"""Bytes of a block with its transactions. A longer one is sent with their hashes alone: a server counts them."""
+"""Bytes of a block with its transactions, stored and in the report. A longer one is sent with their hashes alone: a server
+counts them. To decode it would hold the interpreter lock, and so consensus, for up to a second."""
 
 MAX_HISTORY_BYTES = 2 * 2**20
 """Bytes of one answer about earlier blocks. Further blocks are left out."""
@@ -76,10 +78,10 @@ class NodeReports:
         shown: list[Mapping[str, object]] = []
         size = 0
         for number in wanted[:MAX_HISTORY_BLOCKS]:
-            block = self._services.chain.block_at(number) if 0 <= number <= head else None
-            if block is None:
+            hash_ = self._services.chain.hash_at(number) if 0 <= number <= head else None
+            entry = {} if hash_ is None else self._shown(hash_)
+            if not entry:
                 continue
-            entry = self._shown(block)
             size += len(orjson.dumps(entry))
             if size > MAX_HISTORY_BYTES:
                 break
@@ -87,9 +89,7 @@ class NodeReports:
         return _emit("history", {"id": self._id, "history": shown}) if shown else None
 
     def _block(self) -> str:
-        block = self._services.chain.block_of(self._services.chain.head.hash)
-        shown = {} if block is None else self._shown(block)
-        return _emit("block", {"id": self._id, "block": shown})
+        return _emit("block", {"id": self._id, "block": self._shown(self._services.chain.head.hash)})
 
     def _pending(self) -> str:
         return _emit("pending", {"id": self._id, "stats": {"pending": self._services.pool.statistics.size}})
@@ -109,20 +109,28 @@ class NodeReports:
         return _emit("stats", {"id": self._id, "stats": stats})
 
     def _gas_price(self) -> int:
-        """Return the lowest price (wei) in the last block. Without one above 0, it is the lowest that this node takes."""
+        """Return the lowest price (wei) in the last block. It is the lowest that this node takes if there is none above 0,
+        or the block is too long to be decoded here."""
         head = self._services.chain.head
-        block = self._services.chain.block_of(head.hash)
+        block = self._short_block(head.hash)
         prices = [tx.effective_gas_price(head.header.base_fee) for tx in (() if block is None else block.transactions)]
         lowest = min(prices, default=0)
         return lowest if lowest > 0 else self._services.pool.settings.block_min_gas_price
 
-    def _shown(self, block: Block) -> Mapping[str, object]:
-        chain = self._services.chain
-        hash_ = chain.hash_at(block.number) or b""
-        try:
-            return results.block(chain, block, hash_, True, max_bytes=MAX_BLOCK_BYTES)
-        except RpcError:
-            return results.block(chain, block, hash_, False)
+    def _short_block(self, hash_: bytes) -> Block | None:
+        """Return the block with this hash. None if it is unknown or long."""
+        if self._services.chain.stored_length_of(hash_) > MAX_BLOCK_BYTES:
+            return None
+        return self._services.caches.blocks.block(hash_)
+
+    def _shown(self, hash_: bytes) -> Mapping[str, object]:
+        """Return a block with its transactions, or with their hashes if it is long. It is empty for an unknown hash."""
+        chain, block = self._services.chain, self._short_block(hash_)
+        with suppress(RpcError):
+            if block is not None:
+                return results.block(chain, block, hash_, True, max_bytes=MAX_BLOCK_BYTES)
+        outline = self._services.caches.blocks.outline(hash_)
+        return {} if outline is None else results.block_outline(chain, outline, hash_)
 
 
 def primus_pong(now_ms: int) -> str:

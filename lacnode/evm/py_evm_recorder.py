@@ -85,6 +85,13 @@ class _Frame:
             allowance.count_bytes(len(held))
         return self.memory
 
+    def note_memory(self, piece: tuple[int, bytes] | None, allowance: TraceAllowance) -> None:
+        """Note the `piece` of the memory that a step has changed or read."""
+        if piece is not None:
+            # Each piece is a copy. A contract may copy the same megabyte at every step.
+            allowance.count_bytes(len(piece[1]))
+            self.returned = piece
+
 
 class TraceRecorder:
     """Records one transaction. `allowance` may be shared with other transactions of the same RPC call."""
@@ -189,7 +196,7 @@ class TraceRecorder:
                 self._allowance.count_bytes(STACK_ITEM_BYTES * len(joined))
         step = parent.pending
         if step is not None and step.opcode in CALLS:
-            parent.returned = _returned_memory(step, frame.call.output)
+            parent.note_memory(_returned_memory(step, frame.call.output), self._allowance)
 
     def add_log(self, address: bytes, topics: tuple[int, ...], data: bytes) -> None:
         """Record a log of the current call."""
@@ -258,7 +265,7 @@ class TraceRecorder:
             self._note_write(frame, step)
         change = MEMORY_CHANGES.get(step.opcode)
         if change is not None:
-            frame.returned = change(step.stack, computation._memory) or frame.returned
+            frame.note_memory(change(step.stack, computation._memory), self._allowance)
         self._note_after(frame, step)
         count = count_produced_items(step.opcode)
         step.produced = computation._stack.values[-count:] if count else []

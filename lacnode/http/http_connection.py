@@ -6,7 +6,6 @@ to arrive, and a response in the time that the client takes to read it.
 
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ import trio
 
 from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
 from lacnode.http.connection_server import client_address
+from lacnode.http.head_lines import HeadLines
 from lacnode.http.http_messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Request, RequestHandler, Response
 from lacnode.http.plain_requests import ends_with_head, plain_request
 from lacnode.http.response_sender import ResponseSender
@@ -22,12 +22,6 @@ from lacnode.http.send_backlog import SendBacklog
 
 READ_BYTES = 65_536
 MAX_REQUEST_HEAD_BYTES = 32_768
-
-MAX_HEAD_LINES = 100
-"""Lines of a head. A head of thousands of short lines takes 10 milliseconds to read, and no other task runs
-meanwhile."""
-
-_HEAD_END = re.compile(rb"\n\r?\n")
 
 FREE_CHUNKS, BYTES_PER_CHUNK = 1_000, 256
 """A body may come in `FREE_CHUNKS` chunks, and in one more for each `BYTES_PER_CHUNK` bytes: to read a chunk takes 20
@@ -85,6 +79,7 @@ class HttpConnection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_HEAD_BYTES)
         self._sender = ResponseSender(stream, self._http, backlog or SendBacklog(MAX_PORT_RESPONSE_BYTES))
         self._head: Request | None = None
+        self._head_lines = HeadLines()
         self._client = client_address(stream) if client is None else client
 
     async def run(self) -> None:
@@ -175,6 +170,9 @@ class HttpConnection:
             return Response(error.error_status_hint, close=True)
 
     async def _request(self, arriving: ArrivingBody) -> Request | Response | None:
+        self._head_lines = HeadLines()
+        # The client may have sent the head, or a part of it, with the request before.
+        self._head_lines.add(self._http.trailing_data[0])
         with trio.move_on_after(HEAD_SECONDS) as patience:
             head = await self._event()
         if patience.cancelled_caught:
@@ -230,22 +228,11 @@ class HttpConnection:
         return bytes(body)
 
     async def _event(self) -> object:
-        self._check_head()
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(bytes(await self._stream.receive_some(READ_BYTES)))
-            self._check_head()
+            data = bytes(await self._stream.receive_some(READ_BYTES))
+            self._head_lines.add(data)
+            self._http.receive_data(data)
         return event
-
-    def _check_head(self) -> None:
-        """Raise RemoteProtocolError if a head is being read that has too many lines."""
-        # h11 parses a head in one step, when all of it is here. So the lines are counted in the bytes that wait, before
-        # that step.
-        if self._http.their_state is not h11.IDLE:
-            return
-        data = self._http.trailing_data[0]
-        end = _HEAD_END.search(data)
-        if data.count(b"\n", 0, len(data) if end is None else end.start()) > MAX_HEAD_LINES:
-            raise h11.RemoteProtocolError(f"more than {MAX_HEAD_LINES} lines in the head", error_status_hint=431)
 
     async def _linger(self) -> None:
         # Closing with unread bytes resets the connection, and the client may never see the response.

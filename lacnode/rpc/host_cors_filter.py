@@ -45,6 +45,9 @@ class HostAndCorsFilter:
         return None if origin is None or self._origin_allowed(origin) else HttpRefusal(403)
 
     def _origin_allowed(self, origin: str) -> bool:
+        # No browser sends another character. The response repeats the origin, and a header of a response is ASCII.
+        if not origin.isascii():
+            return False
         return self._any_origin or any(pattern.fullmatch(origin) for pattern in self._origins)
 
     def cors_headers(self, headers: Headers) -> list[tuple[str, str]]:

@@ -23,7 +23,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from lacnode.http.http_connection import MAX_HEAD_LINES, HttpConnection
+from lacnode.http.head_lines import MAX_HEAD_LINES
+from lacnode.http.http_connection import HttpConnection
 from lacnode.http.peekable_stream import PeekableStream
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc import errors

@@ -117,6 +117,13 @@ class TestNotHttp:
             assert int(reply[9:12]) >= 400
             assert reply.count(b"HTTP/1.1") == 1
 
+    async def test_an_origin_that_is_not_ascii_is_refused_and_the_port_serves_on(self) -> None:
+        async with rpc_node(http_settings(cors_origins=("*",)), None) as node:
+            body = json.dumps(ONE).encode()
+            head = b"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://caf\xe9.example\r\nContent-Length: %d\r\n\r\n"
+            assert (await raw(node.http_port, head % len(body) + body)).startswith(b"HTTP/1.1 403")
+            assert await still_serves(node.url)
+
     async def test_what_follows_a_request_is_not_taken_for_another(self) -> None:
         async with rpc_node(websocket=None) as node:
             body = json.dumps(ONE).encode()

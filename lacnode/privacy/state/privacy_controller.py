@@ -114,10 +114,15 @@ class PrivacyController:
         if private.group_id is None:
             return
         try:
-            if not self.may_see_group(private.group_id):
-                raise PrivateSendError(PrivateSendReason.NOT_A_MEMBER)
-        except (EnclaveError, EnclaveUnreachableError) as error:
+            may_see_group = self.may_see_group(private.group_id)
+        except EnclaveError:
+            # The manager has no such group. The answer is that for a foreign group: a tenant must not learn which of the
+            # two it is.
+            may_see_group = False
+        except EnclaveUnreachableError as error:
             raise PrivateSendError(PrivateSendReason.MANAGER_FAILED, str(error), manager_error=error) from None
+        if not may_see_group:
+            raise PrivateSendError(PrivateSendReason.NOT_A_MEMBER)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,9 @@ from lacnode.txpool.transaction_submission import TransactionSource
 MAX_SENT_TRANSACTIONS = 1_000
 """Transactions that one `debug_batchSendRawTransaction` may have. Besu has no such bound."""
 
+SHOWN_V_BYTES = 32
+"""Length of a `v` that is shown in a refusal. Python writes no number of thousands of digits."""
+
 INVALID_RAW = "Invalid raw transaction hex"
 
 
@@ -23,34 +26,46 @@ def debug_batchSendRawTransaction(services: RpcServices, params: Params) -> obje
         raise observer_refuses()
     if len(params) > MAX_SENT_TRANSACTIONS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of transactions exceeds maximum of {MAX_SENT_TRANSACTIONS}")
-    raws = [text(value, "transaction") for value in params]
-    return [_sent(services, index, raw) for index, raw in enumerate(raws)]
+    # All are decoded before the first is sent: an error about a later one must not hide that an earlier one was sent.
+    decoded = [_decoded(text(value, "transaction")) for value in params]
+    return [_sent(services, index, found) for index, found in enumerate(decoded)]
 
 
-def _sent(services: RpcServices, index: int, raw: str) -> dict[str, object]:
-    refusal = _refusal(services, raw)
+def _decoded(raw: str) -> Transaction | str:
+    """Return the transaction `raw`, or the reason why it is none."""
+    try:
+        return Transaction.decode(data(raw, "transaction"))
+    except (RlpError, RpcError) as error:
+        return _wrong_v(raw) if str(error).startswith("transaction.v:") else INVALID_RAW
+
+
+def _wrong_v(raw: str) -> str:
+    """Return Besu's sentence about a wrong `v`, the seventh field of a legacy transaction."""
+    try:
+        v = rlp.as_bytes(rlp.decode_list(data(raw, "transaction"), "transaction")[6], "v")
+    except RlpError:
+        return INVALID_RAW
+    return (
+        f"An unsupported encoded `v` value of {int.from_bytes(v)} was found" if len(v) <= SHOWN_V_BYTES else INVALID_RAW
+    )
+
+
+def _sent(services: RpcServices, index: int, found: Transaction | str) -> dict[str, object]:
+    refusal = _refusal(services, found)
     if refusal is None:
         return {"index": index, "success": True}
     return {"index": index, "success": False, "errorMessage": refusal}
 
 
-def _refusal(services: RpcServices, raw: str) -> str | None:
-    """Submit the transaction `raw`. Return why it was refused, None if it was taken."""
+def _refusal(services: RpcServices, found: Transaction | str) -> str | None:
+    """Submit the transaction. Return why it was refused, None if it was taken."""
+    if isinstance(found, str):
+        return found
     try:
-        transaction = Transaction.decode(data(raw, "transaction"))
-    except (RlpError, RpcError) as error:
-        return _wrong_v(raw) if str(error).startswith("transaction.v:") else INVALID_RAW
-    try:
-        services.submission.submit(transaction, TransactionSource.RPC)
+        services.submission.submit(found, TransactionSource.RPC)
     except TransactionRejectedError as rejection:
         return rejection.reason.name
     return None
-
-
-def _wrong_v(raw: str) -> str:
-    """Return Besu's sentence about a wrong `v`, the seventh field of a legacy transaction."""
-    fields = rlp.decode_list(data(raw, "transaction"), "transaction")
-    return f"An unsupported encoded `v` value of {int.from_bytes(rlp.as_bytes(fields[6], 'v'))} was found"
 
 
 def debug_metrics(services: RpcServices, params: Params) -> object:

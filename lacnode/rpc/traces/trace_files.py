@@ -3,6 +3,7 @@
 A caller can fill a disk with them, so their number and size are bounded.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,15 @@ MAX_TRACE_FILES = 1_000
 MAX_TRACE_FILE_BYTES = 64 * 2**20
 """Bytes of all files that one call writes. Besu has no such bound."""
 
+MAX_TRACE_DIRECTORY_BYTES = 2**30
+"""Bytes of all files in the directory of traces. Calls at the same time may exceed it by the files that they write."""
+
+MIN_FREE_DISK_BYTES = 2**30
+"""Bytes that stay free on the disk: the database of the node is usually on the same one."""
+
+CHECKED_BYTES = 2**20
+"""Bytes that are written between two looks at the disk."""
+
 HASH_CHARACTERS = 10
 """Characters of a hash in a file's name, `0x` included."""
 
@@ -32,18 +42,19 @@ class TraceFiles:
         self._block = to_hex(block_hash)[:HASH_CHARACTERS]
         self._check = check
         self._bytes_left = MAX_TRACE_FILE_BYTES
+        self._unchecked_bytes = 0
 
     def write(self, index: int, traced: TracedTransaction, seconds: float) -> str:
         """Write the steps of a transaction, which took `seconds`. Return the path of the file.
 
-        RpcError if there are too many files, the files become too large, or the disk refuses them.
+        RpcError if there are too many files, the files become too large, or the disk is nearly full or refuses them.
         """
         hash_ = to_hex(traced.hash or b"")[:HASH_CHARACTERS]
         path = self._directory / f"block_{self._block}-{index}-{hash_}-{time.time_ns() // 1_000_000}"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            if len(list(self._directory.iterdir())) >= MAX_TRACE_FILES:
-                raise RpcError(LIMIT_EXCEEDED, f"Number of trace files exceeds maximum of {MAX_TRACE_FILES}")
+            self._check_directory()
+            self._check_disk()
             self._write(path, traced, seconds)
         except OSError as error:
             path.unlink(missing_ok=True)
@@ -53,6 +64,23 @@ class TraceFiles:
             path.unlink(missing_ok=True)
             raise
         return str(path)
+
+    def _check_directory(self) -> None:
+        sizes = [file.stat().st_size for file in self._directory.iterdir()]
+        if len(sizes) >= MAX_TRACE_FILES:
+            raise RpcError(LIMIT_EXCEEDED, f"Number of trace files exceeds maximum of {MAX_TRACE_FILES}")
+        # The files of this call may take what the call has left.
+        if sum(sizes) + self._bytes_left > MAX_TRACE_DIRECTORY_BYTES:
+            raise RpcError(
+                LIMIT_EXCEEDED,
+                f"Trace files in the directory exceed maximum of {MAX_TRACE_DIRECTORY_BYTES} bytes",
+                f"delete files in {self._directory}",
+            )
+
+    def _check_disk(self) -> None:
+        self._unchecked_bytes = 0
+        if shutil.disk_usage(self._directory).free < MIN_FREE_DISK_BYTES:
+            raise RpcError(SERVER_ERROR, "Trace file cannot be written", "the disk is nearly full")
 
     def _write(self, path: Path, traced: TracedTransaction, seconds: float) -> None:
         with path.open("xb") as file:
@@ -66,6 +94,9 @@ class TraceFiles:
         self._check()
         encoded = orjson.dumps(line) + b"\n"
         self._bytes_left -= len(encoded)
+        self._unchecked_bytes += len(encoded)
+        if self._unchecked_bytes > CHECKED_BYTES:
+            self._check_disk()
         if self._bytes_left < 0:
             raise RpcError(LIMIT_EXCEEDED, f"Trace files exceed maximum of {MAX_TRACE_FILE_BYTES} bytes")
         return encoded

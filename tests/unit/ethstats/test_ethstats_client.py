@@ -20,9 +20,11 @@ from lacnode.ethstats.ethstats_client import EthstatsClient
 from lacnode.ethstats.ethstats_settings import EthstatsSettings, EthstatsUrlError, parse_ethstats_url
 from lacnode.ethstats.node_reports import MAX_HISTORY_BLOCKS, NodeReports
 from lacnode.ethstats.server_certificate import EthstatsCertificateError
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.hexadecimal import to_hex
 from tests.support.certificates import certificate, issuer
 from tests.support.logs import captured_logs
-from tests.support.rpc_chain import RpcTestNode, node
+from tests.support.rpc_chain import RpcTestNode, node, signed
 
 DEADLINE_SECONDS = 60.0
 NODE_ID = bytes(range(64))
@@ -199,6 +201,22 @@ def test_one_answer_has_a_bounded_number_of_blocks() -> None:
     text = reports(chain, EthstatsSettings("n", "s", "h")).history([1] * 10_000)
     assert text is not None
     assert len(json.loads(text)["emit"][1]["history"]) == MAX_HISTORY_BLOCKS
+
+
+def test_a_long_block_is_shown_by_hashes_and_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = node()
+    chain.send(*[signed(nonce=nonce, gas=200_000, data=bytes(30_000)) for nonce in range(12)])
+    chain.grow(1)
+    block = chain.chain.block_at(1)
+    assert block is not None
+    monkeypatch.setattr(Block, "decode", None)
+    monkeypatch.setattr(BlockBody, "from_items", None)
+    made = reports(chain, EthstatsSettings("n", "s", "h"))
+    shown = json.loads(made.full()[0])["emit"][1]["block"]
+    assert shown["transactions"] == [to_hex(transaction.hash) for transaction in block.transactions]
+    text = made.history([1])
+    assert text is not None
+    assert json.loads(text)["emit"][1]["history"] == [shown]
 
 
 # -- servers that do not what they should ----------------------------------------------------------------------------

@@ -203,9 +203,10 @@ class TestAnothers:
 
     def test_groups(self, shared: Shared) -> None:
         group = shared.ask(ONE, "priv_createPrivacyGroup", {"addresses": [b64(KEY_A), b64(KEY_B)]})
-        own = raw(group=base64.b64decode(group), private_from=KEY_D)
-        for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
-            assert shared.ask(OTHER, method, own) == (-50100, "Error communicating with enclave")
+        for wanted in (group, UNKNOWN_GROUP):
+            own = raw(group=base64.b64decode(wanted), private_from=KEY_D)
+            for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
+                assert shared.ask(OTHER, method, own) == (-50100, "Error communicating with enclave"), wanted
         assert shared.ask(OTHER, "priv_deletePrivacyGroup", group) == (-50100, "Error deleting privacy group")
         members = [b64(KEY_A), b64(KEY_B)]
         assert shared.ask(OTHER, "priv_findPrivacyGroup", members) == (-50100, "Error finding privacy group")
@@ -266,7 +267,7 @@ class TestAnothers:
     def test_a_group_that_nobody_has(self, shared: Shared) -> None:
         assert shared.ask(ONE, "priv_getCode", b64(bytes(32)), to_hex(KEEPER_ADDRESS), "latest") == UNAUTHORIZED
         unknown = raw(group=bytes(32))
-        assert shared.ask(ONE, "eea_sendRawTransaction", unknown) == (-50200, "PrivacyGroupNotFound")
+        assert shared.ask(ONE, "eea_sendRawTransaction", unknown) == (-50100, "Error communicating with enclave")
 
 
 UNKNOWN_GROUP, UNKNOWN_MARKER, UNKNOWN_FILTER = b64(bytes([7]) * 32), to_hex(bytes([7]) * 32), hex(2**62)

@@ -1,18 +1,23 @@
 """DEBUG on a chain of this project's own kind: geth's tracers, ranges, stored bytes, bounds and errors."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lacnode.chain.chain_store import DatabaseNodeStore
+from lacnode.evm.engine import CallRequest
+from lacnode.evm.overrides import AccountOverride
 from lacnode.evm.py_evm_tracer import BlockToTrace, PyEvmTracer
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TraceTooLargeError
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.rpc.settings import ApiSettings
+from lacnode.rpc.traces import trace_files
 from tests.support.rpc_chain import (
     CALLER_ADDRESS,
     INVALID_ADDRESS,
@@ -234,6 +239,34 @@ class TestFiles:
         assert limited.fails("debug_standardTraceBlockToFile", to_hex(limited.chain.hash_at(1) or b""))[0] == -32005
         assert len(list(tmp_path.iterdir())) == 1_000
 
+    def test_the_files_of_earlier_calls_and_the_disk_bound_those_of_later_ones(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limited = node(api=ApiSettings(trace_directory=tmp_path))
+        limited.send(signed(to=STORER_ADDRESS))
+        limited.grow()
+        block = to_hex(limited.chain.hash_at(1) or b"")
+        with (tmp_path / "earlier").open("wb") as earlier:
+            earlier.truncate(trace_files.MAX_TRACE_DIRECTORY_BYTES)
+        assert limited.fails("debug_standardTraceBlockToFile", block)[0] == -32005
+        (tmp_path / "earlier").unlink()
+        monkeypatch.setattr(trace_files, "MIN_FREE_DISK_BYTES", 2**62)
+        assert limited.fails("debug_standardTraceBlockToFile", block) == (-32000, "Trace file cannot be written")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_disk_that_fills_while_a_file_is_written_is_noticed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limited = node(api=ApiSettings(trace_directory=tmp_path))
+        limited.send(signed(to=STORER_ADDRESS))
+        limited.grow()
+        free = iter([2**62, 0])
+        monkeypatch.setattr(trace_files, "CHECKED_BYTES", 10)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
+        block = to_hex(limited.chain.hash_at(1) or b"")
+        assert limited.fails("debug_standardTraceBlockToFile", block) == (-32000, "Trace file cannot be written")
+        assert list(tmp_path.iterdir()) == []
+
 
 class TestNode:
     def test_transactions_are_sent_one_by_one(self) -> None:
@@ -247,6 +280,16 @@ class TestNode:
         ]
         assert made.pooled == [good]
         assert made.fails("debug_batchSendRawTransaction", *["0x"] * 1_001)[0] == -32005
+
+    @pytest.mark.parametrize("v", [b"\x07" * 3_000, [b""]])
+    def test_all_are_decoded_before_the_first_is_sent(self, v: bytes | list[bytes]) -> None:
+        made, good = node(), signed()
+        strange = rlp.encode([b"", b"", b"", b"", b"", b"", v, b"\x01", b"\x01"])
+        answer = made.call("debug_batchSendRawTransaction", to_hex(good.raw), to_hex(strange))
+        refused = {"index": 1, "success": False, "errorMessage": "Invalid raw transaction hex"}
+        assert answer == [{"index": 0, "success": True}, refused]
+        assert made.fails("debug_batchSendRawTransaction", to_hex(signed(nonce=1).raw), 5)[0] == -32602
+        assert made.pooled == [good]
 
     def test_what_a_chain_of_final_blocks_cannot_do_is_said(self, at: RpcTestNode) -> None:
         code, message = at.fails("debug_setHead", "0x1")
@@ -289,3 +332,21 @@ class TestBounds:
             tracer = PyEvmTracer(at.chain.spec, nodes, at.chain.hash_at, allowance=allowance)
             with pytest.raises(TraceTooLargeError):
                 list(tracer.trace_block(traceable, RecordingOptions(TraceDetail.STEPS)))
+
+    def test_every_copy_of_memory_counts(self, at: RpcTestNode) -> None:
+        """A loop that copies 32 KiB onto themselves 100 times: the memory is the same, and the trace holds each copy."""
+        loop = bytes.fromhex("60645b" + "618000" + "6000" + "6000" + "37" + "600190038060025700")
+        call = CallRequest(
+            sender=RICH.address, to=RECIPIENT, gas=5_000_000, overrides=((RECIPIENT, AccountOverride(code=loop)),)
+        )
+        header = at.chain.head.header
+        wanted = [(call, RecordingOptions(TraceDetail.STEPS, memory=True))]
+        nodes = DatabaseNodeStore(at.chain.database)
+
+        def traced_with(max_bytes: int) -> None:
+            allowance = TraceAllowance(max_bytes=max_bytes)
+            list(PyEvmTracer(at.chain.spec, nodes, at.chain.hash_at, allowance=allowance).trace_calls(header, wanted))
+
+        traced_with(100 * 2**15 + 2**20)
+        with pytest.raises(TraceTooLargeError):
+            traced_with(100 * 2**15)

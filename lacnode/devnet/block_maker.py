@@ -1,0 +1,24 @@
+"""Makes the blocks of a devnet that no call asks for: when a transaction waits, or at an interval."""
+
+import trio
+
+from lacnode.devnet.coordinator import BlockMode, Coordinator
+
+WORK_POLL_SECONDS = 0.02
+"""Time between two looks at the pool while blocks are made on demand."""
+
+
+async def make_blocks(coordinator: Coordinator) -> None:
+    """Make blocks while the mode is on demand or an interval is set, until cancelled."""
+    while True:
+        seconds = coordinator.interval_seconds
+        if seconds is not None:
+            with trio.move_on_after(seconds) as interval:
+                # A new mode counts at once: the interval before it may be hours.
+                await coordinator.mode_change.wait()
+            if interval.cancelled_caught:
+                await coordinator.make_block_on_demand()
+        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.can_fill_a_block():
+            await coordinator.make_block_on_demand()
+        else:
+            await trio.sleep(WORK_POLL_SECONDS)
