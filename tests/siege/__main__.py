@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.siege.attack import Plan
+from tests.siege.attack import LoadAttack, Plan
 from tests.siege.attacks import ATTACKS, by_name
 from tests.siege.network import running_network
 from tests.siege.report import table
@@ -29,9 +29,13 @@ def main() -> int:
     os.environ["LACNODE_EVM"] = arguments.evm.upper()
     plan = Plan(arguments.seconds, arguments.kills, arguments.seed)
     results: list[Result] = []
-    with running_network(arguments.block_period) as network:
+    first = chosen[0]
+    is_private = isinstance(first, LoadAttack) and first.private
+    is_flexible = isinstance(first, LoadAttack) and first.flexible
+    with running_network(arguments.block_period, is_private=is_private, is_flexible=is_flexible) as network:
         siege = Siege(network, plan, _say)
-        siege.measure_calm()
+        if not is_private:
+            siege.measure_calm()
         for attack in chosen:
             results.append(siege.run(attack))
     print(table(results))

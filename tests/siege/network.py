@@ -158,15 +158,20 @@ def wait_for(node: DevnetNode, number: int, seconds: float) -> bool:
 
 
 @contextmanager
-def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
-    """A new network that runs, and is stopped however the block ends."""
+def running_network(
+    block_period: float = 1.0, *, is_private: bool = False, is_flexible: bool = False
+) -> Iterator[SiegeNetwork]:
+    """A new network that runs, and is stopped however the block ends. It is private and flexible as in `renew`."""
     with (
         tempfile.TemporaryDirectory(prefix="lacnode-siege-") as directory,
         claimed_ports(VALIDATORS + WRITERS) as port_offset,
     ):
         root = Path(directory)
-        manifest = _made(root, 0, block_period, port_offset, _shape())
-        network = SiegeNetwork(root, block_period, port_offset, manifest)
+        shape = _shape(is_private=is_private, is_flexible=is_flexible)
+        manifest = _made(root, 0, block_period, port_offset, shape)
+        network = SiegeNetwork(
+            root, block_period, port_offset, manifest, is_private=is_private, is_flexible=is_flexible
+        )
         try:
             network.start_all()
             network.wait_for_first_block()

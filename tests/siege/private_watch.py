@@ -1,8 +1,15 @@
-"""Honest private transactions, one a second between two writers, and how long each takes to its receipt at the other."""
+"""Honest private transactions between two writers, and how long each takes to its receipt at the other.
 
+They are sent twice a second, in both directions in turn, whether the earlier ones have their receipts or not. One that
+waits for the answer before the next one is sent would leave the worst moments without samples.
+"""
+
+import random
 import secrets
 import threading
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from eth_abi.abi import encode
@@ -13,79 +20,139 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import from_base64
 from lacnode.privacy.state.flexible.group_contracts import ADD_PARTICIPANTS
 from lacnode.privacy.state.privacy_marker import FLEXIBLE_PRIVACY_ADDRESS, PROXY_ADDRESS
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 from tests.siege.measure import percentile
 from tests.siege.network import ask
 from tests.support.private_nodes import private
 
-PAUSE_SECONDS = 1.0
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 0.75
+"""Between two sends, at random. A fixed pause would meet the blocks at the same moment of their period each time, and the
+p95 would say which moment that is."""
+
 POLL_SECONDS = 0.05
 LOST_SECONDS = 20.0
-"""What a transaction counts that has no receipt by then."""
+"""What a transaction counts that was refused, or has no receipt by then."""
+
+UNDECIDED_SECONDS = 5.0
+"""Transactions of the last seconds of a span are left out: their wait is not known yet when the span ends."""
+
+SENDERS = 8
+"""Threads that send: a manager under attack may take long for one push."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """One private transaction: the moment of sending on the monotonic clock, and the seconds until its receipt, None while
+    it waits."""
+
+    receiver: DevnetNode
+    sent_at: float
+    marker: object = None
+    seconds: float | None = None
+
+    def waited(self, now: float) -> float:
+        """The seconds until the receipt, or until `now`."""
+        return min(LOST_SECONDS, now - self.sent_at) if self.seconds is None else self.seconds
 
 
 @dataclass
 class PrivateWatch:
-    """Measures while the context is open, in a thread of its own."""
+    """Measures while the context is open, in threads of its own."""
 
     manifest: Manifest
-    receipts: list[tuple[float, float]] = field(default_factory=list)
-    """Moment of sending on the monotonic clock, and seconds until the receipt."""
+    samples: list[Sample] = field(default_factory=list)
 
     def __enter__(self) -> "PrivateWatch":
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="private watch", daemon=True)
-        self._thread.start()
+        self._senders = ThreadPoolExecutor(SENDERS, "private sender")
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send_all, self._poll)]
+        self._sender, self._receiver = (node for node in self.manifest.nodes if node.privacy_key is not None)
+        self._chain_id = int(str(ask(self._sender, "eth_chainId")), 16)
+        self._group = self._flexible_group() if is_flexible(self._sender) else None
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        self._thread.join(LOST_SECONDS)
+        for thread in self._threads:
+            thread.join(LOST_SECONDS)
+        self._senders.shutdown(cancel_futures=True)
+
+    def waits(self, begin: float, end: float) -> list[float]:
+        """The seconds until the receipt of each transaction sent in a span; those that still wait count their age."""
+        now = time.monotonic()
+        return [one.waited(now) for one in list(self.samples) if begin <= one.sent_at <= end - UNDECIDED_SECONDS]
 
     def p95(self, begin: float, end: float) -> float:
         """Seconds that 95 % of the transactions sent in a span do not exceed."""
-        return percentile([seconds for moment, seconds in list(self.receipts) if begin <= moment <= end], 0.95)
+        return percentile(self.waits(begin, end), 0.95)
 
-    def _run(self) -> None:
-        sender, receiver = (node for node in self.manifest.nodes if node.privacy_key is not None)
-        chain_id = int(str(ask(sender, "eth_chainId")), 16)
-        keys = [from_base64(str(node.privacy_key)) for node in (sender, receiver)]
-        group = self._flexible_group(sender, receiver, keys, chain_id) if is_flexible(sender) else None
-        while not self._is_over.is_set():
-            one = private(
-                NodeKey.generate(),
-                data=b"\0",
-                group=group,
-                private_from=keys[0],
-                private_for=[keys[1]],
-                chain_id=chain_id,
-            )
-            begin = time.monotonic()
-            self._wait_for_receipt(receiver, ask(sender, "eea_sendRawTransaction", to_hex(one.raw)), begin)
-            if not self._is_over.is_set():
-                self.receipts.append((begin, time.monotonic() - begin))
-            self._is_over.wait(max(0.0, PAUSE_SECONDS - (time.monotonic() - begin)))
+    def _send_all(self) -> None:
+        ways = ((self._sender, self._receiver), (self._receiver, self._sender))
+        due, number, pauses = time.monotonic(), 0, random.Random(1)
+        while not self._is_over.wait(max(0.0, due - time.monotonic())):
+            sender, receiver = ways[number % 2]
+            sample = Sample(receiver, due)
+            self.samples.append(sample)
+            self._senders.submit(self._send, sender, sample)
+            due, number = due + pauses.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), number + 1
 
-    def _flexible_group(
-        self, sender: DevnetNode, receiver: DevnetNode, keys: list[bytes], chain_id: int
-    ) -> bytes | None:
+    def _send(self, sender: DevnetNode, sample: Sample) -> None:
+        one = private(
+            NodeKey.generate(),
+            data=b"\0",
+            group=self._group,
+            private_from=_key(sender),
+            private_for=[_key(sample.receiver)],
+            chain_id=self._chain_id,
+        )
+        sample.marker = ask(sender, "eea_sendRawTransaction", to_hex(one.raw))
+        if sample.marker is None:
+            sample.seconds = LOST_SECONDS
+
+    def _poll(self) -> None:
+        while not self._is_over.wait(POLL_SECONDS):
+            waiting = [one for one in list(self.samples) if one.marker is not None and one.seconds is None]
+            for receiver in (self._sender, self._receiver):
+                _look(receiver, [one for one in waiting if one.receiver is receiver])
+
+    def _flexible_group(self) -> bytes:
         """Make a flexible group of both, once. Its id."""
-        group = secrets.token_bytes(32)
+        group, keys = secrets.token_bytes(32), [_key(node) for node in (self._sender, self._receiver)]
         one = private(
             NodeKey.generate(),
             to=PROXY_ADDRESS,
             data=ADD_PARTICIPANTS + encode(["bytes[]"], [keys]),
             group=group,
             private_from=keys[0],
-            chain_id=chain_id,
+            chain_id=self._chain_id,
         )
-        self._wait_for_receipt(receiver, ask(sender, "eea_sendRawTransaction", to_hex(one.raw)), time.monotonic())
+        sample = Sample(self._receiver, time.monotonic())
+        sample.marker = ask(self._sender, "eea_sendRawTransaction", to_hex(one.raw))
+        while sample.seconds is None and sample.waited(time.monotonic()) < LOST_SECONDS:
+            time.sleep(POLL_SECONDS)
+            _look(self._receiver, [sample])
         return group
 
-    def _wait_for_receipt(self, receiver: DevnetNode, marker: object, begin: float) -> None:
-        while not self._is_over.is_set() and time.monotonic() - begin < LOST_SECONDS:
-            if marker is not None and ask(receiver, "priv_getTransactionReceipt", marker):
-                return
-            time.sleep(POLL_SECONDS)
+
+def _look(receiver: DevnetNode, waiting: Iterable[Sample]) -> None:
+    """Ask for the receipts of all that wait, as one batch: a call for each would be a load of its own."""
+    asked = list(waiting)
+    if not asked:
+        return
+    try:
+        receipts = call_all(receiver.rpc_url, [("priv_getTransactionReceipt", [one.marker]) for one in asked])
+    except NodeUnreachableError:
+        receipts = [None] * len(asked)
+    now = time.monotonic()
+    for one, receipt in zip(asked, receipts, strict=True):
+        if receipt is not None or one.waited(now) >= LOST_SECONDS:
+            one.seconds = one.waited(now)
+
+
+def _key(node: DevnetNode) -> bytes:
+    return from_base64(str(node.privacy_key))
 
 
 def is_flexible(node: DevnetNode) -> bool:

@@ -10,14 +10,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
-from tests.siege.measure import BlockTimes, log_bytes, memory_bytes
+from tests.siege.measure import BlockTimes, log_bytes, memory_bytes, percentile
 from tests.siege.modified_validator import DEEDS_FILE
 from tests.siege.network import SiegeNetwork, block_hash, height, wait_for
 from tests.siege.private_watch import PrivateWatch
@@ -86,10 +86,12 @@ class Siege:
         return Result(exercise.name, exercise.about, None, findings.faults, findings.facts)
 
     def _attack(self, attack: LoadAttack) -> Result:
-        calm = self.calm or self.measure_calm()
         if attack.private:
             return self._private_attack(attack)
-        if attack.modified or self.network.is_private:
+        if self.network.is_private:
+            self.network.renew()
+        calm = self.calm or self.measure_calm()
+        if attack.modified:
             self.network.renew(attack.modified, waiting=False)
         facts: list[str] = []
         with Watch(self.network.manifest) as watch:
@@ -113,14 +115,28 @@ class Siege:
             begin = time.monotonic()
             time.sleep(self.plan.seconds)
             end = time.monotonic()
-            calm, calm_private = watch.block_times(begin, end), private.p95(begin, end)
-            cost = self._measured(attack, watch, calm, facts, lambda begin, end: private.p95(begin, end) / calm_private)
-        facts.append(
-            f"private receipt p95 {calm_private:.2f} s when calm, {cost.private_ratio:.2f} times that under attack"
-        )
-        if not self.network.is_healthy():
+            calm, calm_waits = watch.block_times(begin, end), private.waits(begin, end)
+            calm_p95 = percentile(calm_waits, 0.95)
+            waits: list[float] = []
+
+            def ratio(begin: float, end: float) -> float:
+                waits.extend(private.waits(begin, end))
+                return percentile(waits, 0.95) / calm_p95
+
+            cost = self._measured(attack, watch, calm, facts, ratio)
+            healthy = self.network.is_healthy()
+            facts.append(f"private receipts when calm: {described_waits(calm_waits)}")
+            facts.append(f"under attack, {cost.private_ratio:.2f} times that: {described_waits(waits)}")
+            facts.append(f"when calm again: {described_waits(self._calm_again(private))}")
+        if not healthy:
             self.network.renew(is_private=True, is_flexible=attack.flexible)
         return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
+
+    def _calm_again(self, private: PrivateWatch) -> list[float]:
+        """Measured after the attack and not judged. Where it is far from the calm before, the machine had other work."""
+        begin = time.monotonic()
+        time.sleep(self.plan.seconds / 2)
+        return private.waits(begin, time.monotonic())
 
     def _settle(self, watch: Watch) -> None:
         """Give a network that has just started time for its first block; an attacked one may never have it."""
@@ -245,6 +261,12 @@ def deeds_of(nodes: tuple[DevnetNode, ...]) -> dict[str, int]:
     """How often modified validators did what they are there for, by kind."""
     files = [node.directory / DEEDS_FILE for node in nodes]
     return dict(Counter(line for file in files if file.exists() for line in file.read_text("ascii").splitlines()))
+
+
+def described_waits(waits: Sequence[float]) -> str:
+    """Seconds until private receipts in one phrase."""
+    shares = ", ".join(f"p{share * 100:.0f} {percentile(waits, share):.2f} s" for share in (0.5, 0.95, 1.0))
+    return f"{shares} of {len(waits)}"
 
 
 def described(times: BlockTimes) -> str:

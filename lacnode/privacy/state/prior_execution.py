@@ -27,7 +27,11 @@ class StoredPriorExecution:
     def is_known_sender(self, private_from: bytes) -> bool:
         """See `PriorExecution.is_known_sender`."""
         # The own users come first on their own node, also after they sent a slow transaction.
-        if private_from in self._context.own_keys:
+        if self.is_own_key(private_from):
             return True
         with self._context.database.read() as snapshot:
             return is_known_sender(snapshot, private_from)
+
+    def is_own_key(self, private_from: bytes) -> bool:
+        """See `PriorExecution.is_own_key`."""
+        return private_from in self._context.own_keys

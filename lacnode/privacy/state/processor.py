@@ -210,18 +210,19 @@ class PrivateProcessor:
         known = self.reader.known_of(transaction)
         if known is not None and not slices.admits(known.group_id, known.private_from):
             return
-        started = slices.slices.clock()
+        started, before = slices.slices.clock(), slices.slices.lost_seconds()
         task = self.reader.read(transaction, index)
         try:
             if slices.admits(task.group_id, task.private.private_from):
-                with slices.slices.slice() as budget:
+                with slices.slice(task.private.private_from) as budget:
                     self.rehydration.prepare(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
             # A history that does not fit into the slice is left to the long execution, which begins with it again.
             slices.hold(task.group_id)
         finally:
             # The time counts as use without a change: a history alone changes nothing that members see.
-            slices.count_use(task.group_id, slices.slices.clock() - started, has_changed=False)
+            lost = max(0.0, slices.slices.lost_seconds() - before)
+            slices.count_use(task.group_id, slices.slices.clock() - started, has_changed=False, lost_seconds=lost)
 
     def make_absent_marker(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None

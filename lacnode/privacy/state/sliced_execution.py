@@ -56,7 +56,8 @@ class SlicedExecution:
             self._wait(records, public, task.index, KnownPayload(group_id, private_from))
         has_changed = len(records.roots.get(group_id, ())) > before
         # The use is counted for each transaction, also for one that waits. Reading it has cost the time already.
-        slices.count_use(group_id, read_seconds + slices.slices.clock() - started, has_changed=has_changed)
+        taken = slices.slices.clock() - started
+        slices.count_use(group_id, read_seconds + taken, has_changed=has_changed, lost_seconds=0.0 if ends else taken)
         if has_changed:
             records.known_senders.add(private_from)
 
@@ -80,7 +81,7 @@ class SlicedExecution:
             return False
         is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
         try:
-            with slices.slices.slice() as budget:
+            with slices.slice(task.private.private_from) as budget:
                 self._executor.run(records, public, task, budget)
         except BudgetExceededError:
             log.info("a private transaction takes long", block=records.number, index=task.index)

@@ -1,11 +1,12 @@
 """The time that a private transaction may take before the transactions after it.
 
-Each transaction has a time slice. Time that was lost to transactions that did not end shortens the next slices, down to
-`MIN_SLICE_SECONDS`. After much lost time, a group has a slice only if enough was executed in it before, or if its sender is
-known. Transactions that end may take too much, too. While newer blocks wait, a group that took more than its share without
-changing its state has no slice. Reading a payload counts like executing it. So a sender with many groups, or with many
-markers of one payload, costs the other groups little. This module must not decide the result of a transaction. A transaction
-without a slice is executed apart, with the same result.
+Each transaction has a time slice, a shorter one if its sender is not known. Time that was lost to transactions that did
+not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice only if enough was
+executed in it before. Known senders need that only after more lost time, own keys never. Transactions that end may take
+too much, too. A group that took more than its share without a change of its state has no slice. While newer blocks wait,
+all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with many markers of one
+payload, costs the other groups little. This module must not decide the result of a transaction. A transaction without a
+slice is executed apart, with the same result.
 """
 
 import time
@@ -18,7 +19,13 @@ from lacnode.privacy.state.group_use import GroupUse
 
 SLICE_SECONDS = 2.0
 """The time of a private transaction before it is executed apart. It is also the time that a group may use without a change
-of its state before it has no slice while newer blocks wait."""
+of its state before it has no slice."""
+
+UNKNOWN_SLICE_SECONDS = 0.5
+"""The same for a sender that is not known. It is also the lost time for which a group must have changed once before."""
+
+KNOWN_LOST_SECONDS = 1.0
+"""The lost time up to which a known sender has a slice in a new group. Any sender becomes known by one cheap transaction."""
 
 MIN_SLICE_SECONDS = 0.25
 """The time of a slice after others have lost much time."""
@@ -45,6 +52,9 @@ class TimeSlices:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.use = GroupUse(clock, USE_HALF_LIFE_SECONDS)
+        self.vain_use = GroupUse(clock, USE_HALF_LIFE_SECONDS)
+        """The part of `use` that changed no state."""
+
         self._lost_seconds = 0.0
         self._updated_at = clock()
 
@@ -57,12 +67,15 @@ class TimeSlices:
         return self._lost_seconds
 
     @contextmanager
-    def slice(self) -> Iterator[ExecutionBudget]:
-        """Give the budget of one private transaction. BudgetExceededError passes through and counts as lost time."""
+    def slice(self, full_seconds: float = SLICE_SECONDS) -> Iterator[ExecutionBudget]:
+        """Give the budget of one private transaction, `full_seconds` if no time was lost.
+
+        BudgetExceededError passes through and counts as lost time.
+        """
         start = self.clock()
         try:
             # A slice never falls below the minimum. An honest short transaction always has a chance to end in it.
-            yield ExecutionBudget(start + max(MIN_SLICE_SECONDS, SLICE_SECONDS - self.lost_seconds()))
+            yield ExecutionBudget(start + max(MIN_SLICE_SECONDS, full_seconds - self.lost_seconds()))
         except BudgetExceededError:
             self._lost_seconds = self.lost_seconds() + self.clock() - start
             raise
@@ -85,6 +98,9 @@ class PriorExecution(Protocol):
     def is_known_sender(self, private_from: bytes) -> bool:
         """Return True if `private_from` is an own key, or if its last private transaction ended in its time slice."""
 
+    def is_own_key(self, private_from: bytes) -> bool:
+        """Return True if `private_from` is a key of this node."""
+
 
 class GroupSlices:
     """The time slices of the groups in one block. `is_behind` says that newer blocks, or other late payloads, wait."""
@@ -99,30 +115,48 @@ class GroupSlices:
         """Return True if the next transaction from the key `private_from` to the group is executed now."""
         if self.is_waiting(group_id):
             return False
-        lost, use = self.slices.lost_seconds(), self.slices.use
-        # Only while newer blocks wait. Otherwise no other group loses anything by this one.
-        if self._is_behind:
-            # The group's own use shortens its slice. The use of all other groups counts as lost time.
-            used = use.seconds_of(group_id)
-            lost += use.total() - used
-            if used > max(MIN_SLICE_SECONDS, SLICE_SECONDS - lost):
-                return False
+        # Work that changes the state costs the others nothing until newer blocks wait. Work without a result is cheap to
+        # order: any number of markers of one payload that fails. It delays the others in the same block already.
+        use = self.slices.use if self._is_behind else self.slices.vain_use
+        # The group's own use shortens its slice. The use of all other groups counts as lost time.
+        used = use.seconds_of(group_id)
+        lost = self.slices.lost_seconds() + use.total() - used
+        if used > max(MIN_SLICE_SECONDS, self._full_seconds(private_from) - lost):
+            return False
         # The groups with a history of real changes go on. A new group costs nothing, and an attacker can have thousands.
-        needed = min(int(lost / SLICE_SECONDS), MAX_CARRIED_OUT)
-        # A known sender has shown that its transactions end. It does not pay for the time that others lost.
-        if not needed or self.prior.is_known_sender(private_from):
+        needed = min(int(lost / UNKNOWN_SLICE_SECONDS), MAX_CARRIED_OUT)
+        if not needed or self.prior.is_own_key(private_from):
+            return True
+        # A known sender has shown that its transactions end. It does not pay for a little time that others lost. Much
+        # lost time shows that there are senders who became known for this.
+        if lost < KNOWN_LOST_SECONDS and self.prior.is_known_sender(private_from):
             return True
         return self.prior.count_changes(group_id, needed) >= needed
+
+    @contextmanager
+    def slice(self, private_from: bytes) -> Iterator[ExecutionBudget]:
+        """Give the budget of one private transaction from the key `private_from`, as `TimeSlices.slice`."""
+        with self.slices.slice(self._full_seconds(private_from)) as budget:
+            yield budget
+
+    def _full_seconds(self, private_from: bytes) -> float:
+        # The first endless transaction of a stranger is not known as such before its slice ends. So it is short.
+        return SLICE_SECONDS if self.prior.is_known_sender(private_from) else UNKNOWN_SLICE_SECONDS
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group waits for a transaction that is executed apart."""
         return group_id in self._waiting or self.prior.is_waiting(group_id)
 
-    def count_use(self, group_id: bytes, seconds: float, *, has_changed: bool) -> None:
-        """Count `seconds` of one transaction to the group's use. A transaction that changes the state counts less."""
+    def count_use(self, group_id: bytes, seconds: float, *, has_changed: bool, lost_seconds: float = 0.0) -> None:
+        """Count `seconds` of one transaction to the group's use. A transaction that changes the state counts less.
+
+        `lost_seconds` of them count as lost time already.
+        """
         beyond = seconds - ORDINARY_SECONDS if has_changed else seconds
         if beyond > 0:
             self.slices.use.add(group_id, beyond)
+        if not has_changed:
+            self.slices.vain_use.add(group_id, seconds - lost_seconds)
 
     def hold(self, group_id: bytes) -> None:
         """Let the group's next transactions wait."""

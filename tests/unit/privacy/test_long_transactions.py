@@ -13,7 +13,14 @@ from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
-from lacnode.privacy.state.time_slices import MIN_SLICE_SECONDS, SLICE_SECONDS, GroupSlices, TimeSlices
+from lacnode.privacy.state.time_slices import (
+    MAX_CARRIED_OUT,
+    MIN_SLICE_SECONDS,
+    SLICE_SECONDS,
+    UNKNOWN_SLICE_SECONDS,
+    GroupSlices,
+    TimeSlices,
+)
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.support.private_nodes import (
     ALICE,
@@ -60,7 +67,7 @@ def short_budget(looks: int = 10) -> ExecutionBudget:
 
 class ShortSlices(TimeSlices):
     @contextmanager
-    def slice(self) -> Iterator[ExecutionBudget]:
+    def slice(self, full_seconds: float = SLICE_SECONDS) -> Iterator[ExecutionBudget]:
         yield short_budget()
 
 
@@ -316,6 +323,19 @@ def lose(slices: TimeSlices, clock: _Clock, seconds: float) -> None:
         executed()
 
 
+def lose_slice(slices: GroupSlices, clock: _Clock, sender: bytes) -> float:
+    """Have a transaction of a sender take its whole slice in vain. The seconds of the slice."""
+    before = clock.now
+
+    def executed(budget: ExecutionBudget) -> None:
+        clock.now = budget.deadline_seconds
+        raise BudgetExceededError
+
+    with pytest.raises(BudgetExceededError), slices.slice(sender) as budget:
+        executed(budget)
+    return clock.now - before
+
+
 def test_lost_time_shortens_the_next_slices_and_is_forgiven() -> None:
     clock = _Clock()
     slices = TimeSlices(clock)
@@ -338,6 +358,7 @@ class Prior:
     changes: dict[bytes, int]
     waiting: set[bytes] = field(default_factory=set)
     known: set[bytes] = field(default_factory=set)
+    own: set[bytes] = field(default_factory=set)
 
     def is_waiting(self, group_id: bytes) -> bool:
         return group_id in self.waiting
@@ -346,7 +367,10 @@ class Prior:
         return min(at_most, self.changes.get(group_id, 0))
 
     def is_known_sender(self, private_from: bytes) -> bool:
-        return private_from in self.known
+        return private_from in self.known | self.own
+
+    def is_own_key(self, private_from: bytes) -> bool:
+        return private_from in self.own
 
 
 class TestWhoHasASlice:
@@ -359,19 +383,40 @@ class TestWhoHasASlice:
 
     def test_the_more_time_is_lost_the_more_a_group_must_have_carried_out(self) -> None:
         prior = Prior({HONEST: 5, HOSTILE: 1})
-        for lost, admitted in ((0.0, [True, True]), (2.0, [True, True]), (4.0, [True, False]), (12.0, [False, False])):
+        for lost, admitted in ((0.0, [True, True]), (0.5, [True, True]), (1.0, [True, False]), (3.0, [False, False])):
             slices = GroupSlices(_lost(lost), prior, is_behind=False)
             assert [slices.admits(group, KEY_C) for group in (HONEST, HOSTILE)] == admitted
-        assert not GroupSlices(_lost(SLICE_SECONDS), Prior({}), is_behind=False).admits(HONEST, KEY_A)
+        assert not GroupSlices(_lost(UNKNOWN_SLICE_SECONDS), Prior({}), is_behind=False).admits(HONEST, KEY_A)
 
     def test_a_known_sender_has_one_in_a_new_group(self) -> None:
-        slices = GroupSlices(_lost(100.0), Prior({}, known={KEY_A}), is_behind=False)
+        slices = GroupSlices(_lost(0.9), Prior({}, known={KEY_A}), is_behind=False)
         assert slices.admits(HONEST, KEY_A)
         assert not slices.admits(HONEST, KEY_C)
 
-    def test_what_changes_nothing_counts_to_its_group_while_blocks_wait(self) -> None:
+    def test_senders_that_became_known_for_it_have_no_more_than_a_second_in_new_groups(self) -> None:
+        """Each sent one cheap transaction before its endless ones. An own key goes on."""
+        clock, prior = _Clock(), Prior({HONEST: MAX_CARRIED_OUT}, own={KEY_A})
+        time_slices = TimeSlices(clock)
+        slices, lost = GroupSlices(time_slices, prior, is_behind=False), 0.0
+        for number in range(100):
+            sender, group = bytes([1, number]) * 16, bytes([2, number]) * 16
+            prior.known.add(sender)
+            if slices.admits(group, sender):
+                lost += lose_slice(slices, clock, sender)
+        assert lost < SLICE_SECONDS + 2 * MIN_SLICE_SECONDS
+        assert slices.admits(HONEST, KEY_C), "a group with a history"
+        assert slices.admits(HOSTILE, KEY_A), "an own key"
+
+    def test_of_a_stranger_is_short(self) -> None:
+        clock = _Clock()
+        slices = GroupSlices(TimeSlices(clock), Prior({}, known={KEY_A}), is_behind=False)
+        assert lose_slice(slices, clock, KEY_C) == UNKNOWN_SLICE_SECONDS
+        clock.now += 3600
+        assert lose_slice(slices, clock, KEY_A) == SLICE_SECONDS
+
+    def test_what_changes_nothing_counts_to_its_group(self) -> None:
         """Each of them ends in its slice, and all together would stop the others."""
-        clock, prior = _Clock(), Prior({HONEST: 1, HOSTILE: 1}, known={KEY_A, KEY_C})
+        clock, prior = _Clock(), Prior({HONEST: 6, HOSTILE: 1}, known={KEY_A, KEY_C})
         time_slices = TimeSlices(clock)
         slices = GroupSlices(time_slices, prior, is_behind=True)
         for _ in range(30):
@@ -379,9 +424,29 @@ class TestWhoHasASlice:
             slices.count_use(HOSTILE, 0.09, has_changed=False)
         assert slices.admits(HONEST, KEY_A)
         assert not slices.admits(HOSTILE, KEY_C)
-        assert GroupSlices(time_slices, prior, is_behind=False).admits(HOSTILE, KEY_C), "nothing waits for it"
+        assert not GroupSlices(time_slices, prior, is_behind=False).admits(HOSTILE, KEY_C), (
+            "others are in the same block"
+        )
         clock.now += 60
         assert slices.admits(HOSTILE, KEY_C)
+
+    def test_what_takes_long_and_changes_the_state_counts_while_blocks_wait(self) -> None:
+        time_slices = TimeSlices(_Clock())
+        prior = Prior({HONEST: 1}, known={KEY_A})
+        GroupSlices(time_slices, prior, is_behind=False).count_use(HONEST, 5.0, has_changed=True)
+        assert not GroupSlices(time_slices, prior, is_behind=True).admits(HONEST, KEY_A)
+        assert GroupSlices(time_slices, prior, is_behind=False).admits(HONEST, KEY_A), "nothing waits for it"
+
+    def test_what_strangers_have_executed_in_vain_keeps_no_group_with_a_history_waiting(self) -> None:
+        """Markers of payloads that fail each time, in many groups."""
+        slices = GroupSlices(TimeSlices(_Clock()), Prior({HONEST: 4}), is_behind=False)
+        taken = 0
+        for number in range(100):
+            if slices.admits(bytes([number]) * 32, KEY_C):
+                slices.count_use(bytes([number]) * 32, 0.2, has_changed=False)
+                taken += 1
+        assert taken <= UNKNOWN_SLICE_SECONDS / 0.2 + 1
+        assert slices.admits(HONEST, KEY_A)
 
     def test_many_groups_share_what_one_may_take(self) -> None:
         clock, prior = _Clock(), Prior({})
