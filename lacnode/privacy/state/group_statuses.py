@@ -1,17 +1,29 @@
 """The status of each group: executed, waiting, or another state than that of other members."""
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
+from heapq import merge
+from itertools import groupby
 
 from lacnode.privacy.state.flexible.contradicting_histories import ContradictingHistoryReader
+from lacnode.privacy.state.group_rotation import AFTER_GROUP
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_state_quota import PrivateStateQuota
 from lacnode.privacy.state.private_states import PrivateStates
 from lacnode.privacy.state.private_store import Divergence, PrivateStoreReader
 from lacnode.privacy.state.processor import PrivateProcessor
+
+COUNT_SECONDS = 0.25
+"""The time for one look at the groups when the health is asked for. The next look goes on there."""
+
+COUNTED_TOGETHER = 100
+"""The number of groups that are counted between two looks at the clock."""
 
 
 class GroupCondition(Enum):
@@ -53,30 +65,76 @@ class PrivacyHealth:
     alarms: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class _Count:
+    """A count of the groups, which may take several calls. `anyones` are missing payloads that may belong to any group."""
+
+    next_key: bytes = b""
+    conditions: Counter[GroupCondition] = field(default_factory=Counter)
+    skipped: int = 0
+    anyones: int = 0
+
+    def add(self, status: GroupStatus) -> None:
+        self.next_key = status.group_id + AFTER_GROUP
+        self.conditions[status.condition] += 1
+        self.skipped += status.waiting_for - self.anyones
+
+    def as_numbers(self) -> tuple[Counter[GroupCondition], int]:
+        return self.conditions, self.anyones + self.skipped
+
+
 class GroupStatuses:
     """Reads the status of all groups of this node. Safe to use from any thread."""
 
-    def __init__(self, context: PrivacyContext, processor: PrivateProcessor, states: PrivateStates) -> None:
+    _last: "_Count | None"
+
+    def __init__(
+        self,
+        context: PrivacyContext,
+        processor: PrivateProcessor,
+        states: PrivateStates,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._context = context
         self._processor = processor
         self._states = states
         self._quota = PrivateStateQuota(context)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._count, self._last = _Count(), None
 
     def all(self) -> list[GroupStatus]:
         """Return the status of every group that this node has executed something for."""
-        return self._read()[0]
+        with self._read_from(b"") as (statuses, _):
+            return list(statuses)
 
     def health(self) -> PrivacyHealth:
-        """Return the numbers of groups in each condition and of missing payloads."""
-        statuses, anyones = self._read()
+        """Return the numbers of groups in each condition and of missing payloads.
+
+        Where there are more groups than can be counted in `COUNT_SECONDS`, the numbers are those of the last full count.
+        """
+        with self._lock:
+            self._count_on()
+            counted, missing = (self._count if self._last is None else self._last).as_numbers()
         # The numbers alone go to the health page and the metrics. These may be public, and group ids may not.
-        counted = Counter(status.condition for status in statuses)
-        missing = anyones + sum(status.waiting_for - anyones for status in statuses)
         groups = {condition: counted[condition] for condition in GroupCondition}
         return PrivacyHealth(groups, missing, (*self._context.alarms(), *self._quota.alarms()))
 
-    def _read(self) -> tuple[list[GroupStatus], int]:
-        """Return the status of each group, and the number of missing payloads that may belong to any group."""
+    def _count_on(self) -> None:
+        """Go on with the count for a while, and begin it anew when it is at its end."""
+        ends = self._clock() + COUNT_SECONDS
+        with self._read_from(self._count.next_key) as (statuses, anyones):
+            self._count.anyones = anyones
+            for number, status in enumerate(statuses, 1):
+                self._count.add(status)
+                # Strangers can have hundreds of thousands of groups here, and any caller can ask for the health.
+                if number % COUNTED_TOGETHER == 0 and self._clock() > ends:
+                    return
+        self._last, self._count = self._count, _Count()
+
+    @contextmanager
+    def _read_from(self, start: bytes) -> Iterator[tuple[Iterator[GroupStatus], int]]:
+        """Give the status of each group from the key `start` on, and the missing payloads that may belong to any group."""
         # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
         progress = self._processor.progress
         before, queued = progress.cursor, progress.queued if progress.is_waiting_for_manager else 0
@@ -84,13 +142,18 @@ class GroupStatuses:
             stored = PrivateStoreReader(snapshot)
             cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile
             anyones = queued + stored.failing()
-            long = {first.group_id for first in LongTransactionReader(snapshot).first_of_each_group()}
-            groups = sorted({*stored.groups(), *long})
-            histories = ContradictingHistoryReader(snapshot)
-            return [
-                self._status(stored, group, cursor, anyones, group in long, _contradictions(histories, group))
-                for group in groups
-            ], anyones
+            histories, long = ContradictingHistoryReader(snapshot), LongTransactionReader(snapshot)
+            waiting = (first.group_id for first in long.first_of_each_group(start))
+            groups = (group for group, _ in groupby(merge(stored.groups(start), waiting)))
+            yield (
+                (
+                    self._status(
+                        stored, group, cursor, anyones, long.is_waiting(group), _contradictions(histories, group)
+                    )
+                    for group in groups
+                ),
+                anyones,
+            )
 
     def _status(
         self,

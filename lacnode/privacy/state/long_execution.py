@@ -7,12 +7,14 @@ running try. While a group has a long transaction, only this thread executes for
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder, GroupRebuildError
+from lacnode.privacy.state.group_rotation import GroupRotation
 from lacnode.privacy.state.group_use import GroupUse
 from lacnode.privacy.state.long_private_transactions import (
     LongPrivateTransaction,
@@ -35,6 +37,12 @@ BUDGET_DOUBLINGS = 24
 
 LONG_EXECUTION_SHARE = 0.5
 """The share of its time in which this thread works. The whole node needs the interpreter."""
+
+MAX_GROUPS_AT_ONCE = 1_000
+"""The largest number of groups from which the next try is chosen. The others follow in turn."""
+
+MAX_PREFERRED_GROUPS = 1_000
+"""The largest number of groups that are remembered for a known sender's transaction. Others wait for their turn."""
 
 LONG_USE_HALF_LIFE_SECONDS = 600.0
 """The time in which half of a group's use of this thread is forgotten."""
@@ -60,13 +68,13 @@ class LongExecution:
         self._use = GroupUse(time.monotonic, LONG_USE_HALF_LIFE_SECONDS)
         self._try: _Try | None = None
         self._preempted = b""
+        self._rotation = GroupRotation[LongPrivateTransaction](MAX_GROUPS_AT_ONCE, lambda first: first.group_id)
+        self._preferred: dict[bytes, None] = {}
         processor.on_waiting(self._preempt)
 
     def step(self) -> bool:
         """Try the transaction that comes first. False if there is none or the manager does not answer."""
-        with self._context.database.read() as snapshot:
-            # Only the first transaction of each group can be executed: the later ones depend on its state.
-            long = min(LongTransactionReader(snapshot).first_of_each_group(), key=self._order, default=None)
+        long = min(self._candidates(), key=self._order, default=None)
         if long is None:
             return False
         try:
@@ -75,17 +83,36 @@ class LongExecution:
             return False
         return True
 
+    def _candidates(self) -> list[LongPrivateTransaction]:
+        """Return the first transactions of some groups, and of those in which a known sender's transaction waits."""
+        with self._context.database.read() as snapshot:
+            stored = LongTransactionReader(snapshot)
+            # Only the first transaction of each group can be executed: the later ones depend on its state. Not all groups
+            # are looked at each time, since strangers can have hundreds of thousands of them here.
+            found = self._rotation.next_entries(stored.first_of_each_group)
+            for group_id in list(self._preferred):
+                first = next(stored.of_group(group_id), None)
+                if first is not None and first.is_preferred:
+                    found.append(first)
+                else:
+                    self._preferred.pop(group_id, None)
+        return found
+
     def _order(self, first: LongPrivateTransaction) -> tuple[object, ...]:
         """Return the order of a transaction. The group with the least use is first. Tries show its use before a restart."""
         tried_seconds = FIRST_BUDGET_SECONDS * (2 ** min(first.tries, BUDGET_DOUBLINGS) - 1)
         return not first.is_preferred, max(self._use.seconds_of(first.group_id), tried_seconds), first.place
 
-    def _preempt(self, *, is_preferred: bool) -> None:
-        """End the running try for a group that begins to wait.
+    def _preempt(self, waiting: Mapping[bytes, bool]) -> None:
+        """End the running try for groups that begin to wait, each with whether its sender is known.
 
         The try of a known sender goes on if the new one is not of a known sender. The same group is not ended twice in
         a row: it would never end.
         """
+        is_preferred = any(waiting.values())
+        for group_id, is_of_known_sender in waiting.items():
+            if is_of_known_sender and len(self._preferred) < MAX_PREFERRED_GROUPS:
+                self._preferred[group_id] = None
         running = self._try
         # This is called from the processor's thread. It only sets a flag and cancels the budget, which is safe from
         # any thread.

@@ -12,6 +12,7 @@ anything.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from lacnode.privacy.state.group_rotation import AFTER_GROUP
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.storage.database import Batch, Snapshot
 
@@ -58,9 +59,8 @@ class LongTransactionReader:
         """Return True if the marker at `place` has a long transaction."""
         return self._snapshot.get(LONG_PLACES_TABLE, place.key()) is not None
 
-    def first_of_each_group(self) -> Iterator[LongPrivateTransaction]:
-        """Yield the first long transaction of every group that has one."""
-        start = b""
+    def first_of_each_group(self, start: bytes = b"") -> Iterator[LongPrivateTransaction]:
+        """Yield the first long transaction of every group that has one, by the groups' ids, from the key `start` on."""
         while True:
             found = next(iter(self._snapshot.items(LONG_TABLE, start)), None)
             if found is None:
@@ -68,7 +68,7 @@ class LongTransactionReader:
             first = _decoded(*found)
             yield first
             # The next key after all entries of this group. Each step is one look-up.
-            start = first.group_id + b"\xff" * 13
+            start = first.group_id + AFTER_GROUP
 
 
 class LongTransactionWriter:

@@ -35,6 +35,7 @@ from lacnode.privacy.state.announced_payloads import (
     note_signer,
     note_success,
 )
+from lacnode.privacy.state.group_rotation import AFTER_GROUP
 from lacnode.privacy.state.known_payloads import KnownPayload
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
 from lacnode.storage.database import Batch, Database, Snapshot
@@ -173,18 +174,17 @@ class PrivateStoreReader:
         data = self._snapshot.get(METADATA, block_hash + group_id + b"METADATA")
         return () if data is None else decode_metadata(data)
 
-    def groups(self) -> Iterator[bytes]:
-        """Yield every group that a marker has concerned."""
+    def groups(self, start: bytes = b"") -> Iterator[bytes]:
+        """Yield every group that a marker has concerned, by their ids, from the key `start` on."""
         # The keys of this table begin with the group id. The jumps below skip all other markers of a group, so that
         # thousands of markers cost one step.
-        start = bytes(1)
         while True:
             key = next((key for key, _ in self._snapshot.items(MARKERS, start)), None)
             if key is None:
                 return
             yield key[:32]
             # The next key after all markers of this group. Each step is one look-up, for any number of markers.
-            start = key[:32] + b"\xff" * 13
+            start = key[:32] + AFTER_GROUP
 
     def markers(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
         """Yield the places of the group's markers from block `number` on, in order."""

@@ -75,9 +75,10 @@ Listener = Callable[[PrivateBlock], None]
 
 
 class Preempt(Protocol):
-    """Ends the running try of a long transaction. `is_preferred` says that a known sender's transaction waits."""
+    """Ends the running try of a long transaction. `waiting` are the groups that begin to wait, and whether a known sender's
+    transaction waits there."""
 
-    def __call__(self, *, is_preferred: bool) -> None: ...
+    def __call__(self, waiting: Mapping[bytes, bool]) -> None: ...
 
 
 class PrivateProcessor:
@@ -256,7 +257,7 @@ class PrivateProcessor:
         self.progress.note_saved(block.number)
         # After the commit: the other thread must find the waiting transaction in the database.
         if self._preempt is not None and records.begin_to_wait:
-            self._preempt(is_preferred=any(records.begin_to_wait.values()))
+            self._preempt(records.begin_to_wait)
         # After the commit, because the limit counts what is stored.
         self._absent_bound.added(len(absent))
         if records.markers:

@@ -19,6 +19,7 @@ import structlog
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.state.execution_progress import BLOCKS_AWAITED
 from lacnode.privacy.state.group_membership import GroupMembership
+from lacnode.privacy.state.group_rotation import GroupRotation
 from lacnode.privacy.state.group_states import GroupStates
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_store import Divergence, PrivateStoreReader, PrivateStoreWriter
@@ -39,6 +40,12 @@ MEMBERS_ASKED_AT_ONCE = 16
 OWN_STATE_SECONDS = 5.0
 """The time limit for the own side of a comparison."""
 
+MAX_GROUPS_LOOKED_AT = 1_000
+"""The largest number of groups that one step looks at. The next step goes on with the others."""
+
+MAX_PLANNED_GROUPS = 10_000
+"""The largest number of groups with a time for the next comparison. Above it, those whose members do not answer are dropped.
+"""
 
 MEMBERSHIP_SECONDS = 0.5
 """The time limit for the contract of one flexible group to name its members."""
@@ -106,6 +113,7 @@ class StateRootComparison:
         self._states = GroupStates(context.history, clock)
         self._lock = threading.Lock()
         self._plans: dict[bytes, _Plan] = {}
+        self._rotation = GroupRotation[bytes](MAX_GROUPS_LOOKED_AT, lambda group_id: group_id)
 
     # -- answering ---------------------------------------------------------------------------------------------------
 
@@ -166,14 +174,23 @@ class StateRootComparison:
         """Return the groups to compare now. The one that has waited longest comes first."""
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            shapes = {group_id: _shape(stored, group_id) for group_id in stored.groups()}
+            # Not all groups each time: strangers can have hundreds of thousands of them here.
+            looked_at = self._rotation.next_entries(stored.groups)
+            shapes = {group_id: _shape(stored, group_id) for group_id in looked_at}
         with self._lock:
             now = self._clock()
             for group_id, shape in shapes.items():
                 self._plan(group_id, shape, now)
+            self._forget_plans()
             # The longest wait comes first, so that no group is left out when there are many.
             due = sorted((plan.due, group_id) for group_id, plan in self._plans.items() if plan.due <= now)
         return [group_id for _, group_id in due[:MAX_STATE_ROOT_QUERIES]]
+
+    def _forget_plans(self) -> None:
+        """Keep the plans of the groups whose members answer. A forgotten group is planned anew when its turn comes."""
+        if len(self._plans) > MAX_PLANNED_GROUPS:
+            kept = sorted(self._plans.items(), key=lambda entry: (entry[1].tries, entry[1].due))
+            self._plans = dict(kept[: MAX_PLANNED_GROUPS - MAX_PLANNED_GROUPS // 10])
 
     def _plan(self, group_id: bytes, shape: tuple[int, int], now: float) -> None:
         plan = self._plans.get(group_id)

@@ -342,7 +342,7 @@ class TestOrderApart:
             (long,) = LongTransactionReader(snapshot).of_group(HOSTILE)
         assert long.tries == 0
         assert seen == [True]
-        long_execution._preempt(is_preferred=True)
+        long_execution._preempt({HONEST: True})
         assert long_execution.step()
         assert self.waiting(network) == {HOSTILE}
         assert long_execution.step()
@@ -354,7 +354,7 @@ class TestOrderApart:
         long_execution, seen = network.b.privacy_controller.execution.long_execution, list[bool]()
 
         def execute(long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
-            long_execution._preempt(is_preferred=True)
+            long_execution._preempt({HONEST: True})
             seen.append(budget.is_cancelled)
             original(long, budget)
 
