@@ -118,15 +118,18 @@ class Siege:
             calm, calm_waits = watch.block_times(begin, end), private.waits(begin, end)
             calm_p95 = percentile(calm_waits, 0.95)
             waits: list[float] = []
+            sending = [private.sending_p95(begin, end)]
 
             def ratio(begin: float, end: float) -> float:
                 waits.extend(private.waits(begin, end))
+                sending.append(private.sending_p95(begin, end))
                 return percentile(waits, 0.95) / calm_p95
 
             cost = self._measured(attack, watch, calm, facts, ratio)
             healthy = self.network.is_healthy()
             facts.append(f"private receipts when calm: {described_waits(calm_waits)}")
             facts.append(f"under attack, {cost.private_ratio:.2f} times that: {described_waits(waits)}")
+            facts.append(f"of that the sending, p95: {sending[0]:.2f} s when calm, {sending[1]:.2f} s under attack")
             facts.append(f"when calm again: {described_waits(self._calm_again(private))}")
         if not healthy:
             self.network.renew(is_private=True, is_flexible=attack.flexible)

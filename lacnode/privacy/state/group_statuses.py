@@ -121,7 +121,7 @@ class GroupStatuses:
         return PrivacyHealth(groups, missing, (*self._context.alarms(), *self._quota.alarms()))
 
     def _count_on(self) -> None:
-        """Go on with the count for a while, and begin it anew when it is at its end."""
+        """Go on with the count for a while, and begin it again when it is at its end."""
         ends = self._clock() + COUNT_SECONDS
         with self._read_from(self._count.next_key) as (statuses, anyones):
             self._count.anyones = anyones

@@ -187,7 +187,7 @@ class StateRootComparison:
         return [group_id for _, group_id in due[:MAX_STATE_ROOT_QUERIES]]
 
     def _forget_plans(self) -> None:
-        """Keep the plans of the groups whose members answer. A forgotten group is planned anew when its turn comes."""
+        """Keep the plans of the groups whose members answer. A forgotten group is planned again when its turn comes."""
         if len(self._plans) > MAX_PLANNED_GROUPS:
             kept = sorted(self._plans.items(), key=lambda entry: (entry[1].tries, entry[1].due))
             self._plans = dict(kept[: MAX_PLANNED_GROUPS - MAX_PLANNED_GROUPS // 10])
