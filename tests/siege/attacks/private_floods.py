@@ -5,6 +5,7 @@ large payload had it read again for each of them. Members now know a payload who
 slice of time, and let senders that are known go first.
 """
 
+import itertools
 from collections.abc import Callable
 
 import trio
@@ -19,7 +20,9 @@ from tests.siege.private_stranger import PrivateStranger, send_marker, validator
 LARGE_BYTES = 4_000_000
 FAILING_BYTES = 1_000_000
 PAUSE_SECONDS = 0.1
-SENDERS_AT_ONCE = 8
+CODES = (ENDLESS_CALL, MULMODS)
+ENDLESS_A_SECOND = 10
+"""At each victim. As many as are taken would be a flood of public transactions too, and six nodes share the machine."""
 
 PRIVATE = Bounds(ratio=1.1, private_ratio=2.0)
 REVERT = bytes.fromhex("60006000fd")
@@ -65,22 +68,21 @@ async def _replays(
 
 
 async def endless_transactions(manifest: Manifest, sent: Sent) -> None:
-    """A new endless transaction of a new key, in a new group, as fast as they are taken."""
+    """A new endless transaction of a new key, in a new group, `ENDLESS_A_SECOND` times a second at each victim."""
 
-    async def keep_on(victim: DevnetNode, via: DevnetNode) -> None:
-        while True:
-            stranger = PrivateStranger()
-            for code in (ENDLESS_CALL, MULMODS):
-                one = stranger.transaction(victim, code, account=NodeKey.generate())
-                key = await stranger.push(victim, one, sent)
-                if key is not None:
-                    await send_marker(via, one, key, sent)
-            await trio.sleep(PAUSE_SECONDS)
+    async def send(victim: DevnetNode, via: DevnetNode, code: bytes) -> None:
+        stranger = PrivateStranger()
+        one = stranger.transaction(victim, code, account=NodeKey.generate())
+        key = await stranger.push(victim, one, sent)
+        if key is not None:
+            await send_marker(via, one, key, sent)
 
     async with trio.open_nursery() as nursery:
-        for number, victim in enumerate(victims(manifest)):
-            for turn in range(SENDERS_AT_ONCE):
-                nursery.start_soon(keep_on, victim, validators(manifest)[(number + turn) % len(validators(manifest))])
+        for number in itertools.count():
+            ways = validators(manifest)
+            for victim in victims(manifest):
+                nursery.start_soon(send, victim, ways[number // 2 % len(ways)], CODES[number % 2])
+            await trio.sleep(1 / ENDLESS_A_SECOND)
 
 
 ATTACKS = (
