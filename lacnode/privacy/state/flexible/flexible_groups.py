@@ -4,6 +4,7 @@ Follows Besu's `FlexiblePrivacyController`. This module must not send anything t
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class FlexibleGroups:
         self._wait_until_executed = wait_until_executed
         self._histories = GroupHistoryReader(context)
         self._silent = SilentContracts()
+        self._searching = threading.Lock()
 
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
@@ -94,25 +96,35 @@ class FlexibleGroups:
         `ALL_CONTRACTS_SECONDS`.
         """
         self._wait_until_executed(None)
+        # One search at a time: a second one would lose the same time to the same silent contracts.
+        if not self._searching.acquire(timeout=ALL_CONTRACTS_SECONDS):
+            raise CallLimitExceededError("other searches for groups take too long")
+        try:
+            found = self._find_all()
+        finally:
+            self._searching.release()
+        return [group for group in found if set(keys) <= set(group.members)]
+
+    def _find_all(self) -> list[FlexibleGroup]:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             roots = {group_id: stored.root_at(group_id, self._context.head()) for group_id in stored.groups()}
-        deadline_seconds, lost_seconds, found = time.monotonic() + ALL_CONTRACTS_SECONDS, 0.0, list[FlexibleGroup]()
+        deadline_seconds, found = time.monotonic() + ALL_CONTRACTS_SECONDS, list[FlexibleGroup]()
         for group_id in [group_id for group_id, root in roots.items() if not self._silent.has(group_id, root)]:
             started = time.monotonic()
             if started > deadline_seconds:
                 raise CallLimitExceededError("the groups are too many to be asked for their members in time")
             try:
-                # Each contract that does not answer gets half of the time that the ones before left. All together lose
-                # little.
-                limit_seconds = max(LEAST_ANSWER_SECONDS, (CONTRACT_ANSWER_SECONDS - lost_seconds) / 2)
+                # Each contract that does not answer gets half of the time that the ones before left, also in earlier
+                # searches. All together lose little.
+                left_seconds = CONTRACT_ANSWER_SECONDS - self._silent.lost_seconds()
+                limit_seconds = max(LEAST_ANSWER_SECONDS, left_seconds / 2)
                 group = self._find(group_id, None, min(deadline_seconds, started + limit_seconds))
             except CallLimitExceededError:
-                self._silent.add(group_id, roots[group_id])
-                lost_seconds += time.monotonic() - started
+                self._silent.add(group_id, roots[group_id], time.monotonic() - started)
             else:
                 found += [] if group is None else [group]
-        return [group for group in found if set(keys) <= set(group.members)]
+        return found
 
     def _recipients(self, private: PrivateTransaction, own_key: bytes) -> FlexibleGroup:
         """Return the group of `private` and the members that it adds. PrivateSendError if it cannot be sent there."""

@@ -10,6 +10,9 @@ SILENCE_SECONDS = 60.0
 MAX_SILENT_CONTRACTS = 10_000
 """The largest number of groups that are kept."""
 
+FORGIVEN_SHARE = 0.1
+"""The seconds of lost time that are forgotten in each second."""
+
 
 class SilentContracts:
     """The silent contracts. Safe to use from any thread. `clock` returns monotonic seconds."""
@@ -18,10 +21,24 @@ class SilentContracts:
         self._clock = clock
         self._lock = threading.Lock()
         self._groups: dict[bytes, tuple[bytes, float]] = {}
+        self._lost_seconds = 0.0
+        self._updated_at = clock()
 
-    def add(self, group_id: bytes, root: bytes) -> None:
-        """Note that the contract did not answer when the group's state root was `root`."""
+    def lost_seconds(self) -> float:
+        """Return the time that was lost lately to contracts that did not answer."""
         with self._lock:
+            return self._lost()
+
+    def _lost(self) -> float:
+        now = self._clock()
+        self._lost_seconds = max(0.0, self._lost_seconds - FORGIVEN_SHARE * (now - self._updated_at))
+        self._updated_at = now
+        return self._lost_seconds
+
+    def add(self, group_id: bytes, root: bytes, seconds: float) -> None:
+        """Note that the contract did not answer in `seconds` when the group's state root was `root`."""
+        with self._lock:
+            self._lost_seconds = self._lost() + seconds
             self._groups.pop(group_id, None)
             self._groups[group_id] = root, self._clock() + SILENCE_SECONDS
             if len(self._groups) > MAX_SILENT_CONTRACTS:
