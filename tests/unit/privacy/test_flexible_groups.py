@@ -113,14 +113,15 @@ class TestMaking:
         limits.clear()
         assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
         assert limits == []
-        groups.make(KEY_A, group=bytes(31) + b"\x09")
+        flexible = groups.a.privacy_controller.groups
+        assert isinstance(flexible, FlexibleGroups)
+        flexible._silent._groups.clear()
         found(groups.a, KEY_A)
-        (limit,) = limits
-        assert limit < CONTRACT_ANSWER_SECONDS / 4, "what earlier searches lost counts"
+        assert limits[0] < CONTRACT_ANSWER_SECONDS / 4, "what earlier searches lost counts"
         limits.clear()
         clock.late += SILENCE_SECONDS + 1
         assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
-        assert len(limits) == 7
+        assert len(limits) == 6
 
     def test_too_many_groups_to_ask_in_time_are_an_error(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
         """And not a list without some of them."""
