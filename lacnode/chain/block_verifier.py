@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.chain.body_rules import check_body, check_outcome, is_outcome
+from lacnode.chain.body_rules import check_body, check_gas_prices, check_outcome, is_outcome
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.header_rules import (
@@ -47,6 +47,7 @@ class HeaderCheck(Protocol):
         london_activation: bool = ...,
         parent_hash: bytes | None = ...,
         lists_validators: bool = ...,
+        bounds_gas_limit: bool = ...,
     ) -> None: ...
 
 
@@ -107,6 +108,7 @@ class BlockVerifier:
                 base_fee_market=fork >= Fork.LONDON,
                 london_activation=fork >= Fork.LONDON > self._fork(parent),
                 parent_hash=parent_hash,
+                bounds_gas_limit=self._spec.goquorum is None,
             )
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None
@@ -140,6 +142,7 @@ class BlockVerifier:
                 london_activation=fork >= Fork.LONDON > self._fork(parent),
                 parent_hash=parent_hash,
                 lists_validators=parameters.validator_contract is None,
+                bounds_gas_limit=self._spec.goquorum is None,
             )
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None
@@ -147,6 +150,8 @@ class BlockVerifier:
     def check_body(self, block: Block) -> None:
         """Raises BlockRefusedError if the body does not fit the header and the fork."""
         check_body(block, self._fork(block.header))
+        if not self._spec.may_have_gas_price_at(block.number):
+            check_gas_prices(block)
 
     def execute(
         self,

@@ -42,6 +42,15 @@ def check_body(block: Block, fork: Fork) -> None:
         raise BlockRefusedError("transactions-root", text)
 
 
+def check_gas_prices(block: Block) -> None:
+    """Raises BlockRefusedError if a transaction has a gas price above 0 (a rule of GoQuorum before `enableGasPriceBlock`)."""
+    for index, transaction in enumerate(block.transactions):
+        if transaction.max_gas_price:
+            raise BlockRefusedError(
+                "gas-price", f"transaction {index} has the gas price {transaction.max_gas_price}, but only 0 is allowed here"
+            )
+
+
 def is_outcome(header: BlockHeader, executed: ExecutedBlock) -> bool:
     """Whether the results of the execution are those of `header`."""
     return all(stated == found for _, stated, found in _results(header, executed))

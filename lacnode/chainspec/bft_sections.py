@@ -84,6 +84,9 @@ class QbftTransition(Ibft2Transition):
     validatorcontractaddress: OptionalAddress = None
     xemptyblockperiodseconds: Count | None = None
     emptyblockperiodseconds: Count | None = None
+    # Besu has no such keys. `goquorum` writes them under these names.
+    epochlength: PositiveLong | None = Field(None, alias="goquorum.epochlength")
+    requesttimeoutseconds: Positive | None = Field(None, alias="goquorum.requesttimeoutseconds")
 
 
 class TransitionsSection(_Section):
@@ -229,6 +232,9 @@ def _apply_transition(parameters: IbftParameters, step: Ibft2Transition) -> Ibft
         changes["mining_beneficiary"] = step.miningbeneficiary
     if isinstance(step, QbftTransition):
         changes["validator_contract"] = _contract_after(parameters.validator_contract, step)
+        changes["epoch_length"] = step.epochlength or parameters.epoch_length
+        if step.requesttimeoutseconds is not None:
+            changes["request_timeout_ms"] = step.requesttimeoutseconds * 1000
     return replace(parameters, **changes)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from lacnode.chainspec import bft_sections
+from lacnode.chainspec import bft_sections, goquorum
 from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
 from lacnode.chainspec.bft_sections import BftSectionError, Ibft2Section, QbftSection, TransitionsSection
 from lacnode.chainspec.forks import Fork, ForkSchedule
@@ -32,6 +32,7 @@ from lacnode.chainspec.genesis_values import (
     Word,
     integer,
 )
+from lacnode.chainspec.goquorum import GoQuorumGenesisError, RewrittenConfig
 from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.chainspec.permissioning_schedule import PermissioningSchedule
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
@@ -195,6 +196,9 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     lowered = _lower_keys(document)
     # Before the validation: with another engine, the first missing key of `ibft2` would be a confusing error.
     _check_engine(lowered.get("config"))
+    quorum = _from_goquorum(lowered["config"])
+    if quorum is not None:
+        lowered["config"] = quorum.config
     lowered.setdefault("gaslimit", lowered.pop("gastarget", None))
     try:
         genesis = _Genesis.model_validate(lowered)
@@ -211,7 +215,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     return ChainSpec(
         chain_id=config.chainid,
         network_id=config.chainid,
-        forks=_forks(config, genesis.timestamp),
+        forks=_forks(config, genesis.timestamp, () if quorum is None else quorum.rules.fork_id_blocks),
         contract_size_limit=config.contractsizelimit,
         evm_stack_size=config.evmstacksize,
         zero_base_fee=config.zerobasefee,
@@ -219,12 +223,23 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         protocols=protocols,
         genesis=block,
         config_document=written,
-        warnings=tuple(_warnings(genesis, lowered)),
+        warnings=(*(() if quorum is None else quorum.warnings), *_warnings(genesis, lowered)),
         request_contracts=_request_contracts(config),
         blob_maxima=(config.blobschedule.cancun.max or 6, config.blobschedule.prague.max or 9),
         permissioning=_permissioning(config.lacnode.permissioning),
         is_devnet=config.lacnode.devnet,
+        goquorum=None if quorum is None else quorum.rules,
     )
+
+
+def _from_goquorum(config: Mapping[str, Any]) -> RewrittenConfig | None:
+    """The rewritten `config` of a GoQuorum network, None for another one."""
+    if not goquorum.is_goquorum(config):
+        return None
+    try:
+        return goquorum.rewrite(config)
+    except GoQuorumGenesisError as error:
+        raise GenesisError(str(error)) from None
 
 
 def _permissioning(section: _Permissioning) -> PermissioningSchedule:
@@ -307,7 +322,7 @@ def _check_order(config: _Config) -> None:
         last, last_name = begins, name
 
 
-def _forks(config: _Config, timestamp: int) -> ForkSchedule:
+def _forks(config: _Config, timestamp: int, more_id_blocks: tuple[int, ...]) -> ForkSchedule:
     def places(names: tuple[str, ...]) -> list[int]:
         # The fork id counts each place once, however many forks start there.
         values = (getattr(config, name) for name in names)
@@ -321,7 +336,7 @@ def _forks(config: _Config, timestamp: int) -> ForkSchedule:
         by_block,
         by_time,
         # A fork that the genesis block has passed already does not count (EIP-2124, EIP-6122).
-        tuple(place for place in id_blocks if place > 0),
+        tuple(sorted({place for place in (*id_blocks, *more_id_blocks) if place > 0})),
         tuple(place for place in id_times if place > timestamp),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lacnode.chainspec.forks import Fork, ForkSchedule
+from lacnode.chainspec.goquorum_rules import GoQuorumRules
 from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.chainspec.permissioning_schedule import NO_EXCEPTIONS, PermissioningSchedule
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -85,7 +86,7 @@ class RequestContracts:
 
 @dataclass(frozen=True, slots=True)
 class ChainSpec:
-    """A parsed genesis file.
+    """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network.
 
     `contract_size_limit` is in bytes, None for the limit of the fork. `config_document` is the object `config` as written.
     `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_maxima` are
@@ -108,6 +109,16 @@ class ChainSpec:
     protocols: tuple[tuple[int, str], ...] = ((0, "ibft2"),)
     """The name of the consensus protocol from each height on, ascending from height 0."""
     is_devnet: bool = False
+    goquorum: GoQuorumRules | None = None
+
+    def contract_bytes_at(self, height: int) -> int | None:
+        """The most bytes of the code of a contract that block `height` deploys. None for the limit of the fork."""
+        own = None if self.goquorum is None else self.goquorum.contract_bytes_at(height)
+        return self.contract_size_limit if own is None else own
+
+    def may_have_gas_price_at(self, height: int) -> bool:
+        """Whether a transaction of block `height` may have a gas price above 0."""
+        return self.goquorum is None or self.goquorum.may_have_gas_price_at(height)
 
     def max_blobs(self, fork: Fork) -> int:
         """The most blobs of one transaction in `fork`."""

@@ -83,7 +83,7 @@ def call_natively(
     success, output, used, before_refund, halt, last_opcode, touched, accessed_addresses, has_read_block = made
     if halt == "PrecompileError" and transaction.to == MODEXP:
         halt = "OutOfGas"  # MODEXP fails in no other way. revm has another name for lengths beyond 64 bits.
-    halt, explanation = halt_and_explanation(halt, last_opcode, spec, fork)
+    halt, explanation = halt_and_explanation(halt, last_opcode, spec.contract_bytes_at(header.number), fork)
     return CallResult(
         success=success,
         output=output,

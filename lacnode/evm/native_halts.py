@@ -1,7 +1,6 @@
 """revm's reasons for the end of a call, in the words that py-evm's reasons have here (see `py_evm_halts`)."""
 
 from lacnode.chainspec.forks import Fork
-from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import REVERTED
 from lacnode.evm.py_evm_computation import MAX_CODE_BYTES
 from lacnode.evm.py_evm_halts import explanation_of_opcode, has_opcode
@@ -23,10 +22,10 @@ _HALTS: dict[str, tuple[str, str]] = {
 
 
 def halt_and_explanation(
-    name: str | None, last_opcode: int | None, spec: ChainSpec, fork: Fork
+    name: str | None, last_opcode: int | None, contract_bytes: int | None, fork: Fork
 ) -> tuple[str | None, str | None]:
     """Return the `halt` and the `explanation` of a call that ended as `name` says, None for success. `last_opcode` is
-    the last instruction, None where none was reached."""
+    the last instruction, None where none was reached. `contract_bytes` is the network's limit, None for the fork's."""
     if name is None:
         return None, None
     if name == "Revert":
@@ -36,6 +35,6 @@ def halt_and_explanation(
     is_invalid = last_opcode is not None and not has_opcode(last_opcode, fork)
     if last_opcode is not None and (name == "InvalidOpcode" or (name == "OutOfGas" and is_invalid)):
         return f"Invalid opcode: 0x{last_opcode:02x}", explanation_of_opcode(last_opcode, fork)
-    if name == "CreateContractStartingWithEF" and spec.contract_size_limit not in (None, MAX_CODE_BYTES):
+    if name == "CreateContractStartingWithEF" and contract_bytes not in (None, MAX_CODE_BYTES):
         return _OUT_OF_GAS  # py-evm_computation's rule for both
     return _HALTS.get(name, (name, name))

@@ -82,7 +82,7 @@ def open_native(
         mix_hash=header.mix_hash,
         blob_base_fee=blob_base_fee(spec, header),
         max_blobs=spec.max_blobs(fork),
-        code_size_limit=spec.contract_size_limit,
+        code_size_limit=spec.contract_bytes_at(header.number),
         ancestor_hash=hash_of,
         long_precompile=long_precompile,
     )

@@ -63,6 +63,7 @@ class TransactionAdmission:
         # Before everything else: the cost of every other check grows with the length.
         self._check_length(transaction)
         head = self._head()
+        self._check_quorum_rules(transaction, head.header.number + 1)
         priority = self._has_priority(transaction, local)
         self._check_price(transaction, head.header, local=local, priority=priority)
         check_chain_id(transaction, self._spec)  # 5
@@ -79,6 +80,22 @@ class TransactionAdmission:
         if length > most:
             raise TransactionRejectedError(
                 RejectionReason.TX_TOO_LARGE, f"it has {length} bytes, this node takes {most}"
+            )
+
+    def _check_quorum_rules(self, transaction: Transaction, height: int) -> None:
+        rules = self._spec.goquorum
+        if rules is None:
+            return
+        length, most = len(transaction.raw), rules.transaction_bytes_at(height)
+        if length > most:
+            raise TransactionRejectedError(
+                RejectionReason.TX_TOO_LARGE, f"it has {length} bytes, txnSizeLimit of the genesis is {most}"
+            )
+        # GoQuorum's nodes refuse the whole block of such a transaction.
+        if transaction.max_gas_price and not rules.may_have_gas_price_at(height):
+            raise TransactionRejectedError(
+                RejectionReason.TX_FEECAP_EXCEEDED,
+                f"price {transaction.max_gas_price} wei, but the genesis allows 0 only (enableGasPriceBlock)",
             )
 
     def _has_priority(self, transaction: Transaction, local: bool) -> bool:

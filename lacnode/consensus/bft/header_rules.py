@@ -142,17 +142,18 @@ def check_light(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
     lists_validators: bool = True,
+    bounds_gas_limit: bool = True,
 ) -> None:
     """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks.
 
     `validators` is the set after `parent`, ascending. `now` is in Unix seconds. `parent_hash` is the on-chain hash of the
     parent. It may be left out if the parent is of the same protocol. `base_fee_market`: London is active at this height.
     `london_activation`: London starts at this height. `lists_validators`: the extra data lists the validators. Otherwise a
-    contract names them.
+    contract names them. `bounds_gas_limit`: the gas limit is near that of the parent. GoQuorum's nodes raise it in one step.
     """
     # The order is that of the rule numbers, so the first broken rule is the same on every node.
     _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
-    _check_gas(header, parent, base_fee_market, london_activation)
+    _check_gas(header, parent, base_fee_market, london_activation, bounds_gas_limit)
     _check_clock(header, now)
     _check_spacing(header, parent, block_period_ms)
     _check_constants(protocol, header)
@@ -171,6 +172,7 @@ def check_full(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
     lists_validators: bool = True,
+    bounds_gas_limit: bool = True,
 ) -> None:
     """Like `check_light`, with the commit seals and without this node's clock (see `check_sealed`)."""
     check_sealed(
@@ -184,6 +186,7 @@ def check_full(
         london_activation=london_activation,
         parent_hash=parent_hash,
         lists_validators=lists_validators,
+        bounds_gas_limit=bounds_gas_limit,
     )
     check_seals(protocol, header, validators)
 
@@ -200,6 +203,7 @@ def check_sealed(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
     lists_validators: bool = True,
+    bounds_gas_limit: bool = True,
 ) -> None:
     """Check a header whose seals the caller checks itself. Raises the HeaderRefusedError of the first broken rule.
 
@@ -207,7 +211,7 @@ def check_sealed(
     node is wrong. Refusing the block would keep this node from a block that is final.
     """
     _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
-    _check_gas(header, parent, base_fee_market, london_activation)
+    _check_gas(header, parent, base_fee_market, london_activation, bounds_gas_limit)
     _check_spacing(header, parent, block_period_ms)
     _check_constants(protocol, header)
     _check_validators(protocol, header, validators, lists_validators)
@@ -253,14 +257,16 @@ def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes
         raise UnknownAncestryError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
 
 
-def _check_gas(header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool) -> None:
+def _check_gas(
+    header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool, bounds_gas_limit: bool
+) -> None:
     if header.gas_used > header.gas_limit:
         raise GasUsedAboveLimitError(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")
     if not MIN_GAS_LIMIT <= header.gas_limit <= MAX_GAS_LIMIT:
         raise GasLimitOutOfRangeError(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
     # The elasticity of London doubles the gas limit of its first block (EIP-1559).
     reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
-    if abs(header.gas_limit - reference) >= reference // 1024:
+    if bounds_gas_limit and abs(header.gas_limit - reference) >= reference // 1024:
         raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
     if header.base_fee is not None and not base_fee_market:
         raise UnexpectedBaseFeeError("a base fee before London")
@@ -303,11 +309,12 @@ def check_unsealed_by_contract(
     base_fee_market: bool,
     london_activation: bool,
     parent_hash: bytes,
+    bounds_gas_limit: bool = True,
 ) -> None:
     """Check what can be checked of a header while its validators are unknown: a contract names them, and the state before
     it is not here yet. Coinbase and seals are not checked. Raises the HeaderRefusedError of the first broken rule."""
     _check_ancestry(header, parent, parent_hash)
-    _check_gas(header, parent, base_fee_market, london_activation)
+    _check_gas(header, parent, base_fee_market, london_activation, bounds_gas_limit)
     _check_spacing(header, parent, block_period_ms)
     _check_constants(protocol, header)
     _check_lists_no_validators(_extra_data(protocol, header))

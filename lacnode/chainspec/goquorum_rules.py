@@ -1,0 +1,40 @@
+"""What a GoQuorum genesis adds to a chain: sizes and prices by height, and the blocks that count in its fork id."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+KILOBYTE_BYTES = 1024
+DEFAULT_TRANSACTION_BYTES = 64 * KILOBYTE_BYTES
+"""GoQuorum's bound for the bytes of a transaction in the pool, if the genesis has no `txnSizeLimit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoQuorumRules:
+    """The rules of a chain with `isQuorum`. Each list of steps is (height, value), ascending.
+
+    `contract_sizes` is in bytes of deployed code. It is empty where the limit of the fork is valid. `transaction_sizes` is
+    in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are
+    blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here.
+    """
+
+    contract_sizes: tuple[tuple[int, int], ...] = ()
+    transaction_sizes: tuple[tuple[int, int], ...] = ()
+    gas_prices: tuple[tuple[int, bool], ...] = ()
+    fork_id_blocks: tuple[int, ...] = ()
+
+    def contract_bytes_at(self, height: int) -> int | None:
+        """The most bytes of deployed code at `height`. None for the limit of the fork."""
+        return _step_at(self.contract_sizes, height)
+
+    def transaction_bytes_at(self, height: int) -> int:
+        """The most bytes of a transaction in the pool."""
+        return _step_at(self.transaction_sizes, height) or DEFAULT_TRANSACTION_BYTES
+
+    def may_have_gas_price_at(self, height: int) -> bool:
+        """Whether a transaction of block `height` may have a gas price above 0."""
+        return bool(_step_at(self.gas_prices, height))
+
+
+def _step_at(steps: tuple[tuple[int, int], ...], height: int) -> int | None:
+    place = bisect_right(steps, height, key=lambda step: step[0])
+    return steps[place - 1][1] if place else None
