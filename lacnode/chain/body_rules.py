@@ -43,11 +43,12 @@ def check_body(block: Block, fork: Fork) -> None:
 
 
 def check_gas_prices(block: Block) -> None:
-    """Raises BlockRefusedError if a transaction has a gas price above 0 (a rule of GoQuorum before `enableGasPriceBlock`)."""
+    """Raises BlockRefusedError if a transaction has a gas price above 0: GoQuorum refuses such a block."""
     for index, transaction in enumerate(block.transactions):
         if transaction.max_gas_price:
             raise BlockRefusedError(
-                "gas-price", f"transaction {index} has the gas price {transaction.max_gas_price}, but only 0 is allowed here"
+                "gas-price",
+                f"transaction {index} has the gas price {transaction.max_gas_price}, but only 0 is allowed here",
             )
 
 

@@ -178,7 +178,9 @@ def _check_sizes(config: _Config) -> None:
         if second.block < first.block:
             raise GoQuorumGenesisError("config.maxCodeSizeConfig: the blocks must ascend")
     if config.maxcodesizeconfig and any(step.contractsizelimit for step in config.transitions):
-        raise GoQuorumGenesisError("config.maxCodeSizeConfig and transitions.contractSizeLimit are both given; give one")
+        raise GoQuorumGenesisError(
+            "config.maxCodeSizeConfig and transitions.contractSizeLimit are both given; give one"
+        )
 
 
 def _check_range(name: str, kilobytes: int, smallest: int, largest: int) -> None:
@@ -221,7 +223,9 @@ def _check_transition(step: _Transition) -> None:
     if step.twofplusone:
         raise GoQuorumGenesisError(f"{place}.2FPlus1Enabled: this node needs ceil(2n/3) seals in every block")
     if step.algorithm == "ibft":
-        raise GoQuorumGenesisError(f"{place}.algorithm ibft: name the protocol of the first block in a section of config")
+        raise GoQuorumGenesisError(
+            f"{place}.algorithm ibft: name the protocol of the first block in a section of config"
+        )
     _check_range(
         f"transitions (block {step.block}).contractSizeLimit",
         step.contractsizelimit,

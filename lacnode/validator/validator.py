@@ -98,7 +98,8 @@ class Validator:
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
     one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
     signature never waits for an execution, and reads large messages. `signing_worker` waits for the key. It must
-    abandon work that is cancelled.
+    abandon work that is cancelled. `proposes_round_zero` says of the validators of a height whether they need blocks with
+    round 0 (`events.HeadChanged`).
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Validator:
         now_ms: Callable[[], int],
         message_limit: int,
         may_run_timers: Callable[[int], bool] = lambda height: True,
+        proposes_round_zero: Callable[[tuple[bytes, ...]], bool] = lambda validators: False,
     ) -> None:
         self.machine = machine
         self._signer = RecordedSigner(journal, records, signer, chain.protocols)
@@ -128,6 +130,7 @@ class Validator:
         self._state_worker = state_worker
         self._proposal_work = ProposalBudgets()
         self.round_changes = RoundChanges()
+        self._proposes_round_zero = proposes_round_zero
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = ConsensusEventQueue(message_limit)
@@ -326,11 +329,13 @@ class Validator:
 
     def _current_head(self) -> HeadChanged:
         header = self._chain.head.header
+        validators = self._chain.validators_after(header)
         parameters = self._chain.spec.ibft.parameters_at(header.number + 1)
         return HeadChanged(
             header,
-            self._chain.validators_after(header),
+            validators,
             parameters.block_period_ms,
             parameters.request_timeout_ms,
             parameters.empty_block_period_ms,
+            self._proposes_round_zero(validators),
         )

@@ -86,7 +86,15 @@ class HeightManager:
         self._early_votes = LaterRoundVotes()
         self._now_ms = 0
         self._out: list[Effect] = []
-        self._begin_round = partial(RoundManager, protocol, self.committee, address, self._decision, self.timers)
+        self._begin_round = partial(
+            RoundManager,
+            protocol,
+            self.committee,
+            address,
+            self._decision,
+            self.timers,
+            head.proposes_round_zero,
+        )
         self._current = self._begin_round(signed.round)
 
     @property

@@ -21,13 +21,14 @@ from lacnode.primitives.block import Block
 class ProposalBuilder:
     """The own proposal for `round_`. `timers` are those of the height. Every method returns its effects.
 
-    `now_ms` is the wall clock in Unix milliseconds.
+    `round_in_block` is the round in the extra data of the proposed block. `now_ms` is the wall clock in Unix milliseconds.
     """
 
-    def __init__(self, protocol: BftProtocol, round_: Round, timers: RoundTimers) -> None:
+    def __init__(self, protocol: BftProtocol, round_: Round, timers: RoundTimers, round_in_block: int) -> None:
         self._protocol = protocol
         self._round = round_
         self._timers = timers
+        self._round_in_block = round_in_block
         self._own = OwnProposal()
 
     @property
@@ -53,7 +54,7 @@ class ProposalBuilder:
             return self._request_block(now_ms)
         # Only the round in the extra data changes. Another block here could contradict a commit that a validator sent
         # for the prepared block, and two blocks could become final.
-        block = with_round(self._protocol, best.block, self._round.number)
+        block = with_round(self._protocol, best.block, self._round_in_block)
         digest = self._protocol.committed_seal_hash(block.header)
         self._own.propose_prepared(draft.with_block(block, digest))
         return [self._check(block, digest)]
@@ -67,6 +68,8 @@ class ProposalBuilder:
             waiting = self._timers.start_empty_block_timer(now_ms)
             if waiting is not None:
                 return [waiting]
+        if self._round_in_block != self._round.number:
+            block = with_round(self._protocol, block, self._round_in_block)
         digest = self._protocol.committed_seal_hash(block.header)
         self._own.block_built(block, digest)
         return [self._check(block, digest)]

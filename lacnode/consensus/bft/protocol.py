@@ -137,5 +137,11 @@ class BftProtocol(Protocol):
         The hash of the genesis covers all its fields. Raises RlpError if the extra data is not this protocol's.
         """
 
+    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+        """The round in the extra data of a block that is proposed in `round_`.
+
+        `as_round_zero` asks for the form with round 0 in every round, if the protocol has that form.
+        """
+
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
         """The digest (32 bytes) of consensus messages: without seals. Raises RlpError like `block_hash`."""

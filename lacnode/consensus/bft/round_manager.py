@@ -21,6 +21,7 @@ from lacnode.consensus.bft.sent_messages import SentMessages
 
 class RoundManager:
     """Round `number` of the validator `address` (20 bytes). `decision` and `timers` belong to the whole height.
+    `as_round_zero` is the form of proposals (`protocol.BftProtocol.round_in_proposal`).
 
     Every method returns its effects. `now_ms` is the wall clock in Unix milliseconds.
     """
@@ -32,10 +33,13 @@ class RoundManager:
         address: bytes,
         decision: BlockDecision,
         timers: RoundTimers,
+        as_round_zero: bool,
         number: int,
     ) -> None:
         self.round = Round(protocol, committee, number)
-        self.builder = ProposalBuilder(protocol, self.round, timers)
+        self.builder = ProposalBuilder(
+            protocol, self.round, timers, protocol.round_in_proposal(number, as_round_zero=as_round_zero)
+        )
         self.sent_messages = SentMessages(protocol.codec, frozenset(committee.validators) - {address})
         self._decision = decision
         self._quorum = committee.quorum

@@ -125,6 +125,10 @@ class Ibft2Protocol:
     def block_hash(self, header: BlockHeader) -> bytes:
         return on_chain_hash(header)
 
+    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+        # The digest of IBFT 2.0 always covers the round.
+        return round_
+
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
         return committed_seal_hash(header)
 

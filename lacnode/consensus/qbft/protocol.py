@@ -117,6 +117,10 @@ class QbftProtocol:
     def block_hash(self, header: BlockHeader) -> bytes:
         return block_hash.on_chain_hash(header)
 
+    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+        # GoQuorum and Besu before 24.12 take the on-chain hash, which has round 0, for the digest in every round.
+        return 0 if as_round_zero else round_
+
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
         return block_hash.committed_seal_hash(header)
 
