@@ -21,7 +21,8 @@ class HeadChanged:
     `validators` is the set after `header`, ascending (20-byte addresses). It agrees on the next height. The durations are
     valid at the next height. A block without transactions is proposed in round 0 only `empty_block_period_ms` after its
     parent. 0 means no such wait. `proposes_round_zero`: a validator is a node that takes no other form of a block
-    (`protocol.BftProtocol.round_in_proposal`).
+    (`protocol.BftProtocol.round_in_proposal`). `last_proposer` is the creator (20 bytes) of `header`, None
+    for its coinbase.
     """
 
     header: BlockHeader
@@ -30,6 +31,7 @@ class HeadChanged:
     request_timeout_ms: int
     empty_block_period_ms: int = 0
     proposes_round_zero: bool = False
+    last_proposer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

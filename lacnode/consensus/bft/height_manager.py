@@ -71,9 +71,8 @@ class HeightManager:
 
     def __init__(self, protocol: BftProtocol, address: bytes, head: HeadChanged, signed: SignedAtHeight) -> None:
         self._protocol = protocol
-        self.committee = Committee(
-            head.header.number + 1, head.validators, head.header.coinbase, protocol.proposer_prepares
-        )
+        last_proposer = head.last_proposer or head.header.coinbase
+        self.committee = Committee(head.header.number + 1, head.validators, last_proposer, protocol.proposer_prepares)
         self.number = self.committee.height
         self.timers = RoundTimers(head, first_round_waits_for_block=protocol.first_round_waits_for_block)
         self.round_changes = RoundChangeManager()
@@ -86,15 +85,8 @@ class HeightManager:
         self._early_votes = LaterRoundVotes()
         self._now_ms = 0
         self._out: list[Effect] = []
-        self._begin_round = partial(
-            RoundManager,
-            protocol,
-            self.committee,
-            address,
-            self._decision,
-            self.timers,
-            head.proposes_round_zero,
-        )
+        parts = protocol, self.committee, address, self._decision, self.timers, head.proposes_round_zero
+        self._begin_round = partial(RoundManager, *parts)
         self._current = self._begin_round(signed.round)
 
     @property
