@@ -4,51 +4,73 @@ The genesis hash does not cover `config`. A file that was edited below the head 
 protocol or to other validators, and the node could neither read nor continue its chain. This file must not repair anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from lacnode.chain.block_errors import WrongGenesisError
+from lacnode.chain.chain_store import StoredChain
 from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.consensus.bft.header_rules import MalformedExtraDataError, WrongValidatorsError
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
+from lacnode.storage.database import Database
 from lacnode.storage.storage_errors import StorageCorruptError
 
 _REMEDY = "the genesis file was changed below the head; put back what it said, nothing was written"
 
 
-def check_stored_rules(chain: ExecutableChain, head: BlockHeader) -> None:
-    """Raises WrongGenesisError, with block and rule, if a block up to `head` contradicts the genesis file.
+def check_stored_protocols(database: Database, protocols: ProtocolSchedule) -> None:
+    """Raises WrongGenesisError, with block and rule, if a stored block has not the form of its protocol.
 
-    It reads the blocks at which the file changes protocol or validators, the blocks before them, and the head. Between two
-    changes all blocks have one form. Raises StorageError.
+    It reads the blocks at which the protocol changes, the blocks before them, and the head. Between two changes all blocks
+    have one form. Raises StorageError.
     """
     try:
-        for number in _changes(chain, head.number):
-            header = chain.header_at(number)
-            if header is not None:
-                _check_header(chain, header)
-        _check_votes(chain, head)
-    except (StorageCorruptError, KeyError):
-        # A damaged or missing header. The repair of the database deals with it, and it needs a node that starts.
+        with database.read() as snapshot:
+            stored = StoredChain(snapshot)
+            hash_ = stored.head_hash()
+            head = None if hash_ is None else stored.header_of(hash_)
+            for number in [] if head is None else _places((height for height, _ in protocols.steps), head.number):
+                _check_form(protocols, stored.header_at(number))
+    except StorageCorruptError:
+        # The repair of the database deals with damage, and it needs a node that starts.
         return
 
 
-def _changes(chain: ExecutableChain, last: int) -> Iterator[int]:
-    """The blocks to read, ascending, so that the first wrong one is named."""
+def check_stored_validators(chain: ExecutableChain, head: BlockHeader) -> None:
+    """Raises WrongGenesisError, with block and rule, if a block up to `head` lists validators against the genesis file.
+
+    It reads the blocks at which the file changes who names the validators, the blocks before them, and the head. Raises
+    StorageError.
+    """
     schedule = chain.spec.ibft
-    begins = {height for height, _ in (*chain.protocols.steps, *schedule.steps, *schedule.overrides)}
-    yield from sorted({number for height in begins for number in (height - 1, height) if 0 <= number <= last} | {last})
-
-
-def _check_header(chain: ExecutableChain, header: BlockHeader) -> None:
+    begins = [height for height, _ in (*schedule.steps, *schedule.overrides)]
     try:
-        listed = chain.protocols.extra_data(header).validators
+        for number in _places(begins, head.number):
+            header = chain.header_at(number)
+            # Block 0 may list validators although a contract names those of block 1.
+            if header is not None and number > 0:
+                _check_listed(schedule, number, chain.protocols.extra_data(header).validators)
+        _check_votes(chain, head)
+    except (StorageCorruptError, KeyError):
+        # A damaged or missing header: see `check_stored_protocols`.
+        return
+
+
+def _places(begins: Iterable[int], last: int) -> list[int]:
+    """The blocks to read, ascending, so that the first wrong one is named."""
+    return sorted({number for height in begins for number in (height - 1, height) if 0 <= number <= last} | {last})
+
+
+def _check_form(protocols: ProtocolSchedule, header: BlockHeader | None) -> None:
+    # Block 0 is compared by its hash (`open_or_store_genesis`). A missing header is damage.
+    if header is None or header.number == 0:
+        return
+    try:
+        protocols.extra_data(header)
     except RlpError as error:
         raise _refusal(header.number, MalformedExtraDataError.rule, str(error)) from None
-    # Block 0 may list validators although a contract names those of block 1.
-    if header.number > 0:
-        _check_listed(chain.spec.ibft, header.number, listed)
 
 
 def _check_listed(schedule: IbftSchedule, number: int, listed: tuple[bytes, ...]) -> None:
