@@ -9,9 +9,11 @@ import itertools
 import trio
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.privacy.keys import from_base64
+from lacnode.privacy.keys import KeyPair, from_base64
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info
+from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
 from lacnode.privacy.transaction_manager import GroupType
 from tests.siege.attack import Bounds, LoadAttack, Sent
 
@@ -102,14 +104,18 @@ async def party_info_floods(manifest: Manifest, sent: Sent) -> None:
 
 
 async def group_floods(manifest: Manifest, sent: Sent) -> None:
-    """Groups with the longest descriptions that have the manager's key in them."""
+    """Groups with the longest descriptions that have the manager's key in them: told by a member that proves its key, as a
+    lacnode does, and without a proof, as an Orion does."""
 
     async def keep_on(node: DevnetNode) -> None:
-        member = from_base64(str(node.privacy_key))
+        own, member = KeyPair.generate(), from_base64(str(node.privacy_key))
         for number in itertools.count():
-            seed = number.to_bytes(20)
-            record = GroupRecord((member,), "x" * 60_000, "y" * 60_000, True, GroupType.PANTHEON, seed)
-            await post(node, "/pushPrivacyGroup", encode_group(record), sent)
+            members, seed = (member, own.public), number.to_bytes(20)
+            record = GroupRecord(members, "x" * 60_000, "y" * 60_000, True, GroupType.PANTHEON, seed)
+            proven = encode_proven_group(record, own, member)
+            assert proven is not None
+            await post(node, PUSH_PROVEN_GROUP_PATH, proven, sent)
+            await post(node, PUSH_GROUP_PATH, encode_group(record), sent)
 
     async with trio.open_nursery() as nursery:
         for node in managers(manifest):
