@@ -9,9 +9,9 @@ import sqlalchemy as sql
 from lacnode.privacy.group_ids import legacy_lookup_id
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.manager.quota import MAX_STORED_GROUP_BYTES, MAX_STORED_GROUPS, QuotaExceededError
+from lacnode.privacy.manager.quota import Quota
 from lacnode.privacy.manager.sql_database import SqlDatabase
-from lacnode.privacy.manager.store_tables import GROUPS, append_audit_entry
+from lacnode.privacy.manager.store_tables import GROUPS, TOLD_GROUPS, append_audit_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class GroupStore:
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
+        self.quota = Quota()
 
     def put(self, record: GroupRecord, entry: bytes | None = None) -> None:
         """Store `record` in place of the known record of its group, and `entry` in the audit log."""
@@ -57,24 +58,30 @@ class GroupStore:
         entry: bytes | None = None,
         *,
         is_pushed: bool = False,
+        teller: bytes = b"",
     ) -> None:
         """Store the record that `decide_record` returns for the known record of a group. None changes nothing.
 
-        No other writer can write in between. QuotaExceededError if a new record `is_pushed` and there are too many.
+        No other writer can write in between. QuotaExceededError if a new record `is_pushed` by the key `teller` (empty if
+        no key was proven) and there are too many.
         """
         with self._database.write() as connection:
             row = connection.execute(sql.select(GROUPS.c.record).where(GROUPS.c.id == group_id)).scalar()
             record = decide_record(None if row is None else decode_group(bytes(row)))
             if record is not None:
                 if is_pushed and row is None:
-                    self._check_quota(connection, len(encode_group(record)))
+                    self._count_told(connection, record, teller)
                 self._put(connection, record, entry)
 
-    def _check_quota(self, connection: sql.Connection, size: int) -> None:
-        query = sql.select(sql.func.count(), sql.func.sum(sql.func.length(GROUPS.c.record)))
-        count, used = connection.execute(query).one()
-        if count >= MAX_STORED_GROUPS or int(used or 0) + size > MAX_STORED_GROUP_BYTES:
-            raise QuotaExceededError("no more groups of others are kept")
+    def _count_told(self, connection: sql.Connection, record: GroupRecord, teller: bytes) -> None:
+        """Count a group against the quota before it is written. A refused group leaves nothing behind."""
+        known, size = bool(teller) and self.quota.is_known(teller), len(encode_group(record))
+        of_kind = _told(connection, TOLD_GROUPS.c.known == known)
+        of_sender = _told(connection, sql.and_(TOLD_GROUPS.c.teller == teller, TOLD_GROUPS.c.known == known))
+        # Without a proof there is no key to count for. All such records share the bound of the unknown keys.
+        self.quota.check_group(known=known, of_kind=of_kind, of_sender=of_sender if teller else (0, 0), size=size)
+        row = {"id": record.id, "teller": teller, "known": known, "bytes": size}
+        connection.execute(TOLD_GROUPS.insert().values(**row))
 
     def find(self, group_id: bytes) -> GroupRecord | None:
         """Return the record of the group `group_id` (32 bytes), also of a deleted group. None if it is unknown."""
@@ -114,3 +121,10 @@ class GroupStore:
         with self._database.read() as connection:
             rows = connection.execute(sql.select(GROUPS.c.record).where(where).order_by(GROUPS.c.number)).scalars()
             return [decode_group(bytes(row)) for row in rows]
+
+
+def _told(connection: sql.Connection, where: sql.ColumnElement[bool]) -> tuple[int, int]:
+    """Return the number and the bytes of announced groups."""
+    query = sql.select(sql.func.count(), sql.func.sum(TOLD_GROUPS.c.bytes)).where(where)
+    count, used = connection.execute(query).one()
+    return int(count), int(used or 0)

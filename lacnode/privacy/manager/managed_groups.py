@@ -143,7 +143,9 @@ class ManagedGroups:
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
         if teller is None and not self._delivery.accepts_unproven_group(record.members):
             raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
-        self._update_group(record, lambda known: accept_group_record(record, known, teller), is_pushed=True)
+        self._update_group(
+            record, lambda known: accept_group_record(record, known, teller), is_pushed=True, teller=teller or b""
+        )
 
     def store_recovered(self, record: GroupRecord, teller: bytes) -> None:
         """Store a group record that `teller` gives back. `teller` is a key (32 bytes) that the other manager has proven."""
@@ -155,13 +157,14 @@ class ManagedGroups:
         decide_record: Callable[[GroupRecord | None], GroupRecord | None],
         *,
         is_pushed: bool,
+        teller: bytes = b"",
     ) -> None:
         if all(self._keys.find_pair(member) is None for member in record.members):
             raise EnclaveError("PrivacyGroupNotStored", "no own key is a member")
         try:
             # The decision is made inside the transaction of the store. Two announcements at the same time cannot both
             # decide by the old record.
-            call_store(self._store.groups.update, record.id, decide_record, is_pushed=is_pushed)
+            call_store(self._store.groups.update, record.id, decide_record, is_pushed=is_pushed, teller=teller)
         except (GroupRefusedError, QuotaExceededError) as refused:
             log.warning(f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None

@@ -68,7 +68,7 @@ class PayloadStore:
         with self._database.read() as connection:
             for known, size in connection.execute(query):
                 quota.add_used_bytes(known, int(size))
-        self._quota = quota
+        self._quota = self.groups.quota = quota
 
     def close(self) -> None:
         """Close every connection."""

@@ -23,7 +23,13 @@ ALARM_SHARE = 0.8
 """The share of a bound at which the log warns."""
 
 MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES = 20_000, 67_108_864
-"""The bounds for group records that other managers send."""
+"""The bounds for group records that known keys send: their number and their bytes."""
+
+MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES = 5_000, 16_777_216
+"""The same for all unknown keys, and for records that are sent without a proof of a key."""
+
+GROUP_SENDER_SHARE = 8
+"""One key may fill one part of this many of the bounds of its kind."""
 
 
 class QuotaExceededError(Exception):
@@ -102,6 +108,25 @@ class Quota:
         if limit and sender_bytes + size > limit // SENDER_SHARE:
             raise QuotaExceededError(f"one key has filled a sixteenth of what is kept of {kind}")
         return known
+
+    def is_known(self, sender: bytes) -> bool:
+        """Return True if `sender` (32 bytes) is a known key."""
+        return self._is_known(sender)
+
+    def check_group(self, *, known: bool, of_kind: tuple[int, int], of_sender: tuple[int, int], size: int) -> None:
+        """Check that one more group record of `size` bytes may be stored for a known or an unknown key.
+
+        `of_kind` and `of_sender` are the number and the bytes of the stored ones. QuotaExceededError if it is too many.
+        """
+        # Unknown keys cost nothing. What they fill must not keep the groups of known managers out.
+        most = (MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES) if known else (MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES)
+        kind = "known keys" if known else "unknown keys"
+        for used, more, limit in zip(of_kind, (1, size), most, strict=True):
+            if used + more > limit:
+                raise QuotaExceededError(f"no more groups of {kind} are kept")
+        for used, more, limit in zip(of_sender, (1, size), most, strict=True):
+            if used + more > limit // GROUP_SENDER_SHARE:
+                raise QuotaExceededError(f"one key has filled an eighth of the groups that are kept of {kind}")
 
     def add_used_bytes(self, known: bool, size: int) -> None:
         """Add `size` bytes to the usage."""

@@ -54,6 +54,17 @@ SENDERS = sql.Table(
 )
 """The number of pushed bytes by the key that sent them."""
 
+# A key that has filled its share must not begin again after a restart. Groups of earlier versions have no row here.
+TOLD_GROUPS = sql.Table(
+    "told_groups",
+    TABLES,
+    sql.Column("id", sql.LargeBinary(32), primary_key=True),
+    sql.Column("teller", sql.LargeBinary(32), index=True, nullable=False),
+    sql.Column("known", sql.Boolean, nullable=False),
+    sql.Column("bytes", sql.BigInteger, nullable=False),
+)
+"""The groups that other managers announced, by the key that proved itself for it, empty if none did."""
+
 AUDIT_START = bytes(32)
 """The hash before the first entry of the audit log."""
 

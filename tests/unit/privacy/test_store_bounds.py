@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,15 +150,51 @@ class TestGroups:
         seed = number.to_bytes(20)
         return GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
 
-    def test_of_others_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.manager.group_store.MAX_STORED_GROUPS", 5)
+    def tell(self, store: PayloadStore, number: int, teller: bytes, text: int = 10) -> None:
+        record = self.record(number, text)
+        store.groups.update(record.id, lambda known: record, is_pushed=True, teller=teller)
+
+    @pytest.fixture
+    def store(self, monkeypatch: pytest.MonkeyPatch) -> PayloadStore:
+        """A's key is known. Unknown keys may have 16 groups, known ones 32."""
+        monkeypatch.setattr("lacnode.privacy.manager.quota.MAX_UNKNOWN_GROUPS", 16)
+        monkeypatch.setattr("lacnode.privacy.manager.quota.MAX_STORED_GROUPS", 32)
         store = PayloadStore()
-        for number in range(5):
-            record = self.record(number)
-            store.groups.update(record.id, lambda known, record=record: record, is_pushed=True)  # type: ignore[misc]
+        store.set_quota(Quota(is_known=lambda key: key == A.public))
+        return store
+
+    def test_of_strangers_leave_known_managers_their_own(self, store: PayloadStore) -> None:
+        """Each stranger has a key of its own. Groups of theirs used to keep all others' out for good."""
+        for number in range(16):
+            self.tell(store, number, teller=number.to_bytes(32))
+        for teller in (bytes([99]) * 32, b""):
+            with pytest.raises(QuotaExceededError, match="unknown keys"):
+                self.tell(store, 99, teller)
+        self.tell(store, 100, A.public)
+        store.groups.update(self.record(101).id, lambda known: self.record(101))
+
+    def test_of_one_key_take_a_part_of_what_all_may(self, store: PayloadStore) -> None:
+        for number in range(4):
+            self.tell(store, number, A.public)
+        with pytest.raises(QuotaExceededError, match="one key"):
+            self.tell(store, 4, A.public)
+        self.tell(store, 5, B.public)
+
+    def test_have_a_bound_in_bytes(self, store: PayloadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.manager.quota.MAX_UNKNOWN_GROUP_BYTES", 20_000)
+        for number in range(3):
+            self.tell(store, number, b"", 6_000)
         with pytest.raises(QuotaExceededError):
-            store.groups.update(self.record(9).id, lambda known: self.record(9), is_pushed=True)
-        store.groups.update(self.record(8).id, lambda known: self.record(8))
+            self.tell(store, 3, b"", 6_000)
+        self.tell(store, 4, A.public, 6_000)
+
+    def test_are_counted_across_restarts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.manager.quota.MAX_UNKNOWN_GROUPS", 2)
+        for number in range(2):
+            with closing(PayloadStore(f"sqlite:///{tmp_path}/routerdb.sqlite")) as store:
+                self.tell(store, number, b"")
+        with closing(PayloadStore(f"sqlite:///{tmp_path}/routerdb.sqlite")) as store, pytest.raises(QuotaExceededError):
+            self.tell(store, 2, b"")
 
     def test_come_in_pages(self) -> None:
         store = PayloadStore()
