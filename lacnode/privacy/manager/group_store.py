@@ -77,9 +77,13 @@ class GroupStore:
         """Count a group against the quota before it is written. A refused group leaves nothing behind."""
         known, size = bool(teller) and self.quota.is_known(teller), len(encode_group(record))
         of_kind = _told(connection, TOLD_GROUPS.c.known == known)
-        of_sender = _told(connection, sql.and_(TOLD_GROUPS.c.teller == teller, TOLD_GROUPS.c.known == known))
         # Without a proof there is no key to count for. All such records share the bound of the unknown keys.
-        self.quota.check_group(known=known, of_kind=of_kind, of_sender=of_sender if teller else (0, 0), size=size)
+        of_sender = (
+            _told(connection, sql.and_(TOLD_GROUPS.c.teller == teller, TOLD_GROUPS.c.known == known))
+            if teller
+            else None
+        )
+        self.quota.check_group(known=known, of_kind=of_kind, of_sender=of_sender, size=size)
         row = {"id": record.id, "teller": teller, "known": known, "bytes": size}
         connection.execute(TOLD_GROUPS.insert().values(**row))
 

@@ -113,10 +113,13 @@ class Quota:
         """Return True if `sender` (32 bytes) is a known key."""
         return self._is_known(sender)
 
-    def check_group(self, *, known: bool, of_kind: tuple[int, int], of_sender: tuple[int, int], size: int) -> None:
+    def check_group(
+        self, *, known: bool, of_kind: tuple[int, int], of_sender: tuple[int, int] | None, size: int
+    ) -> None:
         """Check that one more group record of `size` bytes may be stored for a known or an unknown key.
 
-        `of_kind` and `of_sender` are the number and the bytes of the stored ones. QuotaExceededError if it is too many.
+        `of_kind` and `of_sender` are the number and the bytes of the stored ones. `of_sender` is None if no key was
+        proven. QuotaExceededError if it is too many.
         """
         # Unknown keys cost nothing. What they fill must not keep the groups of known managers out.
         most = (MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES) if known else (MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES)
@@ -124,7 +127,7 @@ class Quota:
         for used, more, limit in zip(of_kind, (1, size), most, strict=True):
             if used + more > limit:
                 raise QuotaExceededError(f"no more groups of {kind} are kept")
-        for used, more, limit in zip(of_sender, (1, size), most, strict=True):
+        for used, more, limit in zip(of_sender or (), (1, size), most, strict=False):
             if used + more > limit // GROUP_SENDER_SHARE:
                 raise QuotaExceededError(f"one key has filled an eighth of the groups that are kept of {kind}")
 

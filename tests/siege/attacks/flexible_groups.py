@@ -30,6 +30,9 @@ SILENT_CONTRACT = bytes.fromhex("60003560e01c63965a25ef146013575b600f565b6001600
 """Answers `true` to the addition of members, and loops at every other call. An upgrade of the group calls the addition."""
 
 MAKERS, MARKERS_EACH = 4, 20
+MARKER_PAUSE_SECONDS = 0.4
+"""Of each maker. Without it the attack would be a flood of public transactions too."""
+
 PAST_TRANSACTIONS = 10
 RPC_CALLERS = 4
 MINED_SECONDS = 60.0
@@ -45,6 +48,7 @@ async def silent_contracts(manifest: Manifest, sent: Sent) -> None:
             await group.make_silent()
             for _ in range(MARKERS_EACH):
                 await group.send(b"\0", None, NO_VERSION)
+                await trio.sleep(MARKER_PAUSE_SECONDS)
 
     async def ask(victim: DevnetNode) -> None:
         while True:

@@ -20,6 +20,9 @@ from tests.siege.private_stranger import PrivateStranger, send_marker, validator
 LARGE_BYTES = 4_000_000
 FAILING_BYTES = 1_000_000
 PAUSE_SECONDS = 0.1
+MARKERS_A_SECOND = 40
+"""Of all replays together. As many as are taken would be a flood of public transactions: several hundred a second."""
+
 CODES = (ENDLESS_CALL, MULMODS)
 ENDLESS_A_SECOND = 10
 """At each victim. As many as are taken would be a flood of public transactions too, and six nodes share the machine."""
@@ -49,22 +52,18 @@ async def failing_replays(manifest: Manifest, sent: Sent) -> None:
 async def _replays(
     manifest: Manifest, sent: Sent, make: Callable[[PrivateStranger, DevnetNode], list[PrivateTransaction]]
 ) -> None:
-    """Push what `make` makes once to each victim, and send markers of it by several validators."""
-    stranger = PrivateStranger()
-
-    async def keep_on(via: DevnetNode, one: PrivateTransaction, key: bytes) -> None:
-        while True:
-            await send_marker(via, one, key, sent)
-            await trio.sleep(PAUSE_SECONDS)
-
+    """Push what `make` makes once to each victim, and send markers of all in turn, by each validator in turn."""
+    stranger, pushed = PrivateStranger(), list[tuple[PrivateTransaction, bytes]]()
+    for victim in victims(manifest):
+        for one in make(stranger, victim):
+            key = await stranger.push(victim, one, sent)
+            if key is not None:
+                pushed.append((one, key))
+    assert pushed, "no victim has taken a payload"
     async with trio.open_nursery() as nursery:
-        for victim in victims(manifest):
-            for one in make(stranger, victim):
-                key = await stranger.push(victim, one, sent)
-                if key is not None:
-                    for via in validators(manifest):
-                        nursery.start_soon(keep_on, via, one, key)
-                        nursery.start_soon(keep_on, via, one, key)
+        for (one, key), via in zip(itertools.cycle(pushed), itertools.cycle(validators(manifest)), strict=False):
+            nursery.start_soon(send_marker, via, one, key, sent)
+            await trio.sleep(1 / MARKERS_A_SECOND)
 
 
 async def endless_transactions(manifest: Manifest, sent: Sent) -> None:
