@@ -83,7 +83,7 @@ def import_blocks(
     return ImportReport(imported, skipped)
 
 
-def check_range(start: int | None, end: int | None) -> None:
+def check_export_range(start: int | None, end: int | None) -> None:
     """Raises BlockFileError, with Besu's texts, for an impossible export range."""
     for name, number in (("--start-block", start), ("--end-block", end)):
         if number is not None and number < 0:
@@ -105,7 +105,7 @@ def export_blocks(
     Returns the number of written blocks. As in Besu, the file is appended to if `start` is given, and replaced otherwise.
     Raises BlockFileError if the range is impossible or the file cannot be written.
     """
-    check_range(start, end)
+    check_export_range(start, end)
     first, stop = start or 0, chain.head.header.number + 1 if end is None else end
     try:
         with to.open("wb" if start is None else "ab") as file:

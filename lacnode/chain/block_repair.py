@@ -57,7 +57,7 @@ class BlockRepair:
             raise NotProvenError("the body gives other roots than the header's")
         self._put(BODIES, hash_, body.encode())
 
-    def derive(self, table: str, key: bytes) -> None:
+    def recompute_value(self, table: str, key: bytes) -> None:
         """Compute the value of `table` under `key` from other values of this database.
 
         Raises NotProvenError if the table cannot be derived, or if a value that the proof needs is missing.

@@ -271,7 +271,7 @@ class Blockchain(ExecutableChain):
         # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.
         executed = self._executions.get(hash_, block)
         if executed is None:
-            with self.counters.executing(block, self.spec.ibft.parameters_at(block.number).block_period_ms):
+            with self.counters.count_execution(block, self.spec.ibft.parameters_at(block.number).block_period_ms):
                 executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
             self._executions.put(hash_, block, executed)
         return executed

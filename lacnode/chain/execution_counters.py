@@ -27,7 +27,7 @@ class ExecutionCounters:
         """Transactions of the block that was imported last."""
 
     @contextmanager
-    def executing(self, block: Block, block_period_ms: int) -> Iterator[None]:
+    def count_execution(self, block: Block, block_period_ms: int) -> Iterator[None]:
         """Count the execution of `block` that happens inside, unless it ends in an error."""
         began = time.monotonic()
         yield

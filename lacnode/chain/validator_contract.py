@@ -73,7 +73,7 @@ class ValidatorContract:
         except ContractUnreadableError as unreadable:
             return str(unreadable)
         try:
-            return validators_of(output)
+            return decode_validators(output)
         except ValueError as error:
             return str(error)
 
@@ -84,7 +84,7 @@ class ValidatorContract:
                 self._answers.popitem(last=False)
 
 
-def validators_of(output: bytes) -> tuple[bytes, ...]:
+def decode_validators(output: bytes) -> tuple[bytes, ...]:
     """The addresses in the ABI encoding of `address[]`, ascending. Raises ValueError, with a clause that says why.
 
     No validator, a repeated one, and more than `MAX_VALIDATORS` are refused: a quorum of them could not be counted.

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lacnode.chain.block_errors import WrongGenesisError
-from lacnode.chain.block_file import BlockFileError, ImportStoppedError, check_range, export_blocks, import_blocks
+from lacnode.chain.block_file import (
+    BlockFileError,
+    ImportStoppedError,
+    check_export_range,
+    export_blocks,
+    import_blocks,
+)
 from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.chain.chain_store import DatabaseNodeStore
@@ -39,7 +45,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
     try:
         # The range is checked before the chain is opened: a wrong number must not cost the start of an engine.
         start, end = _number(values, "start-block"), _number(values, "end-block")
-        check_range(start, end)
+        check_export_range(start, end)
     except BlockFileError as error:
         raise UsageError(str(error)) from None
     if rest[:1] == ["export"]:

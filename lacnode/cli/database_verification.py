@@ -23,7 +23,7 @@ MAX_LISTED_DAMAGES = 100
 PROGRESS_SECONDS = 1.0
 
 
-def verify(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
+def verify_database(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
     """Check the database in `data_path`, and execute `blocks` by the rules of `genesis`. Return the exit status: 0 if
     everything is whole, 1 if something is damaged. UsageError if the database or the genesis cannot be used."""
     progress = _Progress()

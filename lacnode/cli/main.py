@@ -16,7 +16,7 @@ from lacnode.cli.help import command_help, help_text
 from lacnode.cli.path_access import paths_without_access
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import collect_settings, parse_command_line, settings_of_command_line
-from lacnode.cli.start_line import say_start, variables_of_java
+from lacnode.cli.start_line import find_java_variables, log_start_line
 
 COMMANDS = {
     "blocks": "lacnode.cli.blocks_command",
@@ -85,10 +85,10 @@ def _main(words: list[str]) -> int:
         print("".join(f"{line}\n" for line in paths_without_access(SettingsReader(settings))), end="")
         return 0
     # The line comes before the modules below are loaded, which takes seconds on a busy machine.
-    say_start(settings)
+    log_start_line(settings)
     config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
     # The log is not configured yet. The node writes these sentences when it is.
-    config = replace(config, warnings=(*config.warnings, *variables_of_java(os.environ)))
+    config = replace(config, warnings=(*config.warnings, *find_java_variables(os.environ)))
     if config.devnet_directory is not None:
         program = importlib.import_module("lacnode.devnet.devnet_program")
         return int(program.run_devnet_node(config, config.devnet_directory))

@@ -137,7 +137,7 @@ def _enode(text: str) -> Enode:
 
 
 def _type(role: str) -> NodeType:
-    words = [type_.word for type_ in NodeType]
+    words = [type_.lower_name for type_ in NodeType]
     if role not in words:
         raise UsageError(f"{role!r} is no role: one of {', '.join(words)} was expected")
     return NodeType[role.upper()]

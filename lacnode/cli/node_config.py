@@ -1,4 +1,4 @@
-"""From settings to a `NodeConfig`. `option_rules` has the rules between options, `notices` the warnings."""
+"""From settings to a `NodeConfig`. `option_rules` has the rules between options, `find_notices` the warnings."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,8 +9,8 @@ from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
 from lacnode.cli.machine_checks import PERMISSIONS_FILE, find_missing_resources
-from lacnode.cli.notices import notices
-from lacnode.cli.option_rules import NO_GENESIS, broken_rules, check_against_chain, check_rules, pool_kind
+from lacnode.cli.notices import find_notices
+from lacnode.cli.option_rules import NO_GENESIS, check_against_chain, check_rules, find_broken_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
@@ -24,7 +24,7 @@ from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings, PushSettings
 from lacnode.node.configuration import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import NodeRole
-from lacnode.p2p.name_resolution import UnknownHostError, address_of, resolve_enode
+from lacnode.p2p.name_resolution import UnknownHostError, look_up_address, resolve_enode
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
@@ -55,12 +55,12 @@ def node_config(settings: Settings) -> NodeConfig:
     return config
 
 
-def mistakes(settings: Settings) -> Iterator[str]:
+def find_mistakes(settings: Settings) -> Iterator[str]:
     """Yield every reason for which a node with `settings` would not start, one sentence each. There is nothing about
     the genesis where `settings` name none."""
     read = SettingsReader(settings)
     # Each part is tried alone: all mistakes are wanted, and a mistake in one part must not hide those of another.
-    yield from (text for text in broken_rules(read) if text != NO_GENESIS)
+    yield from (text for text in find_broken_rules(read) if text != NO_GENESIS)
     parts: list[Callable[[SettingsReader], object]] = [
         _http,
         _websocket,
@@ -137,7 +137,7 @@ def _node_config(
         faults_file=read.path("Xnetwork-faults-file"),
         devnet_directory=read.path("Xdevnet-directory"),
         reset_signing_state=read.flag("reset-signing-state"),
-        warnings=tuple(notices(read, spec, groups)),
+        warnings=tuple(find_notices(read, spec, groups)),
     )
 
 
@@ -182,7 +182,7 @@ def _advertised(host: str) -> str:
     """Return the address of the name `host`: peers get addresses only. A name without one is returned as it is, and
     `find_missing_resources` refuses it."""
     try:
-        return address_of(host)
+        return look_up_address(host)
     except UnknownHostError:
         return host
 
@@ -328,7 +328,7 @@ def _ipc(read: SettingsReader) -> IpcSettings | None:
 
 def _tls_files(read: SettingsReader) -> None:
     """UsageError for a file of TLS that cannot be used. A start finds that when it builds the ports."""
-    if not any(broken_rules(read)):
+    if not any(find_broken_rules(read)):
         for tls, title in ((http_tls(read), HTTP_TITLE), (websocket_tls(read), WEBSOCKET_TITLE)):
             try:
                 open_tls_port(tls, title)
@@ -473,7 +473,7 @@ def _categories(read: SettingsReader) -> frozenset[MetricCategory]:
 
 def _pool(read: SettingsReader, spec: ChainSpec) -> PoolSettings:
     # On a network without prices a replacement cannot outbid anything. So it needs no bump there, as in Besu (see
-    # `notices`).
+    # `find_notices`).
     floor = read.number("min-gas-price")
     return PoolSettings(
         # A pool for no transactions could not hold even this node's own.

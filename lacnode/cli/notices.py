@@ -51,7 +51,7 @@ _PROTOCOL_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}
 _UNBUILT_GROUPS = frozenset(("MINER", "PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
 
 
-def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
+def find_notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
     """Yield one sentence for each warning. `groups` are the API groups that the node serves."""
     # Options that wait for a switch are named once, so `_without_effect` leaves them out.
     waiting = _waiting(read)

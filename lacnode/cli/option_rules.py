@@ -12,7 +12,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour, OptionKind
 from lacnode.cli.settings_reader import SettingsReader
-from lacnode.cli.tls_options import tls_rules
+from lacnode.cli.tls_options import find_broken_tls_rules
 from lacnode.rpc.method_registry import KNOWN_METHODS
 
 _SEE = "Please refer to CLI reference for more details about this constraint."
@@ -32,11 +32,11 @@ NO_GENESIS = "--genesis-file is missing: this node runs IBFT 2.0 and QBFT networ
 
 def check_rules(read: SettingsReader) -> None:
     """Raise UsageError with the first rule that the settings break. Options that are not built yet come last."""
-    for text in broken_rules(read):
+    for text in find_broken_rules(read):
         raise UsageError(text)
 
 
-def broken_rules(read: SettingsReader) -> Iterator[str]:
+def find_broken_rules(read: SettingsReader) -> Iterator[str]:
     """Yield every rule that the settings break, one sentence each."""
     for rules in (_chain, _ranges, _ports, _access, _permissions, _pool, _observation, _privacy, _unbuilt):
         yield from rules(read)
@@ -134,7 +134,7 @@ def _access(read: SettingsReader) -> Iterator[str]:
                 f"Unable to authenticate JSON-RPC {title} endpoint without a supplied credentials file "
                 "or authentication public key file"
             )
-    yield from tls_rules(read)
+    yield from find_broken_tls_rules(read)
 
 
 def _permissions(read: SettingsReader) -> Iterator[str]:

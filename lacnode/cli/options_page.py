@@ -34,7 +34,7 @@ no sense ends with 2, as in Besu. Without `tx-pool`, the keys `tx-pool-max-size`
 _EFFECTS = {"HONOURED": "honoured", "IGNORED": "no effect", "REFUSED": "not yet"}
 
 
-def page() -> str:
+def render_options_page() -> str:
     """Return the page as Markdown."""
     parts = [_INTRODUCTION]
     for title, options in GROUPS.items():
@@ -62,4 +62,4 @@ def _row(option: Option) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(render_options_page(), end="")

@@ -15,7 +15,7 @@ from lacnode.node.line_writer import LineWriter
 _QUIET = ("OFF", "FATAL", "ERROR", "WARN")
 
 
-def say_start(settings: Settings) -> None:
+def log_start_line(settings: Settings) -> None:
     """Write the first line of the log, unless the log is to have warnings only. An output that fails or blocks raises
     no error."""
     # The log is configured much later, in the modules that are slow to load. So the line is written in the form
@@ -29,7 +29,7 @@ def say_start(settings: Settings) -> None:
         LineWriter(lambda: sys.stdout).write(line)
 
 
-def variables_of_java(environment: Mapping[str, str]) -> Iterator[str]:
+def find_java_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield one sentence for each variable that is set for Besu and means nothing here."""
     if environment.get("LOG4J_CONFIGURATION_FILE"):
         yield (

@@ -11,7 +11,7 @@ _PEM = "PEM"
 
 
 def http_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return TLS of the HTTP port, None if it is off. `tls_rules` must have passed."""
+    """Return TLS of the HTTP port, None if it is off. `find_broken_tls_rules` must have passed."""
     if not read.flag(f"{_HTTP}enabled"):
         return None
     identity = ServerIdentity(read.path(f"{_HTTP}keystore-file"), read.path(f"{_HTTP}keystore-password-file"))
@@ -30,7 +30,7 @@ def http_tls(read: SettingsReader) -> RpcTlsSettings | None:
 
 
 def websocket_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return TLS of the WebSocket port, None if it is off. `tls_rules` must have passed."""
+    """Return TLS of the WebSocket port, None if it is off. `find_broken_tls_rules` must have passed."""
     if not read.flag(f"{_WS}enabled"):
         return None
     if _is_pem(read, "keystore"):
@@ -55,7 +55,7 @@ def _is_pem(read: SettingsReader, kind: str) -> bool:
     return (read.text_or_none(f"{_WS}{kind}-type") or "").upper() == _PEM
 
 
-def tls_rules(read: SettingsReader) -> Iterator[str]:
+def find_broken_tls_rules(read: SettingsReader) -> Iterator[str]:
     """Yield one sentence for each reason for which TLS cannot be used as it is asked for."""
     if read.flag(f"{_HTTP}enabled"):
         yield from _http_rules(read)

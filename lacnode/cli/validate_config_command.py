@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lacnode.cli.command_arguments import parse_command_arguments, required
 from lacnode.cli.errors import UsageError
-from lacnode.cli.node_config import mistakes, spec_or_placeholder
-from lacnode.cli.notices import notices
+from lacnode.cli.node_config import find_mistakes, spec_or_placeholder
+from lacnode.cli.notices import find_notices
 from lacnode.cli.option_values import given_value
 from lacnode.cli.options import BY_NAME
 from lacnode.cli.settings_reader import SettingsReader
@@ -26,7 +26,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
     values, _ = parse_command_arguments(words, {"config-file": None}, command="validate-config")
     path = Path(required(values, "config-file"))
     stops = [*_into(settings, path)]
-    stops += mistakes(settings)
+    stops += find_mistakes(settings)
     # Two checks may find one mistake. Each sentence is printed once.
     for text in dict.fromkeys(stops):
         print(f"the node would not start: {text}", file=sys.stderr)
@@ -59,4 +59,4 @@ def _warnings(read: SettingsReader) -> list[str]:
     ports = [port for port in ("rpc-http", "rpc-ws") if read.flag(f"{port}-enabled")]
     groups = (name for port in ports for name in read.items(f"{port}-api"))
     spec = spec_or_placeholder(read)
-    return [*notices(read, spec, tuple(groups)), *(f"genesis: {text}" for text in spec.warnings)]
+    return [*find_notices(read, spec, tuple(groups)), *(f"genesis: {text}" for text in spec.warnings)]

@@ -56,7 +56,7 @@ class MemoryNetwork:
         for node in self.nodes:
             await node.wait_for_block(number)
 
-    def document(self) -> dict[str, object]:
+    def to_document(self) -> dict[str, object]:
         """Return the document that `lacnode devnet --json` prints. The nodes here have no process and no directory."""
         return {
             "nodes": [
@@ -76,7 +76,7 @@ class MemoryNetwork:
         }
 
 
-def build_network(
+def build_memory_network(
     validators: int,
     block_period: float,
     port_offset: int,
@@ -132,7 +132,7 @@ def run_in_process_devnet(
 ) -> int:
     """Run `lacnode devnet --in-process` until Ctrl-C. Return the exit status."""
     configure_logs("WARN")
-    trio.run(_watch, build_network(validators, block_period, port_offset, fork, consensus), as_json)
+    trio.run(_watch, build_memory_network(validators, block_period, port_offset, fork, consensus), as_json)
     return 0
 
 
@@ -142,7 +142,7 @@ async def _watch(network: MemoryNetwork, as_json: bool) -> None:
         await nursery.start(network.run)
         await network.wait_for_block(1)
         if as_json:
-            print(json.dumps(network.document()), flush=True)
+            print(json.dumps(network.to_document()), flush=True)
             # The document is the whole output. A script reads it and ends the network by a signal.
             await trio.sleep_forever()
         for account in network.accounts:

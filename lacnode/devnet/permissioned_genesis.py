@@ -14,7 +14,7 @@ from lacnode.evm.engine import CallRequest
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, NODE_RULES_NAME, RULES_NAME, ip_bytes
-from lacnode.permissioning.artifacts import artifact
+from lacnode.permissioning.artifacts import load_artifact
 from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
@@ -112,7 +112,7 @@ class _Workshop:
     def place(self, address: bytes, name: str, argument: bytes) -> None:
         """Put a contract at `address`. Its creation code is called as if it were the code of that account: it runs the
         constructor on the account's storage, and returns the code of the contract."""
-        self._code[address] = artifact(name).bytecode + argument
+        self._code[address] = load_artifact(name).bytecode + argument
         self._storage[address] = {}
         self._code[address] = self._execute(address, b"", ANY_ADDRESS)
 

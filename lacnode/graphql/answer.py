@@ -7,7 +7,14 @@ from typing import Any
 from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, execute_sync
 
 from lacnode.graphql.document import is_mutation, read_document
-from lacnode.graphql.errors import VALIDATION, Json, NotFoundError, QueryRefusedError, failed_field, located
+from lacnode.graphql.errors import (
+    VALIDATION,
+    Json,
+    NotFoundError,
+    QueryRefusedError,
+    error_at_place,
+    field_error_to_json,
+)
 from lacnode.graphql.live import Live
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.query import Query
@@ -104,7 +111,8 @@ def _shown(result: ExecutionResult) -> Json:
     if not result.errors:
         return {"data": result.data}
     errors = [
-        failed_field(error) if error.path else located(error, error.message, VALIDATION) for error in result.errors
+        field_error_to_json(error) if error.path else error_at_place(error, error.message, VALIDATION)
+        for error in result.errors
     ]
     # An error with a path comes from a field. Then the operation was executed, and the answer has `data` too, even if
     # it is null (GraphQL, section 7.1).
@@ -135,12 +143,12 @@ def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object)
 def _counted(run: Run, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
     """Like `_guarded`, within the time and the size of `run`."""
     # graphql-core calls this function for every field, so no part of a question can run without the check.
-    run.check()
+    run.check_deadline()
     try:
         value = _guarded(source, info, **arguments)
     except RpcError:
         # A field may have failed because the time is over. Then the whole question ends, not this field alone.
-        run.check()
+        run.check_deadline()
         raise
-    run.count(value)
+    run.count_value(value)
     return value

@@ -24,8 +24,8 @@ from graphql import (
 )
 from graphql.type import SchemaMetaFieldDef
 
-from lacnode.graphql.errors import SYNTAX, QueryRefusedError, located, refused
-from lacnode.graphql.mistakes import RULES, shown
+from lacnode.graphql.errors import SYNTAX, QueryRefusedError, error_at_place, refused
+from lacnode.graphql.mistakes import RULES, mistake_to_json
 from lacnode.graphql.schema import schema
 
 MAX_QUERY_CHARACTERS = 2**18
@@ -57,7 +57,7 @@ def read_document(text: str, operation: str | None) -> DocumentNode:
     _check_complexity(document)
     mistakes = validate(schema(), document, RULES, max_errors=MAX_ERRORS)
     if mistakes:
-        raise QueryRefusedError([shown(error) for error in mistakes])
+        raise QueryRefusedError([mistake_to_json(error) for error in mistakes])
     if get_operation_ast(document, operation) is None:
         raise refused(f"Unknown operation named '{operation}'." if operation else "Must provide operation name.")
     return document
@@ -77,7 +77,9 @@ def _parsed(text: str) -> DocumentNode:
     try:
         return parse(text, max_tokens=MAX_TOKENS, allow_empty_selection_sets=False)
     except GraphQLSyntaxError as error:
-        raise QueryRefusedError([located(error, f"Invalid syntax : {error.description}"[:500], SYNTAX)]) from None
+        raise QueryRefusedError(
+            [error_at_place(error, f"Invalid syntax : {error.description}"[:500], SYNTAX)]
+        ) from None
     except RecursionError:
         # Python's stack may be deep already. The text is refused, and the error is the client's.
         raise refused("maximum query depth exceeded") from None

@@ -33,7 +33,7 @@ def refused(message: str, classification: str = ABORTED) -> QueryRefusedError:
     return QueryRefusedError([{"message": message, "extensions": {"classification": classification}}])
 
 
-def located(error: GraphQLError, message: str, classification: str) -> Json:
+def error_at_place(error: GraphQLError, message: str, classification: str) -> Json:
     """Return an error about a place of the text."""
     # Besu's library names one place for each error, and graphql-core may name several.
     shown: Json = {"message": message}
@@ -44,11 +44,11 @@ def located(error: GraphQLError, message: str, classification: str) -> Json:
     return shown
 
 
-def failed_field(error: GraphQLError) -> Json:
+def field_error_to_json(error: GraphQLError) -> Json:
     """Return the error for a field whose method raised an exception."""
     path, cause = error.path or [], error.original_error
     text = str(cause) if cause is not None else error.message
-    shown = located(error, f"Exception while fetching data ({_path_text(path)}) : {text}", FETCHING)
+    shown = error_at_place(error, f"Exception while fetching data ({_path_text(path)}) : {text}", FETCHING)
     # `path` stands before `extensions` in Besu's answer, so the member is taken out and added again.
     extensions = shown.pop("extensions")
     shown["path"] = list(path)

@@ -37,7 +37,7 @@ class Live:
     pending: tuple[PendingTransaction, ...] = ()
 
 
-def gather(services: RpcServices, text: str) -> Live:
+def gather_live_facts(services: RpcServices, text: str) -> Live:
     """Gather the facts that a question with `text` can ask for."""
     # The text is searched and not parsed, because parsing belongs into the reader. A name in another place of the text
     # only gathers one fact more than the question needs.

@@ -29,7 +29,7 @@ from graphql import (
     specified_rules,
 )
 
-from lacnode.graphql.errors import VALIDATION, Json, located
+from lacnode.graphql.errors import VALIDATION, Json, error_at_place
 
 _REPLACED = (FieldsOnCorrectTypeRule, ProvidedRequiredArgumentsRule, ValuesOfCorrectTypeRule)
 
@@ -37,11 +37,13 @@ Mistake = tuple[str, str, str]
 """The place in the argument, the value there, and what is wrong with it."""
 
 
-def shown(error: GraphQLError) -> Json:
+def mistake_to_json(error: GraphQLError) -> Json:
     """Return the error for a mistake."""
     # graphql-core's own texts lack the beginning that all of Besu's have.
     text = error.message
-    return located(error, text if text.startswith("Validation error") else f"Validation error : {text}", VALIDATION)
+    return error_at_place(
+        error, text if text.startswith("Validation error") else f"Validation error : {text}", VALIDATION
+    )
 
 
 def _place(ancestors: Sequence[Any], *last: FieldNode) -> str:

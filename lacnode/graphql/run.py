@@ -62,15 +62,15 @@ class Run:
         """Return the object for the transaction at `index` of a block."""
         return self._makers.transaction(self, block_hash, index)
 
-    def check(self) -> None:
+    def check_deadline(self) -> None:
         """Check the deadline. QueryEndedError if it has passed."""
         if time.monotonic() > self.reading.deadline:
             raise QueryEndedError(timeout())
 
-    def count(self, value: object) -> None:
+    def count_value(self, value: object) -> None:
         """Add `value`, which becomes part of the answer, to the counts. QueryEndedError if the answer becomes too large."""
         # Values are counted when a field gives them, before graphql-core makes text of them.
-        self.check()
+        self.check_deadline()
         self._values += 1 + (len(value) if isinstance(value, list | tuple) else 0)
         # Numbers and texts are short. Only bytes, such as code and data, can be large.
         self._bytes += 2 * len(value) if isinstance(value, bytes) else 0

@@ -70,7 +70,7 @@ def read_literal(name: str, node: ValueNode) -> object:
     raise _not_any(name, getattr(node, "value", ""))
 
 
-def write(value: object) -> str:
+def serialize_scalar(value: object) -> str:
     """Write a value of the chain in the form of every scalar, hexadecimal after `0x`. TypeError if it is no number or
     bytes."""
     if isinstance(value, bytes):

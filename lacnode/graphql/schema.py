@@ -28,7 +28,7 @@ def schema() -> GraphQLSchema:
 def _take(scalar: GraphQLScalarType, name: str, reader: scalars.Reader) -> None:
     """Have `scalar` read and written by our functions. The attributes are those that graphql-core documents for this."""
     functions = {
-        "coerce_output_value": scalars.write,
+        "coerce_output_value": scalars.serialize_scalar,
         "coerce_input_value": reader,
         "coerce_input_literal": partial(scalars.read_literal, name),
     }

@@ -30,7 +30,7 @@ class ArrivingBodies:
         self._total = 0
 
     @contextmanager
-    def hold(self, client: str) -> Iterator[ArrivingBody]:
+    def count_body(self, client: str) -> Iterator[ArrivingBody]:
         """Yield an empty body for a request of the address `client`. Its bytes count until the `with` block ends."""
         body = ArrivingBody(client)
         self._bodies[body] = None
@@ -40,7 +40,7 @@ class ArrivingBodies:
             self._bodies.pop(body, None)
             self._total -= body.size
 
-    def grow(self, body: ArrivingBody, size: int) -> None:
+    def add_bytes(self, body: ArrivingBody, size: int) -> None:
         """Count `size` more bytes of `body`. If all bodies together are too large, another body or this one is given
         up."""
         body.size += size

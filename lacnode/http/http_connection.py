@@ -136,10 +136,10 @@ class HttpConnection:
     async def _serve_plain(self, request: Request) -> bool:
         response = self._routes.answer_head(request)
         if response is None:
-            with self._arriving.hold(self._client) as body:
+            with self._arriving.count_body(self._client) as body:
                 # Set before the bytes count: a request that is being answered is not given up.
                 body.is_complete = True
-                self._arriving.grow(body, len(request.body))
+                self._arriving.add_bytes(body, len(request.body))
                 response = await self._routes.answer(request)
         await self._sender.send_plain(response, request)
         if response.close:
@@ -148,7 +148,7 @@ class HttpConnection:
 
     async def _response(self) -> Response | None:
         """Return the response to the next request. None if the client left in the middle of it."""
-        with self._arriving.hold(self._client) as body:
+        with self._arriving.count_body(self._client) as body:
             received = await self._receive(body)
             body.is_complete = True
             return await self._routes.answer(received) if isinstance(received, Request) else received
@@ -218,7 +218,7 @@ class HttpConnection:
             pieces += 1
             if len(body) > largest:
                 return None
-            self._arriving.grow(arriving, len(event.data))
+            self._arriving.add_bytes(arriving, len(event.data))
             patience.deadline += len(event.data) / BODY_BYTES_PER_SECOND
             if pieces > FREE_CHUNKS + len(body) // BYTES_PER_CHUNK:
                 raise h11.RemoteProtocolError("the chunks of the body are too small")

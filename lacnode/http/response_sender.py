@@ -27,7 +27,7 @@ class _WaitingResponse:
         self.size = size
         self._scope = scope
 
-    def cut(self) -> None:
+    def cut_off(self) -> None:
         self._scope.cancel()
 
 

@@ -14,7 +14,7 @@ class ClientBacklog(Protocol):
     size: int
     """Bytes."""
 
-    def cut(self) -> None:
+    def cut_off(self) -> None:
         """End the connection."""
 
 
@@ -30,16 +30,16 @@ class SendBacklog:
     def add_client(self, client: ClientBacklog) -> None:
         """Count the bytes that wait for `client` from now on."""
         self._clients[client] = None
-        self.grown()
+        self.enforce_limit()
 
     def forget(self, client: ClientBacklog) -> None:
         """Stop counting the bytes of `client`."""
         self._clients.pop(client, None)
 
-    def grown(self) -> None:
+    def enforce_limit(self) -> None:
         """Note that more bytes wait for a client now. If all are too many, the client with the most is cut off."""
         if sum(client.size for client in self._clients) > self._limit_bytes:
             largest = max(self._clients, key=lambda client: client.size)
             # Forgotten before it is cut: its task may take a while to end, and must not be chosen again.
             self.forget(largest)
-            largest.cut()
+            largest.cut_off()

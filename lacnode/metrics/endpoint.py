@@ -12,7 +12,7 @@ from lacnode.http.connection_server import ConnectionServer, bind, bound_port
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import HOST_REFUSED, JSON, Request, Response
 from lacnode.metrics.metrics_settings import MetricsSettings
-from lacnode.metrics.prometheus_text import written
+from lacnode.metrics.prometheus_text import encode_metrics
 from lacnode.metrics.series import MetricSeries, MetricsRegistry
 
 log = structlog.get_logger("metrics")
@@ -82,4 +82,4 @@ class MetricsRoutes:
         return Response(200, body, (TEXT,))
 
     def _text(self, names: set[str]) -> bytes:
-        return written(self._registry.read(names))
+        return encode_metrics(self._registry.read(names))

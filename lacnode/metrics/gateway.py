@@ -37,7 +37,7 @@ class PushGateway:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}{self._target}"
 
-    async def add(self, text: bytes) -> None:
+    async def push(self, text: bytes) -> None:
         """Replace the series of the job that are named in `text`, in the text format. GatewayError if the gateway
         does not take them."""
         await self._request("POST", text)

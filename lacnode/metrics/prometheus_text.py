@@ -12,7 +12,7 @@ _IN_TEXT = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _IN_LABEL = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
-def written(families: Iterable[MetricFamily]) -> bytes:
+def encode_metrics(families: Iterable[MetricFamily]) -> bytes:
     """Return the families in the text format, one after the other."""
     return "".join(_written(family) for family in families).encode()
 

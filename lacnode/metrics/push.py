@@ -11,7 +11,7 @@ import trio
 
 from lacnode.metrics.gateway import GatewayError, PushGateway
 from lacnode.metrics.metrics_settings import PushSettings
-from lacnode.metrics.prometheus_text import written
+from lacnode.metrics.prometheus_text import encode_metrics
 from lacnode.metrics.series import MetricSeries, MetricsRegistry
 
 log = structlog.get_logger("metrics")
@@ -49,8 +49,8 @@ class MetricsPush:
 
     async def _push(self) -> None:
         try:
-            body = await trio.to_thread.run_sync(lambda: written(self._registry.read(())), limiter=self._reading)
-            await self._gateway.add(body)
+            body = await trio.to_thread.run_sync(lambda: encode_metrics(self._registry.read(())), limiter=self._reading)
+            await self._gateway.push(body)
         except GatewayError as error:
             self._failed(str(error))
         except Exception:

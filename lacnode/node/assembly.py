@@ -19,7 +19,7 @@ from lacnode.node.chain_assembly import ChainParts, build_chain_parts
 from lacnode.node.client_version import client_version
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.consensus_assembly import ConsensusParts, build_consensus_parts
-from lacnode.node.database_repair import DatabaseRepair, read_again
+from lacnode.node.database_repair import DatabaseRepair, reread_damaged_value
 from lacnode.node.event_subscriptions import subscribe_parts
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.logs import change_log_level
@@ -145,7 +145,7 @@ def _build_readers(shared: SharedObjects, chain: Blockchain) -> ReaderProcesses 
         return None
     setup = ReaderSetup(shared.spec, database.directory.absolute(), api, shared.config.evm)
     node_database = NodeDatabase(
-        lambda: chain.head.hash, database.flush, database.forget_dead_readers, partial(read_again, database)
+        lambda: chain.head.hash, database.flush, database.forget_dead_readers, partial(reread_damaged_value, database)
     )
     return ReaderProcesses(setup, node_database, api.reader_processes)
 

@@ -62,5 +62,5 @@ class PeerConsensusNetwork:
         validator finds before it relays counts here (`consensus.effects.BlamePeer`).
         """
         for peer in self._peers():
-            if peer.address == address and not self._faults.allow(peer.id, trio.current_time()):
+            if peer.address == address and not self._faults.try_spend(peer.id, trio.current_time()):
                 self._expulsion.expel(peer, f"wrong consensus messages again and again, the last: {fault}")

@@ -50,20 +50,20 @@ class ConsensusPeers:
         self._validators = RateLimits(VALIDATOR_MESSAGES_PER_SECOND, VALIDATOR_MESSAGES_AT_ONCE)
         self._log = RateLimitedLog("consensus", trio.current_time)
 
-    def hears(self, peer: Peer) -> bool:
+    def reads_messages_of(self, peer: Peer) -> bool:
         """Return whether messages of `peer` are read."""
         return self._is_validator(peer.address)
 
-    def received(self, peer: Peer, code: int, data: bytes) -> None:
+    def receive(self, peer: Peer, code: int, data: bytes) -> None:
         """Take a consensus message of `peer`: pass it on, or drop it."""
         if self._is_validator(peer.address):
             # Reading takes time by the byte, so a long message uses up more of the bound.
             cost = 1 + len(data) // VALIDATOR_BYTES_AS_ONE_MESSAGE
-            if self._validators.allow(peer.id, trio.current_time(), cost):
+            if self._validators.try_spend(peer.id, trio.current_time(), cost):
                 self._receive(code, data, peer.address)
             else:
                 self._log.warning(("too-many", peer.id), "a validator sends too many messages", peer=peer.enode_text)
             return
         cost = 1 + len(data) // STRANGER_BYTES_AS_ONE_MESSAGE
-        if not self._strangers.allow(peer.id, trio.current_time(), cost):
+        if not self._strangers.try_spend(peer.id, trio.current_time(), cost):
             self._expulsion.expel(peer, "consensus messages without end of a node that is no validator")

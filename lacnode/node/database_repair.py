@@ -32,7 +32,7 @@ MAX_PEERS_ASKED = 5
 MAX_REMEMBERED_DAMAGES = 1024
 
 
-def read_again(database: Database, table: str, key: bytes) -> None:
+def reread_damaged_value(database: Database, table: str, key: bytes) -> None:
     """Read a value that a reader process found damaged. The database reports it to its listener, which has it
     repaired."""
     with suppress(StorageError), database.read() as snapshot:
@@ -50,7 +50,7 @@ class DatabaseRepair:
         self._met: dict[tuple[str, bytes], float] = {}
         self._in, self._out = trio.open_memory_channel[DamagedValueError](MAX_WAITING_DAMAGES)
 
-    def damaged(self, error: DamagedValueError) -> None:
+    def report_damage(self, error: DamagedValueError) -> None:
         """Note that a damaged value was read. Call on the event loop."""
         place, now = (error.table, error.key), trio.current_time()
         # A value is often read again and again. One report and one attempt each minute are enough.
@@ -86,7 +86,7 @@ class DatabaseRepair:
             await self._from_peers(lambda peer: self._body_from(peer, key))
         else:
             # Receipts and numbers follow from blocks that this node has. No peer could prove them better.
-            await self._worker.run(partial(self._repair.derive, table, key))
+            await self._worker.run(partial(self._repair.recompute_value, table, key))
 
     async def _from_peers(self, take: Callable[[Peer], Awaitable[None]]) -> None:
         reason = "no peer is connected"
@@ -102,13 +102,13 @@ class DatabaseRepair:
         raise NotProvenError(reason)
 
     async def _header_from(self, peer: Peer, hash_: bytes) -> None:
-        headers = await peer.requests.headers(hash_, 1)
+        headers = await peer.requests.request_headers(hash_, 1)
         if not headers:
             raise NotProvenError("it does not have the header")
         await self._worker.run(partial(self._repair.store_header, hash_, headers[0]))
 
     async def _body_from(self, peer: Peer, hash_: bytes) -> None:
-        bodies = await peer.requests.bodies([hash_])
+        bodies = await peer.requests.request_bodies([hash_])
         if not bodies:
             raise NotProvenError("it does not have the body")
         await self._worker.run(partial(self._repair.store_body, hash_, bodies[0]))

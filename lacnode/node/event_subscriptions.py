@@ -41,7 +41,7 @@ def _subscribe_to_head(events: NodeEvents, parts: NodeParts) -> None:
 
 def _subscribe_to_peers(parts: NodeParts) -> None:
     joined, left = parts.shared.events.peer_joined, parts.shared.events.peer_left
-    joined.subscribe(lambda peer: parts.known_nodes.met(peer.enode))
+    joined.subscribe(lambda peer: parts.known_nodes.record_session(peer.enode))
     for source in (joined, left):
         source.subscribe(parts.shared.state_change.notify)
         source.subscribe(lambda _: parts.peers.policy.mark_stale())
@@ -58,7 +58,7 @@ def _subscribe_to_threads(parts: NodeParts) -> None:
     call_soon, resources = parts.shared.event_loop.call_soon, parts.shared.resources
     if resources.local_permissions.nodes is not None:
         resources.local_permissions.nodes.on_change(lambda: call_soon(parts.peers.policy.mark_stale))
-    resources.database.on_damage(lambda error: call_soon(parts.database_repair.damaged, error))
+    resources.database.on_damage(lambda error: call_soon(parts.database_repair.report_damage, error))
     private, manager = parts.private, resources.manager
     if private is not None and manager is not None and manager.hosted is not None:
         manager.hosted.manager.intake.on_payload_stored(lambda key: call_soon(private.payload_arrived, key))

@@ -33,7 +33,7 @@ class KnownNodes:
         """The enodes, the last connected first."""
         return tuple(reversed(self._nodes.values()))
 
-    def met(self, enode: Enode) -> None:
+    def record_session(self, enode: Enode) -> None:
         """Note that there is a session with `enode`. If there are too many nodes, the one connected longest ago is
         dropped."""
         # A node that does not listen cannot be dialled at the next start.

@@ -45,11 +45,11 @@ class NodeNetworkHandler:
 
     def hears_consensus(self, peer: Peer) -> bool:
         """Return whether the validator reads messages of `peer`."""
-        return self._consensus_peers.hears(peer)
+        return self._consensus_peers.reads_messages_of(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """`peer` has sent a consensus message."""
-        self._consensus_peers.received(peer, code, data)
+        self._consensus_peers.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
         """Return whether the body of the block that `peer` announces is needed."""

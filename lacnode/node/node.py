@@ -143,7 +143,7 @@ class Node:
         if manager is not None and manager.hosted is not None:
             await nursery.start(manager.hosted.run)
         nursery.start_soon(private.run, self.rpc.subscriptions.private_block_added)
-        nursery.start_soon(private.compare)
+        nursery.start_soon(private.compare_state_roots)
 
     async def _cancel_execution_on_exit(self) -> None:
         """End executions when the node stops. A cancelled task waits for its thread, and a block may take minutes."""

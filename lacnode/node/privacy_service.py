@@ -178,7 +178,7 @@ class PrivacyService:
             if not await trio.to_thread.run_sync(self._long_step, limiter=limiter):
                 await trio.sleep(LONG_EXECUTION_CHECK_SECONDS)
 
-    async def compare(self) -> None:
+    async def compare_state_roots(self) -> None:
         """Compare state roots with the groups' other members until cancelled."""
         if self._agreement is None:
             return

@@ -60,6 +60,8 @@ def role_conflicts(role: NodeRole | None, is_validator: bool, listed: NodeType |
         )
     if role is NodeRole.VALIDATOR and not is_validator:
         conflicts.append("this node is configured as validator, but its key is not in the validator set")
-    if listed is not None and listed is not NodeType.OTHER and listed.word != role.value:
-        conflicts.append(f"this node is configured as {role.value}, but the node contract lists it as {listed.word}")
+    if listed is not None and listed is not NodeType.OTHER and listed.lower_name != role.value:
+        conflicts.append(
+            f"this node is configured as {role.value}, but the node contract lists it as {listed.lower_name}"
+        )
     return conflicts

@@ -52,6 +52,6 @@ class RoleMonitor:
         return RoleView(
             configured=None if self._role is None else self._role.value,
             is_validator=is_validator,
-            by_contract=None if listed is None else listed.word,
+            by_contract=None if listed is None else listed.lower_name,
             conflicts=tuple(role_conflicts(self._role, is_validator, listed)),
         )

@@ -36,7 +36,7 @@ from lacnode.node.node import Node
 from lacnode.node.node_resources import BlockPacing, NodeResources
 from lacnode.node.opened_manager import ManagerStartError, OpenedManager
 from lacnode.node.signing_state import open_signing_state
-from lacnode.p2p.name_resolution import address_of
+from lacnode.p2p.name_resolution import look_up_address
 from lacnode.p2p.p2p_network import PortInUseError
 from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.local_allowlists import open_local_permissions
@@ -173,7 +173,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
         key_file = config.key_file
         key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
         fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
-        names = HostNames(address_of, config.host_names_update) if config.host_names else None
+        names = HostNames(look_up_address, config.host_names_update) if config.host_names else None
         local = open_local_permissions(config.permissioning, key.public_key, fixed, names)
         # Each opened file is closed again if a later step fails. `pop_all` hands all of them over to the node.
         with ExitStack() as undo:

@@ -32,7 +32,7 @@ class SharedObjects:
         self.state_change = StateChange()
         self.execution = ExecutionBudget()
         self.peer_set = PeerSet(self.key.public_key, PeerLimits(config.p2p.max_peers, config.p2p.inbound_share))
-        self.peers: Callable[[], Sequence[Peer]] = self.peer_set.connected
+        self.peers: Callable[[], Sequence[Peer]] = self.peer_set.connected_peers
         self.rng = random.Random()
         # One thread writes state, for consensus and for the synchronizer: an import never meets another.
         self.state_worker = ThreadWorker()

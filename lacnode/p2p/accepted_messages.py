@@ -78,7 +78,7 @@ class AcceptedMessages:
         if route.code in (Transactions.CODE, PooledTransactions.CODE) and length_bytes > self._max_transactions_bytes:
             return False
         if route.code in ANSWERS:
-            return self._peer.requests.expects(route.code)
+            return self._peer.requests.expects_answer(route.code)
         # The remaining messages are announcements: blocks and transactions that any peer may push.
         return self._handler.hears_consensus(self._peer) or self._hold(length_bytes)
 

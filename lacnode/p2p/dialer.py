@@ -59,11 +59,11 @@ class Dialer:
         """Take this node off the list. Return False if it was not on the list."""
         return self._targets.pop(id_, None) is not None
 
-    def due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
+    def pop_due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
         """Return the nodes to dial now. `wanted(enode, is_permanent)` says whether a node may be dialled.
 
         Every permanent node that is due is returned. Discovered nodes are returned until `free_slots` of them are being
-        dialled. Each returned node counts as being dialled until `finished`.
+        dialled. Each returned node counts as being dialled until `record_end`.
         """
         due = []
         # Attempts that are under way may become peers and take slots. Without this, each call would dial `free_slots`
@@ -86,7 +86,7 @@ class Dialer:
         waiting = (target for target in self._targets.values() if not target.dialling)
         return min((target.next_attempt for target in waiting if target.next_attempt > now), default=None)
 
-    def finished(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
+    def record_end(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
         """An attempt has failed, or the session that it led to has ended. Only a `was_lasting` session is a success: a
         node that accepts sessions and drops them at once is not dialled more often than an unreachable node."""
         target = self._targets.get(id_)

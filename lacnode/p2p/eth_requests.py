@@ -1,7 +1,7 @@
 """The requests of this node to one peer: headers, bodies, pooled transactions and receipts.
 
 A request waits for its answer for a limited time. A peer that answers badly or not at all is disconnected. Must not read
-from the connection: `session` does that, and calls `answered`.
+from the connection: `session` does that, and calls `deliver_answer`.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ class EthRequests:
         self._send = send
         self._leave = leave
 
-    async def headers(
+    async def request_headers(
         self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
     ) -> Sequence[BlockHeader]:
         """Return up to `limit` headers, from a block number or a block hash on.
@@ -53,16 +53,16 @@ class EthRequests:
         """
         return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
 
-    async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
+    async def request_bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
         """Return the bodies of blocks by hash, as many as the peer gives. RequestFailedError if it does not answer."""
         return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
 
-    async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
+    async def request_pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
         """Return pooled transactions by hash, as many as the peer gives. RequestFailedError if it does not answer."""
         answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
         return answer.transactions
 
-    async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
+    async def request_receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
         """Return the receipts of blocks by hash, as many as the peer gives. RequestFailedError if it does not answer."""
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
@@ -71,18 +71,18 @@ class EthRequests:
         """The requests that wait for their turn, because as many as are allowed are open."""
         return self._pending.waiting
 
-    def expects(self, answer_code: int) -> bool:
+    def expects_answer(self, answer_code: int) -> bool:
         """Whether a request is open whose answer has this code. Other answers need not be read."""
-        return self._pending.expects(answer_code)
+        return self._pending.expects_answer(answer_code)
 
-    def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
+    def deliver_answer(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
         """Give `answer` to its request. An answer without a request counts as useless."""
         if not self._pending.deliver(answer.CODE, answer.request_id, answer):
             self.report_useless_answer()
 
     def report_useless_answer(self) -> None:
         """Count an answer that does not fit its request, or has none. Several within a minute end the session."""
-        self._pending.reputation.useless(trio.current_time())
+        self._pending.reputation.record_useless_answer(trio.current_time())
         self._judge()
 
     def fail_all(self) -> None:
@@ -93,10 +93,10 @@ class EthRequests:
         async with self._pending.slot_limiter():
             # The limiter is held until the answer is here. Further requests wait before they are sent, so that the five
             # seconds of a request do not run while the peer works on others.
-            question = self._pending.begin(kind.CODE)
+            question = self._pending.open_request(kind.CODE)
             self._send(request(question.id))
             try:
-                answer = await self._pending.answer(question)
+                answer = await self._pending.wait_for_answer(question)
             except RequestFailedError:
                 # The timeout may have been the last one that is allowed.
                 self._judge()

@@ -13,7 +13,7 @@ class UnknownHostError(LookupError):
     """A host name without an address. The message says why."""
 
 
-def address_of(name: str) -> str:
+def look_up_address(name: str) -> str:
     """Return the address of the host `name` as an IP literal: the IPv4 address before the IPv6 one, as Java prefers.
     Blocks. UnknownHostError if the name has no address."""
     try:
@@ -27,4 +27,4 @@ def address_of(name: str) -> str:
 
 def resolve_enode(enode: Enode) -> Enode:
     """Return `enode` with an IP literal as its host. Blocks. UnknownHostError if its name has no address."""
-    return replace(enode, host=address_of(enode.host)) if enode.is_named else enode
+    return replace(enode, host=look_up_address(enode.host)) if enode.is_named else enode

@@ -130,7 +130,7 @@ class P2pNetwork:
     @property
     def peers(self) -> Sequence[Peer]:
         """The peers with a session, except those that are leaving."""
-        return self.peer_set.connected()
+        return self.peer_set.connected_peers()
 
     def connection(self, remote: Enode, is_inbound: bool) -> Connection:
         """A connection of this node with `remote`, for the policy."""
@@ -246,7 +246,7 @@ class P2pNetwork:
                     await trio.sleep(0.1)
                     continue
                 # Asked before the handshake, which costs this node much more than the other side.
-                if self._connections.allow(_address_of(stream), trio.current_time()):
+                if self._connections.try_spend(_address_of(stream), trio.current_time()):
                     self._nursery.start_soon(self._accepted, stream)
                 else:
                     await trio.aclose_forcefully(stream)
@@ -279,7 +279,7 @@ class P2pNetwork:
             # ends the wait.
             self._wake = trio.Event()
             now = trio.current_time()
-            for enode in self._dialer.due(now, self._wanted, self.peer_set.free_slots):
+            for enode in self._dialer.pop_due(now, self._wanted, self.peer_set.free_slots):
                 self._nursery.start_soon(self._connect, enode)
             # Nodes that are due and not wanted set no time. The change that makes them wanted sets `_wake`.
             next_attempt_time = self._dialer.next_attempt_time(now)
@@ -310,7 +310,7 @@ class P2pNetwork:
         except (OSError, UnicodeError, trio.TooSlowError) as error:
             log.debug("dial failed", enode=str(enode), reason=str(error))
         finally:
-            self._dialer.finished(enode.id, trio.current_time(), was_lasting=was_lasting)
+            self._dialer.record_end(enode.id, trio.current_time(), was_lasting=was_lasting)
             self._wake.set()
 
     def _discovered(self, enode: Enode) -> None:

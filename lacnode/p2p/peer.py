@@ -104,7 +104,7 @@ class Peer:
     def record_known_block(self, hash_: bytes, number: int) -> None:
         """The peer has announced the block with this hash. `number` may raise its head."""
         self._known_blocks.add(hash_)
-        self.head.announced(hash_, number)
+        self.head.record_announcement(hash_, number)
 
     def record_known_transaction(self, hash_: bytes) -> None:
         """The peer has this transaction."""

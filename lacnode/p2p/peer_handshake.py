@@ -58,7 +58,7 @@ async def perform_handshake(
     if version is None:
         raise ConnectionFailedError("no shared version of eth", DisconnectReason.USELESS_PEER)
     # A first look, which saves the Status. Other sessions may take the last slot meanwhile, so the session asks again.
-    refusal = network.peer_set.refusal(enode.id, dialled is None)
+    refusal = network.peer_set.refusal_reason(enode.id, dialled is None)
     if refusal is not None:
         raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
     # Only after the other checks, since the call uses up a part of the node's rate.

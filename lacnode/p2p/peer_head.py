@@ -18,7 +18,7 @@ class PeerHead:
         self.number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
         self._genesis_difficulty = genesis_difficulty
 
-    def announced(self, hash_: bytes, number: int) -> None:
+    def record_announcement(self, hash_: bytes, number: int) -> None:
         """The peer has announced this block. It is the head unless a higher number is known."""
         self.raise_to(number)
         if number >= self.number:

@@ -40,17 +40,17 @@ class PeerReputation:
         self._timeouts: dict[int, int] = {}
         self._useless: deque[float] = deque(maxlen=MAX_USELESS_ANSWERS)
 
-    def useful(self, kind: int) -> None:
+    def record_answer(self, kind: int) -> None:
         """The peer has answered a request whose answer has code `kind`."""
         self._timeouts.pop(kind, None)
 
-    def timed_out(self, kind: int) -> None:
+    def record_timeout(self, kind: int) -> None:
         """The peer has not answered a request whose answer has code `kind`."""
         self._timeouts[kind] = self._timeouts.get(kind, 0) + 1
         if self._timeouts[kind] >= MAX_TIMEOUTS:
             self._set_reason(DisconnectReason.TIMEOUT)
 
-    def useless(self, now: float) -> None:
+    def record_useless_answer(self, now: float) -> None:
         """The peer sent, at `now` (seconds), an answer for which no request waits, or that does not fit its request."""
         self._useless.append(now)
         # The deque holds the last `MAX_USELESS_ANSWERS` times, so that the first entry is the oldest of them.
@@ -94,7 +94,7 @@ class PendingRequests:
         """The number of requests that wait until others are answered."""
         return self._room.statistics().tasks_waiting
 
-    def begin(self, answer_code: int) -> PendingRequest:
+    def open_request(self, answer_code: int) -> PendingRequest:
         """Return a new open request whose answer has `answer_code`. PeerLeftError if the peer has left."""
         if self._closed:
             raise PeerLeftError
@@ -103,14 +103,14 @@ class PendingRequests:
         self._open.setdefault(answer_code, OrderedDict())[question.id] = question
         return question
 
-    async def answer(self, question: PendingRequest) -> Any:
+    async def wait_for_answer(self, question: PendingRequest) -> Any:
         """Wait for the answer to `question`. RequestFailedError if it does not come in time, PeerLeftError if the peer
         leaves."""
         try:
             with trio.fail_after(REQUEST_TIMEOUT_SECONDS):
                 await question.answered.wait()
         except trio.TooSlowError:
-            self.reputation.timed_out(question.answer_code)
+            self.reputation.record_timeout(question.answer_code)
             raise RequestFailedError(
                 f"no answer {question.answer_code:#04x} within {REQUEST_TIMEOUT_SECONDS:.0f} s"
             ) from None
@@ -122,10 +122,10 @@ class PendingRequests:
         # The event is set for both outcomes, so that one wait serves for both.
         if question.failed:
             raise PeerLeftError
-        self.reputation.useful(question.answer_code)
+        self.reputation.record_answer(question.answer_code)
         return question.value
 
-    def expects(self, answer_code: int) -> bool:
+    def expects_answer(self, answer_code: int) -> bool:
         """Whether a request is open whose answer has this code. Other answers need not be read."""
         return bool(self._open.get(answer_code))
 

@@ -43,7 +43,7 @@ class PeerSet:
         """By node id: the reason, and the end of the denial on the event loop's clock."""
         self._sessions = RateLimits(SESSIONS_PER_SECOND, SESSIONS_AT_ONCE)
 
-    def connected(self) -> list[Peer]:
+    def connected_peers(self) -> list[Peer]:
         """The peers with a session, the oldest first, except those that are leaving."""
         return [peer for peer in list(self.peers.values()) if peer.leaving is None]
 
@@ -52,7 +52,7 @@ class PeerSet:
         """How many more peers this node may have by dialling."""
         return max(0, self._limits.max_peers - len(self.peers))
 
-    def refusal(self, id_: bytes, inbound: bool) -> DisconnectReason | None:
+    def refusal_reason(self, id_: bytes, inbound: bool) -> DisconnectReason | None:
         """Return why a new connection with node `id_` may not become a peer, None if it may.
 
         Of two connections to one node, both sides must keep the same one. The rule is Besu's: if each side dialled, the
@@ -72,7 +72,7 @@ class PeerSet:
 
     def exceeds_session_rate(self, id_: bytes) -> bool:
         """Return True if the node `id_` begins sessions too often. Must be called once for each session that it begins."""
-        return id_ not in self.exempt and not self._sessions.allow(id_, trio.current_time())
+        return id_ not in self.exempt and not self._sessions.try_spend(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:
         if existing.description.inbound == inbound:

@@ -74,11 +74,11 @@ class SendQueue:
         while not (self._urgent.size or self._ordinary.size):
             await self._changed.wait()
         message = (self._urgent if self._urgent.size else self._ordinary).get()
-        # `ready` waits for the queue to become shorter.
+        # `wait_until_ready` waits for the queue to become shorter.
         self._change()
         return message
 
-    async def ready(self) -> None:
+    async def wait_until_ready(self) -> None:
         """Wait until at most `MAX_BYTES_BEFORE_NEXT_ANSWER` bytes wait in the ordinary lane."""
         while self._ordinary.size > MAX_BYTES_BEFORE_NEXT_ANSWER:
             await self._changed.wait()

@@ -121,7 +121,7 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
         raise
     finally:
         network.counters.session_ended(cause)
-        # From here on the peer counts as leaving, also if the session was cancelled: `PeerSet.connected` omits it.
+        # From here on the peer counts as leaving, also if the session was cancelled: `PeerSet.connected_peers` omits it.
         peer.leave(DisconnectReason.REQUESTED)
         if network.peer_set.peers.get(peer.id) is peer:
             del network.peer_set.peers[peer.id]
@@ -142,7 +142,7 @@ async def _join(peer: Peer, network: SessionContext) -> None:
         if not decision.allowed:
             raise ConnectionFailedError(f"no longer permitted: {decision}", DisconnectReason.REQUESTED)
         # Nothing waits from here to the entry in the peer set, so no other session can take the slot in between.
-        refusal = network.peer_set.refusal(peer.id, peer.description.inbound)
+        refusal = network.peer_set.refusal_reason(peer.id, peer.description.inbound)
         if refusal is not None:
             raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
         older = network.peer_set.peers.get(peer.id)
@@ -213,7 +213,7 @@ async def _serve(
     async for request in requests:
         seconds = await _answer(request, peer, network)
         # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
-        await admitted.outbox.ready()
+        await admitted.outbox.wait_until_ready()
         shares.spend(peer.id, seconds, trio.current_time())
         await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
 
@@ -296,7 +296,7 @@ async def _heard(
         if route.code in CONSENSUS_MESSAGES[route.protocol]:
             network.handler.consensus_received(peer, route.code, frame.body)
         return time.thread_time() - began
-    if route.code in ANSWERS and not peer.requests.expects(route.code):
+    if route.code in ANSWERS and not peer.requests.expects_answer(route.code):
         # No request waits for it. Decoding could take seconds and hundreds of megabytes.
         peer.requests.report_useless_answer()
         return time.thread_time() - began
@@ -347,7 +347,7 @@ def unpack_message(
     the peer may not send it."""
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
-            peer.requests.answered(message)
+            peer.requests.deliver_answer(message)
         case NewBlock(block, _):
             handler.block_received(peer, block)
         case NewBlockHashes(blocks):

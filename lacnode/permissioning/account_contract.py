@@ -9,7 +9,7 @@ from functools import cache
 from lacnode.chainspec.permissioning_schedule import NO_EXCEPTIONS, PermissioningSchedule
 from lacnode.permissioning.abi import UnexpectedAnswerError, decode_transaction_answer, encode_transaction_call
 from lacnode.permissioning.admin_exemption import AdminExemption
-from lacnode.permissioning.artifacts import artifact
+from lacnode.permissioning.artifacts import load_artifact
 from lacnode.permissioning.contract_answer_cache import ContractAnswerCache
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError, NoContractError
 from lacnode.permissioning.decision import Decision
@@ -96,7 +96,7 @@ class AccountContract:
 @cache
 def _own_code_hashes() -> frozenset[bytes]:
     """The hashes of lacnode's own contracts. They look at the sender, the target and the gas limit alone."""
-    return frozenset(keccak256(artifact(name).runtime_bytecode) for name in ("AccountIngress", "AccountRules"))
+    return frozenset(keccak256(load_artifact(name).runtime_bytecode) for name in ("AccountIngress", "AccountRules"))
 
 
 def _describe(transaction: TransactionCall, sender: bytes) -> str:

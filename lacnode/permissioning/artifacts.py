@@ -22,7 +22,7 @@ class Artifact:
 
 
 @cache
-def artifact(name: str) -> Artifact:
+def load_artifact(name: str) -> Artifact:
     """Return the contract `name`, which is one of `NAMES`. KeyError for any other name."""
     # The compiled form is part of the package, so that a node needs no compiler.
     file = resources.files("lacnode.permissioning") / "contracts" / "artifacts.json"

@@ -15,7 +15,7 @@ class NodeType(Enum):
     OTHER = 4
 
     @property
-    def word(self) -> str:
+    def lower_name(self) -> str:
         """The name of the type in lower case, as people write it."""
         return self.name.lower()
 

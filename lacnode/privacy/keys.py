@@ -59,7 +59,7 @@ class KeyRing:
                 found = pair
         return found
 
-    def sender(self, public: bytes | None) -> KeyPair:
+    def sender_pair(self, public: bytes | None) -> KeyPair:
         """Return the pair to send with, the first one if `public` is None.
 
         EnclaveError `NoSenderKey` if there is no pair, `EnclaveNoMatchingPrivateKey` if `public` is not an own key.

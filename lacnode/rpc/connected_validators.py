@@ -51,7 +51,7 @@ async def _having_block(
 
     async def ask(peer: Peer) -> None:
         try:
-            headers = await peer.requests.headers(number, 1)
+            headers = await peer.requests.request_headers(number, 1)
         except RequestFailedError:
             return
         # The hash is compared, because a peer on another chain has a block of this number too.

@@ -35,7 +35,7 @@ class _Entry:
 
 
 class OutgoingQueue:
-    """The queue of one connection. Hashable by identity. `cut` ends the connection.
+    """The queue of one connection. Hashable by identity. `cut_off` ends the connection.
 
     A reply always fits: the connection reads no further call before the client has read the reply.
     """
@@ -49,7 +49,7 @@ class OutgoingQueue:
         self._changed = trio.Event()
         backlog.add_client(self)
 
-    def cut(self) -> None:
+    def cut_off(self) -> None:
         """End the connection."""
         self._cut()
 
@@ -103,7 +103,7 @@ class OutgoingQueue:
         self.size += entry.size
         # The backlog may cut the longest queue of the port now. It needs the new size, so this
         # stands after the addition.
-        self._backlog.grown()
+        self._backlog.enforce_limit()
         self._change()
 
     def _next_frame(self) -> bytes | None:

@@ -80,7 +80,7 @@ class BlockDownload:
     async def _headers(self, chain: VerifiedHeaderChain) -> Sequence[BlockHeader]:
         """The next headers, verified. Empty if the peer has no more."""
         start, count = chain.last.number + 1, self._headers_at_once.now
-        headers = await self._wait_for_answer(self._headers_at_once, self.peer.requests.headers(start, count))
+        headers = await self._wait_for_answer(self._headers_at_once, self.peer.requests.request_headers(start, count))
         if not headers:
             text = f"it claims block {self.peer.head.number} but gives no header from {start} on"
             # Its head is a claim. It is lowered here so that this peer is not chosen again for the same claim.
@@ -110,7 +110,7 @@ class BlockDownload:
         """Bodies for some of `headers`, from the first on. The peer may give fewer than requested."""
         block_hash = self.chain.protocols.block_hash
         hashes = await self.check_worker.run(lambda: [block_hash(header) for header in headers])
-        bodies = await self._wait_for_answer(self._gas_at_once, self.peer.requests.bodies(hashes))
+        bodies = await self._wait_for_answer(self._gas_at_once, self.peer.requests.request_bodies(hashes))
         if not bodies:
             # It gave the headers, so it has the bodies. It may be busy: this counts as late, and not as false.
             raise PeerFailedError(f"no body came for {len(headers)} headers that it gave itself", PeerFault.LATE)

@@ -241,7 +241,7 @@ class TransactionGossip:
         missing = set(wanted)
         # Transactions that were not requested are dropped: they would bypass the bounds of the announcements.
         try:
-            transactions = await peer.requests.pooled_transactions(wanted)
+            transactions = await peer.requests.request_pooled_transactions(wanted)
             asked_for = [transaction for transaction in transactions if transaction.hash in missing]
             if len(asked_for) < len(transactions):
                 peer.requests.report_useless_answer()

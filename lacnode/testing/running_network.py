@@ -17,7 +17,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.devnet_ports import claimed_ports
-from lacnode.devnet.in_process import MemoryNetwork, build_network
+from lacnode.devnet.in_process import MemoryNetwork, build_memory_network
 from lacnode.node.logs import configure_logs
 
 START_SECONDS = 30.0
@@ -78,7 +78,7 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
     configure_logs("ERROR")
     # The ports stay claimed as long as the network runs, so that suites in parallel get other ports.
     with claimed_ports(validators) as port_offset:
-        network = build_network(validators, block_period, port_offset)
+        network = build_memory_network(validators, block_period, port_offset)
         thread = _NetworkThread(network)
         thread.start()
         if not thread.ready.wait(START_SECONDS) or thread.failure is not None:

@@ -77,7 +77,7 @@ class CandidateOwner(Protocol):
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
         """Remove a transaction that cannot be in any block on this state."""
 
-    def interrupted(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None:
+    def record_interruption(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None:
         """The execution of `candidate` was interrupted after `seconds`. `cause` names the bound."""
 
 
@@ -104,7 +104,7 @@ class PoolCandidate:
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
         """The execution took too long or too much memory."""
         self.result = SelectionResult.SKIPPED
-        self._pool.interrupted(self, seconds, cause, was_held_up=was_held_up)
+        self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)
 
     def dropped(self, reason: RejectionReason) -> None:
         """The transaction cannot be in any block on this state. It is removed from the pool."""

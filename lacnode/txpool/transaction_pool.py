@@ -176,7 +176,7 @@ class TransactionPool:
                 self._index.remove(pooled, Removal.DROPPED)
         self._notify_dropped(old)
 
-    def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
+    def record_interruption(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
         """Record that the execution of `candidate` was interrupted after `seconds` for `cause`.
 
         From now on it is offered last, with the other transactions of its sender. If it was already offered last, it is

@@ -9,7 +9,7 @@ import trio
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.protocols import PROTOCOLS
 from lacnode.devnet.devnet_ports import claimed_ports
-from lacnode.devnet.in_process import MemoryNetwork, build_network
+from lacnode.devnet.in_process import MemoryNetwork, build_memory_network
 from lacnode.primitives.hexadecimal import from_hex
 
 DEADLINE_SECONDS = 120
@@ -31,7 +31,7 @@ async def block_at(client: httpx.AsyncClient, url: str, number: int) -> dict[str
 async def rounds_of_blocks(protocol: BftProtocol, port_offset: int) -> list[int]:
     """The round in which each block was agreed, after the blocks of all running nodes were compared."""
     rounds = []
-    built = build_network(VALIDATORS, 0.3, port_offset, consensus=protocol.name)
+    built = build_memory_network(VALIDATORS, 0.3, port_offset, consensus=protocol.name)
     network = MemoryNetwork(built.nodes[:RUNNING], built.accounts)
     with trio.fail_after(DEADLINE_SECONDS):
         async with httpx.AsyncClient(timeout=20) as client, trio.open_nursery() as nursery:

@@ -36,10 +36,10 @@ class KnowingPeer:
     def __post_init__(self) -> None:
         self.requests = self
 
-    async def headers(self, start: bytes, limit: int) -> Sequence[BlockHeader]:
+    async def request_headers(self, start: bytes, limit: int) -> Sequence[BlockHeader]:
         return [self._block(start).header]
 
-    async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
+    async def request_bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
         return [self._block(hashes[0]).body]
 
     def _block(self, hash_: bytes) -> Block:
@@ -96,7 +96,7 @@ class Repairing:
     async def read_until_whole(self, table: str, key: bytes) -> bytes:
         """The value, asked for until it is back; the first answer must be an error."""
         token = trio.lowlevel.current_trio_token()
-        self.database.on_damage(lambda error: token.run_sync_soon(self.repair.damaged, error))
+        self.database.on_damage(lambda error: token.run_sync_soon(self.repair.report_damage, error))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.repair.run)
             with trio.fail_after(DEADLINE):
@@ -157,7 +157,7 @@ def test_what_is_not_proven_is_not_stored(tmp_path: Path) -> None:
     with pytest.raises(NotProvenError, match="parts"):
         repair.store_body(hash_, replace(block.body, withdrawals=(b"",)))
     with pytest.raises(NotProvenError, match="cannot be put back"):
-        repair.derive(STATE, bytes(32))
+        repair.recompute_value(STATE, bytes(32))
     repair.store_header(hash_, block.header)
     repair.store_body(hash_, block.body)
     database.close()

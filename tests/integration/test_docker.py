@@ -83,7 +83,8 @@ def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
     )  # fmt: skip
     assert str(target) in installed.stdout
     contracts = (
-        "from lacnode.permissioning.artifacts import NAMES, artifact; print([len(artifact(n).abi) for n in NAMES])"
+        "from lacnode.permissioning.artifacts import NAMES, load_artifact; "
+        "print([len(load_artifact(n).abi) for n in NAMES])"
     )
     subprocess.run(
         [target / "bin" / "python", "-c", contracts],

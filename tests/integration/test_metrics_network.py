@@ -21,7 +21,7 @@ from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES
-from lacnode.metrics.prometheus_text import written
+from lacnode.metrics.prometheus_text import encode_metrics
 from lacnode.metrics.series import MetricSeries, MetricsRegistry, MetricType
 from lacnode.node.network_metrics import synchronizer_series
 from lacnode.node.node import Node
@@ -291,7 +291,7 @@ async def test_a_refused_account_is_told(tmp_path: Path) -> None:
 
 def served(series: Iterable[MetricSeries]) -> str:
     """What a node with these series serves."""
-    return written(MetricsRegistry(series, DEFAULT_CATEGORIES).read(())).decode()
+    return encode_metrics(MetricsRegistry(series, DEFAULT_CATEGORIES).read(())).decode()
 
 
 def test_engines_that_differ_are_told() -> None:

@@ -184,9 +184,9 @@ async def test_who_relays_and_what_everybody_serves(role: NodeRole | None) -> No
                 await heard.wait()
             assert heard.is_set() is DUTIES[role].relays_transactions
             (peer,) = third.network.peers
-            assert [header.number for header in await peer.requests.headers(0, 1)] == [0]
-            assert len(await peer.requests.bodies([middle.chain.genesis_hash])) == 1
-            assert len(await peer.requests.receipts([middle.chain.genesis_hash])) == 1
+            assert [header.number for header in await peer.requests.request_headers(0, 1)] == [0]
+            assert len(await peer.requests.request_bodies([middle.chain.genesis_hash])) == 1
+            assert len(await peer.requests.request_receipts([middle.chain.genesis_hash])) == 1
             nursery.cancel_scope.cancel()
 
 
@@ -201,7 +201,10 @@ async def test_who_hands_on_what_stands_in_its_own_pool(role: NodeRole | None) -
             with trio.move_on_after(PATIENCE if DUTIES[role].relays_transactions else 1.0):
                 await heard.wait("transactions")
             assert bool(heard.of("transactions")) is DUTIES[role].relays_transactions
-            assert bool(await peer.requests.pooled_transactions([transaction.hash])) is DUTIES[role].relays_transactions
+            assert (
+                bool(await peer.requests.request_pooled_transactions([transaction.hash]))
+                is DUTIES[role].relays_transactions
+            )
         async with network_of(node) as (_, heard):
             with trio.move_on_after(PATIENCE if DUTIES[role].relays_transactions else 1.0):
                 await heard.wait("transaction hashes")

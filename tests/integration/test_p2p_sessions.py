@@ -130,13 +130,13 @@ class TestQuestions:
             one, other = await w.node(), await w.node(chain=MemoryChain(30))
             peer, _ = await connected(one, other)
             hashes = other.chain.hashes
-            assert [h.number for h in await peer.requests.headers(3, 4)] == [3, 4, 5, 6]
-            assert [h.number for h in await peer.requests.headers(hashes[7], 2)] == [7, 8]
-            assert [h.number for h in await peer.requests.headers(0, 4, skip=9)] == [0, 10, 20]
-            assert [h.number for h in await peer.requests.headers(hashes[2], 10, reverse=True)] == [2, 1, 0]
-            assert list(await peer.requests.headers(b"\1" * 32, 5)) == []
-            assert list(await peer.requests.headers(99, 5)) == []
-            assert list(await peer.requests.headers(3, 1)) == [other.chain.blocks[3].header]
+            assert [h.number for h in await peer.requests.request_headers(3, 4)] == [3, 4, 5, 6]
+            assert [h.number for h in await peer.requests.request_headers(hashes[7], 2)] == [7, 8]
+            assert [h.number for h in await peer.requests.request_headers(0, 4, skip=9)] == [0, 10, 20]
+            assert [h.number for h in await peer.requests.request_headers(hashes[2], 10, reverse=True)] == [2, 1, 0]
+            assert list(await peer.requests.request_headers(b"\1" * 32, 5)) == []
+            assert list(await peer.requests.request_headers(99, 5)) == []
+            assert list(await peer.requests.request_headers(3, 1)) == [other.chain.blocks[3].header]
 
     async def test_bodies_receipts_and_pooled_transactions_leave_out_what_is_unknown(self) -> None:
         async with world() as w:
@@ -146,9 +146,12 @@ class TestQuestions:
             pooled = transaction(77)
             other.chain.pooled[pooled.hash] = pooled
             blocks, hashes = other.chain.blocks, other.chain.hashes
-            assert list(await peer.requests.bodies([hashes[1], unknown, hashes[2]])) == [blocks[1].body, blocks[2].body]
-            assert list(await peer.requests.pooled_transactions([unknown, pooled.hash])) == [pooled]
-            (receipts,) = await peer.requests.receipts([unknown, hashes[1]])
+            assert list(await peer.requests.request_bodies([hashes[1], unknown, hashes[2]])) == [
+                blocks[1].body,
+                blocks[2].body,
+            ]
+            assert list(await peer.requests.request_pooled_transactions([unknown, pooled.hash])) == [pooled]
+            (receipts,) = await peer.requests.request_receipts([unknown, hashes[1]])
             assert [receipt.cumulative_gas_used for receipt in receipts] == [21_000]
 
     async def test_many_questions_at_once_each_get_their_own_answer(self) -> None:
@@ -158,7 +161,7 @@ class TestQuestions:
             answers: dict[int, int] = {}
 
             async def ask(number: int) -> None:
-                answers[number] = (await peer.requests.headers(number, 1))[0].number
+                answers[number] = (await peer.requests.request_headers(number, 1))[0].number
 
             async with trio.open_nursery() as nursery:
                 for number in range(30):
@@ -175,7 +178,7 @@ class TestQuestions:
             answers: dict[int, int] = {}
 
             async def ask(number: int) -> None:
-                answers[number] = (await peer.requests.headers(number, 1))[0].number
+                answers[number] = (await peer.requests.request_headers(number, 1))[0].number
 
             async with trio.open_nursery() as nursery:
                 for number in range(3):
@@ -197,13 +200,13 @@ class TestQuestions:
 
                 async def ask() -> None:
                     with pytest.raises(RequestFailedError, match="left"):
-                        await peer.requests.headers(1, 1)
+                        await peer.requests.request_headers(1, 1)
 
                 nursery.start_soon(ask)
                 await client.message()
                 await client.connection.close(DisconnectReason.CLIENT_QUITTING)
             with pytest.raises(RequestFailedError, match="left"):
-                await peer.requests.headers(1, 1)
+                await peer.requests.request_headers(1, 1)
 
     async def test_answers_that_nobody_asked_for_end_the_session_after_some(self) -> None:
         async with world() as w:

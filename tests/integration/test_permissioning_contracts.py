@@ -22,7 +22,7 @@ from lacnode.permissioning.abi import (
     encode_transaction_call,
     split_enode,
 )
-from lacnode.permissioning.artifacts import NAMES, artifact
+from lacnode.permissioning.artifacts import NAMES, load_artifact
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.permissioning.node_permissions import NodePermissions, PermissioningContext
 from lacnode.permissioning.refusal_explanation import RefusalExplainer
@@ -102,11 +102,11 @@ def rule_of(contracts: Contracts, source: Enode, destination: Enode) -> str:
 
 class TestNodeRules:
     def test_roles_connect_as_lacchains_topology_says(self) -> None:
-        contracts = Contracts({f"{type_.word}-{n}": type_ for type_ in TYPES for n in (1, 2)})
+        contracts = Contracts({f"{type_.lower_name}-{n}": type_ for type_ in TYPES for n in (1, 2)})
         pairs = {frozenset(pair) for pair in CONNECTIONS}
         for one in TYPES:
             for other in TYPES:
-                source, destination = enode(f"{one.word}-1"), enode(f"{other.word}-2")
+                source, destination = enode(f"{one.lower_name}-1"), enode(f"{other.lower_name}-2")
                 expected = frozenset((one, other)) in pairs
                 assert connected(contracts, source, destination) is expected, (one, other)
                 assert rule_of(contracts, source, destination) == ("allowed" if expected else "groups-apart")
@@ -547,8 +547,8 @@ class TestIngress:
         """The selectors are those of Besu's contracts, as their clients call them."""
         assert keccak256(signature.encode())[:4].hex() == selector
         for name in ("NodeIngress", "AccountIngress"):
-            assert signature in {_signature(item) for item in artifact(name).abi}
-            assert bytes.fromhex("63" + selector) in artifact(name).runtime_bytecode
+            assert signature in {_signature(item) for item in load_artifact(name).abi}
+            assert bytes.fromhex("63" + selector) in load_artifact(name).runtime_bytecode
 
 
 def _signature(item: dict[str, object]) -> str:

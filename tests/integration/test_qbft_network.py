@@ -5,7 +5,7 @@ import trio
 
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.devnet.devnet_ports import claimed_ports
-from lacnode.devnet.in_process import build_network
+from lacnode.devnet.in_process import build_memory_network
 from lacnode.node.node import Node
 from lacnode.primitives.hexadecimal import to_hex
 
@@ -41,7 +41,7 @@ async def wait_for_validators(node: Node, count: int) -> None:
 def test_a_network_survives_the_loss_of_a_validator_and_votes_it_out() -> None:
     async def story() -> None:
         with claimed_ports(4) as port_offset, trio.fail_after(DEADLINE_SECONDS):
-            nodes = build_network(4, BLOCK_PERIOD_SECONDS, port_offset, consensus="qbft").nodes
+            nodes = build_memory_network(4, BLOCK_PERIOD_SECONDS, port_offset, consensus="qbft").nodes
             async with trio.open_nursery() as nursery:
                 lost = trio.CancelScope()
 

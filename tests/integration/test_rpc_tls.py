@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from trio_websocket import open_websocket_url
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.node_config import mistakes, node_config
+from lacnode.cli.node_config import find_mistakes, node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
@@ -414,4 +414,6 @@ def test_a_wrong_file_is_among_the_mistakes_of_a_configuration(files: Path) -> N
         "rpc_http_tls_keystore_file": str(files / "node.p12"),
         "rpc_http_tls_keystore_password_file": str(files / "wrong"),
     }
-    assert any("PKCS#12 under the password" in text for text in mistakes(collect_settings(options(files, **named), {})))
+    assert any(
+        "PKCS#12 under the password" in text for text in find_mistakes(collect_settings(options(files, **named), {}))
+    )

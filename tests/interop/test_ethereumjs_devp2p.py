@@ -109,7 +109,7 @@ async def test_we_dial_it_and_read_a_header_back() -> None:
             peer = (await node.recorder.wait("joined")).peer
             assert (peer.description.inbound, peer.description.eth_version, peer.head.number) == (False, 68, 4)
             await script_.hear("bodies")
-            assert list(await peer.requests.headers(0, 1)) == [node.chain.blocks[4].header]
+            assert list(await peer.requests.request_headers(0, 1)) == [node.chain.blocks[4].header]
 
 
 async def test_gossip_and_consensus_arrive_at_the_right_offsets() -> None:

@@ -18,7 +18,7 @@ from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, RULES_NAME, encode_transaction_call
-from lacnode.permissioning.artifacts import artifact
+from lacnode.permissioning.artifacts import load_artifact
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
@@ -57,11 +57,11 @@ def _start() -> tuple[Network, BlockHeader, tuple[bytes, ...], tuple[int, ...]]:
         contracts.send(ACCOUNT_RULES, "addAccount(address)", key.address)
         contracts.send(ACCOUNT_RULES, "setDeployRight(address,bool)", key.address, True)
     creations = (
-        artifact("Admin").bytecode + encode(["address[]"], [[OUTSIDER.address]]),
-        artifact("Admin").bytecode + encode(["address[]"], [[RICH.address, THIRD.address]]),
-        artifact("AccountRules").bytecode + encode(["address"], [ACCOUNT_INGRESS]),
-        artifact("NodeRules").bytecode + encode(["address"], [NODE_INGRESS]),
-        artifact("AccountIngress").bytecode,
+        load_artifact("Admin").bytecode + encode(["address[]"], [[OUTSIDER.address]]),
+        load_artifact("Admin").bytecode + encode(["address[]"], [[RICH.address, THIRD.address]]),
+        load_artifact("AccountRules").bytecode + encode(["address"], [ACCOUNT_INGRESS]),
+        load_artifact("NodeRules").bytecode + encode(["address"], [NODE_INGRESS]),
+        load_artifact("AccountIngress").bytecode,
     )
     others = []
     for creation in creations:

@@ -204,7 +204,7 @@ class Life:
         return True
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
-        self._consensus_peers.received(peer, code, data)
+        self._consensus_peers.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
         return True

@@ -117,7 +117,7 @@ class End:
     async def _serve(self) -> None:
         async for request in self._waiting:
             self.peer.send(await self.life.answer(request))
-            await self.outbox.ready()
+            await self.outbox.wait_until_ready()
 
 
 class Session:

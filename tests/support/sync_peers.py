@@ -66,13 +66,13 @@ class ScriptedPeer:
     def as_peer(self) -> Peer:
         return cast("Peer", self)
 
-    async def headers(self, start: int, limit: int) -> Sequence[BlockHeader]:
+    async def request_headers(self, start: int, limit: int) -> Sequence[BlockHeader]:
         self.asked.append((trio.current_time(), "headers", start))
         found = [block.header for block in self.blocks if start <= block.number < start + limit]
         given = self.give_headers(found)
         return await self._late(given, sum(len(header.encode()) for header in given))
 
-    async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
+    async def request_bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
         self.asked.append((trio.current_time(), "bodies", len(hashes)))
         found = {on_chain_hash(block.header): block.body for block in self.blocks}
         given = self.give_bodies([found[hash_] for hash_ in hashes if hash_ in found])
@@ -87,7 +87,7 @@ class ScriptedPeer:
         return answer
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
-        self.head.announced(hash_, number)
+        self.head.record_announcement(hash_, number)
 
     def report_useless_answer(self) -> None:
         self.useless += 1

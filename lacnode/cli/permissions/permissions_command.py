@@ -73,7 +73,7 @@ def _add_nodes(parser: argparse.ArgumentParser, common: argparse.ArgumentParser)
     add = verbs.add_parser("add", parents=[common], help="put a node on the list")
     _changing(add, "ENODE")
     add.add_argument(
-        "--role", choices=[type_.word for type_ in NodeType], default="writer", help="its role (default writer)"
+        "--role", choices=[type_.lower_name for type_ in NodeType], default="writer", help="its role (default writer)"
     )
     add.add_argument("--name", default="", help="what to call it")
     add.add_argument("--organization", default="", help="whose it is")

@@ -64,7 +64,7 @@ class ListedNode:
         return "  ".join(text for text in (self.enode, self.role, self.name) if text)
 
 
-def selector(signature: str) -> bytes:
+def function_selector(signature: str) -> bytes:
     """Return the first four bytes of the hash of a function's signature."""
     return keccak256(signature.encode("ascii"))[:4]
 
@@ -72,7 +72,7 @@ def selector(signature: str) -> bytes:
 def call_data(signature: str, *values: object) -> bytes:
     """Return the ABI-encoded call of a function without tuples."""
     types = signature[signature.index("(") + 1 : -1]
-    return selector(signature) + encode(types.split(",") if types else [], values)
+    return function_selector(signature) + encode(types.split(",") if types else [], values)
 
 
 def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
@@ -136,7 +136,7 @@ class NodeRules:
                 ["bytes32", "bytes32", "bytes16", "uint16", "uint8", "bytes6", "string", "string", "string", "bytes32"],
                 entry,
             )
-            return ListedNode(high + low, url_host(ip_text(ip)), port, _type(kind).word, name)
+            return ListedNode(high + low, url_host(ip_text(ip)), port, _type(kind).lower_name, name)
         except (DecodingError, OverflowError, ValueError) as error:
             raise UsageError(
                 f"the contract at {to_hex(self.address)} lists something that is no node: {error}"

@@ -52,7 +52,7 @@ def logs_to_json(run: Run, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]
     shown: list[GraphQlLog] = []
     size = 0
     for log in found:
-        run.check()
+        run.check_deadline()
         size += LOG_OVERHEAD_BYTES + 2 * len(log.log.data)
         if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
             raise QueryEndedError(run.too_much(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match"))

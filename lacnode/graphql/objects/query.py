@@ -80,7 +80,7 @@ class Query:
 
     def _counted(self, block: BlockObject) -> BlockObject:
         # The list is one field, so the time is checked here for each of its blocks.
-        self._run.check()
+        self._run.check_deadline()
         return block
 
     def pending(self) -> Pending:
@@ -98,7 +98,7 @@ class Query:
         if first > last:
             raise invalid_params()
         self._check_range(first, last)
-        found = self._run.chain.logs(first, min(last, head), log_filter(filter), self._run.check)
+        found = self._run.chain.logs(first, min(last, head), log_filter(filter), self._run.check_deadline)
         return logs_to_json(self._run, found)
 
     def _check_range(self, first: int, last: int) -> None:

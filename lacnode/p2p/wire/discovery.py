@@ -28,7 +28,7 @@ from lacnode.p2p.wire.discv4 import (
     encode_packet,
 )
 from lacnode.p2p.wire.ecies import RandomBytes
-from lacnode.p2p.wire.endpoint_proofs import Address, EndpointProofs, ProofAttempt, address_of
+from lacnode.p2p.wire.endpoint_proofs import Address, EndpointProofs, ProofAttempt, datagram_address
 from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES, Enode
 from lacnode.p2p.wire.enr import NodeRecord, local_pairs
 from lacnode.p2p.wire.kademlia import BUCKET_NODES, RoutingTable
@@ -160,7 +160,7 @@ class Discovery:
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
         self._bonds.retry_soon(now + REFRESH_SOON_SECONDS)
         for enode in self._refused_dialers.pop_permitted(self._permits):
-            self._bonds.begin(enode, MAX_ATTEMPTS_BY_PING)
+            self._bonds.begin_attempt(enode, MAX_ATTEMPTS_BY_PING)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
         """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). A datagram that is
@@ -218,7 +218,7 @@ class Discovery:
             self._table.add(enode)
             self._lookup.add(enode, origin.now)
         else:
-            self._bonds.begin(enode, MAX_ATTEMPTS_BY_PING)
+            self._bonds.begin_attempt(enode, MAX_ATTEMPTS_BY_PING)
             self._note_answered(origin)
         return [*actions, *self._send_pings(origin.now), *self._ask_neighbors(origin.now)]
 
@@ -231,7 +231,7 @@ class Discovery:
     def _on_pong(self, pong: Pong, origin: _Origin) -> list[Action]:
         # Read before the table changes: a node that is in it with the same endpoint has been reported before.
         known = self._table.get(origin.node_id)
-        attempt = self._bonds.prove(origin.node_id, pong.ping_hash, origin.address, origin.now)
+        attempt = self._bonds.record_pong(origin.node_id, pong.ping_hash, origin.address, origin.now)
         # A Pong to no Ping of this node. It could be forged, so it proves nothing.
         if attempt is None:
             return self._drop()
@@ -294,7 +294,7 @@ class Discovery:
             if known is not None:
                 self._lookup.add(known, now)
         elif self._permits(node):
-            self._bonds.begin(node, MAX_ATTEMPTS_BY_NEIGHBORS)
+            self._bonds.begin_attempt(node, MAX_ATTEMPTS_BY_NEIGHBORS)
 
     def _may_be_answered(self, node_id: bytes, source: Address, now: float) -> bool:
         if not self._bonds.is_proven(node_id, source, now):
@@ -306,11 +306,11 @@ class Discovery:
         self._next_check = now + REFRESH_CHECK_SECONDS
         for node in self._bootnodes:
             if not self._bonds.is_proven(node.id, None, now) and self._permits(node):
-                self._bonds.begin(node, MAX_ATTEMPTS)
+                self._bonds.begin_attempt(node, MAX_ATTEMPTS)
         # One node at each check: the table is renewed slowly, without a burst of Pings.
         oldest = min(self._table, key=lambda node: self._bonds.proven_since(node.id), default=None)
         if oldest is not None and now - self._bonds.proven_since(oldest.id) > REVALIDATION_AGE_SECONDS:
-            self._bonds.begin(oldest, MAX_ATTEMPTS)
+            self._bonds.begin_attempt(oldest, MAX_ATTEMPTS)
         if self.seeking or now >= self._next_refresh:
             # The first search looks for nodes near this one, which fills its table. Later ones have random targets, and
             # find others.
@@ -321,7 +321,7 @@ class Discovery:
                 self._lookup.add(node, now)
 
     def _send_pings(self, now: float) -> list[Action]:
-        due, failed = self._bonds.take_due(now)
+        due, failed = self._bonds.pop_due(now)
         for attempt in failed:
             # Nodes that answer no Ping must not be named to others.
             self._table.remove(attempt.enode.id)
@@ -331,12 +331,12 @@ class Discovery:
         node = attempt.enode
         recipient = Endpoint(node.host, attempt.address[1], node.tcp)
         send = self._packet(Ping(self._local, recipient, _expiration(now), self.record.seq), attempt.address)
-        attempt.sent(send.datagram[:32], now)
+        attempt.record_ping(send.datagram[:32], now)
         return send
 
     def _ask_neighbors(self, now: float) -> list[Action]:
         question = FindNode(self._lookup.target, _expiration(now))
-        return [self._packet(question, address_of(node)) for node in self._lookup.take_next(now)]
+        return [self._packet(question, datagram_address(node)) for node in self._lookup.pop_next(now)]
 
     def _packet(self, message: Message, address: Address) -> SendDatagram:
         return SendDatagram(encode_packet(message, self._key), address)

@@ -37,9 +37,9 @@ class ProofAttempt:
     @property
     def address(self) -> Address:
         """The address that the Pings are sent to."""
-        return address_of(self.enode)
+        return datagram_address(self.enode)
 
-    def sent(self, ping_hash: bytes, now: float) -> None:
+    def record_ping(self, ping_hash: bytes, now: float) -> None:
         """A Ping with the packet hash `ping_hash` was sent at `now`."""
         self.due = now + FIRST_PING_WAIT_SECONDS * PING_BACKOFF_FACTOR ** len(self.hashes)
         # All hashes are kept: the Pong to an earlier Ping may arrive after the next Ping.
@@ -79,7 +79,7 @@ class EndpointProofs:
         """Return the attempt under way for that node, None if there is none."""
         return self._attempts.get(node_id)
 
-    def begin(self, enode: Enode, limit: int) -> None:
+    def begin_attempt(self, enode: Enode, limit: int) -> None:
         """Begin an attempt with `enode`, unless there is one, or `limit` attempts are under way."""
         # A new attempt is due at once, since its time is 0.
         if enode.id not in self._attempts and len(self._attempts) < limit:
@@ -91,7 +91,7 @@ class EndpointProofs:
             if len(attempt.hashes) < MAX_PINGS:
                 attempt.due = min(attempt.due, due)
 
-    def take_due(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
+    def pop_due(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
         """Return the attempts whose Ping is due, and the attempts whose nodes have failed and are forgotten.
 
         A failure deletes only a proof of the same address. A stranger could otherwise delete a node's proof: it would
@@ -106,7 +106,7 @@ class EndpointProofs:
             self.forget(attempt.enode.id)
         return [attempt for attempt in due if len(attempt.hashes) < MAX_PINGS], failed
 
-    def prove(self, node_id: bytes, ping_hash: bytes, address: Address, now: float) -> ProofAttempt | None:
+    def record_pong(self, node_id: bytes, ping_hash: bytes, address: Address, now: float) -> ProofAttempt | None:
         """Record a Pong. Return the attempt that it completes, None if it answers no Ping to that node at that address."""
         attempt = self._attempts.get(node_id)
         # The hash shows that the node has received a Ping at that address. A forged Pong cannot contain it.
@@ -131,7 +131,7 @@ class EndpointProofs:
         return proof is None or proof.address == address
 
 
-def address_of(enode: Enode) -> Address:
+def datagram_address(enode: Enode) -> Address:
     """Return the address for datagrams to `enode`."""
 
     return (enode.host, enode.udp or enode.tcp)

@@ -33,7 +33,7 @@ class Lookup:
         if enode.id in self._candidates:
             self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
 
-    def take_next(self, now: float) -> list[Enode]:
+    def pop_next(self, now: float) -> list[Enode]:
         """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on."""
         # A node that does not answer gives its place to another one after the timeout.
         for deadlines in (self._waiting, self._open):

@@ -60,9 +60,9 @@ class AddressPolicy:
         # Each own URL opens its kind. A network of managers on private addresses works without a setting.
         self._open = {Reach.PUBLIC}
         for host, _ in self._own:
-            self.trust(host)
+            self.allow_kind_of(host)
 
-    def trust(self, host: str) -> None:
+    def allow_kind_of(self, host: str) -> None:
         """Allow addresses of the same kind as the own address `host`. No effect if `host` is a name."""
         address = _address("127.0.0.1" if host == "localhost" else host)
         if address is not None and reach_of(address) is not Reach.NEVER:

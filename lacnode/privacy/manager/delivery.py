@@ -88,7 +88,7 @@ class PayloadDelivery:
         # The right answer is the key of the payload. Any other text means that the manager stored something else.
         expected = to_base64(sealed.key).encode()
         reached = {url for url, answer in answers.items() if answer == expected}
-        return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
+        return reached if self._tessera is None else reached | self._tessera.push_payload(sealed, theirs)
 
     def announce_group(self, record: GroupRecord, own: KeyPair, places: Mapping[bytes, str]) -> set[str]:
         """Announce a group to the managers at `places` (URLs by member) as the member `own`. Return the URLs that confirmed.

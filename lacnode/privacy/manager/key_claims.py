@@ -66,7 +66,7 @@ class KeyClaims:
         if self._keys.find_pair(key) is not None:
             log.warning(f"the manager at {url} says to have the key {name}, which is this manager's")
             return
-        known, own = self._peers.url_of(key), self._keys.sender(None)
+        known, own = self._peers.url_of(key), self._keys.sender_pair(None)
         # The new claim is asked first. Most claims fail here, and then the known manager is not called at all.
         if not proves_key(own, key, url, self._sender):
             log.warning(f"the manager at {url} says to have the key {name}, and does not prove it: {known} is used")

@@ -64,7 +64,7 @@ class KeyProofs:
         """Return the status of each key (32 bytes) at its URL. The managers are asked if the answer is not known."""
         found = {key: status for key, url in places.items() if (status := self._known_status(key, url)) is not None}
         asked = {key: url for key, url in places.items() if key not in found}
-        for key, answer in request_proofs(self._keys.sender(None), asked, self._sender).items():
+        for key, answer in request_proofs(self._keys.sender_pair(None), asked, self._sender).items():
             found[key] = self._judge_answer(key, asked[key], answer)
         return found
 

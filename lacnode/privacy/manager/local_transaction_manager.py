@@ -97,7 +97,7 @@ class LocalTransactionManager:
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
         """See `TransactionManager.send`."""
-        own = self._keys.sender(sender).public
+        own = self._keys.sender_pair(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
         # the order of the boxes. `dict.fromkeys` removes repetitions and keeps the order.
         members = tuple(dict.fromkeys((*recipients, *self._always_send_to, own)))
@@ -106,7 +106,7 @@ class LocalTransactionManager:
 
     def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
         """See `TransactionManager.send_to_group`. EnclaveError `PrivacyGroupNotFound` if the sender is not a member."""
-        own = self._keys.sender(sender).public
+        own = self._keys.sender_pair(sender).public
         record = self.groups.active_record(group_id)
         if own not in record.members:
             raise EnclaveError("PrivacyGroupNotFound")
@@ -134,7 +134,7 @@ class LocalTransactionManager:
             self._delivery.check_shareable(new, places.urls.values())
         # A key that is no point of the curve makes libsodium raise. The client gets Orion's error for it.
         try:
-            sealed = encrypt(payload, self._keys.sender(own), recipients, group_id)
+            sealed = encrypt(payload, self._keys.sender_pair(own), recipients, group_id)
         except (ValueError, RuntimeError):
             raise EnclaveError("EnclaveEncryptCombineKeys") from None
         # Parties are the recipients and the sender, with the positions of their boxes. The sender's box is the last.
@@ -147,7 +147,7 @@ class LocalTransactionManager:
         # Only recipients that the client named are revealed to each other. The keys of `alwayssendto` stay hidden.
         revealed = set(named) & set(recipients)
         reached = self._delivery.deliver_payload(
-            sealed, self._keys.sender(own), parties, places.reachable_urls, revealed
+            sealed, self._keys.sender_pair(own), parties, places.reachable_urls, revealed
         )
         left_out = places.members_not_at(reached)
         result = "not delivered to all" if left_out else "ok"
@@ -170,7 +170,7 @@ class LocalTransactionManager:
         if to is not None and self._keys.find_pair(to) is None:
             raise EnclaveError("EnclaveNoMatchingPrivateKey")
         for public in self._keys.public_keys if to is None else (to,):
-            opened = decrypt_with(stored.payload, self._keys.sender(public))
+            opened = decrypt_with(stored.payload, self._keys.sender_pair(public))
             if opened is not None:
                 return ReceivedPayload(opened[1], stored.payload.sender, stored.payload.group_id)
         raise EnclaveError("EnclaveKeysCannotDecryptPayload")

@@ -47,7 +47,7 @@ class ManagedGroups:
         seed: bytes | None = None,
     ) -> PrivacyGroup:
         """See `TransactionManager.create_group`. EnclaveError if the sender is no member or a manager does not confirm."""
-        own = self._keys.sender(sender).public
+        own = self._keys.sender_pair(sender).public
         if own not in members:
             raise EnclaveError("CreatePrivacyGroupShouldIncludeSelf")
         # The random seed makes the id of the group unpredictable. Two groups of the same members then differ.
@@ -71,7 +71,7 @@ class ManagedGroups:
 
     def delete(self, group_id: bytes, sender: bytes | None) -> bytes:
         """See `TransactionManager.delete_group`. EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
-        own = self._keys.sender(sender).public
+        own = self._keys.sender_pair(sender).public
         record = call_store(self._store.groups.find, group_id)
         if record is None or not record.active or own not in record.members:
             raise EnclaveError("PrivacyGroupNotDeleted")
@@ -88,7 +88,7 @@ class ManagedGroups:
         """Send a group record to the managers of the other members. Return the members without a proof."""
         places = self._delivery.find_urls(record.members)
         self._delivery.check_shareable(record, places.urls.values())
-        reached = self._delivery.announce_group(record, self._keys.sender(own), places.reachable_urls)
+        reached = self._delivery.announce_group(record, self._keys.sender_pair(own), places.reachable_urls)
         left_out = places.members_not_at(reached)
         if left_out:
             raise EnclaveError("PrivacyGroupNotPushed", f"not told to {list_keys(left_out)}")

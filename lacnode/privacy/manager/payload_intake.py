@@ -150,7 +150,7 @@ class PayloadIntake:
         This manager gives a stored payload to the node and to other managers as a payload of its group.
         """
         # One reader is enough. All readers opened the same cipher text, so they see the same plaintext.
-        opened = decrypt_with(payload, self._keys.sender(next(iter(readers))))
+        opened = decrypt_with(payload, self._keys.sender_pair(next(iter(readers))))
         why = None if opened is None else self._groups.find_refusal(payload, opened[1])
         if why is not None:
             log.warning(f"a payload of {to_base64(payload.sender)} is refused: {why}", payload=to_base64(payload.key))

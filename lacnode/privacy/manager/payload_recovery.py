@@ -70,7 +70,7 @@ class RecoveryResponder:
         self._allowance = allowance or RequestQuota(MAX_RECOVERY_REQUESTS)
         self._hidden = frozenset(hidden)
 
-    def recover(self, body: bytes) -> bytes:
+    def answer_request(self, body: bytes) -> bytes:
         """Answer a request with a page of what the requester is a party of.
 
         EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
@@ -196,7 +196,7 @@ class PayloadRecovery:
         return total
 
     def _own_pairs(self) -> list[KeyPair]:
-        return [self._manager.keys.sender(public) for public in self._manager.keys.public_keys]
+        return [self._manager.keys.sender_pair(public) for public in self._manager.keys.public_keys]
 
     def _other_keys(self) -> list[tuple[bytes, str]]:
         return [

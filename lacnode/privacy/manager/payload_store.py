@@ -144,7 +144,7 @@ class PayloadStore:
         """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
         # The class (known or unknown) of a key is stored with its first payload. A restart counts all its bytes there.
         total = connection.execute(_COUNT_BYTES, {"sender": sender, "size": size}).scalar()
-        known = self._quota.check(sender, 0 if total is None else int(total) - size, size)
+        known = self._quota.check_space(sender, 0 if total is None else int(total) - size, size)
         if total is None:
             connection.execute(_INSERT_SENDER, {"sender": sender, "known": known, "bytes": size})
         self._quota.add_used_bytes(known, size)

@@ -90,7 +90,7 @@ class Quota:
         self._alarmed: set[str] = set()
         self.usage = Usage()
 
-    def check(self, sender: bytes, sender_bytes: int, size: int) -> bool:
+    def check_space(self, sender: bytes, sender_bytes: int, size: int) -> bool:
         """Check that `size` more bytes of `sender` (32 bytes) may be stored. Return True if `sender` is a known key.
 
         `sender_bytes` are stored for it already. QuotaExceededError if `size` bytes are too many.

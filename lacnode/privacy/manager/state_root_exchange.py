@@ -95,7 +95,7 @@ class PeerStateRootClient:
 
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
         """See `StateRootClient.ask`."""
-        pair, found = self._manager.keys.sender(own), dict[bytes, Sequence[GroupState | None]]()
+        pair, found = self._manager.keys.sender_pair(own), dict[bytes, Sequence[GroupState | None]]()
         for wave in self._managers_to_ask(questions):
             # The random id ties an answer to its request. A manager could otherwise replay an older sealed answer.
             ids = {key: secrets.token_bytes(ID_BYTES) for key in wave}

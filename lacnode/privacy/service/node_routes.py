@@ -83,7 +83,7 @@ class NodeRoutes:
             PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.body)),
             PROVE_PATH: lambda request: _cbor(responders.proofs.prove(request.body)),
             CHALLENGE_PATH: lambda request: _cbor(responders.challenges.issue_challenge(request.body)),
-            RECOVER_PATH: lambda request: _cbor(responders.recovery.recover(request.body)),
+            RECOVER_PATH: lambda request: _cbor(responders.recovery.answer_request(request.body)),
             ROOTS_PATH: lambda request: _cbor(responders.roots.answer(request.body)),
         }
         self._posts = {(path, CBOR[1]): answer for path, answer in posts.items()}

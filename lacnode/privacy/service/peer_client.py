@@ -97,7 +97,7 @@ class _TrustedClient:
     known: Fingerprints | None = None
 
     async def send(self, call: PeerCall) -> httpcore.Response:
-        url = httpcore.URL(endpoint(call.url, call.path))
+        url = httpcore.URL(url_of_path(call.url, call.path))
         headers = [(b"Host", _host_header(url)), *_encoded_headers((*call.headers, UNCOMPRESSED))]
         if call.method != "GET":
             headers.append((b"Content-Length", str(len(call.body)).encode("ascii")))
@@ -302,7 +302,7 @@ async def _read(response: httpcore.Response, largest: int) -> bytes:
     return bytes(answer)
 
 
-def endpoint(url: str, path: str) -> str:
+def url_of_path(url: str, path: str) -> str:
     """Return `path` at the host and the port of `url`. The path of `url` does not count."""
     parts = urlsplit(url)
     # A name and a password in the URL are left out. No manager asks for them.

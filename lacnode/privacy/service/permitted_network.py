@@ -69,7 +69,7 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         # kind too: this is a network of managers on private addresses.
         if self._policy.is_own(host, port):
             for address in addresses:
-                self._policy.trust(address)
+                self._policy.allow_kind_of(address)
         permitted = [address for address in addresses if self._policy.permits(address)]
         if not permitted:
             self._log_once(host, addresses)
@@ -99,5 +99,5 @@ async def trust_own_name(policy: AddressPolicy, url: str) -> None:
             await trio.sleep(LOOK_UP_AGAIN_SECONDS)
             continue
         for entry in found:
-            policy.trust(str(entry[4][0]))
+            policy.allow_kind_of(str(entry[4][0]))
         return

@@ -19,14 +19,14 @@ class AbsentMarkerLimit:
         self._database = database
         self._count: int | None = None
 
-    def added(self, count: int) -> None:
+    def apply_after_adding(self, count: int) -> None:
         """Note that `count` absent markers were added, and apply the limit."""
         if not count:
             return
         # The count is read from the database once. To count 10,000 rows after every block would cost more than the block.
         if self._count is None:
             with self._database.read() as snapshot:
-                self._count = sum(1 for _ in PrivateStoreReader(snapshot).absent())
+                self._count = sum(1 for _ in PrivateStoreReader(snapshot).absent_markers())
         else:
             self._count += count
         if self._count > MAX_ABSENT_MARKERS:
@@ -34,7 +34,7 @@ class AbsentMarkerLimit:
 
     def _cut(self) -> int:
         with self._database.write() as batch:
-            markers = sorted(PrivateStoreReader(batch).absent(), key=_promise)
+            markers = sorted(PrivateStoreReader(batch).absent_markers(), key=_promise)
             if len(markers) <= MAX_ABSENT_MARKERS:
                 return len(markers)
             # A tenth more than necessary is removed. Sorting then happens once for each thousand of new markers.

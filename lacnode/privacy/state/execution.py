@@ -94,12 +94,12 @@ class PrivateBlockExecutor:
         """All new trie nodes and codes by hash."""
         return self._nodes
 
-    def begin_anew(self, group_id: bytes) -> None:
+    def reset_group(self, group_id: bytes) -> None:
         """Let the group begin without a state."""
         # The history of the group is then executed from its beginning, as on a new member's node.
         self._roots[group_id] = EMPTY_TRIE_ROOT
 
-    def block(
+    def execute_block(
         self,
         block: Block,
         hash_: bytes,
@@ -112,17 +112,19 @@ class PrivateBlockExecutor:
         for task in tasks:
             # Between two transactions too: reading their payloads takes time that no execution checks.
             budget.check()
-            private = self.read(records, public, task)
+            private = self.read_task(records, public, task)
             if private is not None:
                 public.advance(private.index, budget)
-                self.run(records, public, private, budget)
+                self.execute_task(records, public, private, budget)
         return records
 
     def open_public(self, block: Block, hash_: bytes) -> PublicBlock:
         """Return the public block, in which each private transaction sees the public state at its marker."""
         return PublicBlock(self._history, self._engine, block, hash_)
 
-    def read(self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask) -> PrivateTask | None:
+    def read_task(
+        self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask
+    ) -> PrivateTask | None:
         """Return the task with its payload. None if it has no effect or there is nothing to execute."""
         if isinstance(task, PrivateTask):
             return task
@@ -153,11 +155,13 @@ class PrivateBlockExecutor:
         root = self._roots[group_id]
         # A group without a state begins with its genesis accounts. They are stored only when a transaction succeeds.
         if root == EMPTY_TRIE_ROOT:
-            root, nodes = self._genesis.state(group_id)
+            root, nodes = self._genesis.first_state(group_id)
             self._nodes.update(nodes)
         return root
 
-    def run(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> None:
+    def execute_task(
+        self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget
+    ) -> None:
         """Execute one private transaction at its marker and record its result. ExecutionInterruptedError after `budget`."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None

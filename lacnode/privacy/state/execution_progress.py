@@ -69,7 +69,7 @@ class ExecutionProgress:
                 PrivateStoreWriter(batch).write_cursor(self._cursor)
             self._saved = self._cursor
 
-    def move(self, number: int, *, save: bool) -> None:
+    def advance_to(self, number: int, *, save: bool) -> None:
         """Note that block `number` is executed, and let reads that wait for it go on. `save` stores the cursor."""
         with self._moved:
             self._cursor = number

@@ -30,7 +30,7 @@ class GroupDivergences:
                 return False
             # The marker becomes due at once. The private thread then reads the history again and finds it accepted.
             ContradictingHistoryWriter(batch).accept(told)
-            marker = self._rebuilder.transaction(told.place)
+            marker = self._rebuilder.read_marker(told.place)
             PrivateStoreWriter(batch).write_absent(
                 AbsentMarker(told.place, marker.hash, told.payload_key, False, 0, DUE_AT_ONCE, is_preferred=True)
             )

@@ -43,7 +43,7 @@ class GroupGenesis:
         self._always = always
         self._made: dict[tuple[GenesisAccount, ...], State] = {}
 
-    def state(self, group_id: bytes) -> State:
+    def first_state(self, group_id: bytes) -> State:
         """Return the first state of a group."""
         accounts = self._genesis.accounts_of(group_id) + self._always
         if not accounts:

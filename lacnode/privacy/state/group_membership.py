@@ -55,7 +55,7 @@ class GroupMembership:
         if group_id in self._recipients:
             return self._recipients[group_id]
         with self._context.database.read() as snapshot:
-            places = list(islice(PrivateStoreReader(snapshot).markers(group_id), PAYLOADS_READ))
+            places = list(islice(PrivateStoreReader(snapshot).marker_places(group_id), PAYLOADS_READ))
         # The first markers of the group are enough: every payload of the group names the same members.
         found = [private for place in places if (private := self._private(place)) is not None]
         for private in found:

@@ -56,16 +56,16 @@ class GroupRebuilder:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             # The late marker itself is not recorded for the group yet. It is added here.
-            places = {*stored.markers(group_id, start), at}
-            old = [(number, self.block(number)[1]) for number in stored.changes_from(group_id, start)]
+            places = {*stored.marker_places(group_id, start), at}
+            old = [(number, self.read_block(number)[1]) for number in stored.changes_from(group_id, start)]
             # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
             told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
         # The executor begins with the state before the late marker. Everything after it may change.
         run = self._processor.create_executor(start)
         done: Executed = []
         for number, tasks in self._by_block(sorted(places), at, found):
-            block, hash_ = self.block(number)
-            done.append((block, run.block(block, hash_, tasks, budget)))
+            block, hash_ = self.read_block(number)
+            done.append((block, run.execute_block(block, hash_, tasks, budget)))
         # One commit for the removal of the old states and the new ones. A crash leaves one of the two, never a mixture
         # that no other member has.
         with self._context.database.write() as batch:
@@ -78,7 +78,7 @@ class GroupRebuilder:
             for _, records in done:
                 records.write(writer)
             writer.delete_absent(at)
-            LongTransactionWriter(batch).remove(LongPrivateTransaction(group_id, at, self.transaction(at).hash))
+            LongTransactionWriter(batch).remove(LongPrivateTransaction(group_id, at, self.read_marker(at).hash))
             for block, records in done:
                 for waiting in self._processor.find_missing_histories(block, records):
                     writer.write_absent(waiting)
@@ -87,11 +87,11 @@ class GroupRebuilder:
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
         self._notify_of_new_logs(group_id, done, told)
 
-    def transaction(self, place: MarkerPlace) -> Transaction:
+    def read_marker(self, place: MarkerPlace) -> Transaction:
         """Return the marker at `place`. GroupRebuildError if its block is missing."""
-        return self.block(place.number)[0].transactions[place.index]
+        return self.read_block(place.number)[0].transactions[place.index]
 
-    def block(self, number: int) -> tuple[Block, bytes]:
+    def read_block(self, number: int) -> tuple[Block, bytes]:
         """Return a public block and its hash. GroupRebuildError if it is missing."""
         # A node that pruned old blocks cannot rebuild from there. The caller then tries again later or reports it.
         hash_ = self._context.history.hash_at(number)
@@ -112,24 +112,24 @@ class GroupRebuilder:
     ) -> Iterator[tuple[int, Iterator[PrivateTask | UnreadTask]]]:
         for number, group in groupby(places, lambda place: place.number):
             # One payload at a time. A block may have hundreds of the group, and each takes 50 MB when it is decoded.
-            yield number, (found if place == found_at else self.unread(place, self._again) for place in group)
+            yield number, (found if place == found_at else self.unread_task(place, self._again) for place in group)
 
-    def unread(self, place: MarkerPlace, read: Callable[[MarkerPlace], PrivateTask | None]) -> UnreadTask:
-        """Return the marker at `place` as a task. `read` gives its payload."""
-        return self._processor.reader.unread(self.transaction(place), place.index, partial(read, place))
+    def unread_task(self, place: MarkerPlace, read: Callable[[MarkerPlace], PrivateTask | None]) -> UnreadTask:
+        """Return the marker at `place` as a task. `read_task` gives its payload."""
+        return self._processor.reader.unread_task(self.read_marker(place), place.index, partial(read, place))
 
-    def read(self, place: MarkerPlace) -> PrivateTask:
+    def read_task(self, place: MarkerPlace) -> PrivateTask:
         """Return the task of a marker that was accepted before. The errors are those of `receive_owned`."""
-        return self._processor.reader.read(self.transaction(place), place.index, admitted=True)
+        return self._processor.reader.read_task(self.read_marker(place), place.index, admitted=True)
 
     def _again(self, place: MarkerPlace) -> PrivateTask | None:
         """Return the task of a transaction that was executed before, None if it does not belong to the group.
 
         Versions before this check did not know that.
         """
-        transaction = self.transaction(place)
+        transaction = self.read_marker(place)
         try:
-            return self.read(place)
+            return self.read_task(place)
         except ForeignPayloadError as foreign:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
             return None

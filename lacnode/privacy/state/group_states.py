@@ -43,7 +43,9 @@ class GroupStates:
         self._lock = threading.Lock()
         self._remembered: dict[bytes, _Progress] = {}
 
-    def state(self, stored: PrivateStoreReader, group_id: bytes, number: int, deadline: float) -> GroupState | None:
+    def compute_state(
+        self, stored: PrivateStoreReader, group_id: bytes, number: int, deadline: float
+    ) -> GroupState | None:
         """Return the group's state after the executed block `number`. None if `deadline` comes first.
 
         The work until the deadline is kept for the next call.

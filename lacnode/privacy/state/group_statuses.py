@@ -141,7 +141,7 @@ class GroupStatuses:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile
-            anyones = queued + stored.failing()
+            anyones = queued + stored.count_failing()
             histories, long = ContradictingHistoryReader(snapshot), LongTransactionReader(snapshot)
             waiting = (first.group_id for first in long.first_of_each_group(start))
             groups = (group for group, _ in groupby(merge(stored.groups(start), waiting)))
@@ -174,11 +174,11 @@ class GroupStatuses:
     def _count_skipped(self, stored: PrivateStoreReader, group_id: bytes, root: bytes) -> int:
         """Return the number of skipped private nonces: transactions that the other members had and this node did not."""
         highest: dict[bytes, int] = {}
-        for sender, nonce in stored.ahead(group_id):
+        for sender, nonce in stored.early_transactions(group_id):
             # Only the highest nonce counts for a sender: the gap is between it and the account's next nonce.
             highest[sender] = max(nonce, highest.get(sender, 0))
         # Without an absent payload nothing can come late. A sender that skips a nonce by mistake must not look like a gap.
-        if not highest or not any(stored.absent()):
+        if not highest or not any(stored.absent_markers()):
             return 0
         accounts = self._states.accounts_of(root)
         return sum(max(0, nonce - accounts.nonce(sender)) for sender, nonce in highest.items())

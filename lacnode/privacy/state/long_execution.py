@@ -151,26 +151,26 @@ class LongExecution:
 
     def _try_again(self, long: LongPrivateTransaction) -> None:
         """Record a try that did not end in its time. The sender counts as known no more."""
-        known = self._processor.reader.known_of(self._rebuilding.transaction(long.place))
+        known = self._processor.reader.known_of(self._rebuilding.read_marker(long.place))
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).add(long.with_one_more_try())
             if known is not None:
                 PrivateStoreWriter(batch).delete_known_sender(known.private_from)
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
-        transaction = self._rebuilding.transaction(long.place)
+        transaction = self._rebuilding.read_marker(long.place)
         # The transaction may have waited for a history that took long. It is taken over here, without a time limit but
         # the budget.
         self._processor.rehydration.prepare(transaction, long.place.number, long.group_id, budget)
         # The payload was accepted at its marker, so it is accepted here, although the manager may have lost the group.
-        unread = self._rebuilding.unread(long.place, self._rebuilding.read)
+        unread = self._rebuilding.unread_task(long.place, self._rebuilding.read_task)
         self._rebuilding.rebuild(long.place, long.group_id, unread, budget)
 
     def _give_up(self, long: LongPrivateTransaction, *, failing: bool) -> None:
         """Note the payload as absent. It is then asked for again like any other one."""
         # The long transaction becomes an absent one, in one commit. The group's later ones stay long and follow it.
         absent = self._processor.make_absent_marker(
-            long.place, self._rebuilding.transaction(long.place), failing=failing
+            long.place, self._rebuilding.read_marker(long.place), failing=failing
         )
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).remove(long)

@@ -23,11 +23,11 @@ class PayloadReader:
         """Return the facts about the marker's payload, None if it was not read before."""
         return self.known.find(read_payload_key(marker))
 
-    def unread(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
-        """Return the task of the marker at `index` of its block. `read` gives its payload when it is needed."""
+    def unread_task(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
+        """Return the task of the marker at `index` of its block. `read_task` gives its payload when it is needed."""
         return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
-    def read(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
+    def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
         """Read the payload of a marker and keep its facts.
 
         The errors are those of `private_payloads.load_private_task`. PrivateStateFullError, if it was not `admitted` before
@@ -38,5 +38,5 @@ class PayloadReader:
         self.known.note_read(read_payload_key(marker), task.group_id, task.private.private_from)
         # After the facts. While the quota is reached, the next marker of the payload then needs no reading for its group.
         if not admitted:
-            self._quota.check(task.private.private_from)
+            self._quota.check_space(task.private.private_from)
         return task

@@ -74,7 +74,7 @@ class PayloadRepair:
         # Several commits, each with a bounded number of rows. One commit of all rows would block other writers for seconds.
         while True:
             with self._context.database.write() as batch:
-                markers = list(islice(PrivateStoreReader(batch).absent(start), MARKERS_RENEWED_AT_ONCE))
+                markers = list(islice(PrivateStoreReader(batch).absent_markers(start), MARKERS_RENEWED_AT_ONCE))
                 for marker in markers:
                     PrivateStoreWriter(batch).write_absent(replace(marker, due=int(self._context.now()), tries=0))
             count += len(markers)
@@ -86,10 +86,10 @@ class PayloadRepair:
         """Make a payload due that has arrived at the manager. True if a marker waited for it."""
         with self._context.database.read() as snapshot:
             # Most payloads that arrive are for markers that are not mined yet. They must not cost a write.
-            if not any(PrivateStoreReader(snapshot).awaited(payload_key)):
+            if not any(PrivateStoreReader(snapshot).absent_markers_of(payload_key)):
                 return False
         with self._context.database.write() as batch:
-            for marker in list(PrivateStoreReader(batch).awaited(payload_key)):
+            for marker in list(PrivateStoreReader(batch).absent_markers_of(payload_key)):
                 PrivateStoreWriter(batch).write_absent(replace(marker, due=DUE_AT_ONCE, is_preferred=True))
         return True
 
@@ -99,7 +99,7 @@ class PayloadRepair:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             # The table is sorted by time, so the reading ends at the first entry that is not due. There may be 10,000.
-            due = takewhile(lambda entry: entry[0] <= now, stored.due())
+            due = takewhile(lambda entry: entry[0] <= now, stored.due_times())
             # Only as many as one step can ask for are sorted out. The whole list may have 10,000 entries.
             next_ones = nsmallest(MAX_PAYLOADS_AT_ONCE, due, key=lambda entry: (not entry[1], entry[0], entry[2]))
             markers = [stored.absent_at(place) for _, _, place in next_ones]
@@ -107,7 +107,7 @@ class PayloadRepair:
 
     def _try(self, marker: AbsentMarker) -> list[AbsentMarker]:
         """Ask for one payload. Return the marker if it still waits, else an empty list."""
-        transaction = self._rebuilding.transaction(marker.place)
+        transaction = self._rebuilding.read_marker(marker.place)
         self._context.engine.check_running()
         try:
             self._read_and_execute(marker, transaction)
@@ -133,7 +133,7 @@ class PayloadRepair:
             self._execute_apart(marker, known.group_id, known.private_from, slices)
             return
         started = slices.slices.clock()
-        task = self._processor.reader.read(transaction, marker.place.index)
+        task = self._processor.reader.read_task(transaction, marker.place.index)
         try:
             self._execute(marker, transaction, task, slices)
         finally:

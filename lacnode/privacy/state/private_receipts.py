@@ -32,7 +32,7 @@ class PrivateReceipts:
         self._context = context
         self._states = states
 
-    def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
+    def find_receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
         """Return the private receipt, None while the transaction waits.
 
         A transaction that was not executed here has a failed receipt, as in Besu.
@@ -50,7 +50,7 @@ class PrivateReceipts:
         waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
 
-    def executed_at(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
+    def at_executing_marker(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
         """Return `found` at the marker that executed it, if that is another marker of the same payload. Else `found`.
 
         Any account may send such a marker first. The receipt of the own marker then says only that the nonce is used.

@@ -33,7 +33,7 @@ class PrivateStateQuota:
         # An alarm is logged once. A full state would otherwise log it for every marker.
         self._has_warned = False
 
-    def check(self, private_from: bytes) -> None:
+    def check_space(self, private_from: bytes) -> None:
         """Check that a transaction of the key `private_from` (32 bytes) may write. PrivateStateFullError if not."""
         limit = self._context.state_quota_bytes
         used = self._used_bytes()

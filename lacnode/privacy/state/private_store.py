@@ -186,7 +186,7 @@ class PrivateStoreReader:
             # The next key after all markers of this group. Each step is one look-up, for any number of markers.
             start = key[:32] + AFTER_GROUP
 
-    def markers(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
+    def marker_places(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
         """Yield the places of the group's markers from block `number` on, in order."""
         return (place for place, _ in self.marker_hashes(group_id, number))
 
@@ -197,7 +197,7 @@ class PrivateStoreReader:
                 return
             yield MarkerPlace.from_key(key[32:]), data[:32]
 
-    def ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
+    def early_transactions(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
         """Yield the senders and nonces of the group's private transactions that came too early."""
         for key, data in self._snapshot.items(AHEAD, group_id):
             if not key.startswith(group_id):
@@ -214,12 +214,12 @@ class PrivateStoreReader:
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
 
-    def absent(self, start: MarkerPlace | None = None) -> Iterator[AbsentMarker]:
+    def absent_markers(self, start: MarkerPlace | None = None) -> Iterator[AbsentMarker]:
         """Yield every absent marker from `start` on, in order."""
         for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
             yield AbsentMarker.decode(MarkerPlace.from_key(key), data)
 
-    def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
+    def absent_markers_of(self, payload_key: bytes) -> Iterator[AbsentMarker]:
         """Yield the absent markers that wait for this payload, also those that are no longer asked for."""
         # The key begins with the payload key, so that an arriving payload finds its markers without a search through
         # all absent ones.
@@ -230,12 +230,12 @@ class PrivateStoreReader:
             # A payload that is no longer asked for has this row alone. It is still executed when it arrives.
             yield self.absent_at(place) or AbsentMarker(place, marker_hash, payload_key, False, 0, None)
 
-    def failing(self) -> int:
+    def count_failing(self) -> int:
         """Return the number of absent markers whose payload the manager has and fails to give."""
         # A table of its own, because the status of all groups needs this number often and the absent markers are many.
         return sum(1 for _ in self._snapshot.items(FAILING))
 
-    def due(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
+    def due_times(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
         """Yield the due times of absent payloads (Unix seconds), the next first, and whether they come before others."""
         for key, value in self._snapshot.items(DUE):
             yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.from_key(key[8:])

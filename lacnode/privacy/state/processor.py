@@ -128,7 +128,7 @@ class PrivateProcessor:
             return False
         # Most blocks have no marker. The cursor is stored once in many of them, because each commit costs a disk write.
         if not any(self._context.mode.may_be_marker(transaction) for transaction in block.transactions):
-            self.progress.move(number, save=self.progress.is_save_due(number))
+            self.progress.advance_to(number, save=self.progress.is_save_due(number))
             return True
         slices = self.slices(is_behind=self._context.head() - number >= BEHIND_BLOCKS)
         absent: list[AbsentMarker] = []
@@ -165,11 +165,11 @@ class PrivateProcessor:
             if self._context.mode.may_be_marker(transaction) and index not in without:
                 # The payload is read later, by the executor: after the checks that may show that it has no effect.
                 read = partial(self._task, MarkerPlace(block.number, index), transaction, absent)
-                yield self.reader.unread(transaction, index, read)
+                yield self.reader.unread_task(transaction, index, read)
 
     def _task(self, place: MarkerPlace, transaction: Transaction, absent: list[AbsentMarker]) -> PrivateTask | None:
         try:
-            return self.reader.read(transaction, place.index)
+            return self.reader.read_task(transaction, place.index)
         except PayloadNotFoundError:
             absent.append(self.make_absent_marker(place, transaction, failing=False))
         except PrivateStateFullError as full:
@@ -212,7 +212,7 @@ class PrivateProcessor:
         if known is not None and not slices.admits(known.group_id, known.private_from):
             return
         started, before = slices.slices.clock(), slices.slices.lost_seconds()
-        task = self.reader.read(transaction, index)
+        task = self.reader.read_task(transaction, index)
         try:
             if slices.admits(task.group_id, task.private.private_from):
                 with slices.slice(task.private.private_from) as budget:
@@ -259,13 +259,13 @@ class PrivateProcessor:
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(records.begin_to_wait)
         # After the commit, because the limit counts what is stored.
-        self._absent_bound.added(len(absent))
+        self._absent_bound.apply_after_adding(len(absent))
         if records.markers:
             count = sum(len(markers) for markers in records.markers.values())
             log.info("private transactions executed", block=block.number, count=count)
         # The listeners come before the readers. A filter that is made after a receipt was seen must not get this block.
         self.notify_listeners(PrivateBlock(block.header, records.hash, records.logs))
-        self.progress.move(block.number, save=False)
+        self.progress.advance_to(block.number, save=False)
 
     def slices(self, *, is_behind: bool) -> GroupSlices:
         """Return the time slices of one block, for the working thread. `is_behind` says that more blocks wait."""

@@ -37,7 +37,7 @@ class SlicedExecution:
                 self._wait(records, public, task.index, known)
                 continue
             started = slices.slices.clock()
-            private = self._executor.read(records, public, task)
+            private = self._executor.read_task(records, public, task)
             if private is not None:
                 self._execute_in_slice(records, public, private, slices.slices.clock() - started)
         return records
@@ -82,7 +82,7 @@ class SlicedExecution:
         is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
         try:
             with slices.slice(task.private.private_from) as budget:
-                self._executor.run(records, public, task, budget)
+                self._executor.execute_task(records, public, task, budget)
         except BudgetExceededError:
             log.info("a private transaction takes long", block=records.number, index=task.index)
             # A shortened slice says nothing of the sender: others may have taken the time.

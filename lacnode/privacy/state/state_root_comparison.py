@@ -122,7 +122,7 @@ class StateRootComparison:
         group_id, number = question.group_id, min(question.number, self._cursor())
         # The group must be known here by a marker. Without this, a stranger could make the manager look for any id.
         with self._context.database.read() as snapshot:
-            if not any(PrivateStoreReader(snapshot).markers(group_id)):
+            if not any(PrivateStoreReader(snapshot).marker_places(group_id)):
                 return None
         try:
             # The manager or the contract is asked without an open snapshot: the answer may take long.
@@ -134,7 +134,7 @@ class StateRootComparison:
             return None
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            state = self._states.state(stored, group_id, number, deadline)
+            state = self._states.compute_state(stored, group_id, number, deadline)
             # A marked asker with an equal root has recovered. A comparison then ends its divergence soon.
             is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
         # An asker that is ahead may have another root for that reason. Then one comparison too many is made.
@@ -284,7 +284,7 @@ class StateRootComparison:
             return ComparisonResult.UNKNOWN
         group_id, deadline = check.group_id, self._clock() + OWN_STATE_SECONDS
         with self._context.database.read() as snapshot:
-            ours = self._states.state(PrivateStoreReader(snapshot), group_id, theirs.number, deadline)
+            ours = self._states.compute_state(PrivateStoreReader(snapshot), group_id, theirs.number, deadline)
         # The own side took too long. The digests so far are kept, and the next comparison goes on from there.
         if ours is None:
             return ComparisonResult.UNKNOWN

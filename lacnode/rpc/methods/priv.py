@@ -121,11 +121,11 @@ def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     """Return the receipt of a private transaction, by its marker's hash. None if it was not executed yet."""
     found = _found(services, params)
     receipts = privacy_controller(services).receipts
-    if found is None or receipts.receipt(found) is None:
+    if found is None or receipts.find_receipt(found) is None:
         return None
     # A transaction may have several markers. The receipt shows the result of the one that was executed.
-    executed = receipts.executed_at(found)
-    receipt = receipts.receipt(executed)
+    executed = receipts.at_executing_marker(found)
+    receipt = receipts.find_receipt(executed)
     return None if receipt is None else _receipt(found, receipt, executed)
 
 

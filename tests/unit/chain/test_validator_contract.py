@@ -2,7 +2,12 @@
 
 import pytest
 
-from lacnode.chain.validator_contract import GET_VALIDATORS, ValidatorContract, ValidatorContractError, validators_of
+from lacnode.chain.validator_contract import (
+    GET_VALIDATORS,
+    ValidatorContract,
+    ValidatorContractError,
+    decode_validators,
+)
 from lacnode.consensus.bft.payloads import MAX_VALIDATORS
 from lacnode.permissioning.contract_reader import (
     ContractReading,
@@ -52,17 +57,17 @@ def test_the_selector_is_that_of_get_validators() -> None:
 
 class TestAnswer:
     def test_is_sorted(self) -> None:
-        assert validators_of(answer(TWO, ONE)) == (ONE, TWO)
+        assert decode_validators(answer(TWO, ONE)) == (ONE, TWO)
 
     def test_may_be_followed_by_other_bytes(self) -> None:
-        assert validators_of(answer(ONE) + b"more") == (ONE,)
+        assert decode_validators(answer(ONE) + b"more") == (ONE,)
 
     def test_may_start_at_another_offset(self) -> None:
-        assert validators_of(word(64) + word(0) + answer(ONE)[32:]) == (ONE,)
+        assert decode_validators(word(64) + word(0) + answer(ONE)[32:]) == (ONE,)
 
     def test_may_have_as_many_as_a_message_may_justify(self) -> None:
         most = [number.to_bytes(20) for number in range(1, MAX_VALIDATORS + 1)]
-        assert validators_of(answer(*most)) == tuple(most)
+        assert decode_validators(answer(*most)) == tuple(most)
 
     @pytest.mark.parametrize(
         ("output", "reason"),
@@ -82,7 +87,7 @@ class TestAnswer:
     )
     def test_of_another_form_is_refused(self, output: bytes, reason: str) -> None:
         with pytest.raises(ValueError, match=reason):
-            validators_of(output)
+            decode_validators(output)
 
 
 class TestErrors:

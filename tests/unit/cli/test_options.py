@@ -12,7 +12,7 @@ from lacnode.cli.main import main
 from lacnode.cli.option_values import parse_option_value
 from lacnode.cli.options import BY_NAME, OPTIONS
 from lacnode.cli.options.option import OptionBehaviour, OptionKind
-from lacnode.cli.options_page import page
+from lacnode.cli.options_page import render_options_page
 
 ROOT = Path(__file__).resolve().parents[3]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
@@ -127,7 +127,9 @@ def _spelt_out(group: str) -> list[str]:
 class TestHelpAndPage:
     def test_the_page_in_docs_is_the_tables(self) -> None:
         path = ROOT / "docs" / "operators" / "options.md"
-        assert path.read_text("utf-8") == page(), "run: python -m lacnode.cli.options_page > docs/operators/options.md"
+        assert path.read_text("utf-8") == render_options_page(), (
+            "run: python -m lacnode.cli.options_page > docs/operators/options.md"
+        )
 
     def test_help_shows_what_is_not_hidden(self) -> None:
         shown, everything = help_text(), help_text(hidden=True)

@@ -69,7 +69,7 @@ class Stage:
     def receive(self, peer: FakePeer, count: int = 1) -> None:
         any_peer: Any = peer
         for number in range(count):
-            self.consensus.received(any_peer, 1, number.to_bytes(4))
+            self.consensus.receive(any_peer, 1, number.to_bytes(4))
 
 
 async def test_validators_are_heard_and_strangers_are_not() -> None:
@@ -93,7 +93,7 @@ async def test_large_messages_of_a_stranger_count_for_more() -> None:
     stage = Stage()
     stranger: Any = stage.stranger
     for _ in range(STRANGER_MESSAGES_AT_ONCE // 16 + 1):
-        stage.consensus.received(stranger, 0, bytes(16 * STRANGER_BYTES_AS_ONE_MESSAGE))
+        stage.consensus.receive(stranger, 0, bytes(16 * STRANGER_BYTES_AS_ONE_MESSAGE))
     assert stage.stranger.ended()
 
 
@@ -125,7 +125,7 @@ async def test_large_messages_of_a_validator_count_for_what_they_take(
     validator: Any = stage.one
     large = bytes(15_000_000)
     for _ in range(300):
-        stage.consensus.received(validator, 0, large)
+        stage.consensus.receive(validator, 0, large)
         await trio.sleep(0.1)
     seconds = len(large) / VALIDATOR_BYTES_AS_ONE_MESSAGE / VALIDATOR_MESSAGES_PER_SECOND
     assert 30 / seconds <= len(stage.heard) <= 30 / seconds + 5
@@ -164,11 +164,11 @@ def test_a_node_denied_until_restart_stays_denied() -> None:
 
 def test_coming_again_does_not_fill_a_bucket_and_buckets_are_bounded() -> None:
     limits = RateLimits(1, 3)
-    assert [limits.allow("a", 0.0) for _ in range(4)] == [True, True, True, False]
-    assert [limits.allow("a", 1.0) for _ in range(2)] == [True, False]
-    assert [limits.allow("a", 1000.0) for _ in range(4)] == [True, True, True, False]
+    assert [limits.try_spend("a", 0.0) for _ in range(4)] == [True, True, True, False]
+    assert [limits.try_spend("a", 1.0) for _ in range(2)] == [True, False]
+    assert [limits.try_spend("a", 1000.0) for _ in range(4)] == [True, True, True, False]
     for number in range(10 * MAX_BUCKETS):
-        limits.allow(number, 1000.0)
+        limits.try_spend(number, 1000.0)
     assert len(limits._buckets) == MAX_BUCKETS
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lacnode.graphql.scalars import READERS, ScalarError, write
+from lacnode.graphql.scalars import READERS, ScalarError, serialize_scalar
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_refuses(scalar: str, value: object) -> None:
 
 
 def test_writes_hexadecimal() -> None:
-    assert [write(value) for value in (0, 255, b"", b"\x00\x01")] == ["0x0", "0xff", "0x", "0x0001"]
+    assert [serialize_scalar(value) for value in (0, 255, b"", b"\x00\x01")] == ["0x0", "0xff", "0x", "0x0001"]

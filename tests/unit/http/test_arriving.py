@@ -28,30 +28,30 @@ class TestArrivingBodies:
     async def test_the_largest_of_the_address_that_holds_most_gives_way(self) -> None:
         arriving = ArrivingBodies(100)
         with ExitStack() as stack:
-            small, large = (stack.enter_context(arriving.hold("attacker")) for _ in range(2))
-            honest = stack.enter_context(arriving.hold("member"))
-            arriving.grow(small, 20)
-            arriving.grow(large, 30)
-            arriving.grow(honest, 45)
+            small, large = (stack.enter_context(arriving.count_body("attacker")) for _ in range(2))
+            honest = stack.enter_context(arriving.count_body("member"))
+            arriving.add_bytes(small, 20)
+            arriving.add_bytes(large, 30)
+            arriving.add_bytes(honest, 45)
             assert not large.scope.cancel_called
-            arriving.grow(small, 6)
+            arriving.add_bytes(small, 6)
             assert [body.scope.cancel_called for body in (small, large, honest)] == [False, True, False]
 
     async def test_what_is_complete_is_answered(self) -> None:
         arriving = ArrivingBodies(100)
-        with arriving.hold("a") as complete, arriving.hold("b") as other:
-            arriving.grow(complete, 90)
+        with arriving.count_body("a") as complete, arriving.count_body("b") as other:
+            arriving.add_bytes(complete, 90)
             complete.is_complete = True
-            arriving.grow(other, 20)
+            arriving.add_bytes(other, 20)
             assert not complete.scope.cancel_called
             assert other.scope.cancel_called
 
     async def test_what_has_ended_does_not_count(self) -> None:
         arriving = ArrivingBodies(100)
-        with arriving.hold("a") as body:
-            arriving.grow(body, 90)
-        with arriving.hold("a") as body:
-            arriving.grow(body, 90)
+        with arriving.count_body("a") as body:
+            arriving.add_bytes(body, 90)
+        with arriving.count_body("a") as body:
+            arriving.add_bytes(body, 90)
             assert not body.scope.cancel_called
 
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings
-from lacnode.metrics.prometheus_text import written
+from lacnode.metrics.prometheus_text import encode_metrics
 from lacnode.metrics.series import MetricSample, MetricSeries, MetricsRegistry, MetricType
 from tests.support.logs import captured_logs
 
@@ -43,7 +43,7 @@ def test_a_counter_keeps_its_name_and_its_labels_what_they_say(name: str) -> Non
         f"{name} of rules\nby rule",
         lambda: [MetricSample(2, {"rule": rule})],
     )
-    text = written(MetricsRegistry([checks], DEFAULT_CATEGORIES).read(()))
+    text = encode_metrics(MetricsRegistry([checks], DEFAULT_CATEGORIES).read(()))
     assert text.decode().splitlines()[1] == f"# TYPE {name} counter"
     (family,) = text_string_to_metric_families(text.decode())
     assert (family.type, family.documentation) == ("counter", f"{name} of rules\nby rule")

@@ -20,7 +20,7 @@ async def after_meeting(database: MemoryDatabase, nodes: Sequence[Enode]) -> tup
     """What a node knows at its next start that met `nodes` in this order."""
     known = KnownNodes(database)
     for met in nodes:
-        known.met(met)
+        known.record_session(met)
     wanted = known.enodes
     async with trio.open_nursery() as nursery:
         nursery.start_soon(known.run)

@@ -67,7 +67,7 @@ def test_an_answer_is_kept_while_its_question_waits_however_much_the_others_hold
     peer = OnePeer()
     messages = messages_of(peer, UnaskedBytes(MAX_UNASKED_BYTES))
     assert not messages.accepts(code(BlockBodies), LONG_BYTES)
-    peer.requests.begin(BlockBodies.CODE)
+    peer.requests.open_request(BlockBodies.CODE)
     assert messages.accepts(code(BlockBodies), LONG_BYTES)
 
 
@@ -76,7 +76,7 @@ def test_transactions_are_kept_up_to_the_length_that_correct_peers_send(
     message: type[PooledTransactions | Transactions],
 ) -> None:
     peer = OnePeer()
-    peer.requests.begin(PooledTransactions.CODE)
+    peer.requests.open_request(PooledTransactions.CODE)
     messages = messages_of(peer, UnaskedBytes())
     assert messages.accepts(code(message), MAX_TRANSACTIONS_MESSAGE_BYTES)
     assert not messages.accepts(code(message), MAX_TRANSACTIONS_MESSAGE_BYTES + 1)

@@ -54,30 +54,30 @@ class TestOutbox:
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
         outbox = SendQueue()
-        await outbox.ready()
+        await outbox.wait_until_ready()
         outbox.put(1, bytes(MAX_BYTES_BEFORE_NEXT_ANSWER))
         with trio.move_on_after(60) as scope:
-            await outbox.ready()
+            await outbox.wait_until_ready()
         assert scope.cancelled_caught
         await outbox.get()
-        await outbox.ready()
+        await outbox.wait_until_ready()
 
 
 class TestRequests:
     async def test_an_answer_finds_its_question_by_id_whatever_the_order(self) -> None:
         requests = PendingRequests(66)
-        first, second = requests.begin(HEADERS), requests.begin(HEADERS)
+        first, second = requests.open_request(HEADERS), requests.open_request(HEADERS)
         assert requests.deliver(HEADERS, second.id, "second")
         assert requests.deliver(HEADERS, first.id, "first")
         assert not requests.deliver(HEADERS, 99, "nobody's")
-        assert (await requests.answer(first), await requests.answer(second)) == ("first", "second")
+        assert (await requests.wait_for_answer(first), await requests.wait_for_answer(second)) == ("first", "second")
 
     async def test_before_eth_66_two_answers_at_once_go_to_two_questions(self) -> None:
         requests = PendingRequests(65)
         answers: dict[int, str] = {}
 
         async def ask(number: int) -> None:
-            answers[number] = await requests.answer(requests.begin(HEADERS))
+            answers[number] = await requests.wait_for_answer(requests.open_request(HEADERS))
 
         async with trio.open_nursery() as nursery:
             for number in range(2):
@@ -93,17 +93,17 @@ class TestRequests:
     ) -> None:
         requests = PendingRequests(65)
         with pytest.raises(RequestFailedError):
-            await requests.answer(requests.begin(HEADERS))
-        question = requests.begin(HEADERS)
+            await requests.wait_for_answer(requests.open_request(HEADERS))
+        question = requests.open_request(HEADERS)
         requests.deliver(HEADERS, 0, "late")
         requests.deliver(HEADERS, 0, "in time")
-        assert await requests.answer(question) == "in time"
+        assert await requests.wait_for_answer(question) == "in time"
 
     async def test_no_answer_is_a_failure_after_five_seconds(self, autojump_clock: trio.testing.MockClock) -> None:
         requests = PendingRequests(68)
         before = trio.current_time()
         with pytest.raises(RequestFailedError, match="within 5 s"):
-            await requests.answer(requests.begin(HEADERS))
+            await requests.wait_for_answer(requests.open_request(HEADERS))
         assert trio.current_time() - before == pytest.approx(REQUEST_TIMEOUT_SECONDS)
 
     async def test_three_timeouts_of_one_kind_in_a_row_are_enough(self, autojump_clock: trio.testing.MockClock) -> None:
@@ -111,14 +111,14 @@ class TestRequests:
 
         async def unanswered(kind: int) -> None:
             with pytest.raises(RequestFailedError):
-                await requests.answer(requests.begin(kind))
+                await requests.wait_for_answer(requests.open_request(kind))
 
         await unanswered(HEADERS)
         await unanswered(HEADERS)
         await unanswered(BODIES)
-        question = requests.begin(HEADERS)
+        question = requests.open_request(HEADERS)
         requests.deliver(HEADERS, question.id, "x")
-        await requests.answer(question)
+        await requests.wait_for_answer(question)
         await unanswered(HEADERS)
         await unanswered(HEADERS)
         verdicts = [requests.reputation.disconnect_reason]
@@ -130,7 +130,7 @@ class TestRequests:
         reputation = PendingRequests(68).reputation
         verdicts = []
         for now in (0.0, 20.0, 40.0, 59.0, 61.0, 62.0):
-            reputation.useless(now)
+            reputation.record_useless_answer(now)
             verdicts.append(reputation.disconnect_reason)
         assert verdicts == [None] * 5 + [DisconnectReason.USELESS_PEER]
 
@@ -143,7 +143,7 @@ class TestRequests:
             async with requests.slot_limiter():
                 asked += 1
                 with pytest.raises(RequestFailedError):
-                    await requests.answer(requests.begin(HEADERS))
+                    await requests.wait_for_answer(requests.open_request(HEADERS))
 
         async with trio.open_nursery() as nursery:
             for _ in range(9):
@@ -155,12 +155,12 @@ class TestRequests:
 
     async def test_nobody_waits_for_a_peer_that_left(self) -> None:
         requests = PendingRequests(68)
-        question = requests.begin(HEADERS)
+        question = requests.open_request(HEADERS)
         requests.fail_all()
         with pytest.raises(RequestFailedError, match="left"):
-            await requests.answer(question)
+            await requests.wait_for_answer(question)
         with pytest.raises(RequestFailedError, match="left"):
-            requests.begin(HEADERS)
+            requests.open_request(HEADERS)
 
 
 class TestDenylist:

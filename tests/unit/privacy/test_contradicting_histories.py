@@ -67,10 +67,10 @@ class TestContradictingHistories:
     def tell(self, groups: Groups, member: Member, past: PrivateTransaction, number: int) -> None:
         """C tells a member alone a history of one transaction, at the first marker of block `number`."""
         controller, manager = member.privacy_controller, member.manager
-        block, hash_ = GroupRebuilder(controller._context, controller.execution.processor).block(number)
+        block, hash_ = GroupRebuilder(controller._context, controller.execution.processor).read_block(number)
         executor = controller.execution.processor.create_executor(number)
-        executor.begin_anew(GROUP)
-        records = executor.block(block, hash_, [PrivateTask(0, past, GROUP)])
+        executor.reset_group(GROUP)
+        records = executor.execute_block(block, hash_, [PrivateTask(0, past, GROUP)])
         told = PastTransaction(past, block.transactions[0].hash, records.roots[GROUP][0].root)
         addition = invented(1, adding(member.manager.key))
         keys = []

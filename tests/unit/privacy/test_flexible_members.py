@@ -167,7 +167,7 @@ class TestAdding:
         rehydration = groups.b.privacy_controller.execution.processor.rehydration
         run, place = rehydration._create_executor(number), rehydration._place(early)
         assert place is not None
-        records = run.block(block, hash_, [PrivateTask(place.index, own, GROUP)])
+        records = run.execute_block(block, hash_, [PrivateTask(place.index, own, GROUP)])
         past = PastTransaction(own, early, records.roots[GROUP][0].root)
         key = groups.c.manager.send(encode_history_payload([past]), KEY_C, [KEY_B])
         own_key = groups.c.manager.send(encode_versioned_payload(own, bytes(32)), KEY_C, [KEY_B])

@@ -44,7 +44,7 @@ def junk(nonce: int, key: bytes | None = None) -> Transaction:
 def asked_for(member: Member) -> list[bytes]:
     """The hashes of the markers whose payloads are asked for again."""
     with member.node.chain._database.read() as snapshot:
-        return [marker.marker_hash for marker in PrivateStoreReader(snapshot).absent()]
+        return [marker.marker_hash for marker in PrivateStoreReader(snapshot).absent_markers()]
 
 
 class TestJunk:

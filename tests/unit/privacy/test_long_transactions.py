@@ -127,7 +127,7 @@ def condition(member: Member, group: bytes) -> tuple[GroupCondition, bool]:
 def is_pending(member: Member, marker: bytes) -> bool:
     found = member.privacy_controller.find_transaction(marker)
     assert found is not None
-    return member.privacy_controller.receipts.receipt(found) is None
+    return member.privacy_controller.receipts.find_receipt(found) is None
 
 
 class TestEndless:

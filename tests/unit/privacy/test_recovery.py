@@ -62,7 +62,7 @@ class Two:
                 return {url: self.challenges.issue_challenge(body)}
             if path == RECOVER_PATH:
                 self.asked += 1
-                return {url: self.responder.recover(body)}
+                return {url: self.responder.answer_request(body)}
             answers = {PUSH_PATH: manager.intake.receive_push, PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven}
             return {url: answers[path](body).encode() if path in answers else REFUSED_REPLY}
         except EnclaveError:
@@ -118,14 +118,14 @@ def test_however_many_groups_strangers_pushed_everything_comes_back(two: Two, te
             seed = number.to_bytes(20)
             record = GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
             two.stores[A.public].groups._put(connection, record, None)
-    recover = two.responder.recover
+    recover = two.responder.answer_request
 
     def measured(body: bytes) -> bytes:
         answer = recover(body)
         pages.append(len(answer))
         return answer
 
-    two.responder.recover = measured  # type: ignore[method-assign]
+    two.responder.answer_request = measured  # type: ignore[method-assign]
     lost = two.lose()
     assert PayloadRecovery(lost, two).recover_everything({A.public}) == (3, {A.public})
     assert all(lost.receive(key) for key in keys)
@@ -155,37 +155,37 @@ def test_one_payload_is_asked_for_by_its_key(two: Two) -> None:
 class TestRefused:
     def test_a_key_that_is_only_claimed(self, two: Two) -> None:
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
-            two.responder.recover(two.request(B.public, C.private))
+            two.responder.answer_request(two.request(B.public, C.private))
 
     def test_the_own_key_of_the_manager(self, two: Two) -> None:
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
-            two.responder.recover(two.request(A.public, A.private))
+            two.responder.answer_request(two.request(A.public, A.private))
 
     def test_a_challenge_of_another_key_or_of_long_ago(self, two: Two) -> None:
         body = two.challenges.issue_challenge(encode_map({"from": C.public, "to": A.public}))
         of_c = decode_map(body, "challenge").bytes("challenge")
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
-            two.responder.recover(two.request(B.public, B.private, of_c))
+            two.responder.answer_request(two.request(B.public, B.private, of_c))
         request = two.request(B.public, B.private)
-        two.responder.recover(request)
+        two.responder.answer_request(request)
         two.now += CHALLENGE_VALID_SECONDS + 1
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
-            two.responder.recover(request)
+            two.responder.answer_request(request)
 
     def test_too_many_requests_of_one_key_but_not_those_of_another(self, two: Two) -> None:
         request = two.request(B.public, B.private)
         for _ in range(MAX_RECOVERY_REQUESTS):
-            two.responder.recover(request)
+            two.responder.answer_request(request)
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
-            two.responder.recover(request)
-        two.responder.recover(two.request(C.public, C.private))
+            two.responder.answer_request(request)
+        two.responder.answer_request(two.request(C.public, C.private))
 
     @pytest.mark.parametrize("by_name", [False, True])
     def test_a_third_party_gets_nothing(self, two: Two, by_name: bool) -> None:
         """Not even if it knows the key of the payload, which is public: a marker on the chain has it."""
         key = two.managers[A.public].send(b"secret", A.public, [B.public])
         request = two.request(C.public, C.private, wanted=[key] if by_name else [])
-        answer = decode_map(two.responder.recover(request), "answer")
+        answer = decode_map(two.responder.answer_request(request), "answer")
         opened = nacl.bindings.crypto_box_open(answer.bytes("box"), answer.bytes("nonce"), A.public, C.private)
         page = decode_map(opened, "page")
         assert (page.read_field("payloads", list), page.read_field("groups", list), page.read_field("next", int)) == (

@@ -165,8 +165,8 @@ class TestOnDisk:
             assert stored.cursor() == head
             assert stored.root_at(GROUP, head) == root
             assert list(stored.groups()) == [GROUP]
-            assert [place.number for place in stored.markers(GROUP)] == [1, 2, 3, 4]
-            assert not list(stored.absent())
+            assert [place.number for place in stored.marker_places(GROUP)] == [1, 2, 3, 4]
+            assert not list(stored.absent_markers())
 
     def test_a_strangers_files_hold_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         secret = keccak256(b"what only two may know")
@@ -277,7 +277,7 @@ class TestLostPayloads:
         assert same_everywhere(stage)
         found = stage.b.privacy_controller.find_transaction(marker)
         assert found is not None
-        assert stage.b.privacy_controller.receipts.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
+        assert stage.b.privacy_controller.receipts.find_receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
         chain = stage.b.node.chain
         assert not list(PrivateLogs(chain, chain.database).of_block(GROUP, chain.head.hash, LogFilter()))
 
@@ -324,10 +324,10 @@ class TestLostPayloads:
         stage.b.manager.payloads[key] = lost
         found = stage.b.privacy_controller.find_transaction(marker)
         assert found is not None
-        assert stage.b.privacy_controller.receipts.receipt(found) is None
+        assert stage.b.privacy_controller.receipts.find_receipt(found) is None
         stage.clock.now += 60
         stage.b.work()
-        receipt = stage.b.privacy_controller.receipts.receipt(found)
+        receipt = stage.b.privacy_controller.receipts.find_receipt(found)
         assert receipt is not None
         assert receipt.status is PrivateStatus.SUCCESSFUL
 
@@ -411,7 +411,7 @@ class TestStateQuota:
         stage.mine()
         found = stage.b.privacy_controller.find_transaction(marker)
         assert found is not None
-        assert stage.b.privacy_controller.receipts.receipt(found) is None, "it is not failed, it waits"
+        assert stage.b.privacy_controller.receipts.find_receipt(found) is None, "it is not failed, it waits"
         assert (stage.b.root(GROUP), self.used(stage)) == (root, before)
         assert stage.b.privacy_controller.execution.processor.progress.cursor == stage.b.node.chain.head.header.number
         assert stage.b.privacy_controller.statuses.health().alarms != ()

@@ -56,7 +56,9 @@ class Members:
         return self.managers[url]
 
     def lose(self, url: str) -> LocalTransactionManager:
-        return self.start(url, *(self.managers[url].keys.sender(key) for key in self.managers[url].keys.public_keys))
+        return self.start(
+            url, *(self.managers[url].keys.sender_pair(key) for key in self.managers[url].keys.public_keys)
+        )
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         self.rounds.append((path, set(bodies)))
@@ -72,7 +74,7 @@ class Members:
         manager, (challenges, responder) = self.managers[url], self.responders[url]
         try:
             if path in (CHALLENGE_PATH, RECOVER_PATH):
-                return (challenges.issue_challenge if path == CHALLENGE_PATH else responder.recover)(body)
+                return (challenges.issue_challenge if path == CHALLENGE_PATH else responder.answer_request)(body)
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
                 PUSH_GROUP_PATH: manager.groups.receive,

@@ -54,7 +54,7 @@ class GossipPeer:
     def report_useless_answer(self) -> None:
         self.useless += 1
 
-    async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
+    async def request_pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
         self.asked.append(hashes)
         await trio.sleep(5 if self.silent else self.seconds)
         if self.silent:

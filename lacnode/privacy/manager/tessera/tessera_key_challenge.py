@@ -32,7 +32,7 @@ def answer_key_challenge(body: bytes, keys: KeyRing) -> bytes:
     # and read it. So the plaintext must be a UUID.
     payload = decode_payload(body).payload
     for public in keys.public_keys:
-        opened = decrypt_with(payload, keys.sender(public))
+        opened = decrypt_with(payload, keys.sender_pair(public))
         if opened is not None and _is_uuid(opened[1]):
             return opened[1]
     raise TesseraError("challenge: a UUID for an own key was expected")

@@ -104,7 +104,7 @@ class TesseraNodes:
         self._verify_keys(url, [key for key in own if self.url_of(key) is None and self._keys.find_pair(key) is None])
 
     def _verify_keys(self, url: str, keys: Sequence[bytes]) -> None:
-        own, questions = self._keys.sender(None), []
+        own, questions = self._keys.sender_pair(None), []
         for key in keys:
             try:
                 questions.append((key, TesseraKeyChallenge(own, key)))
@@ -128,7 +128,7 @@ class TesseraNodes:
 
     # -- what they are sent ------------------------------------------------------------------------------------------
 
-    def push(self, payload: EncryptedPayload, recipients: Mapping[str, Mapping[bytes, int]]) -> set[str]:
+    def push_payload(self, payload: EncryptedPayload, recipients: Mapping[str, Mapping[bytes, int]]) -> set[str]:
         """Send to each Tessera the boxes of its keys. Return the URLs that confirmed all of their boxes.
 
         `recipients` has for each URL the keys there and the positions of their boxes.

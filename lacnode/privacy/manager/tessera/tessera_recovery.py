@@ -25,7 +25,8 @@ class TesseraRecovery:
         """Ask every Tessera for the payloads `wanted`. Return how many were stored."""
         keys = self._manager.keys
         return sum(
-            self._store(found, keys.sender(own)) for own, found in self._nodes.fetch_payloads(wanted, keys.public_keys)
+            self._store(found, keys.sender_pair(own))
+            for own, found in self._nodes.fetch_payloads(wanted, keys.public_keys)
         )
 
     def _store(self, found: TesseraPayload, own: KeyPair) -> int:

@@ -63,7 +63,7 @@ class ContradictingHistoryReader:
             teller, told, found = key[len(prefix) :], value[44:76], value[76:108]
             yield ContradictingHistory(group_id, teller, value[:32], place, told, found, is_dismissed)
 
-    def accepted(self, group_id: bytes) -> bytes | None:
+    def accepted_payload_key(self, group_id: bytes) -> bytes | None:
         """Return the payload key of the history that the operator accepted. None if there is none or it was taken over."""
         return self._snapshot.get(META, _ACCEPTED + group_id)
 

@@ -100,7 +100,7 @@ class Rehydration:
         run = self._create_executor(start)
         # The operator has chosen this history. The state here is removed in the same commit below.
         if is_accepted:
-            run.begin_anew(group_id)
+            run.reset_group(group_id)
         by_block = groupby(new, lambda entry: entry[0].number)
         done = [self._carry_out(run, group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
@@ -133,7 +133,7 @@ class Rehydration:
     def _is_accepted(self, told: "_Told") -> bool:
         """Return True if the operator wants this history in place of what was executed here."""
         with self._context.database.read() as snapshot:
-            return ContradictingHistoryReader(snapshot).accepted(told.history.group_id) == told.payload_key
+            return ContradictingHistoryReader(snapshot).accepted_payload_key(told.history.group_id) == told.payload_key
 
     def _contradicts(self, told: "_Told", event: str, why: str, found: bytes) -> None:
         """Record a contradicting history. The group is diverged until the operator has decided."""
@@ -204,4 +204,4 @@ class Rehydration:
             raise UnusablePayloadError(f"block {number} is not there")
         # No version: the contract was asked when the transaction was executed first. Its members agreed then.
         tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
-        return run.block(block, hash_, tasks, budget)
+        return run.execute_block(block, hash_, tasks, budget)
