@@ -28,7 +28,7 @@ from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     private_contract_address,
 )
-from lacnode.privacy.state.time_slices import SLICE_SECONDS, TimeSlices
+from lacnode.privacy.state.time_slices import TimeSlices
 from lacnode.rpc.errors import RpcError
 from tests.support.private_nodes import (
     ALICE,
@@ -127,7 +127,7 @@ class NoSlices(TimeSlices):
     """Time for nothing."""
 
     @contextmanager
-    def slice(self, full_seconds: float = SLICE_SECONDS) -> Iterator[ExecutionBudget]:
+    def slice(self, *_: float) -> Iterator[ExecutionBudget]:
         yield ExecutionBudget(0.0)
 
 

@@ -27,8 +27,9 @@ UNKNOWN_SLICE_SECONDS = 0.5
 KNOWN_LOST_SECONDS = 1.0
 """The lost time up to which a known sender has a slice in a new group. Any sender becomes known by one cheap transaction."""
 
-MIN_SLICE_SECONDS = 0.25
-"""The time of a slice after others have lost much time."""
+MIN_SLICE_SECONDS, MIN_KNOWN_SLICE_SECONDS = 0.25, 1.0
+"""The time of a slice after others have lost much time, and the same for a known sender. On a machine with too much work an
+honest transaction that needs 20 ms of a processor takes half a second."""
 
 ORDINARY_SECONDS = 0.1
 """The time of a transaction that changes its group's state, above which it counts to the group's use."""
@@ -67,15 +68,17 @@ class TimeSlices:
         return self._lost_seconds
 
     @contextmanager
-    def slice(self, full_seconds: float = SLICE_SECONDS) -> Iterator[ExecutionBudget]:
-        """Give the budget of one private transaction, `full_seconds` if no time was lost.
+    def slice(
+        self, full_seconds: float = SLICE_SECONDS, least_seconds: float = MIN_SLICE_SECONDS
+    ) -> Iterator[ExecutionBudget]:
+        """Give the budget of one private transaction: `full_seconds` if no time was lost, and at least `least_seconds`.
 
         BudgetExceededError passes through and counts as lost time.
         """
         start = self.clock()
         try:
             # A slice never falls below the minimum. An honest short transaction always has a chance to end in it.
-            yield ExecutionBudget(start + max(MIN_SLICE_SECONDS, full_seconds - self.lost_seconds()))
+            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.lost_seconds()))
         except BudgetExceededError:
             self._lost_seconds = self.lost_seconds() + self.clock() - start
             raise
@@ -121,7 +124,8 @@ class GroupSlices:
         # The group's own use shortens its slice. The use of all other groups counts as lost time.
         used = use.seconds_of(group_id)
         lost = self.slices.lost_seconds() + use.total() - used
-        if used > max(MIN_SLICE_SECONDS, self._full_seconds(private_from) - lost):
+        full_seconds, least_seconds = self._bounds_of(private_from)
+        if used > max(least_seconds, full_seconds - lost):
             return False
         # The groups with a history of real changes go on. A new group costs nothing, and an attacker can have thousands.
         needed = min(int(lost / UNKNOWN_SLICE_SECONDS), MAX_CARRIED_OUT)
@@ -136,12 +140,15 @@ class GroupSlices:
     @contextmanager
     def slice(self, private_from: bytes) -> Iterator[ExecutionBudget]:
         """Give the budget of one private transaction from the key `private_from`, as `TimeSlices.slice`."""
-        with self.slices.slice(self._full_seconds(private_from)) as budget:
+        with self.slices.slice(*self._bounds_of(private_from)) as budget:
             yield budget
 
-    def _full_seconds(self, private_from: bytes) -> float:
+    def _bounds_of(self, private_from: bytes) -> tuple[float, float]:
+        """Return the seconds of a slice before any time was lost, and the least."""
+        if self.prior.is_known_sender(private_from):
+            return SLICE_SECONDS, MIN_KNOWN_SLICE_SECONDS
         # The first endless transaction of a stranger is not known as such before its slice ends. So it is short.
-        return SLICE_SECONDS if self.prior.is_known_sender(private_from) else UNKNOWN_SLICE_SECONDS
+        return UNKNOWN_SLICE_SECONDS, MIN_SLICE_SECONDS
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group waits for a transaction that is executed apart."""
