@@ -34,6 +34,7 @@ from lacnode.devnet.manifest import (
     join_devnet,
     load_manifest,
     make_devnet,
+    qbft_start_block,
 )
 from lacnode.devnet.table import BlockRate, NodeRow, read_row, render
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter, InvalidCorsOriginError
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--consensus", choices=CONSENSUS_GROUPS, help=f"how validators agree on blocks (default {DEFAULT_CONSENSUS})"
     )
+    parser.add_argument("--qbft-start-block", type=int, metavar="N", help="go from IBFT 2.0 to QBFT at block N")
     parser.add_argument(
         "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
     )
@@ -124,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
     parser.set_defaults(run=_up, data_path=DEFAULT_PATH, json=False)
     parser.set_defaults(
-        **dict.fromkeys(("validators", "block_period", "port_offset", "fork", "consensus", "cors_origins"))
+        **dict.fromkeys(
+            ("validators", "block_period", "port_offset", "fork", "consensus", "cors_origins", "qbft_start_block")
+        )
     )
     verbs = parser.add_subparsers(title="verbs", metavar="")
     actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
@@ -177,6 +181,7 @@ def _up(arguments: argparse.Namespace) -> int:
         arguments.blocks_on_demand,
         arguments.consensus or DEFAULT_CONSENSUS,
         ORIGINS if arguments.cors_origins is None else _origins(arguments.cors_origins),
+        arguments.qbft_start_block,
     )
     check_network(shape, block_period)
     if arguments.in_process and shape != NetworkShape(validators, fork=shape.fork, consensus=shape.consensus):
@@ -216,6 +221,7 @@ def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
         "fork": (manifest.fork, "the fork {}"),
         "consensus": (manifest.consensus, "the consensus {}"),
         "cors_origins": (",".join(manifest.cors_origins), "the CORS origins {}"),
+        "qbft_start_block": (qbft_start_block(manifest), "the first QBFT block {}"),
     }
     for name, (value, text) in found.items():
         if getattr(arguments, name) not in (None, value):

@@ -67,10 +67,11 @@ def devnet_genesis(
     timestamp: int,
     fork: str = LACCHAIN_FORK,
     consensus: str = DEFAULT_CONSENSUS,
+    qbft_start_block: int | None = None,
 ) -> dict[str, object]:
     """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds.
     `timestamp` is in Unix seconds. `fork` is a key of `DEVNET_FORKS`, and
-    `consensus` the name of a protocol.
+    `consensus` the name of a protocol. From `qbft_start_block` on it is QBFT.
 
     A period that is no whole number of seconds is written as Besu's experimental `xblockperiodmilliseconds`.
     """
@@ -84,8 +85,11 @@ def devnet_genesis(
     # The genesis block has no seals. Its validators are sorted by address, as in every block.
     extra_data = ExtraData(vanity=bytes(32), validators=tuple(sorted(validators)), vote=None, round=0, seals=())
     rules = DEVNET_FORKS[fork]
+    sections = {consensus: section}
+    if qbft_start_block is not None:
+        sections["qbft"] = {**section, "startBlock": qbft_start_block}
     return {
-        "config": {"chainId": CHAIN_ID, **rules, consensus: section, "lacnode": {"devnet": True}},
+        "config": {"chainId": CHAIN_ID, **rules, **sections, "lacnode": {"devnet": True}},
         "nonce": "0x0",
         "timestamp": hex(timestamp),
         "extraData": to_hex(PROTOCOLS[consensus].encode_extra_data(extra_data)),

@@ -125,6 +125,8 @@ class NetworkShape:
     """The name of a consensus protocol."""
     cors_origins: tuple[str, ...] = ORIGINS
     """Regular expressions of the origins of web pages that may use its ports."""
+    qbft_start_block: int | None = None
+    """The first block of QBFT, if the network goes from IBFT 2.0 to it."""
 
     def roles(self) -> list[str]:
         """Return the role of every node, in the order of the nodes."""
@@ -236,6 +238,8 @@ def check_network(shape: NetworkShape, block_period: float) -> None:
             raise DevnetError(f"--{name} must be between {least} and {MAX_DEVNET_NODES}, not {count}")
     if len(shape.roles()) > MAX_DEVNET_NODES:
         raise DevnetError(f"a devnet holds at most {MAX_DEVNET_NODES} nodes, and {len(shape.roles())} were asked for")
+    if shape.qbft_start_block is not None and (shape.consensus != "ibft2" or shape.qbft_start_block < 1):
+        raise DevnetError("--qbft-start-block is at least 1, and needs --consensus ibft2")
     if shape.flexible_groups and not shape.privacy:
         raise DevnetError("--flexible-groups needs --privacy")
     if not 0.05 <= block_period <= 3600:
@@ -273,7 +277,9 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
     )
     validators = [key.address for role, key in zip(roles, keys, strict=True) if role == "validator"]
     begins = int(time.time()) - 1
-    genesis = devnet_genesis(validators, manifest.accounts, block_period, begins, shape.fork, shape.consensus)
+    genesis = devnet_genesis(
+        validators, manifest.accounts, block_period, begins, shape.fork, shape.consensus, shape.qbft_start_block
+    )
     if shape.permissioned:
         _add_permissions(genesis, manifest)
     path.mkdir(parents=True, exist_ok=True)
@@ -362,9 +368,25 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     return joined, node
 
 
+def qbft_start_block(manifest: Manifest) -> int | None:
+    """Return the first block of QBFT in a network that goes from IBFT 2.0 to it, None in another one. DevnetError if
+    its genesis file cannot be read."""
+    try:
+        document = json.loads(manifest.genesis_file.read_text("utf-8"))
+        begins: int | None = document["config"].get("qbft", {}).get("startBlock")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DevnetError(f"{manifest.genesis_file} is damaged ({error})") from None
+    return begins
+
+
+def _consensus_groups(manifest: Manifest) -> list[str]:
+    names = [manifest.consensus, *(() if qbft_start_block(manifest) is None else ("qbft",))]
+    return [CONSENSUS_GROUPS[name] for name in names]
+
+
 def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
     bootnodes = [other.enode for other in _bootnodes(manifest, node)]
-    groups = [*GROUPS, CONSENSUS_GROUPS[manifest.consensus], *(("EEA", "PRIV") if node.privacy_key else ())]
+    groups = [*GROUPS, *_consensus_groups(manifest), *(("EEA", "PRIV") if node.privacy_key else ())]
     settings: dict[str, object] = {
         **({"bootnodes": bootnodes} if bootnodes else {}),
         "data-path": str(node.directory),

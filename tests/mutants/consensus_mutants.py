@@ -128,4 +128,33 @@ CONSENSUS = (
         "        block = with_seals(protocol, block, ())\n",
         ("tests/simulation/test_false_copies.py",),
     ),
+    Mutant(
+        "messages-of-the-other-protocol-heard",
+        "lacnode/consensus/bft/controller.py",
+        "if round_id.sequence >= current and protocol is not self._protocols.at(round_id.sequence):",
+        "if round_id.sequence < 0:",
+        ("tests/unit/consensus/test_protocol_change.py",),
+    ),
+    Mutant(
+        "qbft-one-block-late",
+        "lacnode/consensus/protocols.py",
+        "(height, PROTOCOLS[name]) for height, name",
+        "(height + (height > 0), PROTOCOLS[name]) for height, name",
+        ("tests/unit/chain/test_migration.py",),
+    ),
+    Mutant(
+        "epochs-of-qbft-from-block-0",
+        "lacnode/chainspec/bft_sections.py",
+        "epoch_begins=max(0, begins - 1)",
+        "epoch_begins=0 * begins",
+        ("tests/unit/chain/test_migration.py",),
+    ),
+    Mutant(
+        "prepared-block-of-the-other-protocol-forgotten",
+        "lacnode/consensus/bft/journal.py",
+        '            prepared = decode_prepared(self._protocols, fields.bytes("prepared"))\n',
+        '            try:\n                prepared = decode_prepared(self._protocols, fields.bytes("prepared"))\n'
+        "            except OtherProtocolError:\n                return\n",
+        ("tests/unit/consensus/test_protocol_change.py",),
+    ),
 )

@@ -1,5 +1,7 @@
 """The genesis of a devnet has the rules that `--fork` names, and the accounts that tools expect."""
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,14 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.devnet.accounts import TEST_MNEMONIC, funded_accounts, mnemonic_accounts
 from lacnode.devnet.devnet_genesis import DEFAULT_FORK, DEVNET_FORKS, LACCHAIN_CODE_SIZE_BYTES, devnet_genesis
-from lacnode.devnet.manifest import NetworkShape, load_manifest, make_devnet
+from lacnode.devnet.manifest import (
+    DevnetError,
+    NetworkShape,
+    check_network,
+    load_manifest,
+    make_devnet,
+    qbft_start_block,
+)
 
 VALIDATOR = bytes(19) + b"\1"
 
@@ -58,3 +67,22 @@ def test_a_block_of_prague_finds_the_contracts_that_it_calls() -> None:
     code = {account.address: account.code for account in spec.genesis.alloc}
     assert code[spec.request_contracts.withdrawal]
     assert code[spec.request_contracts.consolidation]
+
+
+def test_a_devnet_goes_from_ibft2_to_qbft_at_a_block_and_answers_by_both_names(tmp_path: Path) -> None:
+    made = make_devnet(tmp_path / "net", NetworkShape(1, qbft_start_block=20), 1.0, 0)
+    manifest = load_manifest(tmp_path / "net")
+    assert manifest is not None
+    assert qbft_start_block(manifest) == 20
+    spec = parse_genesis(json.loads(manifest.genesis_file.read_text()))
+    assert spec.protocols == ((0, "ibft2"), (20, "qbft"))
+    groups = tomllib.loads((made.nodes[0].directory / "config.toml").read_text())["rpc-http-api"]
+    assert {"IBFT", "QBFT"} <= set(groups)
+
+
+@pytest.mark.parametrize(
+    "shape", [NetworkShape(qbft_start_block=0), NetworkShape(consensus="qbft", qbft_start_block=9)]
+)
+def test_a_switch_that_cannot_be_is_refused(shape: NetworkShape) -> None:
+    with pytest.raises(DevnetError, match="--qbft-start-block"):
+        check_network(shape, 1.0)
