@@ -126,7 +126,7 @@ class PyEvmBlock:
         self._state = new_state(spec, store, parent_root, header, ancestor_hash, base_fee=header.base_fee)
         self._accounts: Accounts = self._state._account_db
         self._state.budget = engine_budget
-        begin_block(self._state, self._fork, header.parent_hash)
+        self._begin()
         self._limits = TransactionLimits(self._state, are_applied=within_limits)
         self._transactions: list[Transaction] = []
         self._senders: list[bytes] = []
@@ -136,6 +136,10 @@ class PyEvmBlock:
         self._created: list[bytes | None] = []
         self._total_gas = 0
         self._closing_seconds = 0.0
+
+    def _begin(self) -> None:
+        """Make the calls that begin a block."""
+        begin_block(self._state, self._fork, self._header.parent_hash)
 
     @property
     def estimated_closing_seconds(self) -> float:
@@ -174,6 +178,10 @@ class PyEvmBlock:
         # Before the receipt: receipts before Byzantium have the state root of exactly this point.
         self._accounts.lock_changes()
         used, _ = gas_used(evm_transaction, computation, self._fork)
+        return self._note(transaction, sender, used, computation)
+
+    def _note(self, transaction: Transaction, sender: bytes, used: int, computation: Any) -> Receipt:
+        """Note an executed transaction, which used so much gas. Return its receipt."""
         self._total_gas += used
         receipt = self._receipt(transaction, computation)
         self._transactions.append(transaction)
@@ -195,9 +203,7 @@ class PyEvmBlock:
         self._limits.begin()
         # The order is consensus: requests first, the reward after them, then the roots.
         end_block(self._state, self._fork, self._spec)
-        reward = self._spec.ibft.parameters_at(self._header.number).block_reward
-        if reward:
-            self._state.delta_balance(self._state.coinbase, reward)
+        self._pay_reward()
         root = self._accounts.make_state_root(budget)
         return ExecutedBlock(
             state_root=root,
@@ -212,6 +218,11 @@ class PyEvmBlock:
             created=tuple(self._created),
             nodes=self._accounts.nodes,
         )
+
+    def _pay_reward(self) -> None:
+        reward = self._spec.ibft.parameters_at(self._header.number).block_reward
+        if reward:
+            self._state.delta_balance(self._state.coinbase, reward)
 
     def execute_private(
         self,

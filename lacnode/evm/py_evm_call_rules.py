@@ -42,6 +42,16 @@ def check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | 
     _check_sender(call, accounts)
 
 
+def check_no_gap(call: EvmTransaction, accounts: CallersAccounts) -> None:
+    """Raise TransactionRejectedError if the nonce of `call` is above the account's."""
+    next_nonce = accounts.get_nonce(call.sender)
+    if call.nonce > next_nonce:
+        raise TransactionRejectedError(
+            RejectionReason.NONCE_TOO_HIGH,
+            f"transaction nonce {call.nonce} does not match sender account nonce {next_nonce}",
+        )
+
+
 def _check_fees(call: EvmTransaction, base_fee: int | None) -> None:
     # There are no fees to compare before London.
     if base_fee is None:

@@ -14,14 +14,14 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionError, NodeStore
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
-from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
+from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_state_changes import state_changes
 from lacnode.evm.py_evm_traced_computation import make_traced_class
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
-from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TracedTransaction
 from lacnode.evm.trie_range import entries_from
 from lacnode.primitives.header import BlockHeader
@@ -116,21 +116,13 @@ class PyEvmTracer:
         transaction = from_call(call, gas, nonce, base_fee, fork)
         check_call_chain(call, transaction, self._spec)
         check_call(transaction, accounts, base_fee, fork)
-        _check_nonce(call, accounts)
+        # A free call may have a later nonce, as in Besu.
+        if not call.allow_exceeding_balance:
+            check_no_gap(transaction, accounts)
         recorder = TraceRecorder(options, self._allowance)
         computation = run_recorded(state, transaction, recorder)
         used, _ = gas_used(transaction, computation, fork)
         return traced_transaction(transaction, None, accounts, computation, used, recorder, state.coinbase)
-
-
-def _check_nonce(call: CallRequest, accounts: Accounts) -> None:
-    """TransactionRejectedError for a nonce above the account's, unless the call is free, as in Besu."""
-    next_nonce = accounts.get_nonce(call.sender)
-    if not call.allow_exceeding_balance and (call.nonce or 0) > next_nonce:
-        raise TransactionRejectedError(
-            RejectionReason.NONCE_TOO_HIGH,
-            f"transaction nonce {call.nonce} does not match sender account nonce {next_nonce}",
-        )
 
 
 class _TracingBlock(PyEvmBlock):

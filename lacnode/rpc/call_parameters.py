@@ -82,16 +82,17 @@ def state_overrides(value: object, check: Callable[[], None]) -> Overrides:
         raise invalid_params("state overrides: an object was expected")
     # The counts of accounts and slots are checked on the raw JSON. Parsing a huge object first would take the time
     # and the memory that the bounds are to save.
-    _check_size("accounts", len(value), MAX_OVERRIDDEN_ACCOUNTS)
-    _check_size("slots", sum(_slot_count(override) for override in value.values()), MAX_OVERRIDDEN_SLOTS)
+    check_override_size("accounts", len(value), MAX_OVERRIDDEN_ACCOUNTS)
+    check_override_size("slots", sum(_slot_count(override) for override in value.values()), MAX_OVERRIDDEN_SLOTS)
     overrides = {address(key): _override(override, check) for key, override in value.items()}
     # The length of code is known only after its hexadecimal digits are decoded.
     code = sum(len(override.code or b"") for override in overrides.values())
-    _check_size("bytes of code", code, MAX_OVERRIDDEN_CODE_BYTES)
+    check_override_size("bytes of code", code, MAX_OVERRIDDEN_CODE_BYTES)
     return tuple(overrides.items())
 
 
-def _check_size(what: str, found: int, maximum: int) -> None:
+def check_override_size(what: str, found: int, maximum: int) -> None:
+    """RpcError if there is more of `what` than `maximum`."""
     if found > maximum:
         raise RpcError(LIMIT_EXCEEDED, f"Number of overridden {what} exceeds maximum of {maximum}")
 

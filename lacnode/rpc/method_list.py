@@ -26,6 +26,7 @@ from lacnode.rpc.methods.priv import PRIV_GROUP_METHODS, PRIV_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.privx import PRIVX_METHODS
 from lacnode.rpc.methods.qbft import QBFT_METHODS
+from lacnode.rpc.methods.simulation import SIMULATION_METHODS
 from lacnode.rpc.methods.trace import TRACE_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
 from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
@@ -47,6 +48,7 @@ def all_methods(
         *STATE_METHODS,
         *TRANSACTION_METHODS,
         *CALL_METHODS,
+        *SIMULATION_METHODS,
         *FEE_METHODS,
         *MINER_DATA_METHODS,
         *NET_METHODS,

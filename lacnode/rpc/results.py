@@ -16,6 +16,9 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 
 Json = dict[str, object]
 
+HASH_CHARACTERS = 70
+"""Characters of JSON text that a hash takes."""
+
 
 class BlockFacts(Protocol):
     """The facts about a block that are not part of it."""
@@ -57,7 +60,24 @@ def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: 
 def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
     """Return a block with `transactions`, or with the hashes of its transactions if `transactions` is None."""
     header = found.header
-    shown = _header_first(header, hash_, chain.total_difficulty_of(header))
+    shown = {**_header_first(header, hash_), "totalDifficulty": quantity(chain.total_difficulty_of(header))}
+    shown["extraData"] = to_hex(header.extra_data)
+    return {**shown, **_header_last(found, transactions)}
+
+
+def simulated_outline(found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
+    """Return a block that is on no chain, as `block_outline` does. It has no total difficulty."""
+    shown = {**_header_first(found.header, hash_), "extraData": to_hex(found.header.extra_data)}
+    requests = found.header.requests_hash
+    return {
+        **shown,
+        **_header_last(found, transactions),
+        **({} if requests is None else {"requestsHash": to_hex(requests)}),
+    }
+
+
+def _header_last(found: BlockOutline, transactions: list[Json] | None) -> Json:
+    header, shown = found.header, Json()
     if header.base_fee is not None:
         shown["baseFeePerGas"] = quantity(header.base_fee)
     shown["size"] = quantity(found.size_bytes)
@@ -80,7 +100,7 @@ def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transact
     return shown
 
 
-def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> Json:
+def _header_first(header: BlockHeader, hash_: bytes) -> Json:
     return {
         "number": quantity(header.number),
         "hash": to_hex(hash_),
@@ -94,8 +114,6 @@ def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> J
         "receiptsRoot": to_hex(header.receipts_root),
         "miner": to_hex(header.coinbase),
         "difficulty": quantity(header.difficulty),
-        "totalDifficulty": quantity(total_difficulty),
-        "extraData": to_hex(header.extra_data),
     }
 
 

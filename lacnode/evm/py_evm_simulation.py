@@ -1,0 +1,154 @@
+"""A block of calls that is simulated on py-evm (`eth_simulateV1`). Nothing is stored.
+
+Simulations always come from py-evm, as traces do: state overrides and transfers need its hooks.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.engine import AncestorHash, CallRequest, NodeStore
+from lacnode.evm.overrides import Overrides
+from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, revert_reason, run
+from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
+from lacnode.evm.py_evm_halts import describe_halt, explain_halt
+from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_bytes
+from lacnode.evm.py_evm_overrides import apply_overrides
+from lacnode.evm.py_evm_recorder import TraceRecorder
+from lacnode.evm.py_evm_tracer import run_recorded
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail
+from lacnode.evm.transfer_logs import logs_with_transfers
+from lacnode.primitives import rlp
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Log
+from lacnode.primitives.rlp import RlpValue
+from lacnode.primitives.transaction import ACCESS_LIST, LEGACY, Transaction, sign_payload
+
+UNSIGNED_V = 27
+"""The `v` of a legacy transaction without a signature, as in Besu: recovery id 0, before EIP-155."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedCall:
+    """The outcome of one call. `transaction` is the call as a transaction without a signature.
+
+    `output` is what the call returned, or the output of REVERT if `is_reverted`. `halt` is Besu's description of the error
+    that stopped the call, and `explanation` says more about it. `logs` have the transfers if they were asked for.
+    """
+
+    transaction: Transaction
+    sender: bytes
+    is_success: bool
+    is_reverted: bool
+    output: bytes
+    gas_used: int
+    halt: str | None
+    explanation: str | None
+    logs: tuple[Log, ...]
+
+
+class SimulatedBlock(PyEvmBlock):
+    """An open block of calls, after `overrides`. `validates`: calls must be such that they could be in a real block, their
+    signatures apart. Otherwise they pay nothing. `transfers` bounds the record of the transfers of ether, None for no
+    record.
+
+    The constructor raises OverrideError if the overrides cannot be applied, SystemCallError if a call that begins the block
+    fails, ExecutionInterruptedError when `budget` says so.
+    """
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        store: NodeStore,
+        parent_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget,
+        overrides: Overrides,
+        *,
+        validates: bool,
+        transfers: TraceAllowance | None,
+    ) -> None:
+        self._overrides = overrides
+        self._validates = validates
+        self._transfers = transfers
+        # Calls that are not validated have a price of 0. A base fee above 0 would refuse them.
+        is_free = not validates and header.base_fee is not None
+        executed = header.with_changes(base_fee=0) if is_free else header
+        super().__init__(spec, store, parent_root, executed, ancestor_hash, budget)
+
+    def _begin(self) -> None:
+        self._held = limit_bytes(self._state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
+        # Before the calls that begin a block: they see the overrides too, as in Besu.
+        apply_overrides(self._state, self._overrides)
+        super()._begin()
+
+    def _pay_reward(self) -> None:
+        """Pay nothing: Besu simulates no reward."""
+
+    def call(self, call: CallRequest, gas: int) -> SimulatedCall:
+        """Execute `call` with `gas`. TransactionRejectedError if it could not begin, ExecutionInterruptedError when the
+        budget says so. The block cannot be used after an error."""
+        accounts, base_fee = self._accounts, self._header.base_fee
+        nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
+        priced = replace(call, allow_exceeding_balance=not self._validates)
+        evm_transaction = from_call(priced, gas, nonce, base_fee, self._fork)
+        self._check_call(call, evm_transaction)
+        transaction = _unsigned(evm_transaction, call, self._spec.chain_id)
+        self._held.memory = self._held.logs = 0
+        computation, recorder = self._executed(evm_transaction)
+        accounts.lock_changes()
+        used, _ = gas_used(evm_transaction, computation, self._fork)
+        receipt = self._note(transaction, call.sender, used, computation)
+        root = None if recorder is None else recorder.root
+        return SimulatedCall(
+            transaction=transaction,
+            sender=call.sender,
+            is_success=computation.is_success,
+            is_reverted=revert_reason(computation) is not None,
+            output=bytes(computation.output),
+            gas_used=used,
+            halt=describe_halt(computation),
+            explanation=explain_halt(computation, self._fork),
+            logs=receipt.logs if root is None else logs_with_transfers(root),
+        )
+
+    def _check_call(self, call: CallRequest, evm_transaction: EvmTransaction) -> None:
+        check_call_chain(call, evm_transaction, self._spec)
+        check_call(evm_transaction, self._accounts, self._header.base_fee, self._fork)
+        if self._validates:
+            check_no_gap(evm_transaction, self._accounts)
+        if evm_transaction.gas > self.gas_left:
+            raise TransactionRejectedError(
+                RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,
+                f"block gas limit reached: gas limit {evm_transaction.gas}, the block has {self.gas_left} left",
+            )
+
+    def _executed(self, evm_transaction: EvmTransaction) -> tuple[Any, TraceRecorder | None]:
+        if self._transfers is None:
+            return run(self._state, evm_transaction), None
+        recorder, original = (
+            TraceRecorder(RecordingOptions(TraceDetail.CALLS), self._transfers),
+            self._state.computation_class,
+        )
+        try:
+            return run_recorded(self._state, evm_transaction, recorder), recorder
+        finally:
+            self._state.computation_class = original
+
+
+def _unsigned(evm_transaction: EvmTransaction, call: CallRequest, chain_id: int) -> Transaction:
+    """Return a call as a transaction whose signature is 0, as in Besu."""
+    type_ = evm_transaction.type_id
+    nonce, gas = rlp.scalar(evm_transaction.nonce), rlp.scalar(evm_transaction.gas)
+    body: list[RlpValue] = [gas, evm_transaction.to, rlp.scalar(evm_transaction.value), evm_transaction.data]
+    price = rlp.scalar(evm_transaction.max_fee_per_gas)
+    if type_ == LEGACY:
+        return Transaction.decode(sign_payload(LEGACY, [nonce, price, *body], UNSIGNED_V, 0, 0))
+    fees = [price] if type_ == ACCESS_LIST else [rlp.scalar(evm_transaction.max_priority_fee_per_gas), price]
+    access_list: list[RlpValue] = [[address, list(keys)] for address, keys in call.access_list]
+    payload: list[RlpValue] = [rlp.scalar(call.chain_id or chain_id), nonce, *fees, *body, access_list]
+    return Transaction.decode(sign_payload(type_, payload, 0, 0, 0))
