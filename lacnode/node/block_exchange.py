@@ -42,7 +42,7 @@ class BlockExchange:
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """`peer` has announced a whole block."""
-        self._announced.received(peer, block)
+        self._announced.block_announced(peer, block)
 
     def block_not_kept(self, peer: Peer) -> None:
         """`peer` has announced a whole block that was too long to keep."""
@@ -50,7 +50,7 @@ class BlockExchange:
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` has announced blocks by hash and number."""
-        self._announced.hashes_received(peer, blocks)
+        self._announced.hashes_announced(peer, blocks)
 
     def peer_left(self, peer: Peer) -> None:
         """The session with `peer` has ended."""

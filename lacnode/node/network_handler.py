@@ -70,9 +70,9 @@ class NodeNetworkHandler:
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """`peer` has sent whole transactions."""
         if self._gossip is not None:
-            self._gossip.received(peer, transactions)
+            self._gossip.transactions_received(peer, transactions)
 
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
         """`peer` has announced transactions by hash, and from eth/68 on by size in bytes."""
         if self._gossip is not None:
-            self._gossip.hashes_received(peer, hashes, sizes)
+            self._gossip.hashes_announced(peer, hashes, sizes)

@@ -70,18 +70,18 @@ def _sequenced(pool: TransactionPool) -> Iterator[MetricSeries]:
 
 
 def _added(pool: TransactionPool) -> Iterator[MetricSample]:
-    for (local, priority), count in pool.counters.added().items():
+    for (local, priority), count in pool.counters.added_counts().items():
         yield MetricSample(count, {"source": _source(local), "priority": _yes(priority), **_LAYER})
 
 
 def _removed(pool: TransactionPool) -> Iterator[MetricSample]:
-    for ((local, priority), removal), count in pool.counters.removed().items():
+    for ((local, priority), removal), count in pool.counters.removed_counts().items():
         labels = {"source": _source(local), "priority": _yes(priority), "operation": removal.value, **_LAYER}
         yield MetricSample(count, labels)
 
 
 def _rejected(pool: TransactionPool) -> Iterator[MetricSample]:
-    for (local, reason), count in pool.counters.rejected().items():
+    for (local, reason), count in pool.counters.rejected_counts().items():
         # Besu names the pool as the layer of a refusal that the sender sees. The priority of such a transaction is not
         # known yet.
         labels = {"source": _source(local), "priority": "no", "reason": reason.name, "layer": "txpool"}
@@ -90,14 +90,14 @@ def _rejected(pool: TransactionPool) -> Iterator[MetricSample]:
 
 def _sequenced_added(pool: TransactionPool) -> Iterator[MetricSample]:
     counts: Counter[bool] = Counter()
-    for (local, _), count in pool.counters.added().items():
+    for (local, _), count in pool.counters.added_counts().items():
         counts[local] += count
     return (MetricSample(count, {"source": _source(local)}) for local, count in counts.items())
 
 
 def _sequenced_removed(pool: TransactionPool) -> Iterator[MetricSample]:
     counts: Counter[tuple[bool, str]] = Counter()
-    for ((local, _), removal), count in pool.counters.removed().items():
+    for ((local, _), removal), count in pool.counters.removed_counts().items():
         counts[local, "addedToBlock" if removal is Removal.CONFIRMED else "dropped"] += count
     for (local, operation), count in counts.items():
         yield MetricSample(count, {"source": _source(local), "operation": operation})

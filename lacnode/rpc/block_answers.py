@@ -18,7 +18,7 @@ def is_large(services: RpcServices, hash_: bytes) -> bool:
     return not services.caches.blocks.has(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
 
 
-def of_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
+def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
     """Return the answer of `handler` to the block's hash and `params`, or a `ReadCall` if a reader must answer. RpcError as
     `handler` raises it."""
     # A trial in this process cannot be stopped while it decodes a block. `is_long` prevents the trial.
@@ -29,8 +29,8 @@ def of_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params:
     return call.answer(ReadContext(services.chain, services.settings, math.inf, services.caches.blocks))
 
 
-def block_hash(params: Params) -> bytes:
-    """Return the hash that `of_block` gives a handler as the first of its parameters."""
+def block_hash_parameter(params: Params) -> bytes:
+    """Return the hash that `answer_about_block` gives a handler as the first of its parameters."""
     hash_ = params[0]
     assert isinstance(hash_, bytes)
     return hash_

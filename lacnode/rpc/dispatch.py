@@ -27,11 +27,11 @@ from lacnode.rpc.envelope import (
     NotJsonError,
     TooManyValuesError,
     encode,
-    failure,
+    error_reply,
     parameter_count,
-    parse,
+    parse_json,
     read_call,
-    success,
+    success_reply,
 )
 from lacnode.rpc.errors import BusyError, RpcError
 from lacnode.rpc.method_registry import Handler, Method, MethodRegistry
@@ -144,7 +144,9 @@ class Dispatcher:
         self._services_of_client: dict[str, RpcServices] = {}
         self._log = RateLimitedLog("rpc", time.monotonic)
 
-    def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
+    def answer_http(
+        self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = ""
+    ) -> Steps:
         """Answer the body of an HTTP request.
 
         The rest of a batch is refused after `until` (monotonic seconds). `authorization` is the header with the caller's
@@ -152,18 +154,18 @@ class Dispatcher:
         """
         # A client without a token learns nothing if every method needs one, not even whether its JSON is correct.
         if self._authenticator is not None and authorization is None and self._authenticator.requires_token():
-            return Reply(self._encoded(failure(None, errors.unauthorized())), 401)
+            return Reply(self._encoded(error_reply(None, errors.unauthorized())), 401)
         if self._authenticator is not None:
             # To check the signature of a token takes longer than a quick method.
             yield Pause.THREAD
         caller = self._caller({}, authorization, client)
         try:
-            value = parse(data)
+            value = parse_json(data)
         except TooManyValuesError:
             # The text was not parsed, so its calls are not counted. An array with more objects than the limit is most
             # likely a batch that is too large, and Besu's error for it helps the client more than "Parse error".
             if data.lstrip().startswith(b"[") and data.count(b"{") > self._max_batch > 0:
-                return Reply(self._encoded(failure(None, errors.batch_too_large())))
+                return Reply(self._encoded(error_reply(None, errors.batch_too_large())))
             return self._refused(errors.parse_error())
         except NotJsonError:
             return self._refused(errors.parse_error())
@@ -174,10 +176,10 @@ class Dispatcher:
         if not value:
             return self._refused(errors.invalid_request())
         if 0 < self._max_batch < len(value):
-            return Reply(self._encoded(failure(None, errors.batch_too_large())))
+            return Reply(self._encoded(error_reply(None, errors.batch_too_large())))
         return (yield from self._batch(value, caller, until))
 
-    def websocket(
+    def answer_websocket(
         self, data: bytes, own: Own, until: float = math.inf, authorization: str | None = None, client: str = ""
     ) -> Steps:
         """Answer a WebSocket message.
@@ -190,7 +192,7 @@ class Dispatcher:
         if not data:
             return self._refused(errors.invalid_request())
         try:
-            value = parse(data)
+            value = parse_json(data)
         except NotJsonError:
             return self._refused(errors.internal_error())
         if isinstance(value, dict):
@@ -222,7 +224,7 @@ class Dispatcher:
         except BusyError as error:
             id_ = value.get("id") if isinstance(value, dict) else None
             # Only a single call can use HTTP's status for a refusal. A batch has one status for many replies.
-            return Reply(self._encoded(failure(id_, error)), error.status, RETRY_AFTER_SECONDS)
+            return Reply(self._encoded(error_reply(id_, error)), error.status, RETRY_AFTER_SECONDS)
         if reply is None:
             return Reply(b"")
         shown = reply.get("error")
@@ -270,16 +272,16 @@ class Dispatcher:
         try:
             call = read_call(value)
         except MalformedCallError as malformed:
-            return failure(malformed.id, errors.invalid_request())
+            return error_reply(malformed.id, errors.invalid_request())
         if not call.wants_reply:
             return None
         try:
-            return success(call.id, (yield from self._call(call, caller)))
+            return success_reply(call.id, (yield from self._call(call, caller)))
         except BusyError:
             # BusyError is an RpcError. It must reach `_single`, which gives it a status of HTTP.
             raise
         except RpcError as error:
-            return failure(call.id, error)
+            return error_reply(call.id, error)
 
     def _call(self, call: Call, caller: Caller) -> Part[object]:
         # Permission is checked before the services are chosen. A caller without it must not learn whether the method
@@ -344,7 +346,7 @@ class Dispatcher:
     # -- replies -----------------------------------------------------------------------------------------------------
 
     def _refused(self, error: RpcError) -> Reply:
-        return Reply(self._encoded(failure(None, error)), 400)
+        return Reply(self._encoded(error_reply(None, error)), 400)
 
     def _encoded(self, reply: Json) -> bytes:
         try:
@@ -352,10 +354,10 @@ class Dispatcher:
             text = encode(reply, pretty=self._pretty)
             if len(text) <= MAX_REPLY_BYTES:
                 return text
-            return encode(failure(reply.get("id"), errors.range_too_large(f"more than {MAX_REPLY_BYTES} bytes")))
+            return encode(error_reply(reply.get("id"), errors.range_too_large(f"more than {MAX_REPLY_BYTES} bytes")))
         except (TypeError, ValueError, RecursionError):
             log.exception("a method answered with what JSON cannot say")
-            return encode(failure(reply.get("id"), errors.internal_error()), pretty=self._pretty)
+            return encode(error_reply(reply.get("id"), errors.internal_error()), pretty=self._pretty)
 
 
 def _refusal(value: object, error: RpcError) -> Json | None:
@@ -363,5 +365,5 @@ def _refusal(value: object, error: RpcError) -> Json | None:
     try:
         call = read_call(value)
     except MalformedCallError as malformed:
-        return failure(malformed.id, errors.invalid_request())
-    return failure(call.id, error) if call.wants_reply else None
+        return error_reply(malformed.id, errors.invalid_request())
+    return error_reply(call.id, error) if call.wants_reply else None

@@ -45,7 +45,7 @@ class MalformedCallError(Exception):
         self.id = id_
 
 
-def parse(data: bytes) -> object:
+def parse_json(data: bytes) -> object:
     """Return the value of one JSON text. Ids that are whole numbers keep all their digits.
 
     NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has too many values.
@@ -99,12 +99,12 @@ def parameter_count(params: Params) -> int:
     return 0 if not params or params[0] is None else len(params)
 
 
-def success(id_: object, result: object) -> Json:
+def success_reply(id_: object, result: object) -> Json:
     """Return a reply with a result, which may be None."""
     return {"jsonrpc": "2.0", "id": id_, "result": result}
 
 
-def failure(id_: object, error: RpcError) -> Json:
+def error_reply(id_: object, error: RpcError) -> Json:
     """Return a reply with an error. It has a member `data` only if the error has some."""
     shown: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:

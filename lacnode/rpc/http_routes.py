@@ -9,7 +9,7 @@ import trio
 from lacnode.http.http_messages import JSON, Header, Request, Response
 from lacnode.rpc import errors
 from lacnode.rpc.dispatch import Dispatcher
-from lacnode.rpc.envelope import failure
+from lacnode.rpc.envelope import error_reply
 from lacnode.rpc.health import LIVENESS, READINESS, health
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.login import Login
@@ -91,7 +91,7 @@ class HttpRoutes:
     async def _call(self, request: Request, cors: list[Header]) -> Response:
         until, body = time.monotonic() + self._timeout, request.body
         authorization = request.headers.get("authorization")
-        steps = self._dispatcher.http(body, until, authorization, request.client)
+        steps = self._dispatcher.answer_http(body, until, authorization, request.client)
         if not request.is_plain:
             self._runner.charge_unusual()
         reply = self._runner.answer_at_once(body, steps)
@@ -102,5 +102,5 @@ class HttpRoutes:
             retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
             return Response(reply.status, reply.body, (JSON, *retry, *cors))
         # The steps may still run in an abandoned thread. Its reply is dropped.
-        late = orjson.dumps(failure(None, errors.timeout()))
+        late = orjson.dumps(error_reply(None, errors.timeout()))
         return Response(504, late, (JSON, *cors), close=True)

@@ -19,7 +19,7 @@ import trio
 from lacnode.http.connection_server import ConnectionServer, RpcPortTakenError
 from lacnode.rpc import errors
 from lacnode.rpc.dispatch import Dispatcher
-from lacnode.rpc.envelope import failure
+from lacnode.rpc.envelope import error_reply
 from lacnode.rpc.json_stream import JsonStream, JsonStreamError
 from lacnode.rpc.request_runner import RequestRunner
 from lacnode.rpc.settings import IpcSettings
@@ -74,7 +74,7 @@ class IpcServer:
                     try:
                         messages = texts.feed(bytes(data))
                     except JsonStreamError:
-                        await self._send(stream, orjson.dumps(failure(None, errors.parse_error())))
+                        await self._send(stream, orjson.dumps(error_reply(None, errors.parse_error())))
                         return
                     for message in messages:
                         # The time of an answer is not the client's.
@@ -90,8 +90,10 @@ class IpcServer:
     async def _answer(self, message: bytes) -> bytes:
         until = time.monotonic() + self._settings.timeout
         with trio.move_on_after(self._settings.timeout):
-            return (await self._runner.run(message, self._dispatcher.http(message, until, None, CLIENT), CLIENT)).body
-        return orjson.dumps(failure(None, errors.timeout()))
+            return (
+                await self._runner.run(message, self._dispatcher.answer_http(message, until, None, CLIENT), CLIENT)
+            ).body
+        return orjson.dumps(error_reply(None, errors.timeout()))
 
     async def _send(self, stream: trio.SocketStream, answer: bytes) -> None:
         # A notification has no answer.

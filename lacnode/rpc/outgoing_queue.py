@@ -68,8 +68,9 @@ class OutgoingQueue:
         self._add(_Entry(map(framed, notice.messages()), size))
         return True
 
-    async def chunk(self) -> bytes:
-        """Wait for frames and return the ones to send next. `empty` counts them as waiting until `sent` is called."""
+    async def next_chunk(self) -> bytes:
+        """Wait for frames and return the ones to send next. `wait_until_empty` counts them as waiting until `mark_sent` is
+        called."""
         while not self._entries:
             await self._changed.wait()
         parts: list[bytes] = []
@@ -81,12 +82,12 @@ class OutgoingQueue:
         self._chunk = b"".join(parts)
         return self._chunk
 
-    def sent(self) -> None:
+    def mark_sent(self) -> None:
         """Note that the last chunk was sent."""
         self._chunk = b""
         self._change()
 
-    async def empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until everything was sent."""
         while self._entries or self._chunk:
             await self._changed.wait()

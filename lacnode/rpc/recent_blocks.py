@@ -43,7 +43,7 @@ class RecentBlocks:
         """Return True if both the block and its outcomes are in the cache."""
         return self._blocks.has(hash_) and self._outcomes.has(hash_)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop everything."""
         for kept in (self._blocks, self._outcomes, self._outlines):
             kept.forget()

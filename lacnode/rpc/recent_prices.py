@@ -29,7 +29,7 @@ class RecentPrices:
         self._lock = threading.Lock()
         self._counts: dict[int, PriceCounts] = {}
 
-    def counts(self, first: int, end: int) -> PriceCounts:
+    def count_prices(self, first: int, end: int) -> PriceCounts:
         """Return the prices of the blocks from `first` up to, but without, `end`. The counts of earlier blocks are
         dropped."""
         # The lock is held while blocks are read. A second caller would read the same blocks, so it waits instead.

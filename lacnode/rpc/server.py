@@ -102,7 +102,7 @@ class RpcServers:
     @property
     def subscription_totals(self) -> list[tuple[str, int, int]]:
         """Each kind with the number of subscriptions since the start, and of those that have ended."""
-        return self._subscriptions.totals()
+        return self._subscriptions.count_totals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when both ports are open. RpcPortTakenError if a port cannot be

@@ -31,7 +31,7 @@ class SubscriptionMethods:
         """End the subscriptions of the connection, which has ended."""
         # The event is set first. A call that still runs in a thread then removes its own new subscription (`_added`).
         self._gone.set()
-        self._subscriptions.forget(self._listener)
+        self._subscriptions.remove_all_of(self._listener)
 
     def _subscribe(self, services: RpcServices, params: Params) -> object:
         try:
@@ -52,7 +52,7 @@ class SubscriptionMethods:
         # Checked after the addition: the connection may have ended between the two. Either `close` or this line sees
         # the subscription.
         if self._gone.is_set():
-            self._subscriptions.forget(self._listener)
+            self._subscriptions.remove_all_of(self._listener)
             raise internal_error()
         return hex(number)
 

@@ -68,7 +68,7 @@ class Subscriptions:
         """Return True if there is a subscription of one of `kinds`."""
         return any(self._count_of_kind[kind] for kind in kinds)
 
-    def totals(self) -> list[tuple[str, int, int]]:
+    def count_totals(self) -> list[tuple[str, int, int]]:
         """Return each kind with the number of subscriptions since the start, and of those that have ended."""
         with self._lock:
             return [(kind, added, added - self._count_of_kind[kind]) for kind, added in self._added_of_kind.items()]
@@ -112,7 +112,7 @@ class Subscriptions:
             del own[number]
             self._count_of_kind[subscription.kind] -= 1
 
-    def forget(self, listener: Listener) -> None:
+    def remove_all_of(self, listener: Listener) -> None:
         """End all subscriptions of a connection that has ended."""
         with self._lock:
             for subscription in self._of_listener.pop(listener, {}).values():
@@ -120,7 +120,7 @@ class Subscriptions:
 
     def cut_all(self) -> None:
         """End every connection with subscriptions, because it has missed events. Must be called on the event loop."""
-        # `cut` may call `forget` of this object, so the lock must not be held then.
+        # `cut` may call `remove_all_of` of this object, so the lock must not be held then.
         with self._lock:
             listeners = [listener for listener, own in self._of_listener.items() if own]
         for listener in listeners:

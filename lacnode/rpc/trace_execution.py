@@ -49,7 +49,7 @@ def trace_errors() -> Iterator[None]:
         raise RpcError(SERVER_ERROR, "Block cannot be executed", str(error)) from None
 
 
-def tracing(handler: ReadHandler) -> ReadHandler:
+def with_trace_errors(handler: ReadHandler) -> ReadHandler:
     """Make `handler` raise the errors of executions as RpcError."""
 
     # `wraps` keeps module and name, by which `pickle` finds the handler.

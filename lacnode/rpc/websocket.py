@@ -29,7 +29,7 @@ from lacnode.http.peekable_stream import PeekableStream
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc import errors
 from lacnode.rpc.dispatch import Dispatcher
-from lacnode.rpc.envelope import failure
+from lacnode.rpc.envelope import error_reply
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.login import MAX_LOGIN_BYTES, NO_HTTP, LoginRoutes
 from lacnode.rpc.notice import Notice
@@ -188,7 +188,7 @@ class _Conversation:
                     # The close frame and the last replies are still in the queue. The sender must not be cancelled before
                     # they are sent.
                     with trio.move_on_after(CLOSE_SECONDS):
-                        await self._outgoing.empty()
+                        await self._outgoing.wait_until_empty()
                         await self._linger()
                     nursery.cancel_scope.cancel()
         finally:
@@ -226,7 +226,7 @@ class _Conversation:
             case Ping() if self._socket.state is ConnectionState.OPEN:
                 self._outgoing.put(self._socket.send(event.response()))
                 # A client that sends Pings and does not read would otherwise fill the queue.
-                await self._outgoing.empty()
+                await self._outgoing.wait_until_empty()
             case CloseConnection() if self._socket.state is ConnectionState.REMOTE_CLOSING:
                 self._outgoing.put(self._socket.send(event.response()))
             case CloseConnection():
@@ -253,11 +253,11 @@ class _Conversation:
 
     async def _answer(self, message: bytes) -> None:
         # This is the reply if the time is over. A result of the runner replaces it.
-        reply = orjson.dumps(failure(None, errors.timeout()))
+        reply = orjson.dumps(error_reply(None, errors.timeout()))
         service = self._service
         until = time.monotonic() + service.settings.timeout
         with trio.move_on_after(service.settings.timeout):
-            steps = service.dispatcher.websocket(
+            steps = service.dispatcher.answer_websocket(
                 message, self._methods.handlers, until, self._authorization, self._client
             )
             reply = (await service.runner.run(message, steps, self._client)).body
@@ -266,7 +266,7 @@ class _Conversation:
         # The reply with the ids is in the queue now, so every notice comes after it.
         service.subscriptions.activate(self)
         # No further call is read before the client has read this reply, so the queue of replies has one entry at most.
-        await self._outgoing.empty()
+        await self._outgoing.wait_until_empty()
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -287,13 +287,13 @@ class _Conversation:
 
     async def _send_outgoing(self) -> None:
         while True:
-            chunk = await self._outgoing.chunk()
+            chunk = await self._outgoing.next_chunk()
             with trio.move_on_after(SEND_SECONDS + len(chunk) / SEND_BYTES_PER_SECOND) as reading:
                 await self._stream.send_all(chunk)
             # A part of a frame may have been sent, so the connection cannot go on.
             if reading.cancelled_caught:
                 self.cut()
-            self._outgoing.sent()
+            self._outgoing.mark_sent()
 
     async def _linger(self) -> None:
         """Let the client read the last bytes of this side before the connection closes."""

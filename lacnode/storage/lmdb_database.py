@@ -107,7 +107,7 @@ class LmdbDatabase:
         self._environment.forget_dead_readers()
 
     @contextmanager
-    def pages(self) -> Iterator[LmdbSnapshot]:
+    def open_pages(self) -> Iterator[LmdbSnapshot]:
         """A snapshot of the disk, table by table, to check all values."""
         # Without the layers of a group: a check is about the disk.
         pages = self._environment.open_pages()

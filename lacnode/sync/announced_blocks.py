@@ -83,7 +83,7 @@ class AnnouncedBlocks:
             self._synchronizer.wake()
         return is_next
 
-    def received(self, peer: Peer, block: Block) -> None:
+    def block_announced(self, peer: Peer, block: Block) -> None:
         """`peer` announced `block` in full."""
         hash_ = self._hash_if_near(peer, block.header)
         if hash_ is None:
@@ -98,7 +98,7 @@ class AnnouncedBlocks:
         self._waiting_bytes += size_bytes
         self._not_empty.set()
 
-    def hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
+    def hashes_announced(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` announced blocks by hash (32 bytes) and number."""
         for hash_, number in blocks:
             peer.record_known_block(hash_, number)

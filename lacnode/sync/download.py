@@ -122,7 +122,7 @@ class BlockDownload:
         """Wait for the answer to a request of this size, and adapt the size of the next request."""
         began = trio.current_time()
         given = await self.pace.wait_for_answer(answer)
-        size.adapt(trio.current_time() - began)
+        size.adapt_to_answer(trio.current_time() - began)
         return given
 
     def _check_bodies(self, blocks: Sequence[Block]) -> None:

@@ -114,7 +114,7 @@ class RequestSize:
         self.now = first
         self._largest = largest
 
-    def adapt(self, seconds: float) -> None:
+    def adapt_to_answer(self, seconds: float) -> None:
         """Adapt the size after an answer that took `seconds`."""
         if seconds > LONG_SECONDS:
             # Halved: the next answer would otherwise run into the time-out of the request.

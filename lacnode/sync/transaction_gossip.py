@@ -113,14 +113,14 @@ class TransactionGossip:
         """Forget the transactions that `peer` announced and that were not requested yet."""
         self._announced.pop(peer, None)
 
-    def received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
+    def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """Offer the transactions of `peer` to the pool, when it is the turn of this peer."""
         # Most transactions come several times. A known one costs only a look-up here.
         new = [transaction for transaction in transactions if not self._known(transaction.hash)]
         self.already_known["transactions"] += len(transactions) - len(new)
         self._intake.put(peer.id, new)
 
-    def hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
+    def hashes_announced(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
         """Remember the hashes that `peer` announced and that the pool does not have.
 
         `sizes` are lengths in bytes. They are empty if the peer gives none (before eth/68).
@@ -246,7 +246,7 @@ class TransactionGossip:
             if len(asked_for) < len(transactions):
                 peer.requests.report_useless_answer()
             missing -= {transaction.hash for transaction in asked_for}
-            self.received(peer, asked_for)
+            self.transactions_received(peer, asked_for)
         finally:
             # Another peer that announced the transaction may be asked at once.
             for hash_ in missing:

@@ -35,7 +35,7 @@ class ImportanceOrder:
         del self._ranked[bisect_left(self._ranked, pooled.rank(self._base_fee), key=_rank)]
         self.memory_bytes -= pooled.memory_bytes
 
-    def least(self, longer_than: int = 0) -> PooledTransaction:
+    def least_important(self, longer_than: int = 0) -> PooledTransaction:
         """The least important transaction that takes more than `longer_than` bytes. There must be one."""
         return next(pooled for _, pooled in reversed(self._ranked) if pooled.memory_bytes > longer_than)
 

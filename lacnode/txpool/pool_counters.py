@@ -52,17 +52,17 @@ class PoolCounters:
         with self._lock:
             self._rejected[local, reason] += 1
 
-    def added(self) -> Counter[PoolKey]:
+    def added_counts(self) -> Counter[PoolKey]:
         """Return a copy of the counts of added transactions."""
         with self._lock:
             return self._added.copy()
 
-    def removed(self) -> Counter[tuple[PoolKey, Removal]]:
+    def removed_counts(self) -> Counter[tuple[PoolKey, Removal]]:
         """Return a copy of the counts of removed transactions."""
         with self._lock:
             return self._removed.copy()
 
-    def rejected(self) -> Counter[tuple[bool, RejectionReason]]:
+    def rejected_counts(self) -> Counter[tuple[bool, RejectionReason]]:
         """Return a copy of the counts of rejected transactions."""
         with self._lock:
             return self._rejected.copy()

@@ -61,7 +61,7 @@ class PoolIndex:
             nonce += 1
         return run
 
-    def executable(self, account_nonce: Callable[[bytes], int]) -> dict[bytes, list[PooledTransaction]]:
+    def executable_by_sender(self, account_nonce: Callable[[bytes], int]) -> dict[bytes, list[PooledTransaction]]:
         """The transactions of each sender that the state allows, from its account nonce on, in the order of nonces.
 
         `account_nonce` returns the nonce of an address on the state. Senders without such a transaction are left out.
@@ -93,9 +93,9 @@ class PoolIndex:
         """
         gone: list[PooledTransaction] = []
         while len(self._by_hash) > max_size:
-            gone += self._evict(self._order.least())
+            gone += self._evict(self._order.least_important())
         while self._order.memory_bytes > max_bytes:
-            gone += self._evict(self._order.least(longer_than=max_bytes // max_size))
+            gone += self._evict(self._order.least_important(longer_than=max_bytes // max_size))
         return gone
 
     def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:

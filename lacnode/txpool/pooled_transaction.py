@@ -40,7 +40,7 @@ class PooledTransaction:
         entries = len(self.transaction.access_list)
         return encoded if not entries else ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries
 
-    def pays(self, min_gas_price: int, min_priority_fee: int, base_fee: int | None) -> bool:
+    def pays_at_least(self, min_gas_price: int, min_priority_fee: int, base_fee: int | None) -> bool:
         """Whether it pays the lowest prices for a block (wei per gas). Priority transactions need not pay them.
 
         `min_gas_price` is for all of its price, and `min_priority_fee` for the part above `base_fee`.

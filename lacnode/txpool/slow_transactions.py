@@ -32,14 +32,14 @@ class SlowTransactions:
         self._tries: OrderedDict[bytes, int] = OrderedDict()
         self._senders: OrderedDict[bytes, float] = OrderedDict()
 
-    def interrupted(self, hash_: bytes, sender: bytes, now: float) -> int:
+    def record_interruption(self, hash_: bytes, sender: bytes, now: float) -> int:
         """Record an interruption of a transaction of `sender`. Return the number of its interruptions."""
         _remember(self._senders, sender, now + SENDER_LAST_SECONDS, MAX_REMEMBERED_SENDERS)
         tries = self._tries.get(hash_, 0) + 1
         _remember(self._tries, hash_, tries, MAX_REMEMBERED_HASHES)
         return tries
 
-    def dropped(self, hash_: bytes, now: float) -> None:
+    def record_drop(self, hash_: bytes, now: float) -> None:
         """Record that the transaction with this hash (32 bytes) was dropped for its time."""
         # It is refused from now on, so its count is no longer needed.
         self._tries.pop(hash_, None)

@@ -185,10 +185,10 @@ class TransactionPool:
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash
         with self._lock:
-            tries = self._slow_transactions.interrupted(hash_, pooled.sender, self._now)
+            tries = self._slow_transactions.record_interruption(hash_, pooled.sender, self._now)
             is_over = tries >= MAX_TRIES or (candidate.is_last and not was_held_up)
             if is_over:
-                self._slow_transactions.dropped(hash_, self._now)
+                self._slow_transactions.record_drop(hash_, self._now)
             self._log.warning(
                 pooled.sender,
                 "transaction takes more than a block has: " + ("dropped" if is_over else "put off"),
@@ -281,7 +281,7 @@ class TransactionPool:
             queue = queues[sender]
             pooled = queue.pop()
             # The whole queue of the sender is left out: its later nonces cannot be in the block without this one.
-            if not pooled.pays(self.settings.block_min_gas_price, self.settings.min_priority_fee, base_fee):
+            if not pooled.pays_at_least(self.settings.block_min_gas_price, self.settings.min_priority_fee, base_fee):
                 continue
             candidate = PoolCandidate(pooled, self, is_last=is_last)
             yield candidate
@@ -292,5 +292,5 @@ class TransactionPool:
         """The executable transactions of each sender, from its account nonce on. The first one is last in the list."""
         accounts = self._head().accounts
         with self._lock:
-            executable = self._index.executable(accounts.nonce)
+            executable = self._index.executable_by_sender(accounts.nonce)
         return {sender: run[::-1] for sender, run in executable.items()}

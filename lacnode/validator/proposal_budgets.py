@@ -30,7 +30,7 @@ class ProposalBudgets:
         finally:
             del self._budgets[budget]
 
-    def reached(self, height: int, round_: int) -> None:
+    def cancel_earlier_rounds(self, height: int, round_: int) -> None:
         """Note that the validator is in this round. Work for earlier rounds is cancelled."""
         if (height, round_) != self._reached:
             self._reached = (height, round_)

@@ -8,7 +8,7 @@ class RoundChanges:
         self.count = 0
         self._last = (0, 0)
 
-    def reached(self, height: int, round_: int) -> None:
+    def record_round(self, height: int, round_: int) -> None:
         """Note that the validator is in this round. A jump over several rounds counts as one change."""
         last_height, last_round = self._last
         if round_ > (last_round if height == last_height else 0):

@@ -208,8 +208,8 @@ class Validator:
                     events.append(answer)
             # After the effects of every event: building and checking for a round that is over would keep the worker
             # from the current one.
-            self._proposal_work.reached(*self.machine.position)
-            self.round_changes.reached(*self.machine.position)
+            self._proposal_work.cancel_earlier_rounds(*self.machine.position)
+            self.round_changes.record_round(*self.machine.position)
 
     async def _effects(self, event: Event) -> list[Effect]:
         """Return the effects of `event`. A peer's message can never stop this node: if it leads to an error of this

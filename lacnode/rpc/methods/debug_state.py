@@ -25,7 +25,7 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import address, hash32, header_by_number_or_hash, padded, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-from lacnode.rpc.trace_execution import block_by_number, block_to_trace, tracer_of, tracing
+from lacnode.rpc.trace_execution import block_by_number, block_to_trace, tracer_of, with_trace_errors
 from lacnode.rpc.traces.trace_options import trace_index
 
 MAX_RANGE_ENTRIES = 10_000
@@ -56,7 +56,7 @@ def _block_of(reading: ReadContext, value: object) -> tuple[Block, bytes] | None
     return None if block is None or hash_ is None else (block, hash_)
 
 
-@tracing
+@with_trace_errors
 def debug_accountAt(reading: ReadContext, params: Params) -> object:
     """Return an account after a transaction. RpcError if there is no such block, transaction or account."""
     with with_error_message("Invalid transaction index params"):
@@ -88,7 +88,7 @@ def _accounts_after(reading: ReadContext, block: Block, count: int) -> Accounts:
     return tracer_of(reading).accounts_after(traceable, count)
 
 
-@tracing
+@with_trace_errors
 def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
     """Return slots of an account in the order of their hashes, after a transaction of a block. Where the block has no
     such transaction, before the block, as in Besu."""
@@ -153,7 +153,7 @@ def _slot_names(spec: ChainSpec, who: bytes) -> dict[bytes, int]:
     return {keccak256(slot.to_bytes(32)): slot for slot in known}
 
 
-@tracing
+@with_trace_errors
 def debug_accountRange(reading: ReadContext, params: Params) -> object:
     """Return accounts in the order of the hashes of their addresses, after a block."""
     with with_error_message("Invalid address hash params"):

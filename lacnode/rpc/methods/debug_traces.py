@@ -15,8 +15,15 @@ from lacnode.rpc.errors import INVALID_BLOCK, INVALID_PARAMS, SERVER_ERROR, RpcE
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import data, hash32, header_by_number_or_hash, optional, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-from lacnode.rpc.trace_execution import block_by_number, capped_gas, traced_block, traced_calls, tracer_of, tracing
-from lacnode.rpc.traces.call_tree import call_tree, flat_calls, selectors
+from lacnode.rpc.trace_execution import (
+    block_by_number,
+    capped_gas,
+    traced_block,
+    traced_calls,
+    tracer_of,
+    with_trace_errors,
+)
+from lacnode.rpc.traces.call_tree import call_tree, count_selectors, flat_calls
 from lacnode.rpc.traces.flat_traces import Place
 from lacnode.rpc.traces.prestate import prestate
 from lacnode.rpc.traces.struct_logs import struct_logs
@@ -26,7 +33,7 @@ from lacnode.rpc.traces.trace_options import TraceOptions, trace_options
 Json = dict[str, object]
 
 
-@tracing
+@with_trace_errors
 def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
     transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
     location = reading.chain.transaction_location(transaction_hash)
@@ -39,7 +46,7 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
     return _shown(traced, options, AnswerSize(), place)
 
 
-@tracing
+@with_trace_errors
 def debug_traceCall(reading: ReadContext, params: Params) -> object:
     call, _ = call_request(required(params, 0, "call"))
     block = optional(params, 1)
@@ -51,13 +58,13 @@ def debug_traceCall(reading: ReadContext, params: Params) -> object:
     return _shown(traced, options, AnswerSize(), None)
 
 
-@tracing
+@with_trace_errors
 def debug_traceBlockByNumber(reading: ReadContext, params: Params) -> object:
     found = block_by_number(reading, required(params, 0, "block"))
     return None if found is None else _traced(reading, *found, trace_options(optional(params, 1)))
 
 
-@tracing
+@with_trace_errors
 def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
     hash_ = hash32(required(params, 0, "block hash"), "block hash")
     options = trace_options(optional(params, 1))
@@ -65,7 +72,7 @@ def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
     return None if block is None else _traced(reading, block, hash_, options)
 
 
-@tracing
+@with_trace_errors
 def debug_traceBlock(reading: ReadContext, params: Params) -> object:
     """Return the traces of a block that is given in RLP. RpcError if it cannot be read, or its parent is unknown."""
     try:
@@ -97,13 +104,13 @@ def _shown(traced: TracedTransaction, options: TraceOptions, size: AnswerSize, p
     if options.tracer == "prestateTracer":
         return prestate(traced, size, is_diff=options.diff)
     if options.tracer == "4byteTracer":
-        return selectors(traced)
+        return count_selectors(traced)
     if options.tracer == "flatCallTracer":
         return flat_calls(traced, place, size)
     return struct_logs(traced, options, size)
 
 
-@tracing
+@with_trace_errors
 def debug_replayBlock(reading: ReadContext, params: Params) -> object:
     """Execute a block again and say that it worked. RpcError if there is no such block."""
     found = block_by_number(reading, required(params, 0, "block"))
@@ -116,7 +123,7 @@ def debug_replayBlock(reading: ReadContext, params: Params) -> object:
     return "Success"
 
 
-@tracing
+@with_trace_errors
 def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> object:
     """Write the steps of a block's transactions to files. Return their paths. RpcError if there is no such block, or the
     files cannot be written."""

@@ -2,7 +2,7 @@
 
 from lacnode.primitives.block import BlockOutline
 from lacnode.rpc import results
-from lacnode.rpc.block_answers import block_hash, is_large, of_block
+from lacnode.rpc.block_answers import answer_about_block, block_hash_parameter, is_large
 from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, with_error_message
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
@@ -53,14 +53,14 @@ def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
 
 def _shown(services: RpcServices, hash_: bytes, full: bool) -> object:
     if full:
-        return of_block(services, hash_, full_block)
+        return answer_about_block(services, hash_, full_block)
     found = _outline(services, hash_)
     return None if found is None else results.block_outline(services.chain, found, hash_)
 
 
 def full_block(reading: ReadContext, params: Params) -> object:
     """Return a block with its transactions, by the hash in `params`. RpcError if it is too large."""
-    hash_ = block_hash(params)
+    hash_ = block_hash_parameter(params)
     found = reading.block_of(hash_)
     return None if found is None else results.block(reading, found, hash_, full=True)
 
@@ -100,12 +100,12 @@ def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
     hash_ = services.chain.hash_at(header.number)
     if hash_ is None:
         raise block_not_found()
-    return of_block(services, hash_, block_receipts)
+    return answer_about_block(services, hash_, block_receipts)
 
 
 def block_receipts(reading: ReadContext, params: Params) -> object:
     """Return the receipts of a block, by the hash in `params`. RpcError if they are too large."""
-    hash_ = block_hash(params)
+    hash_ = block_hash_parameter(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None:
         raise block_not_found()

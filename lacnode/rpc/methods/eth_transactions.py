@@ -11,7 +11,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc import results
 from lacnode.rpc.answer_size import AnswerSize
-from lacnode.rpc.block_answers import block_hash, of_block
+from lacnode.rpc.block_answers import answer_about_block, block_hash_parameter
 from lacnode.rpc.errors import (
     INVALID_TRANSACTION_HASH,
     METHOD_NOT_ENABLED,
@@ -95,13 +95,13 @@ def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Param
 
 
 def _at(services: RpcServices, hash_: bytes, index: int) -> object:
-    return of_block(services, hash_, transaction_at, index)
+    return answer_about_block(services, hash_, transaction_at, index)
 
 
 def transaction_at(reading: ReadContext, params: Params) -> object:
     """Return a transaction by its block's hash and its index in `params`. None if there is none. RpcError if it is too
     large."""
-    hash_, index = block_hash(params), _index(params)
+    hash_, index = block_hash_parameter(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None or index >= len(found.transactions):
         return None
@@ -115,12 +115,12 @@ def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     place: TransactionLocation | None = services.chain.transaction_location(
         hash32(required(params, 0, "transaction hash"), "transaction hash")
     )
-    return None if place is None else of_block(services, place.block_hash, receipt_at, place.index)
+    return None if place is None else answer_about_block(services, place.block_hash, receipt_at, place.index)
 
 
 def receipt_at(reading: ReadContext, params: Params) -> object:
     """Return a receipt by its block's hash and its index in `params`. None if there is none. RpcError if it is too large."""
-    hash_, index = block_hash(params), _index(params)
+    hash_, index = block_hash_parameter(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     return None if found is None or receipt_records is None else results.receipt(found, hash_, receipt_records, index)
 

@@ -30,7 +30,14 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import MAX_ADDRESSES, address, block_number, data, hash32, optional, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-from lacnode.rpc.trace_execution import block_by_number, capped_gas, traced_block, traced_calls, tracer_of, tracing
+from lacnode.rpc.trace_execution import (
+    block_by_number,
+    capped_gas,
+    traced_block,
+    traced_calls,
+    tracer_of,
+    with_trace_errors,
+)
 from lacnode.rpc.traces.flat_traces import Place, flat_traces
 from lacnode.rpc.traces.rewards import reward_trace
 from lacnode.rpc.traces.state_diff import state_diff
@@ -48,7 +55,7 @@ CALLS = RecordingOptions(TraceDetail.CALLS)
 Json = dict[str, object]
 
 
-@tracing
+@with_trace_errors
 def trace_block(reading: ReadContext, params: Params) -> object:
     found = block_by_number(reading, required(params, 0, "block"))
     if found is None:
@@ -68,7 +75,7 @@ def _place(block: Block, hash_: bytes, position: int) -> Place:
     return Place(hash_, block.number, position, block.transactions[position].hash)
 
 
-@tracing
+@with_trace_errors
 def trace_transaction(reading: ReadContext, params: Params) -> object:
     return _traces_of(reading, hash32(required(params, 0, "transaction hash"), "transaction hash"))
 
@@ -83,7 +90,7 @@ def _traces_of(reading: ReadContext, transaction_hash: bytes) -> list[Json]:
     return flat_traces(traced, AnswerSize(), _place(block, location.block_hash, location.index))
 
 
-@tracing
+@with_trace_errors
 def trace_get(reading: ReadContext, params: Params) -> object:
     """Return the call at a trace address, None if there is none. RpcError for another number of parameters."""
     if len(params) != 2:
@@ -104,7 +111,7 @@ def _trace_address(value: object) -> list[int]:
 # -- blocks executed again -------------------------------------------------------------------------------------------
 
 
-@tracing
+@with_trace_errors
 def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
     number = block_number(reading, required(params, 0, "block"))
     types = trace_types(optional(params, 1))
@@ -137,7 +144,7 @@ def _parts(traced: TracedTransaction, types: TraceTypes, size: AnswerSize, *, na
     }
 
 
-@tracing
+@with_trace_errors
 def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
     """Return the parts of one transaction, None if it is unknown. Besu does not have this method of OpenEthereum."""
     transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
@@ -153,14 +160,14 @@ def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
 # -- calls -----------------------------------------------------------------------------------------------------------
 
 
-@tracing
+@with_trace_errors
 def trace_call(reading: ReadContext, params: Params) -> object:
     call = _call(reading, required(params, 0, "call"))
     types = trace_types(optional(params, 1))
     return _traced_calls(reading, [(call, types)], optional(params, 2))[0]
 
 
-@tracing
+@with_trace_errors
 def trace_callMany(reading: ReadContext, params: Params) -> object:
     """Return the parts of several calls. RpcError if a parameter does not fit, or there are too many calls."""
     if len(params) != 2:
@@ -175,7 +182,7 @@ def trace_callMany(reading: ReadContext, params: Params) -> object:
     return _traced_calls(reading, calls, params[1])
 
 
-@tracing
+@with_trace_errors
 def trace_rawTransaction(reading: ReadContext, params: Params) -> object:
     """Return the parts of a signed transaction on the head. RpcError for another number of parameters."""
     if len(params) != 2:
@@ -252,7 +259,7 @@ class _Filter:
         )
 
 
-@tracing
+@with_trace_errors
 def trace_filter(reading: ReadContext, params: Params) -> object:
     wanted = _filter(reading, required(params, 0, "filter"))
     limit = reading.settings.max_trace_filter_range

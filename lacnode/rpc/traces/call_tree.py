@@ -96,7 +96,7 @@ def geth_error(call: TracedCall) -> str:
     return "execution reverted" if call.error is None else _GETH_ERRORS[call.error]
 
 
-def selectors(traced: TracedTransaction) -> dict[str, int]:
+def count_selectors(traced: TracedTransaction) -> dict[str, int]:
     """Return how often each selector was called with data of each length, as `4byteTracer` shows them."""
     found: Counter[str] = Counter()
     for call, _ in _walk(traced.call):

@@ -97,7 +97,7 @@ class Shared(PrivateTestNetwork):
     def ask(self, user: str | None, method: str, *params: object) -> Any:
         """The result, or code and message of the error."""
         document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        steps = self.dispatcher.websocket(json.dumps(document).encode(), self.own, authorization=user)
+        steps = self.dispatcher.answer_websocket(json.dumps(document).encode(), self.own, authorization=user)
         reply = json.loads(finished(steps).body)
         return reply["result"] if "error" not in reply else (reply["error"]["code"], reply["error"]["message"])
 

@@ -64,11 +64,11 @@ def dispatcher(*, max_batch: int = 1024, pretty: bool = False) -> Dispatcher:
 
 
 def http(text: str | bytes) -> Reply:
-    return finished(dispatcher().http(text if isinstance(text, bytes) else text.encode()))
+    return finished(dispatcher().answer_http(text if isinstance(text, bytes) else text.encode()))
 
 
 def websocket(text: str) -> Reply:
-    return finished(dispatcher().websocket(text.encode(), {}))
+    return finished(dispatcher().answer_websocket(text.encode(), {}))
 
 
 def error_of(reply: Reply) -> tuple[object, int, str]:
@@ -97,7 +97,7 @@ class TestReplies:
         assert http(call("nobody_knows")) == Reply(without)
 
     def test_pretty_replies_are_indented(self) -> None:
-        assert finished(dispatcher(pretty=True).http(call("test_nothing").encode())).body.count(b"\n") == 4
+        assert finished(dispatcher(pretty=True).answer_http(call("test_nothing").encode())).body.count(b"\n") == 4
 
     def test_whole_numbers_of_any_size_are_written_out(self) -> None:
         assert json.loads(http(call("test_large")).body)["result"]["difficulty"] == 2**256 - 1
@@ -243,12 +243,12 @@ class TestBatches:
 
     def test_too_many_calls_are_refused_together_over_http_only(self) -> None:
         calls = "[" + ",".join([call()] * 3) + "]"
-        reply = finished(dispatcher(max_batch=2).http(calls.encode()))
+        reply = finished(dispatcher(max_batch=2).answer_http(calls.encode()))
         assert error_of(reply) == (None, -32005, "Number of requests exceeds max batch size")
         assert reply.status == 200
-        assert len(json.loads(finished(dispatcher(max_batch=3).http(calls.encode())).body)) == 3
-        assert len(json.loads(finished(dispatcher(max_batch=0).http(calls.encode())).body)) == 3
-        assert len(json.loads(finished(dispatcher(max_batch=2).websocket(calls.encode(), {})).body)) == 3
+        assert len(json.loads(finished(dispatcher(max_batch=3).answer_http(calls.encode())).body)) == 3
+        assert len(json.loads(finished(dispatcher(max_batch=0).answer_http(calls.encode())).body)) == 3
+        assert len(json.loads(finished(dispatcher(max_batch=2).answer_websocket(calls.encode(), {})).body)) == 3
 
     def test_a_hundred_thousand_calls_are_refused_without_carrying_one_out(self) -> None:
         CALLS.clear()
@@ -258,7 +258,7 @@ class TestBatches:
     def test_what_is_left_when_time_is_up_is_refused_call_by_call(self) -> None:
         CALLS.clear()
         text = f'[{call(id=1)},{{"method":"test_echo"}},{{}}]'
-        replies = json.loads(finished(dispatcher().http(text.encode(), until=0)).body)
+        replies = json.loads(finished(dispatcher().answer_http(text.encode(), until=0)).body)
         assert [(reply["id"], reply["error"]["message"]) for reply in replies] == [
             (1, "Timeout expired"),
             (None, "Invalid Request"),
@@ -283,13 +283,13 @@ class TestBatches:
         monkeypatch.setattr("lacnode.rpc.reply_memory.UNFINISHED_BYTES", 1_000)
         monkeypatch.setattr("lacnode.rpc.dispatch.STEP_SECONDS", -1.0)  # a pause before every call
         at, calls = dispatcher(), "[" + ",".join([call(params=["a" * 800])] * 3) + "]"
-        waiting = at.http(calls.encode())
+        waiting = at.answer_http(calls.encode())
         pauses = 0
         while pauses < 3:  # two replies are kept
             pauses += next(waiting) is Pause.PAUSE
-        assert ["result" in reply for reply in json.loads(finished(at.http(calls.encode())).body)] == [False] * 3
+        assert ["result" in reply for reply in json.loads(finished(at.answer_http(calls.encode())).body)] == [False] * 3
         waiting.close()
-        assert ["result" in reply for reply in json.loads(finished(at.http(calls.encode())).body)] == [
+        assert ["result" in reply for reply in json.loads(finished(at.answer_http(calls.encode())).body)] == [
             True,
             True,
             False,
@@ -299,6 +299,6 @@ class TestBatches:
 class TestOwnMethods:
     def test_a_connections_own_methods_come_before_the_registrys(self) -> None:
         own = {"eth_subscribe": lambda services, params: "0x1"}
-        reply = finished(dispatcher().websocket(call("eth_subscribe").encode(), own))
+        reply = finished(dispatcher().answer_websocket(call("eth_subscribe").encode(), own))
         assert json.loads(reply.body)["result"] == "0x1"
         assert error_of(http(call("eth_subscribe")))[1] == -32604

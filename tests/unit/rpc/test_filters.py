@@ -424,7 +424,7 @@ class TestManySubscriptions:
         subscriptions.add(NEW_HEADS, False, None, listener)
         subscriptions.remove(number, listener)
         assert subscriptions.has_any(NEW_HEADS)
-        subscriptions.forget(listener)
+        subscriptions.remove_all_of(listener)
         assert not subscriptions.has_any(NEW_HEADS)
 
 

@@ -59,13 +59,13 @@ class TestALargeBlock:
         full.services = replace(full.services, caches=replace(full.services.caches, blocks=RecentBlocks(full.chain)))
         monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
         for (method, params), expected in zip(questions(full), small, strict=True):
-            full.services.caches.blocks.forget()
+            full.services.caches.blocks.clear()
             assert full.call(method, *params) == expected, method
 
     def test_is_decoded_by_a_reader(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = questions(full)
         assert not any(asks_a_reader(full, method, params) for method, params in asked)
-        full.services.caches.blocks.forget()
+        full.services.caches.blocks.clear()
         monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
         monkeypatch.setattr(full.services.caches.blocks, "block", None)
         assert [asks_a_reader(full, method, params) for method, params in asked] == [True] * 7 + [False] * 4

@@ -30,8 +30,8 @@ class Connection:
         """Everything that waits, as the client gets it."""
         sent = b""
         while self.queue.size:
-            sent += await self.queue.chunk()
-            self.queue.sent()
+            sent += await self.queue.next_chunk()
+            self.queue.mark_sent()
         return sent
 
 
@@ -68,9 +68,9 @@ class TestQueue:
     async def test_is_sent_in_chunks_and_wholly(self) -> None:
         connection = Connection(SendBacklog(LIMIT))
         connection.notify(notice(connection, 1_000, tuple(range(500))))
-        first = await connection.queue.chunk()
+        first = await connection.queue.next_chunk()
         assert len(first) < 100_000
-        connection.queue.sent()
+        connection.queue.mark_sent()
         assert (first + await connection.sent()).count(b"eth_subscription") == 500
 
     async def test_has_a_bound_that_a_single_notice_may_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ class Announcing:
     async def take(self, *announcements: tuple[ScriptedPeer, Block]) -> None:
         """Receive all at once, then look at them."""
         for peer, block in announcements:
-            self.announced.received(peer.as_peer(), block)
+            self.announced.block_announced(peer.as_peer(), block)
         with trio.move_on_after(1):
             await self.announced.run()
 

@@ -121,7 +121,7 @@ class TestGossip:
         pool = Pool(listener, seconds_each=0.0001)
         async with trio.open_nursery() as nursery:
             await running(pool, nursery)
-            pool.gossip.received(GossipPeer("sender").as_peer(), many(2_000))
+            pool.gossip.transactions_received(GossipPeer("sender").as_peer(), many(2_000))
             with trio.fail_after(60):
                 while sum(map(len, listener.messages)) < 2_000:  # noqa: ASYNC110
                     await trio.sleep(0.01)
@@ -145,12 +145,12 @@ class TestGossip:
         pool = Pool()
         async with trio.open_nursery() as nursery:
             await running(pool, nursery)
-            pool.gossip.hashes_received(silent.as_peer(), [number.to_bytes(32) for number in range(100)])
+            pool.gossip.hashes_announced(silent.as_peer(), [number.to_bytes(32) for number in range(100)])
             await trio.sleep(0.2)
             began = trio.current_time()
             for each in many(3):
                 honest.pooled = {each.hash: each}
-                pool.gossip.hashes_received(honest.as_peer(), [each.hash])
+                pool.gossip.hashes_announced(honest.as_peer(), [each.hash])
                 await pool.until(len(pool.taken) + 1)
             took = trio.current_time() - began
             nursery.cancel_scope.cancel()
@@ -162,7 +162,7 @@ class TestGossip:
         pool = Pool()
         async with trio.open_nursery() as nursery:
             await running(pool, nursery)
-            pool.gossip.hashes_received(peer.as_peer(), [wanted.hash])
+            pool.gossip.hashes_announced(peer.as_peer(), [wanted.hash])
             await pool.until(1)
             await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
@@ -177,7 +177,7 @@ def long_ones(count: int, length: int = 2**17) -> list[Transaction]:
 def announce(pool: Pool, peer: GossipPeer, transactions: Sequence[Transaction]) -> None:
     peer.pooled |= {each.hash: each for each in transactions}
     sizes = [len(each.raw) for each in transactions]
-    pool.gossip.hashes_received(peer.as_peer(), [each.hash for each in transactions], sizes)
+    pool.gossip.hashes_announced(peer.as_peer(), [each.hash for each in transactions], sizes)
 
 
 class TestLongTransactions:

@@ -138,13 +138,13 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_transactions, "MAX_REMEMBERED_SENDERS", 3)
     memory = SlowTransactions()
     for number in range(5):
-        memory.dropped(bytes([number]), NOW)
-        memory.interrupted(bytes([number]), bytes([number]), NOW)
+        memory.record_drop(bytes([number]), NOW)
+        memory.record_interruption(bytes([number]), bytes([number]), NOW)
     assert [bool(memory.refused_seconds(bytes([number]), NOW)) for number in range(5)] == [False] * 2 + [True] * 3
     assert [memory.is_sender_slow(bytes([number]), NOW) for number in range(5)] == [False] * 2 + [True] * 3
 
 
 def test_a_clock_that_is_set_back_makes_nothing_last_longer() -> None:
     memory = SlowTransactions()
-    memory.dropped(b"hash", NOW)
+    memory.record_drop(b"hash", NOW)
     assert memory.refused_seconds(b"hash", NOW - 10**6) == REFUSED_SECONDS

@@ -131,11 +131,11 @@ class TestOverflow:
         order = ImportanceOrder()
         order.add(tipping, 10)
         order.add(lasting, 10)
-        assert order.least() == lasting
+        assert order.least_important() == lasting
         order.add(late, 100)
-        assert order.least() == tipping
+        assert order.least_important() == tipping
         order.remove(tipping)
-        assert order.least() == late
+        assert order.least_important() == late
 
     def test_keeps_its_indexes_together_through_many_changes(self) -> None:
         at = node(small_pool(8), forks=LONDON)
