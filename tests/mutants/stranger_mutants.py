@@ -4,10 +4,10 @@ from tests.mutants.mutant import Mutant
 
 STRANGERS = (
     Mutant(
-        "items-are-not-counted",
+        "a-record-has-a-million-items",
         "lacnode/privacy/manager/cbor_reader.py",
-        "        self._items_left -= 1\n",
-        "        self._items_left -= 0\n",
+        "MAX_ITEMS = 13_312\n",
+        "MAX_ITEMS = 1_000_000\n",
         ("tests/unit/privacy/test_cbor.py",),
     ),
     Mutant(
