@@ -88,6 +88,20 @@ STRANGERS = (
         ("tests/unit/privacy/test_store_bounds.py",),
     ),
     Mutant(
+        "boxes-of-a-second-push-are-free",
+        "lacnode/privacy/manager/payload_store.py",
+        "        if is_pushed:\n            # A payload of 300 bytes",
+        "        if not old:\n            # A payload of 300 bytes",
+        ("tests/unit/privacy/test_store_bounds.py",),
+    ),
+    Mutant(
+        "groups-of-strangers-keep-all-others-out",
+        "lacnode/privacy/manager/group_store.py",
+        "_told(connection, TOLD_GROUPS.c.known == known)",
+        "_told(connection, sql.true())",
+        ("tests/unit/privacy/test_store_bounds.py",),
+    ),
+    Mutant(
         "the-disk-is-filled",
         "lacnode/privacy/manager/quota.py",
         "        if free - size < reserve:",

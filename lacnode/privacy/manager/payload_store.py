@@ -26,6 +26,10 @@ from lacnode.privacy.manager.store_tables import (
     append_audit_entry,
 )
 
+PAYLOAD_ROWS_BYTES, PARTY_ROWS_BYTES = 768, 128
+"""What a payload takes beside its body: its rows, indexes and audit entry, and the rows of each party. It counts to the
+quota: a stranger may push millions of payloads of 200 bytes."""
+
 # The statements of each payload are texts that SQLite and PostgreSQL both understand. To build them from the tables each
 # time took a third of the time of a payload.
 _INSERT_PAYLOAD = sql.text(
@@ -101,20 +105,23 @@ class PayloadStore:
                 # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
                 # cannot pass the bound together.
                 if connection.execute(_FIND_PAYLOAD, {"key": payload.key}).scalar() is not None:
-                    self._add_boxes(connection, payload, parties)
+                    self._add_boxes(connection, payload, parties, is_pushed=True)
                     return False
-                self._count_pushed_bytes(connection, payload.sender, len(body))
+                size = len(body) + PAYLOAD_ROWS_BYTES + PARTY_ROWS_BYTES * len(parties)
+                self._count_pushed_bytes(connection, payload.sender, size)
             # An own payload is almost always new. So it is inserted without a look-up before.
             number = connection.execute(_INSERT_PAYLOAD, {"key": payload.key, "body": body}).scalar()
             if number is None:
-                self._add_boxes(connection, payload, parties)
+                self._add_boxes(connection, payload, parties, is_pushed=False)
                 return False
             self._insert_parties(connection, int(number), parties)
             if entry is not None:
                 append_audit_entry(connection, entry)
             return True
 
-    def _add_boxes(self, connection: sql.Connection, payload: EncryptedPayload, parties: Mapping[bytes, int]) -> None:
+    def _add_boxes(
+        self, connection: sql.Connection, payload: EncryptedPayload, parties: Mapping[bytes, int], *, is_pushed: bool
+    ) -> None:
         """Add the new boxes of a payload that is stored already. PayloadConflictError if it is another payload."""
         found = self._read_payload(connection, PAYLOADS.c.key == payload.key)
         assert found is not None, "its key is in the table"
@@ -135,6 +142,10 @@ class PayloadStore:
             new[party] = len(boxes)
             boxes.append(payload.boxes[position])
         whole = replace(old, boxes=tuple(boxes))
+        if is_pushed:
+            # A payload of 300 bytes may get boxes of 200 kB by its second push.
+            size = len(encode_payload(whole)) - len(encode_payload(old)) + PARTY_ROWS_BYTES * len(new)
+            self._count_pushed_bytes(connection, old.sender, size)
         connection.execute(
             PAYLOADS.update().where(PAYLOADS.c.number == found.number).values(body=encode_payload(whole))
         )

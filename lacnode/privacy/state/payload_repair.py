@@ -146,7 +146,7 @@ class PayloadRepair:
             self._execute_apart(marker, task.group_id, private_from, slices)
             return
         try:
-            with slices.slice(private_from) as budget:
+            with slices.slice(task.group_id, private_from) as budget:
                 self._prepare(marker, transaction, task, budget)
                 self._rebuilding.rebuild(marker.place, task.group_id, task, budget)
         except BudgetExceededError:

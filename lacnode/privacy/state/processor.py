@@ -215,7 +215,7 @@ class PrivateProcessor:
         task = self.reader.read_task(transaction, index)
         try:
             if slices.admits(task.group_id, task.private.private_from):
-                with slices.slice(task.private.private_from) as budget:
+                with slices.slice(task.group_id, task.private.private_from) as budget:
                     self.rehydration.prepare(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
             # A history that does not fit into the slice is left to the long execution, which begins with it again.

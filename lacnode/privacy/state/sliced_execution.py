@@ -81,7 +81,7 @@ class SlicedExecution:
             return False
         is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
         try:
-            with slices.slice(task.private.private_from) as budget:
+            with slices.slice(task.group_id, task.private.private_from) as budget:
                 self._executor.execute_task(records, public, task, budget)
         except BudgetExceededError:
             log.info("a private transaction takes long", block=records.number, index=task.index)

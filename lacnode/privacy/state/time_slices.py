@@ -1,6 +1,6 @@
 """The time that a private transaction may take before the transactions after it.
 
-Each transaction has a time slice, a shorter one if its sender is not known. Time that was lost to transactions that did
+Each transaction has a time slice, a shorter one if its sender is not known or its group is new. Time that was lost to transactions that did
 not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice only if enough was
 executed in it before. Known senders need that only after more lost time, own keys never. Transactions that end may take
 too much, too. A group that took more than its share without a change of its state has no slice. While newer blocks wait,
@@ -22,7 +22,7 @@ SLICE_SECONDS = 2.0
 of its state before it has no slice."""
 
 UNKNOWN_SLICE_SECONDS = 0.5
-"""The same for a sender that is not known. It is also the lost time for which a group must have changed once before."""
+"""The same for a sender that is not known, and in a group with few changes. It is also the lost time for which a group must have changed once before."""
 
 KNOWN_LOST_SECONDS = 1.0
 """The lost time up to which a known sender has a slice in a new group. Any sender becomes known by one cheap transaction."""
@@ -42,6 +42,9 @@ PUBLIC_BLOCK_SECONDS = 10.0
 
 FORGIVEN_SHARE = 0.1
 """The seconds of lost time that are forgotten in each second."""
+
+SETTLED_CHANGES = 8
+"""The number of blocks that must have changed a group before its known senders have the longer slices."""
 
 MAX_CARRIED_OUT = 64
 """The number of blocks that changed a group after which it has a slice, for any amount of lost time."""
@@ -124,7 +127,7 @@ class GroupSlices:
         # The group's own use shortens its slice. The use of all other groups counts as lost time.
         used = use.seconds_of(group_id)
         lost = self.slices.lost_seconds() + use.total() - used
-        full_seconds, least_seconds = self._bounds_of(private_from)
+        full_seconds, least_seconds = self._bounds_of(group_id, private_from)
         if used > max(least_seconds, full_seconds - lost):
             return False
         # The groups with a history of real changes go on. A new group costs nothing, and an attacker can have thousands.
@@ -138,16 +141,21 @@ class GroupSlices:
         return self.prior.count_changes(group_id, needed) >= needed
 
     @contextmanager
-    def slice(self, private_from: bytes) -> Iterator[ExecutionBudget]:
-        """Give the budget of one private transaction from the key `private_from`, as `TimeSlices.slice`."""
-        with self.slices.slice(*self._bounds_of(private_from)) as budget:
+    def slice(self, group_id: bytes, private_from: bytes) -> Iterator[ExecutionBudget]:
+        """Give the budget of one private transaction from the key `private_from` to the group, as `TimeSlices.slice`."""
+        with self.slices.slice(*self._bounds_of(group_id, private_from)) as budget:
             yield budget
 
-    def _bounds_of(self, private_from: bytes) -> tuple[float, float]:
+    def _bounds_of(self, group_id: bytes, private_from: bytes) -> tuple[float, float]:
         """Return the seconds of a slice before any time was lost, and the least."""
-        if self.prior.is_known_sender(private_from):
+        # The first endless transaction of a stranger is not known as such before its slice ends. So it is short. One
+        # cheap transaction makes any sender known, so the group must have a history, too.
+        is_settled = self.prior.is_own_key(private_from) or (
+            self.prior.is_known_sender(private_from)
+            and self.prior.count_changes(group_id, SETTLED_CHANGES) >= SETTLED_CHANGES
+        )
+        if is_settled:
             return SLICE_SECONDS, MIN_KNOWN_SLICE_SECONDS
-        # The first endless transaction of a stranger is not known as such before its slice ends. So it is short.
         return UNKNOWN_SLICE_SECONDS, MIN_SLICE_SECONDS
 
     def is_waiting(self, group_id: bytes) -> bool:

@@ -16,6 +16,7 @@ from lacnode.privacy.state.private_transaction import legacy_group_id, private_c
 from lacnode.privacy.state.time_slices import (
     MAX_CARRIED_OUT,
     MIN_SLICE_SECONDS,
+    SETTLED_CHANGES,
     SLICE_SECONDS,
     UNKNOWN_SLICE_SECONDS,
     GroupSlices,
@@ -323,7 +324,7 @@ def lose(slices: TimeSlices, clock: _Clock, seconds: float) -> None:
         executed()
 
 
-def lose_slice(slices: GroupSlices, clock: _Clock, sender: bytes) -> float:
+def lose_slice(slices: GroupSlices, clock: _Clock, sender: bytes, group: bytes = HOSTILE) -> float:
     """Have a transaction of a sender take its whole slice in vain. The seconds of the slice."""
     before = clock.now
 
@@ -331,7 +332,7 @@ def lose_slice(slices: GroupSlices, clock: _Clock, sender: bytes) -> float:
         clock.now = budget.deadline_seconds
         raise BudgetExceededError
 
-    with pytest.raises(BudgetExceededError), slices.slice(sender) as budget:
+    with pytest.raises(BudgetExceededError), slices.slice(group, sender) as budget:
         executed(budget)
     return clock.now - before
 
@@ -402,17 +403,22 @@ class TestWhoHasASlice:
             sender, group = bytes([1, number]) * 16, bytes([2, number]) * 16
             prior.known.add(sender)
             if slices.admits(group, sender):
-                lost += lose_slice(slices, clock, sender)
+                lost += lose_slice(slices, clock, sender, group)
         assert lost <= SLICE_SECONDS
         assert slices.admits(HONEST, KEY_C), "a group with a history"
         assert slices.admits(HOSTILE, KEY_A), "an own key"
 
     def test_of_a_stranger_is_short(self) -> None:
         clock = _Clock()
-        slices = GroupSlices(TimeSlices(clock), Prior({}, known={KEY_A}), is_behind=False)
-        assert lose_slice(slices, clock, KEY_C) == UNKNOWN_SLICE_SECONDS
-        clock.now += 3600
-        assert lose_slice(slices, clock, KEY_A) == SLICE_SECONDS
+        prior = Prior({HONEST: SETTLED_CHANGES, HOSTILE: SETTLED_CHANGES - 1}, known={KEY_A, KEY_C})
+        slices = GroupSlices(TimeSlices(clock), prior, is_behind=False)
+        for sender, group, seconds in (
+            (KEY_B, HONEST, UNKNOWN_SLICE_SECONDS),
+            (KEY_C, HOSTILE, UNKNOWN_SLICE_SECONDS),
+            (KEY_A, HONEST, SLICE_SECONDS),
+        ):
+            assert lose_slice(slices, clock, sender, group) == seconds
+            clock.now += 3600
 
     def test_what_changes_nothing_counts_to_its_group(self) -> None:
         """Each of them ends in its slice, and all together would stop the others."""

@@ -12,7 +12,7 @@ import pytest
 from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
-from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.payload_store import PAYLOAD_ROWS_BYTES, PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings
 from lacnode.privacy.transaction_manager import GroupType
 from lacnode.rpc.health import READINESS, health
@@ -41,7 +41,7 @@ class TestFiles:
 
 
 A, B, STRANGER, OTHER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (41, 42, 43, 44))
-SMALL = QuotaSettings(known_bytes=160_000, unknown_bytes=80_000, disk_reserve_bytes=0)
+SMALL = QuotaSettings(known_bytes=320_000, unknown_bytes=160_000, disk_reserve_bytes=0)
 
 
 def payload(sender: KeyPair, size: int = 1_000, to: KeyPair = A) -> EncryptedPayload:
@@ -74,6 +74,26 @@ class TestPayloads:
         store = self.limited()
         assert 1 <= filled(store, STRANGER) <= 5
         assert pushed(store, OTHER)
+
+    def test_count_with_the_boxes_that_a_second_push_adds(self) -> None:
+        """A payload of a few hundred bytes could get boxes of 200 kB so, without an end."""
+        store, sealed = self.limited(), payload(STRANGER)
+        box = sealed.boxes[0]
+        assert store.put_payload(sealed, {A.public: 0}, b"entry", is_pushed=True)
+        parties = {number.to_bytes(32): number for number in range(1, 100)}
+        more = replace(sealed, boxes=(box,) * 100)
+        with pytest.raises(QuotaExceededError):
+            store.put_payload(more, {A.public: 0, **parties}, b"entry", is_pushed=True)
+        found = store.find_payload(sealed.key)
+        assert found is not None
+        assert list(found.parties) == [A.public]
+
+    def test_count_with_their_rows(self) -> None:
+        store = self.limited()
+        count = 0
+        while pushed(store, STRANGER, size=1):
+            count += 1
+        assert count <= 160_000 / 16 / PAYLOAD_ROWS_BYTES
 
     def test_of_unknown_keys_leave_known_ones_their_own(self) -> None:
         store = self.limited()
