@@ -1,12 +1,12 @@
 """The time that a private transaction may take before the transactions after it.
 
-Each transaction has a time slice, a shorter one if its sender is not known or its group is new. Time that was lost to transactions that did
-not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice only if enough was
-executed in it before. Known senders need that only after more lost time, own keys never. Transactions that end may take
-too much, too. A group that took more than its share without a change of its state has no slice. While newer blocks wait,
-all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with many markers of one
-payload, costs the other groups little. This module must not decide the result of a transaction. A transaction without a
-slice is executed apart, with the same result.
+Each transaction has a time slice, a shorter one if its sender is not known or its group is new. Time that was lost to
+transactions that did not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice
+only if enough was executed in it before. Known senders need that only after more lost time, own keys never. Transactions
+that end may take too much, too. A group that took more than its share without a change of its state has no slice. While
+newer blocks wait, all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with
+many markers of one payload, costs the other groups little. This module must not decide the result of a transaction. A
+transaction without a slice is executed apart, with the same result.
 """
 
 import time
@@ -22,7 +22,8 @@ SLICE_SECONDS = 2.0
 of its state before it has no slice."""
 
 UNKNOWN_SLICE_SECONDS = 0.5
-"""The same for a sender that is not known, and in a group with few changes. It is also the lost time for which a group must have changed once before."""
+"""The same for a sender that is not known, and in a group with few changes. It is also the lost time for which a group
+must have changed once before."""
 
 KNOWN_LOST_SECONDS = 1.0
 """The lost time up to which a known sender has a slice in a new group. Any sender becomes known by one cheap transaction."""
