@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import DevnetAccount
+from lacnode.devnet.typed_data import hash_typed_data
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
@@ -33,8 +34,15 @@ class AccountSigner:
 
     def sign_message(self, address: str, message: bytes) -> str:
         """Return the signature of a message as EIP-191 has it. UnknownAccountError for other accounts."""
-        prefix = b"\x19Ethereum Signed Message:\n%d" % len(message)
-        signature = self.key(address).sign(keccak256(prefix + message))
+        return self._sign_hash(address, keccak256(b"\x19Ethereum Signed Message:\n%d" % len(message) + message))
+
+    def sign_typed_data(self, address: str, document: object) -> str:
+        """Return the signature of typed data as EIP-712 has it. TypedDataError if it is none, and UnknownAccountError for
+        other accounts."""
+        return self._sign_hash(address, hash_typed_data(document))
+
+    def _sign_hash(self, address: str, digest: bytes) -> str:
+        signature = self.key(address).sign(digest)
         return to_hex(signature[:64] + bytes([27 + signature[64]]))
 
     def sign_transaction(self, call: Mapping[str, object]) -> str:

@@ -1,19 +1,21 @@
 """The JSON-RPC methods that only the developer endpoint of a devnet has: accounts with keys, time, blocks and snapshots.
 
-Names and results are those of Hardhat's network and of Anvil. They exist in no node. Methods that would change the state
-without a transaction are refused with a reason: all validators agree on every state.
+Names and results are those of Hardhat's network and of Anvil. They exist in no node. `refused_methods` has those that are
+refused.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
 import trio
 
 from lacnode import __version__
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.coordinator import BlockMode, Coordinator
+from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
@@ -27,29 +29,6 @@ MAX_MESSAGE_BYTES = 2**20
 
 CLIENT_VERSION = f"HardhatNetwork/lacnode/v{__version__}"
 """Hardhat's helpers refuse to work with a client whose version does not begin with this name."""
-
-NOT_POSSIBLE = [
-    "hardhat_setBalance",
-    "hardhat_setCode",
-    "hardhat_setNonce",
-    "hardhat_setStorageAt",
-    "hardhat_setCoinbase",
-    "hardhat_setPrevRandao",
-    "hardhat_setNextBlockBaseFeePerGas",
-    "hardhat_setMinGasPrice",
-    "hardhat_impersonateAccount",
-    "hardhat_stopImpersonatingAccount",
-    "hardhat_dropTransaction",
-    "hardhat_reset",
-    "evm_setBlockGasLimit",
-    "anvil_setBalance",
-    "anvil_setCode",
-    "anvil_setNonce",
-    "anvil_setStorageAt",
-    "anvil_impersonateAccount",
-    "anvil_stopImpersonatingAccount",
-    "anvil_reset",
-]
 
 
 class DeveloperMethods:
@@ -91,6 +70,8 @@ class DeveloperMethods:
             "eth_sendRawTransaction": self._send_raw_transaction,
             "eth_sign": self._eth_sign,
             "personal_sign": self._personal_sign,
+            "eth_signTypedData_v4": self._sign_typed_data,
+            "eth_signTypedData": self._sign_typed_data,
             "evm_mine": self._evm_mine,
             "hardhat_mine": self._hardhat_mine,
             "anvil_mine": self._hardhat_mine,
@@ -102,7 +83,7 @@ class DeveloperMethods:
             named[prefix + "setNextBlockTimestamp"] = self._set_next_timestamp
             named[prefix + "setAutomine"] = self._set_automine
             named[prefix + "setIntervalMining"] = self._set_interval
-        return {**named, **dict.fromkeys(NOT_POSSIBLE, self._refuse)}
+        return {**refused_methods(), **named}
 
     # -- accounts ------------------------------------------------------------------------------------------------
 
@@ -122,6 +103,16 @@ class DeveloperMethods:
             raise invalid_params(f"a message has at most {MAX_MESSAGE_BYTES} bytes")
         try:
             return self._signer.sign_message(address, from_hex(message))
+        except UnknownAccountError as error:
+            raise RpcError(SERVER_ERROR, str(error)) from None
+
+    async def _sign_typed_data(self, params: list[Any]) -> object:
+        address, document = _values(params, 2)
+        # Some wallets send the document as text.
+        if isinstance(document, str):
+            document = orjson.loads(document)
+        try:
+            return self._signer.sign_typed_data(str(address), document)
         except UnknownAccountError as error:
             raise RpcError(SERVER_ERROR, str(error)) from None
 
@@ -252,12 +243,6 @@ class DeveloperMethods:
             "latestBlockNumber": _quantity(block["number"]),
             "latestBlockHash": block["hash"],
         }
-
-    async def _refuse(self, params: list[Any]) -> object:
-        raise RpcError(
-            SERVER_ERROR,
-            "this method changes the state without a transaction; on this network all validators agree on every state",
-        )
 
 
 def _values(params: list[Any], count: int) -> list[Any]:

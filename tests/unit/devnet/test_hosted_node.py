@@ -11,9 +11,9 @@ import trio.testing
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.control_channel import CONTROL_FILE, ControlError, Document, send_command, serve_control
-from lacnode.devnet.developer_methods import NOT_POSSIBLE
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.devnet.hosted_node import DevnetPacing, HostedNode
+from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_pause import RequestPause
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.run_node import NodeStartError
@@ -45,7 +45,7 @@ def test_another_networks_genesis_is_refused(tmp_path: Path, change: Callable[[d
 def test_no_node_has_a_method_of_the_developer_endpoint() -> None:
     names = {method.name for mode in (None, *GroupMode) for method in all_methods(private=mode)}
     assert not {name for name in names if name.startswith(("evm_", "hardhat_", "anvil_"))}
-    assert not names.intersection(NOT_POSSIBLE)
+    assert not names.intersection(refused_methods())
 
 
 def test_the_clock_stands_still_at_a_fixed_time() -> None:
