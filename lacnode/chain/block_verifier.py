@@ -11,6 +11,7 @@ from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.body_rules import check_body, check_gas_prices, check_outcome, is_outcome
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.bft.extra_data import VANITY_BYTES
 from lacnode.consensus.bft.header_rules import (
     HeaderRefusedError,
     check_full,
@@ -21,6 +22,7 @@ from lacnode.consensus.bft.header_rules import (
 )
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.protocols import protocols_of
+from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError, SystemCallError
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -69,10 +71,23 @@ class BlockVerifier:
         self._log = RateLimitedLog("chain", time.monotonic)
 
     def check_proposed_header(
-        self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes, validators: tuple[bytes, ...]
+        self,
+        header: BlockHeader,
+        parent: BlockHeader,
+        parent_hash: bytes,
+        validators: tuple[bytes, ...],
+        *,
+        is_prepared: bool,
     ) -> None:
-        """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule for proposals."""
+        """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule for proposals.
+
+        `is_prepared`: a quorum prepared the block in an earlier round.
+        """
         self._check_header(check_light, header, parent, parent_hash, validators)
+        # A quorum of validators without these rules may have prepared a block, and some may have committed it. Without
+        # the votes of this validator the height might never end.
+        if not is_prepared:
+            self._check_new_header(header, parent)
 
     def check_sealed_header(
         self,
@@ -146,6 +161,22 @@ class BlockVerifier:
             )
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None
+
+    def _check_new_header(self, header: BlockHeader, parent: BlockHeader) -> None:
+        """Check the rules for new blocks, which Besu does not have. Raises BlockRefusedError. A decided block may break
+        them, and must be imported."""
+        vanity = self._protocols.extra_data(header).vanity
+        if len(vanity) > VANITY_BYTES:
+            # Besu writes 32 bytes. With more, one validator could fill the database of every node.
+            raise BlockRefusedError("vanity", f"a vanity of {len(vanity)} bytes, {VANITY_BYTES} at most were expected")
+        # With `fixedBaseFee` every validator has a base fee of its own, and no later one follows from it.
+        if self._spec.constant_base_fee is not None and not self._spec.zero_base_fee:
+            return
+        expected = next_base_fee(self._spec, parent, header.timestamp)
+        if header.base_fee != expected:
+            # All later base fees follow from it: one validator could make gas unaffordable for a thousand blocks.
+            text = f"base fee {header.base_fee} was proposed, {expected} follows the parent"
+            raise BlockRefusedError("base-fee", text)
 
     def check_body(self, block: Block) -> None:
         """Raises BlockRefusedError if the body does not fit the header and the fork."""

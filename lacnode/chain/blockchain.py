@@ -141,17 +141,19 @@ class Blockchain(ExecutableChain):
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
+    def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
         """Check that `block`, without its seals, is a valid next block. Its execution is kept for its import.
 
-        Nothing is stored. Raises BlockRefusedError if it is invalid. Raises ExecutionInterruptedError if `budget` is used up
-        or cancelled, or if the import of another block begins.
+        `is_prepared`: a quorum prepared it before. Nothing is stored. Raises BlockRefusedError if it is invalid. Raises
+        ExecutionInterruptedError if `budget` is used up or cancelled, or if the import of another block begins.
         """
         hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
             parent = self._parent_head(block)
             validators = self.tally_after(parent.header).validators
-            self._verifier.check_proposed_header(block.header, parent.header, parent.hash, validators)
+            self._verifier.check_proposed_header(
+                block.header, parent.header, parent.hash, validators, is_prepared=is_prepared
+            )
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
             self._execute_once(hash_, block, parent, own_budget)

@@ -88,6 +88,7 @@ class _Config(_Section):
     contractsizelimit: Positive | None = None
     evmstacksize: Annotated[Positive, Field(lt=2**20)] = 1024
     zerobasefee: bool = False
+    fixedbasefee: bool = False
     homesteadblock: Long | None = None
     daoforkblock: Annotated[int, BeforeValidator(integer)] | None = None
     eip150block: Long | None = None
@@ -219,6 +220,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         contract_size_limit=config.contractsizelimit,
         evm_stack_size=config.evmstacksize,
         zero_base_fee=config.zerobasefee,
+        constant_base_fee=0 if config.zerobasefee or config.fixedbasefee else None,
         ibft=schedule,
         protocols=protocols,
         genesis=block,

@@ -1,7 +1,7 @@
 """The chain specification of a network: the content of its genesis file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.goquorum_rules import GoQuorumRules
@@ -110,6 +110,11 @@ class ChainSpec:
     """The name of the consensus protocol from each height on, ascending from height 0."""
     is_devnet: bool = False
     goquorum: GoQuorumRules | None = None
+    constant_base_fee: int | None = None
+    """The base fee in wei per gas of every block that this node builds from London on. None if it follows the parent.
+
+    It is 0 with `zeroBaseFee`. With `fixedBaseFee` see `with_fixed_base_fee`. Blob gas costs nothing then, as in Besu.
+    """
 
     def contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of the code of a contract that block `height` deploys. None for the limit of the fork."""
@@ -124,3 +129,10 @@ class ChainSpec:
         """The most blobs of one transaction in `fork`."""
         # A comparison is 0 or 1, and the maxima are in the order Cancun, Prague.
         return 0 if fork < Fork.CANCUN else self.blob_maxima[fork >= Fork.PRAGUE]
+
+
+def with_fixed_base_fee(spec: ChainSpec, min_gas_price: int) -> ChainSpec:
+    """`spec` for a node with this lowest gas price in wei (`--min-gas-price`). If the genesis says `fixedBaseFee`, this
+    price is the base fee of the blocks that the node builds."""
+    is_fixed = spec.constant_base_fee is not None and not spec.zero_base_fee
+    return replace(spec, constant_base_fee=min_gas_price) if is_fixed else spec

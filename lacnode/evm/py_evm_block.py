@@ -69,7 +69,9 @@ def new_state(
         base_fee_per_gas=base_fee or 0,
         excess_blob_gas=header.excess_blob_gas or 0,
     )
-    state = state_class(fork, spec.contract_bytes_at(header.number), spec.evm_stack_size, spec.zero_base_fee)
+    state = state_class(
+        fork, spec.contract_bytes_at(header.number), spec.evm_stack_size, spec.constant_base_fee is not None
+    )
     return state(store, context, root)
 
 

@@ -44,12 +44,13 @@ STATES: dict[Fork, Any] = {
 
 
 @lru_cache(maxsize=64)
-def state_class(fork: Fork, code_size_limit: int | None, stack_size: int, zero_base_fee: bool) -> Any:
+def state_class(fork: Fork, code_size_limit: int | None, stack_size: int, constant_base_fee: bool) -> Any:
     """The `State` class of `fork` on a network with these limits (None for the fork's own). An execution sets the
     `budget` of its state."""
     base = STATES[fork]
     computation = computation_class(base.computation_class, fork, code_size_limit, stack_size)
     members: dict[str, Any] = {"computation_class": computation, "account_db_class": Accounts, "budget": UNLIMITED}
-    if zero_base_fee and fork >= Fork.CANCUN:
-        members["blob_base_fee"] = property(lambda _: 0)  # Besu's fee market with zeroBaseFee has no price for blobs
+    if constant_base_fee and fork >= Fork.CANCUN:
+        # Besu's fee market with a constant base fee has no price for blobs.
+        members["blob_base_fee"] = property(lambda _: 0)
     return type(f"Network{base.__name__}", (base,), members)

@@ -115,7 +115,8 @@ class TransactionAdmission:
                 RejectionReason.TX_FEECAP_EXCEEDED, f"price {price} wei is above the cap {self._settings.fee_cap}"
             )
         if priority:  # 4a
-            free = header.base_fee is None or self._spec.zero_base_fee or self._spec.genesis.base_fee == 0
+            constant, first = self._spec.constant_base_fee, self._spec.genesis.base_fee
+            free = header.base_fee is None or (first if constant is None else constant) == 0
             floor = 0 if free else MIN_LONDON_GAS_PRICE_WEI
         else:  # 4b
             floor = self._settings.min_gas_price

@@ -302,16 +302,17 @@ class Validator:
 
     async def _check(self, effect: CheckProposal) -> None:
         failure: str | None = None
+        check = partial(self._chain.check_proposal, is_prepared=effect.is_prepared)
         try:
             with self._proposal_work.budget(effect.block.number, effect.round) as budget:
-                await self._proposal_worker.run(partial(self._chain.check_proposal, effect.block, budget))
+                await self._proposal_worker.run(partial(check, effect.block, budget))
         except BlockRefusedError as error:
             failure = str(error)
         except ExecutionInterruptedError:
             # An unfinished check is no vote for the block. The machine learns it as a failure, so that nothing waits
             # for the check.
             failure = f"check-interrupted: the check did not end within round {effect.round}"
-        self._intake.put(ProposalChecked(effect.digest, failure))
+        self._intake.put(ProposalChecked(effect.round, effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
         try:

@@ -134,10 +134,10 @@ class SimulatedChain:
         self._effort.spend(("build", self.head.hash, extra_data), self._speeds.build_ms, budget)
         return self.ledger.block_with(coinbase, timestamp, extra_data)
 
-    def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
+    def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
         hash_, head = self._follow(block), self.head
         validators = self.validators_after(head.header)
-        self._verifier.check_proposed_header(block.header, head.header, head.hash, validators)
+        self._verifier.check_proposed_header(block.header, head.header, head.hash, validators, is_prepared=is_prepared)
         self._verifier.check_body(block)
         self._effort.spend(("check", hash_), self._speeds.check_ms, budget)
 

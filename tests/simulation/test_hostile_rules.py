@@ -94,8 +94,10 @@ def hostile_rules() -> Iterator[SimulatedNetwork]:
             return without_transaction(block)
         return block if decision.allowed else without_transaction(block)
 
-    def checked(self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
-        check(self, block, budget)
+    def checked(
+        self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False
+    ) -> None:
+        check(self, block, budget, is_prepared=is_prepared)
         check_senders(self, block)
 
     def imported(self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:

@@ -4,12 +4,16 @@ import random
 
 import pytest
 
+from lacnode.consensus.bft import proposal_builder
+from lacnode.consensus.bft.events import Event, ProposalChecked
+from lacnode.consensus.bft.payloads import MessageKind
+from lacnode.validator.event_queue import ConsensusEventQueue
 from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
-from tests.simulation.stage import STEADY, must_reach
+from tests.simulation.stage import STEADY, every, keeping_back, must_reach
 
 SLOW = 1
 
@@ -72,6 +76,38 @@ async def test_a_build_without_end_ends_with_its_round() -> None:
         return observer.machine is not None and slow.address in observer.machine.status.prepared_by
 
     assert await network.run_until(prepares, 5_000)
+
+
+@simulated
+async def test_a_check_that_did_not_end_costs_no_later_round() -> None:
+    """GoQuorum, and Besu before 24.12, propose a prepared block with the same digest in each round. The slow validator,
+    whose vote is needed, does not end its check in round 0, and must not take that for its answer in round 1."""
+    slow, leaver, height = 3, 0, 2
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(proposal_builder, "with_round", lambda protocol, block, round_: block)
+        rules = Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000, protocol_name="qbft")
+        network = SimulatedNetwork(4, random.Random(5), rules=rules, weather=STEADY)
+        put = ConsensusEventQueue.put
+
+        def answer_late(queue: ConsensusEventQueue, event: Event) -> None:
+            # A real execution looks at its budget now and then. Here it would end at once.
+            if isinstance(event, ProposalChecked) and event.failure is not None:
+                network.clock.at(network.clock.now_ms + 100, lambda: put(queue, event))
+            else:
+                put(queue, event)
+
+        patched.setattr(ConsensusEventQueue, "put", answer_late)
+        network.start()
+        await must_reach(network, height - 1, 10_000)
+        network.nodes[slow].speeds.check_ms = 3_000
+        every(network, keeping_back(network, MessageKind.COMMIT, height, 0))
+        fast = [node for node in network.nodes if node.index != slow]
+        assert await network.run_until(lambda: all(node.prepared is not None for node in fast), 5_000)
+        network.stop([leaver])
+        alive = [node for node in network.nodes if node.index != leaver]
+        assert await network.run_until(lambda: min(node.height for node in alive) >= height, 10_000)
+        decided = network.nodes[slow].disk.ledger.blocks[height]
+        assert network.rules.protocols.extra_data(decided.header).round == 1
 
 
 @simulated

@@ -17,7 +17,9 @@ class BlockDecision:
     def __init__(self, prepared: PreparedBlock | None) -> None:
         self.prepared = prepared
         self.importing: bytes | None = None
-        self._not_importable: set[bytes] = set()
+        self._importing_round = 0
+        self._not_importable: set[tuple[int, bytes | None]] = set()
+        """Rounds and digests of blocks that could not be imported. The seals of another round make another block."""
 
     def advance(self, round_: Round) -> list[Effect]:
         """Record and commit a block that a quorum has prepared. Import a block that a quorum has committed. Each once."""
@@ -29,8 +31,9 @@ class BlockDecision:
             effects += [RecordPrepared(self.prepared), SignPayload(round_.own_commit)]
         # q commits decide even if this validator lacks prepares: they may have been lost on the way.
         digest = round_.digest
-        if digest is not None and round_.is_committed and self.importing is None and digest not in self._not_importable:
-            self.importing = digest
+        may_import = self.importing is None and (round_.number, digest) not in self._not_importable
+        if digest is not None and round_.is_committed and may_import:
+            self.importing, self._importing_round = digest, round_.number
             effects.append(ImportBlock(digest, round_.sealed_block))
         return effects
 
@@ -43,5 +46,5 @@ class BlockDecision:
         if self.importing != digest:
             return False
         self.importing = None
-        self._not_importable.add(digest)
+        self._not_importable.add((self._importing_round, digest))
         return True

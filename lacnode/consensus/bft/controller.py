@@ -31,6 +31,9 @@ validator relayed. All peers that are not validators count as one. The bound kee
 using the bandwidth of all others. A peer that changes the unsigned part of a message uses up its own share, not the share
 of the author. A correct validator sends four messages a round, and rounds double in length."""
 
+MAX_RELAYED_BYTES, MAX_RELAYED_INDIRECT_BYTES = 64 * 1024 * 1024, 16 * 1024 * 1024
+"""Bytes of these messages together. The message that reaches the bound is still relayed. The largest ones have 16 MiB."""
+
 MAX_FALSE_COPIES = 3
 """Messages of other authors with a false body that one peer may deliver at one height. After that, its relayed messages
 are dropped before their block is decoded, because each false copy costs the decoding of a block."""
@@ -86,6 +89,7 @@ class BftController:
         self._received = MessageTracker(limits.duplicate_messages)
         self._sent = MessageTracker(limits.gossiped_history)
         self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
+        self._relayed_bytes: Counter[tuple[bytes | None, bytes]] = Counter()
         self._false_copies: Counter[bytes] = Counter()
         """False copies that each peer has delivered at this height."""
         self._clocks = ClockSkew()
@@ -154,6 +158,7 @@ class BftController:
         self._head = head
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._relayed.clear()
+        self._relayed_bytes.clear()
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
@@ -274,8 +279,11 @@ class BftController:
         except BodyMismatchError as mismatch:
             return self._drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
-        # Relayed before it is handled, as Besu does: a validator that refuses it may lack what another one has.
-        return [*self._relay(event, author), *_attribute_to(event.sender, height.handle_message(message, now_ms))]
+        # Relayed before it is handled, as Besu does: a validator that refuses it may lack what another one has. A second
+        # proposal for a round helps no validator: each of them has the first one from here.
+        is_second = isinstance(message, Proposal) and height.received_proposals.is_second(message)
+        relayed = [] if is_second else self._relay(event, author)
+        return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _drop_false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
         """Drop a block with a false body. Its author may still deliver the true block.
@@ -294,11 +302,15 @@ class BftController:
         """Relay a message, unchanged and once, to the validators that may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        limit = MAX_RELAYED_MESSAGES if event.sender == author else MAX_RELAYED_INDIRECT_MESSAGES
+        is_direct = event.sender == author
+        limit = MAX_RELAYED_MESSAGES if is_direct else MAX_RELAYED_INDIRECT_MESSAGES
+        bytes_limit = MAX_RELAYED_BYTES if is_direct else MAX_RELAYED_INDIRECT_BYTES
         budget = event.sender if event.sender in self._head.validators else None, author
-        if not others or self._relayed[budget] >= limit or not self._sent.add(keccak256(event.data)):
+        is_used_up = self._relayed[budget] >= limit or self._relayed_bytes[budget] >= bytes_limit
+        if not others or is_used_up or not self._sent.add(keccak256(event.data)):
             return []
         self._relayed[budget] += 1
+        self._relayed_bytes[budget] += len(event.data)
         return [SendMessage(event.code, event.data, others)]
 
 

@@ -51,14 +51,16 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class CheckProposal:
-    """Check `block`: light header rules, execution, body. The answer is `ProposalChecked(digest, ...)`.
+    """Check `block`: light header rules, execution, body. The answer is `ProposalChecked(round, digest, ...)`.
 
-    The block is proposed for `round`. The answer is not needed any longer once that round is left.
+    The block is proposed for `round`. The answer is not needed any longer once that round is left. `is_prepared`: a quorum
+    prepared the block in an earlier round. Then rules that other validators may not have do not count.
     """
 
+    round: int
     digest: bytes
     block: Block
-    round: int
+    is_prepared: bool = False
 
 
 # -- the consensus log and signatures: log before sign, sign before send -------------------------------------------

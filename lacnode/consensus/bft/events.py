@@ -75,8 +75,12 @@ class BlockBuilt:
 
 @dataclass(frozen=True, slots=True)
 class ProposalChecked:
-    """Answers `CheckProposal`. `failure` is None for a valid block, otherwise it is the text of the broken rule."""
+    """Answers `CheckProposal`. `failure` is None for a valid block, otherwise it is the text of the broken rule.
 
+    GoQuorum proposes a block with the same digest in every round. So the digest alone does not name the check.
+    """
+
+    round: int
     digest: bytes
     failure: str | None
 

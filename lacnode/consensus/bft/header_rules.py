@@ -1,8 +1,8 @@
 """The rules for a header, each with its own error (Besu's `IbftBlockHeaderValidationRulesetFactory` and QBFT's).
 
 A proposed block has no seals yet, and is checked by the *light* rules. A *full* check adds the commit seals and does not
-use this node's clock. docs/spec/ibft2.md has the numbers of the rules. There are no rules for the vanity, the content of a
-vote, the value of the round, or the value of the base fee.
+use this node's clock. docs/spec/ibft2.md has the numbers of the rules. There are no rules for the content of a vote and the
+value of the round. Rules for new blocks that Besu does not have are in `chain.block_verifier`.
 """
 
 from itertools import pairwise

@@ -81,7 +81,7 @@ class HeightManager:
         self._decision = BlockDecision(signed.prepared)
         self._round_change_block: PreparedBlock | None = None
         """The block that goes with the round change being signed. `prepared` may change before the signature is there."""
-        self._received_proposals = ReceivedProposals(self.committee, protocol.justifications)
+        self.received_proposals = ReceivedProposals(self.committee, protocol.justifications)
         self._early_votes = LaterRoundVotes()
         self._now_ms = 0
         self._out: list[Effect] = []
@@ -110,7 +110,7 @@ class HeightManager:
         self._out.append(self.timers.start_round(self.round.number, now_ms))
         is_prepared = self._current.restore_prepared()
         if is_prepared and self.round.digest is not None:
-            self._received_proposals.set_first(self.round.number, self.round.digest)
+            self.received_proposals.set_first(self.round.number, self.round.digest)
         self._out += self._current.start_block_timer(self._signed, self.timers, now_ms)
         # If a block was prepared in this round, a quorum is in this round, and our round change is no longer needed.
         if self._signed.digest(MessageKind.ROUND_CHANGE, self.round.number) is not None and not is_prepared:
@@ -132,9 +132,9 @@ class HeightManager:
                 self._round_timer_expired()
             case BlockBuilt(self.number, self.round.number, block):
                 self._out += self._current.builder.block_built(block, now_ms)
-            # No round here: the check of a proposal for a later round is answered while we are still in an earlier one.
-            case ProposalChecked(digest, failure):
-                self._proposal_checked(digest, failure)
+            # Any round: the check of a proposal for a later round is answered while we are still in an earlier one.
+            case ProposalChecked(round_, digest, failure):
+                self._proposal_checked(round_, digest, failure)
             # A signature for a round that was left stays in the journal and is never sent.
             case PayloadSigned(signed) if signed.payload.round_id == self.round.id:
                 self._payload_signed(signed)
@@ -162,28 +162,27 @@ class HeightManager:
     def _receive_proposal(self, proposal: Proposal) -> None:
         """Check a proposal for this round, or for a later round."""
         try:
-            self._out += self._received_proposals.examine(proposal)
+            self._out += self.received_proposals.examine(proposal)
         except MessageRefusedError as refusal:
             self._out += refuse_and_blame(proposal, str(refusal))
 
-    def _proposal_checked(self, digest: bytes, failure: str | None) -> None:
-        """Handle the answer to a check of our own block or of the block of another proposer."""
-        proposal = self._received_proposals.pop_checked(digest)
-        if self._current.builder.is_checking(digest):
+    def _proposal_checked(self, round_: int, digest: bytes, failure: str | None) -> None:
+        """Handle the answer to a check of our own block or of the block of another proposer, for `round_`."""
+        proposal = self.received_proposals.pop_checked(round_, digest)
+        if round_ == self.round.number and self._current.builder.is_checking(digest):
             self._out += self._current.builder.block_checked(failure)
         elif proposal is not None and failure is not None:
             self._out.append(log_refusal(proposal, failure))
         elif proposal is not None and self._decision.importing is None:
             # Only a valid block may take us to a later round. Entering before the check would let a proposer of a later
             # round end the current one with a bad block.
-            round_ = round_id_of(proposal).round
             if round_ > self.round.number:
                 self._enter_round(round_)
             if round_ == self.round.number and not self.round.has_proposal:
                 self._accept(proposal)
 
     def _accept(self, proposal: Proposal) -> None:
-        self._received_proposals.set_first(self.round.number, proposal.signed.payload.digest)
+        self.received_proposals.set_first(self.round.number, proposal.signed.payload.digest)
         self._out += self._current.accept(proposal)
 
     # -- prepares and commits ------------------------------------------------------------------------------------
@@ -220,7 +219,7 @@ class HeightManager:
     def _enter_round(self, number: int) -> None:
         """Leave the current round for round `number`. The prepared block of the height is kept."""
         self._current = self._begin_round(number)
-        self._received_proposals.remove_below(number)
+        self.received_proposals.remove_below(number)
         self.round_changes.remove_below(number)
         self._out.append(self.timers.start_round(number, self._now_ms))
         # After everything else is new: a vote may already complete this round.

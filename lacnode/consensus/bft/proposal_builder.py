@@ -57,7 +57,7 @@ class ProposalBuilder:
         block = with_round(self._protocol, best.block, self._round_in_block)
         digest = self._protocol.committed_seal_hash(block.header)
         self._own.propose_prepared(draft.with_block(block, digest))
-        return [self._check(block, digest)]
+        return [self._check(block, digest, is_prepared=True)]
 
     def block_built(self, block: Block, now_ms: int) -> list[Effect]:
         """Have the new block checked. An empty block of round 0 may have to wait for a transaction instead."""
@@ -72,7 +72,7 @@ class ProposalBuilder:
             block = with_round(self._protocol, block, self._round_in_block)
         digest = self._protocol.committed_seal_hash(block.header)
         self._own.block_built(block, digest)
-        return [self._check(block, digest)]
+        return [self._check(block, digest, is_prepared=False)]
 
     def is_checking(self, digest: bytes) -> bool:
         """Whether the answer to the check of this block is expected."""
@@ -109,12 +109,12 @@ class ProposalBuilder:
             return [self._timers.start_earliest_block_timer()]
         return [BuildBlock(self._round.id.sequence, self._round.number, timestamp)]
 
-    def _check(self, block: Block, digest: bytes) -> CheckProposal:
+    def _check(self, block: Block, digest: bytes, *, is_prepared: bool) -> CheckProposal:
         """Have our own block checked like a block of others.
 
         A block that the others refuse would cost the whole round. A second execution costs less.
         """
-        return CheckProposal(digest, block, self._round.number)
+        return CheckProposal(self._round.number, digest, block, is_prepared)
 
     def _sign(self, draft: ProposalDraft) -> SignPayload:
         assert draft.block is not None

@@ -5,7 +5,7 @@ The first proposal of each round's proposer counts, even if its block is invalid
 """
 
 from lacnode.consensus.bft.committee import Committee
-from lacnode.consensus.bft.effects import CheckProposal, Effect, WriteLogLine
+from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, Effect, WriteLogLine
 from lacnode.consensus.bft.message_rules import check_creator, check_proposal_payload
 from lacnode.consensus.bft.messages import Proposal, round_id_of
 from lacnode.consensus.bft.protocol import JustificationRules
@@ -21,9 +21,10 @@ class ReceivedProposals:
     def __init__(self, committee: Committee, justifications: JustificationRules) -> None:
         self._committee = committee
         self._justifications = justifications
-        self._checks: dict[bytes, Proposal] = {}
-        """Proposals that are being checked, by digest. The digest names the header, and the body has been compared with
-        the header before."""
+        self._checks: dict[tuple[int, bytes], Proposal] = {}
+        """Proposals that are being checked, by round and digest. The digest names the header, and the body has been
+        compared with the header before. The round is part of the key, because GoQuorum proposes one digest in several
+        rounds. The check for one round may be cancelled, and the check for the next one must still be awaited."""
         self._first_digests: dict[int, bytes] = {}
         """The digest of the first proposal of each round's proposer, by round, from the current round on. It counts even
         if its block is invalid: a proposer that could try again could make us check blocks without end."""
@@ -37,37 +38,46 @@ class ReceivedProposals:
         if round_ in self._first_digests:
             return self._examine_second(proposal)
         self._justifications.check_proposal(self._committee, proposal)
-        if self._justifications.proposes_new_block(proposal):
+        is_new = self._justifications.proposes_new_block(proposal)
+        if is_new:
             check_creator(proposal)
         # Only now this counts as the first proposal of its proposer. The justification is not signed by the proposer: a
         # peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
         self.set_first(round_, digest)
-        self._checks[digest] = proposal
+        self._checks[round_, digest] = proposal
         # Each check holds a whole block. The bound keeps validators of many rounds from filling the memory.
         if len(self._checks) > MAX_PROPOSALS_CHECKED:
-            del self._checks[min(self._checks, key=lambda checked: round_id_of(self._checks[checked]).round)]
-        return [CheckProposal(digest, proposal.block, round_)]
+            del self._checks[min(self._checks)]
+        return [CheckProposal(round_, digest, proposal.block, is_prepared=not is_new)]
+
+    def is_second(self, proposal: Proposal) -> bool:
+        """Whether another block was proposed for the round of `proposal` before. Its proposer is not checked."""
+        digest = proposal.signed.payload.digest
+        return self._first_digests.get(round_id_of(proposal).round, digest) != digest
 
     def set_first(self, round_: int, digest: bytes) -> None:
         """Note which proposal of a round counts."""
         self._first_digests[round_] = digest
 
-    def pop_checked(self, digest: bytes) -> Proposal | None:
+    def pop_checked(self, round_: int, digest: bytes) -> Proposal | None:
         """Remove and return the proposal whose check is answered. None if it is not needed any longer."""
-        return self._checks.pop(digest, None)
+        return self._checks.pop((round_, digest), None)
 
     def remove_below(self, round_: int) -> None:
         """Forget the proposals for rounds before `round_`."""
         # A check for this round or a later one is still useful: its answer may bring the proposal.
-        self._checks = {digest: kept for digest, kept in self._checks.items() if round_id_of(kept).round >= round_}
+        self._checks = {checked: kept for checked, kept in self._checks.items() if checked[0] >= round_}
         self._first_digests = {kept: digest for kept, digest in self._first_digests.items() if kept >= round_}
 
     def _examine_second(self, proposal: Proposal) -> list[Effect]:
-        """Log a second proposal that differs from the first one. Raises MessageRefusedError if it is not the proposer's."""
+        """Log a second proposal that differs from the first one, and blame its author. Raises MessageRefusedError if it is
+        not the proposer's."""
         payload = proposal.signed.payload
         # Before the equivocation is logged: another author must not be able to accuse the proposer.
         check_proposal_payload(self._committee, proposal.signed, payload.round_id)
-        if self._first_digests[payload.round_id.round] == payload.digest:
+        if not self.is_second(proposal):
             return []
+        # A fault each time, because each one costs the decoding of a block. Besu keeps no journal, so it may propose twice
+        # after a restart: one fault alone has no effect.
         text = f"0x{proposal.signed.author.hex()} proposed two blocks for {payload.round_id}"
-        return [WriteLogLine("equivocation", text)]
+        return [WriteLogLine("equivocation", text), BlamePeer(proposal.signed.author, text)]

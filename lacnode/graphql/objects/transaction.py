@@ -136,7 +136,7 @@ class MinedTransaction(Signed):
     def blobGasPrice(self) -> int | None:
         if self._signed.type != BLOB:
             return None
-        return 0 if self._run.chain.spec.zero_base_fee else BLOB_BASE_FEE
+        return BLOB_BASE_FEE if self._run.chain.spec.constant_base_fee is None else 0
 
     def logs(self) -> list[GraphQlLog]:
         # A log's index counts through the whole block, so the logs of all its transactions are numbered first.

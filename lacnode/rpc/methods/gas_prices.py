@@ -48,7 +48,7 @@ def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
 
 def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
     """Return the price of blob gas in block `number` with `timestamp`, as hexadecimal. It is 0 in the genesis."""
-    has_price = number > 0 and spec.forks.fork_at(number, timestamp) >= Fork.CANCUN and not spec.zero_base_fee
+    has_price = number > 0 and spec.forks.fork_at(number, timestamp) >= Fork.CANCUN and spec.constant_base_fee is None
     return results.quantity(BLOB_BASE_FEE if has_price else 0)
 
 

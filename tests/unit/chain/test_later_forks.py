@@ -1,15 +1,17 @@
 """Headers and bodies from Shanghai on, as Besu 25.5.0 makes and accepts them under IBFT 2.0."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.consensus.ibft2.block_hash import on_chain_hash
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from tests.unit.chain.test_blockchain import Network, Offer, genesis, network, transaction
+from tests.unit.chain.test_blockchain import Network, Offer, genesis, network, sealed, transaction
 
 STOP = {"code": "0x00"}
 WITHDRAWALS, CONSOLIDATIONS = "70" * 20, "72" * 20
@@ -70,6 +72,62 @@ class TestBlocks:
             with pytest.raises(BlockRefusedError) as refused:
                 net.chain.check_proposal(bad)
             assert refused.value.rule == "withdrawals"
+
+
+class TestBaseFee:
+    """All later base fees follow from the one of a block, so one proposer must not choose it."""
+
+    @pytest.mark.parametrize("base_fee", [0, 8, 2**256 - 1, None])
+    @pytest.mark.parametrize("config", [{}, {"zeroBaseFee": True}], ids=["London", "zeroBaseFee"])
+    def test_another_one_than_follows_from_the_parent_is_not_voted_for(
+        self, config: dict[str, Any], base_fee: int | None
+    ) -> None:
+        net = later_network({"londonBlock": 0, **config})
+        block = net.build()
+        net.chain.check_proposal(block)
+        if block.header.base_fee == base_fee:
+            return
+        with pytest.raises(BlockRefusedError) as refused:
+            net.chain.check_proposal(Block(block.header.with_changes(base_fee=base_fee), block.body))
+        assert refused.value.rule in {"base-fee", "base-fee-presence"}
+
+    def test_a_decided_block_may_have_any(self) -> None:
+        """Besu checks none. A chain that has such a block must be followed."""
+        net = later_network({"londonBlock": 0})
+        block = net.build()
+        block = Block(block.header.with_changes(base_fee=1_000), block.body)
+        assert net.chain.import_block(sealed(block, net.chain))
+
+    def test_a_prepared_block_may_have_any(self) -> None:
+        """Some validators may have committed it. Without it the height may never end."""
+        net = later_network({"londonBlock": 0})
+        block = net.build()
+        block = Block(block.header.with_changes(base_fee=1_000), block.body)
+        net.chain.check_proposal(block, is_prepared=True)
+
+    def test_with_a_fixed_one_each_validator_has_its_own(self) -> None:
+        """Besu takes that of its option. The next block does not follow from it."""
+        net = later_network({"londonBlock": 0, "fixedBaseFee": True})
+        block = net.build()
+        assert block.header.base_fee == 0
+        net.chain.check_proposal(Block(block.header.with_changes(base_fee=1_000), block.body))
+
+
+class TestVanity:
+    def test_longer_than_besu_writes_it_is_not_voted_for(self) -> None:
+        net = later_network(SHANGHAI)
+        block = net.build()
+        for length in (0, 32, 33, 1_000_000):
+            extra = replace(decode_extra_data(block.header.extra_data), vanity=bytes(length))
+            longer = Block(block.header.with_changes(extra_data=encode_extra_data(extra)), block.body)
+            net.chain.check_proposal(longer, is_prepared=True)
+            if length <= 32:
+                net.chain.check_proposal(longer)
+                continue
+            with pytest.raises(BlockRefusedError, match=f"{length} bytes") as refused:
+                net.chain.check_proposal(longer)
+            assert refused.value.rule == "vanity"
+        assert net.chain.import_block(sealed(longer, net.chain)), "a decided block is followed"
 
 
 NO_BLOBS = {"blob_gas_used": 0, "excess_blob_gas": 0}

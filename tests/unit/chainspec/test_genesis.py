@@ -9,7 +9,7 @@ import pytest
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.ibft_schedule import IbftParameters
-from lacnode.chainspec.spec import RequestContracts
+from lacnode.chainspec.spec import RequestContracts, with_fixed_base_fee
 
 LOCAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "lacnet-local"
 VALIDATOR = "0x211152ca21d5daedbcfbf61173886bbb1a217242"
@@ -196,6 +196,15 @@ class TestNetworkRules:
     def test_what_is_given(self) -> None:
         spec = parse_genesis(document({"contractSizeLimit": 2147483647, "evmStackSize": 2048, "zeroBaseFee": True}))
         assert (spec.contract_size_limit, spec.evm_stack_size, spec.zero_base_fee) == (2147483647, 2048, True)
+
+    def test_a_fixed_base_fee_is_known(self) -> None:
+        spec = parse_genesis(document({"fixedBaseFee": True}))
+        assert spec.constant_base_fee == 0
+        assert with_fixed_base_fee(spec, 7).constant_base_fee == 7
+        assert not any("fixedBaseFee" in warning for warning in spec.warnings)
+        plain, zero = parse_genesis(document()), parse_genesis(document({"zeroBaseFee": True, "fixedBaseFee": True}))
+        assert with_fixed_base_fee(plain, 7).constant_base_fee is None
+        assert with_fixed_base_fee(zero, 7).constant_base_fee == 0
 
     def test_keeps_config_as_it_is_written(self) -> None:
         given = document()

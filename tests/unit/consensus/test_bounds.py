@@ -150,7 +150,7 @@ def test_checks_that_wait_are_few_and_the_latest_rounds_stay() -> None:
     bench.hear(*late)
     height = bench.machine._height
     assert height is not None
-    waiting = sorted(proposal.signed.payload.round_id.round for proposal in height._received_proposals._checks.values())
+    waiting = sorted(proposal.signed.payload.round_id.round for proposal in height.received_proposals._checks.values())
     assert waiting == [4, 6, 7, 8]
     assert len(waiting) == MAX_PROPOSALS_CHECKED
 

@@ -127,7 +127,7 @@ def test_the_true_copy_that_came_first_is_not_disturbed() -> None:
     honest = propose(A, filled(bench.make_block()))
     bench.hear(honest)
     bench.hear(replace(honest, block=another_body(honest.block)), via=C.address)
-    bench.give(ProposalChecked(honest.signed.payload.digest, None))
+    bench.give(ProposalChecked(0, honest.signed.payload.digest, None))
     assert prepares(bench) == [honest.signed.payload.digest]
 
 

@@ -1,7 +1,10 @@
 """Which messages are heard, kept and passed on, and what a height begins with."""
 
+from dataclasses import replace
+
 import pytest
 
+from lacnode.consensus.bft import controller
 from lacnode.consensus.bft.controller import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES
 from lacnode.consensus.bft.effects import (
     BlamePeer,
@@ -24,9 +27,11 @@ from lacnode.consensus.bft.message_buffers import (
 )
 from lacnode.consensus.bft.messages import Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import encode_message
 from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, signed_fields
 from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from tests.unit.consensus.test_network import (
     FOUR,
@@ -40,6 +45,7 @@ from tests.unit.consensus.test_network import (
     make_block,
     only,
     prepare,
+    prepared_by,
     propose,
     round_change,
     sent,
@@ -75,6 +81,37 @@ def test_one_author_without_end_is_not_passed_on_without_end() -> None:
     flood = [vote(digest=number.to_bytes(32)) for number in range(MAX_RELAYED_MESSAGES + 20)]
     assert len(sent(Prepare, bench.hear(*flood))) == MAX_RELAYED_MESSAGES
     assert sent(Prepare, bench.hear(vote(key=D)))
+
+
+def sized(block: Block, size: int, number: int) -> Block:
+    """`block` with a vanity of `size` bytes, which `number` makes another."""
+    extra = replace(decode_extra_data(block.header.extra_data), vanity=number.to_bytes(size))
+    return block.with_header(block.header.with_changes(extra_data=encode_extra_data(extra)))
+
+
+def test_the_bytes_that_are_passed_on_for_one_author_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "MAX_RELAYED_BYTES", 100_000)
+    monkeypatch.setattr(controller, "MAX_RELAYED_INDIRECT_BYTES", 50_000)
+    bench = Bench(B).start()
+    large = prepared_by(propose(A, sized(bench.make_block(), 30_000, 1)), B, C, D)
+    by_author = [round_change(A, target, large) for target in range(1, 9)]
+    assert len(sent(RoundChange, bench.hear(*by_author[:6]))) == 4, "the fourth reaches the bound"
+    by_relay = [round_change(D, target, large) for target in range(1, 9)]
+    assert len(sent(RoundChange, bench.hear(*by_relay, via=C.address), D.address)) == 2
+    assert sent(RoundChange, bench.hear(by_author[-1], via=C.address), A.address), "another share"
+    assert not sent(Prepare, bench.hear(vote(key=A))), "small messages count, too"
+
+
+def test_a_second_proposal_is_not_passed_on_and_is_the_fault_of_its_author() -> None:
+    bench = Bench(B).start()
+    first, second = (propose(A, sized(bench.make_block(), 32, number)) for number in (1, 2))
+    assert sent(Proposal, bench.hear(first))
+    effects = bench.hear(second)
+    assert not sent(Proposal, effects)
+    assert topics(effects) == ["equivocation"]
+    assert [blame.address for blame in only(BlamePeer, effects)] == [A.address]
+    third = propose(A, sized(bench.make_block(), 32, 3))
+    assert not only(BlamePeer, bench.hear(third, via=C.address)), "the one who brings it may have relayed it"
 
 
 def variants(proposal: Proposal, count: int) -> list[Proposal]:

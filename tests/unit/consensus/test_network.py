@@ -233,7 +233,7 @@ class Bench:
             case RecordPrepared():
                 self.records.append(self.journal.record_prepared(effect.prepared))
             case CheckProposal() if not self.checks_wait:
-                return [ProposalChecked(effect.digest, self.judge(effect.block))]
+                return [ProposalChecked(effect.round, effect.digest, self.judge(effect.block))]
             case BuildBlock():
                 block = make_block(
                     self.head, self.key.address, self.validators, effect.round, timestamp=effect.timestamp

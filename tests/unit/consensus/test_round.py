@@ -292,7 +292,7 @@ def test_a_proposal_heard_twice_is_checked_once() -> None:
 
 def test_an_answer_nobody_asked_for_is_ignored() -> None:
     bench = Bench(B).start()
-    assert bench.give(ProposalChecked(bytes(32), None)) == []
+    assert bench.give(ProposalChecked(0, bytes(32), None)) == []
 
 
 # -- after the decision ----------------------------------------------------------------------------------------------

@@ -441,7 +441,7 @@ def waiting_for_round_2() -> tuple[Bench, Proposal]:
 
 def test_a_check_goes_on_when_its_round_begins_meanwhile() -> None:
     bench, proposal = waiting_for_round_2()
-    effects = bench.give(ProposalChecked(proposal.signed.payload.digest, None))
+    effects = bench.give(ProposalChecked(2, proposal.signed.payload.digest, None))
     assert sent(Prepare, effects, B.address)
 
 

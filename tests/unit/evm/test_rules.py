@@ -7,8 +7,8 @@ import pytest
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import parse_genesis
-from lacnode.chainspec.spec import ChainSpec
-from lacnode.evm.base_fee import next_base_fee
+from lacnode.chainspec.spec import ChainSpec, with_fixed_base_fee
+from lacnode.evm.base_fee import blob_base_fee, next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.transaction_validation import check_base_fee, check_sender, check_transaction, floor_gas, intrinsic_gas
 from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Authorization, Transaction
@@ -215,3 +215,23 @@ class TestNextBaseFee:
     def test_is_zero_where_the_genesis_says_so(self) -> None:
         assert self.fee(0, 30_000_000, londonBlock=0, zeroBaseFee=True) == 0
         assert self.fee(None, 0, londonBlock=5, zeroBaseFee=True) == 0
+
+    def test_is_the_nodes_own_where_the_genesis_fixes_it(self) -> None:
+        """`fixedBaseFee`: Besu takes `--min-gas-price`. `zeroBaseFee` counts before it."""
+        parent = replace(spec(londonBlock=0).genesis.header(bytes(32)), gas_used=30_000_000, base_fee=5)
+        fixed = with_fixed_base_fee(spec(londonBlock=0, fixedBaseFee=True), 1_000)
+        assert next_base_fee(fixed, parent, 5) == 1_000
+        both = with_fixed_base_fee(spec(londonBlock=0, fixedBaseFee=True, zeroBaseFee=True), 1_000)
+        assert next_base_fee(both, parent, 5) == 0
+        assert next_base_fee(with_fixed_base_fee(spec(berlinBlock=0, fixedBaseFee=True), 1_000), parent, 5) is None
+        assert blob_base_fee(replace(fixed, forks=spec(londonBlock=0, cancunTime=0).forks), parent) == 0
+
+    def test_without_a_block_for_london_it_begins_at_zero(self) -> None:
+        assert self.fee(None, 0, berlinBlock=0, shanghaiTime=0) == 0
+        assert self.fee(None, 30_000_000, berlinBlock=0, shanghaiTime=0) == 1
+
+    def test_has_256_bits(self) -> None:
+        """A chain may have a block with any base fee. Besu multiplies in 256 bits, and all must agree on the next one."""
+        assert self.fee(2**252, 16, limit=32) == 2**252
+        assert self.fee(2**252, 17, limit=32) == 2**252 + 2**252 // 16 // 8
+        assert self.fee(2**252, 32, limit=32) == 2**252 + 1, "2^252 times 16 is 0"

@@ -65,7 +65,7 @@ class Chain:
             threading.Event().wait(0.01)
             budget.check()
 
-    def check_proposal(self, block: Block, budget: ExecutionBudget) -> None:
+    def check_proposal(self, block: Block, budget: ExecutionBudget, *, is_prepared: bool) -> None:
         self.work(budget)
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
@@ -132,7 +132,7 @@ def test_a_check_ends_with_its_round_and_is_a_refusal_that_says_why(position: tu
     stage = Stage()
 
     async def scenario() -> None:
-        stage.tell(CheckProposal(DIGEST, stage.block, 0))
+        stage.tell(CheckProposal(0, DIGEST, stage.block))
         await stage.until_begun()
         stage.tell(position=position)
         checked = await stage.machine.wait_for(ProposalChecked)
@@ -146,7 +146,7 @@ def test_a_check_for_a_later_round_goes_on_until_that_is_left() -> None:
     stage = Stage()
 
     async def scenario() -> None:
-        stage.tell(CheckProposal(DIGEST, stage.block, 2))
+        stage.tell(CheckProposal(2, DIGEST, stage.block))
         await stage.until_begun()
         stage.tell(position=(1, 2))
         await trio.testing.wait_all_tasks_blocked(0.1)
@@ -163,7 +163,7 @@ def test_a_build_ends_with_its_round_and_what_waits_behind_it_is_done() -> None:
     async def scenario() -> None:
         stage.tell(BuildBlock(1, 0, 1))
         await stage.until_begun()
-        stage.tell(CheckProposal(DIGEST, stage.block, 1), position=(1, 1))
+        stage.tell(CheckProposal(1, DIGEST, stage.block), position=(1, 1))
         await stage.until_begun()
         assert not any(isinstance(event, BlockBuilt) for event in stage.machine.heard)
         stage.tell(position=(2, 0))
@@ -176,7 +176,7 @@ def test_an_import_is_not_behind_a_check() -> None:
     stage = Stage()
 
     async def scenario() -> None:
-        stage.tell(CheckProposal(DIGEST, stage.block, 0))
+        stage.tell(CheckProposal(0, DIGEST, stage.block))
         await stage.until_begun()
         stage.tell(ImportBlock(DIGEST, stage.block))
         assert await trio.to_thread.run_sync(stage.chain.imported.wait, DEADLINE_SECONDS)
@@ -197,13 +197,13 @@ def test_work_for_a_round_that_was_left_before_it_began_is_cancelled_from_the_st
 def test_a_refusal_is_told_as_before() -> None:
     stage = Stage()
 
-    def refuse(block: Block, budget: ExecutionBudget) -> None:
+    def refuse(block: Block, budget: ExecutionBudget, *, is_prepared: bool) -> None:
         raise BlockRefusedError("gas-used", "too much")
 
     stage.chain.check_proposal = refuse  # type: ignore[method-assign]
 
     async def scenario() -> None:
-        stage.tell(CheckProposal(DIGEST, stage.block, 0))
+        stage.tell(CheckProposal(0, DIGEST, stage.block))
         assert (await stage.machine.wait_for(ProposalChecked)).failure == "too much"
 
     stage.run(scenario)
