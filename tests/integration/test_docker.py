@@ -39,6 +39,12 @@ def test_the_image_runs_without_rights_and_says_whether_it_is_well() -> None:
     assert json.loads(said["ENTRYPOINT"]) == ["lacnode"]
 
 
+def test_the_image_has_besus_path_and_the_port_of_metrics() -> None:
+    steps = [arguments for instruction, arguments in instructions() if instruction == "RUN"]
+    assert any("ln -s /opt/lacnode/bin/lacnode /opt/besu/bin/besu" in step for step in steps)
+    assert "9545/tcp" in dict(instructions())["EXPOSE"].split()
+
+
 def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
     """COPY and RUN of the build stage, in order, with its paths moved under a directory of the test's.
 
@@ -125,6 +131,7 @@ def test_every_command_of_the_compose_file_is_one_the_node_takes(name: str) -> N
         assert str(settings.get(option)).startswith("/config/")
 
 
+@pytest.mark.skipif(os.getuid() not in (0, 1000), reason="prepare.sh runs as root or as the image's user")
 def test_prepare_gives_each_validator_what_compose_mounts(tmp_path: Path) -> None:
     network = tmp_path / "network"
     generate = ["operator", "generate-blockchain-config", f"--config-file={DOCKER / 'network.json'}", f"--to={network}"]
@@ -137,3 +144,19 @@ def test_prepare_gives_each_validator_what_compose_mounts(tmp_path: Path) -> Non
         assert sum(f"@{address}:30303" in peer for peer in peers) == 1
         assert (directory / "genesis.json").exists()
         assert (directory / "key").read_text().startswith("0x")
+
+
+@pytest.mark.skipif(os.getuid() not in (0, 1000), reason="prepare.sh runs as root or as the image's user")
+def test_prepare_gives_no_other_user_the_keys_and_takes_more_than_nine_validators(tmp_path: Path) -> None:
+    (tmp_path / "genesis.json").write_text("{}")
+    for number in range(12):
+        keys = tmp_path / "keys" / f"0x{number:040x}"
+        keys.mkdir(parents=True)
+        (keys / "key.priv").write_text(f"0x{number:064x}")
+        (keys / "key.pub").write_text(f"0x{number:0128x}")
+    subprocess.run([DOCKER / "prepare.sh", tmp_path], check=True, capture_output=True, timeout=30)
+    keys_made = [tmp_path / f"validator-{number}" / "key" for number in range(1, 13)]
+    assert {key.stat().st_mode & 0o777 for key in keys_made} == {0o600}
+    assert {key.stat().st_uid for key in keys_made} == {1000}
+    peers = json.loads((tmp_path / "validator-12" / "static-nodes.json").read_text())
+    assert [peer.partition("@")[2] for peer in peers] == [f"172.30.0.{number}:30303" for number in range(11, 23)]
