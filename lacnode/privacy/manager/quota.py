@@ -25,8 +25,8 @@ ALARM_SHARE = 0.8
 MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES = 20_000, 67_108_864
 """The bounds for group records that known keys send: their number and their bytes."""
 
-MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES = 5_000, 16_777_216
-"""The same for all unknown keys, and for records that are sent without a proof of a key."""
+MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES = 20_000, 67_108_864
+"""The same for all unknown keys, and for records that are sent without a proof of a key, as those of an Orion or a Tessera."""
 
 GROUP_SENDER_SHARE = 8
 """One key may fill one part of this many of the bounds of its kind."""
