@@ -26,7 +26,7 @@ MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES = 20_000, 67_108_864
 """The bounds for group records that known keys send: their number and their bytes."""
 
 MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES = 20_000, 67_108_864
-"""The same for all unknown keys, and for records that are sent without a proof of a key, as those of an Orion or a Tessera."""
+"""The same for all unknown keys, and for records without a proof of a key, as an Orion or a Tessera sends them."""
 
 GROUP_SENDER_SHARE = 8
 """One key may fill one part of this many of the bounds of its kind."""
