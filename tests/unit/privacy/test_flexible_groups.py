@@ -96,6 +96,7 @@ class TestMaking:
             return contract_of(group_id, number, deadline_seconds)
 
         monkeypatch.setattr(flexible, "_contract_of", asked)
+        groups.mine()
         assert found(groups.a, KEY_A) == [group for group in before if group["privacyGroupId"] == b64(GROUP)] != []
 
     def test_many_contracts_that_never_answer_have_one_deadline(
@@ -116,12 +117,31 @@ class TestMaking:
         flexible = groups.a.privacy_controller.groups
         assert isinstance(flexible, FlexibleGroups)
         flexible._silent._groups.clear()
+        groups.mine()
         found(groups.a, KEY_A)
         assert limits[0] < CONTRACT_ANSWER_SECONDS / 4, "what earlier searches lost counts"
         limits.clear()
+        groups.mine()
         clock.late += SILENCE_SECONDS + 1
         assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
         assert len(limits) == 6
+
+    def test_are_searched_once_for_each_block(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Clients that ask again and again cost one search, and see what is new at once."""
+        groups.make(KEY_A)
+        flexible, asked = groups.a.privacy_controller.groups, list[bytes]()
+        assert isinstance(flexible, FlexibleGroups)
+        contract_of = flexible._contract_of
+
+        def counted(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
+            asked.append(group_id)
+            return contract_of(group_id, number, deadline_seconds)
+
+        monkeypatch.setattr(flexible, "_contract_of", counted)
+        assert len(found(groups.a, KEY_A)) == len(found(groups.a, KEY_A)) == 1
+        assert asked == [GROUP]
+        groups.make(KEY_A, group=bytes(31) + b"\x07")
+        assert len(found(groups.a, KEY_A)) == 2
 
     def test_too_many_groups_to_ask_in_time_are_an_error(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
         """And not a list without some of them."""

@@ -66,6 +66,7 @@ class FlexibleGroups:
         self._histories = GroupHistoryReader(context)
         self._silent = SilentContracts()
         self._searching = threading.Lock()
+        self._last_search: tuple[int, dict[bytes, bytes], list[FlexibleGroup]] | None = None
 
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
@@ -106,9 +107,15 @@ class FlexibleGroups:
         return [group for group in found if set(keys) <= set(group.members)]
 
     def _find_all(self) -> list[FlexibleGroup]:
+        """Return every group whose contract answers. One search serves all callers until a block or a state is new."""
+        head = self._context.head()
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            roots = {group_id: stored.root_at(group_id, self._context.head()) for group_id in stored.groups()}
+            roots = {group_id: stored.root_at(group_id, head) for group_id in stored.groups()}
+        # Each search executes a call for every group. Clients that search again and again would keep the threads of
+        # private methods from everybody else.
+        if self._last_search is not None and self._last_search[:2] == (head, roots):
+            return self._last_search[2]
         deadline_seconds, found = time.monotonic() + ALL_CONTRACTS_SECONDS, list[FlexibleGroup]()
         for group_id in [group_id for group_id, root in roots.items() if not self._silent.has(group_id, root)]:
             started = time.monotonic()
@@ -124,6 +131,7 @@ class FlexibleGroups:
                 self._silent.add(group_id, roots[group_id], time.monotonic() - started)
             else:
                 found += [] if group is None else [group]
+        self._last_search = head, roots, found
         return found
 
     def _recipients(self, private: PrivateTransaction, own_key: bytes) -> FlexibleGroup:
