@@ -109,11 +109,11 @@ STRANGERS = (
         ("tests/unit/privacy/test_store_bounds.py",),
     ),
     Mutant(
-        "recovery-pages-have-no-end",
-        "lacnode/privacy/manager/payload_recovery.py",
-        "            if payloads and size + len(entry) > MAX_PAGE_BYTES:",
-        "            if payloads and size < 0:",
-        ("tests/unit/privacy/test_recovery.py",),
+        "pages-of-groups-have-no-end",
+        "lacnode/privacy/manager/group_store.py",
+        "if found and (len(found) == limit or size + len(data) > limit_bytes):",
+        "if found and len(found) == limit:",
+        ("tests/unit/privacy/test_store_bounds.py",),
     ),
     Mutant(
         "a-claimed-key-is-delivered-to",
