@@ -5,7 +5,6 @@ The order is from cheap to expensive: a block with an obvious fault costs no exe
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.body_rules import check_body, check_gas_prices, check_outcome, is_outcome
@@ -13,6 +12,7 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.extra_data import VANITY_BYTES
 from lacnode.consensus.bft.header_rules import (
+    HeaderContext,
     HeaderRefusedError,
     check_full,
     check_light,
@@ -32,25 +32,8 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rate_limited_log import RateLimitedLog
 
-
-class HeaderCheck(Protocol):
-    """`check_light`, `check_sealed` or `check_full` of `consensus.header_rules`."""
-
-    def __call__(
-        self,
-        protocol: BftProtocol,
-        header: BlockHeader,
-        parent: BlockHeader,
-        validators: tuple[bytes, ...],
-        *,
-        now: float,
-        block_period_ms: int,
-        base_fee_market: bool = ...,
-        london_activation: bool = ...,
-        parent_hash: bytes | None = ...,
-        lists_validators: bool = ...,
-        bounds_gas_limit: bool = ...,
-    ) -> None: ...
+HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
+"""`check_light`, `check_sealed`, `check_full` or `check_unsealed_by_contract` of `consensus.bft.header_rules`."""
 
 
 class BlockVerifier:
@@ -113,20 +96,7 @@ class BlockVerifier:
 
         Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
         """
-        fork = self._fork(header)
-        try:
-            check_unsealed_by_contract(
-                self._protocols.at(header.number),
-                header,
-                parent,
-                block_period_ms=self._spec.ibft.parameters_at(header.number).block_period_ms,
-                base_fee_market=fork >= Fork.LONDON,
-                london_activation=fork >= Fork.LONDON > self._fork(parent),
-                parent_hash=parent_hash,
-                bounds_gas_limit=self._spec.goquorum is None,
-            )
-        except HeaderRefusedError as refused:
-            raise BlockRefusedError(refused.rule, str(refused)) from None
+        self._check_header(check_unsealed_by_contract, header, parent, parent_hash, ())
 
     def _log_late_clock(self, header: BlockHeader, ahead: float) -> None:
         """Log that a quorum sealed a timestamp which is in the future here. At most once a minute."""
@@ -144,21 +114,20 @@ class BlockVerifier:
         validators: tuple[bytes, ...],
     ) -> None:
         fork, parameters = self._fork(header), self._spec.ibft.parameters_at(header.number)
+        context = HeaderContext(
+            parent=parent,
+            parent_hash=parent_hash,
+            validators=validators,
+            now=self._now(),
+            block_period_ms=parameters.block_period_ms,
+            base_fee_market=fork >= Fork.LONDON,
+            # London may begin at this block. Only then the gas limit may double.
+            london_activation=fork >= Fork.LONDON > self._fork(parent),
+            lists_validators=parameters.validator_contract is None,
+            bounds_gas_limit=self._spec.goquorum is None,
+        )
         try:
-            check(
-                self._protocols.at(header.number),
-                header,
-                parent,
-                validators,
-                now=self._now(),
-                block_period_ms=parameters.block_period_ms,
-                base_fee_market=fork >= Fork.LONDON,
-                # London may begin at this block. Only then the gas limit may double.
-                london_activation=fork >= Fork.LONDON > self._fork(parent),
-                parent_hash=parent_hash,
-                lists_validators=parameters.validator_contract is None,
-                bounds_gas_limit=self._spec.goquorum is None,
-            )
+            check(self._protocols.at(header.number), header, context)
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None
 

@@ -5,6 +5,7 @@ use this node's clock. docs/spec/ibft2.md has the numbers of the rules. There ar
 value of the round. Rules for new blocks that Besu does not have are in `chain.block_verifier`.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -130,91 +131,54 @@ class WrongSealsError(HeaderRefusedError):
     rule = "commit-seals"
 
 
-def check_light(
-    protocol: BftProtocol,
-    header: BlockHeader,
-    parent: BlockHeader,
-    validators: tuple[bytes, ...],
-    *,
-    now: float,
-    block_period_ms: int,
-    base_fee_market: bool = False,
-    london_activation: bool = False,
-    parent_hash: bytes | None = None,
-    lists_validators: bool = True,
-    bounds_gas_limit: bool = True,
-) -> None:
-    """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks.
+@dataclass(frozen=True, slots=True)
+class HeaderContext:
+    """The facts that decide about a header, besides the header itself.
 
-    `validators` is the set after `parent`, ascending. `now` is in Unix seconds. `parent_hash` is the on-chain hash of the
-    parent. It may be left out if the parent is of the same protocol. `base_fee_market`: London is active at this height.
-    `london_activation`: London starts at this height. `lists_validators`: the extra data lists the validators. Otherwise a
-    contract names them. `bounds_gas_limit`: the gas limit is near that of the parent. GoQuorum's nodes raise it in one step.
+    `parent_hash` is the on-chain hash of `parent` (32 bytes), by the protocol of its height. `validators` is the set after
+    `parent`, ascending (20-byte addresses). `now` is the clock of this node in Unix seconds. Only proposals are compared
+    with it. `base_fee_market`: London is active at this height. `london_activation`: London starts at this height.
+    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `bounds_gas_limit`: the gas
+    limit is near that of the parent. GoQuorum's nodes raise it in one step.
     """
+
+    parent: BlockHeader
+    parent_hash: bytes
+    validators: tuple[bytes, ...]
+    now: float
+    block_period_ms: int
+    base_fee_market: bool = False
+    london_activation: bool = False
+    lists_validators: bool = True
+    bounds_gas_limit: bool = True
+
+
+def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+    """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks."""
     # The order is that of the rule numbers, so the first broken rule is the same on every node.
-    _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
-    _check_gas(header, parent, base_fee_market, london_activation, bounds_gas_limit)
-    _check_clock(header, now)
-    _check_spacing(header, parent, block_period_ms)
+    _check_place_and_gas(header, context)
+    _check_clock(header, context.now)
+    _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)
-    _check_validators(protocol, header, validators, lists_validators)
+    _check_validators(protocol, header, context.validators, context.lists_validators)
 
 
-def check_full(
-    protocol: BftProtocol,
-    header: BlockHeader,
-    parent: BlockHeader,
-    validators: tuple[bytes, ...],
-    *,
-    now: float,
-    block_period_ms: int,
-    base_fee_market: bool = False,
-    london_activation: bool = False,
-    parent_hash: bytes | None = None,
-    lists_validators: bool = True,
-    bounds_gas_limit: bool = True,
-) -> None:
+def check_full(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Like `check_light`, with the commit seals and without this node's clock (see `check_sealed`)."""
-    check_sealed(
-        protocol,
-        header,
-        parent,
-        validators,
-        now=now,
-        block_period_ms=block_period_ms,
-        base_fee_market=base_fee_market,
-        london_activation=london_activation,
-        parent_hash=parent_hash,
-        lists_validators=lists_validators,
-        bounds_gas_limit=bounds_gas_limit,
-    )
-    check_seals(protocol, header, validators)
+    check_sealed(protocol, header, context)
+    check_seals(protocol, header, context.validators)
 
 
-def check_sealed(
-    protocol: BftProtocol,
-    header: BlockHeader,
-    parent: BlockHeader,
-    validators: tuple[bytes, ...],
-    *,
-    now: float,
-    block_period_ms: int,
-    base_fee_market: bool = False,
-    london_activation: bool = False,
-    parent_hash: bytes | None = None,
-    lists_validators: bool = True,
-    bounds_gas_limit: bool = True,
-) -> None:
+def check_sealed(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check a header whose seals the caller checks itself. Raises the HeaderRefusedError of the first broken rule.
 
-    `now` is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node, the clock of this
-    node is wrong. Refusing the block would keep this node from a block that is final.
+    The clock of this node is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node, the
+    clock of this node is wrong. Refusing the block would keep this node from a block that is final.
     """
-    _check_ancestry(header, parent, parent_hash or protocol.block_hash(parent))
-    _check_gas(header, parent, base_fee_market, london_activation, bounds_gas_limit)
-    _check_spacing(header, parent, block_period_ms)
+    _check_place_and_gas(header, context)
+    _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)
-    _check_validators(protocol, header, validators, lists_validators)
+    _check_validators(protocol, header, context.validators, context.lists_validators)
 
 
 def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
@@ -247,6 +211,12 @@ def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[by
         raise WrongSealsError(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
     if len(sealers) < quorum(len(validators)):
         raise WrongSealsError(f"{len(sealers)} commit seals where {quorum(len(validators))} are needed")
+
+
+def _check_place_and_gas(header: BlockHeader, context: HeaderContext) -> None:
+    """Check rules 1 to 5."""
+    _check_ancestry(header, context.parent, context.parent_hash)
+    _check_gas(header, context.parent, context.base_fee_market, context.london_activation, context.bounds_gas_limit)
 
 
 def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
@@ -300,22 +270,11 @@ def _check_constants(protocol: BftProtocol, header: BlockHeader) -> None:
         raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not 0")
 
 
-def check_unsealed_by_contract(
-    protocol: BftProtocol,
-    header: BlockHeader,
-    parent: BlockHeader,
-    *,
-    block_period_ms: int,
-    base_fee_market: bool,
-    london_activation: bool,
-    parent_hash: bytes,
-    bounds_gas_limit: bool = True,
-) -> None:
+def check_unsealed_by_contract(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check what can be checked of a header while its validators are unknown: a contract names them, and the state before
-    it is not here yet. Coinbase and seals are not checked. Raises the HeaderRefusedError of the first broken rule."""
-    _check_ancestry(header, parent, parent_hash)
-    _check_gas(header, parent, base_fee_market, london_activation, bounds_gas_limit)
-    _check_spacing(header, parent, block_period_ms)
+    it is not here yet. Coinbase, seals and clock are not checked. Raises the HeaderRefusedError of the first broken rule."""
+    _check_place_and_gas(header, context)
+    _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)
     _check_lists_no_validators(_extra_data(protocol, header))
 

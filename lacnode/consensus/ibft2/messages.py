@@ -11,13 +11,13 @@ from lacnode.consensus.bft.payloads import (
     allow_any_author,
     allow_each_once,
 )
+from lacnode.consensus.bft.signed_payloads import decode_signed_list
 from lacnode.consensus.ibft2.payloads import (
     CODES,
     PROPOSAL,
     ROUND_CHANGE,
     decode_round_id,
     decode_signed_commit,
-    decode_signed_list,
     decode_signed_prepare,
     decode_signed_proposal,
     decode_signed_round_change,

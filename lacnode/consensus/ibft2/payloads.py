@@ -4,9 +4,8 @@ A payload is signed over `keccak256(code || rlp(payload))`. Sequence and round a
 bytes).
 """
 
-from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
+from lacnode.consensus.bft.message_signatures import check_signature_form
 from lacnode.consensus.bft.payloads import (
-    MAX_VALIDATORS,
     AuthorFilter,
     CommitPayload,
     MessageKind,
@@ -20,9 +19,10 @@ from lacnode.consensus.bft.payloads import (
     allow_any_author,
     allow_each_once,
 )
+from lacnode.consensus.bft.signed_payloads import decode_signed_list, decode_signed_payload
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
 
 PROPOSAL, PREPARE, COMMIT, ROUND_CHANGE = 0, 1, 2, 3
 """Message codes of the `IBF` sub-protocol. The code is also the first byte that is signed."""
@@ -137,15 +137,6 @@ def decode_signed_round_change(
     return SignedPayload(RoundChangePayload(round_id, certificate), signature, author)
 
 
-def decode_signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
-    """Decode the next item of `fields`: a list of signed payloads. Raises RlpError if it has more than `MAX_VALIDATORS`."""
-    items = fields.list(name)
-    # Before the first recovery: a list of a megabyte may have thousands of signatures.
-    if len(items) > MAX_VALIDATORS:
-        raise RlpError(f"{name}: {len(items)} signed payloads, more than {MAX_VALIDATORS}")
-    return items
-
-
 def decode_round_id(item: RlpItem, code: int) -> RoundId:
     """The height and the round of a signed payload of this code. The signature is not checked. Raises RlpError if the item
     is malformed."""
@@ -170,12 +161,4 @@ _NAMES = {
 
 def _decode_signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
-    name = _NAMES[code]
-    signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
-    payload, signature = signed.list("payload"), check_signature_form(signed.bytes("signature"))
-    signed.end()
-    author = recover_signer(keccak256(bytes([code]) + rlp.encode(payload)), signature)
-    # Before the fields are decoded: a certificate in them costs further recoveries.
-    if not known(author):
-        raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
-    return RlpFields(payload, name), signature, author
+    return decode_signed_payload(item, _NAMES[code], lambda encoded: keccak256(bytes([code]) + encoded), known)

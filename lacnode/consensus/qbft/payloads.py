@@ -5,9 +5,8 @@ recovers to. Sequence and round are RLP scalars. A proposal signs its whole bloc
 the digest of the block prepared last. The prepares that prove it are not signed.
 """
 
-from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
+from lacnode.consensus.bft.message_signatures import check_signature_form
 from lacnode.consensus.bft.payloads import (
-    MAX_VALIDATORS,
     AuthorFilter,
     CommitPayload,
     MessageKind,
@@ -21,6 +20,7 @@ from lacnode.consensus.bft.payloads import (
     allow_any_author,
     allow_each_once,
 )
+from lacnode.consensus.bft.signed_payloads import decode_signed_list, decode_signed_payload
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
 from lacnode.consensus.qbft.block_hash import committed_seal_hash
 from lacnode.consensus.qbft.extra_data import as_round, decode_extra_data
@@ -152,13 +152,13 @@ def decode_prepares(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPaylo
     """Decode the next item of `fields`: a list of signed prepares. Raises RlpError for a second one of an author."""
     # Each author once: a list of one prepare repeated would cost a recovery for each copy.
     once = allow_each_once(known)
-    return tuple(decode_signed_prepare(item, once) for item in _signed_list(fields, "prepares"))
+    return tuple(decode_signed_prepare(item, once) for item in decode_signed_list(fields, "prepares"))
 
 
 def decode_round_changes(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[RoundChangePayload], ...]:
     """Like `decode_prepares`, for a list of signed round changes."""
     once = allow_each_once(known)
-    return tuple(decode_signed_round_change(item, once) for item in _signed_list(fields, "roundChanges"))
+    return tuple(decode_signed_round_change(item, once) for item in decode_signed_list(fields, "roundChanges"))
 
 
 def decode_round_id(fields: RlpFields) -> RoundId:
@@ -183,25 +183,9 @@ def recover_author(item: RlpItem, kind: MessageKind) -> bytes:
     return _decode_signed(item, kind, allow_any_author)[2]
 
 
-def _signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
-    items = fields.list(name)
-    # Before the first recovery: a list of a megabyte may have thousands of signatures.
-    if len(items) > MAX_VALIDATORS:
-        raise RlpError(f"{name}: {len(items)} signed payloads, more than {MAX_VALIDATORS}")
-    return items
-
-
 def _decode_signed(item: RlpItem, kind: MessageKind, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
-    name = _NAMES[kind]
-    signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
-    payload, signature = signed.list("payload"), check_signature_form(signed.bytes("signature"))
-    signed.end()
-    author = recover_signer(_signature_hash(kind, rlp.encode(payload)), signature)
-    # Before the fields are decoded: a proposal has a block of megabytes.
-    if not known(author):
-        raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
-    return RlpFields(payload, name), signature, author
+    return decode_signed_payload(item, _NAMES[kind], lambda encoded: _signature_hash(kind, encoded), known)
 
 
 def _check_signed_block(block: Block) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.bft.header_rules import HeaderRefusedError, check_full, check_light
+from lacnode.consensus.bft.header_rules import HeaderContext, HeaderRefusedError, check_full, check_light
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.protocol import IBFT2
@@ -37,12 +37,17 @@ def extra(**changes: Any) -> bytes:
     return encode_extra_data(ExtraData(**{**values, **changes}))
 
 
+def context(**options: Any) -> HeaderContext:
+    facts = {"now": NOW, "block_period_ms": 2000, **options}
+    return HeaderContext(PARENT, on_chain_hash(PARENT), VALIDATORS, **facts)
+
+
 def light(header: BlockHeader, **options: Any) -> None:
-    check_light(IBFT2, header, PARENT, VALIDATORS, **{"now": NOW, "block_period_ms": 2000, **options})
+    check_light(IBFT2, header, context(**options))
 
 
 def full(header: BlockHeader, **options: Any) -> None:
-    check_full(IBFT2, header, PARENT, VALIDATORS, **{"now": NOW, "block_period_ms": 2000, **options})
+    check_full(IBFT2, header, context(**options))
 
 
 BROKEN: list[tuple[int, str, Callable[[], dict[str, Any]]]] = [
