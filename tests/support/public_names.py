@@ -93,7 +93,9 @@ def undocumented_names(sources: Iterable[tuple[Path, str]]) -> Iterator[Finding]
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and ast.get_docstring(node) is None:
                 yield Finding(path, node.lineno, f"the class {node.name} has no docstring")
         for function, owner in _public_functions(tree):
-            if ast.get_docstring(function) is not None or _is_documented_elsewhere(path, function):
+            if ast.get_docstring(function) is not None or _is_rpc_method_of_besu(path, function):
+                continue
+            if owner is not None and any(str(path).startswith(start) for start in DOCUMENTED_ELSEWHERE):
                 continue
             if owner is None or not _implements(_PublicClass(path, owner), function.name, interfaces):
                 yield Finding(path, function.lineno, f"{function.name} has no docstring")
@@ -126,7 +128,5 @@ def _implements(class_: _PublicClass, name: str, interfaces: dict[str, list[froz
     return any(members <= class_.attributes for members in interfaces.get(name, ()))
 
 
-def _is_documented_elsewhere(path: Path, function: Function) -> bool:
-    if path.is_relative_to("lacnode/rpc/methods") and function.name.split("_")[0] in BESU_API_GROUPS:
-        return True
-    return any(str(path).startswith(start) for start in DOCUMENTED_ELSEWHERE)
+def _is_rpc_method_of_besu(path: Path, function: Function) -> bool:
+    return path.is_relative_to("lacnode/rpc/methods") and function.name.split("_")[0] in BESU_API_GROUPS

@@ -140,6 +140,11 @@ class TestChecks:
         path = Path("lacnode/rpc/methods/eth.py")
         assert [finding.line for finding in public_names.undocumented_names([(path, source)])] == [3]
 
+    def test_only_methods_are_described_by_the_program_that_calls_them(self) -> None:
+        source = "class Accounts:\n    '''A.'''\n    def get_nonce(self): ...\ndef run(): ..."
+        path = Path("lacnode/evm/py_evm_accounts.py")
+        assert [finding.line for finding in public_names.undocumented_names([(path, source)])] == [4]
+
     def test_names_the_line(self) -> None:
         source = dedent('''
             def read():
