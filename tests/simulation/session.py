@@ -29,10 +29,9 @@ ETH_VERSION = 68
 
 
 @functools.cache
-def table_of(protocols: ProtocolSchedule) -> CapabilityTable:
-    """What two nodes of a chain with these protocols share."""
-    capabilities = supported_capabilities(protocols)
-    return CapabilityTable.negotiate(capabilities, capabilities)
+def table_of(ours: ProtocolSchedule, theirs: ProtocolSchedule) -> CapabilityTable:
+    """What two nodes share, each of which has these protocols by its genesis file."""
+    return CapabilityTable.negotiate(supported_capabilities(ours), supported_capabilities(theirs))
 
 
 class Wire(Protocol):
@@ -66,10 +65,10 @@ class End:
         self.life = life
         self.remote: End
         self.outbox = SendQueue()
-        self.peer = _peer(other, self.outbox)
+        self._table = table_of(life.chain.protocols, other.chain.protocols)
+        self.peer = _peer(other, self.outbox, self._table)
         self.peer.on_leave = lambda reason: end_session(f"we disconnected: {reason}")
         self._wire = wire
-        self._table = table_of(life.chain.protocols)
         self._end_session = end_session
         self._requests, self._waiting = trio.open_memory_channel[EthMessage](MAX_PENDING_REQUESTS)
         self._scope = trio.CancelScope()
@@ -147,14 +146,14 @@ class Session:
             self._ended(self)
 
 
-def _peer(other: "Life", outbox: SendQueue) -> SimulatedPeer:
+def _peer(other: "Life", outbox: SendQueue, table: CapabilityTable) -> SimulatedPeer:
     """`other` as it introduces itself."""
     status, protocols = other.status(), other.chain.protocols
     enode = Enode(other.node.key.public_key, f"10.0.0.{other.node.index + 1}", 30303, None)
     return SimulatedPeer(
         enode=enode,
         hello=Hello(5, "simulated", supported_capabilities(protocols), enode.tcp, enode.id),
-        table=table_of(protocols),
+        table=table,
         eth_version=ETH_VERSION,
         inbound=True,
         addresses=(("10.0.0.0", 30303), (enode.host, enode.tcp)),

@@ -5,6 +5,7 @@ In every story, `invariants` sees to it that no honest node says anything in a p
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -123,6 +124,52 @@ async def test_a_vote_that_began_before_it_is_finished_after_it() -> None:
     network.nodes[2].vote_proposer.propose(newcomer, True)
     assert await network.run_until(lambda: newcomer in ledger.validators, 30_000)
     await must_reach(network, ledger.head.number + 5, 60_000)
+
+
+def give_genesis(network: SimulatedNetwork, index: int, rules: Rules) -> None:
+    """Put another genesis file on a node that is stopped."""
+    ledger = network.nodes[index].disk.ledger
+    ledger.rules, ledger.protocols = rules, rules.protocols
+
+
+OLD_FILE = Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000, protocol_name="ibft2")
+
+
+@simulated
+async def test_half_of_the_validators_with_the_old_file_stop_the_network_and_lose_nothing() -> None:
+    """They ask for rounds by IBFT 2.0 at the first height of QBFT. With the new file they go on behind these rounds."""
+    network = migrating()
+    # The two are honest. They say IBFT 2.0 where the others say QBFT, and that is what this invariant is about.
+    network.invariants.sent = lambda author, code, data: None  # type: ignore[method-assign]
+    for index in (1, 2):
+        give_genesis(network, index, OLD_FILE)
+    network.start()
+    await must_reach(network, START_BLOCK - 1, 20_000)
+    await network.run_for(30_000)
+    assert {node.height for node in network.nodes} == {START_BLOCK - 1}
+    network.stop([1, 2])
+    for index in (1, 2):
+        give_genesis(network, index, RULES)
+    bound = recovery_bound_ms(network)
+    network.start()
+    await must_reach(network, START_BLOCK + 4, bound + 20_000)
+
+
+@simulated
+async def test_a_validator_that_had_an_earlier_switch_than_the_others_is_brought_back() -> None:
+    """It waits before its switch while the others go on with IBFT 2.0. With their file it follows them."""
+    network = migrating()
+    early = replace(RULES, qbft_start_block=3)
+    network.invariants.sent = lambda author, code, data: None  # type: ignore[method-assign]
+    give_genesis(network, 0, early)
+    network.start()
+    others = network.nodes[1:]
+    assert await network.run_until(lambda: min(node.height for node in others) >= START_BLOCK + 2, 120_000)
+    assert network.nodes[0].height == 2
+    network.stop([0])
+    give_genesis(network, 0, RULES)
+    network.start()
+    await must_reach(network, max(node.height for node in others) + 4, recovery_bound_ms(network) + 20_000)
 
 
 @pytest.mark.parametrize("seed", range(4))
