@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks.measure import Measure, describe_machine
 
 NAMES = (
-    "execution", "engines", "requests", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery",
-    "private_execution", "private_devnet",
+    "execution", "engines", "traces", "requests", "permissions", "import_empty_blocks", "start_up", "memory", "throughput",
+    "recovery", "private_execution", "private_devnet",
 )  # fmt: skip
 QUIET = 0.5
 """A load average up to which the machine counts as idle."""

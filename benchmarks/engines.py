@@ -81,7 +81,8 @@ class Workload:
     at_least: float
 
 
-def _workloads() -> list[Workload]:
+def workloads() -> list[Workload]:
+    """The blocks that both engines execute."""
     deploy, transfers = token_transfers()
     setup, tokens = [Transaction.decode(raw) for raw in deploy], [Transaction.decode(raw) for raw in transfers]
     plain = [_signed(n, keccak256(b"recipient %d" % n)[:20], b"", 21_000, 1) for n in range(1000)]
@@ -95,7 +96,7 @@ def _workloads() -> list[Workload]:
     ]
 
 
-class _Bench:
+class Bench:
     """One state for both engines."""
 
     def __init__(self) -> None:
@@ -129,7 +130,7 @@ def _forget_senders() -> None:
     secp256k1._RECENT_SENDERS = RecentSenders()
 
 
-def _best(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+def best_seconds(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
     """Seconds of the quickest of some rounds."""
     taken = []
     for _ in range(ROUNDS):
@@ -140,15 +141,15 @@ def _best(work: Callable[[], object], before: Callable[[], object] = lambda: Non
     return min(taken)
 
 
-def _block_measures(bench: _Bench, workload: Workload) -> list[Measure]:
+def _block_measures(bench: Bench, workload: Workload) -> list[Measure]:
     header = bench.after(workload.setup)
     seconds: dict[tuple[EngineKind, bool], float] = {}
     executed = []
     for kind, engine in bench.engines.items():
         run = _run(bench, engine, header, workload.block)
         executed.append(run())
-        seconds[kind, True] = _best(run)
-        seconds[kind, False] = _best(run, before=_forget_senders)
+        seconds[kind, True] = best_seconds(run)
+        seconds[kind, False] = best_seconds(run, before=_forget_senders)
     assert unlike_fields(*executed) == [], "the engines differ"
     gas = executed[0].gas_used
     measures = []
@@ -162,12 +163,12 @@ def _block_measures(bench: _Bench, workload: Workload) -> list[Measure]:
 
 
 def _run(
-    bench: _Bench, engine: ExecutionEngine, header: BlockHeader, block: Sequence[Transaction]
+    bench: Bench, engine: ExecutionEngine, header: BlockHeader, block: Sequence[Transaction]
 ) -> Callable[[], ExecutedBlock]:
     return lambda: bench.execute(engine, header, block)
 
 
-def _call_measure(bench: _Bench) -> Measure:
+def _call_measure(bench: Bench) -> Measure:
     setup, _ = token_transfers()
     header = bench.after([Transaction.decode(raw) for raw in setup])
     balance_of = keccak256(b"balanceOf(address)")[:4] + bytes(12) + SENDER.address
@@ -176,7 +177,7 @@ def _call_measure(bench: _Bench) -> Measure:
     for kind, engine in bench.engines.items():
         call = _calls(engine, header, request)
         call()
-        seconds[kind] = _best(call) / 200
+        seconds[kind] = best_seconds(call) / 200
     python, native = seconds[EngineKind.PYTHON], seconds[EngineKind.NATIVE]
     note = f"py-evm {python * 1e6:.0f} us, native {native * 1e6:.0f} us"
     return Measure("a call of balanceOf, native against py-evm", python / native, "x", 10.0, note=note)
@@ -205,8 +206,8 @@ def measure() -> list[Measure]:
     if reason is not None:
         print(f"  the engines are not compared: {reason}")
         return []
-    bench = _Bench()
-    measures = [each for workload in _workloads() for each in _block_measures(bench, workload)]
+    bench = Bench()
+    measures = [each for workload in workloads() for each in _block_measures(bench, workload)]
     return [*measures, _call_measure(bench), _import_measure()]
 
 

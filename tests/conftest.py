@@ -51,6 +51,16 @@ def _unless_shared(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
+@pytest.fixture(scope="module", params=engines.KINDS, ids=lambda kind: kind.value)
+def engine_kind(request: pytest.FixtureRequest) -> EngineKind:
+    """Run the tests of a module on each engine, for fixtures that live as long as the module."""
+    kind: EngineKind = request.param
+    reason = engines.why_skipped(kind)
+    if reason is not None:
+        pytest.skip(reason)
+    return kind
+
+
 @pytest.fixture(params=engines.KINDS, ids=lambda kind: kind.value)
 def each_engine(request: pytest.FixtureRequest) -> Iterator[EngineKind]:
     """Run the test on each engine: what `engines.engine` makes is of this kind."""

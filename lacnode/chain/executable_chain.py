@@ -9,7 +9,9 @@ from lacnode.chain.validator_sets import ValidatorSets
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.consensus.protocols import protocols_of
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
+from lacnode.evm.tracer import Tracer
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Database
@@ -44,6 +46,10 @@ class ExecutableChain(ChainHistory):
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
         """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
         return self._engine.call(header.state_root, header, call, self.hash_at)
+
+    def tracer(self, budget: ExecutionBudget) -> Tracer:
+        """A tracer of blocks and calls of this chain, within `budget`."""
+        return self._engine.tracer(self.hash_at, budget)
 
     def open_block(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`, with the values of that block, for private transactions."""

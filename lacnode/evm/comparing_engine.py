@@ -26,8 +26,10 @@ from lacnode.evm.native_engine import NativeEngine, execute_again
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.py_evm_tracer import PyEvmTracer
 from lacnode.evm.python_states import PythonStates
 from lacnode.evm.rejection import TransactionRejectedError
+from lacnode.evm.trace_record import TraceAllowance
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -53,6 +55,12 @@ class ComparingEngine(PythonStates):
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
         """An engine that finds `nodes` before those of its store: py-evm alone, since its calls are compared elsewhere."""
         return self._python.with_nodes(nodes)
+
+    def tracer(
+        self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
+    ) -> PyEvmTracer:
+        """A tracer for one RPC call, on py-evm alone (see `engine.ExecutionEngine`)."""
+        return self._python.tracer(ancestor_hash, budget, allowance)
 
     def execute(
         self,

@@ -19,7 +19,7 @@ _UINT64 = 2**64
 _UINT256 = 2**256
 
 
-class _CalledAccounts:
+class CalledAccounts:
     """The accounts, as the rules of calls read them."""
 
     def __init__(self, native: Any) -> None:
@@ -66,9 +66,9 @@ def call_natively(
     current = CurrentBudget(budget if call.deadline is None else budget.with_deadline(call.deadline))
     native = open_native(spec, nodes, state_root, header, ancestor_hash, current, base_fee=base_fee)
     # Overrides come before the first look at an account: the checks below see them.
-    _apply(native, call.overrides, current.budget)
+    override_accounts(native, call.overrides, current.budget)
     fork = spec.forks.fork_at(header.number, header.timestamp)
-    accounts = _CalledAccounts(native)
+    accounts = CalledAccounts(native)
     gas = header.gas_limit if call.gas is None else call.gas
     nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
     transaction = from_call(call, gas, nonce, base_fee, fork)
@@ -114,7 +114,8 @@ def _made(native: Any, transaction: EvmTransaction, call: CallRequest, current: 
     )
 
 
-def _apply(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
+def override_accounts(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
+    """Let the accounts of the library's block look as `overrides` say. ExecutionInterruptedError when `budget` says so."""
     for address, override in overrides:
         balance = None if override.balance is None else override.balance.to_bytes(32)
         native.override_account(address, override.nonce, balance, override.code, override.clears_storage)

@@ -37,15 +37,23 @@ from lacnode.evm.native_call import call_natively, fits_library, limit_exceeded
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_refusals import REFUSALS
 from lacnode.evm.native_rules import reason_for_python
-from lacnode.evm.native_state import NODE_CACHE_BYTES, OVERLAY_CACHE_BYTES, CurrentBudget, node_cache, open_native
+from lacnode.evm.native_state import (
+    NODE_CACHE_BYTES,
+    OVERLAY_CACHE_BYTES,
+    CurrentBudget,
+    begin_block,
+    node_cache,
+    open_native,
+)
+from lacnode.evm.native_tracer import NativeTracer
 from lacnode.evm.py_evm_block import new_state
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
+from lacnode.evm.py_evm_tracer import PyEvmTracer
 from lacnode.evm.python_states import PythonStates
 from lacnode.evm.rejection import TransactionRejectedError
-from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
+from lacnode.evm.trace_record import TraceAllowance
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.transaction import Transaction
 from lacnode.rate_limited_log import RateLimitedLog
 
@@ -217,7 +225,7 @@ class NativeEngine(PythonStates):
     ) -> NativeBlock:
         spec, current = self._spec, CurrentBudget(self._budget.joined_with(budget))
         native = open_native(spec, self._nodes, root, header, ancestor_hash, current, base_fee=header.base_fee)
-        self._begin(native, header, current)
+        begin_block(spec, native, header, current)
         # Beginning the block is done. Each transaction brings a budget of its own.
         current.budget = self._budget
 
@@ -237,18 +245,6 @@ class NativeEngine(PythonStates):
             public_state,
             within_limits=within_limits,
         )
-
-    def _begin(self, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
-        """Store the parent's hash in the history contract, where a network has one (EIP-2935). SystemCallError if the
-        call fails."""
-        if self._spec.forks.fork_at(header.number, header.timestamp) < Fork.PRAGUE:
-            return
-        # The genesis decides whether the contract is there. Besu makes no call where it is not.
-        account = native.account(HISTORY_STORAGE_ADDRESS)
-        if account is None or account[2] == EMPTY_KECCAK:
-            return
-        if not native.system_call(HISTORY_STORAGE_ADDRESS, header.parent_hash, current.check):
-            raise SystemCallError(f"the system call to 0x{HISTORY_STORAGE_ADDRESS.hex()} failed")
 
     # -- calls -----------------------------------------------------------------------------------------------------------
 
@@ -288,6 +284,16 @@ class NativeEngine(PythonStates):
         except library.NativeError:
             pass
         return None
+
+    # -- traces ----------------------------------------------------------------------------------------------------------
+
+    def tracer(
+        self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
+    ) -> NativeTracer:
+        """Return a tracer for one RPC call (see `engine.ExecutionEngine`)."""
+        counted, joined = TraceAllowance() if allowance is None else allowance, self._budget.joined_with(budget)
+        python = PyEvmTracer(self._spec, self._store, ancestor_hash, joined, counted)
+        return NativeTracer(self._spec, self._nodes, python, ancestor_hash, joined, counted)
 
 
 def execute_again(

@@ -7,7 +7,7 @@ import importlib
 from functools import lru_cache
 from typing import Any
 
-INTERFACE = 1
+INTERFACE = 2
 """The number of the interface between this node and the library. A library with another number is not used."""
 
 

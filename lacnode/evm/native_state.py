@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.base_fee import blob_base_fee
 from lacnode.evm.budget import ExecutionBudget
-from lacnode.evm.engine import AncestorHash, NodeStore
+from lacnode.evm.engine import AncestorHash, NodeStore, SystemCallError
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.native_library import native_library
 from lacnode.evm.py_evm_long_precompiles import run_precompile
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_KECCAK
 
 ANCESTOR_BLOCKS = 256
 """Blocks that BLOCKHASH reaches back."""
@@ -86,3 +89,16 @@ def open_native(
         ancestor_hash=hash_of,
         long_precompile=long_precompile,
     )
+
+
+def begin_block(spec: ChainSpec, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
+    """Store the parent's hash in the history contract, where a network has one (EIP-2935). SystemCallError if the
+    call fails."""
+    if spec.forks.fork_at(header.number, header.timestamp) < Fork.PRAGUE:
+        return
+    # The genesis decides whether the contract is there. Besu makes no call where it is not.
+    account = native.account(HISTORY_STORAGE_ADDRESS)
+    if account is None or account[2] == EMPTY_KECCAK:
+        return
+    if not native.system_call(HISTORY_STORAGE_ADDRESS, header.parent_hash, current.check):
+        raise SystemCallError(f"the system call to 0x{HISTORY_STORAGE_ADDRESS.hex()} failed")

@@ -26,9 +26,11 @@ from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReads
+from lacnode.evm.py_evm_tracer import PyEvmTracer
 from lacnode.evm.py_evm_transaction import from_call
 from lacnode.evm.py_evm_trie_accounts import Account, hashed, read_account, read_slot
 from lacnode.evm.rejection import TransactionRejectedError
+from lacnode.evm.trace_record import TraceAllowance
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
@@ -186,6 +188,12 @@ class PyEvmEngine:
     def check_running(self) -> None:
         """See `engine.ExecutionEngine`."""
         self._budget.check()
+
+    def tracer(
+        self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
+    ) -> PyEvmTracer:
+        """A tracer for one RPC call (see `engine.ExecutionEngine`)."""
+        return PyEvmTracer(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
         """An engine that finds `nodes` before those of its store."""

@@ -94,13 +94,18 @@ class _Frame:
 
 
 class TraceRecorder:
-    """Records one transaction. `allowance` may be shared with other transactions of the same RPC call."""
+    """Records one transaction. `allowance` may be shared with other transactions of the same RPC call.
+
+    `initcode_gas` is the gas for the init code of a transaction that creates a contract. py-evm takes it from the gas of the
+    call. Besu takes it before the call begins, and so it is shown here.
+    """
 
     def __init__(self, options: RecordingOptions, allowance: TraceAllowance) -> None:
         self.options = options
         self.steps: list[TracedStep] = []
         self.root: TracedCall | None = None
         self.reads: dict[tuple[bytes, int | None], None] = {}
+        self.initcode_gas = 0
         self._allowance = allowance
         self._frames: list[_Frame] = []
         self._all_steps = options.detail is TraceDetail.STEPS
@@ -120,6 +125,7 @@ class TraceRecorder:
         call.is_precompile = message.code_address in computation.precompiles
         self._allowance.count_step(STEP_BYTES + len(call.input))
         if parent is None:
+            call.gas -= self.initcode_gas
             self.root = call
         else:
             self._suspend(parent, message, call)
@@ -141,7 +147,7 @@ class TraceRecorder:
         """End the call of `computation`. The call's code is stored by now, if it is a creation."""
         frame = self._frames.pop()
         call = frame.call
-        call.gas_used = computation.msg.gas - computation.get_gas_remaining()
+        call.gas_used = call.gas - computation.get_gas_remaining()
         call.output = bytes(computation.output)
         self._allowance.count_bytes(len(call.output))
         if computation.is_error:
@@ -176,13 +182,13 @@ class TraceRecorder:
             self.steps.insert(len(self.steps) - 1, self._failed_step(frame))
 
     def _failed_step(self, frame: _Frame) -> TracedStep:
-        step = _step_without_instruction(frame, frame.computation.msg.gas)
+        step = _step_without_instruction(frame, frame.call.gas)
         step.halt = frame.call.error
         return step
 
     def _note_precompile(self, frame: _Frame) -> None:
         meter = frame.computation._gas_meter
-        gas = frame.computation.msg.gas
+        gas = frame.call.gas
         cost = meter.refused if meter.refused is not None else frame.call.gas_used
         if not self.steps:
             self.steps.append(_step_without_instruction(frame, gas if frame.call.error else gas - cost))

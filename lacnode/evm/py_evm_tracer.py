@@ -1,13 +1,13 @@
-"""Traces transactions and calls on py-evm.
+"""Traces transactions and calls on py-evm, whose steps can be watched in Python.
 
-Traces always come from py-evm, also where another engine executes the blocks: its steps can be watched in Python. This
-file must not store anything.
+It is the reference for traces, and makes those that `lacnode/evm/native_tracer.py` leaves to it. This file must not
+store anything.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
@@ -23,18 +23,11 @@ from lacnode.evm.py_evm_traced_computation import make_traced_class
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TracedTransaction
+from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.transaction_validation import initcode_gas
 from lacnode.evm.trie_range import entries_from
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class BlockToTrace:
-    """A block to trace: its header, its transactions, and the root of the state before it."""
-
-    parent_state_root: bytes
-    header: BlockHeader
-    transactions: Sequence[Transaction]
 
 
 class PyEvmTracer:
@@ -57,12 +50,7 @@ class PyEvmTracer:
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
-        """Return the transactions of `block` from the index `first` on, in order. Those before it are executed, but
-        not recorded.
-
-        Raises ExecutionError if a transaction cannot be in the block, TraceTooLargeError if more is recorded than may
-        be, ExecutionInterruptedError when the budget says so. MissingNodeError if the store does not have the state.
-        """
+        """Return the transactions of `block` from the index `first` on (see `tracer.Tracer`)."""
         opened = _TracingBlock(
             self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
         )
@@ -73,7 +61,7 @@ class PyEvmTracer:
                 yield traced
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`. Raises the errors of `block`."""
+        """Return the accounts after the first `count` transactions of `block` (see `tracer.Tracer`)."""
         opened = _TracingBlock(
             self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
         )
@@ -82,17 +70,13 @@ class PyEvmTracer:
         return opened.accounts
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return the hashes of the addresses at `state_root` from `start` on, ascending, with the accounts in RLP."""
+        """Return the entries of the state trie from `start` on (see `tracer.Tracer`)."""
         return entries_from(state_root, start, self._store.get)
 
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Return the traces of `calls` on the state after `header`, each on the state that the one before left.
-
-        Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be applied, and the
-        errors of `block`.
-        """
+        """Return the traces of `calls` on the state after `header` (see `tracer.Tracer`)."""
         free = all(call.allow_exceeding_balance for call, _ in calls)
         base_fee = 0 if header.base_fee is not None and free else header.base_fee
         state = new_state(self._spec, self._store, header.state_root, header, self._ancestor_hash, base_fee=base_fee)
@@ -120,7 +104,7 @@ class PyEvmTracer:
         if not call.allow_exceeding_balance:
             check_no_gap(transaction, accounts)
         recorder = TraceRecorder(options, self._allowance)
-        computation = run_recorded(state, transaction, recorder)
+        computation = run_recorded(state, transaction, recorder, fork)
         used, _ = gas_used(transaction, computation, fork)
         return traced_transaction(transaction, None, accounts, computation, used, recorder, state.coinbase)
 
@@ -161,7 +145,7 @@ class _TracingBlock(PyEvmBlock):
         if self._recorder is None:
             return super()._run(transaction, evm_transaction)
         try:
-            computation = run_recorded(self._state, evm_transaction, self._recorder)
+            computation = run_recorded(self._state, evm_transaction, self._recorder, self._fork)
         finally:
             self._state.computation_class = self._original_class
         used, _ = gas_used(evm_transaction, computation, self._fork)
@@ -173,10 +157,12 @@ class _TracingBlock(PyEvmBlock):
         return computation
 
 
-def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorder) -> Any:
+def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorder, fork: Fork) -> Any:
     """Execute `transaction` with `recorder`. Return the finished computation."""
     if recorder.options.detail is not TraceDetail.STATE or recorder.options.reads:
         state.computation_class = make_traced_class(state.computation_class, recorder)
+    if not transaction.to:
+        recorder.initcode_gas = initcode_gas(transaction.data, fork)
     computation = run(state, transaction)
     if recorder.has_open_call:
         recorder.end_call(computation)

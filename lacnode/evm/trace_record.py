@@ -3,6 +3,7 @@
 The forms in which clients see it are made elsewhere. This file must not know py-evm or JSON.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -217,7 +218,7 @@ class TracedTransaction:
     output: bytes
     revert_reason: bytes | None
     call: TracedCall | None
-    steps: list[TracedStep]
+    steps: Sequence[TracedStep]
     changes: dict[bytes, AccountChange]
 
     @property

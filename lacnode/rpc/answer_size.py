@@ -25,6 +25,11 @@ class AnswerSize:
         self._bytes = 0
         self._max_bytes = MAX_ANSWER_BYTES if max_bytes is None else max_bytes
 
+    @property
+    def bytes_left(self) -> int:
+        """Return the bytes that may still be added."""
+        return max(0, min(int(min(self._max_bytes, MAX_ANSWER_BYTES)) - self._bytes, MAX_ANSWER_BYTES))
+
     def add(self, size_bytes: int) -> None:
         """Add `size_bytes` to the count. RpcError (`range_too_large`) if the answer becomes larger than `max_bytes`."""
         self._bytes += size_bytes

@@ -17,7 +17,9 @@ from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
 from lacnode.chain.validator_sets import ValidatorSets
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
+from lacnode.evm.tracer import Tracer
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import timeout
@@ -62,6 +64,9 @@ class ReadableChain(Protocol):
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
         """The validators (20-byte addresses) of the block after `header`, ascending."""
+
+    def tracer(self, budget: ExecutionBudget) -> Tracer:
+        """A tracer of blocks and calls of this chain, within `budget`."""
 
     def open_block(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`, with the values of that block."""

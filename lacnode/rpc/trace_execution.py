@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 
-from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallRequest, ExecutionError
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.overrides import OverrideError
-from lacnode.evm.py_evm_tracer import BlockToTrace, PyEvmTracer
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TracedTransaction, TraceTooLargeError
+from lacnode.evm.tracer import BlockToTrace, Tracer
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import (
@@ -61,11 +60,9 @@ def with_trace_errors(handler: ReadHandler) -> ReadHandler:
     return traced
 
 
-def tracer_of(reading: ReadContext) -> PyEvmTracer:
+def tracer_of(reading: ReadContext) -> Tracer:
     """Return the tracer for one RPC call."""
-    chain = reading.chain
-    nodes = DatabaseNodeStore(chain.database)
-    return PyEvmTracer(chain.spec, nodes, chain.hash_at, ExecutionBudget(reading.deadline))
+    return reading.chain.tracer(ExecutionBudget(reading.deadline))
 
 
 def block_by_number(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
@@ -84,7 +81,7 @@ def block_to_trace(reading: ReadContext, block: Block) -> BlockToTrace | None:
 
 
 def traced_block(
-    reading: ReadContext, tracer: PyEvmTracer, block: Block, recording: RecordingOptions, first: int = 0
+    reading: ReadContext, tracer: Tracer, block: Block, recording: RecordingOptions, first: int = 0
 ) -> Iterator[TracedTransaction]:
     """Return the traces of a block's transactions from the index `first` on. There are none for the genesis."""
     traceable = block_to_trace(reading, block)

@@ -21,6 +21,9 @@ use crate::parallel;
 use crate::receipt::{Bloom, Kept, bloom_of, encode};
 use crate::state::BlockState;
 use crate::stop::{PanicError, Stop};
+use crate::trace::{Bounds, Recorder, Wanted};
+use crate::trace_changes::{Change, changes};
+use crate::trace_python::{Trace, changes_to_python};
 use crate::transaction::{access_list_of, decode, of_call, sender_of};
 
 /// Bytes of the init code of a creation (EIP-3860), whatever a network's limit on contracts is.
@@ -311,6 +314,89 @@ impl Block {
         Ok((outcome.to_python(py)?, changes, log_bytes))
     }
 
+    /// Execute a transaction as `run` does without limits, and record it. Gives the record, success, the output, what REVERT
+    /// returned, the gas used, the changes, and the steps and bytes that may still be recorded.
+    ///
+    /// `wanted` says whether to record every step, the memory after and before each, and what is read. `static_gas` is for
+    /// `Recorder::new`. TooLargeError beyond `steps_left` or `bytes_left`, UnsupportedError if it cannot be recorded.
+    #[pyo3(signature = (raw, sender, check, wanted, static_gas, steps_left, bytes_left))]
+    #[allow(clippy::too_many_arguments)]
+    fn trace<'py>(
+        &mut self,
+        py: Python<'py>,
+        raw: &[u8],
+        sender: &[u8],
+        check: Py<PyAny>,
+        wanted: (bool, bool, bool, bool),
+        static_gas: Vec<i64>,
+        steps_left: usize,
+        bytes_left: usize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        self.pending = None;
+        let (raw, sender) = (raw.to_vec(), address_of(sender)?);
+        let recorder = recorder_of(wanted, static_gas, steps_left, bytes_left)?;
+        let (traced, pending) = self.on_state(py, |state, block, config, long_precompile, kept| {
+            let surroundings =
+                Surroundings { block, config, check: &check, long_precompile, limits: None, is_watched: false };
+            Python::attach(|py| check.call0(py))?;
+            let transaction = environment(&surroundings, kept, &raw, sender)?;
+            let type_ = transaction.tx_type;
+            let (ended, recorder) = surroundings.execute_recorded(state, transaction, recorder)?;
+            let traced = Traced::new(state, &ended, recorder)?;
+            Ok((traced, outcome_of(kept, raw, type_, ended).1))
+        })?;
+        self.pending = Some(pending);
+        traced.into_python(py)
+    }
+
+    /// Make a call as `call` does, record it as `trace` does, and keep what it changes.
+    #[pyo3(signature = (type_, sender, to, gas, price, tip, value, data, access_list, check, memory_limit, wanted, static_gas,
+                        steps_left, bytes_left))]
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+    fn trace_call<'py>(
+        &mut self,
+        py: Python<'py>,
+        type_: u8,
+        sender: &[u8],
+        to: Option<&[u8]>,
+        gas: u64,
+        price: u64,
+        tip: u64,
+        value: &[u8],
+        data: &[u8],
+        access_list: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+        check: Py<PyAny>,
+        memory_limit: Option<u64>,
+        wanted: (bool, bool, bool, bool),
+        static_gas: Vec<i64>,
+        steps_left: usize,
+        bytes_left: usize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let transaction = of_call(
+            type_,
+            address_of(sender)?,
+            to.map(address_of).transpose()?,
+            gas,
+            price.into(),
+            tip.into(),
+            word(value)?,
+            Bytes::copy_from_slice(data),
+            access_list_of(listed_of(&access_list)?),
+        );
+        let recorder = recorder_of(wanted, static_gas, steps_left, bytes_left)?;
+        let limits = limits_of(memory_limit, memory_limit);
+        let traced = self.on_state(py, |state, block, config, long_precompile, _| {
+            let config = &for_call(config);
+            let surroundings =
+                Surroundings { block, config, check: &check, long_precompile, limits, is_watched: false };
+            let (ended, recorder) = surroundings.execute_recorded(state, transaction, recorder)?;
+            let traced = Traced::new(state, &ended, recorder)?;
+            state.commit(&ended.state)?;
+            Ok(traced)
+        })?;
+        traced.into_python(py)
+    }
+
     /// The transaction that was run last is in the block.
     fn keep(&mut self, py: Python<'_>) -> PyResult<()> {
         let pending = self.pending.take().ok_or_else(|| PyValueError::new_err("no transaction was run"))?;
@@ -363,13 +449,7 @@ impl Block {
         check: Py<PyAny>,
         memory_limit: Option<u64>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let listed = access_list
-            .iter()
-            .map(|(address, keys)| {
-                let keys = keys.iter().map(|key| sized(key).map(B256::from)).collect::<PyResult<Vec<_>>>()?;
-                Ok((address_of(address)?, keys))
-            })
-            .collect::<PyResult<Vec<_>>>()?;
+        let listed = listed_of(&access_list)?;
         let transaction = of_call(
             type_,
             address_of(sender)?,
@@ -473,6 +553,69 @@ impl Block {
         }
         touched.into_iter().map(|(address, slots)| (address, slots.into_iter().collect())).collect()
     }
+}
+
+/// A transaction that was recorded.
+struct Traced {
+    recorder: Recorder,
+    changes: Vec<Change>,
+    is_success: bool,
+    output: Bytes,
+    reverted: Option<Bytes>,
+    gas_used: u64,
+}
+
+impl Traced {
+    fn new(state: &mut BlockState, ended: &Ended, recorder: Recorder) -> Result<Self, Stop> {
+        let changes = changes(state, &ended.state, recorder.reads.keys())?;
+        let (output, reverted) = match &ended.result {
+            ExecutionResult::Success { output, .. } => (output.data().clone(), None),
+            ExecutionResult::Revert { output, .. } => (Bytes::new(), Some(output.clone())),
+            ExecutionResult::Halt { .. } => (Bytes::new(), None),
+        };
+        let (is_success, gas_used) = (ended.result.is_success(), ended.result.tx_gas_used());
+        Ok(Self { recorder, changes, is_success, output, reverted, gas_used })
+    }
+
+    fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        let bounds = self.recorder.bounds;
+        (
+            Trace::new(self.recorder),
+            self.is_success,
+            PyBytes::new(py, &self.output),
+            self.reverted.map(|output| PyBytes::new(py, &output)),
+            self.gas_used,
+            changes_to_python(py, &self.changes)?,
+            bounds.steps,
+            bounds.bytes,
+        )
+            .into_pyobject(py)
+    }
+}
+
+fn recorder_of(
+    wanted: (bool, bool, bool, bool),
+    static_gas: Vec<i64>,
+    steps: usize,
+    bytes: usize,
+) -> PyResult<Recorder> {
+    if static_gas.len() != 256 {
+        return Err(PyValueError::new_err("the gas of 256 instructions was expected"));
+    }
+    let (all, memory, memory_before, reads) = wanted;
+    let wanted = Wanted { steps: all, memory, memory_before, reads };
+    Ok(Recorder::new(wanted, Bounds { steps, bytes }, static_gas.into()))
+}
+
+/// The addresses and slots of an access list.
+fn listed_of(access_list: &[(Vec<u8>, Vec<Vec<u8>>)]) -> PyResult<Vec<(Address, Vec<B256>)>> {
+    access_list
+        .iter()
+        .map(|(address, keys)| {
+            let keys = keys.iter().map(|key| sized(key).map(B256::from)).collect::<PyResult<Vec<_>>>()?;
+            Ok((address_of(address)?, keys))
+        })
+        .collect()
 }
 
 fn limits_of(memory_limit: Option<u64>, log_limit: Option<u64>) -> Option<Limits> {

@@ -11,13 +11,17 @@ pub mod receipt;
 pub mod rlp;
 pub mod state;
 pub mod stop;
+pub mod trace;
+pub mod trace_changes;
+pub mod trace_costs;
+pub mod trace_python;
 pub mod transaction;
 pub mod trie;
 
 use pyo3::prelude::*;
 
 /// What the Python side and this library say to each other. Both must name the same number.
-pub const INTERFACE: u32 = 1;
+pub const INTERFACE: u32 = 2;
 
 /// The module as Python imports it.
 #[pymodule]
@@ -32,6 +36,7 @@ fn lacnode_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TooLargeError", py.get_type::<stop::TooLargeError>())?;
     module.add_class::<block::NodeCache>()?;
     module.add_class::<block::Block>()?;
+    module.add_class::<trace_python::Trace>()?;
     module.add_function(wrap_pyfunction!(block::recover_senders, module)?)?;
     module.add_function(wrap_pyfunction!(block::ordered_root, module)?)?;
     Ok(())

@@ -30,6 +30,7 @@ use revm_state::EvmState;
 
 use crate::state::BlockState;
 use crate::stop::Stop;
+use crate::trace::{Asked, Recorder};
 
 /// Units of gas between two looks at the clock.
 const GAS_BETWEEN_LOOKS: u64 = 10_000;
@@ -40,6 +41,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Gas of one call of a precompile from which Python executes it, so that the budget can stop it: below, even the slowest
 /// one takes less than 100 ms.
 const LONG_PRECOMPILE_GAS: u64 = 500_000;
+
+/// Length of a memory from which each recorded step looks at the clock: it may be copied.
+const LONG_MEMORY_BYTES: usize = 65_536;
 
 /// The memory of one execution whose caller names no bound. revm allocates what gas can buy, and a failed allocation
 /// would end the process.
@@ -85,6 +89,7 @@ struct Control<'a> {
     has_read_block: bool,
     last_opcode: Option<u8>,
     last_stack: usize,
+    recorder: Option<Recorder>,
 }
 
 impl Control<'_> {
@@ -338,7 +343,17 @@ impl<'a> EvmTr for Machine<'a> {
         frame_input: <Self::Frame as FrameTr>::FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
         let input = input_bytes(&frame_input);
+        let recorder = &mut self.control.recorder;
+        let asked = recorder.as_ref().and_then(|_| Asked::of(&frame_input.frame_input, &self.evm.ctx));
         let begun = self.evm.frame_init(frame_input)?;
+        if let (Some(recorder), Some(asked)) = (recorder, asked) {
+            match &begun {
+                ItemOrResult::Item(frame) => {
+                    recorder.asked(&asked, None, Some(frame.interpreter.input.target_address))?;
+                }
+                ItemOrResult::Result(result) => recorder.asked(&asked, Some(result), None)?,
+            }
+        }
         if matches!(begun, ItemOrResult::Item(_)) {
             self.control.call_begins(input)?;
         }
@@ -373,6 +388,9 @@ impl<'a> EvmTr for Machine<'a> {
     ) -> Result<Option<<Self::Frame as FrameTr>::FrameResult>, ContextDbError<Self::Context>> {
         if self.evm.frame_stack.get().is_finished() {
             self.control.call_ends();
+            if let Some(recorder) = &mut self.control.recorder {
+                recorder.leave(&result)?;
+            }
         }
         // What a failed call wrote to the logs is gone.
         self.control.seen_logs = self.control.seen_logs.min(self.evm.ctx.journal().logs().len());
@@ -380,6 +398,9 @@ impl<'a> EvmTr for Machine<'a> {
         let last = self.evm.frame_return_result(result)?;
         if last.is_none() {
             self.control.call_returns(output)?;
+            if let Some(recorder) = &mut self.control.recorder {
+                recorder.returned(&self.evm.frame_stack.get().interpreter)?;
+            }
         }
         Ok(last)
     }
@@ -421,6 +442,11 @@ fn run<'a>(
     context: &mut RevmContext<'a>,
     control: &mut Control<'_>,
 ) -> Result<InterpreterAction, Stop> {
+    if let Some(mut recorder) = control.recorder.take() {
+        let action = run_recorded(interpreter, instructions, context, control, &mut recorder);
+        control.recorder = Some(recorder);
+        return action;
+    }
     match control.reads.take() {
         None => run_with(interpreter, instructions, context, control, |_, _| ()),
         Some(reads) => {
@@ -460,6 +486,38 @@ fn run_with<'a, 'b>(
     Ok(interpreter.take_next_action())
 }
 
+/// Run as `run_with` does, and record every step.
+fn run_recorded<'a>(
+    interpreter: &mut Interpreter<EthInterpreter>,
+    instructions: &EthInstructions<EthInterpreter, RevmContext<'a>>,
+    context: &mut RevmContext<'a>,
+    control: &mut Control<'_>,
+    recorder: &mut Recorder,
+) -> Result<InterpreterAction, Stop> {
+    let (table, gas_table) = (instructions.instruction_table(), instructions.gas_table());
+    let mut look_below = interpreter.gas.remaining().saturating_sub(control.gas_until_look);
+    loop {
+        let opcode = interpreter.bytecode.opcode();
+        recorder.begin(interpreter, context)?;
+        let Err(ended) = interpreter.step(table, gas_table, context) else {
+            recorder.end(interpreter, context, opcode)?;
+            let (remaining, memory) = (interpreter.gas.remaining(), interpreter.memory.size());
+            if remaining < look_below || memory > LONG_MEMORY_BYTES {
+                control.look(context, memory)?;
+                look_below = remaining.saturating_sub(GAS_BETWEEN_LOOKS);
+            }
+            continue;
+        };
+        control.gas_until_look = interpreter.gas.remaining().saturating_sub(look_below).min(GAS_BETWEEN_LOOKS);
+        if interpreter.bytecode.action().is_none() {
+            interpreter.halt(ended);
+        }
+        let action = interpreter.take_next_action();
+        recorder.ended(interpreter, &action, opcode)?;
+        return Ok(action);
+    }
+}
+
 /// How an execution ended, and what it changed.
 pub struct Ended {
     /// revm's account of it.
@@ -496,6 +554,20 @@ impl Surroundings<'_> {
     /// Execute `transaction` on `state`, which stays as it is.
     pub fn execute(&self, state: &mut BlockState, transaction: TxEnv) -> Result<Ended, Stop> {
         self.run(state, transaction, |handler, machine| handler.run(machine))
+    }
+
+    /// Execute `transaction` on `state`, which stays as it is, and record it.
+    pub fn execute_recorded(
+        &self,
+        state: &mut BlockState,
+        transaction: TxEnv,
+        recorder: Recorder,
+    ) -> Result<(Ended, Recorder), Stop> {
+        let mut machine = self.machine(state);
+        machine.control.recorder = Some(recorder);
+        let ended = machine.run(transaction, |handler, machine| handler.run(machine))?;
+        let recorder = machine.control.recorder.take().ok_or(Stop::Unsupported("a record is lost"))?;
+        Ok((ended, recorder))
     }
 
     /// Call `to` as the block does by itself: nothing is paid or checked.
@@ -558,6 +630,7 @@ impl Surroundings<'_> {
                 has_read_block: false,
                 last_opcode: None,
                 last_stack: 0,
+                recorder: None,
             },
         }
     }

@@ -29,7 +29,7 @@ create_exception!(
     lacnode_native,
     TooLargeError,
     NativeError,
-    "The execution needs more memory, or writes more logs, than it may; the argument is `memory` or `logs`."
+    "The execution needs more memory, writes more logs, or has a longer trace than it may; the argument is `memory`, `logs`, `steps` or `bytes`."
 );
 
 /// Why the execution cannot go on.
@@ -43,6 +43,8 @@ pub enum Stop {
     Refused(String),
     /// More memory than the execution may have.
     TooMuchMemory,
+    /// More of a trace than may be recorded; the argument is `steps` or `bytes`.
+    TraceTooLarge(&'static str),
     /// More bytes of logs than the execution may write.
     TooManyLogs,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Stop {
             Stop::Unsupported(what) => write!(formatter, "{what}"),
             Stop::Refused(reason) => write!(formatter, "{reason}"),
             Stop::TooMuchMemory => formatter.write_str("too much memory"),
+            Stop::TraceTooLarge(what) => write!(formatter, "too many {what}"),
             Stop::TooManyLogs => formatter.write_str("too many logs"),
         }
     }
@@ -76,6 +79,7 @@ impl From<Stop> for PyErr {
             Stop::Unsupported(what) => UnsupportedError::new_err(what),
             Stop::Refused(reason) => RefusedError::new_err(reason),
             Stop::TooMuchMemory => TooLargeError::new_err("memory"),
+            Stop::TraceTooLarge(what) => TooLargeError::new_err(what),
             Stop::TooManyLogs => TooLargeError::new_err("logs"),
         }
     }

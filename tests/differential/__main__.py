@@ -33,7 +33,8 @@ def main() -> int:
             break
     print(
         f"{count.transactions} transactions in {count.blocks} blocks ({count.natively} of them natively) and "
-        f"{count.calls} calls in {time.monotonic() - began:.0f} s: {found} differences"
+        f"{count.calls} calls, {count.traces} traces ({count.recorded} natively) "
+        f"in {time.monotonic() - began:.0f} s: {found} differences"
     )
     return 1 if found else 0
 

@@ -14,12 +14,14 @@ from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.overrides import AccountOverride, Overrides
 from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.tracer import BlockToTrace
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.transaction import Transaction
 from tests.differential.programs import SLOTS, Programs
 from tests.differential.scenarios import CONTRACTS, KEYS, NOBODY, Network, Senders, random_network
+from tests.differential.traces import unlike_traces
 
 BLOCKS = 3
 """Blocks of one seed, each on the one before."""
@@ -34,6 +36,9 @@ class Count:
     calls: int = 0
     natively: int = 0
     """Blocks that the native library executed itself."""
+    traces: int = 0
+    recorded: int = 0
+    """Traces that the native library recorded itself."""
 
 
 def hash_of(number: int) -> bytes:
@@ -57,6 +62,10 @@ def differences(seed: int, count: Count, fork: Fork | None = None) -> list[str]:
         transactions = [senders.transaction() for _ in range(rng.randrange(1, 7))]
         executed, wrong = _block(python, native, root, header, transactions, store, count)
         found += [f"block {number}: {what}" for what in wrong]
+        unlike, traces, recorded = unlike_traces(python, native, BlockToTrace(root, header, transactions), hash_of)
+        found += [f"block {number}: {what}" for what in unlike]
+        count.traces += traces
+        count.recorded += recorded
         built = _built(python, root, header, transactions)
         found += [
             f"open block {number}: {what}" for what in _unequal(built, _built(native, root, header, transactions))

@@ -15,7 +15,8 @@ from lacnode.consensus.ibft2.block_hash import committed_seal_hash
 from lacnode.consensus.ibft2.extra_data import encode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
-from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
 from lacnode.primitives import rlp
@@ -258,11 +259,12 @@ def node(
     gas_limit: int = GAS_LIMIT,
     ibft: Mapping[str, object] | None = None,
     genesis: Mapping[str, object] | None = None,
+    evm: EngineKind = EngineKind.PYTHON,
 ) -> RpcTestNode:
     """A node whose genesis is Berlin's, without a base fee, unless `forks` or `genesis` says otherwise."""
     document = genesis or genesis_document(BERLIN if forks is None else forks, gas_limit, ibft)
     spec, database = parse_genesis(document), MemoryDatabase()
-    engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+    engine = make_engine(spec, DatabaseNodeStore(database), kind=evm)
     blockchain = Blockchain(spec, database, engine, settings=chain, now=lambda: GENESIS_TIME + 1e6)
 
     def head() -> HeadState:

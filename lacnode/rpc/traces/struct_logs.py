@@ -1,5 +1,6 @@
 """Struct logs: the steps of a transaction, as Besu's DEBUG methods show them."""
 
+from lacnode.evm.native_trace import NativeSteps
 from lacnode.evm.trace_record import TracedStep, TracedTransaction
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.trace_options import TraceOptions
@@ -13,13 +14,23 @@ Json = dict[str, object]
 
 def struct_logs(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
     """Return the steps of `traced` with the parts that `options` name. RpcError if they exceed `size`."""
-    maker = _Maker(options, size)
     return {
         "gas": traced.gas_used,
         "failed": not traced.is_success,
         "returnValue": traced.output.hex(),
-        "structLogs": [maker.shown(step) for step in traced.steps],
+        "structLogs": _steps(traced, options, size),
     }
+
+
+def _steps(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> list[Json]:
+    if isinstance(traced.steps, NativeSteps):
+        logs, bytes_ = traced.steps.struct_logs(
+            stack=options.stack, memory=options.memory, storage=options.storage, max_bytes=size.bytes_left
+        )
+        size.add(bytes_)
+        return logs
+    maker = _Maker(options, size)
+    return [maker.shown(step) for step in traced.steps]
 
 
 class _Maker:

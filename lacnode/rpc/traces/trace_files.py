@@ -86,7 +86,7 @@ class TraceFiles:
         with path.open("xb") as file:
             for step in traced.steps:
                 if not step.is_virtual:
-                    file.write(self._counted(_line(step)))
+                    file.write(self._counted(step_line(step)))
             summary = {"output": traced.output.hex(), "gasUsed": hex(traced.gas_used), "time": int(seconds * 1e9)}
             file.write(self._counted(summary))
 
@@ -102,7 +102,8 @@ class TraceFiles:
         return encoded
 
 
-def _line(step: TracedStep) -> dict[str, object]:
+def step_line(step: TracedStep) -> dict[str, object]:
+    """Return the line of a step."""
     line: dict[str, object] = {
         "pc": step.pc,
         "op": step.opcode,

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods.debug_node import DEBUG_NODE_METHODS
@@ -70,8 +71,8 @@ SETTINGS = ApiSettings(gas_cap=0)
 pytestmark = pytest.mark.skipif(not FOLDERS, reason="Besu's specification files (shared/data/besu-rpc) are not here")
 
 
-def answered(release: str, folder: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    chain = chain_of(release, folder)
+def answered(release: str, folder: str, request: Mapping[str, Any], kind: EngineKind) -> dict[str, Any]:
+    chain = chain_of(release, folder, kind)
     reading = ReadContext(chain, SETTINGS, time.monotonic() + 60)
     answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
     try:
@@ -96,20 +97,29 @@ def services_of(chain: HiveChain) -> RpcServices:
 
 
 @lru_cache(maxsize=4)
-def chain_of(release: str, folder: str) -> HiveChain:
-    """The chain that the files of a folder ask about."""
-    return hive_chain(release) if folder in OF_THE_OTHER_CHAIN else trace_chain(release)
+def _made(release: str, *, is_other: bool) -> HiveChain:
+    return hive_chain(release) if is_other else trace_chain(release)
 
 
-def equal(release: str, folder: str, path: Path) -> bool:
+@lru_cache(maxsize=8)
+def chain_of(release: str, folder: str, kind: EngineKind) -> HiveChain:
+    """The chain that the files of a folder ask about, on an engine of `kind`."""
+    made = _made(release, is_other=folder in OF_THE_OTHER_CHAIN)
+    chain = HiveChain(made.spec, made.database, kind)
+    chain.difficulties = made.difficulties
+    assert chain.move_to(made.head.hash)
+    return chain
+
+
+def equal(release: str, folder: str, path: Path, kind: EngineKind) -> bool:
     """Whether the answer is the file's. Some files have a list of requests."""
     file = json.loads(path.read_text())
     request = file["request"]
     answer: object
     if isinstance(request, list):
-        answer = [answered(release, folder, each) for each in request]
+        answer = [answered(release, folder, each, kind) for each in request]
     else:
-        answer = answered(release, folder, request)
+        answer = answered(release, folder, request, kind)
     return bool(answer == file["response"])
 
 
@@ -121,8 +131,8 @@ def is_different(release: str, path: Path) -> bool:
 
 
 @pytest.mark.parametrize(("release", "folder"), FOLDERS, ids=["-".join(pair) for pair in FOLDERS])
-def test_the_files_of_a_folder_get_their_answers(release: str, folder: str) -> None:
+def test_the_files_of_a_folder_get_their_answers(release: str, folder: str, engine_kind: EngineKind) -> None:
     paths = sorted((trace_data(release).parent / folder).glob("*.json"))
     assert paths
-    differing = [path.name for path in paths if not equal(release, folder, path)]
+    differing = [path.name for path in paths if not equal(release, folder, path, engine_kind)]
     assert differing == [path.name for path in paths if is_different(release, path)]

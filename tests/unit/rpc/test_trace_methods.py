@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.settings import ApiSettings
 from tests.support.rpc_chain import (
@@ -20,9 +21,9 @@ from tests.support.rpc_chain import (
 
 
 @pytest.fixture(scope="module")
-def at() -> RpcTestNode:
+def at(engine_kind: EngineKind) -> RpcTestNode:
     """Block 1 has a call of a call, and a call that reverts."""
-    made = node()
+    made = node(evm=engine_kind)
     made.send(signed(to=CALLER_ADDRESS), signed(nonce=1, to=REVERTER_ADDRESS, data=b"why"))
     made.grow()
     return made

@@ -1,0 +1,228 @@
+"""Traces transactions and calls on the native library, with py-evm behind it.
+
+The library records what py-evm would record. Where it cannot, it says so, and py-evm goes on from that transaction: this
+file has no other rule about which engine traces. It must not store anything.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.crypto.secp256k1 import SignatureError, senders_of
+from lacnode.evm.budget import ExecutionBudget, SizeExceededError
+from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
+from lacnode.evm.native_call import CalledAccounts, fits_library, override_accounts
+from lacnode.evm.native_library import native_library
+from lacnode.evm.native_rules import reason_for_python
+from lacnode.evm.native_state import CurrentBudget, begin_block, open_native
+from lacnode.evm.native_trace import NativeSteps, account_changes, instructions_of, traced_calls
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
+from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
+from lacnode.evm.py_evm_tracer import PyEvmTracer
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_call, from_transaction
+from lacnode.evm.trace_record import (
+    RecordingOptions,
+    TraceAllowance,
+    TraceDetail,
+    TracedTransaction,
+    TraceTooLargeError,
+)
+from lacnode.evm.tracer import BlockToTrace
+from lacnode.primitives.header import BlockHeader
+
+
+class _LeftToPythonError(Exception):
+    """The library cannot record what comes next."""
+
+
+class NativeTracer:
+    """Traces on the states behind `nodes`, the library's cache (see `tracer.Tracer`). `python` traces on the same states,
+    and counts in the same `allowance`."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        nodes: Any,
+        python: PyEvmTracer,
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget,
+        allowance: TraceAllowance,
+    ) -> None:
+        self._spec = spec
+        self._nodes = nodes
+        self._python = python
+        self._ancestor_hash = ancestor_hash
+        self._budget = budget
+        self._allowance = allowance
+
+    def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
+        """Return the accounts after the first `count` transactions of `block` (see `tracer.Tracer`)."""
+        return self._python.accounts_after(block, count)
+
+    def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Return the entries of the state trie from `start` on (see `tracer.Tracer`)."""
+        return self._python.state_entries(state_root, start)
+
+    # -- blocks ----------------------------------------------------------------------------------------------------------
+
+    def trace_block(
+        self, block: BlockToTrace, options: RecordingOptions, first: int = 0
+    ) -> Iterator[TracedTransaction]:
+        """Return the transactions of `block` from the index `first` on (see `tracer.Tracer`)."""
+        index = first
+        try:
+            for traced in self._block(block, options, first):
+                yield traced
+                index += 1
+        except (_LeftToPythonError, SystemCallError, SignatureError):
+            # py-evm goes on, and gives the error if it is a real one.
+            yield from self._python.trace_block(block, options, index)
+
+    def _block(self, block: BlockToTrace, options: RecordingOptions, first: int) -> Iterator[TracedTransaction]:
+        self._check_fits(block.header, options)
+        library, header = native_library(), block.header
+        senders = senders_of(block.transactions, library.recover_senders)
+        raws = [transaction.raw for transaction in block.transactions]
+        with _library_errors():
+            native, current = self._opened(block.parent_state_root, header, header.base_fee)
+            begin_block(self._spec, native, header, current)
+            native.run_all(raws[:first], senders[:first], current.check)
+        fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        for transaction, sender in zip(block.transactions[first:], senders[first:], strict=True):
+            with _library_errors():
+                record = native.trace(transaction.raw, sender, current.check, *self._arguments(options, fork))
+                native.keep()
+            yield self._traced(from_transaction(transaction, sender, fork), transaction.hash, record, fork)
+
+    def _check_fits(self, header: BlockHeader, options: RecordingOptions) -> None:
+        if options.detail is TraceDetail.STATE or reason_for_python(self._spec, header) is not None:
+            raise _LeftToPythonError
+
+    def _opened(self, root: bytes, header: BlockHeader, base_fee: int | None) -> tuple[Any, CurrentBudget]:
+        current = CurrentBudget(self._budget)
+        current.check()
+        opened = open_native(self._spec, self._nodes, root, header, self._ancestor_hash, current, base_fee=base_fee)
+        return opened, current
+
+    def _arguments(self, options: RecordingOptions, fork: Fork) -> tuple[object, ...]:
+        parts = (options.detail is TraceDetail.STEPS, options.memory, options.memory_before, options.reads)
+        # A bound that is passed already is 0 for the library, which then refuses the next step.
+        left = max(0, self._allowance.steps_left), max(0, self._allowance.bytes_left)
+        return parts, list(instructions_of(fork).static_gas), *left
+
+    def _traced(self, transaction: EvmTransaction, hash_: bytes | None, record: Any, fork: Fork) -> TracedTransaction:
+        trace, is_success, output, reverted, gas_used, changes, steps_left, bytes_left = record
+        self._allowance.steps_left, self._allowance.bytes_left = steps_left, bytes_left
+        calls = traced_calls(trace)
+        return TracedTransaction(
+            hash=hash_,
+            sender=transaction.sender,
+            to=transaction.to or None,
+            nonce=transaction.nonce,
+            value=transaction.value,
+            gas_limit=transaction.gas,
+            data=transaction.data,
+            created=None if transaction.to else created_address(transaction.sender, transaction.nonce),
+            gas_used=gas_used,
+            is_success=is_success,
+            output=output,
+            revert_reason=reverted,
+            call=calls[0] if calls else None,
+            steps=NativeSteps(trace, instructions_of(fork), calls),
+            changes=account_changes(changes),
+        )
+
+    # -- calls -----------------------------------------------------------------------------------------------------------
+
+    def trace_calls(
+        self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
+    ) -> Iterator[TracedTransaction]:
+        """Return the traces of `calls` on the state after `header` (see `tracer.Tracer`)."""
+        begun_with, count = (self._allowance.steps_left, self._allowance.bytes_left), 0
+        try:
+            for traced in self._calls(header, calls):
+                yield traced
+                count += 1
+        except _LeftToPythonError:
+            # py-evm makes and counts all calls again: each is made on the state that the one before left.
+            self._allowance.steps_left, self._allowance.bytes_left = begun_with
+            yield from islice(self._python.trace_calls(header, calls), count, None)
+
+    def _calls(
+        self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
+    ) -> Iterator[TracedTransaction]:
+        # A free call has a gas price of 0. A base fee above 0 would refuse it.
+        is_free = all(call.allow_exceeding_balance for call, _ in calls)
+        base_fee = 0 if header.base_fee is not None and is_free else header.base_fee
+        native = None
+        for call, options in calls:
+            self._check_fits(header, options)
+            if not fits_library(call):
+                raise _LeftToPythonError
+            if native is None:
+                native, current = self._opened(header.state_root, header, base_fee)
+            yield self._call(native, current, header, call, base_fee, options)
+
+    def _call(
+        self,
+        native: Any,
+        current: CurrentBudget,
+        header: BlockHeader,
+        call: CallRequest,
+        base_fee: int | None,
+        options: RecordingOptions,
+    ) -> TracedTransaction:
+        with _library_errors():
+            override_accounts(native, call.overrides, current.budget)
+        fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        accounts = CalledAccounts(native)
+        gas = header.gas_limit if call.gas is None else call.gas
+        next_nonce = accounts.get_nonce(call.sender)
+        nonce = next_nonce if call.nonce is None else call.nonce
+        transaction = from_call(call, gas, nonce, base_fee, fork)
+        check_call_chain(call, transaction, self._spec)
+        check_call(transaction, accounts, base_fee, fork)
+        # A free call may have a later nonce, as in Besu.
+        if not call.allow_exceeding_balance:
+            check_no_gap(transaction, accounts)
+        # The new address of a creation hangs on the nonce, and the library takes that of the account.
+        if nonce != next_nonce and not transaction.to:
+            raise _LeftToPythonError
+        with _library_errors():
+            record = native.trace_call(
+                transaction.type_id,
+                transaction.sender,
+                transaction.to or None,
+                transaction.gas,
+                transaction.gas_price,
+                transaction.max_priority_fee_per_gas,
+                transaction.value.to_bytes(32),
+                transaction.data,
+                [(address, list(keys)) for address, keys in call.access_list],
+                current.check,
+                MAX_CALL_MEMORY_BYTES,
+                *self._arguments(options, fork),
+            )
+        return self._traced(transaction, None, record, fork)
+
+
+@contextmanager
+def _library_errors() -> Iterator[None]:
+    """Raise the library's errors within as those of a tracer."""
+    library = native_library()
+    try:
+        yield
+    except library.TooLargeError as large:
+        what = str(large)
+        if what in ("steps", "bytes"):
+            raise TraceTooLargeError(f"the trace has too many {what}") from None
+        if what == "memory":
+            raise SizeExceededError(f"it needs more than {MAX_CALL_MEMORY_BYTES} bytes of memory") from None
+        raise _LeftToPythonError from None
+    except library.NativeError:
+        raise _LeftToPythonError from None

@@ -1,0 +1,56 @@
+"""The border between the RPC methods that show traces and the engines that make them.
+
+A tracer executes blocks and calls again, and returns what they did as data (`lacnode/evm/trace_record.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lacnode.evm.engine import CallRequest
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.trace_record import RecordingOptions, TracedTransaction
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class BlockToTrace:
+    """A block to trace: its header, its transactions, and the root of the state before it."""
+
+    parent_state_root: bytes
+    header: BlockHeader
+    transactions: Sequence[Transaction]
+
+
+class Tracer(Protocol):
+    """Traces for one RPC call, within one budget and one `TraceAllowance`."""
+
+    def trace_block(
+        self, block: BlockToTrace, options: RecordingOptions, first: int = 0
+    ) -> Iterator[TracedTransaction]:
+        """Return the transactions of `block` from the index `first` on, in order. Those before it are executed, but
+        not recorded.
+
+        Raises ExecutionError if a transaction cannot be in the block, TraceTooLargeError if more is recorded than may
+        be, ExecutionInterruptedError when the budget says so. MissingNodeError if the store does not have the state.
+        """
+        ...
+
+    def trace_calls(
+        self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
+    ) -> Iterator[TracedTransaction]:
+        """Return the traces of `calls` on the state after `header`, each on the state that the one before left.
+
+        Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be applied, and the
+        errors of `trace_block`.
+        """
+        ...
+
+    def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
+        """Return the accounts after the first `count` transactions of `block`. Raises the errors of `trace_block`."""
+        ...
+
+    def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Return the hashes of the addresses at `state_root` from `start` on, ascending, with the accounts in RLP."""
+        ...
