@@ -38,7 +38,8 @@ from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.block_limits import block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.engine import ExecutedBlock, ExecutionEngine
+from lacnode.evm.engine import ExecutedBlock
+from lacnode.evm.tracer import TracingEngine
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
 from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives.block import Block
@@ -85,7 +86,7 @@ class Blockchain(ExecutableChain):
         self,
         spec: ChainSpec,
         database: Database,
-        engine: ExecutionEngine,
+        engine: TracingEngine,
         *,
         settings: ChainSettings | None = None,
         permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,

@@ -10,8 +10,8 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.budget import ExecutionBudget
-from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
-from lacnode.evm.tracer import Tracer
+from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
+from lacnode.evm.tracer import Tracer, TracingEngine
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Database
@@ -20,7 +20,7 @@ from lacnode.storage.database import Database
 class ExecutableChain(ChainHistory):
     """The chain of `spec` in `database`, which begins with `genesis`. `engine` reads its states and executes calls."""
 
-    def __init__(self, spec: ChainSpec, database: Database, genesis: Block, engine: ExecutionEngine) -> None:
+    def __init__(self, spec: ChainSpec, database: Database, genesis: Block, engine: TracingEngine) -> None:
         super().__init__(database, genesis, protocols_of(spec))
         self.spec = spec
         self.genesis_hash = self.protocols.block_hash(genesis.header)

@@ -59,7 +59,7 @@ class ComparingEngine(PythonStates):
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> PyEvmTracer:
-        """A tracer for one RPC call, on py-evm alone (see `engine.ExecutionEngine`)."""
+        """A tracer for one RPC call, on py-evm alone (see `tracer.TracingEngine`)."""
         return self._python.tracer(ancestor_hash, budget, allowance)
 
     def execute(

@@ -7,7 +7,7 @@ keeps nothing that a later call depends on.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
@@ -18,11 +18,6 @@ from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
-
-if TYPE_CHECKING:
-    # It names the requests of this file.
-    from lacnode.evm.trace_record import TraceAllowance
-    from lacnode.evm.tracer import Tracer
 
 __all__ = ["RejectionReason", "TransactionRejectedError"]
 
@@ -273,15 +268,6 @@ class ExecutionEngine(Protocol):
         """Return the outcome of `call`. TransactionRejectedError if it could not begin, OverrideError if its
         overrides cannot be applied, CallLimitExceededError if it took too long, ExecutionCancelledError when the engine is
         stopped."""
-
-    def tracer(
-        self,
-        ancestor_hash: AncestorHash,
-        budget: ExecutionBudget = UNLIMITED,
-        allowance: "TraceAllowance | None" = None,
-    ) -> "Tracer":
-        """A tracer for one RPC call, within `budget` and `allowance`."""
-        ...
 
     def accounts(self, state_root: bytes) -> StateView:
         """The accounts at `state_root`."""

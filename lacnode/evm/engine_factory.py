@@ -3,11 +3,12 @@
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.comparing_engine import ComparingEngine
-from lacnode.evm.engine import ExecutionEngine, NodeStore
+from lacnode.evm.engine import NodeStore
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.tracer import TracingEngine
 
 
 def make_engine(
@@ -16,7 +17,7 @@ def make_engine(
     budget: ExecutionBudget = UNLIMITED,
     kind: EngineKind = EngineKind.AUTO,
     differences: EngineDifferences | None = None,
-) -> ExecutionEngine:
+) -> TracingEngine:
     """Return an engine of `kind` on the states in `store`, by the rules of `spec`. Cancelling `budget` stops its
     executions. Differences between the two engines go to `differences`. NativeLibraryError if `kind` needs the native
     library and there is none that fits."""

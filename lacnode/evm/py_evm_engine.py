@@ -192,7 +192,7 @@ class PyEvmEngine:
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> PyEvmTracer:
-        """A tracer for one RPC call (see `engine.ExecutionEngine`)."""
+        """A tracer for one RPC call (see `tracer.TracingEngine`)."""
         return PyEvmTracer(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":

@@ -94,11 +94,7 @@ class _Frame:
 
 
 class TraceRecorder:
-    """Records one transaction. `allowance` may be shared with other transactions of the same RPC call.
-
-    `initcode_gas` is the gas for the init code of a transaction that creates a contract. py-evm takes it from the gas of the
-    call. Besu takes it before the call begins, and so it is shown here.
-    """
+    """Records one transaction. `allowance` may be shared with other transactions of the same RPC call."""
 
     def __init__(self, options: RecordingOptions, allowance: TraceAllowance) -> None:
         self.options = options
@@ -269,8 +265,7 @@ class TraceRecorder:
             self._note_collision(frame, step)
         if step.opcode == SSTORE:
             self._note_write(frame, step)
-        change = MEMORY_CHANGES.get(step.opcode)
-        if change is not None:
+        if (change := MEMORY_CHANGES.get(step.opcode)) is not None:
             frame.note_memory(change(step.stack, computation._memory), self._allowance)
         self._note_after(frame, step)
         count = count_produced_items(step.opcode)

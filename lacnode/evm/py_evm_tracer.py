@@ -162,6 +162,8 @@ def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorde
     if recorder.options.detail is not TraceDetail.STATE or recorder.options.reads:
         state.computation_class = make_traced_class(state.computation_class, recorder)
     if not transaction.to:
+        # py-evm takes the gas for init code from the gas of the call. Besu takes it before the call begins, and so it is
+        # shown.
         recorder.initcode_gas = initcode_gas(transaction.data, fork)
     computation = run(state, transaction)
     if recorder.has_open_call:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lacnode.evm.engine import CallRequest
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionEngine
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.trace_record import RecordingOptions, TracedTransaction
+from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TracedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
@@ -53,4 +54,14 @@ class Tracer(Protocol):
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Return the hashes of the addresses at `state_root` from `start` on, ascending, with the accounts in RLP."""
+        ...
+
+
+class TracingEngine(ExecutionEngine, Protocol):
+    """An engine that traces too."""
+
+    def tracer(
+        self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
+    ) -> Tracer:
+        """A tracer for one RPC call, within `budget` and `allowance`."""
         ...

@@ -10,9 +10,9 @@ from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.chain.chain_history import stored_hash_at
 from lacnode.chain.chain_store import DatabaseNodeStore
-from lacnode.evm.engine import ExecutionEngine
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, EngineDifferences
 from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.tracer import TracingEngine
 from lacnode.node.chain_views import read_head_state
 from lacnode.node.permissioning_rules import PermissioningRules
 from lacnode.node.shared_objects import SharedObjects
@@ -24,7 +24,7 @@ from lacnode.txpool.transaction_pool import TransactionPool
 class ChainParts:
     """The parts that need no peer. `differences` counts where two compared engines differ."""
 
-    engine: ExecutionEngine
+    engine: TracingEngine
     differences: EngineDifferences
     permissions: PermissioningRules
     chain: Blockchain

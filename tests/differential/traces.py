@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lacnode.evm.engine import AncestorHash, ExecutionEngine
+from lacnode.evm.engine import AncestorHash
 from lacnode.evm.native_trace import NativeSteps
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracer import BlockToTrace, TracingEngine
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.call_tree import call_tree, flat_calls, selectors
 from lacnode.rpc.traces.flat_traces import flat_traces
@@ -54,7 +54,7 @@ FORMS: Sequence[tuple[RecordingOptions, dict[str, Form]]] = (
 
 
 def unlike_traces(
-    python: ExecutionEngine, native: ExecutionEngine, block: BlockToTrace, hash_of: AncestorHash
+    python: TracingEngine, native: TracingEngine, block: BlockToTrace, hash_of: AncestorHash
 ) -> tuple[list[str], int, int]:
     """What the traces of `block` say differently, and the number of traces and of those that the library recorded."""
     wrong: list[str] = []

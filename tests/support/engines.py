@@ -2,9 +2,10 @@
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.engine import ExecutionEngine, NodeStore
+from lacnode.evm.engine import NodeStore
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind, why_no_library
+from lacnode.evm.tracer import TracingEngine
 
 KINDS = (EngineKind.PYTHON, EngineKind.NATIVE)
 
@@ -21,6 +22,6 @@ def why_skipped(kind: EngineKind) -> str | None:
     return None if kind is EngineKind.PYTHON else why_no_library()
 
 
-def engine(spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED) -> ExecutionEngine:
+def engine(spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED) -> TracingEngine:
     """An engine of the kind that the running test is for: py-evm, unless the test uses the fixture `each_engine`."""
     return make_engine(spec, store, budget, _current[0])

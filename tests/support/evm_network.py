@@ -9,7 +9,8 @@ from eth_account import Account
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.node_key import NodeKey
-from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
+from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, OpenBlock, StateView
+from lacnode.evm.tracer import TracingEngine
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.receipt import Receipt
@@ -63,7 +64,7 @@ class Network:
             }
         )
         self.store: dict[bytes, bytes] = {}
-        self.engine: ExecutionEngine = engine(self.spec, self.store)
+        self.engine: TracingEngine = engine(self.spec, self.store)
         root, nodes = self.engine.genesis_state()
         self.store.update(nodes)
         self.header = self.spec.genesis.header(root)
