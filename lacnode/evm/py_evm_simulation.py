@@ -135,7 +135,7 @@ class SimulatedBlock(PyEvmBlock):
             self._state.computation_class,
         )
         try:
-            return run_recorded(self._state, evm_transaction, recorder), recorder
+            return run_recorded(self._state, evm_transaction, recorder, self._fork), recorder
         finally:
             self._state.computation_class = original
 
