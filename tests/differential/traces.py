@@ -8,7 +8,7 @@ from lacnode.evm.native_trace import NativeSteps
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
 from lacnode.evm.tracer import BlockToTrace, TracingEngine
 from lacnode.rpc.answer_size import AnswerSize
-from lacnode.rpc.traces.call_tree import call_tree, flat_calls, selectors
+from lacnode.rpc.traces.call_tree import call_tree, count_selectors, flat_calls
 from lacnode.rpc.traces.flat_traces import flat_traces
 from lacnode.rpc.traces.prestate import prestate
 from lacnode.rpc.traces.state_diff import state_diff
@@ -33,7 +33,7 @@ FORMS: Sequence[tuple[RecordingOptions, dict[str, Form]]] = (
         {
             "callTracer": lambda traced: call_tree(traced, TraceOptions(with_log=True), AnswerSize()),
             "flatCallTracer": lambda traced: flat_calls(traced, None, AnswerSize()),
-            "4byteTracer": selectors,
+            "4byteTracer": count_selectors,
             "traces": lambda traced: flat_traces(traced, AnswerSize()),
             "stateDiff": lambda traced: state_diff(traced, AnswerSize()),
         },
