@@ -17,6 +17,9 @@ HALTS = tuple(HaltReason)
 """The reasons by the library's numbers."""
 
 OPCODES = 256
+STEPS_AT_ONCE = 1_000
+"""Steps that are taken from the library at once. Its tuples take more memory than the steps that are made of them."""
+
 NO_INSTRUCTION = -1
 """The gas of a number that is no instruction."""
 
@@ -85,7 +88,10 @@ class NativeSteps(Sequence[TracedStep]):
 
     def _steps(self) -> list[TracedStep]:
         if self._made is None:
-            self._made = [_step(record, self._instructions.names, self._calls) for record in self._trace.steps()]
+            names, made = self._instructions.names, list[TracedStep]()
+            for first in range(0, len(self), STEPS_AT_ONCE):
+                made += [_step(record, names, self._calls) for record in self._trace.steps(first, STEPS_AT_ONCE)]
+            self._made = made
         return self._made
 
 

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::trace::{Call, Recorder, Step, is_call};
+use crate::trace::{Call, Recorder, is_call};
 use crate::trace_changes::{Change, Values};
 
 /// Estimated bytes of JSON text: for a step, for an item of its stack and a word of its memory without their digits, and for
@@ -36,10 +36,12 @@ impl Trace {
         self.recorder.steps.len()
     }
 
-    /// Each step as a tuple.
-    fn steps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let steps = &self.recorder.steps;
-        let made = (0..steps.len()).map(|place| step_to_python(py, &self.recorder, place));
+    /// The steps from `first` on, at most `count`, each as a tuple. Hundreds of thousands of tuples at once would take more
+    /// memory than what Python makes of them.
+    #[pyo3(signature = (first=0, count=usize::MAX))]
+    fn steps<'py>(&self, py: Python<'py>, first: usize, count: usize) -> PyResult<Bound<'py, PyList>> {
+        let end = first.saturating_add(count).min(self.recorder.steps.len());
+        let made = (first..end).map(|place| step_to_python(py, &self.recorder, place));
         PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
     }
 
@@ -146,7 +148,7 @@ fn bytes<'py>(py: Python<'py>, value: &Bytes) -> Bound<'py, PyBytes> {
 }
 
 fn step_to_python<'py>(py: Python<'py>, recorder: &Recorder, place: usize) -> PyResult<Bound<'py, PyTuple>> {
-    let step: &Step = &recorder.steps[place];
+    let step = &recorder.steps[place];
     let surrounding = step.surrounding.as_deref();
     let stack = PyList::new(py, recorder.stack_of(place).iter().map(|item| word(py, item)))?;
     let storage = PyList::empty(py);
