@@ -26,10 +26,12 @@ class CalledAccounts:
         self._native = native
 
     def get_nonce(self, address: bytes) -> int:
+        """Return the nonce of the account at `address` (20 bytes). 0 if there is none."""
         account = self._native.account(address)
         return 0 if account is None else int(account[0])
 
     def get_balance(self, address: bytes) -> int:
+        """Return the balance in wei of the account at `address` (20 bytes). 0 if there is none."""
         account = self._native.account(address)
         return 0 if account is None else int.from_bytes(account[1])
 
