@@ -161,7 +161,7 @@ STRANGERS = (
         "a-private-transaction-spends-any-gas",
         "lacnode/evm/py_evm_private.py",
         "        if self._left < 0 or self._work_left < 0:",
-        "        if self._left < 0 < self._work_left:",
+        "        if self._work_left < 0:",
         ("tests/unit/privacy/test_execution.py",),
     ),
     Mutant(
