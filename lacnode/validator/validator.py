@@ -29,6 +29,7 @@ from lacnode.consensus.bft.effects import (
     PeerIsAhead,
     RecordDraft,
     RecordPrepared,
+    RedeliverMessage,
     SendMessage,
     SignPayload,
     StartBlockTimer,
@@ -259,6 +260,8 @@ class Validator:
                 self._nursery.start_soon(self._check, effect)
             case ImportBlock():
                 self._nursery.start_soon(self._import, effect)
+            case RedeliverMessage():
+                return effect.message
             case PeerIsAhead():
                 self._network.peer_is_ahead(effect.address, effect.number)
             case BlamePeer():

@@ -13,7 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from lacnode.consensus.bft.clock_skew import ClockSkew
-from lacnode.consensus.bft.effects import BlamePeer, Effect, PeerIsAhead, SendMessage, StopTimers, WriteLogLine
+from lacnode.consensus.bft.effects import (
+    BlamePeer,
+    Effect,
+    PeerIsAhead,
+    RedeliverMessage,
+    SendMessage,
+    StopTimers,
+    WriteLogLine,
+)
 from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, PayloadSigned
 from lacnode.consensus.bft.height_manager import HeightManager
 from lacnode.consensus.bft.journal import Journal
@@ -168,10 +176,9 @@ class BftController:
         self._height = self._new_height(head)
         effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._log_protocol(head)]
         effects += self._height.start(now_ms)
-        # Only now the validators of this height are known, so the authors of early messages can be checked.
-        for message in early:
-            effects += self._receive(message, now_ms)
-        return effects
+        # Only now the validators of this height are known, so the authors of early messages can be checked. Each message is
+        # an event of its own: an error that one of them causes must not end the handling of the new head.
+        return [*effects, *map(RedeliverMessage, early)]
 
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1

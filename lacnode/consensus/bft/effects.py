@@ -6,6 +6,7 @@ Starting a timer cancels the previous one of its kind.
 
 from dataclasses import dataclass
 
+from lacnode.consensus.bft.events import MessageReceived
 from lacnode.consensus.bft.payloads import Payload, RoundId
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
@@ -113,6 +114,13 @@ class ImportBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class RedeliverMessage:
+    """Give `message`, which came before its height began, to the machine as an event of its own."""
+
+    message: MessageReceived
+
+
+@dataclass(frozen=True, slots=True)
 class PeerIsAhead:
     """The peer at this address sent a message of a later height: its chain has at least block `number`."""
 
@@ -155,6 +163,7 @@ Effect = (
     | SignPayload
     | SendMessage
     | ImportBlock
+    | RedeliverMessage
     | PeerIsAhead
     | BlamePeer
     | WriteLogLine

@@ -11,6 +11,7 @@ from lacnode.consensus.bft.effects import (
     CheckProposal,
     ImportBlock,
     PeerIsAhead,
+    RedeliverMessage,
     SendMessage,
     StartRoundTimer,
     StopTimers,
@@ -25,11 +26,12 @@ from lacnode.consensus.bft.message_buffers import (
     MessageLimits,
     MessageTracker,
 )
-from lacnode.consensus.bft.messages import Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import encode_message
 from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, signed_fields
+from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -158,6 +160,42 @@ def test_messages_for_the_next_height_wait_and_are_passed_on_then() -> None:
     assert sent(Proposal, effects, B.address)
     assert only(CheckProposal, effects)
     assert sent(Prepare, effects, C.address)
+
+
+def test_each_early_message_is_an_event_of_its_own() -> None:
+    """An error that one of them causes must not end the handling of the new head."""
+    bench = Bench(C).start()
+    first = make_block(bench.head, A.address, bench.validators)
+    bench.hear(vote(height=2, key=A), vote(height=2, key=D))
+    head = HeadChanged(first.header, bench.validators, bench.period_ms, bench.timeout_ms)
+    effects = bench.machine.handle(head, bench.now_ms)
+    assert [effect.message.sender for effect in only(RedeliverMessage, effects)] == [A.address, D.address]
+    assert not only(SendMessage, effects), "nothing is done with them yet"
+
+
+@pytest.mark.parametrize("is_seal", [False, True], ids=["message", "seal"])
+def test_a_high_s_is_refused(is_seal: bool) -> None:
+    """Besu since 25.11 refuses it. A relaying peer could make a second message of each one otherwise."""
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    good = commit(C, proposal)
+    payload = good.signed.payload
+    if is_seal:
+        assert payload.seal is not None
+        bad = Commit(signed(replace(payload, seal=high_s(payload.seal)), C))
+    else:
+        bad = Commit(replace(good.signed, signature=high_s(good.signed.signature)))
+    bench.hear(proposal)
+    assert topics(bench.hear(bad)) == ["message-malformed"]
+    assert bench.machine.status.committed_by == ()
+    bench.hear(good)
+    assert bench.machine.status.committed_by == (C.address,)
+
+
+def high_s(signature: bytes) -> bytes:
+    """The other signature with the same signer."""
+    s = CURVE_ORDER - int.from_bytes(signature[32:64])
+    return signature[:32] + s.to_bytes(32) + bytes([1 - signature[64]])
 
 
 def test_a_stranger_speaking_of_a_later_height_is_only_a_hint() -> None:

@@ -13,6 +13,7 @@ from lacnode.consensus.bft.effects import (
     ImportBlock,
     RecordDraft,
     RecordPrepared,
+    RedeliverMessage,
     SendMessage,
     SignPayload,
     StartBlockTimer,
@@ -234,6 +235,8 @@ class Bench:
                 self.records.append(self.journal.record_prepared(effect.prepared))
             case CheckProposal() if not self.checks_wait:
                 return [ProposalChecked(effect.round, effect.digest, self.judge(effect.block))]
+            case RedeliverMessage():
+                return [effect.message]
             case BuildBlock():
                 block = make_block(
                     self.head, self.key.address, self.validators, effect.round, timestamp=effect.timestamp

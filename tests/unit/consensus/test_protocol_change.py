@@ -3,7 +3,7 @@
 import pytest
 
 from lacnode.consensus.bft.controller import BftController
-from lacnode.consensus.bft.effects import Effect, PeerIsAhead, SendMessage, WriteLogLine
+from lacnode.consensus.bft.effects import Effect, PeerIsAhead, RedeliverMessage, SendMessage, WriteLogLine
 from lacnode.consensus.bft.events import HeadChanged, MessageReceived
 from lacnode.consensus.bft.journal import ContradictionError, Journal
 from lacnode.consensus.bft.messages import NO_JUSTIFICATION, Prepare
@@ -60,7 +60,9 @@ class TestMessages:
         assert machine.handle(prepare(QBFT, 2), NOW_MS) == [PeerIsAhead(C.address, 1)]
         last = make_block(GENESIS, VALIDATORS[0], VALIDATORS).header
         effects = machine.handle(HeadChanged(last, VALIDATORS, 1000, 4000), NOW_MS)
-        assert [effect for effect in effects if isinstance(effect, SendMessage) and effect.code == 0x13]
+        [early] = [effect.message for effect in effects if isinstance(effect, RedeliverMessage)]
+        relayed = machine.handle(early, NOW_MS)
+        assert [effect for effect in relayed if isinstance(effect, SendMessage) and effect.code == 0x13]
         assert "protocol" in topics(effects)
 
     def test_those_of_the_old_protocol_for_the_next_height_do_not_wait(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from lacnode.consensus.bft.effects import BlamePeer, Effect, WriteLogLine
+from lacnode.consensus.bft.effects import BlamePeer, Effect, RedeliverMessage, WriteLogLine
 from lacnode.consensus.bft.events import Event, MessageReceived
 from lacnode.consensus.bft.journal import Journal
 from lacnode.crypto.node_key import NodeKey
@@ -27,12 +27,13 @@ class Machine:
 
     answer: list[Effect] = field(default_factory=list)
     error: Exception | None = None
+    early: list[MessageReceived] = field(default_factory=list)
     handled: list[tuple[Event, int]] = field(default_factory=list)
     position: tuple[int, int] = (1, 0)
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         if not isinstance(event, MessageReceived):
-            return []
+            return list(map(RedeliverMessage, self.early))
         self.handled.append((event, threading.get_ident()))
         if self.error is not None:
             raise self.error
@@ -107,6 +108,15 @@ async def test_a_message_that_finds_an_error_of_ours_is_dropped_and_said_once() 
     with captured_logs() as lines:
         await stage.hear(*(message(size) for size in (10, 20, LARGE_MESSAGE_BYTES)))
     assert [line["event"] for line in lines] == ["a consensus message could not be handled"]
+
+
+async def test_an_early_message_that_finds_an_error_of_ours_costs_only_itself() -> None:
+    """It waits for its height. The node must not end when the height begins."""
+    stage = Stage(Machine(error=RuntimeError("a mistake"), early=[message(10), message(20, C.address)]))
+    with captured_logs() as lines:
+        await stage.hear(message(30), message(40), message(50))
+    assert {len(event.data) for event, _ in stage.machine.handled if isinstance(event, MessageReceived)} >= {10, 20, 30}
+    assert {line["event"] for line in lines} == {"a consensus message could not be handled"}
 
 
 async def test_notes_that_messages_cause_are_written_once_a_minute_for_each_peer() -> None:
