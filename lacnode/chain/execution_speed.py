@@ -13,8 +13,8 @@ REMEMBERED_BLOCKS = 16
 """Blocks whose speed is remembered."""
 
 SPEED_PERCENTILE = 40
-"""The percentile of the speeds of these blocks that counts: most blocks were faster. It is above a third, so that the blocks
-of faulty validators alone, which may be slow on purpose, do not decide it."""
+"""The percentile of the speeds of these blocks that counts, by weight: most of the weight was faster. It is above a third,
+so that the blocks of faulty validators alone, which may be slow on purpose, do not decide it."""
 
 EXECUTION_SHARE = 0.3
 """The part of the block period that the other validators may need to execute a proposal. Selecting, closing, importing and
@@ -24,24 +24,38 @@ TELLING_SHARE = 0.1
 """A block tells the speed if it took this part of `EXECUTION_SHARE`. A shorter one tells it if it had at least half of the
 gas of the budget: without these, a small budget would never grow again."""
 
+MAX_SHORT_RISE = 2
+"""A block that did not take `TELLING_SHARE` counts at most as this many times the speed that is known. Gas can be burnt in
+no time, and says nothing about a block that is executed."""
+
 LEAST_GAS = 2_000_000
 """The smallest budget in gas. A block with less gas than half of it tells nothing: what a block costs besides its gas, or a
 moment in which the machine did other work, would count as slowness."""
 
 
 class ExecutionSpeed:
-    """The speeds of the last blocks, in gas a second. Safe to use from several threads."""
+    """The speeds of the last blocks, in gas a second. Safe to use from several threads.
+
+    The weight of a block is the smaller one of two parts, at most 1: its part of the seconds that a proposal may take, and
+    its part of the gas of the budget. Much gas in no time weighs little, and little gas that takes long weighs little.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._speeds: deque[float] = deque(maxlen=REMEMBERED_BLOCKS)
+        self._samples: deque[tuple[float, float]] = deque(maxlen=REMEMBERED_BLOCKS)
+        """The speed and the weight of each block."""
 
     @property
     def gas_per_second(self) -> int | None:
-        """The speed that `SPEED_PERCENTILE` of the last blocks did not reach. None before a block has told it."""
+        """The speed that `SPEED_PERCENTILE` of the weight did not reach. None before a block has told it."""
         with self._lock:
-            speeds = sorted(self._speeds)
-        return int(speeds[len(speeds) * SPEED_PERCENTILE // 100]) if speeds else None
+            samples = sorted(self._samples)
+        left = sum(weight for _, weight in samples) * SPEED_PERCENTILE / 100
+        for speed, weight in samples:
+            left -= weight
+            if left < 0:
+                return int(speed)
+        return None
 
     def gas_budget(self, period_seconds: float) -> int | None:
         """The gas after which a proposal takes no more transactions, for a block period. None if there is no bound."""
@@ -50,9 +64,15 @@ class ExecutionSpeed:
 
     def count_executed(self, block: Block, seconds: float, period_seconds: float) -> None:
         """`block` was executed in `seconds`."""
-        gas_used, budget = block.header.gas_used, self.gas_budget(period_seconds)
-        is_long = seconds >= TELLING_SHARE * EXECUTION_SHARE * period_seconds
+        gas_used, known, budget = block.header.gas_used, self.gas_per_second, self.gas_budget(period_seconds)
+        share_seconds = EXECUTION_SHARE * period_seconds
+        is_long = seconds >= TELLING_SHARE * share_seconds
         is_full = budget is not None and gas_used >= budget / 2
-        if gas_used >= LEAST_GAS / 2 and seconds > 0 and (is_long or is_full):
-            with self._lock:
-                self._speeds.append(gas_used / seconds)
+        if gas_used < LEAST_GAS / 2 or seconds <= 0 or not (is_long or is_full):
+            return
+        speed = gas_used / seconds
+        if known is not None and not is_long:
+            speed = min(speed, MAX_SHORT_RISE * known)
+        weight = min(1.0, seconds / share_seconds, 1.0 if budget is None else gas_used / budget)
+        with self._lock:
+            self._samples.append((speed, weight))

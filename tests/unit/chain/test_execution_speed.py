@@ -1,12 +1,15 @@
 """The speed of the last blocks, and the gas of a proposal that follows from it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lacnode.chain.execution_speed import EXECUTION_SHARE, LEAST_GAS, REMEMBERED_BLOCKS, ExecutionSpeed
 from lacnode.primitives.block import Block
 from tests.unit.chain.test_blockchain import network
 
 PERIOD = 2.0
+EMPTY = network().build()
 
 
 @pytest.fixture(scope="module")
@@ -59,4 +62,44 @@ def test_a_small_budget_grows_when_its_blocks_are_quick(block: Block) -> None:
     while (budget := speed.gas_budget(PERIOD) or 0) < 50_000_000:
         executed(speed, block, budget, 100_000_000)
         blocks += 1
-        assert blocks < 2 * REMEMBERED_BLOCKS
+        assert blocks < 8 * REMEMBERED_BLOCKS
+
+
+def test_burnt_gas_does_not_outweigh_what_was_executed(block: Block) -> None:
+    """The opcode INVALID burns all gas of a transaction in no time."""
+    speed = ExecutionSpeed()
+    executed(speed, block, 30_000_000, 50_000_000, 4)
+    executed(speed, block, 30_000_000, 100_000_000_000, REMEMBERED_BLOCKS - 4)
+    assert speed.gas_per_second == 50_000_000
+    executed(speed, block, 30_000_000, 100_000_000_000, 3)
+    assert (speed.gas_per_second or 0) == 50_000_000
+    executed(speed, block, 30_000_000, 100_000_000_000)
+    assert (speed.gas_per_second or 0) <= 100_000_000, "at most twice as fast"
+    executed(speed, block, 30_000_000, 50_000_000)
+    assert speed.gas_per_second == 50_000_000, "one block that was executed outweighs all of them"
+
+
+def test_slow_blocks_with_little_gas_do_not_cut_proposals(block: Block) -> None:
+    speed = ExecutionSpeed()
+    executed(speed, block, 20_000_000, 50_000_000, 9)
+    executed(speed, block, 1_000_000, 500_000, 7)
+    assert speed.gas_per_second == 50_000_000
+
+
+HOSTILE = st.tuples(st.integers(1_000_000, 30_000_000), st.floats(1e-6, 60.0))
+
+
+@given(st.lists(HOSTILE, min_size=5, max_size=5), st.permutations(range(16)))
+def test_a_third_of_the_blocks_does_not_decide_whatever_they_are(
+    hostile: list[tuple[int, float]], order: list[int]
+) -> None:
+    """The others fill their budget, and take the time that they may take."""
+    speed, block = ExecutionSpeed(), EMPTY
+    executed(speed, block, 30_000_000, 50_000_000, REMEMBERED_BLOCKS)
+    for place in order:
+        if place < len(hostile):
+            gas, seconds = hostile[place]
+            executed(speed, block, gas, gas / seconds)
+        else:
+            executed(speed, block, 30_000_000, 50_000_000)
+        assert speed.gas_per_second == 50_000_000
