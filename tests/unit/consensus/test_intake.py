@@ -187,7 +187,7 @@ def test_a_high_s_is_refused(is_seal: bool) -> None:
         bad = Commit(replace(good.signed, signature=high_s(good.signed.signature)))
     bench.hear(proposal)
     assert topics(bench.hear(bad)) == ["message-malformed"]
-    assert bench.machine.status.committed_by == ()
+    assert not bench.machine.status.committed_by
     bench.hear(good)
     assert bench.machine.status.committed_by == (C.address,)
 
