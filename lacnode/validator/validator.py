@@ -253,8 +253,7 @@ class Validator:
             case StopTimers():
                 self.timers.stop()
             case BuildBlock():
-                # Long work runs beside the loop. Its result is an event, so the machine sees it between two other
-                # events.
+                # Long work runs beside the loop. Its result is an event, which comes between two other ones.
                 self._nursery.start_soon(self._build, effect)
             case CheckProposal():
                 self._nursery.start_soon(self._check, effect)
