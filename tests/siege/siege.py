@@ -19,7 +19,7 @@ from lacnode.devnet.manifest import DevnetError, DevnetNode
 from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
 from tests.siege.measure import BlockTimes, log_bytes, memory_bytes, percentile
 from tests.siege.modified_validator import DEEDS_FILE
-from tests.siege.network import SiegeNetwork, block_hash, height, wait_for
+from tests.siege.network import SiegeNetwork, ask, block_hash, height, wait_for
 from tests.siege.private_watch import PrivateWatch
 from tests.siege.watch import Watch
 
@@ -156,6 +156,7 @@ class Siege:
         facts: list[str],
         private_ratio: Callable[[float, float], float] = lambda begin, end: 0.0,
     ) -> Cost:
+        self._start_readers()
         growth = Growth(self.network.nodes)
         with attacking(attack, self.network, facts):
             begin = time.monotonic()
@@ -178,6 +179,12 @@ class Siege:
             faults=(*faults, *two_blocks),
             private_ratio=private,
         )
+
+    def _start_readers(self) -> None:
+        """A node starts a reader process with the first long call, and ends it after two minutes without one. It runs before
+        memory is first looked at, so that its start is not taken for growth."""
+        for node in self.network.nodes:
+            ask(node, "debug_traceBlockByNumber", "0x1")
 
     def _stop_one(self) -> tuple[float, list[str]]:
         """Stop a node in the middle of the attack, start it again; how long it took to stop, and what was lost."""
