@@ -4,6 +4,7 @@ from lacnode.chain.chain_store import DatabaseNodeStore, StoredChain
 from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chain.head import Head
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.storage.database import Database
@@ -11,15 +12,26 @@ from lacnode.storage.storage_errors import StorageCorruptError
 
 
 class ReadOnlyChain(ExecutableChain):
-    """The chain of `spec` in `database`. `evm` executes calls. Raises StorageCorruptError if there is no genesis."""
+    """The chain of `spec` in `database`. `evm` executes calls, and `differences` counts where two engines differ.
 
-    def __init__(self, spec: ChainSpec, database: Database, evm: EngineKind = EngineKind.AUTO) -> None:
+    StorageCorruptError if there is no genesis.
+    """
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        database: Database,
+        evm: EngineKind = EngineKind.AUTO,
+        differences: EngineDifferences | None = None,
+    ) -> None:
         with database.read() as snapshot:
             stored = StoredChain(snapshot)
             genesis = stored.block_of(stored.genesis_hash() or b"")
         if genesis is None:
             raise StorageCorruptError("the database has no genesis block")
-        super().__init__(spec, database, genesis, make_engine(spec, DatabaseNodeStore(database), kind=evm))
+        super().__init__(
+            spec, database, genesis, make_engine(spec, DatabaseNodeStore(database), kind=evm, differences=differences)
+        )
         # The genesis is the head until the node names another block, so calls have an answer from the start.
         self._head = Head(genesis.header, self.genesis_hash, genesis.header.difficulty)
 

@@ -128,6 +128,10 @@ class EngineDifferences:
             value=call.value,
         )
 
+    def add_calls(self, count: int) -> None:
+        """Count calls on which the engines differed in another process of this node. That process has logged them."""
+        self.call_count += count
+
     def _path(self, header: BlockHeader) -> Path | None:
         if self._directory is None or self.count > MAX_FILES:
             return None

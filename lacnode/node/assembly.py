@@ -61,7 +61,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
     network = build_network(shared, chain, peers, consensus.validator, faults, known_nodes)
     role = RoleMonitor(config.role, shared.key.address, chain.chain, chain.permissions)
     services = _build_services(shared, chain, peers, consensus, private, network, role)
-    rpc = RpcServers(config.http, config.websocket, services, _build_readers(shared, chain.chain), config.ipc)
+    rpc = RpcServers(config.http, config.websocket, services, _build_readers(shared, chain), config.ipc)
     series = build_series(shared, chain, peers, consensus, network, rpc, private)
     services.node.metric_readers.append(partial(metric_values, series))
     parts = NodeParts(
@@ -136,7 +136,7 @@ def _build_services(
     )
 
 
-def _build_readers(shared: SharedObjects, chain: Blockchain) -> ReaderProcesses | None:
+def _build_readers(shared: SharedObjects, chain: ChainParts) -> ReaderProcesses | None:
     """Return the processes that answer heavy calls. None if none are wanted, or if only this process can read the
     database."""
     database, api = shared.resources.database, shared.config.api
@@ -145,7 +145,11 @@ def _build_readers(shared: SharedObjects, chain: Blockchain) -> ReaderProcesses 
         return None
     setup = ReaderSetup(shared.spec, database.directory.absolute(), api, shared.config.evm)
     node_database = NodeDatabase(
-        lambda: chain.head.hash, database.flush, database.forget_dead_readers, partial(reread_damaged_value, database)
+        lambda: chain.chain.head.hash,
+        database.flush,
+        database.forget_dead_readers,
+        partial(reread_damaged_value, database),
+        chain.differences.add_calls,
     )
     return ReaderProcesses(setup, node_database, api.reader_processes)
 

@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from lacnode.chain.read_only_chain import ReadOnlyChain
+from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.freed_memory import return_freed_memory
 from lacnode.rpc.errors import RpcError, internal_error, range_too_large
@@ -65,14 +66,17 @@ class ReaderWorker:
         self._database = ReadOnlyDatabase(setup.directory)
         self._damaged: list[tuple[str, bytes]] = []
         self._database.on_damage(self._note_damage)
-        self._chain = ReadOnlyChain(setup.spec, self._database, setup.evm)
+        self._differences = EngineDifferences()
+        self._chain = ReadOnlyChain(setup.spec, self._database, setup.evm, self._differences)
         self._recent = RecentBlocks(self._chain)
 
     def answer(self, task: ReaderTask) -> ReaderAnswer:
         """Return the result or the error of a task, with the damaged values that it met. Never raises."""
         answer = self._answered(task)
         damaged, self._damaged = tuple(self._damaged), []
-        return replace(answer, damaged=damaged)
+        # The metric is the node's. This process only logs a difference.
+        differing, self._differences.call_count = self._differences.call_count, 0
+        return replace(answer, damaged=damaged, call_differences=differing)
 
     def _note_damage(self, error: DamagedValueError) -> None:
         if len(self._damaged) < MAX_DAMAGED_VALUES:

@@ -59,13 +59,15 @@ class ReaderOutcome(Enum):
 @dataclass(frozen=True, slots=True)
 class ReaderAnswer:
     """The answer of a reader to a task. `is_last` is True if the process ends after it. `damaged` are the tables and
-    keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`."""
+    keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`. `call_differences` is the number of calls on which
+    the two engines differed."""
 
     outcome: ReaderOutcome
     body: bytes = b""
     error: tuple[int, str, object] | None = None
     is_last: bool = False
     damaged: tuple[tuple[str, bytes], ...] = ()
+    call_differences: int = 0
 
 
 def frame_message(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:
