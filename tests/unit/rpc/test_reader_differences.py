@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from lacnode.evm import native_engine
+from lacnode.evm import native_call
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.rpc.methods.calls import eth_call
@@ -30,10 +30,10 @@ def test_a_reader_reports_each_difference_once(tmp_path: Path, monkeypatch: pyte
     task = ReaderTask(CALL, made.chain.head.hash, 60.0)
     made.chain.database.close()
     worker = ReaderWorker(ReaderSetup(made.chain.spec, tmp_path, ApiSettings(), EngineKind.BOTH))
-    original = native_engine.call_natively
-    monkeypatch.setattr(native_engine, "call_natively", lambda *given: replace(original(*given), gas_used=1))
+    original = native_call.call_natively
+    monkeypatch.setattr("lacnode.evm.native_engine.call_natively", lambda *given: replace(original(*given), gas_used=1))
     assert worker.answer(task).call_differences == 1
-    monkeypatch.setattr(native_engine, "call_natively", original)
+    monkeypatch.setattr("lacnode.evm.native_engine.call_natively", original)
     assert worker.answer(task).call_differences == 0
 
 
