@@ -82,7 +82,7 @@ class NativeSteps(Sequence[TracedStep]):
         names = list(self._instructions.names)
         halts = [halt.name for halt in HALTS]
         found: tuple[list[dict[str, object]], int] = self._trace.struct_logs(
-            names, halts, stack, memory, storage, max_bytes
+            names, halts, (stack, memory, storage), max_bytes
         )
         return found
 

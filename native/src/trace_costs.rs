@@ -61,6 +61,6 @@ fn memory_cost(held: usize, offset: U256, size: U256) -> Option<i64> {
     }
     let needed = words(offset.checked_add(size)?)?;
     let held = (held / 32) as i64;
-    let cost = |words: i64| Some(words.checked_mul(3)?.checked_add(words.checked_mul(words)? / 512)?);
+    let cost = |words: i64| words.checked_mul(3)?.checked_add(words.checked_mul(words)? / 512);
     Some(if needed > held { cost(needed)? - cost(held)? } else { 0 })
 }

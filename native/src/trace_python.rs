@@ -52,18 +52,17 @@ impl Trace {
     }
 
     /// The struct logs, and their estimated size in bytes. They end early once that is larger than `max_bytes`. `names` are
-    /// the names of the instructions, `halts` those of the reasons.
-    #[pyo3(signature = (names, halts, stack, memory, storage, max_bytes))]
+    /// the names of the instructions, `halts` those of the reasons. `fields` says whether stack,
+    /// memory and storage are in each.
     fn struct_logs<'py>(
         &self,
         py: Python<'py>,
         names: Vec<Bound<'py, PyString>>,
         halts: Vec<Bound<'py, PyString>>,
-        stack: bool,
-        memory: bool,
-        storage: bool,
+        fields: (bool, bool, bool),
         max_bytes: usize,
     ) -> PyResult<(Bound<'py, PyList>, usize)> {
+        let (stack, memory, storage) = fields;
         let shown = PyList::empty(py);
         let mut size = 0;
         let mut last: Option<(*const u8, Bound<'py, PyList>)> = None;
