@@ -3,7 +3,8 @@ loop answers a short request itself where the method is quick.
 
 There are few worker threads, because each of them makes the event loop, and so consensus, wait for the interpreter lock. All
 of them together get only a share of the time. Private methods have threads of their own. They wait for a transaction
-manager, which may be slow, and public methods must not wait with them.
+manager, which may be slow, and public methods must not wait with them. Searches for flexible groups have one thread and a
+share of their own. Each of them asks the contracts of all groups, and sends must not wait for contracts of strangers.
 """
 
 import re
@@ -26,11 +27,18 @@ WORKER_THREADS = 4
 """Number of steps that run at a time over all connections. Public and private methods have so many each."""
 
 WORKER_SHARE, WORKER_BURST_SECONDS = 0.3, 1.0
-"""The share of one processor's time that all steps together may take, and how much of it may be saved up."""
+"""The share of one processor's time that all steps together may take, those of searches for groups aside, and how much of it
+may be saved up."""
 
 REQUEST_COST_SECONDS, UNUSUAL_REQUEST_COST_SECONDS = 0.0001, 0.0002
 """Estimated time of the event loop for each request, and the time more for one that is not plain. They count for the share,
 so that a flood of cheap calls waits too."""
+
+SEARCH_THREADS = 1
+"""Number of searches for flexible groups that run at a time over all connections."""
+
+SEARCH_SHARE, SEARCH_BURST_SECONDS = 0.1, 1.0
+"""The same as `WORKER_SHARE` for all searches for flexible groups together."""
 
 QUICK_REQUEST_BYTES = 4_096
 """Length of a request whose JSON text the event loop may parse."""
@@ -44,6 +52,8 @@ LONG_REQUEST_SHARES = Shares(total=0.1, most=0.08, least=0.02, burst_seconds=1.0
 addresses and of one. Such requests wait longer than others, because most of their cost arises before they can wait."""
 
 _PRIVATE = re.compile(rb'"(?:eea_|privx?_|lac_\w*[pP]riva)')
+_SEARCH = b'"privx_find'
+_ESCAPE, _ESCAPED_LETTER = b"\\u00", re.compile(rb"\\u00[4-7]")
 
 
 class Readers(Protocol):
@@ -63,8 +73,9 @@ class RequestRunner:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
-        self._public, self._private = _Threads(), _Threads()
         self._share = TimeShare(WORKER_SHARE, WORKER_BURST_SECONDS)
+        self._public, self._private = _Threads(WORKER_THREADS, self._share), _Threads(WORKER_THREADS, self._share)
+        self._searches = _Threads(SEARCH_THREADS, TimeShare(SEARCH_SHARE, SEARCH_BURST_SECONDS))
         self._long_requests = FairShare(LONG_REQUEST_SHARES)
 
     def charge_unusual(self) -> None:
@@ -77,7 +88,7 @@ class RequestRunner:
         # Quick methods wait for the share as all others do. `run` knows how.
         if len(request) > QUICK_REQUEST_BYTES or self._share.delay_seconds():
             return None
-        step = self._step(partial(next, steps))
+        step = _timed(partial(next, steps), self._share)
         if isinstance(step, Reply):
             self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))
             return step
@@ -86,19 +97,18 @@ class RequestRunner:
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
         """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's address.
 
-        A batch with one private call counts as private. A method name that is written with escapes counts as public.
+        A batch with one private call counts as private, and one with a search for groups as a search. So does a request with
+        an escaped letter, which may be the name of a search.
         """
         # The cost counts before the request waits. A flood of requests therefore slows itself down.
         self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))
         if len(request) > LONG_REQUEST_BYTES:
             self._long_requests.spend(client, BODY_BYTE_COST_SECONDS * len(request), trio.current_time())
             await trio.sleep(self._long_requests.wait_seconds(client, trio.current_time()))
-        threads = self._private if _PRIVATE.search(request) else self._public
-        # A long text is not parsed yet: parsing it belongs into a thread. A search for names is cheap and chooses the
-        # thread. A request in the wrong threads gets the right answer, only later.
+        threads = self._threads_for(request)
         resume: Callable[[], ReadCall | Pause] = partial(steps.send, None)
         while True:
-            step = await threads.run(partial(self._thread_step, resume, steps), self._share, client)
+            step = await threads.run(resume, steps, client)
             if isinstance(step, Reply):
                 return step
             # Both kinds of steps give up their thread here. After `Pause` the request queues behind the other
@@ -115,43 +125,52 @@ class RequestRunner:
             # call of a batch.
             return partial(steps.throw, error)
 
-    def _thread_step(self, resume: Callable[[], ReadCall | Pause], steps: Steps) -> ReadCall | Pause | Reply:
-        """Run one step. Called in a worker thread."""
-        step = self._step(resume)
-        while step is Pause.THREAD:
-            step = self._step(partial(steps.send, None))
-        return step
+    def _threads_for(self, request: bytes) -> "_Threads":
+        # A long text is not parsed yet: parsing it belongs into a thread. A search for names is cheap and chooses the
+        # thread. A request in the wrong threads gets the right answer, only later. No encoder escapes letters of ASCII.
+        # Without the look for them, searches with an escaped name would hold the public threads.
+        if _SEARCH in request or (_ESCAPE in request and _ESCAPED_LETTER.search(request)):
+            return self._searches
+        return self._private if _PRIVATE.search(request) else self._public
 
-    def _step(self, resume: Callable[[], ReadCall | Pause]) -> ReadCall | Pause | Reply:
-        # Only the time of this thread counts: a step that waits for the lock or for a disk takes no processor time.
-        begun = time.thread_time()
-        try:
-            return resume()
-        except StopIteration as stop:
-            reply: Reply = stop.value
-            return reply
-        finally:
-            self._share.spend(time.thread_time() - begun)
+
+def _timed(resume: Callable[[], ReadCall | Pause], share: TimeShare) -> ReadCall | Pause | Reply:
+    """Run one step, and take its processor time from `share`."""
+    # Only the time of this thread counts: a step that waits for the lock or for a disk takes no processor time.
+    begun = time.thread_time()
+    try:
+        return resume()
+    except StopIteration as stop:
+        reply: Reply = stop.value
+        return reply
+    finally:
+        share.spend(time.thread_time() - begun)
 
 
 class _Threads:
-    """Worker threads, given round robin over the clients' addresses."""
+    """`count` worker threads with a share of the time, given round robin over the clients' addresses."""
 
-    def __init__(self) -> None:
-        self._turns = FairLimiter(WORKER_THREADS)
+    def __init__(self, count: int, share: TimeShare) -> None:
+        self._turns = FairLimiter(count)
+        self._share = share
 
-    async def run(
-        self, step: Callable[[], ReadCall | Pause | Reply], share: TimeShare, client: str
-    ) -> ReadCall | Pause | Reply:
+    async def run(self, resume: Callable[[], ReadCall | Pause], steps: Steps, client: str) -> ReadCall | Pause | Reply:
+        """Run `steps` from `resume` on until they give up the thread."""
         await self._turns.acquire(client)
         try:
             # The request waits while it holds its turn. Otherwise all waiting requests would see the debt paid at the
             # same moment, and run at once.
-            delay_seconds = share.delay_seconds()
+            delay_seconds = self._share.delay_seconds()
             if delay_seconds:
                 await trio.sleep(delay_seconds)
-            work = ThreadWork(step, self._turns.release)
+            work = ThreadWork(partial(self._run_in_thread, resume, steps), self._turns.release)
         except BaseException:
             self._turns.release()
             raise
         return await work.result()
+
+    def _run_in_thread(self, resume: Callable[[], ReadCall | Pause], steps: Steps) -> ReadCall | Pause | Reply:
+        step = _timed(resume, self._share)
+        while step is Pause.THREAD:
+            step = _timed(partial(steps.send, None), self._share)
+        return step

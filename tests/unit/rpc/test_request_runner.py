@@ -1,14 +1,15 @@
 """What requests cost the event loop, and who waits for it."""
 
+import itertools
 import threading
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lacnode.rpc.dispatch import Pause, Reply, Steps
 from lacnode.rpc.read_calls import ReadCall
-from lacnode.rpc.request_runner import QUICK_REQUEST_BYTES, RequestRunner
+from lacnode.rpc.request_runner import QUICK_REQUEST_BYTES, WORKER_THREADS, RequestRunner
 from lacnode.rpc.time_share import TimeShare
 
 
@@ -86,3 +87,46 @@ async def test_a_flood_of_quick_calls_waits(autojump_clock: MockClock) -> None:
         runner.charge_unusual()
         assert answered < 100_000
     assert answered > 1_000
+
+
+SEARCH = b'{"jsonrpc":"2.0","id":1,"method":"privx_findFlexiblePrivacyGroup","params":[[]]}'
+ESCAPED_SEARCH = SEARCH.replace(b"privx_f", b"priv\\u0078_f")
+SEND = b'{"jsonrpc":"2.0","id":1,"method":"eea_sendRawTransaction","params":["0x"]}'
+
+
+@pytest.mark.parametrize("request_text", [SEARCH, ESCAPED_SEARCH])
+async def test_searches_for_groups_do_not_hold_the_threads_of_others(request_text: bytes) -> None:
+    """Any stranger makes contracts that answer late. Searches used to wait for them, and for each other, in all threads."""
+    runner, may_end = RequestRunner(NoReaders()), threading.Event()
+
+    def searching() -> Steps:
+        yield Pause.THREAD
+        assert may_end.wait(60)
+        return Reply(b"found")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(2 * WORKER_THREADS):
+            nursery.start_soon(runner.run, request_text, searching(), "10.0.0.1")
+        await wait_all_tasks_blocked()
+        try:
+            with trio.fail_after(60):
+                for other in (SEND, b"{}"):
+                    await runner.run(other, slow(), "10.0.0.1")
+                assert not may_end.is_set()
+        finally:
+            may_end.set()
+
+
+async def test_the_time_of_searches_for_groups_is_not_taken_from_sends(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contracts of one search may compute for seconds."""
+    monkeypatch.setattr("lacnode.rpc.request_runner.time.thread_time", itertools.count(step=5.0).__next__)
+    runner = RequestRunner(NoReaders())
+    await runner.run(SEARCH, at_once(), "10.0.0.1")
+    began = trio.current_time()
+    await runner.run(SEND, at_once(), "10.0.0.1")
+    assert trio.current_time() - began < 1
+    began = trio.current_time()
+    await runner.run(SEARCH, at_once(), "10.0.0.1")
+    assert trio.current_time() - began > 10
