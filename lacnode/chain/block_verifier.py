@@ -30,6 +30,7 @@ from lacnode.permissioning.contract_reader import ContractUnreadableError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
 
 HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
@@ -166,12 +167,16 @@ class BlockVerifier:
         the results differ from the header. Raises ExecutionInterruptedError if `budget` is used up or cancelled.
         """
         try:
-            executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
+            # Not every protocol has the creator in the coinbase. The results belong to the header itself.
+            seen = self._protocols.execution_header(block.header)
+            executed = self._engine.execute(parent.state_root, seen, block.transactions, ancestor_hash, budget)
             # One engine may be wrong where another is right. A block is refused only after the judgement of both.
             if not is_outcome(block.header, executed):
                 executed = self._engine.deciding_outcome(
-                    executed, parent.state_root, block.header, block.transactions, ancestor_hash, budget
+                    executed, parent.state_root, seen, block.transactions, ancestor_hash, budget
                 )
+        except RlpError as error:
+            raise BlockRefusedError("extra-data", str(error)) from None
         except SystemCallError as error:
             raise BlockRefusedError("system-call", str(error)) from None
         except ExecutionError as error:

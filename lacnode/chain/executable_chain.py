@@ -45,7 +45,7 @@ class ExecutableChain(ChainHistory):
 
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
         """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
-        return self._engine.call(header.state_root, header, call, self.hash_at)
+        return self._engine.call(header.state_root, self.protocols.execution_header(header), call, self.hash_at)
 
     def tracer(self, budget: ExecutionBudget) -> Tracer:
         """A tracer of blocks and calls of this chain, within `budget`."""
@@ -53,4 +53,4 @@ class ExecutableChain(ChainHistory):
 
     def open_block(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`, with the values of that block, for private transactions."""
-        return self._engine.open_block(header.state_root, header, self.hash_at)
+        return self._engine.open_block(header.state_root, self.protocols.execution_header(header), self.hash_at)

@@ -47,12 +47,20 @@ def _tally_after(
     override = schedule.validators_override(header.number + 1)
     is_epoch = schedule.parameters_at(header.number).is_epoch_block(header.number)
     if override is None:
-        return tally.after(header, protocols.extra_data(header), is_epoch=is_epoch)
+        counts = schedule.parameters_at(header.number).counts_epoch_votes
+        return tally.after(
+            header,
+            protocols.extra_data(header),
+            is_epoch=is_epoch,
+            creator=protocols.creator(header),
+            # Nobody has voted in the genesis, which is an epoch block too.
+            counts_epoch_vote=counts and header.number > 0,
+        )
     # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.
     fresh, vote = VoteTally.from_validators(override), protocols.extra_data(header).vote
     if vote is None or is_epoch:
         return fresh
-    return fresh.with_vote(header.coinbase, vote)
+    return fresh.with_vote(protocols.creator(header), vote)
 
 
 class ValidatorHistory:
@@ -77,9 +85,8 @@ class ValidatorHistory:
             start, tally = fresh, self._fresh_tally(fresh)
         for height in self._stored.numbers_with_votes(start + 1, number):
             header_with_vote = self._header(height)
-            extra = self._protocols.extra_data(header_with_vote)
-            is_epoch = self._schedule.parameters_at(height).is_epoch_block(height)
-            tally = tally.after(header_with_vote, extra, is_epoch=is_epoch)
+            # No transition lies on the way: `start` is the last one or later.
+            tally = _tally_after(tally, header_with_vote, self._schedule, self._protocols)
         self._remember(number, tally)
         return tally
 
@@ -88,10 +95,7 @@ class ValidatorHistory:
 
         After a transition the vote in block `number` counts on top of the new set, unless it is an epoch block.
         """
-        header = self._header(number)
-        if self._schedule.validators_override(number + 1) is None:
-            return VoteTally.from_validators(self._protocols.extra_data(header).validators)
-        return _tally_after(VoteTally.from_validators(()), header, self._schedule, self._protocols)
+        return _tally_after(VoteTally.from_validators(()), self._header(number), self._schedule, self._protocols)
 
     def _last_epoch(self, number: int) -> int:
         """The number of the last epoch block up to `number`. The epoch length may have changed in between."""

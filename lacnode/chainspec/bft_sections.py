@@ -20,7 +20,7 @@ from lacnode.chainspec.genesis_values import (
 )
 from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
 
-IBFT2, QBFT = "ibft2", "qbft"
+IBFT1, IBFT2, QBFT = "ibft1", "ibft2", "qbft"
 """The names of the sections, which are the names of the protocols."""
 
 
@@ -50,6 +50,12 @@ class Ibft2Section(_Section):
     blockreward: Quantity = 0
 
 
+class Ibft1Section(Ibft2Section):
+    """The section that `goquorum` makes of `config.istanbul` or `config.ibft`."""
+
+    epochvotes: bool = Field(False, alias="goquorum.epochvotes")
+
+
 class QbftSection(Ibft2Section):
     """`config.qbft`. The key without x for the period of empty blocks is GoQuorum's."""
 
@@ -57,6 +63,8 @@ class QbftSection(Ibft2Section):
     validatorcontractaddress: OptionalAddress = None
     xemptyblockperiodseconds: Count | None = None
     emptyblockperiodseconds: Count | None = None
+    # Besu has no such key. `goquorum` writes it under this name.
+    epochvotes: bool = Field(False, alias="goquorum.epochvotes")
 
 
 def _selection_mode(value: object) -> object:
@@ -92,6 +100,7 @@ class QbftTransition(Ibft2Transition):
 class TransitionsSection(_Section):
     """`config.transitions`."""
 
+    ibft1: tuple[QbftTransition, ...] = ()
     ibft2: tuple[Ibft2Transition, ...] = ()
     qbft: tuple[QbftTransition, ...] = ()
 
@@ -102,22 +111,26 @@ def check_engines(config: Mapping[str, Any]) -> None:
     `config` has its keys in lower case and was not validated yet. Otherwise the first missing key of `ibft2` would be a
     confusing error for a network of another kind.
     """
-    for engine in ("ethash", "clique", "ibft", "istanbul"):
+    for engine in ("ethash", "clique"):
         if engine in config:
             raise BftSectionError(
                 f"config.{engine}: this node runs IBFT 2.0 (config.ibft2) and QBFT (config.qbft) networks only"
             )
-    if IBFT2 not in config and QBFT not in config:
+    if not config.keys() & {IBFT1, IBFT2, QBFT}:
         raise BftSectionError(
             "config.ibft2 and config.qbft are missing: this node runs IBFT 2.0 and QBFT networks only"
         )
 
 
-def protocols(ibft2: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
-    """The name of the protocol from each height on, ascending from height 0. Raises BftSectionError for a contradiction."""
+def protocols(first: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
+    """The name of the protocol from each height on, ascending from height 0. Raises BftSectionError for a contradiction.
+
+    `first` is the section of IBFT 2.0 or of IBFT 1.
+    """
+    name = _name_of_first(first)
     if qbft is None:
-        return ((0, IBFT2),)
-    if ibft2 is None:
+        return ((0, name),)
+    if first is None:
         if qbft.startblock:
             raise BftSectionError(
                 f"config.qbft.startBlock is {qbft.startblock}, but no other section says who makes the blocks before it"
@@ -127,15 +140,23 @@ def protocols(ibft2: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tup
         raise BftSectionError(
             "config has both ibft2 and qbft: config.qbft.startBlock must name the first block of QBFT, at least 1"
         )
-    return ((0, IBFT2), (qbft.startblock, QBFT))
+    return ((0, name), (qbft.startblock, QBFT))
 
 
-def schedule(ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection) -> IbftSchedule:
+def _name_of_first(first: Ibft2Section | None) -> str:
+    return IBFT1 if isinstance(first, Ibft1Section) else IBFT2
+
+
+def schedule(first: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection) -> IbftSchedule:
     """The parameters by height. Raises BftSectionError for a contradiction."""
     steps: list[tuple[int, IbftParameters]] = []
     overrides: list[tuple[int, tuple[bytes, ...]]] = []
-    sections = {IBFT2: (ibft2, transitions.ibft2), QBFT: (qbft, transitions.qbft)}
-    for begins, name in protocols(ibft2, qbft):
+    sections: dict[str, tuple[Ibft2Section | None, Sequence[Ibft2Transition]]] = {
+        IBFT1: (first, transitions.ibft1),
+        IBFT2: (first, transitions.ibft2),
+        QBFT: (qbft, transitions.qbft),
+    }
+    for begins, name in protocols(first, qbft):
         own_steps, own_overrides = _steps(name, begins, *sections[name])
         # IBFT 2.0 ends where QBFT begins. Its later transitions have no effect, and `warnings` says so.
         steps = [step for step in steps if step[0] < begins] + own_steps
@@ -177,8 +198,10 @@ def _steps(
 ) -> tuple[list[tuple[int, IbftParameters]], list[tuple[int, tuple[bytes, ...]]]]:
     """The parameters of one section from `begins` on, and the heights at which it replaces the validators."""
     assert section is not None
-    # Besu counts the epochs of a second protocol from the last block of the first one.
-    parameters = replace(_parameters(section), epoch_begins=max(0, begins - 1))
+    parameters = _parameters(section)
+    if not parameters.counts_epoch_votes:
+        # Besu counts the epochs of a second protocol from the last block of the first one. GoQuorum goes on counting.
+        parameters = replace(parameters, epoch_begins=max(0, begins - 1))
     # Each step has the full parameters, so a transition changes only what it names.
     steps: dict[int, IbftParameters] = {begins: parameters}
     overrides, named = [], set[int]()
@@ -203,6 +226,7 @@ def _parameters(section: Ibft2Section) -> IbftParameters:
         empty_block_period_ms=_empty_block_period_ms(section, "config.qbft") or 0,
         request_timeout_ms=section.requesttimeoutseconds * 1000,
         epoch_length=section.epochlength,
+        counts_epoch_votes=isinstance(section, Ibft1Section | QbftSection) and section.epochvotes,
         block_reward=section.blockreward,
         mining_beneficiary=section.miningbeneficiary,
         validator_contract=section.validatorcontractaddress if isinstance(section, QbftSection) else None,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from lacnode.chainspec import bft_sections, goquorum
 from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
-from lacnode.chainspec.bft_sections import BftSectionError, Ibft2Section, QbftSection, TransitionsSection
+from lacnode.chainspec.bft_sections import BftSectionError, Ibft1Section, Ibft2Section, QbftSection, TransitionsSection
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.genesis_values import (
     Data,
@@ -81,6 +81,7 @@ class _Lacnode(_Section):
 
 class _Config(_Section):
     chainid: Quantity = 1
+    ibft1: Ibft1Section | None = None
     ibft2: Ibft2Section | None = None
     qbft: QbftSection | None = None
     transitions: TransitionsSection = TransitionsSection()
@@ -196,10 +197,10 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         raise GenesisError(f"a JSON object was expected, not {type(document).__name__}")
     lowered = _lower_keys(document)
     # Before the validation: with another engine, the first missing key of `ibft2` would be a confusing error.
-    _check_engine(lowered.get("config"))
-    quorum = _from_goquorum(lowered["config"])
+    quorum = _from_goquorum(lowered.get("config"))
     if quorum is not None:
         lowered["config"] = quorum.config
+    _check_engine(lowered.get("config"))
     lowered.setdefault("gaslimit", lowered.pop("gastarget", None))
     try:
         genesis = _Genesis.model_validate(lowered)
@@ -234,9 +235,9 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     )
 
 
-def _from_goquorum(config: Mapping[str, Any]) -> RewrittenConfig | None:
+def _from_goquorum(config: object) -> RewrittenConfig | None:
     """The rewritten `config` of a GoQuorum network, None for another one."""
-    if not goquorum.is_goquorum(config):
+    if not isinstance(config, Mapping) or not goquorum.is_goquorum(config):
         return None
     try:
         return goquorum.rewrite(config)
@@ -346,8 +347,8 @@ def _forks(config: _Config, timestamp: int, more_id_blocks: tuple[int, ...]) -> 
 def _consensus(config: _Config, alloc: Iterable[GenesisAccount]) -> tuple[IbftSchedule, tuple[tuple[int, str], ...]]:
     """The parameters by height, and the names of the protocols by height."""
     try:
-        schedule = bft_sections.schedule(config.ibft2, config.qbft, config.transitions)
-        protocols = bft_sections.protocols(config.ibft2, config.qbft)
+        schedule = bft_sections.schedule(config.ibft1 or config.ibft2, config.qbft, config.transitions)
+        protocols = bft_sections.protocols(config.ibft1 or config.ibft2, config.qbft)
     except BftSectionError as error:
         raise GenesisError(str(error)) from None
     contract = schedule.parameters_at(1).validator_contract

@@ -14,12 +14,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
 from lacnode.chainspec.genesis_values import Count, Long, OptionalAddress, Quantity
+from lacnode.chainspec.goquorum_ibft1 import (
+    DEFAULT_EPOCH_BLOCKS,
+    DEFAULT_PERIOD_SECONDS,
+    DEFAULT_TIMEOUT_SECONDS,
+    Ibft1Chain,
+    Ibft1SectionError,
+    Parameters,
+    read_chain,
+)
 from lacnode.chainspec.goquorum_rules import KILOBYTE_BYTES, GoQuorumRules
 
 SMALLEST_CONTRACT_KILOBYTES, LARGEST_CONTRACT_KILOBYTES = 24, 128
 SMALLEST_TRANSACTION_KILOBYTES, LARGEST_TRANSACTION_KILOBYTES = 32, 128
-DEFAULT_PERIOD_SECONDS, DEFAULT_TIMEOUT_SECONDS, DEFAULT_EPOCH_BLOCKS = 5, 10, 30_000
-"""GoQuorum's defaults. Besu has other ones."""
 
 _NO_ADDRESS = bytes(20)
 _FORK_ID_KEYS = (
@@ -68,8 +75,15 @@ _Mode = Annotated[Literal["blockheader", "contract", ""], BeforeValidator(_lower
 _Beneficiary = Annotated[Literal["fixed", "validator", "validators", "list", "besu", ""], BeforeValidator(_lower)]
 
 
+class _Istanbul(_Part):
+    """`config.istanbul`."""
+
+    epoch: Count = 0
+    testqbftblock: Long | None = None
+
+
 class _Section(_Part):
-    """`config.qbft`. 0 means the default."""
+    """`config.qbft` and `config.ibft`. 0 means the default."""
 
     epochlength: Count = 0
     blockperiodseconds: Count = 0
@@ -78,6 +92,7 @@ class _Section(_Part):
     ceil2nby3block: Long = 0
     validatorcontractaddress: OptionalAddress = None
     validatorselectionmode: _Mode = ""
+    emptyblockperiodseconds: Count | None = None
     validators: tuple[str, ...] = ()
     beneficiarymode: _Beneficiary = ""
     miningbeneficiary: OptionalAddress = None
@@ -120,11 +135,15 @@ class _Config(_Part):
     enablegaspriceblock: Long | None = None
     constantinopleblock: Long | None = None
     qbft: _Section | None = None
+    ibft: _Section | None = None
+    istanbul: _Istanbul | None = None
     transitions: tuple[_Transition, ...] = ()
 
 
 def is_goquorum(config: Mapping[str, Any]) -> bool:
     """Whether `config`, with keys in lower case, is that of a GoQuorum network."""
+    if config.keys() & {"istanbul", "ibft"}:
+        return True
     return config.get("isquorum") is True or isinstance(config.get("transitions"), list)
 
 
@@ -140,7 +159,32 @@ def rewrite(config: Mapping[str, Any]) -> RewrittenConfig:
         place = ".".join(str(part) for part in first["loc"])
         raise GoQuorumGenesisError(f"config.{place}: {first['msg'].removeprefix('Value error, ')}") from None
     _check(read)
-    return RewrittenConfig(_in_besus_form(config, read), _rules(config, read), tuple(_warnings(config, read)))
+    try:
+        ibft1 = _ibft1(config, read)
+    except Ibft1SectionError as error:
+        raise GoQuorumGenesisError(str(error)) from None
+    warnings = (*_warnings(config, read), *(() if ibft1 is None else ibft1.warnings))
+    return RewrittenConfig(_in_besus_form(config, read, ibft1), _rules(config, read), warnings)
+
+
+def _ibft1(config: Mapping[str, Any], read: _Config) -> Ibft1Chain | None:
+    """The sections of a chain that begins with IBFT 1. None for a chain of QBFT alone."""
+    if read.istanbul is None and read.ibft is None:
+        return None
+    # A section of Besu's kind beside one of these is a contradiction, too.
+    given = [name for name in ("istanbul", "ibft", "qbft") if name in config]
+    if len(given) > 1:
+        raise GoQuorumGenesisError(
+            f"config has {' and '.join(given)}: one section is for block 1, and config.transitions names later protocols"
+        )
+    if read.istanbul is not None:
+        parameters, test_block = Parameters(read.istanbul.epoch), read.istanbul.testqbftblock
+    else:
+        assert read.ibft is not None
+        ibft, test_block = read.ibft, None
+        empty = ibft.emptyblockperiodseconds
+        parameters = Parameters(ibft.epochlength, ibft.blockperiodseconds, ibft.requesttimeoutseconds, empty)
+    return read_chain(config[given[0]], given[0], parameters, read.transitions, test_block)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -158,6 +202,8 @@ def _check(config: _Config) -> None:
             )
     if config.qbft is not None:
         _check_section(config.qbft)
+    if config.ibft is not None and _contract(config.ibft) is not None:
+        raise GoQuorumGenesisError("config.ibft.validatorContractAddress: blocks of IBFT 1 name their validators here")
     for step in config.transitions:
         _check_transition(step)
 
@@ -261,22 +307,43 @@ def _check_selection(place: str, step: _Transition) -> None:
 # -- Besu's form -------------------------------------------------------------------------------------------------------
 
 
-def _in_besus_form(config: Mapping[str, Any], read: _Config) -> dict[str, Any]:
+def _in_besus_form(config: Mapping[str, Any], read: _Config, ibft1: Ibft1Chain | None) -> dict[str, Any]:
     rewritten = {key: value for key, value in config.items() if key not in _OWN_KEYS}
     # geth reads a missing Petersburg as one at the block of Constantinople.
     if read.constantinopleblock is not None and not config.keys() & {"petersburgblock", "constantinoplefixblock"}:
         rewritten["petersburgblock"] = read.constantinopleblock
     if read.qbft is not None:
         rewritten["qbft"] = _besus_section(config["qbft"], read.qbft)
-    if isinstance(config.get("transitions"), list):
-        first = [{"block": 1, "validators": list(read.qbft.validators)}] if read.qbft and read.qbft.validators else []
-        rewritten["transitions"] = {"qbft": [*first, *(entry for step in read.transitions for entry in _besus(step))]}
+    if ibft1 is not None:
+        rewritten.update(ibft1.sections)
+    if isinstance(config.get("transitions"), list) or read.qbft is None or read.qbft.validators:
+        rewritten["transitions"] = _besus_transitions(read, ibft1)
     return rewritten
+
+
+def _besus_transitions(read: _Config, ibft1: Ibft1Chain | None) -> dict[str, Any]:
+    entries: dict[int, dict[str, Any]] = {}
+    if read.qbft is not None and read.qbft.validators:
+        entries[1] = {"validators": list(read.qbft.validators)}
+    for step in read.transitions:
+        for block, entry in _besus(step):
+            # GoQuorum may have several entries for one block. The last one wins.
+            entries.setdefault(block, {}).update(entry)
+    if ibft1 is None:
+        return {"qbft": [{"block": block, **entry} for block, entry in entries.items()]}
+    begins = ibft1.qbft_begins
+    # The section of QBFT begins with what was valid before it.
+    return {
+        "ibft1": [{"block": block, **entry} for block, entry in entries.items() if begins is None or block < begins],
+        "qbft": [
+            {"block": block, **entry} for block, entry in entries.items() if begins is not None and block > begins
+        ],
+    }
 
 
 _OWN_KEYS = frozenset(
     [
-        *("isquorum", "txnsizelimit", "maxcodesize", "maxcodesizechangeblock", "maxcodesizeconfig"),
+        *("istanbul", "ibft", "isquorum", "txnsizelimit", "maxcodesize", "maxcodesizechangeblock", "maxcodesizeconfig"),
         *_FORK_ID_KEYS,
         *_WITHOUT_EFFECT,
     ]
@@ -292,6 +359,7 @@ _OWN_SECTION_KEYS = frozenset(
 def _besus_section(given: Mapping[str, Any], section: _Section) -> dict[str, Any]:
     # Keys of Besu alone stay: one file may serve both kinds of nodes.
     rewritten = {key: value for key, value in given.items() if key not in _OWN_SECTION_KEYS}
+    rewritten["goquorum.epochvotes"] = True
     rewritten["epochlength"] = section.epochlength or DEFAULT_EPOCH_BLOCKS
     rewritten["blockperiodseconds"] = section.blockperiodseconds or DEFAULT_PERIOD_SECONDS
     rewritten["requesttimeoutseconds"] = section.requesttimeoutseconds or DEFAULT_TIMEOUT_SECONDS
@@ -300,8 +368,8 @@ def _besus_section(given: Mapping[str, Any], section: _Section) -> dict[str, Any
     return rewritten
 
 
-def _besus(step: _Transition) -> Iterator[dict[str, Any]]:
-    """The entries of Besu's `transitions.qbft` that do what `step` does."""
+def _besus(step: _Transition) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The entries of Besu's `transitions.qbft` that do what `step` does, each with its block."""
     entry: dict[str, Any] = {
         key: value
         for key, value in (
@@ -314,15 +382,12 @@ def _besus(step: _Transition) -> Iterator[dict[str, Any]]:
         if value is not None
     }
     if entry:
-        yield {"block": max(1, step.block), **entry}
+        yield max(1, step.block), entry
     contract = _contract(step)
     if contract is not None:
         # GoQuorum asks the contract after the block of the transition, so the first validators are those of the next.
-        yield {
-            "block": step.block + 1,
-            "validatorselectionmode": "contract",
-            "validatorcontractaddress": "0x" + contract.hex(),
-        }
+        named = {"validatorselectionmode": "contract", "validatorcontractaddress": "0x" + contract.hex()}
+        yield step.block + 1, named
 
 
 def _contract(part: _Section | _Transition) -> bytes | None:
@@ -347,6 +412,7 @@ def _rules(config: Mapping[str, Any], read: _Config) -> GoQuorumRules:
         contract_sizes=_in_bytes(contract_sizes),
         transaction_sizes=_in_bytes(transaction_sizes),
         gas_prices=_gas_prices(read),
+        has_private_transactions=read.isquorum,
         fork_id_blocks=tuple(sorted({block for block in own.values() if block > 0})),
     )
 

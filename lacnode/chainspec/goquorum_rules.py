@@ -14,13 +14,15 @@ class GoQuorumRules:
 
     `contract_sizes` is in bytes of deployed code. It is empty where the limit of the fork is valid. `transaction_sizes` is
     in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are
-    blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here.
+    blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here. `has_private_transactions`: v 37 or
+    38 marks a private transaction.
     """
 
     contract_sizes: tuple[tuple[int, int], ...] = ()
     transaction_sizes: tuple[tuple[int, int], ...] = ()
     gas_prices: tuple[tuple[int, bool], ...] = ()
     fork_id_blocks: tuple[int, ...] = ()
+    has_private_transactions: bool = False
 
     def contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of deployed code at `height`. None for the limit of the fork."""

@@ -11,13 +11,15 @@ class IbftParameters:
     `mining_beneficiary` receives the fees and the reward, and is the result of COINBASE. None means the block's coinbase.
     `validator_contract` is the address of the contract that names the validators of a block. None means that headers do.
     `empty_block_period_ms` is the least time after the parent of a block without transactions. 0 means no such wait.
-    `epoch_begins` is the block from which epochs are counted.
+    `epoch_begins` is the block from which epochs are counted. `counts_epoch_votes`: the vote of an epoch block counts, as in
+    GoQuorum. In Besu it is lost.
     """
 
     block_period_ms: int = 1000
     request_timeout_ms: int = 1000
     epoch_length: int = 30_000
     epoch_begins: int = 0
+    counts_epoch_votes: bool = False
     block_reward: int = 0
     mining_beneficiary: bytes | None = None
     validator_contract: bytes | None = None

@@ -4,13 +4,14 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.extra_data import VANITY_BYTES, ExtraData
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.ibft1.protocol import IBFT1
 from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError
 
-PROTOCOLS: dict[str, BftProtocol] = {protocol.name: protocol for protocol in (IBFT2, QBFT)}
+PROTOCOLS: dict[str, BftProtocol] = {protocol.name: protocol for protocol in (IBFT2, QBFT, IBFT1)}
 """Every protocol by its name. The genesis parser uses the same names."""
 
 EXTRA_DATA_TYPES: dict[str, BftProtocol] = {"IBFT_EXTRA_DATA": IBFT2, "QBFT_EXTRA_DATA": QBFT}

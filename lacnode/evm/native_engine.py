@@ -46,6 +46,7 @@ from lacnode.evm.native_state import (
     open_native,
 )
 from lacnode.evm.native_tracer import NativeTracer
+from lacnode.evm.private_markers import has_private_marker
 from lacnode.evm.py_evm_block import new_state
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
@@ -167,7 +168,8 @@ class NativeEngine(PythonStates):
     ) -> Outcome | None:
         """Return the library's outcome of a block, without py-evm. None where the library cannot execute it.
         ExecutionInterruptedError when `budget` says so."""
-        if reason_for_python(self._spec, header) is not None:
+        # The library knows no private transactions of GoQuorum.
+        if reason_for_python(self._spec, header) is not None or has_private_marker(transactions, self._spec):
             return None
         library = native_library()
         try:

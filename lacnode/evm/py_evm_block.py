@@ -11,6 +11,7 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
+from lacnode.evm.private_markers import check_private_marker, is_private_marker
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
@@ -155,6 +156,8 @@ class PyEvmBlock:
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction` (see `engine.OpenBlock`)."""
+        if is_private_marker(transaction, self._spec):
+            return self._add_private_marker(transaction, sender)
         # Checked on the state as it is now: an earlier transaction of the block may have used the nonce or the funds.
         self._check(transaction, sender)
         evm_transaction = from_transaction(transaction, sender, self._fork)
@@ -185,12 +188,24 @@ class PyEvmBlock:
     def _note(self, transaction: Transaction, sender: bytes, used: int, computation: Any) -> Receipt:
         """Note an executed transaction, which used so much gas. Return its receipt."""
         self._total_gas += used
-        receipt = self._receipt(transaction, computation)
+        receipt = self._receipt(transaction, computation.is_success, computation.get_log_entries())
+        return self._keep(transaction, sender, receipt, used, revert_reason(computation))
+
+    def _add_private_marker(self, transaction: Transaction, sender: bytes) -> Receipt:
+        check_private_marker(transaction, nonce=self._accounts.get_nonce(sender), gas_left=self.gas_left)
+        self._accounts.increment_nonce(sender)
+        self._accounts.lock_changes()
+        return self._keep(transaction, sender, self._receipt(transaction, True, ()), 0, None)
+
+    def _keep(
+        self, transaction: Transaction, sender: bytes, receipt: Receipt, used: int, reason: bytes | None
+    ) -> Receipt:
+        """Add an executed transaction to the block. `used` is its gas, and `reason` the output of its REVERT."""
         self._transactions.append(transaction)
         self._senders.append(sender)
         self._receipts.append(receipt)
         self._gas.append(used)
-        self._reasons.append(revert_reason(computation))
+        self._reasons.append(reason)
         self._created.append(created_address(sender, transaction.nonce) if transaction.is_creation else None)
         return receipt
 
@@ -265,15 +280,12 @@ class PyEvmBlock:
         """Return whether `sender` is no contract but runs another's code by its own will (EIP-7702)."""
         return self._fork >= Fork.PRAGUE and self._accounts.get_code(sender)[:3] == DELEGATION_PREFIX
 
-    def _receipt(self, transaction: Transaction, computation: Any) -> Receipt:
+    def _receipt(self, transaction: Transaction, is_success: bool, entries: Iterable[Any]) -> Receipt:
         logs = tuple(
-            Log(address, tuple(topic.to_bytes(32) for topic in topics), data)
-            for address, topics, data in computation.get_log_entries()
+            Log(address, tuple(topic.to_bytes(32) for topic in topics), data) for address, topics, data in entries
         )
         if self._fork >= Fork.BYZANTIUM:
-            return Receipt.with_computed_bloom(
-                transaction.type, int(computation.is_success), None, self._total_gas, logs
-            )
+            return Receipt.with_computed_bloom(transaction.type, int(is_success), None, self._total_gas, logs)
         return Receipt.with_computed_bloom(
             transaction.type, None, self._accounts.make_state_root(), self._total_gas, logs
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount
-from lacnode.crypto.secp256k1 import SignatureError, recover_sender
+from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import (
     PYTHON,
@@ -19,6 +19,7 @@ from lacnode.evm.engine import (
     OverlaidNodes,
 )
 from lacnode.evm.merkle_trie import prove
+from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
 from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
@@ -90,7 +91,7 @@ class PyEvmEngine:
         block = self.open_block(parent_state_root, header, ancestor_hash)
         for index, transaction in enumerate(transactions):
             try:
-                block.add(transaction, recover_sender(transaction), budget)
+                block.add(transaction, sender_of(transaction, self._spec), budget)
             except SignatureError as error:
                 raise ExecutionError(f"transaction {index} (0x{transaction.hash.hex()}): {error}") from None
             except TransactionRejectedError as rejected:

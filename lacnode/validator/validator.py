@@ -341,4 +341,5 @@ class Validator:
             parameters.request_timeout_ms,
             parameters.empty_block_period_ms,
             self._proposes_round_zero(validators),
+            self._chain.protocols.creator(header),
         )

@@ -173,6 +173,9 @@ class BftController:
         if self._address not in head.validators:
             self._height = None
             return [StopTimers()]
+        if not self._protocols.at(head.header.number + 1).takes_part:
+            self._height = None
+            return [StopTimers(), *self._log_no_part(head)]
         self._height = self._new_height(head)
         effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._log_protocol(head)]
         effects += self._height.start(now_ms)
@@ -183,6 +186,14 @@ class BftController:
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
         return HeightManager(self._protocols.at(number), self._address, head, self._journal.signed_at(number))
+
+    def _log_no_part(self, head: HeadChanged) -> list[Effect]:
+        protocol = self._protocols.at(head.header.number + 1)
+        text = (
+            f"this node is a validator, but it cannot make blocks of {protocol.name}. It follows the chain. It takes part "
+            "once the genesis has a transition to QBFT"
+        )
+        return [WriteLogLine("no-part", text, self._address)]
 
     def _log_protocol(self, head: HeadChanged) -> list[Effect]:
         """Log that another protocol than that of the last block decides the next one."""

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.protocol import BftProtocol
-from lacnode.consensus.bft.quorum import quorum
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH
@@ -209,8 +208,9 @@ def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[by
     # As in Besu, one wrong seal spoils the block even if a quorum of others is there.
     if strangers:
         raise WrongSealsError(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
-    if len(sealers) < quorum(len(validators)):
-        raise WrongSealsError(f"{len(sealers)} commit seals where {quorum(len(validators))} are needed")
+    needed = protocol.headers.seals_needed(len(validators))
+    if len(sealers) < needed:
+        raise WrongSealsError(f"{len(sealers)} commit seals where {needed} are needed")
 
 
 def _check_place_and_gas(header: BlockHeader, context: HeaderContext) -> None:
@@ -266,8 +266,8 @@ def _check_constants(protocol: BftProtocol, header: BlockHeader) -> None:
         raise OmmersNotEmptyError("the ommers hash is not that of an empty list")
     if header.difficulty != 1:
         raise WrongDifficultyError(f"difficulty {header.difficulty} is not 1")
-    if protocol.checks_ommers_and_nonce and header.nonce != bytes(8):
-        raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not 0")
+    if protocol.checks_ommers_and_nonce and header.nonce not in protocol.headers.nonces:
+        raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not one of this protocol")
 
 
 def check_unsealed_by_contract(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
@@ -287,9 +287,13 @@ def _check_validators(
         _check_listed(extra.validators, validators)
     else:
         _check_lists_no_validators(extra)
-    # The coinbase is the creator: its votes count, and the rotation of proposers goes on from it.
-    if header.coinbase not in validators:
-        raise CoinbaseNotValidatorError(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
+    # The votes of the creator count, and the rotation of proposers goes on from it.
+    try:
+        creator = protocol.headers.creator(header)
+    except RlpError as error:
+        raise MalformedExtraDataError(str(error)) from None
+    if creator not in validators:
+        raise CoinbaseNotValidatorError(f"the creator 0x{creator.hex()} is no validator of this height")
 
 
 def _extra_data(protocol: BftProtocol, header: BlockHeader) -> ExtraData:

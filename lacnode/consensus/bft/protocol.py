@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.header_form import HeaderForm
 from lacnode.consensus.bft.messages import Justification, Message, MessageEnvelope, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import (
     MessageKind,
@@ -90,7 +91,8 @@ class BftProtocol(Protocol):
     `name` is its section in the genesis file. `capability` is the name and the version in devp2p, and `message_space` the
     number of codes. `proposer_prepares`: the proposer sends a prepare like all others, and a quorum of prepares is needed.
     `first_round_waits_for_block`: the timer of round 0 starts when the block is due, not with the height.
-    `checks_ommers_and_nonce`: the header rules cover these two fields.
+    `checks_ommers_and_nonce`: the header rules cover these two fields. `takes_part`: this node can be a validator of the
+    protocol. Otherwise it only verifies and keeps the blocks. `headers` says where a header has its creator and its vote.
     """
 
     @property
@@ -117,6 +119,10 @@ class BftProtocol(Protocol):
     def checks_ommers_and_nonce(self) -> bool:
         """Whether the header rules cover the ommers hash and the nonce."""
 
+    @property
+    def takes_part(self) -> bool: ...
+    @property
+    def headers(self) -> HeaderForm: ...
     @property
     def codec(self) -> MessageCodec:
         """The bytes of its messages."""

@@ -1,6 +1,7 @@
 """Which protocol makes the blocks of which height."""
 
 from bisect import bisect_right
+from dataclasses import replace
 
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.payloads import MessageKind
@@ -46,10 +47,23 @@ class ProtocolSchedule:
 
     def extra_data(self, header: BlockHeader) -> ExtraData:
         """The decoded extra data of a header. Raises RlpError if it is malformed."""
+        protocol = self.at(header.number)
         try:
-            return self.at(header.number).decode_extra_data(header.extra_data)
+            extra = protocol.decode_extra_data(header.extra_data)
         except RlpError as error:
             raise self._named(header, error) from None
+        # Not every protocol has the vote in the extra data.
+        vote = protocol.headers.vote(header, extra)
+        return extra if vote is extra.vote else replace(extra, vote=vote)
+
+    def creator(self, header: BlockHeader) -> bytes:
+        """The address (20 bytes) of the validator that created a block. Raises RlpError if the header does not say it."""
+        return self.at(header.number).headers.creator(header)
+
+    def execution_header(self, header: BlockHeader) -> BlockHeader:
+        """`header` as the EVM sees it: the result of COINBASE is the creator. Raises RlpError like `creator`."""
+        creator = self.creator(header)
+        return header if creator == header.coinbase else header.with_changes(coinbase=creator)
 
     def _named(self, header: BlockHeader, error: RlpError) -> RlpError:
         """`error`, or an OtherProtocolError if the extra data is that of another protocol."""

@@ -27,15 +27,25 @@ class VoteTally:
         """A tally without votes: for an epoch block, or for a transition that replaces the validators."""
         return cls(tuple(sorted(set(validators))))
 
-    def after(self, header: BlockHeader, extra: ExtraData, *, is_epoch: bool) -> "VoteTally":
+    def after(
+        self,
+        header: BlockHeader,
+        extra: ExtraData,
+        *,
+        is_epoch: bool,
+        creator: bytes | None = None,
+        counts_epoch_vote: bool = False,
+    ) -> "VoteTally":
         """The tally after `header`, the next block, with its decoded extra data. `is_epoch`: it begins an epoch.
 
-        An epoch block restarts the tally with its own list of validators. A vote in an epoch block is lost, as in Besu.
+        `creator` is the address (20 bytes) of its creator, None for the coinbase. An epoch block restarts the tally with its
+        own list of validators. A vote in an epoch block is lost, as in Besu, unless `counts_epoch_vote`.
         """
         # The list in an epoch block was checked against the tally by the header rules.
-        if is_epoch:
-            return VoteTally.from_validators(extra.validators)
-        return self if extra.vote is None else self.with_vote(header.coinbase, extra.vote)
+        tally = VoteTally.from_validators(extra.validators) if is_epoch else self
+        if extra.vote is None or (is_epoch and not counts_epoch_vote):
+            return tally
+        return tally.with_vote(creator or header.coinbase, extra.vote)
 
     def with_vote(self, voter: bytes, vote: Vote) -> "VoteTally":
         """The tally after `voter` (the coinbase of the header) has cast `vote`.

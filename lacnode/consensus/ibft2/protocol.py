@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.header_form import BESU_HEADERS
 from lacnode.consensus.bft.messages import Justification, Message, MessageEnvelope, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import (
     MessageKind,
@@ -111,6 +112,8 @@ class Ibft2Protocol:
     proposer_prepares = False
     first_round_waits_for_block = False
     checks_ommers_and_nonce = True
+    takes_part = True
+    headers = BESU_HEADERS
 
     def __init__(self) -> None:
         self.codec = Ibft2Codec()

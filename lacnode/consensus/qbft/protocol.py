@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.extra_data import ExtraData
+from lacnode.consensus.bft.header_form import BESU_HEADERS
 from lacnode.consensus.bft.messages import Justification, Message, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import (
     MessageKind,
@@ -105,6 +106,8 @@ class QbftProtocol:
     proposer_prepares = True
     first_round_waits_for_block = True
     checks_ommers_and_nonce = False
+    takes_part = True
+    headers = BESU_HEADERS
     codec = QbftCodec()
     justifications = QbftJustifications()
 

@@ -330,7 +330,7 @@ class TestHeader:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("engine", ["ethash", "clique", "ibft"])
+    @pytest.mark.parametrize("engine", ["ethash", "clique"])
     def test_other_engines(self, engine: str) -> None:
         assert engine in refusal(document({engine: {}}))
 

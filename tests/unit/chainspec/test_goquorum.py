@@ -54,7 +54,9 @@ def refusal(*steps: dict[str, Any], section: dict[str, Any] | None = None, **con
 class TestSection:
     def test_a_genesis_of_goquorum_is_read_without_a_warning(self) -> None:
         parsed = spec(txnSizeLimit=64, maxCodeSize=50)
-        assert parsed.ibft.parameters_at(1) == IbftParameters(block_period_ms=1000, request_timeout_ms=4000)
+        assert parsed.ibft.parameters_at(1) == IbftParameters(
+            block_period_ms=1000, request_timeout_ms=4000, counts_epoch_votes=True
+        )
         assert parsed.protocols == ((0, "qbft"),)
         assert parsed.warnings == ()
 
@@ -62,7 +64,7 @@ class TestSection:
         given = document()
         given["config"]["qbft"] = {}
         assert parse_genesis(given).ibft.parameters_at(1) == IbftParameters(
-            block_period_ms=5000, request_timeout_ms=10_000, epoch_length=30_000
+            block_period_ms=5000, request_timeout_ms=10_000, epoch_length=30_000, counts_epoch_votes=True
         )
 
     def test_the_validators_of_the_section_replace_those_of_the_header(self) -> None:
@@ -183,3 +185,69 @@ def test_what_is_refused_names_its_key(given: dict[str, Any], named: str) -> Non
 )
 def test_a_transition_that_is_refused_names_block_and_rule(steps: list[dict[str, Any]], named: str) -> None:
     assert named in refusal(*steps)
+
+
+def ibft1(name: str, section: dict[str, Any], *steps: dict[str, Any], **config: Any) -> dict[str, Any]:
+    """The genesis of a GoQuorum network that begins with IBFT 1."""
+    given = document(*steps, **config)
+    del given["config"]["qbft"]
+    given["config"][name] = section
+    return given
+
+
+TO_QBFT = {"block": 20, "algorithm": "qbft", "blockperiodseconds": 2}
+
+
+class TestIbft1:
+    @pytest.mark.parametrize(
+        ("name", "section"), [("istanbul", {"epoch": 100, "policy": 0}), ("ibft", {"epochlength": 100, "policy": 1})]
+    )
+    def test_both_names_of_its_section(self, name: str, section: dict[str, Any]) -> None:
+        parsed = parse_genesis(ibft1(name, section))
+        assert parsed.protocols == ((0, "ibft1"),)
+        assert parsed.warnings == ()
+        # The genesis has no block period: any spacing of blocks is possible.
+        assert parsed.ibft.parameters_at(1).block_period_ms < 1000
+        assert (parsed.ibft.parameters_at(1).epoch_length, parsed.ibft.parameters_at(1).epoch_begins) == (100, 0)
+
+    def test_a_transition_goes_on_with_qbft_and_with_the_parameters_of_before(self) -> None:
+        section = {"epochlength": 100, "blockperiodseconds": 3, "requesttimeoutseconds": 7}
+        parsed = parse_genesis(
+            ibft1("ibft", section, {"block": 10, "epochlength": 50}, TO_QBFT, {"block": 30, **TIMEOUT})
+        )
+        assert parsed.protocols == ((0, "ibft1"), (20, "qbft"))
+        assert parsed.warnings == ()
+        periods = [parsed.ibft.parameters_at(height).block_period_ms for height in (1, 19, 20)]
+        assert periods == [3000, 3000, 2000]
+        assert [parsed.ibft.parameters_at(height).epoch_length for height in (9, 10, 20)] == [100, 50, 50]
+        assert [parsed.ibft.parameters_at(height).request_timeout_ms for height in (20, 30)] == [7000, 9000]
+        # GoQuorum counts epochs from block 0 in both protocols.
+        assert parsed.ibft.parameters_at(25).is_epoch_block(50)
+
+    def test_the_older_key_for_the_block_of_qbft(self) -> None:
+        given = ibft1("istanbul", {"epoch": 10, "testQBFTBlock": 5, "ceil2Nby3Block": 0})
+        parsed = parse_genesis(given)
+        assert parsed.protocols == ((0, "ibft1"), (5, "qbft"))
+        assert "no block period" in parsed.warnings[0]
+
+    @pytest.mark.parametrize(
+        ("name", "section", "steps", "named"),
+        [
+            ("istanbul", {}, [TO_QBFT], "istanbul.ceil2Nby3Block must be at most 20"),
+            ("istanbul", {"ceil2Nby3Block": 21}, [TO_QBFT], "istanbul.ceil2Nby3Block must be at most 20"),
+            ("istanbul", {"testQBFTBlock": 5, "ceil2Nby3Block": 0}, [TO_QBFT], "give one"),
+            ("ibft", {}, [{"block": 0, "algorithm": "qbft"}], "name the section qbft"),
+            ("ibft", {"validatorcontractaddress": CONTRACT}, [], "ibft.validatorContractAddress"),
+            ("ibft", {}, [TO_QBFT, {"block": 30, "algorithm": "ibft"}], "algorithm ibft"),
+        ],
+    )
+    def test_what_is_refused(self, name: str, section: dict[str, Any], steps: list[dict[str, Any]], named: str) -> None:
+        with pytest.raises(GenesisError, match=named):
+            parse_genesis(ibft1(name, section, *steps))
+
+    def test_two_sections(self) -> None:
+        with pytest.raises(GenesisError, match="config has ibft and qbft"):
+            parse_genesis({**ibft1("ibft", {}), "config": {**document()["config"], "ibft": {}}})
+
+
+TIMEOUT = {"requesttimeoutseconds": 9}

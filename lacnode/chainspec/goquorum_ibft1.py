@@ -1,0 +1,113 @@
+"""GoQuorum's sections of IBFT 1, `config.istanbul` and `config.ibft`, and where the chain goes on with QBFT.
+
+GoQuorum has one configuration for both protocols: what a transition changed before the switch is valid after it. Here each
+protocol has a section of its own, so the section of QBFT begins with what is valid at its first block.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+DEFAULT_PERIOD_SECONDS, DEFAULT_TIMEOUT_SECONDS, DEFAULT_EPOCH_BLOCKS = 5, 10, 30_000
+"""GoQuorum's defaults. Besu has other ones."""
+
+UNKNOWN_PERIOD_MILLISECONDS = 1
+"""The period of blocks before QBFT if the genesis has no period: nodes had it as an option. Any spacing is accepted."""
+
+
+class Ibft1SectionError(Exception):
+    """The sections contradict each other. The text is one sentence for the operator."""
+
+
+class Step(Protocol):
+    """What of a transition is valid for both protocols (`goquorum`)."""
+
+    block: int
+    algorithm: str
+    epochlength: int
+    blockperiodseconds: int
+    emptyblockperiodseconds: int | None
+    requesttimeoutseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters at one block, in GoQuorum's units. 0 means that the genesis does not give a value."""
+
+    epoch_blocks: int = 0
+    period_seconds: int = 0
+    timeout_seconds: int = 0
+    empty_period_seconds: int | None = None
+
+    def after(self, step: Step) -> "Parameters":
+        """The parameters after a transition."""
+        return Parameters(
+            step.epochlength or self.epoch_blocks,
+            step.blockperiodseconds or self.period_seconds,
+            step.requesttimeoutseconds or self.timeout_seconds,
+            self.empty_period_seconds if step.emptyblockperiodseconds is None else step.emptyblockperiodseconds,
+        )
+
+    def section(self) -> dict[str, Any]:
+        """The section of `config` in Besu's form."""
+        section: dict[str, Any] = {
+            "epochlength": self.epoch_blocks or DEFAULT_EPOCH_BLOCKS,
+            "blockperiodseconds": self.period_seconds or DEFAULT_PERIOD_SECONDS,
+            "requesttimeoutseconds": self.timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
+            "goquorum.epochvotes": True,
+        }
+        if self.empty_period_seconds is not None:
+            section["emptyblockperiodseconds"] = self.empty_period_seconds
+        return section
+
+
+@dataclass(frozen=True, slots=True)
+class Ibft1Chain:
+    """A chain that begins with IBFT 1. `qbft_begins` is the first block of QBFT, None if there is none."""
+
+    sections: dict[str, Any]
+    qbft_begins: int | None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def read_chain(
+    first: Mapping[str, Any], name: str, parameters: Parameters, steps: Iterable[Step], test_block: int | None
+) -> Ibft1Chain:
+    """The sections of a chain that begins with the section `first`, which has this `name`. Raises Ibft1SectionError.
+
+    `test_block` is `istanbul.testQBFTBlock`.
+    """
+    listed = list(steps)
+    switches = [step.block for step in listed if step.algorithm == "qbft"]
+    if test_block is not None and switches:
+        raise Ibft1SectionError("config.istanbul.testQBFTBlock and a transition with algorithm qbft: give one")
+    begins = test_block if test_block is not None else min(switches, default=None)
+    ibft1 = parameters.section()
+    if not parameters.period_seconds:
+        ibft1["xblockperiodmilliseconds"] = UNKNOWN_PERIOD_MILLISECONDS
+    if begins is None:
+        return Ibft1Chain({"ibft1": ibft1}, None)
+    if begins < 1:
+        raise Ibft1SectionError(f"config.{name}: QBFT begins at block {begins}; name the section qbft instead")
+    _check_quorum(first, name, begins)
+    for step in listed:
+        parameters = parameters.after(step) if step.block <= begins else parameters
+    warnings = (
+        ()
+        if parameters.period_seconds
+        else (
+            f"config.{name} has no block period. From block {begins} on it is {DEFAULT_PERIOD_SECONDS} s, GoQuorum's "
+            "default. If the nodes have another one, write blockperiodseconds into the transition to QBFT",
+        )
+    )
+    return Ibft1Chain({"ibft1": ibft1, "qbft": {**parameters.section(), "startblock": begins}}, begins, warnings)
+
+
+def _check_quorum(first: Mapping[str, Any], name: str, begins: int) -> None:
+    # A section `ibft` has ceil(2n/3) by default, and a section `istanbul` has 2f+1.
+    agreed_from = first.get("ceil2nby3block", 0 if name == "ibft" else None)
+    if not isinstance(agreed_from, int) or agreed_from > begins:
+        raise Ibft1SectionError(
+            f"config.{name}.ceil2Nby3Block must be at most {begins}, the first block of QBFT: this node needs ceil(2n/3) "
+            "seals in every block of QBFT"
+        )

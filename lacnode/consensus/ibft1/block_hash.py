@@ -1,0 +1,52 @@
+"""The hashes of an IBFT 1 header (GoQuorum's `IstanbulFilteredHeader`).
+
+The block's hash covers the proposer seal, and not the commit seals. The genesis block is hashed in the same way.
+"""
+
+from dataclasses import replace
+
+from lacnode.consensus.bft.header_rules import MIX_HASH
+from lacnode.consensus.ibft1.extra_data import Ibft1ExtraData, decode_extra_data, encode_extra_data
+from lacnode.primitives import rlp
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError
+
+_EXTRA_DATA_FIELD = 12
+_COMMIT_CODE = b"\x02"
+"""The code of a commit message. It is signed with the hash, so that a seal is no other message."""
+
+
+def on_chain_hash(header: BlockHeader) -> bytes:
+    """The block's hash (32 bytes). Raises RlpError if the extra data is not that of IBFT 1."""
+    if header.number == 0 and not _is_istanbul_genesis(header):
+        return keccak256(header.encode())
+    return _hash_with(header, replace(decode_extra_data(header.extra_data), seals=()))
+
+
+def commit_digest(header: BlockHeader) -> bytes:
+    """What a commit seal signs (32 bytes). Raises RlpError like `on_chain_hash`."""
+    return keccak256(on_chain_hash(header) + _COMMIT_CODE)
+
+
+def proposer_digest(header: BlockHeader) -> bytes:
+    """What the proposer seal signs (32 bytes): the hash of the hash without any seal. Raises RlpError as `on_chain_hash`."""
+    extra = replace(decode_extra_data(header.extra_data), seals=(), proposer_seal=b"")
+    # GoQuorum hashes what it is given to sign, and it is given a hash.
+    return keccak256(_hash_with(header, extra))
+
+
+def _is_istanbul_genesis(header: BlockHeader) -> bool:
+    if header.mix_hash != MIX_HASH:
+        return False
+    try:
+        decode_extra_data(header.extra_data)
+    except RlpError:
+        return False
+    return True
+
+
+def _hash_with(header: BlockHeader, extra: Ibft1ExtraData) -> bytes:
+    fields = header.fields()
+    fields[_EXTRA_DATA_FIELD] = encode_extra_data(extra)
+    return keccak256(rlp.encode(fields))

@@ -1,0 +1,53 @@
+"""Who created an IBFT 1 block, and what it votes: both stand in other places than with IBFT 2.0 and QBFT.
+
+The creator is the signer of the proposer seal. The coinbase is the address that the block votes about, and the nonce says
+whether to add or to drop it.
+"""
+
+from functools import lru_cache
+
+from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.bft.header_form import HeaderForm
+from lacnode.consensus.bft.quorum import max_faulty
+from lacnode.consensus.ibft1.block_hash import proposer_digest
+from lacnode.consensus.ibft1.extra_data import decode_extra_data
+from lacnode.crypto.secp256k1 import SignatureError, recover_address
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpError
+
+ADD_NONCE, DROP_NONCE = b"\xff" * 8, bytes(8)
+_NO_ADDRESS = bytes(20)
+
+
+class Ibft1HeaderForm(HeaderForm):
+    """The form of IBFT 1."""
+
+    nonces = frozenset([ADD_NONCE, DROP_NONCE])
+
+    def creator(self, header: BlockHeader) -> bytes:
+        """The signer of the proposer seal. The genesis block has none: its coinbase. Raises RlpError for a bad seal."""
+        if header.number == 0:
+            return header.coinbase
+        seal = decode_extra_data(header.extra_data).proposer_seal
+        if not seal:
+            raise RlpError("proposerSeal: it is missing")
+        return _signer(proposer_digest(header), seal)
+
+    def vote(self, header: BlockHeader, extra: ExtraData) -> Vote | None:
+        # A block without a vote has the form of a vote to drop the address of zeros.
+        if header.number == 0 or (header.coinbase == _NO_ADDRESS and header.nonce == DROP_NONCE):
+            return None
+        return Vote(header.coinbase, VoteType.ADD if header.nonce == ADD_NONCE else VoteType.DROP)
+
+    def seals_needed(self, validators: int) -> int:
+        # GoQuorum agrees by 2f+1 before `ceil2Nby3Block` and by ceil(2n/3) from there on. Its header check asks for f+1.
+        return 2 * max_faulty(validators) + 1
+
+
+@lru_cache(maxsize=1024)
+def _signer(digest: bytes, seal: bytes) -> bytes:
+    # Cached: the header rules, the votes and the execution of a block ask for its creator.
+    try:
+        return recover_address(digest, seal)
+    except SignatureError as error:
+        raise RlpError(f"proposerSeal: it recovers to no address: {error}") from None
