@@ -1,6 +1,6 @@
 """A block in the making on py-evm, transaction by transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from eth.exceptions import Revert

@@ -14,10 +14,13 @@ _NAMES = {
     MessageKind.ROUND_CHANGE: "RoundChange",
 }
 
-CONSENSUS_MESSAGES: dict[str, dict[int, str]] = {
-    protocol.capability[0]: {protocol.codec.code(kind): name for kind, name in _NAMES.items()}
-    for protocol in PROTOCOLS.values()
-}
+CONSENSUS_MESSAGES: dict[str, dict[int, str]] = {protocol.capability[0]: {} for protocol in PROTOCOLS.values()}
+for _protocol in PROTOCOLS.values():
+    if _protocol.takes_part:
+        # Two protocols may share a sub-protocol: IBFT 1 and QBFT have different codes in `istanbul`.
+        CONSENSUS_MESSAGES[_protocol.capability[0]].update(
+            {_protocol.codec.code(kind): name for kind, name in _NAMES.items()}
+        )
 """The codes and names of consensus messages, by the name of the sub-protocol."""
 
 

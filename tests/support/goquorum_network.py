@@ -1,6 +1,6 @@
 """Networks of GoQuorum nodes and lacnode's nodes on this machine, for tests against a GoQuorum binary.
 
-The binary is named by the environment variable `LACNODE_GOQUORUM_GETH`. Nothing of GoQuorum is in this repository. Its public
+The environment variable `LACNODE_GOQUORUM_GETH` names the binary. Nothing of GoQuorum is in this repository. Its public
 source builds with `go build -ldflags=-checklinkname=0 ./cmd/geth`.
 """
 
@@ -59,7 +59,7 @@ def goquorum_genesis(
             **{f"{fork}Block": 0 for fork in forks},
             "isQuorum": True,
             "txnSizeLimit": 64,
-            "maxCodeSize": 64,
+            "maxCodeSizeConfig": [{"block": 0, "size": 64}],
             **config,
         },
         "nonce": "0x0",
