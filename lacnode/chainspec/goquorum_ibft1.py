@@ -22,12 +22,18 @@ class Ibft1SectionError(Exception):
 class Step(Protocol):
     """What of a transition is valid for both protocols (`goquorum`)."""
 
-    block: int
-    algorithm: str
-    epochlength: int
-    blockperiodseconds: int
-    emptyblockperiodseconds: int | None
-    requesttimeoutseconds: int
+    @property
+    def block(self) -> int: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def epochlength(self) -> int: ...
+    @property
+    def blockperiodseconds(self) -> int: ...
+    @property
+    def emptyblockperiodseconds(self) -> int | None: ...
+    @property
+    def requesttimeoutseconds(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

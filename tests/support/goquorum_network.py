@@ -142,10 +142,15 @@ class GoQuorumNode(Node):
         self._options = options
 
     def prepare(self, genesis: Path, peers: Sequence[str]) -> None:
-        with (self.path / "log").open("ab") as log:
-            command = [self._geth, "--datadir", str(self.path), "init", str(genesis)]
-            subprocess.run(command, check=True, stdout=log, stderr=log, env=self._environment)
+        # A node that has a chain already keeps it: the genesis is the same.
+        self.run("init", str(genesis))
         (self.path / "geth" / "static-nodes.json").write_text(json.dumps([f"{peer}?discport=0" for peer in peers]))
+
+    def run(self, *words: str) -> None:
+        """Run a command of the binary that ends by itself, on the data of this node."""
+        with (self.path / "log").open("ab") as log:
+            command = [self._geth, "--datadir", str(self.path), *words]
+            subprocess.run(command, check=True, stdout=log, stderr=log, env=self._environment)
 
     def command(self) -> list[str]:
         return [
