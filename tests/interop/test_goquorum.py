@@ -45,7 +45,8 @@ def test_mixed_validators_agree_through_kills_and_votes(tmp_path: Path, of_goquo
     genesis = goquorum_genesis("qbft", [node.key.address for node in nodes], {"qbft": QBFT})
     with running_network(tmp_path, genesis, nodes):
         wait_for_height(nodes, 4)
-        for victim in (theirs[0], ours[0]):
+        victims: list[Node] = [theirs[0], ours[0]]
+        for victim in victims:
             others = [node for node in nodes if node is not victim]
             victim.kill()
             # Each of the others proposes, and the turn of the dead node needs a second round.
