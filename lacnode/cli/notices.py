@@ -151,7 +151,8 @@ def _groups(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> I
         yield "Permissions are disabled. Cannot enable PERM APIs when not using Permissions."
     if {"EEA", "PRIV"} & set(groups) and not read.flag("privacy-enabled"):
         yield "Privacy is disabled. Cannot use EEA/PRIV API methods when not using Privacy."
-    named = {name for _, name in spec.protocols}
+    # The methods of QBFT read blocks of IBFT 1, too.
+    named = {"qbft" if name == "ibft1" else name for _, name in spec.protocols}
     for protocol, group in _PROTOCOL_GROUPS.items():
         if group in groups and protocol not in named:
             yield f"API group {group} has no methods on this chain: the genesis has no config.{protocol}"

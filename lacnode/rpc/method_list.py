@@ -41,7 +41,8 @@ def all_methods(
     protocols of its chain.
     """
     # Besu, too, has the methods of a protocol only on a chain of this protocol.
-    consensus = [method for protocol in protocols for method in _CONSENSUS[protocol]]
+    groups = dict.fromkeys(_GROUP_OF_PROTOCOL.get(protocol, protocol) for protocol in protocols)
+    consensus = [method for group in groups for method in _CONSENSUS[group]]
     return (
         *BLOCK_METHODS,
         *MINING_METHODS,
@@ -69,6 +70,9 @@ def all_methods(
 
 
 _CONSENSUS = {"ibft2": IBFT_METHODS, "qbft": QBFT_METHODS}
+
+_GROUP_OF_PROTOCOL = {"ibft1": "qbft"}
+"""The methods of QBFT have GoQuorum's names for reading, which tools of IBFT 1 call."""
 
 _PRIVATE = {
     # Without privacy each private method still exists, and its error says that privacy is off.

@@ -53,10 +53,10 @@ def test_mixed_validators_agree_through_kills_and_votes(tmp_path: Path, of_goquo
             wait_for_height(others, max(node.height() for node in others) + 6)
             victim.start()
             wait_for_height(nodes, max(node.height() for node in others) + 2)
-        for node in theirs:
-            node.call("istanbul_propose", JOINING, True)
-        for node in ours:
-            node.call("qbft_proposeValidatorVote", JOINING, True)
+        for goquorum in theirs:
+            goquorum.call("istanbul_propose", JOINING, True)
+        for lacnode in ours:
+            lacnode.call("qbft_proposeValidatorVote", JOINING, True)
         wait_for(
             lambda: all(JOINING in validators_at_head(node) for node in nodes), "both sides count the votes", nodes
         )

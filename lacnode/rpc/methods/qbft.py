@@ -95,7 +95,7 @@ def istanbul_status(reading: ReadContext, params: Params) -> object:
         header = reading.chain.header_at(number)
         if header is None:
             raise internal_error()
-        creator = to_hex(header.coinbase)
+        creator = to_hex(reading.chain.protocols.creator(header))
         counts[creator] = counts.get(creator, 0) + 1
     return {"sealerActivity": counts, "numBlocks": max(0, end - first)}
 
@@ -164,7 +164,7 @@ def _signers(reading: ReadContext, header: BlockHeader) -> object:
     return {
         "Number": header.number,
         "Hash": to_hex(protocol.block_hash(header)),
-        "Author": to_hex(header.coinbase),
+        "Author": to_hex(reading.chain.protocols.creator(header)),
         "Committers": sealers,
     }
 
