@@ -2,7 +2,7 @@
 
 from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
-from lacnode.consensus.protocols import PROTOCOLS
+from lacnode.consensus.protocols import VALIDATOR_PROTOCOLS
 from lacnode.p2p.wire.capabilities import Capability
 
 ETH_CAPABILITIES = tuple(Capability("eth", version) for version in (65, 66, 67, 68))
@@ -14,13 +14,10 @@ _NAMES = {
     MessageKind.ROUND_CHANGE: "RoundChange",
 }
 
-CONSENSUS_MESSAGES: dict[str, dict[int, str]] = {protocol.capability[0]: {} for protocol in PROTOCOLS.values()}
-for _protocol in PROTOCOLS.values():
-    if _protocol.takes_part:
-        # Two protocols may share a sub-protocol: IBFT 1 and QBFT have different codes in `istanbul`.
-        CONSENSUS_MESSAGES[_protocol.capability[0]].update(
-            {_protocol.codec.code(kind): name for kind, name in _NAMES.items()}
-        )
+CONSENSUS_MESSAGES: dict[str, dict[int, str]] = {
+    protocol.capability[0]: {protocol.codec.code(kind): name for kind, name in _NAMES.items()}
+    for protocol in VALIDATOR_PROTOCOLS.values()
+}
 """The codes and names of consensus messages, by the name of the sub-protocol."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from lacnode.consensus.bft.extra_data import ExtraData, Vote
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.consensus.protocols import PROTOCOLS
+from lacnode.consensus.protocols import PROTOCOLS, VALIDATOR_PROTOCOLS
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -33,7 +33,7 @@ ONE_TRANSACTION_ROOT = ordered_root([TRANSACTION.raw])
 MIGRATION = "migration"
 """The name of networks that go from IBFT 2.0 to QBFT."""
 
-NETWORK_KINDS = (*sorted(PROTOCOLS), MIGRATION)
+NETWORK_KINDS = (*sorted(VALIDATOR_PROTOCOLS), MIGRATION)
 """What networks may agree by."""
 
 default_protocol = ContextVar("default_protocol", default="ibft2")
