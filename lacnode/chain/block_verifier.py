@@ -125,7 +125,7 @@ class BlockVerifier:
             # London may begin at this block. Only then the gas limit may double.
             london_activation=fork >= Fork.LONDON > self._fork(parent),
             lists_validators=parameters.validator_contract is None,
-            bounds_gas_limit=self._spec.goquorum is None,
+            gas_limit_floor=self._spec.gas_limit_floor,
         )
         try:
             check(self._protocols.at(header.number), header, context)

@@ -23,7 +23,7 @@ from lacnode.chainspec.goquorum_ibft1 import (
     Parameters,
     read_chain,
 )
-from lacnode.chainspec.goquorum_rules import KILOBYTE_BYTES, GoQuorumRules
+from lacnode.chainspec.goquorum_rules import KILOBYTE_BYTES, LEAST_GAS_LIMIT, GoQuorumRules
 
 SMALLEST_CONTRACT_KILOBYTES, LARGEST_CONTRACT_KILOBYTES = 24, 128
 SMALLEST_TRANSACTION_KILOBYTES, LARGEST_TRANSACTION_KILOBYTES = 32, 128
@@ -43,7 +43,6 @@ _WITHOUT_EFFECT_IN_TRANSITION = {
     "enhancedpermissioningenabled": _WITHOUT_EFFECT["qip714block"],
     "privacyenhancementsenabled": _WITHOUT_EFFECT["privacyenhancementsblock"],
     "privacyprecompileenabled": _WITHOUT_EFFECT["privacyprecompileblock"],
-    "miner.gaslimit": "the option target-gas-limit says it here",
     "maxrequesttimeoutseconds": "a round lasts twice as long as the one before",
 }
 
@@ -112,6 +111,7 @@ class _Transition(_Part):
     validatorcontractaddress: OptionalAddress = None
     validatorselectionmode: _Mode = ""
     validators: tuple[str, ...] = ()
+    minergaslimit: Long = Field(0, alias="miner.gaslimit")
     gaspriceenabled: StrictBool | None = None
     twofplusone: StrictBool = Field(False, alias="2fplus1enabled")
     transactionsizelimit: Count = 0
@@ -134,6 +134,12 @@ class _Config(_Part):
     maxcodesizeconfig: tuple[_CodeSize, ...] = ()
     enablegaspriceblock: Long | None = None
     constantinopleblock: Long | None = None
+    eip155block: Long | None = None
+    yolov3block: Long | None = None
+    ewasmblock: Long | None = None
+    catalystblock: Long | None = None
+    privacyenhancementsblock: Long | None = None
+    privacyprecompileblock: Long | None = None
     qbft: _Section | None = None
     ibft: _Section | None = None
     istanbul: _Istanbul | None = None
@@ -164,7 +170,7 @@ def rewrite(config: Mapping[str, Any]) -> RewrittenConfig:
     except Ibft1SectionError as error:
         raise GoQuorumGenesisError(str(error)) from None
     warnings = (*_warnings(config, read), *(() if ibft1 is None else ibft1.warnings))
-    return RewrittenConfig(_in_besus_form(config, read, ibft1), _rules(config, read), warnings)
+    return RewrittenConfig(_in_besus_form(config, read, ibft1), _rules(read), warnings)
 
 
 def _ibft1(config: Mapping[str, Any], read: _Config) -> Ibft1Chain | None:
@@ -398,8 +404,8 @@ def _contract(part: _Section | _Transition) -> bytes | None:
 # -- rules and warnings ------------------------------------------------------------------------------------------------
 
 
-def _rules(config: Mapping[str, Any], read: _Config) -> GoQuorumRules:
-    own = {key: config[key] for key in _FORK_ID_KEYS if isinstance(config.get(key), int)}
+def _rules(read: _Config) -> GoQuorumRules:
+    counted = {getattr(read, key) for key in _FORK_ID_KEYS} - {None, 0}
     contract_sizes = [(entry.block, entry.size) for entry in read.maxcodesizeconfig]
     if read.maxcodesize:
         contract_sizes = [(read.maxcodesizechangeblock or 0, read.maxcodesize)]
@@ -413,7 +419,8 @@ def _rules(config: Mapping[str, Any], read: _Config) -> GoQuorumRules:
         transaction_sizes=_in_bytes(transaction_sizes),
         gas_prices=_gas_prices(read),
         has_private_transactions=read.isquorum,
-        fork_id_blocks=tuple(sorted({block for block in own.values() if block > 0})),
+        gas_limit_floor=max([LEAST_GAS_LIMIT, *(step.minergaslimit for step in read.transitions)]),
+        fork_id_blocks=tuple(sorted(counted)),
     )
 
 
@@ -441,6 +448,8 @@ def _warnings(config: Mapping[str, Any], read: _Config) -> Iterator[str]:
     if "londonblock" in config:
         yield "config.londonBlock: GoQuorum's nodes end at Berlin. They cannot follow the chain from this block on"
     for step in read.transitions:
+        if step.minergaslimit:
+            yield f"config.transitions (block {step.block}).miner.gaslimit: own blocks follow the option target-gas-limit"
         for key in step.model_extra or {}:
             reason = _WITHOUT_EFFECT_IN_TRANSITION.get(key, "unknown key")
             yield f"config.transitions (block {step.block}).{key} has no effect: {reason}"

@@ -4,6 +4,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 KILOBYTE_BYTES = 1024
+LEAST_GAS_LIMIT = 700_000_000
+"""GoQuorum's nodes raise a lower gas limit to this one in a single block."""
+
 DEFAULT_TRANSACTION_BYTES = 64 * KILOBYTE_BYTES
 """GoQuorum's bound for the bytes of a transaction in the pool, if the genesis has no `txnSizeLimit`."""
 
@@ -15,7 +18,7 @@ class GoQuorumRules:
     `contract_sizes` is in bytes of deployed code. It is empty where the limit of the fork is valid. `transaction_sizes` is
     in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are
     blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here. `has_private_transactions`: v 37 or
-    38 marks a private transaction.
+    38 marks a private transaction. `gas_limit_floor` is the largest gas limit that GoQuorum's nodes raise a block to.
     """
 
     contract_sizes: tuple[tuple[int, int], ...] = ()
@@ -23,6 +26,7 @@ class GoQuorumRules:
     gas_prices: tuple[tuple[int, bool], ...] = ()
     fork_id_blocks: tuple[int, ...] = ()
     has_private_transactions: bool = False
+    gas_limit_floor: int = LEAST_GAS_LIMIT
 
     def contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of deployed code at `height`. None for the limit of the fork."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.crypto.secp256k1 import SignatureError, recover_sender
+from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionError, NodeStore
+from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
 from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
@@ -136,7 +137,7 @@ class _TracingBlock(PyEvmBlock):
         cannot be in the block."""
         self._recorder, self._traced = recorder, None
         try:
-            self.add(transaction, recover_sender(transaction))
+            self.add(transaction, sender_of(transaction, self._spec))
         except (SignatureError, TransactionRejectedError) as error:
             raise ExecutionError(f"transaction {index} (0x{transaction.hash.hex()}): {error}") from None
         return self._traced

@@ -137,8 +137,8 @@ class HeaderContext:
     `parent_hash` is the on-chain hash of `parent` (32 bytes), by the protocol of its height. `validators` is the set after
     `parent`, ascending (20-byte addresses). `now` is the clock of this node in Unix seconds. Only proposals are compared
     with it. `base_fee_market`: London is active at this height. `london_activation`: London starts at this height.
-    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `bounds_gas_limit`: the gas
-    limit is near that of the parent. GoQuorum's nodes raise it in one step.
+    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `gas_limit_floor`: up to
+    this gas limit a block may leave its parent's in one step, as GoQuorum's nodes do.
     """
 
     parent: BlockHeader
@@ -149,7 +149,7 @@ class HeaderContext:
     base_fee_market: bool = False
     london_activation: bool = False
     lists_validators: bool = True
-    bounds_gas_limit: bool = True
+    gas_limit_floor: int = 0
 
 
 def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
@@ -236,7 +236,7 @@ def _check_gas(
         raise GasLimitOutOfRangeError(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
     # The elasticity of London doubles the gas limit of its first block (EIP-1559).
     reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
-    if bounds_gas_limit and abs(header.gas_limit - reference) >= reference // 1024:
+    if header.gas_limit > gas_limit_floor and abs(header.gas_limit - reference) >= reference // 1024:
         raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
     if header.base_fee is not None and not base_fee_market:
         raise UnexpectedBaseFeeError("a base fee before London")

@@ -83,8 +83,12 @@ class TestSection:
         assert parse_genesis(given).forks.fork_at(0, 0) == Fork.PETERSBURG
 
     def test_goquorums_own_blocks_count_in_the_fork_id(self) -> None:
-        parsed = spec(enableGasPriceBlock=30, eip155Block=10, qip714Block=20)
+        parsed = spec(enableGasPriceBlock=30, eip155Block="10", qip714Block=20)
         assert parsed.forks.id_blocks == (10, 30)
+
+    def test_a_block_may_raise_the_gas_limit_at_once_as_far_as_goquorums_nodes_do(self) -> None:
+        assert spec().gas_limit_floor == 700_000_000
+        assert spec({"block": 5, "miner.gaslimit": 900_000_000}).gas_limit_floor == 900_000_000
 
     def test_an_array_of_transitions_is_enough_to_be_goquorums(self) -> None:
         parsed = spec({"block": 5, "blockperiodseconds": 3}, isQuorum=False)
