@@ -77,7 +77,7 @@ def block_to_trace(reading: ReadContext, block: Block) -> BlockToTrace | None:
     parent = reading.chain.header_of(block.header.parent_hash)
     if parent is None:
         return None
-    return BlockToTrace(parent.state_root, block.header, block.transactions)
+    return BlockToTrace(parent.state_root, reading.chain.protocols.execution_header(block.header), block.transactions)
 
 
 def traced_block(
