@@ -49,6 +49,7 @@ class BlockVerifier:
     ) -> None:
         self._spec = spec
         self._protocols = protocols_of(spec)
+        self._gas_limit_floor = 0 if spec.goquorum is None else spec.goquorum.gas_limit_floor
         self._engine = engine
         self._now = now
         self._permissions = permissions
@@ -125,7 +126,7 @@ class BlockVerifier:
             # London may begin at this block. Only then the gas limit may double.
             london_activation=fork >= Fork.LONDON > self._fork(parent),
             lists_validators=parameters.validator_contract is None,
-            gas_limit_floor=self._spec.gas_limit_floor,
+            gas_limit_floor=self._gas_limit_floor,
         )
         try:
             check(self._protocols.at(header.number), header, context)

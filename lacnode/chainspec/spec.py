@@ -121,11 +121,6 @@ class ChainSpec:
         own = None if self.goquorum is None else self.goquorum.contract_bytes_at(height)
         return self.contract_size_limit if own is None else own
 
-    @property
-    def gas_limit_floor(self) -> int:
-        """The gas limit up to which a block may leave that of its parent in one step. 0 if no block may."""
-        return 0 if self.goquorum is None else self.goquorum.gas_limit_floor
-
     def may_have_gas_price_at(self, height: int) -> bool:
         """Whether a transaction of block `height` may have a gas price above 0."""
         return self.goquorum is None or self.goquorum.may_have_gas_price_at(height)

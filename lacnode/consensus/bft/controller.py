@@ -173,9 +173,10 @@ class BftController:
         if self._address not in head.validators:
             self._height = None
             return [StopTimers()]
-        if not self._protocols.at(head.header.number + 1).takes_part:
+        protocol = self._protocols.at(head.header.number + 1)
+        if not protocol.takes_part:
             self._height = None
-            return [StopTimers(), *self._log_no_part(head)]
+            return [StopTimers(), _no_part(protocol.name, self._address)]
         self._height = self._new_height(head)
         effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._log_protocol(head)]
         effects += self._height.start(now_ms)
@@ -186,14 +187,6 @@ class BftController:
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
         return HeightManager(self._protocols.at(number), self._address, head, self._journal.signed_at(number))
-
-    def _log_no_part(self, head: HeadChanged) -> list[Effect]:
-        protocol = self._protocols.at(head.header.number + 1)
-        text = (
-            f"this node is a validator, but it cannot make blocks of {protocol.name}. It follows the chain. It takes part "
-            "once the genesis has a transition to QBFT"
-        )
-        return [WriteLogLine("no-part", text, self._address)]
 
     def _log_protocol(self, head: HeadChanged) -> list[Effect]:
         """Log that another protocol than that of the last block decides the next one."""
@@ -330,6 +323,15 @@ class BftController:
         self._relayed[budget] += 1
         self._relayed_bytes[budget] += len(event.data)
         return [SendMessage(event.code, event.data, others)]
+
+
+def _no_part(name: str, address: bytes) -> Effect:
+    """Say that the validator `address` (20 bytes) makes no blocks of the protocol `name`. The caller limits the lines."""
+    text = (
+        f"this node is a validator, but it cannot make blocks of {name}. It follows the chain. It takes part once the "
+        "genesis has a transition to QBFT"
+    )
+    return WriteLogLine("no-part", text, address)
 
 
 def _refuse_malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:

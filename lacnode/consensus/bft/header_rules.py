@@ -216,7 +216,7 @@ def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[by
 def _check_place_and_gas(header: BlockHeader, context: HeaderContext) -> None:
     """Check rules 1 to 5."""
     _check_ancestry(header, context.parent, context.parent_hash)
-    _check_gas(header, context.parent, context.base_fee_market, context.london_activation, context.bounds_gas_limit)
+    _check_gas(header, context.parent, context.base_fee_market, context.london_activation, context.gas_limit_floor)
 
 
 def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
@@ -228,7 +228,7 @@ def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes
 
 
 def _check_gas(
-    header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool, bounds_gas_limit: bool
+    header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool, gas_limit_floor: int
 ) -> None:
     if header.gas_used > header.gas_limit:
         raise GasUsedAboveLimitError(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")

@@ -87,8 +87,10 @@ class TestSection:
         assert parsed.forks.id_blocks == (10, 30)
 
     def test_a_block_may_raise_the_gas_limit_at_once_as_far_as_goquorums_nodes_do(self) -> None:
-        assert spec().gas_limit_floor == 700_000_000
-        assert spec({"block": 5, "miner.gaslimit": 900_000_000}).gas_limit_floor == 900_000_000
+        rules, higher = spec().goquorum, spec({"block": 5, "miner.gaslimit": 900_000_000}).goquorum
+        assert rules is not None
+        assert higher is not None
+        assert (rules.gas_limit_floor, higher.gas_limit_floor) == (700_000_000, 900_000_000)
 
     def test_an_array_of_transitions_is_enough_to_be_goquorums(self) -> None:
         parsed = spec({"block": 5, "blockperiodseconds": 3}, isQuorum=False)
