@@ -170,13 +170,9 @@ class BftController:
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
-        if self._address not in head.validators:
+        if self._address not in head.validators or not self._protocols.at(head.header.number + 1).takes_part:
             self._height = None
-            return [StopTimers()]
-        protocol = self._protocols.at(head.header.number + 1)
-        if not protocol.takes_part:
-            self._height = None
-            return [StopTimers(), _no_part(protocol.name, self._address)]
+            return [StopTimers(), *_no_part(self._address, head)]
         self._height = self._new_height(head)
         effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._log_protocol(head)]
         effects += self._height.start(now_ms)
@@ -325,13 +321,13 @@ class BftController:
         return [SendMessage(event.code, event.data, others)]
 
 
-def _no_part(name: str, address: bytes) -> Effect:
-    """Say that the validator `address` (20 bytes) makes no blocks of the protocol `name`. The caller limits the lines."""
+def _no_part(address: bytes, head: HeadChanged) -> list[Effect]:
+    """Say of the validator `address` (20 bytes) that it makes no blocks. The caller limits the lines."""
     text = (
-        f"this node is a validator, but it cannot make blocks of {name}. It follows the chain. It takes part once the "
-        "genesis has a transition to QBFT"
+        "this node is a validator, but it cannot make blocks of the protocol in force. It follows the chain. It takes part "
+        "once the genesis has a transition to QBFT"
     )
-    return WriteLogLine("no-part", text, address)
+    return [WriteLogLine("no-part", text, address)] if address in head.validators else []
 
 
 def _refuse_malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:
