@@ -99,8 +99,7 @@ class Validator:
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
     one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
     signature never waits for an execution, and reads large messages. `signing_worker` waits for the key. It must
-    abandon work that is cancelled. `proposes_round_zero` says of the validators of a height whether they need blocks with
-    round 0 (`events.HeadChanged`).
+    abandon work that is cancelled. `proposes_round_zero`: `events.HeadChanged`.
     """
 
     def __init__(
