@@ -53,7 +53,7 @@ def _tally_after(
             protocols.extra_data(header),
             is_epoch=is_epoch,
             creator=protocols.creator(header),
-            # Nobody has voted in the genesis, which is an epoch block too.
+            # The genesis is an epoch block, too, and no validator has voted in it.
             counts_epoch_vote=counts and header.number > 0,
         )
     # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.

@@ -23,17 +23,28 @@ class Step(Protocol):
     """What of a transition is valid for both protocols (`goquorum`)."""
 
     @property
-    def block(self) -> int: ...
+    def block(self) -> int:
+        """The first block for which the transition is valid."""
+
     @property
-    def algorithm(self) -> str: ...
+    def algorithm(self) -> str:
+        """`qbft` if QBFT begins here, otherwise an empty string."""
+
     @property
-    def epochlength(self) -> int: ...
+    def epochlength(self) -> int:
+        """In blocks. 0 for no change."""
+
     @property
-    def blockperiodseconds(self) -> int: ...
+    def blockperiodseconds(self) -> int:
+        """0 for no change."""
+
     @property
-    def emptyblockperiodseconds(self) -> int | None: ...
+    def emptyblockperiodseconds(self) -> int | None:
+        """None for no change."""
+
     @property
-    def requesttimeoutseconds(self) -> int: ...
+    def requesttimeoutseconds(self) -> int:
+        """0 for no change."""
 
 
 @dataclass(frozen=True, slots=True)

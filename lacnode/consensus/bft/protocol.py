@@ -120,9 +120,13 @@ class BftProtocol(Protocol):
         """Whether the header rules cover the ommers hash and the nonce."""
 
     @property
-    def takes_part(self) -> bool: ...
+    def takes_part(self) -> bool:
+        """Whether this node can be a validator of the protocol."""
+
     @property
-    def headers(self) -> HeaderForm: ...
+    def headers(self) -> HeaderForm:
+        """Where a header has its creator and its vote."""
+
     @property
     def codec(self) -> MessageCodec:
         """The bytes of its messages."""

@@ -34,12 +34,14 @@ class Ibft1HeaderForm(HeaderForm):
         return _signer(proposer_digest(header), seal)
 
     def vote(self, header: BlockHeader, extra: ExtraData) -> Vote | None:
+        """The vote in coinbase and nonce. None for the genesis block and for a block without a vote."""
         # A block without a vote has the form of a vote to drop the address of zeros.
         if header.number == 0 or (header.coinbase == _NO_ADDRESS and header.nonce == DROP_NONCE):
             return None
         return Vote(header.coinbase, VoteType.ADD if header.nonce == ADD_NONCE else VoteType.DROP)
 
     def seals_needed(self, validators: int) -> int:
+        """2f+1 commit seals."""
         # GoQuorum agrees by 2f+1 before `ceil2Nby3Block` and by ceil(2n/3) from there on. Its header check asks for f+1.
         return 2 * max_faulty(validators) + 1
 
