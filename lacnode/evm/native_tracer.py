@@ -19,6 +19,7 @@ from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import reason_for_python
 from lacnode.evm.native_state import CurrentBudget, begin_block, open_native
 from lacnode.evm.native_trace import NativeSteps, account_changes, instructions_of, traced_calls
+from lacnode.evm.private_markers import has_private_marker
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
@@ -85,6 +86,8 @@ class NativeTracer:
 
     def _block(self, block: BlockToTrace, options: RecordingOptions, first: int) -> Iterator[TracedTransaction]:
         self._check_fits(block.header, options)
+        if has_private_marker(block.transactions, self._spec):
+            raise _LeftToPythonError
         library, header = native_library(), block.header
         senders = senders_of(block.transactions, library.recover_senders)
         raws = [transaction.raw for transaction in block.transactions]
