@@ -110,7 +110,7 @@ CONSENSUS = (
     Mutant(
         "seals-not-counted-at-import",
         HEADER_RULES,
-        "if len(sealers) < quorum(len(validators)):",
+        "if len(sealers) < needed:",
         "if not sealers:",
         ("tests/unit/consensus/test_header_rules.py",),
     ),
