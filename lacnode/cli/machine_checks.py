@@ -52,8 +52,8 @@ READ_FILES = (
 """Switches, and the files that the node reads while they are on."""
 
 
-def find_missing_resources(read: SettingsReader) -> Iterator[str]:
-    """Yield one sentence for each option whose value does not fit this machine."""
+def find_unusable_hosts_and_files(read: SettingsReader) -> Iterator[str]:
+    """Yield one sentence for each option whose host or file cannot be used on this machine."""
     for switch, name in LISTENING_HOSTS:
         if read.flag(switch) and (why := _why_not_listened_on(read.text(name))):
             yield _invalid(name, why)

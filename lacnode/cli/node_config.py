@@ -8,7 +8,7 @@ from pathlib import Path
 from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
-from lacnode.cli.machine_checks import PERMISSIONS_FILE, find_missing_resources
+from lacnode.cli.machine_checks import PERMISSIONS_FILE, find_unusable_hosts_and_files
 from lacnode.cli.notices import find_notices
 from lacnode.cli.option_rules import NO_GENESIS, check_against_chain, check_rules, find_broken_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
@@ -50,7 +50,7 @@ def node_config(settings: Settings) -> NodeConfig:
     check_against_chain(read, spec)
     config = _node_config(read, spec, http, websocket)
     # This machine is looked at last. Host names and files mean nothing while the settings contradict each other.
-    for text in find_missing_resources(read):
+    for text in find_unusable_hosts_and_files(read):
         raise UsageError(text)
     return config
 
@@ -84,7 +84,7 @@ def find_mistakes(settings: Settings) -> Iterator[str]:
             part(read)
         except UsageError as error:
             yield str(error)
-    yield from find_missing_resources(read)
+    yield from find_unusable_hosts_and_files(read)
 
 
 def spec_or_placeholder(read: SettingsReader) -> ChainSpec:
@@ -180,7 +180,7 @@ def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
 
 def _advertised(host: str) -> str:
     """Return the address of the name `host`: peers get addresses only. A name without one is returned as it is, and
-    `find_missing_resources` refuses it."""
+    `find_unusable_hosts_and_files` refuses it."""
     try:
         return look_up_address(host)
     except UnknownHostError:

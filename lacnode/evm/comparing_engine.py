@@ -36,7 +36,10 @@ from lacnode.primitives.transaction import Transaction
 
 
 class ComparingEngine(PythonStates):
-    """py-evm and the native library on the states in `store`, by the rules of `spec`."""
+    """py-evm and the native library on the states in `store`, by the rules of `spec`.
+
+    Every answer is py-evm's. A difference is recorded in `differences` and never raised.
+    """
 
     def __init__(
         self, spec: ChainSpec, store: NodeStore, budget: ExecutionBudget, differences: EngineDifferences

@@ -34,7 +34,7 @@ def describe_halt(computation: Any) -> str | None:
         return None
     if revert_reason(computation) is not None:
         return REVERTED
-    error = halting_error(computation.error)
+    error = corrected_error_class(computation.error)
     if error is exceptions.InvalidInstruction:
         return f"Invalid opcode: 0x{_last_opcode(computation):02x}"
     return _DESCRIPTIONS.get(error, error.__name__)
@@ -45,13 +45,13 @@ def explain_halt(computation: Any, fork: Fork) -> str | None:
     there is one. None on success and after REVERT."""
     if computation.is_success or revert_reason(computation) is not None:
         return None
-    error = halting_error(computation.error)
+    error = corrected_error_class(computation.error)
     if error is not exceptions.InvalidInstruction:
         return error.__name__
     return explanation_of_opcode(_last_opcode(computation), fork)
 
 
-def halting_error(error: Exception) -> type[Exception]:
+def corrected_error_class(error: Exception) -> type[Exception]:
     """Return the class of py-evm's `error`. py-evm calls a jump into the data of a PUSH an invalid instruction, as no
     other client does."""
     if str(error) == _JUMP_INTO_DATA:

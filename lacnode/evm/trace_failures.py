@@ -7,7 +7,7 @@ from eth import exceptions
 from eth._utils.numeric import ceil32
 from eth.vm.computation import memory_gas_cost
 
-from lacnode.evm.py_evm_halts import halting_error
+from lacnode.evm.py_evm_halts import corrected_error_class
 from lacnode.evm.trace_opcodes import CREATES, SELFDESTRUCT, SSTORE, address_of_stack_item, stack_word
 from lacnode.evm.trace_record import HaltReason, TracedStep
 
@@ -48,7 +48,7 @@ def halt_reason_of(error: Exception) -> HaltReason:
         return HaltReason.CODE_TOO_LARGE
     if isinstance(error, exceptions.OutOfGas) and str(error).startswith("code that begins"):
         return HaltReason.INVALID_CODE
-    return _HALTS.get(halting_error(error), HaltReason.PRECOMPILE_ERROR)
+    return _HALTS.get(corrected_error_class(error), HaltReason.PRECOMPILE_ERROR)
 
 
 def gas_of_failed_step(step: TracedStep, computation: Any, error: Exception) -> int:

@@ -19,7 +19,7 @@ def subscribe_parts(parts: NodeParts) -> None:
     events.pending_added.subscribe(parts.rpc.subscriptions.pending_added)
     events.pending_dropped.subscribe(parts.rpc.subscriptions.pending_dropped)
     events.syncing_changed.subscribe(lambda _: parts.rpc.subscriptions.sync_changed(parts.peers.synchronizer.status))
-    events.importing_changed.subscribe(parts.consensus.validator.importing_changed)
+    events.hold_back_heads.subscribe(parts.consensus.validator.hold_back_heads)
     events.caught_up.subscribe(lambda _: parts.peers.policy.mark_stale())
     parts.peers.policy.on_change(parts.network.recheck)
     _subscribe_to_threads(parts)

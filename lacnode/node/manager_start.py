@@ -8,7 +8,7 @@ from lacnode.node.opened_manager import ManagerStartError, OpenedManager
 from lacnode.privacy.manager.key_files import PrivacyKeyError
 from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.service.enclave_tls import EnclaveTls
-from lacnode.privacy.service.fingerprints import TlsError
+from lacnode.privacy.service.fingerprints import TlsSetupError
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.manager_config import ManagerConfigError, load_config
 from lacnode.privacy.service.run_manager import open_service
@@ -25,7 +25,7 @@ def open_manager(settings: PrivacySettings) -> OpenedManager:
         )
     try:
         service = open_service(load_config(settings.manager_config, {}), with_client_port=False)
-    except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
+    except (ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError, OSError) as error:
         raise ManagerStartError(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
     if settings.public_key is not None and service.manager.keys.find_pair(settings.public_key) is None:
         # The service has opened its database. The start ends here, so it is closed.
@@ -42,5 +42,5 @@ def _tls(settings: PrivacySettings, url: str) -> EnclaveTls | None:
         return None
     try:
         return EnclaveTls(settings.tls, url)
-    except TlsError as error:
+    except TlsSetupError as error:
         raise ManagerStartError(f"--privacy-tls-enabled: {error}") from None

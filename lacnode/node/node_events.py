@@ -38,7 +38,7 @@ class EventSource(Generic[T]):
 class NodeEvents:
     """All events of one node.
 
-    `syncing_changed` carries whether the node is behind a verified chain. `importing_changed` carries whether the
+    `syncing_changed` carries whether the node is behind a verified chain. `hold_back_heads` carries whether the
     synchronizer imports several verified blocks now. `caught_up` happens once: no peer is ahead.
     """
 
@@ -47,7 +47,7 @@ class NodeEvents:
         self.pending_added = EventSource[PooledTransaction]()
         self.pending_dropped = EventSource[PooledTransaction]()
         self.syncing_changed = EventSource[bool]()
-        self.importing_changed = EventSource[bool]()
+        self.hold_back_heads = EventSource[bool]()
         self.caught_up = EventSource[None]()
         self.peer_joined = EventSource[Peer]()
         self.peer_left = EventSource[Peer]()

@@ -60,7 +60,7 @@ def build_peer_parts(shared: SharedObjects, chain: ChainParts) -> PeerParts:
         # A thread of its own: checking headers must not wait for an import in the thread that writes state.
         check_worker=ThreadWorker(),
         on_syncing=events.syncing_changed.publish,
-        on_importing=events.importing_changed.publish,
+        on_importing=events.hold_back_heads.publish,
         on_caught_up=partial(events.caught_up.publish, None),
     )
     context = PermissioningContextReader(chain.chain, shared.peers, synchronizer, chain.permissions, shared.key.address)

@@ -18,7 +18,7 @@ from OpenSSL import SSL, crypto
 from lacnode.http.peekable_stream import PeekableStream
 from lacnode.http.tls_stream import TlsStream
 from lacnode.privacy.service.client_certificates import ClientCertificateCheck, RefusedClients
-from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+from lacnode.privacy.service.fingerprints import Fingerprints, TlsSetupError
 from lacnode.privacy.service.tls import TlsTrust
 from lacnode.rpc.rpc_tls import RpcTlsError
 from lacnode.rpc.time_share import TimeShare
@@ -50,7 +50,7 @@ class ServerTlsPort:
         try:
             self._context = _context(settings, title)
             self._trust = None if settings.clients is None else _trust(settings.clients, self._context)
-        except TlsError as error:
+        except TlsSetupError as error:
             raise RpcTlsError(f"TLS options failed to initialize for {title}: {error}") from None
         self._refused = RefusedClients("client of JSON-RPC")
         self._share = TimeShare(HANDSHAKES_SHARE, HANDSHAKES_BURST_SECONDS)
@@ -86,7 +86,9 @@ def _context(settings: RpcTlsSettings, title: str) -> SSL.Context:
         # A certificate with the key of another one is found here, and not at the first handshake.
         context.check_privatekey()
     except (SSL.Error, TypeError, ValueError):
-        raise TlsError("the private key does not fit the certificate, or is of a kind that TLS does not use") from None
+        raise TlsSetupError(
+            "the private key does not fit the certificate, or is of a kind that TLS does not use"
+        ) from None
     return context
 
 
@@ -100,7 +102,7 @@ def _choose_ciphers(context: SSL.Context, suites: Iterable[str]) -> None:
         if earlier:
             context.set_cipher_list(":".join(earlier).encode())
     except SSL.Error:
-        raise TlsError(f"OpenSSL does not have the cipher suites {', '.join(suites)}") from None
+        raise TlsSetupError(f"OpenSSL does not have the cipher suites {', '.join(suites)}") from None
 
 
 def _warn_of_dates(certificate: x509.Certificate, title: str) -> None:
@@ -118,43 +120,43 @@ def _warn_of_dates(certificate: x509.Certificate, title: str) -> None:
 
 
 def _identity(identity: ServerIdentity) -> tuple[PrivateKeyTypes, x509.Certificate, list[x509.Certificate]]:
-    """Return key, certificate and chain. TlsError if a file does not have them."""
+    """Return key, certificate and chain. TlsSetupError if a file does not have them."""
     if identity.keystore is None:
         return _pem_identity(identity)
     store = _keystore(identity.keystore, identity.password_file, identity.password)
     if store.key is None or store.cert is None:
-        raise TlsError(f"{identity.keystore}: a private key and its certificate were expected")
+        raise TlsSetupError(f"{identity.keystore}: a private key and its certificate were expected")
     return store.key, store.cert.certificate, [extra.certificate for extra in store.additional_certs]
 
 
 def _pem_identity(identity: ServerIdentity) -> tuple[PrivateKeyTypes, x509.Certificate, list[x509.Certificate]]:
     if identity.certificate is None or identity.key is None:
-        raise TlsError("a keystore, or a certificate and its key were expected")
+        raise TlsSetupError("a keystore, or a certificate and its key were expected")
     first, *chain = _pem_certificates(identity.certificate)
     try:
         return load_pem_private_key(_read(identity.key), None), first, chain
     except (ValueError, TypeError):
-        raise TlsError(f"{identity.key}: a private key in PEM without a password was expected") from None
+        raise TlsSetupError(f"{identity.key}: a private key in PEM without a password was expected") from None
 
 
 def _pem_certificates(file: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_read(file))
     except ValueError:
-        raise TlsError(f"{file}: certificates in PEM were expected") from None
+        raise TlsSetupError(f"{file}: certificates in PEM were expected") from None
 
 
 def _keystore(file: Path, password_file: Path | None, password: str) -> pkcs12.PKCS12KeyAndCertificates:
     data = _read(file)
     if data.startswith(_JAVA_KEYSTORE_MAGIC):
-        raise TlsError(
+        raise TlsSetupError(
             f"{file} is a Java keystore: make PKCS#12 of it with keytool -importkeystore -deststoretype pkcs12"
         )
     try:
         return pkcs12.load_pkcs12(data, _password(password_file, password))
     except ValueError:
         where = "the password" if password_file is None else f"the password in {password_file}"
-        raise TlsError(f"{file}: PKCS#12 under {where} was expected") from None
+        raise TlsSetupError(f"{file}: PKCS#12 under {where} was expected") from None
 
 
 def _password(file: Path | None, password: str) -> bytes:
@@ -167,9 +169,9 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise TlsError(f"{file}: {error.strerror}") from None
+        raise TlsSetupError(f"{file}: {error.strerror}") from None
     if len(data) > MAX_FILE_BYTES:
-        raise TlsError(f"{file}: at most {MAX_FILE_BYTES} bytes were expected")
+        raise TlsSetupError(f"{file}: at most {MAX_FILE_BYTES} bytes were expected")
     return data
 
 
@@ -180,7 +182,7 @@ def _trust(clients: ClientTrust, context: SSL.Context) -> TlsTrust:
         store = _keystore(clients.truststore, clients.password_file, clients.password)
         authorities += [entry.certificate for entry in (*store.additional_certs, store.cert) if entry is not None]
         if not authorities:
-            raise TlsError(f"{clients.truststore}: certificates were expected")
+            raise TlsSetupError(f"{clients.truststore}: certificates were expected")
     if clients.system_authorities:
         context.set_default_verify_paths()
     known = context.get_cert_store()

@@ -162,9 +162,9 @@ class Validator:
         """Messages that were dropped because a queue was full, since the start."""
         return self._intake.refused
 
-    def importing_changed(self, importing: bool) -> None:
-        """Note that the import of several blocks, all here and verified, begins or ends. It must never last as long
-        as a peer likes."""
+    def hold_back_heads(self, importing: bool) -> None:
+        """While several blocks that are here and verified are `importing`, give no new head to the state machine. At the
+        end it gets the current one. The import must never last as long as a peer likes."""
         self._importing = importing
         if self._is_running and not importing:
             self._intake.put(self._current_head())

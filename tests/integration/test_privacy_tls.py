@@ -14,7 +14,7 @@ import trio
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+from lacnode.privacy.service.fingerprints import Fingerprints, TlsSetupError
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.tls import Tls, client_tls, parse_trust, server_tls
@@ -194,12 +194,12 @@ def test_first_use_is_remembered_and_then_pinned(tmp_path: Path) -> None:
     assert not Fingerprints(file, record=True).trusts("host:1", b"second")
     assert not Fingerprints(file, record=False).trusts("host:2", b"first")
     file.write_text("host:1 nothex\n")
-    with pytest.raises(TlsError, match="line 1"):
+    with pytest.raises(TlsSetupError, match="line 1"):
         Fingerprints(file, record=False)
 
 
 def test_a_mode_that_trusts_everybody_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TlsError, match=r"tlsservertrust: ca, whitelist, .* was expected, found insecure-record"):
+    with pytest.raises(TlsSetupError, match=r"tlsservertrust: ca, whitelist, .* was expected, found insecure-record"):
         parse_trust("tlsservertrust", "insecure-record", tmp_path / "known")
 
 
@@ -210,5 +210,5 @@ async def test_certificates_are_made_where_there_are_none(certificates: Path) ->
     assert (fresh / "a.key").stat().st_mode & 0o777 == 0o600
     assert fingerprint(fresh, "a") != fingerprint(fresh, "b")
     (fresh / "a.key").unlink()
-    with pytest.raises(TlsError, match="in PEM were expected"):
+    with pytest.raises(TlsSetupError, match="in PEM were expected"):
         tls(fresh, "a", "tofu", "tofu")

@@ -161,7 +161,7 @@ async def test_blocks_keep_coming(manner: Manner, monkeypatch: pytest.MonkeyPatc
     async with two_validators() as nodes, trio.open_nursery() as nursery:
         passed_over: list[bool] = []
         for node in nodes:
-            monkeypatch.setattr(node.validator, "importing_changed", passed_over.append)
+            monkeypatch.setattr(node.validator, "hold_back_heads", passed_over.append)
         liars = [Liar(node, claims) for node in nodes for _ in range(LIARS)]
         for liar in liars:
             nursery.start_soon(liar.run, manner)

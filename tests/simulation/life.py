@@ -92,7 +92,7 @@ class Life:
             lambda: self.peers.values(),
             worker=state_worker,
             check_worker=VirtualWorker(clock),
-            on_importing=lambda importing: self.validator.importing_changed(importing),
+            on_importing=lambda importing: self.validator.hold_back_heads(importing),
         )
         self.exchange = BlockExchange(chain, lambda: list(self.peers.values()), self.synchronizer, GENESIS_DIFFICULTY)
         self.expulsion = PeerExpulsion(self._deny)

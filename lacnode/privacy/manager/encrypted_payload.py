@@ -153,7 +153,7 @@ def encode_payload(payload: EncryptedPayload) -> bytes:
 
 
 def decode_payload(data: bytes) -> EncryptedPayload:
-    """Decode a payload. CborError if it is malformed or above a bound."""
+    """Decode a payload from Orion's CBOR. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "payload")
     try:
         sender = from_base64(fields.read_field("sender", str), KEY_BYTES)

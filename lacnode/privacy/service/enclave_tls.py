@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
 from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
-from lacnode.privacy.service.fingerprints import MAX_FINGERPRINTS_FILE_BYTES, Fingerprints, TlsError
+from lacnode.privacy.service.fingerprints import MAX_FINGERPRINTS_FILE_BYTES, Fingerprints, TlsSetupError
 
 log = structlog.get_logger("privacy")
 
@@ -32,7 +32,7 @@ class EnclaveCertificateError(Exception):
 
 
 class EnclaveTls:
-    """The TLS settings of `files` for the manager at `url`. TlsError if a file cannot be used. Its text begins as Besu's."""
+    """The TLS settings of `files` for the manager at `url`. TlsSetupError if a file cannot be used. Its text begins as Besu's."""
 
     def __init__(self, files: EnclaveTlsFiles, url: str) -> None:
         parts = urlsplit(url)
@@ -100,26 +100,28 @@ def _load_own_certificate(context: ssl.SSLContext, files: EnclaveTlsFiles) -> No
         try:
             context.load_cert_chain(file.name, password=password)
         except ssl.SSLError as error:
-            raise TlsError(f"Failed to load TLS files {files.keystore}: {error.reason}") from None
+            raise TlsSetupError(f"Failed to load TLS files {files.keystore}: {error.reason}") from None
 
 
 def _read_keystore(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
-    """Return the private key, its certificate, and the certificates of its chain. TlsError if the keystore has none."""
+    """Return the private key, its certificate, and the certificates of its chain. TlsSetupError if the keystore has none."""
     # As in Besu, only the first line counts. Editors add a line break at the end.
     password = _first_bytes(files.password, MAX_FINGERPRINTS_FILE_BYTES).partition(b"\n")[0].removesuffix(b"\r")
     if not password:
-        raise TlsError(f"Keystore password file is empty: {files.password}")
+        raise TlsSetupError(f"Keystore password file is empty: {files.password}")
     try:
         key, certificate, others = pkcs12.load_key_and_certificates(
             _first_bytes(files.keystore, MAX_FINGERPRINTS_FILE_BYTES), password
         )
     except (ValueError, UnsupportedAlgorithm):
-        raise TlsError(
+        raise TlsSetupError(
             f"Failed to load TLS files {files.keystore}: PKCS#12 under the password in {files.password} was expected"
         ) from None
     # A keystore may hold certificates alone. This node has to show one with its key.
     if key is None or certificate is None:
-        raise TlsError(f"Failed to load TLS files {files.keystore}: a private key and its certificate were expected")
+        raise TlsSetupError(
+            f"Failed to load TLS files {files.keystore}: a private key and its certificate were expected"
+        )
     return key, certificate, others
 
 
@@ -128,11 +130,11 @@ def _first_bytes(file: Path, most: int) -> bytes:
         with file.open("rb") as opened:
             return opened.read(most)
     except FileNotFoundError:
-        raise TlsError(f"Requested file {file} does not exist at specified location.") from None
+        raise TlsSetupError(f"Requested file {file} does not exist at specified location.") from None
     except PermissionError:
-        raise TlsError(f"Current user does not have permissions to access {file}") from None
+        raise TlsSetupError(f"Current user does not have permissions to access {file}") from None
     except OSError as error:
-        raise TlsError(f"Failed to load TLS files {file}: {error.strerror}") from None
+        raise TlsSetupError(f"Failed to load TLS files {file}: {error.strerror}") from None
 
 
 def _validity(certificate: x509.Certificate) -> str:

@@ -15,8 +15,8 @@ MAX_RECORDED_FINGERPRINTS = 16_384
 """The largest number of recorded fingerprints. A stranger can show any number of new names."""
 
 
-class TlsError(Exception):
-    """The files of TLS cannot be used. The text names the file and what was expected."""
+class TlsSetupError(Exception):
+    """A file or a cipher suite of TLS cannot be used. The text names it and what was expected."""
 
 
 class Fingerprints:
@@ -54,7 +54,7 @@ class Fingerprints:
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError):
-            raise TlsError(f"{self._path} cannot be read as text") from None
+            raise TlsSetupError(f"{self._path} cannot be read as text") from None
         # One bad line is an error of the whole file. If it were skipped, the operator's manager would be refused, or with
         # `record` a stranger could take its name.
         known = {}
@@ -65,7 +65,9 @@ class Fingerprints:
             # Orion writes the digest with colons, other tools without. Both forms and both cases are read.
             digest = words[1].replace(":", "").lower() if len(words) == 2 else ""
             if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-                raise TlsError(f"{self._path}, line {number}: an identifier and a SHA-256 fingerprint were expected")
+                raise TlsSetupError(
+                    f"{self._path}, line {number}: an identifier and a SHA-256 fingerprint were expected"
+                )
             known[words[0].lower()] = digest
         return known
 

@@ -25,7 +25,10 @@ MAX_LOGGED_HOSTS = 256
 
 
 class PermittedNetwork(httpcore.AsyncNetworkBackend):
-    """Opens TCP connections to addresses that `policy` permits."""
+    """Opens TCP connections to addresses that `policy` permits.
+
+    The addresses of a host that the operator named make `policy` allow their kind.
+    """
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy

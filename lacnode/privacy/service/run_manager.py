@@ -19,7 +19,7 @@ from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyErro
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, QuotaSettings
 from lacnode.privacy.manager.sql_database import StoreError
-from lacnode.privacy.service.fingerprints import TlsError
+from lacnode.privacy.service.fingerprints import TlsSetupError
 from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, is_loopback, parse_networks
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, parse_trust, server_tls
@@ -40,7 +40,7 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
     return_freed_memory()
     try:
         service = open_service(config, clear_known_nodes=clear_known_nodes)
-    except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
+    except (ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError, OSError) as error:
         # Before the start there is no log. The one message goes to the terminal.
         print(error, file=sys.stderr)
         return 1
@@ -50,7 +50,7 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
         trio.run(_run, service, ports)
         log.info("stopped")
     # trio wraps errors of tasks in groups. The message is that of the innermost error.
-    except* (RpcPortTakenError, ManagerConfigError, PrivacyKeyError, StoreError, TlsError) as failure:
+    except* (RpcPortTakenError, ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError) as failure:
         print(_innermost(failure), file=sys.stderr)
         status = 1
     finally:
@@ -65,7 +65,7 @@ def open_service(
 ) -> ManagerService:
     """Return the manager of `config` with its files. Without a client port it is for a node in the same process.
 
-    ManagerConfigError, PrivacyKeyError, StoreError, TlsError or OSError if it cannot be opened.
+    ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError or OSError if it cannot be opened.
     """
     # The folder has private keys. Other users of the machine must not list it.
     config.path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def _read_files(config: ManagerConfig) -> _Files:
     def tried(read: Callable[[], T]) -> T | None:
         try:
             return read()
-        except (ManagerConfigError, PrivacyKeyError, TlsError, OSError) as error:
+        except (ManagerConfigError, PrivacyKeyError, TlsSetupError, OSError) as error:
             wrong.append(str(error))
             return None
 

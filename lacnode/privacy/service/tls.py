@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+from lacnode.privacy.service.fingerprints import Fingerprints, TlsSetupError
 
 log = structlog.get_logger("privacy")
 
@@ -76,9 +76,9 @@ class Tls:
 
 
 def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
-    """Return the trust of `mode`, with the fingerprints in `file`. TlsError naming `option` if there is no such mode."""
+    """Return the trust of `mode`, with the fingerprints in `file`. TlsSetupError naming `option` if there is no such mode."""
     if mode not in MODES:
-        raise TlsError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
+        raise TlsSetupError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
     chains, record = MODES[mode]
     if record:
         log.warning(
@@ -90,7 +90,9 @@ def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
 
 
 def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ServerTls:
-    """Return TLS for a port of `host`. Missing files are created. TlsError if a file cannot be used.
+    """Return TLS for a port of `host`. TlsSetupError if a file cannot be used.
+
+    If neither `certificate` nor `key` exists, both are created, self-signed.
 
     `chain` are files with the certificates that lead from this one to a root.
     """
@@ -115,7 +117,10 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
 
 
 def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
-    """Return TLS for calls. Missing files are created for `host`. TlsError if a file cannot be used. `chain` as above."""
+    """Return TLS for calls. TlsSetupError if a file cannot be used. `chain` as above.
+
+    If neither `certificate` nor `key` exists, both are created for `host`, self-signed.
+    """
     _create_own_certificate(certificate, key, host)
     by_chain = _client_context(certificate, key, chain) if trust.chains else None
     # The mode `ca` has no fingerprints. A second context would only add a way that trusts nothing.
@@ -129,7 +134,7 @@ def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
 
 
 def _chain_text(chain: Sequence[Path]) -> bytes:
-    """Return the certificates of a chain, one after the other. TlsError if a file has none."""
+    """Return the certificates of a chain, one after the other. TlsSetupError if a file has none."""
     parts = []
     for file in chain:
         try:
@@ -137,7 +142,7 @@ def _chain_text(chain: Sequence[Path]) -> bytes:
                 parts.append(opened.read(MAX_CHAIN_FILE_BYTES))
             x509.load_pem_x509_certificates(parts[-1])
         except (OSError, ValueError) as error:
-            raise TlsError(f"{file}: certificates in PEM were expected: {error}") from None
+            raise TlsSetupError(f"{file}: certificates in PEM were expected: {error}") from None
     return b"\n".join(parts)
 
 
@@ -156,8 +161,8 @@ def _client_context(certificate: Path, key: Path, chain: Sequence[Path]) -> ssl.
     return context
 
 
-def _unusable_files(certificate: Path, key: Path, error: Exception) -> TlsError:
-    return TlsError(f"{certificate} and {key}: a certificate and its key in PEM were expected: {error}")
+def _unusable_files(certificate: Path, key: Path, error: Exception) -> TlsSetupError:
+    return TlsSetupError(f"{certificate} and {key}: a certificate and its key in PEM were expected: {error}")
 
 
 def _create_own_certificate(certificate: Path, key: Path, host: str) -> None:
@@ -192,7 +197,7 @@ def _create_own_certificate(certificate: Path, key: Path, host: str) -> None:
             file.write(plain)
         certificate.write_bytes(made.public_bytes(encoding))
     except OSError as error:
-        raise TlsError(f"{certificate} and {key} cannot be made: {error.strerror}") from None
+        raise TlsSetupError(f"{certificate} and {key} cannot be made: {error.strerror}") from None
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -74,7 +74,7 @@ class PrivateBlock:
 Listener = Callable[[PrivateBlock], None]
 
 
-class Preempt(Protocol):
+class EndLongTransactionTry(Protocol):
     """Ends the running try of a long transaction. `waiting` are the groups that begin to wait, and whether a known sender's
     transaction waits there."""
 
@@ -97,7 +97,7 @@ class PrivateProcessor:
         self._failures = 0
         self._slices = TimeSlices()
         self.reader = PayloadReader(context)
-        self._preempt: Preempt | None = None
+        self._preempt: EndLongTransactionTry | None = None
         self._absent_bound = AbsentMarkerLimit(context.database)
 
     # -- listening ---------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class PrivateProcessor:
         """
         self._listeners.append(listener)
 
-    def on_waiting(self, preempt: Preempt) -> None:
+    def on_waiting(self, preempt: EndLongTransactionTry) -> None:
         """Call `preempt` in the working thread when a group begins to wait for a long transaction."""
         self._preempt = preempt
 

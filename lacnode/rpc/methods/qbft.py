@@ -40,6 +40,7 @@ def qbft_getValidatorsByBlockNumber(reading: ReadContext, params: Params) -> obj
 
 
 def qbft_getValidatorsByBlockHash(reading: ReadContext, params: Params) -> object:
+    """Return the validators that the block names, not those after it. None if the block is unknown."""
     return _named_by(reading, reading.chain.header_of(hash32(required(params, 0, "block hash"), "block hash")))
 
 

@@ -25,7 +25,7 @@ class SilentContracts:
         self._updated_at = clock()
 
     def lost_seconds(self) -> float:
-        """Return the time that was lost lately to contracts that did not answer."""
+        """Return the seconds lost to contracts that did not answer, less what was forgiven since."""
         with self._lock:
             return self._lost()
 
