@@ -73,7 +73,8 @@ class Usage:
 class Quota:
     """Refuses payloads and group records that would fill the store. Safe to use from several threads.
 
-    `is_known` says whether the public key (32 bytes) of a sender is known. `directory` is on the disk that is watched, None if no disk is watched.
+    `is_known` says whether the public key (32 bytes) of a sender is known.
+    `directory` is on the disk that is watched, None if no disk is watched.
     """
 
     def __init__(

@@ -32,7 +32,10 @@ class EnclaveCertificateError(Exception):
 
 
 class EnclaveTls:
-    """The TLS settings of `files` for the manager at `url`. TlsSetupError if a file cannot be used. Its text begins as Besu's."""
+    """The TLS settings of `files` for the manager at `url`.
+
+    TlsSetupError if a file cannot be used. Its text begins as Besu's.
+    """
 
     def __init__(self, files: EnclaveTlsFiles, url: str) -> None:
         parts = urlsplit(url)

@@ -76,7 +76,10 @@ class Tls:
 
 
 def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
-    """Return the trust of `mode`, with the fingerprints in `file`. TlsSetupError naming `option` if there is no such mode."""
+    """Return the trust of `mode`, with the fingerprints in `file`.
+
+    TlsSetupError naming `option` if there is no such mode.
+    """
     if mode not in MODES:
         raise TlsSetupError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
     chains, record = MODES[mode]
