@@ -45,7 +45,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         return _in_another_process()
     # Loaded in the reading process only: it imports the engines.
     verification = importlib.import_module("lacnode.cli.database_verification")
-    return int(verification.verify(data_path, None if genesis is None else Path(genesis), blocks))
+    return int(verification.verify_database(data_path, None if genesis is None else Path(genesis), blocks))
 
 
 def _without_range(words: list[str]) -> tuple[list[str], range | None]:

@@ -130,7 +130,7 @@ class Answerer:
             if answer is not None:
                 return _reply(orjson.dumps(answer))
         # Facts of the node are gathered in this step, which runs in a worker thread of the node.
-        gathered = importlib.import_module("lacnode.graphql.live").gather(services, question.text)
+        gathered = importlib.import_module("lacnode.graphql.live").gather_live_facts(services, question.text)
         handler = _modules().answer_query
         call = ReadCall(handler, [question.text, question.operation, question.variables, gathered])
         done, result = False, None
