@@ -37,7 +37,7 @@ def test_a_list_closes_a_connection_and_opens_it_again(tmp_path: Path) -> None:
     with running_devnet(tmp_path / "net", "--validators", "3", "--block-period", "0.5") as network:
         first, second, third = network.status()["nodes"]
         config = Path(third["data_path"]) / "config.toml"
-        config.write_text(config.read_text().replace('"NET", "TXPOOL"', '"NET", "PERM", "TXPOOL"'))
+        config.write_text(config.read_text().replace('"NET", "TRACE"', '"NET", "PERM", "TRACE"'))
         add_settings(third, permissions_nodes_config_file_enabled=True, Xdns_enabled=True, Xdns_update_enabled=True)
         write_list(third, first["enode"].replace("127.0.0.1", "localhost"), second["enode"])
         (Path(third["data_path"]) / "static-nodes.json").unlink()  # a fixed node cannot be taken off the list

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from lacnode.chain import block_verifier
-from lacnode.consensus.bft import committee, header_rules, quorum
+from lacnode.consensus.bft import committee, header_form, header_rules, quorum
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.messages import Commit, Prepare
 from lacnode.consensus.bft.payloads import CommitPayload, MessageKind, PreparePayload, RoundId, SignedPayload
@@ -50,7 +50,7 @@ def one_vote_more_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _change_quorum(monkeypatch: pytest.MonkeyPatch, change: int) -> None:
     monkeypatch.setattr(committee, "quorum", lambda n: quorum.quorum(n) + change)
-    monkeypatch.setattr(header_rules, "quorum", lambda n: quorum.quorum(n) + change)
+    monkeypatch.setattr(header_form, "quorum", lambda n: quorum.quorum(n) + change)
     monkeypatch.setattr(committee, "prepares_needed", lambda n: quorum.prepares_needed(n) + change)
 
 
