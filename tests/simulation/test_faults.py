@@ -6,7 +6,7 @@ with random seeds, as an unknown fault would have to be.
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -19,7 +19,8 @@ from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.round import Round
 from lacnode.consensus.bft.round_change_manager import RoundChangeManager
 from lacnode.consensus.ibft2 import message_validation
-from lacnode.crypto.secp256k1 import CURVE_ORDER
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import CURVE_ORDER, public_key_of
 from tests.simulation.byzantine import Behaviour, hurrier, pretender, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
@@ -212,28 +213,42 @@ def _only_to(
 def repeater(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Prepares and commits what it hears of in round 0 of height 3, both twice, and only the proposer is told."""
     node = network.nodes[index]
-    signer = node.key
+    signer, other = node.key, _OtherNonce(node.key, 7)
     victim = frozenset({network.addresses[PROPOSER]})
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         message = network.wire.read(code, data)
         payload = message.signed.payload
         if isinstance(message, Prepare) and payload.round_id == RoundId(3, 0) and message.signed.author == node.address:
-            commit = network.wire.sign(CommitPayload(payload.round_id, message.signed.payload.digest), signer)
-            seal = _other_signature(commit.payload.seal or b"")
-            other = network.wire.sign(replace(commit.payload, seal=seal), signer)
-            again = replace(message.signed, signature=_other_signature(message.signed.signature))
-            for said in (message, Prepare(again), Commit(commit), Commit(other)):
+            commit = CommitPayload(payload.round_id, message.signed.payload.digest)
+            again = Prepare(network.wire.sign(message.signed.payload, other))
+            commits = (Commit(network.wire.sign(commit, signer)), Commit(network.wire.sign(commit, other)))
+            for said in (message, again, *commits):
                 network.transmit(source, *network.wire.write(said), victim)
         return True
 
     return intercept
 
 
-def _other_signature(signature: bytes) -> bytes:
-    """ECDSA has two signatures for everything: (r, s) and (r, -s)."""
-    s = CURVE_ORDER - int.from_bytes(signature[32:64])
-    return signature[:32] + s.to_bytes(32) + bytes([signature[64] ^ 1])
+@dataclass(frozen=True)
+class _OtherNonce:
+    """Signs with the key of `identity`, and with another nonce. A key has many low-s signatures for one digest."""
+
+    identity: NodeKey
+    nonce: int
+
+    @property
+    def address(self) -> bytes:
+        return self.identity.address
+
+    def sign(self, digest: bytes) -> bytes:
+        point = public_key_of(self.nonce.to_bytes(32))
+        r, parity = int.from_bytes(point[:32]), point[63] & 1
+        secret = int.from_bytes(self.identity.private_key)
+        s = pow(self.nonce, -1, CURVE_ORDER) * (int.from_bytes(digest) + r * secret) % CURVE_ORDER
+        if s > CURVE_ORDER // 2:
+            s, parity = CURVE_ORDER - s, 1 - parity
+        return r.to_bytes(32) + s.to_bytes(32) + bytes([parity])
 
 
 async def a_hurrier() -> None:
