@@ -1,6 +1,9 @@
 //! A record of a transaction, as Python sees it: tuples in the order of the members in `lacnode/evm/native_trace.py`, and
 //! struct logs, which are made here because there may be hundreds of thousands.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use alloy_primitives::{Address, Bytes, U256};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,16 +19,32 @@ const LOG_ITEM_BYTES: usize = 3;
 const LOG_WORD_BYTES: usize = 70;
 const LOG_SLOT_BYTES: usize = 140;
 
+/// Up to this length, a copy costs no more than a look into a table.
+const SMALL_BYTES: usize = 64;
+
 /// What was recorded of one transaction.
 #[pyclass(frozen, module = "lacnode_native")]
 pub struct Trace {
     recorder: Recorder,
+    /// The bytes that Python was given, by their place and length here. Many steps share one input, code or memory. A copy
+    /// for each step would take more memory than the limits of a trace allow.
+    given: Mutex<HashMap<(usize, usize), Py<PyBytes>>>,
 }
 
 impl Trace {
     /// The record of a transaction that has ended.
     pub fn new(recorder: Recorder) -> Self {
-        Self { recorder }
+        Self { recorder, given: Mutex::default() }
+    }
+
+    /// `data`, which is a part of the record, as one object for all steps that have it.
+    fn shared<'py>(&self, py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+        if data.len() <= SMALL_BYTES {
+            return PyBytes::new(py, data);
+        }
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (data.as_ptr() as usize, data.len());
+        given.entry(place).or_insert_with(|| PyBytes::new(py, data).unbind()).bind(py).clone()
     }
 }
 
@@ -41,7 +60,7 @@ impl Trace {
     #[pyo3(signature = (first=0, count=usize::MAX))]
     fn steps<'py>(&self, py: Python<'py>, first: usize, count: usize) -> PyResult<Bound<'py, PyList>> {
         let end = first.saturating_add(count).min(self.recorder.steps.len());
-        let made = (first..end).map(|place| step_to_python(py, &self.recorder, place));
+        let made = (first..end).map(|place| step_to_python(py, self, place));
         PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
     }
 
@@ -146,7 +165,8 @@ fn bytes<'py>(py: Python<'py>, value: &Bytes) -> Bound<'py, PyBytes> {
     PyBytes::new(py, value)
 }
 
-fn step_to_python<'py>(py: Python<'py>, recorder: &Recorder, place: usize) -> PyResult<Bound<'py, PyTuple>> {
+fn step_to_python<'py>(py: Python<'py>, trace: &Trace, place: usize) -> PyResult<Bound<'py, PyTuple>> {
+    let recorder = &trace.recorder;
     let step = &recorder.steps[place];
     let surrounding = step.surrounding.as_deref();
     let stack = PyList::new(py, recorder.stack_of(place).iter().map(|item| word(py, item)))?;
@@ -171,17 +191,17 @@ fn step_to_python<'py>(py: Python<'py>, recorder: &Recorder, place: usize) -> Py
     let second = (
         surrounding.map(|all| address(py, &all.recipient)),
         surrounding.map(|all| word(py, &all.value)),
-        surrounding.map(|all| bytes(py, &all.input)),
-        bytes(py, &step.code),
-        bytes(py, &step.output),
-        bytes(py, &step.returned),
-        step.reason.as_ref().map(|reason| bytes(py, reason)),
+        surrounding.map(|all| trace.shared(py, &all.input)),
+        trace.shared(py, &step.code),
+        trace.shared(py, &step.output),
+        trace.shared(py, &step.returned),
+        step.reason.as_ref().map(|reason| trace.shared(py, reason)),
         word(py, &step.swept),
     );
     let third = (
         stack,
         PyList::new(py, step.top.iter().map(|item| word(py, item)))?,
-        step.memory.as_ref().map(|held| PyBytes::new(py, held)),
+        step.memory.as_ref().map(|held| trace.shared(py, held)),
         storage,
         step.updated_memory.as_ref().map(|(offset, data)| (word(py, offset), bytes(py, data))),
         step.updated_storage.as_ref().map(|(slot, value)| (word(py, slot), word(py, value))),

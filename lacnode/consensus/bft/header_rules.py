@@ -137,8 +137,8 @@ class HeaderContext:
     `parent_hash` is the on-chain hash of `parent` (32 bytes), by the protocol of its height. `validators` is the set after
     `parent`, ascending (20-byte addresses). `now` is the clock of this node in Unix seconds. Only proposals are compared
     with it. `base_fee_market`: London is active at this height. `london_activation`: London starts at this height.
-    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `gas_limit_floor`: up to
-    this gas limit a block may leave its parent's in one step, as GoQuorum's nodes do.
+    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `gas_limit_floor`: a
+    block may rise to this gas limit in one step, as GoQuorum's nodes do.
     """
 
     parent: BlockHeader
@@ -236,7 +236,9 @@ def _check_gas(
         raise GasLimitOutOfRangeError(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
     # The elasticity of London doubles the gas limit of its first block (EIP-1559).
     reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
-    if header.gas_limit > gas_limit_floor and abs(header.gas_limit - reference) >= reference // 1024:
+    # Only a rise may be larger. Otherwise one proposer could let the limit fall until no transaction fits a block.
+    is_rise_to_floor = reference <= header.gas_limit <= gas_limit_floor
+    if not is_rise_to_floor and abs(header.gas_limit - reference) >= reference // 1024:
         raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
     if header.base_fee is not None and not base_fee_market:
         raise UnexpectedBaseFeeError("a base fee before London")

@@ -111,6 +111,14 @@ def test_the_future_begins_after_the_next_second() -> None:
         light(header, now=GENESIS_TIME + 1.999)
 
 
+def test_a_gas_limit_rises_to_the_floor_in_one_step_and_does_not_fall_to_it() -> None:
+    light(block_with(gas_limit=700_000_000).header, gas_limit_floor=700_000_000)
+    for limit in (700_000_001, 5_000):
+        with pytest.raises(HeaderRefusedError) as refusal:
+            light(block_with(gas_limit=limit).header, gas_limit_floor=700_000_000)
+        assert refusal.value.rule == "gas-limit-delta"
+
+
 def test_london_doubles_the_reference_of_the_gas_limit_and_brings_the_base_fee() -> None:
     header = block_with(gas_limit=20_000_000, base_fee=0).header
     light(header, base_fee_market=True, london_activation=True)

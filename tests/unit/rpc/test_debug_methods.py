@@ -357,3 +357,22 @@ class TestBounds:
         traced_with(100 * 2**15 + 2**20)
         with pytest.raises(TraceTooLargeError):
             traced_with(100 * 2**15)
+
+    def test_steps_share_the_code_and_the_input_that_are_the_same(
+        self, at: RpcTestNode, engine_kind: EngineKind
+    ) -> None:
+        """A copy for each step would take more memory than a trace may."""
+        loop = bytes.fromhex("600a5b600190038060025700").ljust(1_000, b"\0")
+        call = CallRequest(
+            sender=RICH.address,
+            to=RECIPIENT,
+            gas=5_000_000,
+            data=bytes(1_000),
+            overrides=((RECIPIENT, AccountOverride(code=loop)),),
+        )
+        wanted = [(call, RecordingOptions(TraceDetail.STEPS))]
+        (traced,) = tracer_of(at, engine_kind, TraceAllowance()).trace_calls(at.chain.head.header, wanted)
+        steps = list(traced.steps)
+        assert len(steps) > 50
+        assert len({id(step.code) for step in steps}) <= 2
+        assert len({id(step.input) for step in steps}) <= 2
