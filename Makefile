@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1
 FAST_TESTS := tests/unit tests/vectors tests/property tests/conformance tests/differential tests/mutants
 SLOW_TESTS := tests/simulation tests/integration tests/interop tests/siege
-# A test of a network waits for blocks most of its time, so each core runs two.
-SLOW_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+# Tests of networks start many processes: more workers than cores make them wait for each other.
+SLOW_WORKERS ?= auto
 
 .PHONY: setup native wheels check-native check test test-fast test-slow coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
