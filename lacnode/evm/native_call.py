@@ -102,6 +102,15 @@ def call_natively(
 def _made(native: Any, transaction: EvmTransaction, call: CallRequest, current: CurrentBudget) -> Any:
     current.budget.check()
     return native.call(
+        *call_arguments(transaction, call),
+        current.check,
+        None if call.deadline is None else MAX_CALL_MEMORY_BYTES,
+    )
+
+
+def call_arguments(transaction: EvmTransaction, call: CallRequest) -> tuple[object, ...]:
+    """Return what the library's `call` and `trace_call` take first: the members of `transaction`, made of `call`."""
+    return (
         transaction.type_id,
         transaction.sender,
         transaction.to or None,
@@ -111,8 +120,6 @@ def _made(native: Any, transaction: EvmTransaction, call: CallRequest, current: 
         transaction.value.to_bytes(32),
         transaction.data,
         [(address, list(keys)) for address, keys in call.access_list],
-        current.check,
-        None if call.deadline is None else MAX_CALL_MEMORY_BYTES,
     )
 
 

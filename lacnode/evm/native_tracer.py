@@ -14,7 +14,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, senders_of
 from lacnode.evm.budget import ExecutionBudget, SizeExceededError
 from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
-from lacnode.evm.native_call import CalledAccounts, fits_library, override_accounts
+from lacnode.evm.native_call import CalledAccounts, call_arguments, fits_library, override_accounts
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import reason_for_python
 from lacnode.evm.native_state import CurrentBudget, begin_block, open_native
@@ -198,15 +198,7 @@ class NativeTracer:
             raise _LeftToPythonError
         with _library_errors():
             record = native.trace_call(
-                transaction.type_id,
-                transaction.sender,
-                transaction.to or None,
-                transaction.gas,
-                transaction.gas_price,
-                transaction.max_priority_fee_per_gas,
-                transaction.value.to_bytes(32),
-                transaction.data,
-                [(address, list(keys)) for address, keys in call.access_list],
+                *call_arguments(transaction, call),
                 current.check,
                 MAX_CALL_MEMORY_BYTES,
                 *self._arguments(options, fork),
