@@ -96,6 +96,9 @@ class ReaderChild:
         self._process.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + END_SECONDS):
             await self._process.wait()
+        # On a busy machine the deadline may pass before the loop sees the end. Without this, an ended process would stay a
+        # zombie.
+        self._process.poll()
         await trio.aclose_forcefully(self._to)
         await trio.aclose_forcefully(self._from)
 
