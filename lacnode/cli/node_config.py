@@ -302,13 +302,14 @@ def _http(read: SettingsReader) -> HttpSettings | None:
 
 
 def _websocket(read: SettingsReader) -> WebSocketSettings | None:
-    groups = _groups(read, "rpc-ws-api")
+    groups, origins = _groups(read, "rpc-ws-api"), _origins(read, "Xrpc-ws-cors-origins")
     if not read.flag("rpc-ws-enabled"):
         return None
     return WebSocketSettings(
         host=read.text("rpc-ws-host"),
         port=read.number("rpc-ws-port"),
         groups=groups,
+        cors_origins=origins,
         allowed_hosts=_hosts(read),
         max_connections=read.number("rpc-ws-max-active-connections"),
         max_frame=read.number("rpc-ws-max-frame-size"),

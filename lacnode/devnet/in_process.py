@@ -100,11 +100,12 @@ def build_memory_network(
         # All nodes know each other as static nodes, so discovery is not needed and the network is complete at once.
         others = tuple(enode for enode in enodes if enode.id != key.public_key)
         parts = NodeResources(spec, key, MemoryDatabase(), MemoryConsensusLog())
-        nodes.append(build_node(_config(place, others), parts))
+        nodes.append(build_node(memory_node_config(place, others), parts))
     return MemoryNetwork(tuple(nodes), accounts)
 
 
-def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
+def memory_node_config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
+    """Return the settings of a node that keeps all in memory. `others` are its static nodes."""
     return NodeConfig(
         data_path=NOWHERE,
         genesis_file=NOWHERE,
@@ -120,7 +121,9 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
         http=HttpSettings(
             port=ports.rpc, groups=RPC_GROUPS, allowed_hosts=HOSTS, cors_origins=ORIGINS, max_connections=1000
         ),
-        websocket=WebSocketSettings(port=ports.ws, groups=RPC_GROUPS, allowed_hosts=("*",), max_connections=1000),
+        websocket=WebSocketSettings(
+            port=ports.ws, groups=RPC_GROUPS, allowed_hosts=HOSTS, cors_origins=ORIGINS, max_connections=1000
+        ),
         # One test account may fill the pool, and free transactions are accepted, as in LACChain's networks.
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
         keep_revert_reasons=True,

@@ -414,6 +414,7 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "rpc-ws-host": "127.0.0.1",
         "rpc-ws-port": node.ws_port,
         "rpc-ws-api": groups,
+        "Xrpc-ws-cors-origins": manifest.cors_origins,
         "revert-reason-enabled": True,
         # `processes.partition` writes this file, and the running node reads it again.
         "Xnetwork-faults-file": str(node.faults_file),

@@ -80,9 +80,7 @@ class RpcServers:
         self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
         self._http_tls = open_tls_port(None if http is None else http.tls, HTTP_TITLE)
         self._ws_tls = open_tls_port(None if websocket is None else websocket.tls, WEBSOCKET_TITLE)
-        self._http_gate = (
-            HostAndCorsFilter(http.allowed_hosts, http.cors_origins) if http is not None else HostAndCorsFilter((), ())
-        )
+        self._http_filter, self._ws_filter = _host_and_cors_filter(http), _host_and_cors_filter(websocket)
         self.subscriptions = SubscriptionFeeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None
         self.ws_port: int | None = None
@@ -147,7 +145,7 @@ class RpcServers:
             memory=self._memory,
             statistics=self.statistics,
         )
-        routes = HttpRoutes(self._http_gate, dispatcher, services, self.runner, settings.timeout, users)
+        routes = HttpRoutes(self._http_filter, dispatcher, services, self.runner, settings.timeout, users)
         with_tls = "" if self._http_tls is None else " with TLS enabled."
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}{with_tls}")
         backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
@@ -174,9 +172,8 @@ class RpcServers:
             memory=self._memory,
             statistics=self.statistics,
         )
-        gate = HostAndCorsFilter(settings.allowed_hosts, ("*",))
-        login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
-        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self.runner, login)
+        login = None if self._ws_users is None else LoginRoutes(self._ws_filter, Login(self._ws_users))
+        service = WebSocketService(settings, self._ws_filter, dispatcher, self._subscriptions, self.runner, login)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
         return ConnectionServer(
             "WebSocket", settings.max_connections, over_tls(self._ws_tls, service.handle_connection, limit_send_buffer)
@@ -191,6 +188,14 @@ def _authenticator(settings: HttpSettings | WebSocketSettings | None) -> Authent
     module = importlib.import_module("lacnode.rpc.authentication.authenticator")
     authenticator: Authenticator = module.TokenAuthenticator(settings.authentication)
     return authenticator
+
+
+def _host_and_cors_filter(settings: HttpSettings | WebSocketSettings | None) -> HostAndCorsFilter:
+    return (
+        HostAndCorsFilter((), ())
+        if settings is None
+        else HostAndCorsFilter(settings.allowed_hosts, settings.cors_origins)
+    )
 
 
 async def _opened(settings: HttpSettings | WebSocketSettings, stack: AsyncExitStack) -> Listeners:

@@ -46,11 +46,12 @@ class HttpSettings:
 @dataclass(frozen=True, slots=True)
 class WebSocketSettings:
     """JSON-RPC over WebSocket. `max_frame` is in bytes, `timeout` in seconds. A message may be four times `max_frame`
-    long."""
+    long. `cors_origins` are the origins of pages that may connect. The default is every page, as with Besu."""
 
     host: str = "127.0.0.1"
     port: int = 8546
     groups: tuple[str, ...] = DEFAULT_GROUPS
+    cors_origins: tuple[str, ...] = ("*",)
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
     max_connections: int = 80
     max_frame: int = 1_048_576

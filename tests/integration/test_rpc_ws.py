@@ -13,6 +13,7 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 from web3 import AsyncWeb3, WebSocketProvider
 from web3.middleware import ExtraDataToPOAMiddleware
 
+from lacnode.devnet.allowed_pages import ORIGINS
 from lacnode.primitives.hexadecimal import to_hex
 from tests.support.logs import captured_logs
 from tests.support.rpc_node import PATIENCE, RpcNode, Sync, call, error_code, raw, request, rpc_node, ws_settings
@@ -125,6 +126,23 @@ class TestUpgrade:
     async def test_any_page_may_connect_as_with_besu(self) -> None:
         async with rpc_node() as node, client_of(node, extra_headers=[("Origin", "http://dapp.example")]) as client:
             assert await client.call("eth_chainId") == "0x539"
+
+    @pytest.mark.parametrize(
+        ("headers", "served"),
+        [
+            (b"", True),
+            (b"Origin: http://localhost:3000\r\n", True),
+            (b"ORIGIN: https://page.example\r\n", False),
+            (b"Origin: null\r\n", False),
+            (b"Origin: http://localhost.page.example\r\n", False),
+        ],
+    )
+    async def test_a_port_with_origins_serves_programs_and_pages_of_these(self, headers: bytes, served: bool) -> None:
+        async with rpc_node(websocket=ws_settings(cors_origins=ORIGINS)) as node:
+            stream = await trio.open_tcp_stream("127.0.0.1", node.ws_port)
+            async with stream:
+                await stream.send_all(UPGRADE.replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n"))
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 101" if served else b"HTTP/1.1 403")
 
     async def test_the_subprotocol_of_old_clients_is_echoed(self) -> None:
         async with rpc_node() as node, client_of(node, subprotocols=["undefined"]) as client:

@@ -19,6 +19,13 @@ def _ignored(
 UNSTABLE_OPTIONS = (
     Option("Xhttp-timeout-seconds", OptionKind.INT, "300", "HTTP RPC timeout", hidden=True),
     Option("Xws-timeout-seconds", OptionKind.INT, "300", "WS RPC timeout", hidden=True),
+    Option(
+        "Xrpc-ws-cors-origins",
+        OptionKind.LIST,
+        "*",
+        "Origins (regex) of pages that may connect. Besu admits every page",
+        hidden=True,
+    ),
     Option("Xrpc-ipc-enabled", OptionKind.BOOL, "false", "JSON-RPC on a socket of the file system", hidden=True),
     Option("Xrpc-ipc-path", OptionKind.PATH, "<data-path>/besu.ipc", "Its file", hidden=True),
     Option("Xrpc-ipc-api", OptionKind.LIST, "ETH,NET,WEB3", "Its groups", aliases=("Xrpc-ipc-apis",), hidden=True),

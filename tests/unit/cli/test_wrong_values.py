@@ -37,7 +37,7 @@ NOT_OURS = "203.0.113.7"
 """An address that is kept for documentation."""
 
 MAY_BE_EMPTY = ("bootnodes", "print-paths-and-exit")
-PATTERNS = ("rpc-http-cors-origins", "graphql-http-cors-origins")
+PATTERNS = ("rpc-http-cors-origins", "graphql-http-cors-origins", "Xrpc-ws-cors-origins")
 FREE_TEXT = ("print-paths-and-exit",)
 
 ALL_ON = {
