@@ -1,8 +1,8 @@
 """Random actions of the administrators of lacnode's permissioning contracts. After each of them there must be a way back:
 an account that is an admin and may still call the contracts that hold the rules.
 
-`python -m tests.property.permission_actions 100000` does so many actions, on all cores. Each action ends a sequence of its
-own that began with the genesis.
+`python -m tests.property.permission_actions 100000` does so many actions, on all cores, with the native engine where it is
+built. A second number is the first seed. Each action ends a sequence of its own that began with the genesis.
 """
 
 import multiprocessing
@@ -17,6 +17,7 @@ from typing import Any
 from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, RULES_NAME, encode_transaction_call
 from lacnode.permissioning.artifacts import load_artifact
 from lacnode.permissioning.transaction_call import UnsignedTransaction
@@ -33,6 +34,7 @@ from tests.support.contract_network import (
     Contracts,
     call_data,
 )
+from tests.support.engines import use, why_skipped
 from tests.support.evm_network import RICH, Network, signed
 
 THIRD = NodeKey.from_private_key(keccak256(b"third"))
@@ -165,18 +167,22 @@ def walk(seed: int) -> int:
     return sum(steps.step() for _ in range(WALK_ACTIONS))
 
 
-def main(actions: int) -> int:
+def main(actions: int, first_seed: int = 0) -> int:
     """Do `actions` random actions and say how it went; the exit status."""
     walks, started, changes = -(-actions // WALK_ACTIONS), time.monotonic(), 0
-    with multiprocessing.Pool(os.cpu_count()) as pool:
-        for done, changed in enumerate(pool.imap_unordered(walk, range(walks)), 1):
+    kind = EngineKind.PYTHON if why_skipped(EngineKind.NATIVE) else EngineKind.NATIVE
+    with multiprocessing.Pool(os.cpu_count(), use, (kind,)) as pool:
+        for done, changed in enumerate(pool.imap_unordered(walk, range(first_seed, first_seed + walks)), 1):
             changes += changed
             if done % 20 == 0:
                 print(f"{done * WALK_ACTIONS:,} of {walks * WALK_ACTIONS:,} actions", file=sys.stderr, flush=True)
     seconds = time.monotonic() - started
-    print(f"{walks * WALK_ACTIONS:,} actions, {changes:,} of them changed something, 0 locked out, {seconds:.0f} s")
+    print(
+        f"{walks * WALK_ACTIONS:,} actions from seed {first_seed}, {kind.value}, {changes:,} of them changed something, "
+        f"0 locked out, {seconds:.0f} s"
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))
+    sys.exit(main(*map(int, sys.argv[1:])) if sys.argv[1:] else main(10_000))
