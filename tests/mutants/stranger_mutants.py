@@ -227,4 +227,25 @@ STRANGERS = (
         "    if may_see_group is None:\n",
         ("tests/unit/privacy/test_tenancy.py",),
     ),
+    Mutant(
+        "each-search-begins-with-the-lowest-group",
+        "lacnode/privacy/state/flexible/group_search.py",
+        "            self._start = self._look_at_others(self._start, until_seconds)\n",
+        '            self._known = KnownMembers(())\n            self._start = self._look_at_others(b"", until_seconds)\n',
+        ("tests/unit/privacy/test_group_search.py",),
+    ),
+    Mutant(
+        "own-groups-wait-for-strangers-groups",
+        "lacnode/privacy/state/flexible/group_search.py",
+        "        is_finished = not self._start or self._look_at_own(until_seconds)\n",
+        "        is_finished = True\n",
+        ("tests/unit/privacy/test_group_search.py",),
+    ),
+    Mutant(
+        "slow-contracts-cost-nothing",
+        "lacnode/privacy/state/flexible/group_search.py",
+        "        self._silent.count_slow(time.monotonic() - started - LEAST_ANSWER_SECONDS)\n",
+        "",
+        ("tests/unit/privacy/test_group_search.py",),
+    ),
 )

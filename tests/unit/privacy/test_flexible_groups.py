@@ -8,18 +8,18 @@ import pytest
 from lacnode.evm.engine import CallLimitExceededError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.privacy.state.flexible.flexible_groups import (
-    ALL_CONTRACTS_SECONDS,
-    CONTRACT_ANSWER_SECONDS,
-    LEAST_ANSWER_SECONDS,
-    FlexibleGroups,
-)
+from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.privacy.state.flexible.group_contract_queries import Ask
 from lacnode.privacy.state.flexible.group_contracts import (
     LOCK,
     UNLOCK,
 )
 from lacnode.privacy.state.flexible.group_contracts import create_group_accounts as contracts
+from lacnode.privacy.state.flexible.group_search import (
+    ALL_CONTRACTS_SECONDS,
+    CONTRACT_ANSWER_SECONDS,
+    LEAST_ANSWER_SECONDS,
+)
 from lacnode.privacy.state.flexible.silent_contracts import SILENCE_SECONDS, SilentContracts
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_statuses import GroupCondition
@@ -87,7 +87,6 @@ class TestMaking:
         groups.make(KEY_A, group=bytes(31) + b"\x07")
         flexible = groups.a.privacy_controller.groups
         assert isinstance(flexible, FlexibleGroups)
-        before = found(groups.a, KEY_A)
         contract_of = flexible._contract_of
 
         def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
@@ -96,8 +95,10 @@ class TestMaking:
             return contract_of(group_id, number, deadline_seconds)
 
         monkeypatch.setattr(flexible, "_contract_of", asked)
-        groups.mine()
-        assert found(groups.a, KEY_A) == [group for group in before if group["privacyGroupId"] == b64(GROUP)] != []
+        assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
+        monkeypatch.undo()
+        flexible._search._silent._groups.clear()
+        assert len(found(groups.a, KEY_A)) == 2
 
     def test_many_contracts_that_never_answer_have_one_deadline(
         self, groups: Groups, monkeypatch: pytest.MonkeyPatch
@@ -116,7 +117,7 @@ class TestMaking:
         assert limits == []
         flexible = groups.a.privacy_controller.groups
         assert isinstance(flexible, FlexibleGroups)
-        flexible._silent._groups.clear()
+        flexible._search._silent._groups.clear()
         groups.mine()
         found(groups.a, KEY_A)
         assert limits[0] < CONTRACT_ANSWER_SECONDS / 4, "what earlier searches lost counts"
@@ -151,6 +152,7 @@ class TestMaking:
         self.with_silent_contracts(groups, monkeypatch, clock, slow_seconds=ALL_CONTRACTS_SECONDS + 1)
         with pytest.raises(RpcError, match="Timeout expired"):
             found(groups.a, KEY_A)
+        assert len(found(groups.a, KEY_A)) == 2, "the search goes on where the last one ended"
 
     def with_silent_contracts(
         self, groups: Groups, monkeypatch: pytest.MonkeyPatch, clock: "SteppedClock", slow_seconds: float = 0.0
@@ -169,8 +171,8 @@ class TestMaking:
             return contract_of(group_id, number, math.inf)
 
         monkeypatch.setattr(flexible, "_contract_of", asked)
-        monkeypatch.setattr("lacnode.privacy.state.flexible.flexible_groups.time", clock)
-        monkeypatch.setattr(flexible, "_silent", SilentContracts(clock))
+        monkeypatch.setattr("lacnode.privacy.state.flexible.group_search.time", clock)
+        monkeypatch.setattr(flexible._search, "_silent", SilentContracts(clock))
         return limits
 
     def test_members_for_a_comparison_are_named_by_the_deadline(self, groups: Groups) -> None:

@@ -4,17 +4,15 @@ Follows Besu's `FlexiblePrivacyController`. This module must not send anything t
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from lacnode.evm.engine import CallLimitExceededError
+from lacnode.privacy.state.flexible.flexible_group import FlexibleGroup
 from lacnode.privacy.state.flexible.group_contract_queries import Ask, members, version
 from lacnode.privacy.state.flexible.group_contracts import added_members, is_addition
 from lacnode.privacy.state.flexible.group_history import PastTransaction, encode_history_payload
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
-from lacnode.privacy.state.flexible.silent_contracts import SilentContracts
+from lacnode.privacy.state.flexible.group_search import CONTRACT_ANSWER_SECONDS, GroupSearch
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, receive
@@ -22,24 +20,6 @@ from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_versioned_payload
-
-CONTRACT_ANSWER_SECONDS = 2.0
-"""The time limit of one group's contract for an answer."""
-
-LEAST_ANSWER_SECONDS = 0.1
-"""The shortest time limit of a contract in a list of groups, after others have not answered."""
-
-ALL_CONTRACTS_SECONDS = 5.0
-"""The time limit of the contracts of all groups together."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlexibleGroup:
-    """The id of a group (32 bytes) and the keys of its members, in the contract's order."""
-
-    id: bytes
-    members: tuple[bytes, ...]
-
 
 ContractOf = Callable[[bytes, int | None, float], Ask]
 """Returns the questions to a group's contract as of a block (None for the public head), until a time on the monotonic clock
@@ -64,9 +44,7 @@ class FlexibleGroups:
         self._contract_of = contract_of
         self._wait_until_executed = wait_until_executed
         self._histories = GroupHistoryReader(context)
-        self._silent = SilentContracts()
-        self._searching = threading.Lock()
-        self._last_search: tuple[int, dict[bytes, bytes], list[FlexibleGroup]] | None = None
+        self._search = GroupSearch(context, lambda group_id, until_seconds: self._find(group_id, None, until_seconds))
 
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
@@ -93,46 +71,10 @@ class FlexibleGroups:
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
         """Return every group that has all of `keys` as members. Groups whose contract does not answer are left out.
 
-        Their members may have made the contract so. CallLimitExceededError if not all contracts were asked within
-        `ALL_CONTRACTS_SECONDS`.
+        Their members may have made the contract so. The errors are those of `GroupSearch.find_all`.
         """
         self._wait_until_executed(None)
-        # One search at a time: a second one would lose the same time to the same silent contracts.
-        if not self._searching.acquire(timeout=ALL_CONTRACTS_SECONDS):
-            raise CallLimitExceededError("other searches for groups take too long")
-        try:
-            found = self._find_all()
-        finally:
-            self._searching.release()
-        return [group for group in found if set(keys) <= set(group.members)]
-
-    def _find_all(self) -> list[FlexibleGroup]:
-        """Return every group whose contract answers. One search serves all callers until a block or a state is new."""
-        head = self._context.head()
-        with self._context.database.read() as snapshot:
-            stored = PrivateStoreReader(snapshot)
-            roots = {group_id: stored.root_at(group_id, head) for group_id in stored.groups()}
-        # Each search executes a call for every group. Clients that search again and again would keep the threads of
-        # private methods from everybody else.
-        if self._last_search is not None and self._last_search[:2] == (head, roots):
-            return self._last_search[2]
-        deadline_seconds, found = time.monotonic() + ALL_CONTRACTS_SECONDS, list[FlexibleGroup]()
-        for group_id in [group_id for group_id, root in roots.items() if not self._silent.has(group_id, root)]:
-            started = time.monotonic()
-            if started > deadline_seconds:
-                raise CallLimitExceededError("the groups are too many to be asked for their members in time")
-            try:
-                # Each contract that does not answer gets half of the time that the ones before left, also in earlier
-                # searches. All together lose little.
-                left_seconds = CONTRACT_ANSWER_SECONDS - self._silent.lost_seconds()
-                limit_seconds = max(LEAST_ANSWER_SECONDS, left_seconds / 2)
-                group = self._find(group_id, None, min(deadline_seconds, started + limit_seconds))
-            except CallLimitExceededError:
-                self._silent.add(group_id, roots[group_id], time.monotonic() - started)
-            else:
-                found += [] if group is None else [group]
-        self._last_search = head, roots, found
-        return found
+        return [group for group in self._search.find_all() if set(keys) <= set(group.members)]
 
     def _recipients(self, private: PrivateTransaction, own_key: bytes) -> FlexibleGroup:
         """Return the group of `private` and the members that it adds. PrivateSendError if it cannot be sent there."""

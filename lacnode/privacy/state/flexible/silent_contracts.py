@@ -44,6 +44,12 @@ class SilentContracts:
             if len(self._groups) > MAX_SILENT_CONTRACTS:
                 del self._groups[next(iter(self._groups))]
 
+    def count_slow(self, seconds: float) -> None:
+        """Count `seconds` of an answer that came late as lost. Nothing is counted if they are negative."""
+        if seconds > 0:
+            with self._lock:
+                self._lost_seconds = self._lost() + seconds
+
     def has(self, group_id: bytes, root: bytes) -> bool:
         """Return True if the contract was silent lately at the same root."""
         with self._lock:
