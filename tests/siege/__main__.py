@@ -3,12 +3,14 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.siege.attack import LoadAttack, Plan
+from tests.siege.attack import Exercise, LoadAttack, Plan
 from tests.siege.attacks import ATTACKS, by_name
 from tests.siege.network import running_network
 from tests.siege.report import table
@@ -28,20 +30,34 @@ def main() -> int:
     # The nodes take an option that their files leave out from the environment.
     os.environ["LACNODE_EVM"] = arguments.evm.upper()
     plan = Plan(arguments.seconds, arguments.kills, arguments.seed)
+    # The default action of SIGTERM would end this process and leave the nodes of its networks running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result] = []
+    is_whole = False
+    try:
+        _run(chosen, plan, arguments.block_period, results)
+        is_whole = True
+    except KeyboardInterrupt:
+        _say(f"interrupted after {len(results)} of {len(chosen)} attacks")
+    print(table(results))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", "utf-8")
+    return 0 if is_whole and all(result.holds for result in results) else 1
+
+
+def _run(
+    chosen: Sequence[LoadAttack | Exercise], plan: Plan, block_period_seconds: float, results: list[Result]
+) -> None:
+    """Run the chosen attacks one after the other. Adds each result to `results` as soon as it is known."""
     first = chosen[0]
     is_private = isinstance(first, LoadAttack) and first.private
     is_flexible = isinstance(first, LoadAttack) and first.flexible
-    with running_network(arguments.block_period, is_private=is_private, is_flexible=is_flexible) as network:
+    with running_network(block_period_seconds, is_private=is_private, is_flexible=is_flexible) as network:
         siege = Siege(network, plan, _say)
         if not is_private:
             siege.measure_calm()
         for attack in chosen:
             results.append(siege.run(attack))
-    print(table(results))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", "utf-8")
-    return 0 if all(result.holds for result in results) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
