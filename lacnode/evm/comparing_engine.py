@@ -35,7 +35,7 @@ from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 
-class ComparingEngine(PythonStates):
+class CrossCheckedPyEvmEngine(PythonStates):
     """py-evm and the native library on the states in `store`, by the rules of `spec`.
 
     Every answer is py-evm's. A difference is recorded in `differences` and never raised.

@@ -223,7 +223,7 @@ class ExecutionEngine(Protocol):
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
 
-    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+    def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
         """Return the root (32 bytes) and the nodes of a state that has the accounts `first` alone."""
 
     def execute(

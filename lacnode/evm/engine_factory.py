@@ -2,7 +2,7 @@
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.comparing_engine import ComparingEngine
+from lacnode.evm.comparing_engine import CrossCheckedPyEvmEngine
 from lacnode.evm.engine import NodeStore
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_kind import EngineKind
@@ -26,5 +26,5 @@ def make_engine(
         return PyEvmEngine(spec, store, budget)
     noted = EngineDifferences() if differences is None else differences
     if kind is EngineKind.BOTH:
-        return ComparingEngine(spec, store, budget, noted)
+        return CrossCheckedPyEvmEngine(spec, store, budget, noted)
     return NativeEngine(spec, store, budget, noted)

@@ -60,9 +60,9 @@ class PyEvmEngine:
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
-        return self.state_of(self._spec.genesis.alloc)
+        return self.initial_state(self._spec.genesis.alloc)
 
-    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+    def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of a state of these accounts alone, and the nodes and codes to store for it."""
         accounts = Accounts(_NoNodes(), EMPTY_TRIE_ROOT)
         for account in first:

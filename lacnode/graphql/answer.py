@@ -19,7 +19,7 @@ from lacnode.graphql.live import Live
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.query import Query
 from lacnode.graphql.objects.transaction import MinedTransaction
-from lacnode.graphql.run import Makers, QueryEndedError, Run
+from lacnode.graphql.query_execution import Makers, QueryEndedError, QueryExecution
 from lacnode.graphql.schema import schema
 from lacnode.rpc.errors import RpcError, invalid_params
 from lacnode.rpc.methods.eth_transactions import eth_sendRawTransaction
@@ -53,8 +53,8 @@ def answer_query(reading: ReadContext, params: Params) -> object:
     name = operation if isinstance(operation, str) else None
     try:
         document = read_document(text, name)
-        run = Run(reading, live, _MAKERS)
-        return _answer(document, Query(run), name, variables, partial(_counted, run))
+        execution = QueryExecution(reading, live, _MAKERS)
+        return _answer(document, Query(execution), name, variables, partial(_counted, execution))
     except QueryRefusedError as refusal:
         return {"errors": refusal.errors}
     except QueryEndedError as ended:
@@ -140,15 +140,15 @@ def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object)
         raise QueryEndedError(error) from None
 
 
-def _counted(run: Run, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
-    """Like `_guarded`, within the time and the size of `run`."""
+def _counted(execution: QueryExecution, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
+    """Like `_guarded`, within the time and the size of `execution`."""
     # graphql-core calls this function for every field, so no part of a question can run without the check.
-    run.check_deadline()
+    execution.check_deadline()
     try:
         value = _guarded(source, info, **arguments)
     except RpcError:
         # A field may have failed because the time is over. Then the whole question ends, not this field alone.
-        run.check_deadline()
+        execution.check_deadline()
         raise
-    run.count_value(value)
+    execution.count_value(value)
     return value

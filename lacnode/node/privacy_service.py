@@ -123,7 +123,7 @@ class PrivacyService:
         agreement = StateRootComparison(
             context,
             GroupMembership(context, privacy_controller.groups),
-            lambda: privacy_controller.execution.processor.progress.cursor,
+            lambda: privacy_controller.execution.processor.progress.last_executed_block,
             hosted.state_root_client,
         )
         hosted.roots.source = agreement
@@ -199,11 +199,15 @@ class PrivacyService:
                 if time.monotonic() > until:
                     return True
         except ExecutionCancelledError:
-            log.debug("private execution ends with the node", block=self._execution.processor.progress.cursor + 1)
+            log.debug(
+                "private execution ends with the node",
+                block=self._execution.processor.progress.last_executed_block + 1,
+            )
         # A fault in private execution must not stop the public node. The block stays where it is and is tried again.
         except Exception:
             log.exception(
-                "private execution failed and is tried again", block=self._execution.processor.progress.cursor + 1
+                "private execution failed and is tried again",
+                block=self._execution.processor.progress.last_executed_block + 1,
             )
         return False
 

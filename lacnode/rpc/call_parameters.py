@@ -6,7 +6,15 @@ from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import AccountOverride, Overrides
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.rpc.errors import INVALID_CALL, LIMIT_EXCEEDED, RpcError, invalid_params, with_error_message
-from lacnode.rpc.parameters import address, boolean, data, hash32, padded, quantity, wei
+from lacnode.rpc.parameters import (
+    parse_address,
+    parse_boolean,
+    parse_bytes,
+    parse_hash32,
+    parse_padded_bytes,
+    parse_quantity,
+    parse_wei,
+)
 
 MAX_GAS, MAX_NONCE = 2**63 - 1, 2**64 - 1
 """Besu counts gas in a signed 64-bit number and uses `MAX_GAS` in the place of a larger number."""
@@ -24,25 +32,25 @@ def call_request(value: object) -> tuple[CallRequest, bool | None]:
     strict = value.get("strict")
     request = CallRequest(
         # Besu executes a call without `from` as a call of the zero address.
-        sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
-        to=None if value.get("to") is None else address(value["to"], "to"),
-        gas=None if value.get("gas") is None else min(quantity(value["gas"], "gas"), MAX_GAS),
+        sender=bytes(20) if value.get("from") is None else parse_address(value["from"], "from"),
+        to=None if value.get("to") is None else parse_address(value["to"], "to"),
+        gas=None if value.get("gas") is None else min(parse_quantity(value["gas"], "gas"), MAX_GAS),
         gas_price=_wei_member(value, "gasPrice"),
         max_fee_per_gas=_wei_member(value, "maxFeePerGas"),
         max_priority_fee_per_gas=_wei_member(value, "maxPriorityFeePerGas"),
         value=_wei_member(value, "value") or 0,
         data=_payload(value),
         access_list=() if value.get("accessList") is None else access_list(value["accessList"]),
-        nonce=None if value.get("nonce") is None else quantity(value["nonce"], "nonce", MAX_NONCE),
-        chain_id=None if value.get("chainId") is None else quantity(value["chainId"], "chainId"),
+        nonce=None if value.get("nonce") is None else parse_quantity(value["nonce"], "nonce", MAX_NONCE),
+        chain_id=None if value.get("chainId") is None else parse_quantity(value["chainId"], "chainId"),
     )
-    return request, None if strict is None else boolean(strict, "strict")
+    return request, None if strict is None else parse_boolean(strict, "strict")
 
 
 def _payload(value: Mapping[str, object]) -> bytes:
     """Return the call's data. `data` and `input` are two names of it. Both may be there if they are equal."""
     # A set has one element if both are equal, so that one test finds the conflict.
-    given = {data(value[name], name) for name in ("data", "input") if value.get(name) is not None}
+    given = {parse_bytes(value[name], name) for name in ("data", "input") if value.get(name) is not None}
     if len(given) > 1:
         raise invalid_params("call: data and input differ")
     return given.pop() if given else b""
@@ -50,7 +58,7 @@ def _payload(value: Mapping[str, object]) -> bytes:
 
 def _wei_member(value: Mapping[str, object], name: str) -> int | None:
     found = value.get(name)
-    return None if found is None else wei(found, name)
+    return None if found is None else parse_wei(found, name)
 
 
 def access_list(value: object) -> tuple[AccessListEntry, ...]:
@@ -61,8 +69,8 @@ def access_list(value: object) -> tuple[AccessListEntry, ...]:
     for entry in value:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("storageKeys"), list):
             raise invalid_params("accessList: objects with address and storageKeys were expected")
-        keys = tuple(hash32(key, "storageKey") for key in entry["storageKeys"])
-        entries.append((address(entry.get("address"), "address"), keys))
+        keys = tuple(parse_hash32(key, "storageKey") for key in entry["storageKeys"])
+        entries.append((parse_address(entry.get("address"), "address"), keys))
     return tuple(entries)
 
 
@@ -84,7 +92,7 @@ def state_overrides(value: object, check: Callable[[], None]) -> Overrides:
     # and the memory that the bounds are to save.
     check_override_size("accounts", len(value), MAX_OVERRIDDEN_ACCOUNTS)
     check_override_size("slots", sum(_slot_count(override) for override in value.values()), MAX_OVERRIDDEN_SLOTS)
-    overrides = {address(key): _override(override, check) for key, override in value.items()}
+    overrides = {parse_address(key): _override(override, check) for key, override in value.items()}
     # The length of code is known only after its hexadecimal digits are decoded.
     code = sum(len(override.code or b"") for override in overrides.values())
     check_override_size("bytes of code", code, MAX_OVERRIDDEN_CODE_BYTES)
@@ -114,11 +122,11 @@ def _override(value: object, check: Callable[[], None]) -> AccountOverride:
     moved = value.get("movePrecompileToAddress")
     return AccountOverride(
         balance=_wei_member(value, "balance"),
-        nonce=None if value.get("nonce") is None else quantity(value["nonce"], "nonce", MAX_NONCE),
-        code=None if value.get("code") is None else data(value["code"], "code"),
+        nonce=None if value.get("nonce") is None else parse_quantity(value["nonce"], "nonce", MAX_NONCE),
+        code=None if value.get("code") is None else parse_bytes(value["code"], "code"),
         storage=_storage(difference if state is None else state, check),
         clears_storage=state is not None,
-        precompile_moved_to=None if moved is None else address(moved, "movePrecompileToAddress"),
+        precompile_moved_to=None if moved is None else parse_address(moved, "movePrecompileToAddress"),
     )
 
 
@@ -136,4 +144,4 @@ def _storage(value: object, check: Callable[[], None]) -> tuple[tuple[int, int],
 
 def _word(value: object, what: str) -> int:
     """Parse up to 32 bytes of hexadecimal as a number."""
-    return int.from_bytes(padded(value, what, 32))
+    return int.from_bytes(parse_padded_bytes(value, what, 32))

@@ -19,7 +19,7 @@ from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, invalid_params, logs_filter_not_found
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.eth_transactions import read_filter_logs
-from lacnode.rpc.parameters import log_query, required, text
+from lacnode.rpc.parameters import log_query, parse_text, required
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled_transaction import PooledTransaction
@@ -215,7 +215,7 @@ def kept_members(document: object) -> dict[str, object]:
 
 def filter_id(params: Params, index: int = 0) -> str:
     """Return the filter id at `index` of `params`. RpcError "Invalid params" if it is missing or too long."""
-    id_ = text(required(params, index, "filter id"), "filter id")
+    id_ = parse_text(required(params, index, "filter id"), "filter id")
     if len(id_) > 64:
         raise invalid_params("filter id: at most 64 characters were expected")
     return id_

@@ -88,44 +88,44 @@ def optional(params: Params, index: int) -> object | None:
     return params[index] if index < len(params) else None
 
 
-def text(value: object, what: str) -> str:
+def parse_text(value: object, what: str) -> str:
     """Parse a text. RpcError, with `what` for the name of the parameter, for any other type."""
     if not isinstance(value, str):
         raise wrong_parameter(what, "text was expected")
     return value
 
 
-def boolean(value: object, what: str) -> bool:
+def parse_boolean(value: object, what: str) -> bool:
     """Parse true or false. RpcError, with `what` for the name of the parameter, for any other type."""
     if not isinstance(value, bool):
         raise wrong_parameter(what, "true or false was expected")
     return value
 
 
-def data(value: object, what: str) -> bytes:
+def parse_bytes(value: object, what: str) -> bytes:
     """Parse bytes in hexadecimal. `0x` is optional."""
     try:
-        return from_hex(text(value, what))
+        return from_hex(parse_text(value, what))
     except ValueError as error:
         raise wrong_parameter(what, str(error)) from None
 
 
-def address(value: object, what: str = "address") -> bytes:
+def parse_address(value: object, what: str = "address") -> bytes:
     """Parse an address of 20 bytes. Fewer bytes are filled up with zeros on the left, as in Besu."""
-    return padded(value, what, 20)
+    return parse_padded_bytes(value, what, 20)
 
 
-def hash32(value: object, what: str = "hash") -> bytes:
+def parse_hash32(value: object, what: str = "hash") -> bytes:
     """Parse exactly 32 bytes in hexadecimal."""
-    found = data(value, what)
+    found = parse_bytes(value, what)
     if len(found) != 32:
         raise wrong_parameter(what, f"32 bytes were expected, found {len(found)}")
     return found
 
 
-def padded(value: object, what: str, size: int) -> bytes:
+def parse_padded_bytes(value: object, what: str, size: int) -> bytes:
     """Parse up to `size` bytes of hexadecimal. Fewer bytes are filled up with zeros on the left."""
-    digits = _digits(text(value, what))
+    digits = _digits(parse_text(value, what))
     # The length is checked first, so that no expression runs over megabytes. An empty text means zero.
     if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
         raise wrong_parameter(what, f"up to {size} bytes of hexadecimal were expected")
@@ -136,7 +136,7 @@ def _digits(word: str) -> str:
     return word[2:] if word[:2].lower() == "0x" else word
 
 
-def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
+def parse_quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
     """Parse a number up to `maximum`: text in hexadecimal with 0x, text in decimal without it, or a JSON integer."""
     number: int | None = None
     # JSON's true and false are integers in Python, and must not become 1 and 0. 78 digits hold every 256-bit number.
@@ -149,16 +149,16 @@ def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
     return number
 
 
-def wei(value: object, what: str) -> int:
+def parse_wei(value: object, what: str) -> int:
     """Parse an amount of up to 256 bits, in wei. Text is hexadecimal even without 0x, as in Besu's `Wei`."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return quantity(value, what)
-    return int.from_bytes(padded(value, what, 32))
+        return parse_quantity(value, what)
+    return int.from_bytes(parse_padded_bytes(value, what, 32))
 
 
-def slot(value: object) -> int:
+def parse_storage_slot(value: object) -> int:
     """Parse a storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
-    return int.from_bytes(padded(value, "slot", 32))
+    return int.from_bytes(parse_padded_bytes(value, "slot", 32))
 
 
 # -- blocks --------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def block_number(services: HasChain, value: object) -> int:
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
         return _not_negative(value)
-    word = text(value, "block").lower()
+    word = parse_text(value, "block").lower()
     # `pending` is the head too, because there is no pending block that could be read.
     if word in LATEST_TAGS:
         return head
@@ -211,7 +211,7 @@ def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
     elif isinstance(value, str) and len(value) >= MIN_HASH_CHARACTERS:
-        header = services.chain.header_of(padded(value, "block", 32))
+        header = services.chain.header_of(parse_padded_bytes(value, "block", 32))
     elif isinstance(value, str) and len(value) > MAX_NUMBER_CHARACTERS:
         raise wrong_parameter("block", "a number of up to 64 bits or a hash was expected")
     else:
@@ -225,13 +225,13 @@ def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockH
     """Return the header of a block by EIP-1898. `requireCanonical` changes nothing, because every known block is
     canonical."""
     if value.get("blockHash") is not None:
-        boolean(value.get("requireCanonical", False), "requireCanonical")
-        return services.chain.header_of(padded(value["blockHash"], "blockHash", 32))
+        parse_boolean(value.get("requireCanonical", False), "requireCanonical")
+        return services.chain.header_of(parse_padded_bytes(value["blockHash"], "blockHash", 32))
     if value.get("blockNumber") is not None:
         number = value["blockNumber"]
         if isinstance(number, str):
             number = _java_long(number.lower())
-        return services.chain.header_at(_not_negative(quantity(number, "blockNumber")))
+        return services.chain.header_at(_not_negative(parse_quantity(number, "blockNumber")))
     raise wrong_parameter("block", "either blockHash or blockNumber was expected")
 
 
@@ -261,7 +261,7 @@ def log_query(services: HasChain, value: object) -> LogQuery:
         raise invalid_params("filter: an object was expected")
     # Besu accepts two spellings of `blockHash`. The one of EIP-234 comes first.
     found = value.get("blockHash", value.get("blockhash"))
-    block_hash = None if found is None else hash32(found, "blockHash")
+    block_hash = None if found is None else parse_hash32(found, "blockHash")
     start, end = value.get("fromBlock"), value.get("toBlock")
     if block_hash is not None and (start is not None or end is not None):
         raise invalid_params("filter: blockHash excludes fromBlock and toBlock")
@@ -294,8 +294,8 @@ def _addresses(value: object) -> tuple[bytes, ...]:
     if isinstance(value, list):
         if len(value) > MAX_ADDRESSES:
             raise RpcError(LIMIT_EXCEEDED, f"Number of addresses exceeds maximum of {MAX_ADDRESSES}")
-        return tuple(address(item, "address") for item in value)
-    return (address(value, "address"),)
+        return tuple(parse_address(item, "address") for item in value)
+    return (parse_address(value, "address"),)
 
 
 def _topics(value: object) -> tuple[tuple[bytes, ...], ...]:
@@ -316,5 +316,5 @@ def _position(value: object) -> tuple[bytes, ...]:
         return ()
     if isinstance(value, list):
         # A null among the alternatives fits every topic, so the others change nothing.
-        return () if any(item is None for item in value) else tuple(hash32(item, "topic") for item in value)
-    return (hash32(value, "topic"),)
+        return () if any(item is None for item in value) else tuple(parse_hash32(item, "topic") for item in value)
+    return (parse_hash32(value, "topic"),)

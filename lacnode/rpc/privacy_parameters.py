@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from lacnode.rpc.errors import invalid_params, privacy_disabled, unauthorized
-from lacnode.rpc.parameters import text
+from lacnode.rpc.parameters import parse_text
 from lacnode.rpc.services import RpcServices
 
 MAX_KEYS_IN_LIST = 10_000
@@ -66,12 +66,12 @@ def in_base64(data: bytes) -> str:
 def optional_text(document: Mapping[str, object], name: str) -> str:
     """Return a member that is text, or the empty text if it is missing. RpcError if it is no text."""
     value = document.get(name)
-    return "" if value is None else text(value, name)
+    return "" if value is None else parse_text(value, name)
 
 
 def _base64(value: object, what: str) -> bytes:
     try:
         # Without `validate`, Python skips characters that are no base64, and a mistyped key would become another key.
-        return base64.b64decode(text(value, what), validate=True)
+        return base64.b64decode(parse_text(value, what), validate=True)
     except (binascii.Error, ValueError):
         raise invalid_params(f"{what}: base64 was expected") from None

@@ -7,7 +7,7 @@ from functools import partial
 from lacnode.rpc.errors import INVALID_REQUEST, RpcError, internal_error, method_not_enabled
 from lacnode.rpc.method_registry import Handler, Params
 from lacnode.rpc.notice import Listener
-from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, quantity, required, text
+from lacnode.rpc.parameters import LogQuery, log_query, optional, parse_boolean, parse_quantity, parse_text, required
 from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
@@ -58,7 +58,7 @@ class SubscriptionMethods:
 
     def _unsubscribe(self, services: RpcServices, params: Params) -> object:
         try:
-            number = quantity(required(params, 0, "subscription id"), "subscription id", 2**63 - 1)
+            number = parse_quantity(required(params, 0, "subscription id"), "subscription id", 2**63 - 1)
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         self._subscriptions.remove(number, self._listener)
@@ -84,7 +84,7 @@ class SubscriptionMethods:
         _check_private(services)
         try:
             group = group_id(required(params, 0, "privacyGroupId"))
-            number = quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
+            number = parse_quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         check_member(privacy_controller(services), group)
@@ -103,7 +103,7 @@ def _check_private(services: RpcServices) -> None:
 
 def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | None]:
     """Parse the parameters of `eth_subscribe`: the kind, whether whole transactions are wanted, and the filter of logs."""
-    kind = text(required(params, 0, "subscription type"), "subscription type")
+    kind = parse_text(required(params, 0, "subscription type"), "subscription type")
     if kind not in TYPES:
         raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: one of {', '.join(TYPES)} was expected")
     if kind == LOGS:
@@ -113,4 +113,4 @@ def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | 
         return kind, False, None
     if not isinstance(options, Mapping):
         raise RpcError(INVALID_REQUEST, "Invalid Request", "subscription options: an object was expected")
-    return kind, boolean(options.get("includeTransactions", False), "includeTransactions"), None
+    return kind, parse_boolean(options.get("includeTransactions", False), "includeTransactions"), None

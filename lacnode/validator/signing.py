@@ -56,14 +56,14 @@ class RecordedSigner:
         self._signer = signer
         self._compacted_at = 0
 
-    def admit(self, payload: Payload) -> None:
+    def check_and_record(self, payload: Payload) -> None:
         """Put on record that `payload` will be signed.
 
         ContradictionError, and nothing is recorded, if the journal forbids the signature.
         """
         # The journal decides first: a refused payload must not reach the disk, where a restart would take it for
         # signed.
-        self._records.append(self._journal.admit(payload))
+        self._records.append(self._journal.check_and_record(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         """Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer."""

@@ -275,7 +275,7 @@ class Validator:
         try:
             # On the disk before the key sees it. A crash after the signature must not let this node sign another
             # payload for the round.
-            await self._log_worker.run(partial(self._signer.admit, effect.payload))
+            await self._log_worker.run(partial(self._signer.check_and_record, effect.payload))
         except ContradictionError as refusal:
             log.error("not signed", payload=str(effect.payload), reason=str(refusal))
             return SigningRefused(effect.payload, str(refusal))

@@ -83,7 +83,7 @@ def _timer(cpu_seconds: float | None) -> Iterator[None]:
 def _run(test: StateTest, budget: ExecutionBudget) -> Outcome:
     nodes: dict[bytes, bytes] = {}
     executing = engine(network(test.fork, test.chain_id), nodes)
-    root, first_nodes = executing.state_of(test.accounts)
+    root, first_nodes = executing.initial_state(test.accounts)
     nodes.update(first_nodes)
     block = executing.open_block(root, _header(test, root), _hash_of)
     logs: tuple[Log, ...] = ()

@@ -58,7 +58,7 @@ def execute(fork: Fork, to: bytes, data: bytes, accounts: Sequence[GenesisAccoun
     """One transaction of `SENDER` in a block of its own."""
     nodes: dict[bytes, bytes] = {}
     executing = engine(network(fork, 1), nodes)
-    root, first = executing.state_of([GenesisAccount(SENDER.address, 10**18, 0, b"", ()), *accounts])
+    root, first = executing.initial_state([GenesisAccount(SENDER.address, 10**18, 0, b"", ()), *accounts])
     nodes.update(first)
     header = (
         network(fork, 1)

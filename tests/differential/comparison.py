@@ -52,7 +52,7 @@ def differences(seed: int, count: Count, fork: Fork | None = None) -> list[str]:
     network = random_network(rng, fork)
     store: dict[bytes, bytes] = {}
     python, native = PyEvmEngine(network.spec, store), NativeEngine(network.spec, store)
-    root, nodes = python.state_of(network.accounts)
+    root, nodes = python.initial_state(network.accounts)
     store.update(nodes)
     senders = Senders(rng, network)
     found: list[str] = []

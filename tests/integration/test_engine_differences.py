@@ -10,7 +10,7 @@ import pytest
 from lacnode.cli.evm_command import replay, run
 from lacnode.cli.sources import Settings
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError
-from lacnode.evm.comparing_engine import ComparingEngine
+from lacnode.evm.comparing_engine import CrossCheckedPyEvmEngine
 from lacnode.evm.engine import NATIVE, PYTHON, CallRequest, CallResult, ExecutedBlock, ExecutionEngine, ExecutionError
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, MAX_FILES, EngineDifferences, are_different
 from lacnode.evm.engine_kind import EngineKind, why_no_library
@@ -33,7 +33,7 @@ def on(kind: EngineKind, folder: Path) -> tuple[Network, ExecutionEngine, Engine
     """A network, and an engine of `kind` over its states that writes differences to `folder`."""
     net, differences = Network(STORES), EngineDifferences(folder / DIFFERENCES_DIRECTORY)
     if kind is EngineKind.BOTH:
-        return net, ComparingEngine(net.spec, net.store, UNLIMITED, differences), differences
+        return net, CrossCheckedPyEvmEngine(net.spec, net.store, UNLIMITED, differences), differences
     return net, NativeEngine(net.spec, net.store, differences=differences), differences
 
 

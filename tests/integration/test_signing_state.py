@@ -34,7 +34,7 @@ def sign(directory: Path, height: int, *, blocks: int, digest: bytes = bytes(32)
     source = network()
     for number in range(1, max(height, blocks) + 1):
         if chain.head.header.number < number <= height and journal.signed_at(number).digest(PREPARE, 0) is None:
-            records.append(journal.admit(PreparePayload(RoundId(number, 0), digest)))
+            records.append(journal.check_and_record(PreparePayload(RoundId(number, 0), digest)))
         block = source.grow()
         if chain.head.header.number < number <= blocks:
             chain.import_block(block)
@@ -112,7 +112,7 @@ def test_a_loss_is_recognised_and_stays_on_record(
         journal = opened(data)
         assert reason in (journal.loss or "")
         with pytest.raises(ContradictionError, match="not known"):
-            journal.admit(PreparePayload(RoundId(9, 0), bytes(32)))
+            journal.check_and_record(PreparePayload(RoundId(9, 0), bytes(32)))
 
 
 def test_a_new_directory_an_ordinary_restart_and_an_older_database_are_no_loss(data: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_new_directory_an_ordinary_restart_and_an_older_database_are_no_loss(d
     journal = opened(data)
     assert journal.loss is None
     with pytest.raises(ContradictionError):
-        journal.admit(PreparePayload(RoundId(5, 0), b"\1" * 32))
+        journal.check_and_record(PreparePayload(RoundId(5, 0), b"\1" * 32))
 
 
 def test_a_database_that_was_deleted_is_no_loss(data: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
         journal = opened(data)
         assert journal.loss is None
         with pytest.raises(ContradictionError):
-            journal.admit(PreparePayload(RoundId(3, 0), b"\1" * 32))
+            journal.check_and_record(PreparePayload(RoundId(3, 0), b"\1" * 32))
 
 
 def test_a_chain_without_any_trace_of_a_log_is_a_loss(data: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_reset_settles_a_loss_once(data: Path) -> None:
     assert opened(data).loss is not None
     journal = opened(data, reset=True)
     assert journal.loss is None
-    journal.admit(PreparePayload(RoundId(3, 0), bytes(32)))
+    journal.check_and_record(PreparePayload(RoundId(3, 0), bytes(32)))
     (data / "consensus.log").unlink()
     assert opened(data).loss is not None
 

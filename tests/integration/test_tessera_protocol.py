@@ -16,7 +16,7 @@ from lacnode.privacy.manager.peer_sender import PeerCall
 from lacnode.privacy.manager.tessera.tessera_group import encode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info
-from lacnode.privacy.manager.tessera.tessera_payload import encode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import encode_tessera_payload
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.transaction_manager import GroupType
 from tests.support.devnet import until
@@ -102,7 +102,7 @@ def test_what_a_tessera_asks_and_pushes(own: OwnManager, tessera: FakeTessera) -
         told = http.post("/pushPrivacyGroup", content=encode_group(record))
         assert (told.status_code, told.content) == (200, b"")
         payload = encrypt(SECRET, THEIRS, [own.key], record.id).with_boxes_at([0])
-        pushed = http.post("/push", content=encode_payload(payload, [own.key]))
+        pushed = http.post("/push", content=encode_tessera_payload(payload, [own.key]))
         assert (pushed.status_code, pushed.text) == (201, to_base64(payload.key))
         with HttpTransactionManager(own.client_url) as client:
             received = client.receive(payload.key)

@@ -9,13 +9,13 @@ NODE = (
     Mutant(
         "log-after-sign",
         SIGNING,
-        """        self._records.append(self._journal.admit(payload))
+        """        self._records.append(self._journal.check_and_record(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         \"\"\"Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer.\"\"\"
         return sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
 """,
-        """        self._record = self._journal.admit(payload)
+        """        self._record = self._journal.check_and_record(payload)
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         signed = sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)

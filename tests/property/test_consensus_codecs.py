@@ -54,7 +54,7 @@ LATER = propose(C, make_block(GENESIS, C.address, VALIDATORS, 1), JUSTIFICATION)
 MESSAGES: list[Message] = [FIRST, prepare(C, FIRST), commit(D, FIRST), *JUSTIFICATION[:2], LATER]
 RECORDS = [
     Journal(IBFT2_ONLY).record_prepared(SHOWN),
-    *(Journal(IBFT2_ONLY).admit(message.signed.payload) for message in JUSTIFICATION),
+    *(Journal(IBFT2_ONLY).check_and_record(message.signed.payload) for message in JUSTIFICATION),
 ]
 
 

@@ -13,9 +13,9 @@ from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import CborError, encode_map
 from lacnode.privacy.manager.encrypted_payload import (
     EncryptedPayload,
-    decode_payload,
+    decode_encrypted_payload,
     decrypt_with,
-    encode_payload,
+    encode_encrypted_payload,
     encrypt,
     restore_own_box,
 )
@@ -66,7 +66,7 @@ SHAPES = st.recursive(
 
 @given(PAYLOADS)
 def test_payload_round_trip(payload: EncryptedPayload) -> None:
-    assert decode_payload(encode_payload(payload)) == payload
+    assert decode_encrypted_payload(encode_encrypted_payload(payload)) == payload
 
 
 @given(RECORDS)
@@ -93,18 +93,18 @@ def test_what_is_known_is_never_replaced_by_what_is_heard(view: PartyInfo, other
 
 @given(PAYLOADS, st.randoms(use_true_random=False))
 def test_order_and_length_form_do_not_matter_but_unknown_fields_do(payload: EncryptedPayload, shuffle: object) -> None:
-    fields = list(cbor2.loads(encode_payload(payload)).items())
+    fields = list(cbor2.loads(encode_encrypted_payload(payload)).items())
     shuffle.shuffle(fields)  # type: ignore[attr-defined]
-    assert decode_payload(cbor2.dumps(dict(fields))) == payload
+    assert decode_encrypted_payload(cbor2.dumps(dict(fields))) == payload
     with pytest.raises(CborError, match="unknown"):
-        decode_payload(cbor2.dumps({**dict(fields), "extra": 1}))
+        decode_encrypted_payload(cbor2.dumps({**dict(fields), "extra": 1}))
 
 
 @given(PAYLOADS, st.data())
 def test_truncation_is_refused(payload: EncryptedPayload, data: st.DataObject) -> None:
-    whole = encode_payload(payload)
+    whole = encode_encrypted_payload(payload)
     with pytest.raises(CborError):
-        decode_payload(whole[: data.draw(st.integers(0, len(whole) - 1))])
+        decode_encrypted_payload(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
 @given(SHAPES)
@@ -123,7 +123,7 @@ def test_what_the_encoder_writes_is_read_equally(fields: dict[str, object]) -> N
 
 @given(st.binary(max_size=400) | SHAPES.map(cbor2.dumps))
 def test_garbage_is_refused(data: bytes) -> None:
-    for decode in (decode_payload, decode_group, decode_orion_party_info):
+    for decode in (decode_encrypted_payload, decode_group, decode_orion_party_info):
         with contextlib.suppress(CborError):
             decode(data)
 

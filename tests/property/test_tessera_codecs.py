@@ -15,7 +15,7 @@ from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group, has_tessera_id
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)
@@ -44,8 +44,8 @@ VIEWS = st.builds(
 )  # fmt: skip
 FORMS: list[tuple[Callable[[bytes], object], bytes]] = [
     (
-        decode_payload,
-        encode_payload(EncryptedPayload(bytes(32), bytes(24), (bytes(48),), bytes(16), bytes(32)), [bytes(32)]),
+        decode_tessera_payload,
+        encode_tessera_payload(EncryptedPayload(bytes(32), bytes(24), (bytes(48),), bytes(16), bytes(32)), [bytes(32)]),
     ),
     (decode_group, encode_group(GroupRecord((bytes(32),), "a", "b", True, GroupType.PANTHEON, b"seed"))),
     (decode_party_info, encode_party_info(PartyInfo("http://a", ("http://b",), {bytes(32): "http://a"}))),
@@ -56,10 +56,10 @@ FORMS: list[tuple[Callable[[bytes], object], bytes]] = [
 def test_payload_round_trip(payload: EncryptedPayload) -> None:
     keys = tuple(bytes([number]) * 32 for number, _ in enumerate(payload.boxes))
     for recipients in ((), keys):
-        found = decode_payload(encode_payload(payload, recipients))
+        found = decode_tessera_payload(encode_tessera_payload(payload, recipients))
         assert (found.payload, found.recipients) == (payload, recipients)
     with pytest.raises(TesseraError, match="a key for each box"):
-        decode_payload(encode_payload(payload, (*keys, bytes(32))))
+        decode_tessera_payload(encode_tessera_payload(payload, (*keys, bytes(32))))
 
 
 @given(RECORDS)
@@ -82,7 +82,7 @@ def test_truncation_length_lies_and_tails_are_refused(
         # A payload of an old Tessera ends early, before the privacy mode; nothing else may.
         end = data.draw(st.integers(0, len(whole) - 1))
         found = decode(whole[:end])
-        assert decode is decode_payload, end
+        assert decode is decode_tessera_payload, end
         assert getattr(found, "payload").group_id == NO_GROUP  # noqa: B009
     with pytest.raises(TesseraError):
         decode(whole + b"\0")
@@ -93,7 +93,7 @@ def test_truncation_length_lies_and_tails_are_refused(
 
 @given(st.binary(max_size=400))
 def test_garbage_is_refused(data: bytes) -> None:
-    for decode in (decode_payload, decode_group, decode_party_info, read_party_info):
+    for decode in (decode_tessera_payload, decode_group, decode_party_info, read_party_info):
         with contextlib.suppress(TesseraError):
             decode(data)
     with pytest.raises(TesseraError):
@@ -102,27 +102,27 @@ def test_garbage_is_refused(data: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_nothing_but_a_uuid_is_opened_for_a_stranger(plaintext: bytes) -> None:
-    sealed = encode_payload(encrypt(plaintext, OTHER, [OWN.public], NO_GROUP).with_boxes_at([0]), [OWN.public])
+    sealed = encode_tessera_payload(encrypt(plaintext, OTHER, [OWN.public], NO_GROUP).with_boxes_at([0]), [OWN.public])
     with pytest.raises(TesseraError):
         answer_key_challenge(sealed, KeyRing([OWN]))
 
 
 @given(PAYLOADS, st.integers(1, 255))
 def test_enhanced_privacy_is_refused(payload: EncryptedPayload, value: int) -> None:
-    whole = encode_payload(payload, [])
+    whole = encode_tessera_payload(payload, [])
     group = 0 if payload.group_id == NO_GROUP else 40
     # The privacy mode's byte, and the last one of the count of affected contracts, before the group.
     for position in (len(whole) - group - 9, len(whole) - group - 1):
         changed = bytearray(whole)
         changed[position] = value
         with pytest.raises(TesseraError, match=r"payload\."):
-            decode_payload(bytes(changed))
+            decode_tessera_payload(bytes(changed))
 
 
 @given(st.binary(min_size=1, max_size=2000))
 def test_ours_in_their_form_opens_as_before(plaintext: bytes) -> None:
     sealed = encrypt(plaintext, OWN, [OTHER.public], bytes(32)).with_boxes_at([0])
-    found = decode_payload(encode_payload(sealed, [OTHER.public])).payload
+    found = decode_tessera_payload(encode_tessera_payload(sealed, [OTHER.public])).payload
     assert found.key == sealed.key
     assert decrypt_with(found, OTHER) == (0, plaintext)
 

@@ -59,11 +59,11 @@ class WatchedSigner:
 
 def watch(journal: Journal, signer: WatchedSigner) -> None:
     """From now on `signer` knows what `journal` admits."""
-    admit = journal.admit
+    check_and_record = journal.check_and_record
 
     def watched(payload: Payload) -> bytes:
-        record = admit(payload)
+        record = check_and_record(payload)
         signer.admitted(payload, record)
         return record
 
-    journal.admit = watched  # type: ignore[method-assign]
+    journal.check_and_record = watched  # type: ignore[method-assign]

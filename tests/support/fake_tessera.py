@@ -14,7 +14,7 @@ from lacnode.privacy.manager.peer_sender import PeerCall
 from lacnode.privacy.manager.tessera.tessera_group import decode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info
-from lacnode.privacy.manager.tessera.tessera_payload import decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import decode_tessera_payload, encode_tessera_payload
 
 
 @dataclass
@@ -53,7 +53,7 @@ class FakeTessera:
             return None
 
     def _push(self, body: bytes) -> bytes:
-        found = decode_payload(body)
+        found = decode_tessera_payload(body)
         self.payloads.append((found.payload, found.recipients))
         return self.names(found.payload).encode()
 
@@ -65,5 +65,5 @@ class FakeTessera:
         asked = json.loads(body)
         for payload, recipients in self.payloads:
             if to_base64(payload.key) == asked["key"]:
-                return encode_payload(payload, recipients)
+                return encode_tessera_payload(payload, recipients)
         return None

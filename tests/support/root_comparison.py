@@ -31,7 +31,7 @@ class Comparison:
         membership = GroupMembership(context, member.privacy_controller.groups)
         own = [key for key, manager in self.stage.managers.items() if manager is member.manager]
         chair = MemberStateRootClient(self, own)
-        reached = cursor or (lambda: member.privacy_controller.execution.processor.progress.cursor)
+        reached = cursor or (lambda: member.privacy_controller.execution.processor.progress.last_executed_block)
         return StateRootComparison(context, membership, reached, chair, lambda: self.now)
 
     def step(self, *keys: bytes, after: float = MIN_COMPARE_INTERVAL_SECONDS) -> list[Mapping[str, object]]:

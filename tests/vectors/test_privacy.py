@@ -9,7 +9,13 @@ import pytest
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.privacy.group_ids import group_id, java_array_hash, legacy_lookup_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, from_base64, to_base64
-from lacnode.privacy.manager.encrypted_payload import decode_payload, decrypt_with, encode_payload, encrypt, payload_key
+from lacnode.privacy.manager.encrypted_payload import (
+    decode_encrypted_payload,
+    decrypt_with,
+    encode_encrypted_payload,
+    encrypt,
+    payload_key,
+)
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.manager.key_files import PrivacyKeyError, load_private_key
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
@@ -94,12 +100,12 @@ def test_payload(vector: Vector) -> None:
     assert sealed.cipher_text == from_hex(vector["cipherText"])
     assert [box.hex() for box in sealed.boxes] == [entry["box"][2:] for entry in vector["encryptedKeys"]]
     assert to_base64(sealed.key) == vector["digestKey"]
-    assert encode_payload(sealed) == from_hex(vector["storedCbor"])
-    assert decode_payload(from_hex(vector["storedCbor"])) == sealed
+    assert encode_encrypted_payload(sealed) == from_hex(vector["storedCbor"])
+    assert decode_encrypted_payload(from_hex(vector["storedCbor"])) == sealed
     for name, pushed in vector["pushCbor"].items():
         position = vector["recipients"].index(name)
-        assert encode_payload(sealed.with_boxes_at([position])) == from_hex(pushed)
-        assert decrypt_with(decode_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
+        assert encode_encrypted_payload(sealed.with_boxes_at([position])) == from_hex(pushed)
+        assert decrypt_with(decode_encrypted_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
     assert decrypt_with(sealed, sender) == (len(recipients), from_hex(vector["payload"]))
     stranger = next(pair for name, pair in KEYS.items() if name not in (*vector["recipients"], vector["sender"]))
     assert decrypt_with(sealed, stranger) is None

@@ -12,7 +12,7 @@ from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 from lacnode.privacy.transaction_manager import GroupType
 
 RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "tessera.json").read_text())
@@ -28,11 +28,11 @@ def recorded(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["push", "resent"])
 def test_payload(name: str) -> None:
-    found = decode_payload(recorded(name))
+    found = decode_tessera_payload(recorded(name))
     assert (found.payload.sender, found.recipients) == (TESSERA.public, (OWN.public,))
     assert found.payload.key == recorded("payloadKey")
     assert decrypt_with(found.payload, OWN) == (0, recorded("payload"))
-    assert encode_payload(found.payload, found.recipients) == recorded(name)
+    assert encode_tessera_payload(found.payload, found.recipients) == recorded(name)
 
 
 def test_group_and_its_end() -> None:
@@ -55,7 +55,7 @@ def test_party_info_in_both_forms() -> None:
 
 
 def test_its_question_for_a_key_is_answered() -> None:
-    question = decode_payload(recorded("validate"))
+    question = decode_tessera_payload(recorded("validate"))
     assert question.payload.group_id == NO_GROUP
     opened = decrypt_with(question.payload, OWN)
     assert opened is not None

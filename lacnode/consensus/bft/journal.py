@@ -1,7 +1,7 @@
 """The consensus log in memory: what this validator has signed, and what it must therefore not sign.
 
-Every payload passes here before it is signed. `admit` refuses the payload, or returns a record that must be on disk
-before the signature is made. After a crash `Journal.restore` reads the records back, so no signed message is
+Every payload passes here before it is signed. `check_and_record` refuses the payload, or returns a record that must be on
+disk before the signature is made. After a crash `Journal.restore` reads the records back, so no signed message is
 contradicted. Besu keeps these facts in memory only.
 
 The journal does not know quorums. It refuses what no validator may ever sign:
@@ -125,7 +125,7 @@ class Journal:
         """What was signed at `height`. It is empty if nothing was signed."""
         return self._heights.get(height, SignedAtHeight())
 
-    def admit(self, payload: Payload) -> bytes:
+    def check_and_record(self, payload: Payload) -> bytes:
         """Return the record that must be on disk before `payload` is signed.
 
         Raises ContradictionError if `payload` must not be signed. Signing the same payload again is no contradiction,

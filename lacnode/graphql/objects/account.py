@@ -1,6 +1,6 @@
 """Accounts, in the state after a block."""
 
-from lacnode.graphql.run import Run
+from lacnode.graphql.query_execution import QueryExecution
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import block_not_found
 
@@ -8,28 +8,28 @@ from lacnode.rpc.errors import block_not_found
 class GraphQlAccount:
     """The account at `address` (20 bytes) after the block of `header`. An account that does not exist is shown as empty."""
 
-    def __init__(self, run: Run, address: bytes, header: BlockHeader) -> None:
+    def __init__(self, execution: QueryExecution, address: bytes, header: BlockHeader) -> None:
         self.address = address
-        self._run = run
+        self._execution = execution
         self._header = header
 
     def balance(self) -> int:
-        return self._run.chain.state_at(self._header).balance(self.address)
+        return self._execution.chain.state_at(self._header).balance(self.address)
 
     def transactionCount(self) -> int:
-        return self._run.chain.state_at(self._header).nonce(self.address)
+        return self._execution.chain.state_at(self._header).nonce(self.address)
 
     def code(self) -> bytes:
-        return self._run.chain.state_at(self._header).code(self.address)
+        return self._execution.chain.state_at(self._header).code(self.address)
 
     def storage(self, slot: bytes) -> bytes:
-        return self._run.chain.state_at(self._header).storage(self.address, int.from_bytes(slot)).to_bytes(32)
+        return self._execution.chain.state_at(self._header).storage(self.address, int.from_bytes(slot)).to_bytes(32)
 
 
-def account_at(run: Run, address: bytes, number: int | None, own: BlockHeader) -> GraphQlAccount:
+def account_at(execution: QueryExecution, address: bytes, number: int | None, own: BlockHeader) -> GraphQlAccount:
     """Return the account after block `number`, or after the block of `own` if `number` is None. RpcError "Block not
     found" if there is no such block."""
-    header = own if number is None else run.chain.header_at(number)
+    header = own if number is None else execution.chain.header_at(number)
     if header is None:
         raise block_not_found()
-    return GraphQlAccount(run, address, header)
+    return GraphQlAccount(execution, address, header)

@@ -7,7 +7,7 @@ from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
 from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_json
 from lacnode.graphql.objects.transaction import MinedTransaction
-from lacnode.graphql.run import Run
+from lacnode.graphql.query_execution import QueryExecution
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
@@ -22,8 +22,8 @@ class BlockObject:
     ommerCount = 0
     """Blocks of IBFT 2.0 have no ommers."""
 
-    def __init__(self, run: Run, header: BlockHeader, hash_: bytes) -> None:
-        self._run = run
+    def __init__(self, execution: QueryExecution, header: BlockHeader, hash_: bytes) -> None:
+        self._execution = execution
         self._header = header
         self.number = header.number
         self.hash = hash_
@@ -47,27 +47,27 @@ class BlockObject:
     # Several fields need the body. It is decoded once for the question.
     @cached_property
     def _block(self) -> Block:
-        found = self._run.chain.block_of(self.hash)
+        found = self._execution.chain.block_of(self.hash)
         if found is None:
             raise block_not_found()
         return found
 
     def parent(self) -> "BlockObject | None":
-        header = self._run.chain.header_of(self._header.parent_hash)
+        header = self._execution.chain.header_of(self._header.parent_hash)
         # The parent's hash is in this header already, so it is not computed again.
-        return None if header is None else BlockObject(self._run, header, self._header.parent_hash)
+        return None if header is None else BlockObject(self._execution, header, self._header.parent_hash)
 
     def transactionCount(self) -> int:
         return len(self._block.transactions)
 
     def totalDifficulty(self) -> int:
-        return self._run.chain.total_difficulty_of(self._header)
+        return self._execution.chain.total_difficulty_of(self._header)
 
     def nextBaseFeePerGas(self) -> int | None:
-        return next_base_fee(self._run.chain.spec, self._header, self._header.timestamp)
+        return next_base_fee(self._execution.chain.spec, self._header, self._header.timestamp)
 
     def miner(self, block: int | None = None) -> GraphQlAccount:
-        return account_at(self._run, self._header.coinbase, block, self._header)
+        return account_at(self._execution, self._header.coinbase, block, self._header)
 
     def ommers(self) -> list[object]:
         return []
@@ -76,24 +76,24 @@ class BlockObject:
         return None
 
     def transactions(self) -> list[MinedTransaction]:
-        return [MinedTransaction(self._run, self.hash, index) for index in range(len(self._block.transactions))]
+        return [MinedTransaction(self._execution, self.hash, index) for index in range(len(self._block.transactions))]
 
     def transactionAt(self, index: int) -> MinedTransaction | None:
         within = index < len(self._block.transactions)
-        return MinedTransaction(self._run, self.hash, index) if within else None
+        return MinedTransaction(self._execution, self.hash, index) if within else None
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
-        found = self._run.chain.logs_of_block(self.hash, log_filter(filter))
-        return logs_to_json(self._run, found)
+        found = self._execution.chain.logs_of_block(self.hash, log_filter(filter))
+        return logs_to_json(self._execution, found)
 
     def account(self, address: bytes) -> GraphQlAccount:
-        return GraphQlAccount(self._run, address, self._header)
+        return GraphQlAccount(self._execution, address, self._header)
 
     def call(self, data: CallData) -> CallOutcome:
-        return call(self._run, self._header, data)
+        return call(self._execution, self._header, data)
 
     def estimateGas(self, data: CallData) -> int:
-        return estimate(self._run, self._header, data)
+        return estimate(self._execution, self._header, data)
 
     def rawHeader(self) -> bytes:
         return self._header.encode()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lacnode.evm.engine import CallRequest, CallResult
-from lacnode.graphql.run import Run
+from lacnode.graphql.query_execution import QueryExecution
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.methods.calls import estimate_gas, result_of_call
 
@@ -20,30 +20,30 @@ class CallOutcome:
     status: int
 
 
-def call(run: Run, header: BlockHeader, data: CallData) -> CallOutcome:
+def call(execution: QueryExecution, header: BlockHeader, data: CallData) -> CallOutcome:
     """Execute the call `data` and return its outcome, which may be a failure. RpcError if the call cannot begin."""
-    result = result_of_call(run.reading, header, _request(data))
+    result = result_of_call(execution.reading, header, _request(data))
     return CallOutcome(result.output, result.gas_used, int(result.success))
 
 
-def estimate(run: Run, header: BlockHeader, data: CallData) -> int:
+def estimate(execution: QueryExecution, header: BlockHeader, data: CallData) -> int:
     """Return gas with which the call succeeded in an execution. RpcError if it does not succeed with any gas.
 
     This is the used gas if it suffices, as in Besu, and JSON-RPC's estimate if it does not.
     """
     # The gas of the call is ignored, as it is by JSON-RPC's estimate.
     request = replace(_request(data), gas=None)
-    first = result_of_call(run.reading, header, request)
-    if first.success and _suffices(run, header, request, first):
+    first = result_of_call(execution.reading, header, request)
+    if first.success and _suffices(execution, header, request, first):
         return first.gas_used
-    return estimate_gas(run.reading, header, request)
+    return estimate_gas(execution.reading, header, request)
 
 
-def _suffices(run: Run, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:
+def _suffices(execution: QueryExecution, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:
     if first.gas_used < first.gas_before_refund:
         # There was a refund, which comes at the end. More gas than the used gas is needed before it.
         return False
-    return result_of_call(run.reading, header, replace(request, gas=first.gas_used)).success
+    return result_of_call(execution.reading, header, replace(request, gas=first.gas_used)).success
 
 
 def _request(data: CallData) -> CallRequest:

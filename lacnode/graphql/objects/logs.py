@@ -6,7 +6,7 @@ from typing import cast
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.graphql.objects.account import GraphQlAccount, account_at
-from lacnode.graphql.run import QueryEndedError, Run
+from lacnode.graphql.query_execution import QueryEndedError, QueryExecution
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, block_not_found
 from lacnode.rpc.methods.eth_transactions import LOG_OVERHEAD_BYTES, MAX_LOGS, MAX_LOGS_BYTES
 from lacnode.rpc.parameters import MAX_ADDRESSES, MAX_TOPICS
@@ -17,21 +17,21 @@ Filter = Mapping[str, object]
 class GraphQlLog:
     """A log of a block."""
 
-    def __init__(self, run: Run, found: LogWithMetadata) -> None:
-        self._run = run
+    def __init__(self, execution: QueryExecution, found: LogWithMetadata) -> None:
+        self._execution = execution
         self._found = found
         self.index = found.log_index
         self.topics = found.log.topics
         self.data = found.log.data
 
     def account(self, block: int | None = None) -> GraphQlAccount:
-        header = self._run.chain.header_of(self._found.block_hash)
+        header = self._execution.chain.header_of(self._found.block_hash)
         if header is None:
             raise block_not_found()
-        return account_at(self._run, self._found.log.address, block, header)
+        return account_at(self._execution, self._found.log.address, block, header)
 
     def transaction(self) -> object:
-        return self._run.transaction(self._found.block_hash, self._found.transaction_index)
+        return self._execution.transaction(self._found.block_hash, self._found.transaction_index)
 
 
 def log_filter(criteria: Filter) -> LogFilter:
@@ -46,15 +46,15 @@ def log_filter(criteria: Filter) -> LogFilter:
     return LogFilter(tuple(addresses), tuple(tuple(position) for position in topics))
 
 
-def logs_to_json(run: Run, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]:
+def logs_to_json(execution: QueryExecution, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]:
     """Return `found` as objects. QueryEndedError if they exceed JSON-RPC's bounds, or if the time is over."""
     # The search is lazy, so the check of the time stands inside the loop.
     shown: list[GraphQlLog] = []
     size = 0
     for log in found:
-        run.check_deadline()
+        execution.check_deadline()
         size += LOG_OVERHEAD_BYTES + 2 * len(log.log.data)
         if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
-            raise QueryEndedError(run.too_much(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match"))
-        shown.append(GraphQlLog(run, log))
+            raise QueryEndedError(execution.too_much(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match"))
+        shown.append(GraphQlLog(execution, log))
     return shown

@@ -8,7 +8,7 @@ from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
 from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_json
 from lacnode.graphql.objects.transaction import MinedTransaction, WaitingTransaction
-from lacnode.graphql.run import QueryEndedError, Run
+from lacnode.graphql.query_execution import QueryEndedError, QueryExecution
 from lacnode.rpc.errors import invalid_params, range_too_large
 
 
@@ -24,28 +24,28 @@ class SyncState:
 class Pending:
     """The transactions of the pool. Accounts and calls are those on the state of the last block."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self.transactionCount = run.live.pending_count
+    def __init__(self, execution: QueryExecution) -> None:
+        self._execution = execution
+        self.transactionCount = execution.live.pending_count
 
     def transactions(self) -> list[WaitingTransaction]:
-        return [WaitingTransaction(self._run, pending) for pending in self._run.live.pending]
+        return [WaitingTransaction(self._execution, pending) for pending in self._execution.live.pending]
 
     def account(self, address: bytes) -> GraphQlAccount:
-        return GraphQlAccount(self._run, address, self._run.chain.head.header)
+        return GraphQlAccount(self._execution, address, self._execution.chain.head.header)
 
     def call(self, data: CallData) -> CallOutcome:
-        return call(self._run, self._run.chain.head.header, data)
+        return call(self._execution, self._execution.chain.head.header, data)
 
     def estimateGas(self, data: CallData) -> int:
-        return estimate(self._run, self._run.chain.head.header, data)
+        return estimate(self._execution, self._execution.chain.head.header, data)
 
 
 class Query:
     """The root of every question."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, execution: QueryExecution) -> None:
+        self._execution = execution
 
     def block(self, number: int | None = None, hash: bytes | None = None) -> BlockObject:
         """Return a block by its number or its hash, or the head. NotFoundError if there is none. RpcError if both are
@@ -54,21 +54,21 @@ class Query:
             raise invalid_params()
         if number is not None:
             return self._block_at(number)
-        head = self._run.chain.head
-        found, hash_ = (head.header, head.hash) if hash is None else (self._run.chain.header_of(hash), hash)
+        head = self._execution.chain.head
+        found, hash_ = (head.header, head.hash) if hash is None else (self._execution.chain.header_of(hash), hash)
         if found is None:
             raise NotFoundError(f"Block hash 0x{hash_.hex()} was not found")
-        return BlockObject(self._run, found, hash_)
+        return BlockObject(self._execution, found, hash_)
 
     def _block_at(self, number: int) -> BlockObject:
-        hash_ = self._run.chain.hash_at(number)
-        header = None if hash_ is None else self._run.chain.header_of(hash_)
+        hash_ = self._execution.chain.hash_at(number)
+        header = None if hash_ is None else self._execution.chain.header_of(hash_)
         if header is None or hash_ is None:
             raise NotFoundError(f"Block number {number} was not found")
-        return BlockObject(self._run, header, hash_)
+        return BlockObject(self._execution, header, hash_)
 
     def blocks(self, **ends: int | None) -> list[BlockObject]:
-        head = self._run.chain.head.header.number
+        head = self._execution.chain.head.header.number
         first, last = ends.get("from"), ends.get("to")
         first, last = head if first is None else first, head if last is None else last
         if first > last:
@@ -80,42 +80,42 @@ class Query:
 
     def _counted(self, block: BlockObject) -> BlockObject:
         # The list is one field, so the time is checked here for each of its blocks.
-        self._run.check_deadline()
+        self._execution.check_deadline()
         return block
 
     def pending(self) -> Pending:
-        return Pending(self._run)
+        return Pending(self._execution)
 
     def transaction(self, hash: bytes) -> MinedTransaction | None:
-        place = self._run.chain.transaction_location(hash)
-        return None if place is None else MinedTransaction(self._run, place.block_hash, place.index)
+        place = self._execution.chain.transaction_location(hash)
+        return None if place is None else MinedTransaction(self._execution, place.block_hash, place.index)
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
-        head = self._run.chain.head.header.number
+        head = self._execution.chain.head.header.number
         first, last = (filter.get(name) for name in ("fromBlock", "toBlock"))
         first = first if isinstance(first, int) else head
         last = last if isinstance(last, int) else head
         if first > last:
             raise invalid_params()
         self._check_range(first, last)
-        found = self._run.chain.logs(first, min(last, head), log_filter(filter), self._run.check_deadline)
-        return logs_to_json(self._run, found)
+        found = self._execution.chain.logs(first, min(last, head), log_filter(filter), self._execution.check_deadline)
+        return logs_to_json(self._execution, found)
 
     def _check_range(self, first: int, last: int) -> None:
         # The bound of JSON-RPC's `eth_getLogs` holds for blocks too. It ends the whole question, not one field.
-        limit = self._run.reading.settings.max_logs_range
+        limit = self._execution.reading.settings.max_logs_range
         if 0 < limit < last - first:
             raise QueryEndedError(range_too_large())
 
     def gasPrice(self) -> int:
-        return self._run.live.gas_price
+        return self._execution.live.gas_price
 
     def maxPriorityFeePerGas(self) -> int:
-        return self._run.live.priority_fee
+        return self._execution.live.priority_fee
 
     def syncing(self) -> SyncState | None:
-        syncing = self._run.live.syncing
+        syncing = self._execution.live.syncing
         return None if syncing is None else SyncState(*syncing)
 
     def chainID(self) -> int:
-        return self._run.chain.spec.chain_id
+        return self._execution.chain.spec.chain_id

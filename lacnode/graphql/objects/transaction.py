@@ -8,7 +8,7 @@ from lacnode.evm.transaction_validation import blob_gas
 from lacnode.graphql.live import PendingTransaction
 from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.objects.logs import GraphQlLog, logs_to_json
-from lacnode.graphql.run import Run
+from lacnode.graphql.query_execution import QueryExecution
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
@@ -27,8 +27,8 @@ class AccessTuple:
 class Signed:
     """The fields that every transaction has, in a block or in the pool."""
 
-    def __init__(self, run: Run, transaction: Transaction) -> None:
-        self._run = run
+    def __init__(self, execution: QueryExecution, transaction: Transaction) -> None:
+        self._execution = execution
         self._signed = transaction
         self.hash = transaction.hash
         self.nonce = transaction.nonce
@@ -52,7 +52,7 @@ class Signed:
     # `number` is the block of the state in which the question wants to see the account.
     def _receiver(self, number: int | None, own: BlockHeader) -> GraphQlAccount | None:
         to = self._signed.to
-        return None if to is None else account_at(self._run, to, number, own)
+        return None if to is None else account_at(self._execution, to, number, own)
 
 
 class WaitingTransaction(Signed):
@@ -62,16 +62,16 @@ class WaitingTransaction(Signed):
     blobGasUsed = blobGasPrice = logs = revertReason = None
     rawReceipt = b""
 
-    def __init__(self, run: Run, pending: PendingTransaction) -> None:
+    def __init__(self, execution: QueryExecution, pending: PendingTransaction) -> None:
         # The transaction came from the node as bytes (`live`). It is decoded only if the question shows it.
-        super().__init__(run, Transaction.decode(pending.raw))
+        super().__init__(execution, Transaction.decode(pending.raw))
         self._sender = pending.sender
 
     def from_(self, block: int | None = None) -> GraphQlAccount:
-        return account_at(self._run, self._sender, block, self._run.chain.head.header)
+        return account_at(self._execution, self._sender, block, self._execution.chain.head.header)
 
     def to(self, block: int | None = None) -> GraphQlAccount | None:
-        return self._receiver(block, self._run.chain.head.header)
+        return self._receiver(block, self._execution.chain.head.header)
 
     def createdContract(self, block: int | None = None) -> None:
         return None
@@ -80,11 +80,11 @@ class WaitingTransaction(Signed):
 class MinedTransaction(Signed):
     """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError if there is none."""
 
-    def __init__(self, run: Run, block_hash: bytes, index: int) -> None:
-        found = run.chain.block_of(block_hash)
+    def __init__(self, execution: QueryExecution, block_hash: bytes, index: int) -> None:
+        found = execution.chain.block_of(block_hash)
         if found is None or index >= len(found.transactions):
             raise block_not_found()
-        super().__init__(run, found.transactions[index])
+        super().__init__(execution, found.transactions[index])
         self._block: Block = found
         self._block_hash = block_hash
         self.index = index
@@ -92,7 +92,7 @@ class MinedTransaction(Signed):
     # The outcomes of the whole block are read at the first field that needs one of them, and kept for the others.
     @cached_property
     def _outcomes(self) -> tuple[ReceiptRecord, ...]:
-        return self._run.chain.receipt_records_of(self._block_hash) or ()
+        return self._execution.chain.receipt_records_of(self._block_hash) or ()
 
     @property
     def _outcome(self) -> ReceiptRecord:
@@ -103,17 +103,17 @@ class MinedTransaction(Signed):
         return self._block.header
 
     def from_(self, block: int | None = None) -> GraphQlAccount:
-        return account_at(self._run, self._outcome.sender, block, self._header)
+        return account_at(self._execution, self._outcome.sender, block, self._header)
 
     def to(self, block: int | None = None) -> GraphQlAccount | None:
         return self._receiver(block, self._header)
 
     def createdContract(self, block: int | None = None) -> GraphQlAccount | None:
         created = self._outcome.created
-        return None if created is None else account_at(self._run, created, block, self._header)
+        return None if created is None else account_at(self._execution, created, block, self._header)
 
     def block(self) -> object:
-        return self._run.block(self._header, self._block_hash)
+        return self._execution.block(self._header, self._block_hash)
 
     def status(self) -> int | None:
         return self._outcome.receipt.status
@@ -136,7 +136,7 @@ class MinedTransaction(Signed):
     def blobGasPrice(self) -> int | None:
         if self._signed.type != BLOB:
             return None
-        return BLOB_BASE_FEE if self._run.chain.spec.constant_base_fee is None else 0
+        return BLOB_BASE_FEE if self._execution.chain.spec.constant_base_fee is None else 0
 
     def logs(self) -> list[GraphQlLog]:
         # A log's index counts through the whole block, so the logs of all its transactions are numbered first.
@@ -144,7 +144,7 @@ class MinedTransaction(Signed):
         found = logs_with_metadata(
             header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes
         )
-        return logs_to_json(self._run, (log for log in found if log.transaction_index == self.index))
+        return logs_to_json(self._execution, (log for log in found if log.transaction_index == self.index))
 
     def rawReceipt(self) -> bytes:
         return self._outcome.receipt.encode()

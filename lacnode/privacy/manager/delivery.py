@@ -7,7 +7,7 @@ receives the payload alone. A Tessera has its own form. This module must not sto
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_payload
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_encrypted_payload
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
 from lacnode.privacy.manager.member_urls import MemberUrlError, MemberUrlFinder, MemberUrls
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
@@ -119,7 +119,7 @@ def _boxes_by_url(places: Mapping[bytes, str], parties: Mapping[bytes, int]) -> 
 
 def _encode_own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> bytes:
     """Encode the payload with the boxes of one manager's keys."""
-    return encode_payload(sealed.with_boxes_at(list(keys.values())))
+    return encode_encrypted_payload(sealed.with_boxes_at(list(keys.values())))
 
 
 def _recovery_boxes(

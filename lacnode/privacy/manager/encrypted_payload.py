@@ -135,7 +135,7 @@ def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]
     return found
 
 
-def encode_payload(payload: EncryptedPayload) -> bytes:
+def encode_encrypted_payload(payload: EncryptedPayload) -> bytes:
     """Encode a payload in Orion's CBOR. A payload of a Tessera has one more field. No Orion receives such a payload."""
     boxes = [encode_map({"encoded": box}) for box in payload.boxes]
     # The names and their order are Orion's.
@@ -152,7 +152,7 @@ def encode_payload(payload: EncryptedPayload) -> bytes:
     return encode_map(fields)
 
 
-def decode_payload(data: bytes) -> EncryptedPayload:
+def decode_encrypted_payload(data: bytes) -> EncryptedPayload:
     """Decode a payload from Orion's CBOR. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "payload")
     try:

@@ -13,7 +13,12 @@ import structlog
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, encode_array, encode_map
-from lacnode.privacy.manager.encrypted_payload import decode_payload, encode_payload, find_own_boxes, restore_own_box
+from lacnode.privacy.manager.encrypted_payload import (
+    decode_encrypted_payload,
+    encode_encrypted_payload,
+    find_own_boxes,
+    restore_own_box,
+)
 from lacnode.privacy.manager.group_record import decode_group
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore, StoredPayload
@@ -148,7 +153,7 @@ class RecoveryResponder:
         position = stored.parties[requester]
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
-        return encode_payload(stored.payload.with_boxes_at([position]))
+        return encode_encrypted_payload(stored.payload.with_boxes_at([position]))
 
 
 def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:
@@ -256,7 +261,7 @@ class PayloadRecovery:
             return None
 
     def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
-        payload = decode_payload(entry.bytes("body"))
+        payload = decode_encrypted_payload(entry.bytes("body"))
         recovery_boxes = decode_boxes(entry.read_field("boxes", bytes, True) or b"")
         # An own payload comes with the box of its recipient. The box for this manager is made again from it.
         mine = restore_own_box(payload, key, own) if payload.sender == own.public else None

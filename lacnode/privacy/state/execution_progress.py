@@ -26,7 +26,7 @@ class ExecutionProgress:
         self._context = context
         with context.database.read() as snapshot:
             # A new database begins with block 1. The genesis block has no transactions.
-            self._cursor = PrivateStoreReader(snapshot).cursor() or 0
+            self._cursor = PrivateStoreReader(snapshot).last_executed_block() or 0
         self._saved = self._cursor
         self._moved = threading.Condition()
         self._is_waiting = False
@@ -34,7 +34,7 @@ class ExecutionProgress:
         self._scanned = self._cursor
 
     @property
-    def cursor(self) -> int:
+    def last_executed_block(self) -> int:
         """The last public block whose private transactions are executed."""
         return self._cursor
 

@@ -34,11 +34,11 @@ class GroupGenesis:
 
     def __init__(
         self,
-        state_of: Callable[[Sequence[GenesisAccount]], State],
+        initial_state: Callable[[Sequence[GenesisAccount]], State],
         genesis: PrivateGenesis,
         always: tuple[GenesisAccount, ...],
     ) -> None:
-        self._state_of = state_of
+        self._initial_state = initial_state
         self._genesis = genesis
         self._always = always
         self._made: dict[tuple[GenesisAccount, ...], State] = {}
@@ -52,5 +52,5 @@ class GroupGenesis:
         if accounts not in self._made:
             if len(self._made) == MAX_CACHED_STATES:
                 self._made.clear()
-            self._made[accounts] = self._state_of(accounts)
+            self._made[accounts] = self._initial_state(accounts)
         return self._made[accounts]

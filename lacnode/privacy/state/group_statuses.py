@@ -137,10 +137,10 @@ class GroupStatuses:
         """Give the status of each group from the key `start` on, and the missing payloads that may belong to any group."""
         # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
         progress = self._processor.progress
-        before, queued = progress.cursor, progress.queued if progress.is_waiting_for_manager else 0
+        before, queued = progress.last_executed_block, progress.queued if progress.is_waiting_for_manager else 0
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile
+            cursor = max(before, stored.last_executed_block() or 0)  # a block may have been carried out meanwhile
             anyones = queued + stored.count_failing()
             histories, long = ContradictingHistoryReader(snapshot), LongTransactionReader(snapshot)
             waiting = (first.group_id for first in long.first_of_each_group(start))

@@ -78,8 +78,8 @@ class PrivacyController:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def send(self, private: PrivateTransaction) -> bytes:
-        """Send `private` to its members, and its marker to the public chain. Return the hash of the marker.
+    def distribute_and_submit_marker(self, private: PrivateTransaction) -> bytes:
+        """Send `private` to its members, and its marker to the public chain. Return the hash of the marker (32 bytes).
 
         PrivateSendError if the transaction is not sent.
         """

@@ -134,7 +134,7 @@ class PrivateStoreReader:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def cursor(self) -> int | None:
+    def last_executed_block(self) -> int | None:
         """Return the number of the last executed public block. None if none was stored yet."""
         data = self._snapshot.get(META, CURSOR)
         return None if data is None else int.from_bytes(data)

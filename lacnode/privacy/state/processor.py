@@ -89,7 +89,7 @@ class PrivateProcessor:
         # In the flexible mode every group begins with its two contracts. The manager's groups begin empty or with the
         # genesis file.
         contracts = create_group_accounts() if context.mode is GroupMode.FLEXIBLE else ()
-        self._genesis = GroupGenesis(context.engine.state_of, context.genesis, contracts)
+        self._genesis = GroupGenesis(context.engine.initial_state, context.genesis, contracts)
         self.rehydration = Rehydration(context, self.create_executor)
         self._store = PrivateNodeStore(context.database)
         self._listeners: list[Listener] = []
@@ -118,7 +118,7 @@ class PrivateProcessor:
 
     def step(self) -> bool:
         """Execute the next block. False if there is none or the manager does not answer."""
-        number = self.progress.cursor + 1
+        number = self.progress.last_executed_block + 1
         if number > self._context.head():
             self.progress.set_waiting_for_manager(False)
             return False
@@ -211,7 +211,7 @@ class PrivateProcessor:
         known = self.reader.known_of(transaction)
         if known is not None and not slices.admits(known.group_id, known.private_from):
             return
-        started, before = slices.slices.clock(), slices.slices.lost_seconds()
+        started, before = slices.slices.clock(), slices.slices.unforgiven_lost_seconds()
         task = self.reader.read_task(transaction, index)
         try:
             if slices.admits(task.group_id, task.private.private_from):
@@ -222,7 +222,7 @@ class PrivateProcessor:
             slices.hold(task.group_id)
         finally:
             # The time counts as use without a change: a history alone changes nothing that members see.
-            lost = max(0.0, slices.slices.lost_seconds() - before)
+            lost = max(0.0, slices.slices.unforgiven_lost_seconds() - before)
             slices.count_use(task.group_id, slices.slices.clock() - started, has_changed=False, lost_seconds=lost)
 
     def make_absent_marker(

@@ -79,7 +79,7 @@ class SlicedExecution:
         except BudgetExceededError:
             log.info("the public transactions before a private one take long", block=records.number, index=task.index)
             return False
-        is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
+        is_shortened = slices.slices.unforgiven_lost_seconds() > SLICE_SECONDS / 2
         try:
             with slices.slice(task.group_id, task.private.private_from) as budget:
                 self._executor.execute_task(records, public, task, budget)

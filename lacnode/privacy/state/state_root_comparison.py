@@ -93,21 +93,21 @@ class _Check:
 class StateRootComparison:
     """The comparison of all groups. It is a `StateRootSource` too.
 
-    One thread at a time calls `step`. `answer` is safe to use from any thread. `cursor` returns the last block that is
-    executed privately.
+    One thread at a time calls `step`. `answer` is safe to use from any thread. `last_executed_block` returns the number of
+    the last block that is executed privately.
     """
 
     def __init__(
         self,
         context: PrivacyContext,
         membership: GroupMembership,
-        cursor: Callable[[], int],
+        last_executed_block: Callable[[], int],
         state_root_client: StateRootClient,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._membership = membership
-        self._cursor = cursor
+        self._last_executed_block = last_executed_block
         self._client = state_root_client
         self._clock = clock
         self._states = GroupStates(context.history, clock)
@@ -119,7 +119,7 @@ class StateRootComparison:
 
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
         """See `StateRootSource.answer`. A member with another root is compared soon, and so is one that had another."""
-        group_id, number = question.group_id, min(question.number, self._cursor())
+        group_id, number = question.group_id, min(question.number, self._last_executed_block())
         # The group must be known here by a marker. Without this, a stranger could make the manager look for any id.
         with self._context.database.read() as snapshot:
             if not any(PrivateStoreReader(snapshot).marker_places(group_id)):
@@ -160,7 +160,7 @@ class StateRootComparison:
         Nothing is compared while many blocks wait for execution. EnclaveUnreachableError if the manager does not answer.
         """
         # A node that catches up has old states. Its questions would only find differences in time.
-        if self._context.head() - self._cursor() > BLOCKS_AWAITED:
+        if self._context.head() - self._last_executed_block() > BLOCKS_AWAITED:
             return
         checks = list(self._checks())
         answers: dict[tuple[bytes, bytes], GroupState | None] = {}
@@ -217,7 +217,7 @@ class StateRootComparison:
 
     def _check(self, group_id: bytes, deadline_seconds: float) -> _Check | None:
         """Return the comparison of a group, None if no member can be asked."""
-        number = self._cursor()
+        number = self._last_executed_block()
         members = self._membership.members_at(group_id, number, deadline_seconds)
         if members is None:
             self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)

@@ -60,16 +60,18 @@ class TimeSlices:
         self.vain_use = GroupUse(clock, USE_HALF_LIFE_SECONDS)
         """The part of `use` that changed no state."""
 
-        self._lost_seconds = 0.0
+        self._unforgiven_lost_seconds = 0.0
         self._updated_at = clock()
 
-    def lost_seconds(self) -> float:
+    def unforgiven_lost_seconds(self) -> float:
         """Return the time that was lost lately."""
         now = self.clock()
         # Lost time is forgotten slowly, so that one slow transaction a minute costs nothing and many do.
-        self._lost_seconds = max(0.0, self._lost_seconds - FORGIVEN_SHARE * (now - self._updated_at))
+        self._unforgiven_lost_seconds = max(
+            0.0, self._unforgiven_lost_seconds - FORGIVEN_SHARE * (now - self._updated_at)
+        )
         self._updated_at = now
-        return self._lost_seconds
+        return self._unforgiven_lost_seconds
 
     @contextmanager
     def slice(
@@ -82,9 +84,9 @@ class TimeSlices:
         start = self.clock()
         try:
             # A slice never falls below the minimum. An honest short transaction always has a chance to end in it.
-            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.lost_seconds()))
+            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.unforgiven_lost_seconds()))
         except BudgetExceededError:
-            self._lost_seconds = self.lost_seconds() + self.clock() - start
+            self._unforgiven_lost_seconds = self.unforgiven_lost_seconds() + self.clock() - start
             raise
 
     def public_budget(self) -> ExecutionBudget:
@@ -127,7 +129,7 @@ class GroupSlices:
         use = self.slices.use if self._is_behind else self.slices.vain_use
         # The group's own use shortens its slice. The use of all other groups counts as lost time.
         used = use.seconds_of(group_id)
-        lost = self.slices.lost_seconds() + use.total() - used
+        lost = self.slices.unforgiven_lost_seconds() + use.total() - used
         full_seconds, least_seconds = self._bounds_of(group_id, private_from)
         if used > max(least_seconds, full_seconds - lost):
             return False

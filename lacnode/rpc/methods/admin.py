@@ -6,7 +6,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import ENODE_ERROR, PARSE_ERROR, SERVER_ERROR, RpcError, p2p_disabled
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import optional, required, text, wrong_parameter
+from lacnode.rpc.parameters import optional, parse_text, required, wrong_parameter
 from lacnode.rpc.services import NetworkView, RpcServices
 
 BAD_ID = (
@@ -21,7 +21,7 @@ def _network(services: RpcServices) -> NetworkView:
 
 
 def _enode(params: Params) -> Enode:
-    url = text(required(params, 0, "enode"), "enode")
+    url = parse_text(required(params, 0, "enode"), "enode")
     try:
         return Enode.parse(url)
     except EnodeError as error:
@@ -101,7 +101,7 @@ LOG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL")
 def admin_changeLogLevel(services: RpcServices, params: Params) -> object:
     """Change the log level of all loggers, or of those with the given names (such as `rpc`, `p2p`, `consensus`)."""
     # Everything is checked before the first logger changes. A refused call changes nothing.
-    level = text(required(params, 0, "log level"), "log level")
+    level = parse_text(required(params, 0, "log level"), "log level")
     if level not in LOG_LEVELS:
         raise wrong_parameter("log level", f"one of {', '.join(LOG_LEVELS)} was expected")
     names = optional(params, 1)

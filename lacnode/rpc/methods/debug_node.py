@@ -6,7 +6,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, block_not_found, observer_refuses, unknown_block
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import data, hash32, header_by_number_or_hash, required, text
+from lacnode.rpc.parameters import header_by_number_or_hash, parse_bytes, parse_hash32, parse_text, required
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.transaction_submission import TransactionSource
 
@@ -27,14 +27,14 @@ def debug_batchSendRawTransaction(services: RpcServices, params: Params) -> obje
     if len(params) > MAX_SENT_TRANSACTIONS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of transactions exceeds maximum of {MAX_SENT_TRANSACTIONS}")
     # All are decoded before the first is sent: an error about a later one must not hide that an earlier one was sent.
-    decoded = [_decoded(text(value, "transaction")) for value in params]
+    decoded = [_decoded(parse_text(value, "transaction")) for value in params]
     return [_sent(services, index, found) for index, found in enumerate(decoded)]
 
 
 def _decoded(raw: str) -> Transaction | str:
     """Return the transaction `raw`, or the reason why it is none."""
     try:
-        return Transaction.decode(data(raw, "transaction"))
+        return Transaction.decode(parse_bytes(raw, "transaction"))
     except (RlpError, RpcError) as error:
         return _wrong_v(raw) if str(error).startswith("transaction.v:") else INVALID_RAW
 
@@ -42,7 +42,7 @@ def _decoded(raw: str) -> Transaction | str:
 def _wrong_v(raw: str) -> str:
     """Return Besu's sentence about a wrong `v`, the seventh field of a legacy transaction."""
     try:
-        v = rlp.as_bytes(rlp.decode_list(data(raw, "transaction"), "transaction")[6], "v")
+        v = rlp.as_bytes(rlp.decode_list(parse_bytes(raw, "transaction"), "transaction")[6], "v")
     except RlpError:
         return INVALID_RAW
     return (
@@ -108,7 +108,7 @@ def debug_getBadBlocks(services: RpcServices, params: Params) -> object:
 
 def debug_standardTraceBadBlockToFile(services: RpcServices, params: Params) -> object:
     """RpcError always: a block that is refused is not kept."""
-    hash32(required(params, 0, "block hash"), "block hash")
+    parse_hash32(required(params, 0, "block hash"), "block hash")
     raise block_not_found()
 
 

@@ -23,7 +23,7 @@ from lacnode.rpc.errors import (
     with_error_message,
 )
 from lacnode.rpc.method_registry import Method
-from lacnode.rpc.parameters import address, hash32, header_by_number_or_hash, padded, required
+from lacnode.rpc.parameters import header_by_number_or_hash, parse_address, parse_hash32, parse_padded_bytes, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.trace_execution import block_by_number, block_to_trace, tracer_of, with_trace_errors
 from lacnode.rpc.traces.trace_options import trace_index
@@ -61,7 +61,7 @@ def debug_accountAt(reading: ReadContext, params: Params) -> object:
     """Return an account after a transaction. RpcError if there is no such block, transaction or account."""
     with with_error_message("Invalid transaction index params"):
         index = trace_index(required(params, 1, "transaction index"), "transaction index")
-    who = address(required(params, 2, "address"))
+    who = parse_address(required(params, 2, "address"))
     found = _block_of(reading, required(params, 0, "block"))
     if found is None:
         raise block_not_found()
@@ -94,9 +94,9 @@ def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
     such transaction, before the block, as in Besu."""
     with with_error_message("Invalid transaction index params"):
         index = trace_index(required(params, 1, "transaction index"), "transaction index")
-    who = address(required(params, 2, "address"))
+    who = parse_address(required(params, 2, "address"))
     with with_error_message("Invalid data start hash params"):
-        start = padded(required(params, 3, "start"), "start", 32)
+        start = parse_padded_bytes(required(params, 3, "start"), "start", 32)
     limit = _limit(required(params, 4, "limit"), "Invalid transaction limit params")
     found = _block_of(reading, required(params, 0, "block"))
     if found is None or found[0].number == 0:
@@ -157,7 +157,7 @@ def _slot_names(spec: ChainSpec, who: bytes) -> dict[bytes, int]:
 def debug_accountRange(reading: ReadContext, params: Params) -> object:
     """Return accounts in the order of the hashes of their addresses, after a block."""
     with with_error_message("Invalid address hash params"):
-        start = padded(required(params, 2, "address hash"), "address hash", 32)
+        start = parse_padded_bytes(required(params, 2, "address hash"), "address hash", 32)
     limit = _limit(required(params, 3, "limit"), "Invalid max results params")
     found = _block_of(reading, required(params, 0, "block"))
     if found is None:
@@ -226,7 +226,7 @@ def debug_getRawReceipts(reading: ReadContext, params: Params) -> object:
 
 
 def debug_getRawTransaction(reading: ReadContext, params: Params) -> object:
-    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)
     return None if location is None or block is None else to_hex(block.transactions[location.index].raw)

@@ -13,7 +13,7 @@ from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.call_parameters import call_request
 from lacnode.rpc.errors import INVALID_BLOCK, INVALID_PARAMS, SERVER_ERROR, RpcError, block_not_found
 from lacnode.rpc.method_registry import Method
-from lacnode.rpc.parameters import data, hash32, header_by_number_or_hash, optional, required
+from lacnode.rpc.parameters import header_by_number_or_hash, optional, parse_bytes, parse_hash32, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.trace_execution import (
     block_by_number,
@@ -35,7 +35,7 @@ Json = dict[str, object]
 
 @with_trace_errors
 def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
-    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)
     if location is None or block is None:
@@ -66,7 +66,7 @@ def debug_traceBlockByNumber(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
-    hash_ = hash32(required(params, 0, "block hash"), "block hash")
+    hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     options = trace_options(optional(params, 1))
     block = reading.block_of(hash_)
     return None if block is None else _traced(reading, block, hash_, options)
@@ -76,7 +76,7 @@ def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
 def debug_traceBlock(reading: ReadContext, params: Params) -> object:
     """Return the traces of a block that is given in RLP. RpcError if it cannot be read, or its parent is unknown."""
     try:
-        block = Block.decode(data(required(params, 0, "block"), "block"))
+        block = Block.decode(parse_bytes(required(params, 0, "block"), "block"))
     except RlpError as error:
         raise RpcError(INVALID_PARAMS, INVALID_BLOCK, str(error)) from None
     options = trace_options(optional(params, 1))
@@ -127,7 +127,7 @@ def debug_replayBlock(reading: ReadContext, params: Params) -> object:
 def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> object:
     """Write the steps of a block's transactions to files. Return their paths. RpcError if there is no such block, or the
     files cannot be written."""
-    hash_ = hash32(required(params, 0, "block hash"), "block hash")
+    hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     options = optional(params, 1)
     memory = True if options is None else trace_options(options).memory
     only = options.get("txHash") if isinstance(options, Mapping) else None

@@ -7,7 +7,7 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import RpcError, internal_error, observer_refuses, rejected
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import address, required, text
+from lacnode.rpc.parameters import parse_address, parse_text, required
 from lacnode.rpc.privacy_errors import manager_error, privacy_error
 from lacnode.rpc.privacy_parameters import key, keys, privacy_controller
 from lacnode.rpc.services import RpcServices
@@ -35,7 +35,7 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
     controller = privacy_controller(services)
     private = _decoded(params)
     try:
-        return to_hex(controller.send(private))
+        return to_hex(controller.distribute_and_submit_marker(private))
     except PrivateSendError as error:
         raise _rpc_error(error) from None
 
@@ -60,7 +60,7 @@ def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object
     """Return the nonce of an account in the group of `privateFrom` and `privateFor`. RpcError if the sender's key is
     foreign."""
     controller = privacy_controller(services)
-    sender = address(required(params, 0, "address"))
+    sender = parse_address(required(params, 0, "address"))
     private_from = key(required(params, 1, "privateFrom"), "privateFrom")
     private_for = keys(required(params, 2, "privateFor"), "privateFor")
     if private_from != controller.public_key:
@@ -69,7 +69,7 @@ def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object
 
 
 def _decoded(params: Params) -> PrivateTransaction:
-    raw = text(required(params, 0, "transaction"), "transaction")
+    raw = parse_text(required(params, 0, "transaction"), "transaction")
     try:
         return PrivateTransaction.decode(from_hex(raw))
     except ValueError:

@@ -7,11 +7,11 @@ from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, with_error
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
     block_number,
-    boolean,
-    hash32,
     header_by_number,
     header_by_number_or_hash,
-    quantity,
+    parse_boolean,
+    parse_hash32,
+    parse_quantity,
     required,
 )
 from lacnode.rpc.read_calls import ReadContext
@@ -23,7 +23,7 @@ def _hash_by_number(services: RpcServices, params: Params) -> bytes | None:
 
 
 def _hash(params: Params) -> bytes:
-    return hash32(required(params, 0, "block hash"), "block hash")
+    return parse_hash32(required(params, 0, "block hash"), "block hash")
 
 
 def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
@@ -42,13 +42,13 @@ def eth_blockNumber(services: RpcServices, params: Params) -> object:
 def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
     with with_error_message(INVALID_BLOCK_NUMBER):
         hash_ = _hash_by_number(services, params)
-    full = boolean(required(params, 1, "full transactions"), "full transactions")
+    full = parse_boolean(required(params, 1, "full transactions"), "full transactions")
     return None if hash_ is None else _shown(services, hash_, full)
 
 
 def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
     hash_ = _hash(params)
-    return _shown(services, hash_, boolean(required(params, 1, "full transactions"), "full transactions"))
+    return _shown(services, hash_, parse_boolean(required(params, 1, "full transactions"), "full transactions"))
 
 
 def _shown(services: RpcServices, hash_: bytes, full: bool) -> object:
@@ -90,7 +90,7 @@ def eth_getUncleCountByBlockHash(services: RpcServices, params: Params) -> objec
 def eth_getUncle(services: RpcServices, params: Params) -> object:
     """Return None, because blocks of IBFT 2.0 have no ommers. RpcError if a parameter is wrong."""
     required(params, 0, "block")
-    quantity(required(params, 1, "index"), "index")
+    parse_quantity(required(params, 1, "index"), "index")
     return None
 
 

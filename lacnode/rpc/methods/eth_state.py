@@ -9,7 +9,13 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot, wrong_parameter
+from lacnode.rpc.parameters import (
+    header_by_number_or_hash,
+    parse_address,
+    parse_storage_slot,
+    required,
+    wrong_parameter,
+)
 from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 
@@ -22,24 +28,24 @@ PROOF_STEP_SLOTS = 16
 
 def eth_getBalance(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 1, "block"))
-    account = address(required(params, 0, "address"))
+    account = parse_address(required(params, 0, "address"))
     return results.quantity(services.chain.state_at(header).balance(account))
 
 
 def eth_getCode(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 1, "block"))
-    account = address(required(params, 0, "address"))
+    account = parse_address(required(params, 0, "address"))
     return to_hex(services.chain.state_at(header).code(account))
 
 
 def eth_getStorageAt(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 2, "block"))
-    account, place = address(required(params, 0, "address")), slot(required(params, 1, "slot"))
+    account, place = parse_address(required(params, 0, "address")), parse_storage_slot(required(params, 1, "slot"))
     return to_hex(services.chain.state_at(header).storage(account, place).to_bytes(32))
 
 
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
-    block, account = required(params, 1, "block"), address(required(params, 0, "address"))
+    block, account = required(params, 1, "block"), parse_address(required(params, 0, "address"))
     pending = isinstance(block, str) and block.lower() == "pending"
     # The pool is asked first. A transaction that leaves it for a block in between is then counted in the state. In the
     # other order it would be counted nowhere, and a wallet would use its nonce twice.
@@ -57,12 +63,12 @@ def _proof_question(context: HasChain, params: Params) -> tuple[BlockHeader, byt
     """Parse the parameters of `eth_getProof`: the header, the account and the slots. RpcError if one does not fit."""
     # Also used as the check before a reader gets the call (`run_in_reader`).
     header = header_by_number_or_hash(context, required(params, 2, "block"))
-    account, wanted = address(required(params, 0, "address")), required(params, 1, "slots")
+    account, wanted = parse_address(required(params, 0, "address")), required(params, 1, "slots")
     if not isinstance(wanted, list):
         raise wrong_parameter("slots", "an array was expected")
     if len(wanted) > MAX_PROOF_SLOTS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of slots exceeds maximum of {MAX_PROOF_SLOTS}")
-    return header, account, [slot(item) for item in wanted]
+    return header, account, [parse_storage_slot(item) for item in wanted]
 
 
 def _proof(reading: ReadContext, header: BlockHeader, account: bytes, slots: Sequence[int]) -> AccountProof:

@@ -24,7 +24,15 @@ from lacnode.rpc.errors import (
     with_error_message,
 )
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
+from lacnode.rpc.parameters import (
+    LogQuery,
+    block_number,
+    log_query,
+    parse_bytes,
+    parse_hash32,
+    parse_quantity,
+    required,
+)
 from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.transaction_submission import TransactionSource
@@ -39,7 +47,7 @@ MAX_LOGS_BYTES, LOG_OVERHEAD_BYTES = 15 * 2**20, 600
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
     if not services.node.accepts_transactions:
         raise observer_refuses()
-    raw = data(required(params, 0, "transaction"), "transaction")
+    raw = parse_bytes(required(params, 0, "transaction"), "transaction")
     try:
         transaction = Transaction.decode(raw)
     except RlpError as error:
@@ -70,7 +78,7 @@ def eth_sendTransaction(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
-    hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     # The pool is asked first. A transaction that enters a block in between is found in the chain then.
     pooled = services.pool.pooled(hash_)
     if pooled is not None:
@@ -83,14 +91,14 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
     # Besu's message names a transaction hash, though the parameter is a block's hash.
     with with_error_message(INVALID_TRANSACTION_HASH):
-        hash_ = hash32(required(params, 0, "block hash"), "block hash")
-    return _at(services, hash_, quantity(required(params, 1, "index"), "index"))
+        hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
+    return _at(services, hash_, parse_quantity(required(params, 1, "index"), "index"))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
     hash_ = services.chain.hash_at(block_number(services, required(params, 0, "block")))
     with with_error_message("Invalid transaction index params"):
-        index = quantity(required(params, 1, "index"), "index")
+        index = parse_quantity(required(params, 1, "index"), "index")
     return None if hash_ is None else _at(services, hash_, index)
 
 
@@ -113,7 +121,7 @@ def transaction_at(reading: ReadContext, params: Params) -> object:
 
 def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     place: TransactionLocation | None = services.chain.transaction_location(
-        hash32(required(params, 0, "transaction hash"), "transaction hash")
+        parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     )
     return None if place is None else answer_about_block(services, place.block_hash, receipt_at, place.index)
 

@@ -10,7 +10,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.rpc import results
 from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, INVALID_PARAMS, RpcError
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import block_number, optional, quantity, required, wrong_parameter
+from lacnode.rpc.parameters import block_number, optional, parse_quantity, required, wrong_parameter
 from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.recent_prices import PriceCounts, price_at_percentile
 from lacnode.rpc.services import RpcServices
@@ -53,7 +53,7 @@ def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
 
 
 def eth_feeHistory(reading: ReadContext, params: Params) -> object:
-    count = quantity(required(params, 0, "block count"), "block count")
+    count = parse_quantity(required(params, 0, "block count"), "block count")
     if not 1 <= count <= MAX_HISTORY_BLOCKS:
         raise wrong_parameter("block count", f"1 to {MAX_HISTORY_BLOCKS} was expected")
     newest = _newest(reading, required(params, 1, "newest block"))

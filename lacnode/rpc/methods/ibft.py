@@ -7,7 +7,15 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.rpc import results
 from lacnode.rpc.errors import dangerous_vote, internal_error, invalid_params
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import UNSET_TAGS, address, block_number, boolean, hash32, optional, required
+from lacnode.rpc.parameters import (
+    UNSET_TAGS,
+    block_number,
+    optional,
+    parse_address,
+    parse_boolean,
+    parse_hash32,
+    required,
+)
 from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.vote_preview import find_vote_warnings
@@ -22,7 +30,8 @@ def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> ob
 
 def ibft_getValidatorsByBlockHash(services: RpcServices, params: Params) -> object:
     return _validators(
-        services.chain.protocols, services.chain.header_of(hash32(required(params, 0, "block hash"), "block hash"))
+        services.chain.protocols,
+        services.chain.header_of(parse_hash32(required(params, 0, "block hash"), "block hash")),
     )
 
 
@@ -38,10 +47,10 @@ def _validators(protocols: ProtocolSchedule, header: BlockHeader | None) -> obje
 
 def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
     """Propose a vote. RpcError if it may harm the network, unless the third parameter is `true`. Besu has no such check."""
-    recipient = address(required(params, 0, "address"))
-    add = boolean(required(params, 1, "add"), "add")
+    recipient = parse_address(required(params, 0, "address"))
+    add = parse_boolean(required(params, 1, "add"), "add")
     insists = optional(params, 2)
-    if insists is None or not boolean(insists, "insist"):
+    if insists is None or not parse_boolean(insists, "insist"):
         dangers = find_vote_warnings(services, recipient, add)
         if dangers:
             raise dangerous_vote(dangers)
@@ -50,7 +59,7 @@ def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
 
 
 def ibft_discardValidatorVote(services: RpcServices, params: Params) -> object:
-    services.vote_proposer.discard(address(required(params, 0, "address")))
+    services.vote_proposer.discard(parse_address(required(params, 0, "address")))
     return True
 
 

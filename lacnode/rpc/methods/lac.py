@@ -11,7 +11,7 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import internal_error
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import block_number, hash32, required
+from lacnode.rpc.parameters import block_number, parse_hash32, required
 from lacnode.rpc.privacy_errors import privacy_error
 from lacnode.rpc.privacy_parameters import group_id, in_base64, key, privacy_controller
 from lacnode.rpc.services import RpcServices
@@ -112,7 +112,7 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
     wanted = group_id(required(params, 0, "privacyGroupId"))
     number, root = (
         block_number(services, required(params, 1, "block")),
-        hash32(required(params, 2, "state root"), "state root"),
+        parse_hash32(required(params, 2, "state root"), "state root"),
     )
     controller = _controller_of_member(services, wanted)
     return controller.divergences.compare(wanted, number, root)
@@ -165,7 +165,7 @@ def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> o
 
     RpcError "Internal error" if the payload cannot be read now.
     """
-    hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
         return privacy_controller(services).why_ignored(hash_)
     except (PayloadUnavailableError, EnclaveUnreachableError, UnusablePayloadError):

@@ -12,7 +12,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.call_parameters import call_request
 from lacnode.rpc.errors import invalid_params, rejected, timeout
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import optional, required, text
+from lacnode.rpc.parameters import optional, parse_text, required
 from lacnode.rpc.services import RpcServices
 
 SIMULATION_GAS = 5_000_000
@@ -91,7 +91,7 @@ def _transaction_call(request: CallRequest, gas_limit: int) -> UnsignedTransacti
 
 def _enode(value: object) -> Enode:
     try:
-        return Enode.parse(text(value, "enode"), allow_names=True)
+        return Enode.parse(parse_text(value, "enode"), allow_names=True)
     except EnodeError as error:
         raise invalid_params(str(error)) from None
 

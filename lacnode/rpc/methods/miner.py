@@ -5,7 +5,7 @@ from dataclasses import replace
 from lacnode.rpc import results
 from lacnode.rpc.errors import RpcError, invalid_params, invalid_request
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import required, text, wei
+from lacnode.rpc.parameters import parse_text, parse_wei, required
 from lacnode.rpc.services import RpcServices
 
 MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
@@ -48,7 +48,7 @@ def miner_setMinPriorityFee(services: RpcServices, params: Params) -> object:
 
 
 def _price(params: Params) -> int:
-    return wei(text(required(params, 0, "price"), "price"), "price")
+    return parse_wei(parse_text(required(params, 0, "price"), "price"), "price")
 
 
 def miner_start(services: RpcServices, params: Params) -> object:

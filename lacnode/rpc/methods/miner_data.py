@@ -4,12 +4,12 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import block_number, hash32, required
+from lacnode.rpc.parameters import block_number, parse_hash32, required
 from lacnode.rpc.services import RpcServices
 
 
 def eth_getMinerDataByBlockHash(services: RpcServices, params: Params) -> object:
-    return _of_block(services, hash32(required(params, 0, "block hash"), "block hash"))
+    return _of_block(services, parse_hash32(required(params, 0, "block hash"), "block hash"))
 
 
 def eth_getMinerDataByBlockNumber(services: RpcServices, params: Params) -> object:

@@ -5,7 +5,7 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.rpc import results
 from lacnode.rpc.errors import invalid_params, p2p_disabled
 from lacnode.rpc.method_registry import Method, MethodRegistry, Params
-from lacnode.rpc.parameters import data, required, text
+from lacnode.rpc.parameters import parse_bytes, parse_text, required
 from lacnode.rpc.services import RpcServices
 
 
@@ -43,11 +43,11 @@ def web3_clientVersion(services: RpcServices, params: Params) -> object:
 
 
 def web3_sha3(services: RpcServices, params: Params) -> object:
-    given = text(required(params, 0, "data"), "data")
+    given = parse_text(required(params, 0, "data"), "data")
     # Other methods accept data without `0x`, but Besu's `web3_sha3` does not.
     if given and not given.startswith("0x"):
         raise invalid_params("data: hexadecimal with 0x was expected")
-    return to_hex(keccak256(data(given, "data")))
+    return to_hex(keccak256(parse_bytes(given, "data")))
 
 
 def rpc_modules(services: RpcServices, params: Params) -> object:

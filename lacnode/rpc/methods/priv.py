@@ -27,13 +27,13 @@ from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.eth_transactions import logs_to_json
 from lacnode.rpc.parameters import (
     LogQuery,
-    address,
     block_number,
-    hash32,
     header_by_number,
     header_by_number_or_hash,
     log_query,
     optional,
+    parse_address,
+    parse_hash32,
     required,
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
@@ -130,7 +130,7 @@ def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
 
 
 def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | None:
-    hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
         return privacy_controller(services).find_transaction(hash_)
     except ForeignPayloadError:
@@ -219,7 +219,7 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
 def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
     """Return the nonce of an account in a group. RpcError if the caller is no member of the group."""
     controller = privacy_controller(services)
-    sender = address(required(params, 0, "address"))
+    sender = parse_address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
     try:
         wanted = group_id(group)
@@ -237,7 +237,7 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
     """Return the code of a contract in a group's state after a block. None if there is no account. RpcError if the caller is
     no member of the group."""
     controller = privacy_controller(services)
-    wanted, contract = group_id(required(params, 0, "privacyGroupId")), address(required(params, 1, "address"))
+    wanted, contract = group_id(required(params, 0, "privacyGroupId")), parse_address(required(params, 1, "address"))
     header = header_by_number_or_hash(services, required(params, 2, "block"))
     check_member(controller, wanted)
     # Private execution follows the import of a block. Without the wait the caller would see the state before the block.

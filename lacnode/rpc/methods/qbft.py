@@ -18,7 +18,7 @@ from lacnode.rpc.methods.ibft import (
     ibft_getSignerMetrics,
     ibft_proposeValidatorVote,
 )
-from lacnode.rpc.parameters import block_number, hash32, optional, required
+from lacnode.rpc.parameters import block_number, optional, parse_hash32, required
 from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 
@@ -41,7 +41,7 @@ def qbft_getValidatorsByBlockNumber(reading: ReadContext, params: Params) -> obj
 
 def qbft_getValidatorsByBlockHash(reading: ReadContext, params: Params) -> object:
     """Return the validators that the block names, not those after it. None if the block is unknown."""
-    return _named_by(reading, reading.chain.header_of(hash32(required(params, 0, "block hash"), "block hash")))
+    return _named_by(reading, reading.chain.header_of(parse_hash32(required(params, 0, "block hash"), "block hash")))
 
 
 def qbft_getRequestTimeoutSeconds(services: RpcServices, params: Params) -> object:
@@ -125,7 +125,7 @@ def _block(context: HasChain, params: Params) -> BlockHeader:
 
 
 def _block_of_hash(reading: ReadContext, params: Params) -> BlockHeader:
-    header = reading.chain.header_of(hash32(required(params, 0, "block hash"), "block hash"))
+    header = reading.chain.header_of(parse_hash32(required(params, 0, "block hash"), "block hash"))
     if header is None:
         raise unknown_block()
     return header

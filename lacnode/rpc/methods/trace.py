@@ -28,7 +28,15 @@ from lacnode.rpc.errors import (
     with_error_message,
 )
 from lacnode.rpc.method_registry import Method
-from lacnode.rpc.parameters import MAX_ADDRESSES, address, block_number, data, hash32, optional, required
+from lacnode.rpc.parameters import (
+    MAX_ADDRESSES,
+    block_number,
+    optional,
+    parse_address,
+    parse_bytes,
+    parse_hash32,
+    required,
+)
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.trace_execution import (
     block_by_number,
@@ -77,7 +85,7 @@ def _place(block: Block, hash_: bytes, position: int) -> Place:
 
 @with_trace_errors
 def trace_transaction(reading: ReadContext, params: Params) -> object:
-    return _traces_of(reading, hash32(required(params, 0, "transaction hash"), "transaction hash"))
+    return _traces_of(reading, parse_hash32(required(params, 0, "transaction hash"), "transaction hash"))
 
 
 def _traces_of(reading: ReadContext, transaction_hash: bytes) -> list[Json]:
@@ -95,7 +103,7 @@ def trace_get(reading: ReadContext, params: Params) -> object:
     """Return the call at a trace address, None if there is none. RpcError for another number of parameters."""
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
-    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     wanted = _trace_address(required(params, 1, "trace address"))
     return next((trace for trace in _traces_of(reading, transaction_hash) if trace["traceAddress"] == wanted), None)
 
@@ -147,7 +155,7 @@ def _parts(traced: TracedTransaction, types: TraceTypes, size: AnswerSize, *, na
 @with_trace_errors
 def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
     """Return the parts of one transaction, None if it is unknown. Besu does not have this method of OpenEthereum."""
-    transaction_hash = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     types = trace_types(optional(params, 1))
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)
@@ -188,7 +196,7 @@ def trace_rawTransaction(reading: ReadContext, params: Params) -> object:
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
     with with_error_message(INVALID_TRANSACTION):
-        call = _call_of(data(required(params, 0, "transaction"), "transaction"))
+        call = _call_of(parse_bytes(required(params, 0, "transaction"), "transaction"))
     return _traced_calls(reading, [(call, trace_types(params[1]))], "latest")[0]
 
 
@@ -300,7 +308,7 @@ def _addresses(value: object) -> frozenset[str]:
     given = [] if value is None else value if isinstance(value, list) else [value]
     if len(given) > MAX_ADDRESSES:
         raise RpcError(LIMIT_EXCEEDED, f"Number of addresses exceeds maximum of {MAX_ADDRESSES}")
-    return frozenset(to_hex(address(item, "address")) for item in given)
+    return frozenset(to_hex(parse_address(item, "address")) for item in given)
 
 
 def _count(value: object, what: str) -> int | None:

@@ -8,7 +8,7 @@ from lacnode.rpc import results
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.errors import invalid_params
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import address, optional, quantity
+from lacnode.rpc.parameters import optional, parse_address, parse_quantity
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled_transaction import PooledTransaction
 
@@ -33,7 +33,7 @@ def txpool_besuTransactions(services: RpcServices, params: Params) -> object:
 
 def txpool_besuPendingTransactions(services: RpcServices, params: Params) -> object:
     given = optional(params, 0)
-    limit = None if given is None else quantity(given, "limit")
+    limit = None if given is None else parse_quantity(given, "limit")
     tests = _tests(optional(params, 1))
     found, size = list[results.Json](), AnswerSize()
     for pooled in services.pool.all():
@@ -60,14 +60,14 @@ def _test(name: str, condition: object) -> Test:
         raise invalid_params(f"{name}: an object with one operator was expected")
     ((operator, operand),) = condition.items()
     if name == "from" and operator == "eq":
-        sender = address(operand, "from")
+        sender = parse_address(operand, "from")
         return lambda pooled: pooled.sender == sender
     if name == "to":
         return _recipient_test(operator, operand)
     numbers = {"gas": "gas_limit", "gasPrice": "max_gas_price", "value": "value", "nonce": "nonce"}
     if name not in numbers or operator not in ("eq", "gt", "lt"):
         raise invalid_params(f"{name}: {operator} cannot be asked")
-    attribute, wanted = numbers[name], quantity(operand, name)
+    attribute, wanted = numbers[name], parse_quantity(operand, name)
     # The operand is parsed once here. The returned function runs for every transaction of the pool.
     compare: dict[str, Callable[[int], bool]] = {
         "eq": lambda found: found == wanted,
@@ -79,7 +79,7 @@ def _test(name: str, condition: object) -> Test:
 
 def _recipient_test(operator: str, operand: object) -> Test:
     if operator == "eq":
-        recipient = address(operand, "to")
+        recipient = parse_address(operand, "to")
         return lambda pooled: pooled.transaction.to == recipient
     if operator == "action" and operand == "contract_creation":
         return lambda pooled: pooled.transaction.is_creation

@@ -12,7 +12,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import address, required
+from lacnode.rpc.parameters import parse_address, required
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled_transaction import PooledTransaction
 
@@ -30,7 +30,7 @@ def txpool_content(services: RpcServices, params: Params) -> object:
 
 
 def txpool_contentFrom(services: RpcServices, params: Params) -> object:
-    sender = to_hex(address(required(params, 0, "address")))
+    sender = to_hex(parse_address(required(params, 0, "address")))
     show = _sized(AnswerSize())
     return {
         name: {nonce: show(one) for nonce, one in found.get(sender, {}).items()}

@@ -17,7 +17,7 @@ from lacnode.rpc.call_parameters import (
     state_overrides,
 )
 from lacnode.rpc.errors import INVALID_PARAMS, RpcError, invalid_params
-from lacnode.rpc.parameters import address, boolean, data, hash32, quantity, wei
+from lacnode.rpc.parameters import parse_address, parse_boolean, parse_bytes, parse_hash32, parse_quantity, parse_wei
 
 MAX_SIMULATED_BLOCKS = 256
 """Blocks of one simulation, those between the numbers that the caller names included."""
@@ -89,7 +89,7 @@ def parse_simulation(value: object, check: Callable[[], None]) -> Simulation:
 
 def _flag(value: Mapping[str, object], name: str) -> bool:
     found = value.get(name)
-    return found is not None and boolean(found, name)
+    return found is not None and parse_boolean(found, name)
 
 
 def _block(value: object, check: Callable[[], None]) -> BlockCalls:
@@ -112,7 +112,7 @@ def _block_overrides(value: object) -> BlockOverrides:
     if not isinstance(value, Mapping):
         raise invalid_params("blockOverrides: an object was expected")
     given = {name: found for name, found in value.items() if found is not None}
-    extra_data = data(given["extraData"], "extraData") if "extraData" in given else b""
+    extra_data = parse_bytes(given["extraData"], "extraData") if "extraData" in given else b""
     if len(extra_data) > MAX_EXTRA_DATA_BYTES:
         raise invalid_params(f"extraData: at most {MAX_EXTRA_DATA_BYTES} bytes were expected")
     mix_hash = given.get("mixHash", given.get("prevRandao"))
@@ -121,21 +121,21 @@ def _block_overrides(value: object) -> BlockOverrides:
         timestamp=_number(given, "time"),
         hash=_hash(given, "hash"),
         gas_limit=_number(given, "gasLimit"),
-        coinbase=address(given["feeRecipient"], "feeRecipient") if "feeRecipient" in given else None,
-        base_fee=wei(given["baseFeePerGas"], "baseFeePerGas") if "baseFeePerGas" in given else None,
+        coinbase=parse_address(given["feeRecipient"], "feeRecipient") if "feeRecipient" in given else None,
+        base_fee=parse_wei(given["baseFeePerGas"], "baseFeePerGas") if "baseFeePerGas" in given else None,
         state_root=_hash(given, "stateRoot"),
-        difficulty=quantity(given["difficulty"], "difficulty") if "difficulty" in given else None,
+        difficulty=parse_quantity(given["difficulty"], "difficulty") if "difficulty" in given else None,
         extra_data=extra_data,
-        mix_hash=bytes(32) if mix_hash is None else hash32(mix_hash, "mixHash"),
+        mix_hash=bytes(32) if mix_hash is None else parse_hash32(mix_hash, "mixHash"),
     )
 
 
 def _number(given: Mapping[str, object], name: str) -> int | None:
-    return quantity(given[name], name, LAST_UINT64) if name in given else None
+    return parse_quantity(given[name], name, LAST_UINT64) if name in given else None
 
 
 def _hash(given: Mapping[str, object], name: str) -> bytes | None:
-    return hash32(given[name], name) if name in given else None
+    return parse_hash32(given[name], name) if name in given else None
 
 
 def _check_overrides(overrides: Sequence[AccountOverride]) -> None:

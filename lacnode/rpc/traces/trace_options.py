@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail
 from lacnode.rpc.errors import INVALID_PARAMS, RpcError, invalid_params
-from lacnode.rpc.parameters import boolean
+from lacnode.rpc.parameters import parse_boolean
 
 TRACERS = ("callTracer", "prestateTracer", "4byteTracer", "flatCallTracer")
 
@@ -82,7 +82,7 @@ def _flag(value: Mapping[str, object], name: str) -> bool:
     if found is None:
         return False
     try:
-        return boolean(found, name)
+        return parse_boolean(found, name)
     except RpcError as error:
         raise RpcError(INVALID_PARAMS, INVALID_TRACE, error.data) from None
 

@@ -57,7 +57,7 @@ class Keeper:
         return Journal.restore(self.records, IBFT2_ONLY)
 
     def sign(self, payload: Payload) -> None:
-        self.records.append(self.journal.admit(payload))
+        self.records.append(self.journal.check_and_record(payload))
 
     def record(self, block: PreparedBlock) -> None:
         self.records.append(self.journal.record_prepared(block))

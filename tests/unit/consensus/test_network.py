@@ -246,7 +246,7 @@ class Bench:
 
     def _sign(self, payload: Payload) -> Event:
         try:
-            self.records.append(self.journal.admit(payload))
+            self.records.append(self.journal.check_and_record(payload))
         except ContradictionError as refusal:
             return SigningRefused(payload, str(refusal))
         if not self.signs:

@@ -92,10 +92,10 @@ class TestJournal:
         digest = IBFT2.committed_seal_hash(block.header)
         records = [
             journal.record_draft(round_id, ProposalDraft(NO_JUSTIFICATION, block, digest)),
-            journal.admit(PreparePayload(round_id, digest)),
+            journal.check_and_record(PreparePayload(round_id, digest)),
         ]
         after = Journal.restore(records, SWITCH_AT_1)
         assert after.signed_at(1).draft is None
         with pytest.raises(ContradictionError):
-            after.admit(PreparePayload(round_id, bytes(32)))
-        after.admit(RoundChangePayload(RoundId(1, 1)))
+            after.check_and_record(PreparePayload(round_id, bytes(32)))
+        after.check_and_record(RoundChangePayload(RoundId(1, 1)))

@@ -208,7 +208,10 @@ class TestMaking:
             patched.setattr("lacnode.privacy.state.execution.to_private_message", None)  # it does not come to that
             while groups.b.privacy_controller.execution.processor.step():
                 pass
-        assert groups.b.privacy_controller.execution.processor.progress.cursor == groups.b.node.chain.head.header.number
+        assert (
+            groups.b.privacy_controller.execution.processor.progress.last_executed_block
+            == groups.b.node.chain.head.header.number
+        )
         (status,) = groups.b.privacy_controller.statuses.all()
         assert (status.condition, status.is_executing) == (GroupCondition.WAITING, True)
         for member in groups.members:

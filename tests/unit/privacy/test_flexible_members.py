@@ -251,7 +251,9 @@ class TestComparing:
         assert comparison.step() == []
         assert comparison.conditions() == [GroupCondition.CURRENT] * 3
         root_replaced(
-            groups.c, GROUP, groups.c.root(GROUP, groups.c.privacy_controller.execution.processor.progress.cursor - 1)
+            groups.c,
+            GROUP,
+            groups.c.root(GROUP, groups.c.privacy_controller.execution.processor.progress.last_executed_block - 1),
         )
         comparison.step(KEY_A, after=GROUP_COMPARE_INTERVAL_SECONDS)
         assert comparison.blamed(groups.a) == [KEY_C]

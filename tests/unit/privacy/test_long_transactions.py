@@ -75,7 +75,7 @@ class ShortSlices(TimeSlices):
 class LostSlices(TimeSlices):
     """As after transactions that did not end in theirs."""
 
-    def lost_seconds(self) -> float:
+    def unforgiven_lost_seconds(self) -> float:
         return SLICE_SECONDS
 
 
@@ -143,7 +143,7 @@ class TestEndless:
         mine(stage)
         later = stage.a.send(private(ALICE, 1, to=private_contract_address(ALICE.address, 0, HONEST), data=word(5)))
         mine(stage)
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 2
         assert stage.b.root(HONEST) == stage.a.root(HONEST) != EMPTY_TRIE_ROOT
         assert receipt_of(stage.b, later) == receipt_of(stage.a, later)
         assert condition(stage.b, HONEST) == (GroupCondition.CURRENT, False)
@@ -181,7 +181,7 @@ class TestEndless:
                 privacy_controller.execution.long_execution.step()
         assert receipt_of(stage.b, endless) is None
         again = stage.b.reopen()
-        assert again.execution.processor.progress.cursor == 1
+        assert again.execution.processor.progress.last_executed_block == 1
         while again.execution.long_execution.step():
             pass
         assert receipt_of(stage.b, endless) == PrivateReceipt(PrivateStatus.FAILED)
@@ -272,7 +272,7 @@ class TestHeavy:
         assert index is not None
         assert index.index == 1
         follow(stage.b)
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 1
         assert is_pending(stage.b, marker)
         stage.b.work()
         stage.a.work()

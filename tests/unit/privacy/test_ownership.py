@@ -9,13 +9,13 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.group_ids import group_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.encrypted_payload import encode_payload, encrypt, find_own_boxes
+from lacnode.privacy.manager.encrypted_payload import encode_encrypted_payload, encrypt, find_own_boxes
 from lacnode.privacy.manager.known_groups import MAX_WIDENING_KEYS, MAX_WIDENING_WORK, KnownGroups
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
-from lacnode.privacy.manager.tessera.tessera_payload import encode_payload as encode_for_tessera
+from lacnode.privacy.manager.tessera.tessera_payload import encode_tessera_payload
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.payload_ownership import (
     ANOTHER_GROUP,
@@ -71,7 +71,7 @@ def strangers_payload() -> bytes:
 def push(manager: LocalTransactionManager, plaintext: bytes, sender: KeyPair, sent_to: bytes) -> bytes:
     """The key of what `sender` pushes to B."""
     sealed = encrypt(plaintext, sender, [B.public], sent_to).with_boxes_at([0])
-    manager.intake.receive_push(encode_payload(sealed))
+    manager.intake.receive_push(encode_encrypted_payload(sealed))
     return sealed.key
 
 
@@ -125,12 +125,12 @@ class TestWhatIsPushed:
         responder = TesseraPeerApi(b, TesseraNodes(b.keys, (), _Silent(), lambda: None))
         sealed = encrypt(strangers_payload(), E, [B.public], A_AND_B).with_boxes_at([0])
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
-            responder.receive_push(encode_for_tessera(sealed, [B.public]))
+            responder.receive_push(encode_tessera_payload(sealed, [B.public]))
         large = [KeyPair.from_private_bytes(bytes([number]) * 32).public for number in range(40, 50)]
         theirs = tessera_group_id((A.public, B.public, *large))
         honest = encode_payload_text(private(private_from=A.public, private_for=(B.public, *large)))
         sealed = encrypt(honest, A, [B.public], theirs).with_boxes_at([0])
-        assert responder.receive_push(encode_for_tessera(sealed, [B.public]))
+        assert responder.receive_push(encode_tessera_payload(sealed, [B.public]))
 
 
 class _Silent:
@@ -172,7 +172,7 @@ class TestWidenedGroups:
         }[case]()
         reader = manager.keys.public_keys[0]
         sealed = encrypt(plaintext, A, [reader], id_).with_boxes_at([0])
-        manager.intake.receive_push(encode_payload(sealed))
+        manager.intake.receive_push(encode_encrypted_payload(sealed))
         assert manager.receive(sealed.key).group_id == id_
         assert set(manager.retrieve_group(id_).members) == {A.public, B.public, *more}
 

@@ -84,7 +84,7 @@ class TestManagerOff:
         deploy(stage)
         keep_undelivered(stage, *range(50))
         assert stage.b.node.chain.head.header.number == 51
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 1
         assert statuses(stage) == {GROUP: (GroupCondition.WAITING, 50)}
         assert standing(stage) == ({"waiting": 1}, 50)
         stage.b.manager.is_off = False
@@ -98,7 +98,7 @@ class TestManagerOff:
         stage.b.manager.is_off = True
         for _ in range(3):
             stage.mine()
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 3
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 3
         assert not stage.b.privacy_controller.execution.processor.progress.is_waiting_for_manager
 
     def test_nobody_is_asked_twice_for_what_is_done(self, stage: PrivateTestNetwork) -> None:
@@ -109,7 +109,7 @@ class TestManagerOff:
         while again.execution.processor.step() or again.execution.repair.step():
             pass
         assert len(stage.b.manager.asked) == asked == 3
-        assert again.execution.processor.progress.cursor == 3
+        assert again.execution.processor.progress.last_executed_block == 3
 
     def test_a_crash_before_the_commit_repeats_the_block(
         self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
@@ -162,7 +162,7 @@ class TestOnDisk:
             opened.close()
         with closing(LmdbDatabase(tmp_path / "1")) as again, again.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            assert stored.cursor() == head
+            assert stored.last_executed_block() == head
             assert stored.root_at(GROUP, head) == root
             assert list(stored.groups()) == [GROUP]
             assert [place.number for place in stored.marker_places(GROUP)] == [1, 2, 3, 4]
@@ -196,7 +196,7 @@ class TestAnswersOfNoUse:
             stage.mine()
             for _ in range(MANAGER_FAILURES_ALLOWED):
                 stage.b.work()
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 2
         store(stage, 2, first_nonce=2)
         condition, waiting = statuses(stage)[GROUP]
         assert (condition, waiting > 0) == (GroupCondition.WAITING, True)
@@ -213,7 +213,7 @@ class TestAnswersOfNoUse:
         stage.a.privacy_controller.sender.submit_marker(private(), key)
         with captured_logs() as logs:
             stage.mine()
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 2
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 2
         store(stage, 3)
         assert same_everywhere(stage)
         assert not any(repr(garbage)[2:-1] in str(entry) for entry in logs if garbage)
@@ -232,7 +232,7 @@ class TestAnswersOfNoUse:
             deploy(stage)
             for _ in range(MANAGER_FAILURES_ALLOWED):
                 stage.b.work()
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == 1
+        assert stage.b.privacy_controller.execution.processor.progress.last_executed_block == 1
         monkeypatch.undo()
         stage.clock.now += 60
         stage.a.work()
@@ -413,7 +413,10 @@ class TestStateQuota:
         assert found is not None
         assert stage.b.privacy_controller.receipts.find_receipt(found) is None, "it is not failed, it waits"
         assert (stage.b.root(GROUP), self.used(stage)) == (root, before)
-        assert stage.b.privacy_controller.execution.processor.progress.cursor == stage.b.node.chain.head.header.number
+        assert (
+            stage.b.privacy_controller.execution.processor.progress.last_executed_block
+            == stage.b.node.chain.head.header.number
+        )
         assert stage.b.privacy_controller.statuses.health().alarms != ()
         self.limited(stage, 0)
         stage.b.privacy_controller.execution.repair.retry_all()

@@ -241,7 +241,7 @@ class TestStopping:
 class StrainedSlices(ShortSlices):
     """Short ones, since others have taken the time."""
 
-    def lost_seconds(self) -> float:
+    def unforgiven_lost_seconds(self) -> float:
         return SLICE_SECONDS
 
 

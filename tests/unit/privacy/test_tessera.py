@@ -15,7 +15,7 @@ from lacnode.privacy.manager.peer_sender import PeerCall
 from lacnode.privacy.manager.tessera.tessera_group import encode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
-from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, encode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, encode_tessera_payload
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.manager.tessera.tessera_recovery import TesseraRecovery
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
@@ -160,7 +160,7 @@ def pushed(sender: KeyPair = THEIRS, to: KeyPair = OWN, group_id: bytes = bytes(
 class TestReceiving:
     def test_a_payload_is_kept_and_read(self) -> None:
         found, payload = ours(), pushed()
-        assert found.responder.receive_push(encode_payload(payload, [OWN.public])) == to_base64(payload.key)
+        assert found.responder.receive_push(encode_tessera_payload(payload, [OWN.public])) == to_base64(payload.key)
         received = found.manager.receive(payload.key)
         assert (received.payload, received.sender) == (SECRET, THEIRS.public)
 
@@ -176,7 +176,7 @@ class TestReceiving:
     def test_what_is_not_ours_is_refused_and_not_kept(self, payload: EncryptedPayload, code: str) -> None:
         found = ours()
         with pytest.raises(EnclaveError, match=f"^{code}$"):
-            found.responder.receive_push(encode_payload(payload, [OWN.public]))
+            found.responder.receive_push(encode_tessera_payload(payload, [OWN.public]))
         assert not found.manager.has_payload(payload.key, OWN.public)
 
     def test_garbage_is_refused(self) -> None:
@@ -195,7 +195,7 @@ class TestReceiving:
         found = ours(fake())
         group = found.manager.create_group([OWN.public, THEIRS.public], None)
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
-            found.responder.receive_push(encode_payload(pushed(STRANGER, group_id=group.id), [OWN.public]))
+            found.responder.receive_push(encode_tessera_payload(pushed(STRANGER, group_id=group.id), [OWN.public]))
 
     def test_a_group_of_others_is_refused_and_a_deleted_one_stays_deleted(self) -> None:
         found = ours()
@@ -235,7 +235,7 @@ class TestRecovery:
 
     def test_another_payload_than_was_asked_for_is_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         tessera, other = fake(), pushed()
-        monkeypatch.setattr(tessera, "_resend", lambda body: encode_payload(other, [OWN.public]))
+        monkeypatch.setattr(tessera, "_resend", lambda body: encode_tessera_payload(other, [OWN.public]))
         found = ours(tessera)
         assert TesseraRecovery(found.manager, found.nodes).recover_payloads([bytes(32)]) == 0
         assert not found.manager.has_payload(other.key, OWN.public)

@@ -86,7 +86,7 @@ class Stage:
         assert found
 
     def admit_and_put(self, payload: Payload) -> None:
-        self.recorded.admit(payload)
+        self.recorded.check_and_record(payload)
         self.queue.put(payload)
 
     def run(self, scenario: Callable[[], Awaitable[None]], clock: trio.abc.Clock | None = None) -> None:
@@ -118,9 +118,9 @@ def test_a_payload_is_on_record_before_the_key_sees_it() -> None:
 
 def test_a_contradiction_is_neither_recorded_nor_signed() -> None:
     stage = Stage()
-    stage.recorded.admit(prepare(digest=1))
+    stage.recorded.check_and_record(prepare(digest=1))
     with pytest.raises(ContradictionError):
-        stage.recorded.admit(prepare(digest=2))
+        stage.recorded.check_and_record(prepare(digest=2))
     assert stage.happened == ["recorded"]
 
 
@@ -145,7 +145,7 @@ def test_answers_come_in_the_order_of_the_requests() -> None:
 
     async def scenario() -> None:
         for payload in payloads:
-            stage.recorded.admit(payload)
+            stage.recorded.check_and_record(payload)
             stage.queue.put(payload)
             stage.signer.answers.release()
             await stage.wait_for_events(payloads.index(payload) + 1)
@@ -212,4 +212,4 @@ def test_the_records_are_compacted_now_and_then() -> None:
         stage.recorded.head_changed(number)
     assert stage.happened == ["rewritten"] * 2
     with pytest.raises(ContradictionError, match="is final"):
-        stage.recorded.admit(prepare(height=5))
+        stage.recorded.check_and_record(prepare(height=5))

@@ -21,7 +21,12 @@ from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import encode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
 from lacnode.privacy.manager.tessera.tessera_party_info import encode_party_info, read_party_info
-from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, TesseraPayload, decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import (
+    NO_GROUP,
+    TesseraPayload,
+    decode_tessera_payload,
+    encode_tessera_payload,
+)
 
 log = structlog.get_logger("privacy")
 
@@ -135,7 +140,7 @@ class TesseraNodes:
         """
         # One push for each key: Tessera's payload names one recipient here, so that no recipient learns of the others.
         wanted = [(url, key, position) for url, keys in recipients.items() for key, position in keys.items()]
-        bodies = [encode_payload(payload.with_boxes_at([position]), [key]) for _, key, position in wanted]
+        bodies = [encode_tessera_payload(payload.with_boxes_at([position]), [key]) for _, key, position in wanted]
         answers = self._call(
             [_post_call(url, PUSH_PATH, body) for (url, _, _), body in zip(wanted, bodies, strict=True)]
         )
@@ -159,7 +164,7 @@ class TesseraNodes:
             if answer is None:
                 continue
             try:
-                found = decode_payload(answer)
+                found = decode_tessera_payload(answer)
             except TesseraError as error:
                 log.info(f"the Tessera at {url} gives a payload back that cannot be used: {error}")
                 continue

@@ -34,7 +34,7 @@ class TesseraPayload:
     recipients: tuple[bytes, ...]
 
 
-def encode_payload(payload: EncryptedPayload, recipients: Sequence[bytes]) -> bytes:
+def encode_tessera_payload(payload: EncryptedPayload, recipients: Sequence[bytes]) -> bytes:
     """Encode a payload in Tessera's form. `recipients` are the keys of its boxes, in the same order."""
     parts = [
         encode_field(payload.sender),
@@ -50,7 +50,7 @@ def encode_payload(payload: EncryptedPayload, recipients: Sequence[bytes]) -> by
     return b"".join(parts)
 
 
-def decode_payload(data: bytes) -> TesseraPayload:
+def decode_tessera_payload(data: bytes) -> TesseraPayload:
     """Decode a payload. TesseraError if it is malformed, above a bound, or of enhanced privacy."""
     fields = BinaryFields(data, "payload")
     sender, cipher_text = fields.data("sender", KEY_BYTES), fields.data("cipherText")

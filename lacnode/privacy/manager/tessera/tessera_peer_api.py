@@ -16,7 +16,7 @@ from lacnode.privacy.manager.tessera.tessera_group import decode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info
-from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, TesseraPayload, decode_payload
+from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, TesseraPayload, decode_tessera_payload
 from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
@@ -55,7 +55,7 @@ class TesseraPeerApi:
 
 
 def _decode_group_payload(body: bytes) -> TesseraPayload:
-    found = decode_payload(body)
+    found = decode_tessera_payload(body)
     if found.payload.group_id == NO_GROUP:
         raise TesseraError("payload.privacyGroupId: a group was expected: only Tesseras in orion mode name one")
     return found

@@ -152,7 +152,7 @@ class GroupSearch:
         # Each contract that does not answer gets half of the time that the ones before left, also in earlier searches.
         # All together lose little.
         started = time.monotonic()
-        left_seconds = CONTRACT_ANSWER_SECONDS - self._silent.lost_seconds()
+        left_seconds = CONTRACT_ANSWER_SECONDS - self._silent.unforgiven_lost_seconds()
         limit_seconds = max(LEAST_ANSWER_SECONDS, left_seconds / 2)
         try:
             group = self._find(group_id, min(until_seconds, started + limit_seconds))

@@ -21,24 +21,26 @@ class SilentContracts:
         self._clock = clock
         self._lock = threading.Lock()
         self._groups: dict[bytes, tuple[bytes, float]] = {}
-        self._lost_seconds = 0.0
+        self._unforgiven_lost_seconds = 0.0
         self._updated_at = clock()
 
-    def lost_seconds(self) -> float:
+    def unforgiven_lost_seconds(self) -> float:
         """Return the seconds lost to contracts that did not answer, less what was forgiven since."""
         with self._lock:
             return self._lost()
 
     def _lost(self) -> float:
         now = self._clock()
-        self._lost_seconds = max(0.0, self._lost_seconds - FORGIVEN_SHARE * (now - self._updated_at))
+        self._unforgiven_lost_seconds = max(
+            0.0, self._unforgiven_lost_seconds - FORGIVEN_SHARE * (now - self._updated_at)
+        )
         self._updated_at = now
-        return self._lost_seconds
+        return self._unforgiven_lost_seconds
 
     def add(self, group_id: bytes, root: bytes, seconds: float) -> None:
         """Note that the contract did not answer in `seconds` when the group's state root was `root`."""
         with self._lock:
-            self._lost_seconds = self._lost() + seconds
+            self._unforgiven_lost_seconds = self._lost() + seconds
             self._groups.pop(group_id, None)
             self._groups[group_id] = root, self._clock() + SILENCE_SECONDS
             if len(self._groups) > MAX_SILENT_CONTRACTS:
@@ -48,7 +50,7 @@ class SilentContracts:
         """Count `seconds` of an answer that came late as lost. Nothing is counted if they are negative."""
         if seconds > 0:
             with self._lock:
-                self._lost_seconds = self._lost() + seconds
+                self._unforgiven_lost_seconds = self._lost() + seconds
 
     def has(self, group_id: bytes, root: bytes) -> bool:
         """Return True if the contract was silent lately at the same root."""

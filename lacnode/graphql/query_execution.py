@@ -20,8 +20,8 @@ MAX_RESULT_BYTES = 15 * 2**20
 class Makers:
     """The constructors of objects whose modules would otherwise have to import each other."""
 
-    block: Callable[["Run", BlockHeader, bytes], object]
-    transaction: Callable[["Run", bytes, int], object]
+    block: Callable[["QueryExecution", BlockHeader, bytes], object]
+    transaction: Callable[["QueryExecution", bytes, int], object]
 
 
 class QueryEndedError(BaseException):
@@ -35,8 +35,8 @@ class QueryEndedError(BaseException):
         self.cause = cause
 
 
-class Run:
-    """A question while it is answered.
+class QueryExecution:
+    """One GraphQL query while it is answered.
 
     It reads the chain of `reading`. `live` has the facts that only the node knows. `makers` make the objects that other
     objects lead back to.
