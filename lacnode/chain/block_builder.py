@@ -6,7 +6,7 @@ This file must not sign, seal, or decide when to build.
 from collections.abc import Callable, Iterable
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.chain.gas_limit import next_gas_limit
+from lacnode.chain.gas_limit import gas_limit_floor, next_gas_limit
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate, select_transactions
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
@@ -94,7 +94,12 @@ class BlockBuilder:
             logs_bloom=EMPTY_BLOOM,
             difficulty=1,
             number=number,
-            gas_limit=next_gas_limit(parent.gas_limit, self._gas_limit_target, base_fee_begins=london_begins),
+            gas_limit=next_gas_limit(
+                parent.gas_limit,
+                self._gas_limit_target,
+                base_fee_begins=london_begins,
+                floor=gas_limit_floor(self._spec, number),
+            ),
             gas_used=0,
             timestamp=timestamp,
             extra_data=extra_data,

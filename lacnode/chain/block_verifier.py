@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.body_rules import check_body, check_gas_prices, check_outcome, is_outcome
+from lacnode.chain.gas_limit import gas_limit_floor
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.extra_data import VANITY_BYTES
@@ -49,7 +50,6 @@ class BlockVerifier:
     ) -> None:
         self._spec = spec
         self._protocols = protocols_of(spec)
-        self._gas_limit_floor = 0 if spec.goquorum is None else spec.goquorum.gas_limit_floor
         self._engine = engine
         self._now = now
         self._permissions = permissions
@@ -68,7 +68,7 @@ class BlockVerifier:
 
         `is_prepared`: a quorum prepared the block in an earlier round.
         """
-        self._check_header(check_light, header, parent, parent_hash, validators)
+        self._check_header(check_light, header, parent, parent_hash, validators, is_agreed=is_prepared)
         # A quorum of validators without these rules may have prepared a block, and some may have committed it. Without
         # the votes of this validator the height might never end.
         if not is_prepared:
@@ -87,7 +87,8 @@ class BlockVerifier:
 
         `seals_known`: the seals of this very header were verified before.
         """
-        self._check_header(check_sealed if seals_known else check_full, header, parent, parent_hash, validators)
+        check = check_sealed if seals_known else check_full
+        self._check_header(check, header, parent, parent_hash, validators, is_agreed=True)
         # A sealed block is accepted with a timestamp in the future: a quorum of clocks is right, and ours is wrong.
         ahead = timestamp_seconds_ahead(header, self._now())
         if ahead > 0:
@@ -98,7 +99,7 @@ class BlockVerifier:
 
         Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
         """
-        self._check_header(check_unsealed_by_contract, header, parent, parent_hash, ())
+        self._check_header(check_unsealed_by_contract, header, parent, parent_hash, (), is_agreed=True)
 
     def _log_late_clock(self, header: BlockHeader, ahead: float) -> None:
         """Log that a quorum sealed a timestamp which is in the future here. At most once a minute."""
@@ -114,7 +115,10 @@ class BlockVerifier:
         parent: BlockHeader,
         parent_hash: bytes,
         validators: tuple[bytes, ...],
+        *,
+        is_agreed: bool,
     ) -> None:
+        """Raises BlockRefusedError. `is_agreed`: a quorum prepared or decided the block."""
         fork, parameters = self._fork(header), self._spec.ibft.parameters_at(header.number)
         context = HeaderContext(
             parent=parent,
@@ -126,7 +130,9 @@ class BlockVerifier:
             # London may begin at this block. Only then the gas limit may double.
             london_activation=fork >= Fork.LONDON > self._fork(parent),
             lists_validators=parameters.validator_contract is None,
-            gas_limit_floor=self._gas_limit_floor,
+            gas_limit_floor=gas_limit_floor(self._spec, header.number),
+            # Other validators do not have these rules. Without the block this node would stand still for good.
+            by_goquorum=is_agreed and parameters.follows_goquorum,
         )
         try:
             check(self._protocols.at(header.number), header, context)

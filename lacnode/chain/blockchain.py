@@ -16,7 +16,7 @@ import structlog
 from lacnode.chain.block_builder import BlockBuilder
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
 from lacnode.chain.block_verifier import BlockVerifier
-from lacnode.chain.chain_store import StoredChain, write_block, write_state
+from lacnode.chain.chain_store import StoredChain, write_block, write_state, write_validators_at_epoch
 from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
@@ -180,7 +180,7 @@ class Blockchain(ExecutableChain):
                 self._verifier.check_body(block)
             executed = self._execute_once(hash_, block, parent, budget)
             # Listeners are called after the commit and under the lock, so they see the blocks in their order.
-            self._notify_listeners(self._store(block, hash_, executed))
+            self._notify_listeners(self._store(block, hash_, parent, executed))
             self._verified.remove_up_to(block.header.number)
             return True
 
@@ -279,7 +279,8 @@ class Blockchain(ExecutableChain):
             self._executions.put(hash_, block, executed)
         return executed
 
-    def _store(self, block: Block, hash_: bytes, executed: ExecutedBlock) -> NewHead:
+    def _store(self, block: Block, hash_: bytes, parent: Head, executed: ExecutedBlock) -> NewHead:
+        validators = self.validator_sets.missing_in_epoch(block.header, parent.header)
         receipt_records = receipt_records_of_execution(executed, keep_revert_reasons=self.settings.keep_revert_reasons)
         try:
             # State, block, indexes and head in one commit. A crash leaves all of it or nothing.
@@ -287,6 +288,8 @@ class Blockchain(ExecutableChain):
                 write_state(batch, executed.nodes)
                 has_vote = self.protocols.extra_data(block.header).vote is not None
                 write_block(batch, block, hash_, receipt_records, has_vote=has_vote)
+                if validators is not None:
+                    write_validators_at_epoch(batch, block.number, validators)
         except StorageError:
             # A failed commit may have dropped earlier blocks of a group, too.
             self._head = self._stored_head()

@@ -105,6 +105,11 @@ class ChainHistory:
         with self._database.read() as snapshot:
             return tuple(StoredChain(snapshot).numbers_with_votes(start, end))
 
+    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
+        """The validators of epoch block `number` (20-byte addresses), if its header lists other ones. None otherwise."""
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).validators_at_epoch(number)
+
     def total_difficulty_of(self, header: BlockHeader) -> int:
         """The sum of the difficulties up to `header`. Every block after the genesis has difficulty 1."""
         return self.genesis.header.difficulty + header.number

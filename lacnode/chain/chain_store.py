@@ -11,6 +11,7 @@ stored block is damage and raises DamagedValueError. This file must not check a 
 | transactions | transaction hash | number (8), index (4) |
 | blooms | number (8) | logs bloom, if it is not empty |
 | votes | number (8) | block hash, if the header has a vote |
+| epochs | number (8) | validators of an epoch block (20 bytes each), if its header lists other ones |
 | state | node or code hash | trie node or code |
 | meta | `head`, `genesis` | block hash |
 """
@@ -29,6 +30,7 @@ from lacnode.storage.storage_errors import DamagedValueError
 
 HEADERS, BODIES, OUTCOMES, NUMBERS = "headers", "bodies", "outcomes", "numbers"
 TRANSACTIONS, BLOOMS, VOTES, STATE, META = "transactions", "blooms", "votes", "state", "meta"
+EPOCHS = "epochs"
 HEAD, GENESIS = b"head", b"genesis"
 
 MAX_CACHED_NODES = 8_192
@@ -168,6 +170,16 @@ class StoredChain:
             if number > end:
                 return
             yield number
+
+    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
+        """The validators of epoch block `number` (20-byte addresses), if its header lists other ones. None otherwise."""
+        data = self._snapshot.get(EPOCHS, _number_key(number))
+        return None if data is None else tuple(data[place : place + 20] for place in range(0, len(data), 20))
+
+
+def write_validators_at_epoch(batch: Batch, number: int, validators: tuple[bytes, ...]) -> None:
+    """Store the validators (20-byte addresses) of epoch block `number`, whose header lists other ones."""
+    batch.put(EPOCHS, _number_key(number), b"".join(validators))
 
 
 def write_block(

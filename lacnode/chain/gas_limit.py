@@ -4,19 +4,30 @@ It follows Besu's `FrontierTargetingGasLimitCalculator` and `LondonTargetingGasL
 limits of others: that is a header rule.
 """
 
+from lacnode.chainspec.spec import ChainSpec
+
 MAX_STEP = 1024
 ELASTICITY_MULTIPLIER = 2
 """EIP-1559: the limit doubles in the first block with a base fee."""
 
 
-def next_gas_limit(parent_limit: int, target: int | None, *, base_fee_begins: bool = False) -> int:
+def gas_limit_floor(spec: ChainSpec, height: int) -> int:
+    """The gas limit to which block `height` may rise in one step. 0 if it may not: only GoQuorum's chains have one."""
+    return 0 if spec.goquorum is None else spec.goquorum.gas_limit_floor_at(height)
+
+
+def next_gas_limit(parent_limit: int, target: int | None, *, base_fee_begins: bool = False, floor: int = 0) -> int:
     """The next gas limit in gas units: a step from `parent_limit` towards `target`.
 
     The step is at most 1024, and less than a 1024th of `parent_limit`. Without a target the limit stays.
+    A lower limit than `floor` rises to it in one step, but not above a target.
     """
     limit = parent_limit
     # One less than a 1024th: the header rule refuses a step of exactly a 1024th.
     if target is not None:
         step = max(0, min(MAX_STEP, parent_limit // 1024 - 1))
         limit += max(-step, min(step, target - parent_limit))
-    return limit * ELASTICITY_MULTIPLIER if base_fee_begins else limit
+    if base_fee_begins:
+        limit *= ELASTICITY_MULTIPLIER
+    # As GoQuorum's nodes do. One of them may have let the limit fall until no transaction fits a block.
+    return max(limit, floor if target is None else min(floor, target))

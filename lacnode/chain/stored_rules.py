@@ -10,7 +10,12 @@ from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chain.chain_store import StoredChain
 from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chainspec.ibft_schedule import IbftSchedule
-from lacnode.consensus.bft.header_rules import MalformedExtraDataError, WrongValidatorsError
+from lacnode.consensus.bft.header_rules import (
+    MalformedExtraDataError,
+    WrongSealsError,
+    WrongValidatorsError,
+    check_seals,
+)
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
@@ -50,9 +55,9 @@ def check_stored_validators(chain: ExecutableChain, head: BlockHeader) -> None:
         for number in _places(begins, head.number):
             header = chain.header_at(number)
             # Block 0 may list validators although a contract names those of block 1.
-            if header is not None and number > 0:
+            if header is not None and number > 0 and not schedule.parameters_at(number).follows_goquorum:
                 _check_listed(schedule, number, chain.protocols.extra_data(header).validators)
-        _check_votes(chain, head)
+        _check_head(chain, head)
     except (StorageCorruptError, KeyError):
         # A damaged or missing header: see `check_stored_protocols`.
         return
@@ -85,14 +90,28 @@ def _check_listed(schedule: IbftSchedule, number: int, listed: tuple[bytes, ...]
         raise _refusal(number, rule, "its header lists other validators than the transition of this block")
 
 
-def _check_votes(chain: ExecutableChain, head: BlockHeader) -> None:
+def _check_head(chain: ExecutableChain, head: BlockHeader) -> None:
     """Compare the validators that the head lists with those by votes and transitions up to its parent."""
     parent = chain.header_at(head.number - 1) if head.number else None
-    if parent is None or chain.spec.ibft.parameters_at(head.number).validator_contract is not None:
+    parameters = chain.spec.ibft.parameters_at(head.number)
+    if parent is None:
+        return
+    if parameters.follows_goquorum:
+        _check_sealers(chain, head, parent)
+        return
+    if parameters.validator_contract is not None:
         return
     if chain.tally_after(parent).validators != chain.protocols.extra_data(head).validators:
         text = "its header lists other validators than the votes and transitions before it give"
         raise _refusal(head.number, WrongValidatorsError.rule, text)
+
+
+def _check_sealers(chain: ExecutableChain, head: BlockHeader, parent: BlockHeader) -> None:
+    """Compare the seals of the head with the validators. On GoQuorum's chains the list in a header may be false."""
+    try:
+        check_seals(chain.protocols.at(head.number), head, chain.validators_after(parent))
+    except WrongSealsError as error:
+        raise _refusal(head.number, error.rule, str(error)) from None
 
 
 def _refusal(number: int, rule: str, text: str) -> WrongGenesisError:

@@ -28,6 +28,9 @@ class VoteSource(Protocol):
     def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
         """The numbers in ascending order, both ends included."""
 
+    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
+        """The validators of epoch block `number`, if its header lists other ones. None otherwise."""
+
 
 def next_tally(
     tally: VoteTally | None, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
@@ -47,14 +50,13 @@ def _tally_after(
     override = schedule.validators_override(header.number + 1)
     is_epoch = schedule.parameters_at(header.number).is_epoch_block(header.number)
     if override is None:
-        counts = schedule.parameters_at(header.number).counts_epoch_votes
         return tally.after(
             header,
             protocols.extra_data(header),
             is_epoch=is_epoch,
             creator=protocols.creator(header),
-            # The genesis is an epoch block, too, and no validator has voted in it.
-            counts_epoch_vote=counts and header.number > 0,
+            # The genesis lists the first validators, and no validator has voted in it.
+            follows_goquorum=schedule.parameters_at(header.number).follows_goquorum and header.number > 0,
         )
     # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.
     fresh, vote = VoteTally.from_validators(override), protocols.extra_data(header).vote
@@ -95,7 +97,11 @@ class ValidatorHistory:
 
         After a transition the vote in block `number` counts on top of the new set, unless it is an epoch block.
         """
-        return _tally_after(VoteTally.from_validators(()), self._header(number), self._schedule, self._protocols)
+        header = self._header(number)
+        # GoQuorum's validators may decide an epoch block with any list. The import noted the validators then.
+        known = self._stored.validators_at_epoch(number)
+        before = self._protocols.extra_data(header).validators if known is None else known
+        return _tally_after(VoteTally.from_validators(before), header, self._schedule, self._protocols)
 
     def _last_epoch(self, number: int) -> int:
         """The number of the last epoch block up to `number`. The epoch length may have changed in between."""

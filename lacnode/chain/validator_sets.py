@@ -24,6 +24,7 @@ class ValidatorSets:
         self._schedule = schedule
         self._protocols = protocols
         self._history = ValidatorHistory(schedule, protocols, stored)
+        self._stored = stored
         self._contract = ValidatorContract(contracts)
         self._log = RateLimitedLog("chain", time.monotonic)
 
@@ -54,13 +55,26 @@ class ValidatorSets:
             self._log.warning(str(error), str(error), rule=error.rule, number=header.number + 1)
             return ()
 
-    def named_by(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """The validators that block `header` names, as `qbft_getValidatorsByBlockNumber` shows them.
+    def missing_in_epoch(self, header: BlockHeader, parent: BlockHeader) -> tuple[bytes, ...] | None:
+        """The validators of `header`, the block after `parent`, if the import must note them. None otherwise.
 
-        They are those in its extra data. With a contract they are, as in Besu, its answer after that block. Raises
-        ValidatorContractError, and RlpError if the extra data is malformed.
+        It must if the block begins an epoch and lists other ones, which GoQuorum's validators may decide.
         """
-        contract = self._schedule.parameters_at(header.number).validator_contract
-        if contract is None:
-            return self._protocols.extra_data(header).validators
-        return self._contract.validators_after(header, contract)
+        parameters = self._schedule.parameters_at(header.number)
+        if parameters.validator_contract is not None or not parameters.is_epoch_block(header.number):
+            return None
+        validators = self.tally_after(parent).validators
+        return None if self._protocols.extra_data(header).validators == validators else validators
+
+    def named_by(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """The validators of block `header`, as `qbft_getValidatorsByBlockNumber` shows them.
+
+        They are those in its extra data, and on GoQuorum's chains those by votes. With a contract they are, as in Besu, its
+        answer after that block. Raises ValidatorContractError, and RlpError if the extra data is malformed.
+        """
+        parameters = self._schedule.parameters_at(header.number)
+        if parameters.validator_contract is not None:
+            return self._contract.validators_after(header, parameters.validator_contract)
+        # The list in the header may be false there.
+        parent = self._stored.header_at(header.number - 1) if parameters.follows_goquorum and header.number else None
+        return self._protocols.extra_data(header).validators if parent is None else self.validators_after(parent)

@@ -53,7 +53,7 @@ class Ibft2Section(_Section):
 class Ibft1Section(Ibft2Section):
     """The section that `goquorum` makes of `config.istanbul` or `config.ibft`."""
 
-    epochvotes: bool = Field(False, alias="goquorum.epochvotes")
+    followsgoquorum: bool = Field(False, alias="goquorum.blocks")
 
 
 class QbftSection(Ibft2Section):
@@ -64,7 +64,7 @@ class QbftSection(Ibft2Section):
     xemptyblockperiodseconds: Count | None = None
     emptyblockperiodseconds: Count | None = None
     # Besu has no such key. `goquorum` writes it under this name.
-    epochvotes: bool = Field(False, alias="goquorum.epochvotes")
+    followsgoquorum: bool = Field(False, alias="goquorum.blocks")
 
 
 def _selection_mode(value: object) -> object:
@@ -199,7 +199,7 @@ def _steps(
     """The parameters of one section from `begins` on, and the heights at which it replaces the validators."""
     assert section is not None
     parameters = _parameters(section)
-    if not parameters.counts_epoch_votes:
+    if not parameters.follows_goquorum:
         # Besu counts the epochs of a second protocol from the last block of the first one. GoQuorum goes on counting.
         parameters = replace(parameters, epoch_begins=max(0, begins - 1))
     # Each step has the full parameters, so a transition changes only what it names.
@@ -226,7 +226,7 @@ def _parameters(section: Ibft2Section) -> IbftParameters:
         empty_block_period_ms=_empty_block_period_ms(section, "config.qbft") or 0,
         request_timeout_ms=section.requesttimeoutseconds * 1000,
         epoch_length=section.epochlength,
-        counts_epoch_votes=isinstance(section, Ibft1Section | QbftSection) and section.epochvotes,
+        follows_goquorum=isinstance(section, Ibft1Section | QbftSection) and section.followsgoquorum,
         block_reward=section.blockreward,
         mining_beneficiary=section.miningbeneficiary,
         validator_contract=section.validatorcontractaddress if isinstance(section, QbftSection) else None,

@@ -23,7 +23,7 @@ from lacnode.chainspec.goquorum_ibft1 import (
     Parameters,
     read_chain,
 )
-from lacnode.chainspec.goquorum_rules import KILOBYTE_BYTES, LEAST_GAS_LIMIT, GoQuorumRules
+from lacnode.chainspec.goquorum_rules import KILOBYTE_BYTES, GoQuorumRules
 
 SMALLEST_CONTRACT_KILOBYTES, LARGEST_CONTRACT_KILOBYTES = 24, 128
 SMALLEST_TRANSACTION_KILOBYTES, LARGEST_TRANSACTION_KILOBYTES = 32, 128
@@ -365,7 +365,7 @@ _OWN_SECTION_KEYS = frozenset(
 def _besus_section(given: Mapping[str, Any], section: _Section) -> dict[str, Any]:
     # Keys of Besu alone stay: one file may serve both kinds of nodes.
     rewritten = {key: value for key, value in given.items() if key not in _OWN_SECTION_KEYS}
-    rewritten["goquorum.epochvotes"] = True
+    rewritten["goquorum.blocks"] = True
     rewritten["epochlength"] = section.epochlength or DEFAULT_EPOCH_BLOCKS
     rewritten["blockperiodseconds"] = section.blockperiodseconds or DEFAULT_PERIOD_SECONDS
     rewritten["requesttimeoutseconds"] = section.requesttimeoutseconds or DEFAULT_TIMEOUT_SECONDS
@@ -419,7 +419,8 @@ def _rules(read: _Config) -> GoQuorumRules:
         transaction_sizes=_in_bytes(transaction_sizes),
         gas_prices=_gas_prices(read),
         has_private_transactions=read.isquorum,
-        gas_limit_floor=max([LEAST_GAS_LIMIT, *(step.minergaslimit for step in read.transitions)]),
+        # GoQuorum's nodes read it at the parent of a new block.
+        gas_limit_floors=tuple((step.block + 1, step.minergaslimit) for step in read.transitions if step.minergaslimit),
         fork_id_blocks=tuple(sorted(counted)),
     )
 

@@ -71,7 +71,7 @@ class Parameters:
             "epochlength": self.epoch_blocks or DEFAULT_EPOCH_BLOCKS,
             "blockperiodseconds": self.period_seconds or DEFAULT_PERIOD_SECONDS,
             "requesttimeoutseconds": self.timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
-            "goquorum.epochvotes": True,
+            "goquorum.blocks": True,
         }
         if self.empty_period_seconds is not None:
             section["emptyblockperiodseconds"] = self.empty_period_seconds

@@ -18,7 +18,8 @@ class GoQuorumRules:
     `contract_sizes` is in bytes of deployed code. It is empty where the limit of the fork is valid. `transaction_sizes` is
     in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are
     blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here. `has_private_transactions`: v 37 or
-    38 marks a private transaction. `gas_limit_floor` is the largest gas limit that GoQuorum's nodes raise a block to.
+    38 marks a private transaction. `gas_limit_floors` are the gas limits to which GoQuorum's nodes raise a block. It is
+    empty for `LEAST_GAS_LIMIT`.
     """
 
     contract_sizes: tuple[tuple[int, int], ...] = ()
@@ -26,7 +27,7 @@ class GoQuorumRules:
     gas_prices: tuple[tuple[int, bool], ...] = ()
     fork_id_blocks: tuple[int, ...] = ()
     has_private_transactions: bool = False
-    gas_limit_floor: int = LEAST_GAS_LIMIT
+    gas_limit_floors: tuple[tuple[int, int], ...] = ()
 
     def contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of deployed code at `height`. None for the limit of the fork."""
@@ -39,6 +40,10 @@ class GoQuorumRules:
     def may_have_gas_price_at(self, height: int) -> bool:
         """Whether a transaction of block `height` may have a gas price above 0."""
         return bool(_step_at(self.gas_prices, height))
+
+    def gas_limit_floor_at(self, height: int) -> int:
+        """The gas limit to which GoQuorum's nodes raise block `height`, if that of its parent is lower."""
+        return _step_at(self.gas_limit_floors, height) or LEAST_GAS_LIMIT
 
 
 def _step_at(steps: tuple[tuple[int, int], ...], height: int) -> int | None:

@@ -11,15 +11,15 @@ class IbftParameters:
     `mining_beneficiary` receives the fees and the reward, and is the result of COINBASE. None means the block's coinbase.
     `validator_contract` is the address of the contract that names the validators of a block. None means that headers do.
     `empty_block_period_ms` is the least time after the parent of a block without transactions. 0 means no such wait.
-    `epoch_begins` is the block from which epochs are counted. `counts_epoch_votes`: the vote of an epoch block counts, as in
-    GoQuorum. In Besu it is lost.
+    `epoch_begins` is the block from which epochs are counted. `follows_goquorum`: GoQuorum's validators may make the block.
+    They compare neither its gas limit nor its list of validators. The vote of an epoch block counts, and its list does not.
     """
 
     block_period_ms: int = 1000
     request_timeout_ms: int = 1000
     epoch_length: int = 30_000
     epoch_begins: int = 0
-    counts_epoch_votes: bool = False
+    follows_goquorum: bool = False
     block_reward: int = 0
     mining_beneficiary: bytes | None = None
     validator_contract: bytes | None = None
@@ -31,7 +31,7 @@ class IbftParameters:
     future_messages_max_distance: int = 10
 
     def is_epoch_block(self, number: int) -> bool:
-        """Whether block `number` begins an epoch: its own list of validators counts, and open votes are forgotten."""
+        """Whether block `number` begins an epoch: open votes are forgotten."""
         return (number - self.epoch_begins) % self.epoch_length == 0
 
     def next_epoch_block(self, number: int) -> int:

@@ -1,6 +1,7 @@
 """A QBFT chain in memory with a pool and the methods of the API on it. Its blocks are made and sealed by hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lacnode.consensus.bft.blocks import seal_digest, with_round, with_seals
@@ -36,6 +37,19 @@ def qbft_genesis(
 def qbft_node(*args: Any, **section: Any) -> RpcTestNode:
     """A node with the genesis that `qbft_genesis` makes of the arguments."""
     return node(genesis=qbft_genesis(*args, **section))
+
+
+def goquorum_node(*args: Any, **section: Any) -> RpcTestNode:
+    """Like `qbft_node`, with a genesis that is GoQuorum's."""
+    document = qbft_genesis(*args, **section)
+    document["config"]["isQuorum"] = True
+    return node(genesis=document)
+
+
+def with_extra(block: Block, **changes: object) -> Block:
+    """`block` with other items in its extra data."""
+    extra = replace(QBFT.decode_extra_data(block.header.extra_data), **changes)  # type: ignore[arg-type]
+    return block.with_header(block.header.with_changes(extra_data=QBFT.encode_extra_data(extra)))
 
 
 def draft(at: RpcTestNode, creator: NodeKey = FOUR[0], round_: int = 0) -> Block:

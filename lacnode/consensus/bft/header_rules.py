@@ -138,7 +138,8 @@ class HeaderContext:
     `parent`, ascending (20-byte addresses). `now` is the clock of this node in Unix seconds. Only proposals are compared
     with it. `base_fee_market`: London is active at this height. `london_activation`: London starts at this height.
     `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `gas_limit_floor`: a
-    block may rise to this gas limit in one step, as GoQuorum's nodes do.
+    block may rise to this gas limit in one step, as GoQuorum's nodes do. `by_goquorum`: validators of GoQuorum decided or
+    prepared the block. They compare neither the gas limit nor the list of validators, so neither is checked.
     """
 
     parent: BlockHeader
@@ -150,6 +151,7 @@ class HeaderContext:
     london_activation: bool = False
     lists_validators: bool = True
     gas_limit_floor: int = 0
+    by_goquorum: bool = False
 
 
 def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
@@ -159,7 +161,7 @@ def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderConte
     _check_clock(header, context.now)
     _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)
-    _check_validators(protocol, header, context.validators, context.lists_validators)
+    _check_validators(protocol, header, context)
 
 
 def check_full(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
@@ -177,7 +179,7 @@ def check_sealed(protocol: BftProtocol, header: BlockHeader, context: HeaderCont
     _check_place_and_gas(header, context)
     _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)
-    _check_validators(protocol, header, context.validators, context.lists_validators)
+    _check_validators(protocol, header, context)
 
 
 def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
@@ -216,7 +218,7 @@ def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[by
 def _check_place_and_gas(header: BlockHeader, context: HeaderContext) -> None:
     """Check rules 1 to 5."""
     _check_ancestry(header, context.parent, context.parent_hash)
-    _check_gas(header, context.parent, context.base_fee_market, context.london_activation, context.gas_limit_floor)
+    _check_gas(header, context)
 
 
 def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
@@ -227,21 +229,26 @@ def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes
         raise UnknownAncestryError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
 
 
-def _check_gas(
-    header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool, gas_limit_floor: int
-) -> None:
+def _check_gas(header: BlockHeader, context: HeaderContext) -> None:
     if header.gas_used > header.gas_limit:
         raise GasUsedAboveLimitError(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")
-    if not MIN_GAS_LIMIT <= header.gas_limit <= MAX_GAS_LIMIT:
+    if not context.by_goquorum:
+        _check_gas_limit(header, context)
+    if header.base_fee is not None and not context.base_fee_market:
+        raise UnexpectedBaseFeeError("a base fee before London")
+
+
+def _check_gas_limit(header: BlockHeader, context: HeaderContext) -> None:
+    parent_limit = context.parent.gas_limit
+    # A decided block of GoQuorum may be above the range. The limit then comes down step by step.
+    if not MIN_GAS_LIMIT <= header.gas_limit <= max(MAX_GAS_LIMIT, parent_limit):
         raise GasLimitOutOfRangeError(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
     # The elasticity of London doubles the gas limit of its first block (EIP-1559).
-    reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
+    reference = parent_limit * 2 if context.london_activation else parent_limit
     # Only a rise may be larger. Otherwise one proposer could let the limit fall until no transaction fits a block.
-    is_rise_to_floor = reference <= header.gas_limit <= gas_limit_floor
+    is_rise_to_floor = reference <= header.gas_limit <= context.gas_limit_floor
     if not is_rise_to_floor and abs(header.gas_limit - reference) >= reference // 1024:
         raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
-    if header.base_fee is not None and not base_fee_market:
-        raise UnexpectedBaseFeeError("a base fee before London")
 
 
 def _check_clock(header: BlockHeader, now: float) -> None:
@@ -278,24 +285,27 @@ def check_unsealed_by_contract(protocol: BftProtocol, header: BlockHeader, conte
     _check_place_and_gas(header, context)
     _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)
-    _check_lists_no_validators(_extra_data(protocol, header))
+    _check_list(_extra_data(protocol, header), context)
 
 
-def _check_validators(
-    protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...], lists_validators: bool
-) -> None:
-    extra = _extra_data(protocol, header)
-    if lists_validators:
-        _check_listed(extra.validators, validators)
-    else:
-        _check_lists_no_validators(extra)
+def _check_validators(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+    _check_list(_extra_data(protocol, header), context)
     # The votes of the creator count, and the rotation of proposers goes on from it.
     try:
         creator = protocol.headers.creator(header)
     except RlpError as error:
         raise MalformedExtraDataError(str(error)) from None
-    if creator not in validators:
+    if creator not in context.validators:
         raise CoinbaseNotValidatorError(f"the creator 0x{creator.hex()} is no validator of this height")
+
+
+def _check_list(extra: ExtraData, context: HeaderContext) -> None:
+    if context.by_goquorum:
+        return
+    if context.lists_validators:
+        _check_listed(extra.validators, context.validators)
+    else:
+        _check_lists_no_validators(extra)
 
 
 def _extra_data(protocol: BftProtocol, header: BlockHeader) -> ExtraData:

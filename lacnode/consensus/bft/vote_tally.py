@@ -34,16 +34,19 @@ class VoteTally:
         *,
         is_epoch: bool,
         creator: bytes | None = None,
-        counts_epoch_vote: bool = False,
+        follows_goquorum: bool = False,
     ) -> "VoteTally":
         """The tally after `header`, the next block, with its decoded extra data. `is_epoch`: it begins an epoch.
 
         `creator` is the address (20 bytes) of its creator, None for the coinbase. An epoch block restarts the tally with its
-        own list of validators. A vote in an epoch block is lost, as in Besu, unless `counts_epoch_vote`.
+        own list of validators, and a vote in it is lost, as in Besu. With `follows_goquorum` it has the validators before
+        it, and its vote counts.
         """
-        # The list in an epoch block was checked against the tally by the header rules.
-        tally = VoteTally.from_validators(extra.validators) if is_epoch else self
-        if extra.vote is None or (is_epoch and not counts_epoch_vote):
+        tally = self
+        if is_epoch:
+            # Besu's header rules compared the list with this tally. GoQuorum has no such rule and reads no list.
+            tally = VoteTally.from_validators(self.validators if follows_goquorum else extra.validators)
+        if extra.vote is None or (is_epoch and not follows_goquorum):
             return tally
         return tally.with_vote(creator or header.coinbase, extra.vote)
 

@@ -73,10 +73,10 @@ HEADER = BLOCKS[2].header
         (HEADER.with_changes(extra_data=HEADER.extra_data + b"\0"), "extra-data"),
         (with_extra(HEADER, lambda extra: replace(extra, proposer_seal=b"")), "extra-data"),
         (with_extra(HEADER, lambda extra: replace(extra, proposer_seal=b"\xff" * 65)), "extra-data"),
-        (with_extra(HEADER, lambda extra: replace(extra, validators=(bytes(20),))), "validators"),
         # Another content has another hash, and the proposer seal is that of a stranger then.
         (HEADER.with_changes(coinbase=b"\1" * 20, nonce=ADD_NONCE), "coinbase"),
         (HEADER.with_changes(timestamp=HEADER.timestamp + 1), "coinbase"),
+        (with_extra(HEADER, lambda extra: replace(extra, validators=(bytes(20),))), "coinbase"),
         (with_extra(HEADER, lambda extra: replace(extra, seals=())), "commit-seals"),
         (with_extra(HEADER, lambda extra: replace(extra, seals=extra.seals * 2)), "commit-seals"),
         (with_extra(HEADER, lambda extra: replace(extra, seals=(extra.proposer_seal,))), "commit-seals"),

@@ -1,7 +1,5 @@
 """Blocks of QBFT in a real chain: seals, votes, and validators that a contract names."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from lacnode.chain.block_errors import BlockRefusedError, WrongGenesisError
@@ -13,7 +11,7 @@ from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
-from tests.support.qbft_chain import draft, grow, qbft_genesis, qbft_node, sealed
+from tests.support.qbft_chain import draft, grow, qbft_genesis, qbft_node, sealed, with_extra
 from tests.support.qbft_messages import FOUR, STRANGER, VALIDATORS, A, B, C, D
 from tests.support.rpc_chain import RpcTestNode, node, signed
 from tests.support.validator_list_contract import (
@@ -39,13 +37,6 @@ def refusal(chain: Blockchain, block: Block) -> BlockRefusedError:
     with pytest.raises(BlockRefusedError) as refused:
         chain.import_block(block)
     return refused.value
-
-
-def with_extra(block: Block, **changes: object) -> Block:
-    extra = QBFT.decode_extra_data(block.header.extra_data)
-    values: Mapping[str, object] = {name: getattr(extra, name) for name in ExtraData.__slots__} | changes
-    data = QBFT.encode_extra_data(ExtraData(**values))  # type: ignore[arg-type]
-    return block.with_header(block.header.with_changes(extra_data=data))
 
 
 class TestSeals:

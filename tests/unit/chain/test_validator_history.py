@@ -21,6 +21,7 @@ class Headers:
 
     def __init__(self) -> None:
         self.headers: list[BlockHeader] = []
+        self.noted: dict[int, tuple[bytes, ...]] = {}
         self.read = 0
 
     def add(self, validators: tuple[bytes, ...], vote: Vote | None = None, coinbase: bytes | None = None) -> None:
@@ -55,6 +56,9 @@ class Headers:
             for header in self.headers[start : end + 1]
             if decode_extra_data(header.extra_data).vote is not None
         ]
+
+    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
+        return self.noted.get(number)
 
 
 def counted(schedule: IbftSchedule, headers: Headers, last: int) -> VoteTally:
@@ -116,3 +120,25 @@ def test_a_missing_ancestor_is_an_error() -> None:
     header = headers.headers.pop()
     with pytest.raises(KeyError, match="block 0"):
         ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), IBFT2_ONLY, headers).tally_after(header)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_list_after_the_genesis_counts_where_goquorums_validators_decide(seed: int) -> None:
+    choice = random.Random(seed)
+    schedule = IbftSchedule(((0, IbftParameters(epoch_length=5, follows_goquorum=True)),))
+    headers = Headers()
+    headers.add(tuple(ADDRESSES[:4]))
+    tallies = [VoteTally.from_validators(tuple(ADDRESSES[:4]))]
+    for number in range(1, 60):
+        validators = tallies[-1].validators
+        listed = tuple(sorted(choice.sample(ADDRESSES, 3))) if choice.random() < 0.5 else validators
+        kind = VoteType.ADD if len(validators) < 4 or choice.random() < 0.6 else VoteType.DROP
+        vote, creator = Vote(choice.choice(ADDRESSES), kind), choice.choice(validators)
+        headers.add(listed, vote, creator)
+        is_epoch = number % 5 == 0
+        if is_epoch and listed != validators:
+            headers.noted[number] = validators
+        tallies.append((VoteTally.from_validators(validators) if is_epoch else tallies[-1]).with_vote(creator, vote))
+    for number in choice.sample(range(60), 60):
+        history = ValidatorHistory(schedule, IBFT2_ONLY, headers)
+        assert history.tally_after(headers.headers[number]) == tallies[number]

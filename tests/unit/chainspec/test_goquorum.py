@@ -55,7 +55,7 @@ class TestSection:
     def test_a_genesis_of_goquorum_is_read_without_a_warning(self) -> None:
         parsed = spec(txnSizeLimit=64, maxCodeSize=50)
         assert parsed.ibft.parameters_at(1) == IbftParameters(
-            block_period_ms=1000, request_timeout_ms=4000, counts_epoch_votes=True
+            block_period_ms=1000, request_timeout_ms=4000, follows_goquorum=True
         )
         assert parsed.protocols == ((0, "qbft"),)
         assert parsed.warnings == ()
@@ -64,7 +64,7 @@ class TestSection:
         given = document()
         given["config"]["qbft"] = {}
         assert parse_genesis(given).ibft.parameters_at(1) == IbftParameters(
-            block_period_ms=5000, request_timeout_ms=10_000, epoch_length=30_000, counts_epoch_votes=True
+            block_period_ms=5000, request_timeout_ms=10_000, epoch_length=30_000, follows_goquorum=True
         )
 
     def test_the_validators_of_the_section_replace_those_of_the_header(self) -> None:
@@ -90,7 +90,9 @@ class TestSection:
         rules, higher = spec().goquorum, spec({"block": 5, "miner.gaslimit": 900_000_000}).goquorum
         assert rules is not None
         assert higher is not None
-        assert (rules.gas_limit_floor, higher.gas_limit_floor) == (700_000_000, 900_000_000)
+        assert [rules.gas_limit_floor_at(height) for height in (1, 5, 6)] == [700_000_000] * 3
+        # GoQuorum's nodes read the transition at the parent of the new block.
+        assert [higher.gas_limit_floor_at(height) for height in (5, 6)] == [700_000_000, 900_000_000]
 
     def test_an_array_of_transitions_is_enough_to_be_goquorums(self) -> None:
         parsed = spec({"block": 5, "blockperiodseconds": 3}, isQuorum=False)
