@@ -35,7 +35,15 @@ from lacnode.chainspec.genesis_values import (
 from lacnode.chainspec.goquorum import GoQuorumGenesisError, RewrittenConfig
 from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.chainspec.permissioning_schedule import PermissioningSchedule
-from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
+from lacnode.chainspec.spec import (
+    CANCUN_BLOBS,
+    PRAGUE_BLOBS,
+    BlobSchedule,
+    ChainSpec,
+    GenesisAccount,
+    GenesisBlock,
+    RequestContracts,
+)
 
 MAX_GENESIS_FILE_BYTES = 512 * 2**20
 """The largest genesis file. One with a large alloc has hundreds of megabytes."""
@@ -54,7 +62,17 @@ class _Section(BaseModel):
 
 
 class _Blobs(_Section):
+    target: Positive | None = None
     max: Positive | None = None
+    basefeeupdatefraction: Positive | None = None
+
+    def schedule(self, default: BlobSchedule) -> BlobSchedule:
+        """What the section says, and `default` for the rest."""
+        return BlobSchedule(
+            self.target or default.target,
+            self.max or default.max,
+            self.basefeeupdatefraction or default.base_fee_update_fraction,
+        )
 
 
 class _BlobSchedule(_Section):
@@ -228,7 +246,10 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         config_document=written,
         warnings=(*(() if quorum is None else quorum.warnings), *_warnings(genesis, lowered)),
         request_contracts=_request_contracts(config),
-        blob_maxima=(config.blobschedule.cancun.max or 6, config.blobschedule.prague.max or 9),
+        blob_schedules=(
+            config.blobschedule.cancun.schedule(CANCUN_BLOBS),
+            config.blobschedule.prague.schedule(PRAGUE_BLOBS),
+        ),
         permissioning=_permissioning(config.lacnode.permissioning),
         is_devnet=config.lacnode.devnet,
         goquorum=None if quorum is None else quorum.rules,
@@ -370,7 +391,7 @@ def _request_contracts(config: _Config) -> RequestContracts | None:
             "config.pragueTime needs config.withdrawalRequestContractAddress, "
             "config.consolidationRequestContractAddress and config.depositContractAddress"
         )
-    return RequestContracts(withdrawal, consolidation)
+    return RequestContracts(withdrawal, consolidation, config.depositcontractaddress)
 
 
 def _block(genesis: _Genesis) -> GenesisBlock:

@@ -78,10 +78,26 @@ EMPTY_REQUESTS_HASH = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649
 
 @dataclass(frozen=True, slots=True)
 class RequestContracts:
-    """The addresses (20 bytes) of the contracts that collect requests from Prague on (EIP-7002, EIP-7251)."""
+    """The addresses (20 bytes) of the contracts that collect requests from Prague on (EIP-7002, EIP-7251, EIP-6110)."""
 
     withdrawal: bytes
     consolidation: bytes
+    deposit: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSchedule:
+    """The blobs of a block in one fork (EIP-7840): how many set the price, how many are allowed, and how slowly the price
+    changes."""
+
+    target: int
+    max: int
+    base_fee_update_fraction: int
+
+
+NO_BLOBS = BlobSchedule(0, 0, 0)
+CANCUN_BLOBS = BlobSchedule(3, 6, 3_338_477)
+PRAGUE_BLOBS = BlobSchedule(6, 9, 5_007_716)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +105,8 @@ class ChainSpec:
     """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network.
 
     `contract_size_limit` is in bytes, None for the limit of the fork. `config_document` is the object `config` as written.
-    `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_maxima` are
-    the blobs of a block in Cancun and in Prague. `is_devnet` says that the chain is a devnet's and may be taken back.
+    `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_schedules` are
+    those of Cancun and of Prague. `is_devnet` says that the chain is a devnet's and may be taken back.
     """
 
     chain_id: int
@@ -104,7 +120,7 @@ class ChainSpec:
     config_document: Mapping[str, object]
     warnings: tuple[str, ...]
     request_contracts: RequestContracts | None = None
-    blob_maxima: tuple[int, int] = (6, 9)
+    blob_schedules: tuple[BlobSchedule, BlobSchedule] = (CANCUN_BLOBS, PRAGUE_BLOBS)
     permissioning: PermissioningSchedule = NO_EXCEPTIONS
     protocols: tuple[tuple[int, str], ...] = ((0, "ibft2"),)
     """The name of the consensus protocol from each height on, ascending from height 0."""
@@ -127,8 +143,12 @@ class ChainSpec:
 
     def max_blobs(self, fork: Fork) -> int:
         """The most blobs of one transaction in `fork`."""
-        # A comparison is 0 or 1, and the maxima are in the order Cancun, Prague.
-        return 0 if fork < Fork.CANCUN else self.blob_maxima[fork >= Fork.PRAGUE]
+        return self.blob_schedule_of(fork).max
+
+    def blob_schedule_of(self, fork: Fork) -> BlobSchedule:
+        """The blobs of a block in `fork`. All numbers are 0 before Cancun."""
+        # A comparison is 0 or 1, and the schedules are in the order Cancun, Prague.
+        return NO_BLOBS if fork < Fork.CANCUN else self.blob_schedules[fork >= Fork.PRAGUE]
 
 
 def with_fixed_base_fee(spec: ChainSpec, min_gas_price: int) -> ChainSpec:

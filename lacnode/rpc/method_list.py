@@ -11,6 +11,7 @@ from lacnode.rpc.methods.debug_state import DEBUG_STATE_METHODS
 from lacnode.rpc.methods.debug_traces import DEBUG_TRACE_METHODS
 from lacnode.rpc.methods.eea import EEA_METHODS
 from lacnode.rpc.methods.eth_blocks import BLOCK_METHODS
+from lacnode.rpc.methods.eth_config import CONFIG_METHODS
 from lacnode.rpc.methods.eth_mining import MINING_METHODS
 from lacnode.rpc.methods.eth_state import STATE_METHODS
 from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
@@ -46,6 +47,7 @@ def all_methods(
     return (
         *BLOCK_METHODS,
         *MINING_METHODS,
+        *CONFIG_METHODS,
         *STATE_METHODS,
         *TRANSACTION_METHODS,
         *CALL_METHODS,

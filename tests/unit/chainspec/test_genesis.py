@@ -158,7 +158,7 @@ class TestForks:
             given = {key: value for key, value in contracts.items() if key != missing}
             assert missing in refusal(document({**prague, **given}))
         spec = parse_genesis(document({**prague, **contracts}))
-        assert spec.request_contracts == RequestContracts(b"\x70" * 20, b"\x72" * 20)
+        assert spec.request_contracts == RequestContracts(b"\x70" * 20, b"\x72" * 20, b"\x61" * 20)
         assert spec.warnings == ()
         assert parse_genesis(document({"londonBlock": 0, **contracts})).request_contracts is None
 

@@ -479,13 +479,14 @@ class TestGroups:
 
 
 OF_OTHER_CLIENTS = {
+    "eth_config",
     "txpool_status",
     "txpool_content",
     "txpool_contentFrom",
     "txpool_inspect",
     "trace_replayTransaction",
 }
-"""Methods that Besu has not, and tools ask for."""
+"""Methods that Besu 25.5.0 has not, and tools ask for."""
 
 
 class TestPoolAsGethShowsIt:
