@@ -14,13 +14,13 @@ from lacnode.cli.option_rules import NO_GENESIS, check_against_chain, check_rule
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
-from lacnode.cli.tls_options import http_tls, websocket_tls
+from lacnode.cli.tls_options import graphql_tls, http_tls, websocket_tls
 from lacnode.ethstats.ethstats_settings import EthstatsSettings, EthstatsUrlError, parse_ethstats_url
 from lacnode.ethstats.server_certificate import EthstatsCertificateError, tls_context
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_library import NativeLibraryError
-from lacnode.graphql.settings import GraphQlSettings
+from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings, PushSettings
 from lacnode.node.configuration import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import NodeRole
@@ -330,7 +330,12 @@ def _ipc(read: SettingsReader) -> IpcSettings | None:
 def _tls_files(read: SettingsReader) -> None:
     """UsageError for a file of TLS that cannot be used. A start finds that when it builds the ports."""
     if not any(find_broken_rules(read)):
-        for tls, title in ((http_tls(read), HTTP_TITLE), (websocket_tls(read), WEBSOCKET_TITLE)):
+        ports = (
+            (http_tls(read), HTTP_TITLE),
+            (websocket_tls(read), WEBSOCKET_TITLE),
+            (graphql_tls(read), GRAPHQL_TITLE),
+        )
+        for tls, title in ports:
             try:
                 open_tls_port(tls, title)
             except RpcTlsError as error:
@@ -347,6 +352,7 @@ def _graphql(read: SettingsReader) -> GraphQlSettings | None:
         cors_origins=origins,
         allowed_hosts=hosts,
         timeout=read.real("Xhttp-timeout-seconds"),
+        tls=graphql_tls(read),
     )
 
 

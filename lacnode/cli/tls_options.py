@@ -1,4 +1,4 @@
-"""From options to the settings of TLS for HTTP and WebSocket, and the rules between these options."""
+"""From options to the settings of TLS for HTTP, WebSocket and GraphQL, and the rules between these options."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.rpc.tls_settings import CIPHER_SUITES, PROTOCOLS, ClientTrust, RpcTlsSettings, ServerIdentity
 
-_HTTP, _WS = "rpc-http-tls-", "rpc-ws-ssl-"
+_HTTP, _WS, _GRAPHQL = "rpc-http-tls-", "rpc-ws-ssl-", "graphql-tls-"
+_GRAPHQL_CLIENTS = "graphql-mtls-enabled"
 _PEM = "PEM"
 
 
@@ -45,6 +46,18 @@ def websocket_tls(read: SettingsReader) -> RpcTlsSettings | None:
     return RpcTlsSettings(identity, ClientTrust(truststore=file, password_file=password_file, password=password))
 
 
+def graphql_tls(read: SettingsReader) -> RpcTlsSettings | None:
+    """Return TLS of the GraphQL port, None if it or the port is off. `find_broken_tls_rules` must have passed."""
+    if not read.flag("graphql-http-enabled") or not read.flag(f"{_GRAPHQL}enabled"):
+        return None
+    identity = ServerIdentity(read.path(f"{_GRAPHQL}keystore-file"), read.path(f"{_GRAPHQL}keystore-password-file"))
+    clients = ClientTrust(
+        truststore=read.path(f"{_GRAPHQL}truststore-file"),
+        password_file=read.path(f"{_GRAPHQL}truststore-password-file"),
+    )
+    return RpcTlsSettings(identity, clients if read.flag(_GRAPHQL_CLIENTS) else None)
+
+
 def _store(read: SettingsReader, kind: str) -> tuple[Path | None, Path | None, str]:
     name = f"{_WS}{kind}"
     password = read.text_or_none(f"{name}-password") or ""
@@ -63,6 +76,8 @@ def find_broken_tls_rules(read: SettingsReader) -> Iterator[str]:
             yield from _http_client_rules(read)
     if read.flag(f"{_WS}enabled"):
         yield from _ws_rules(read)
+    if read.flag("graphql-http-enabled"):
+        yield from _graphql_rules(read)
 
 
 def _http_rules(read: SettingsReader) -> Iterator[str]:
@@ -109,3 +124,15 @@ def _ws_rules(read: SettingsReader) -> Iterator[str]:
     for name in needed:
         if not read.is_set(f"{_WS}{name}"):
             yield f"--{_WS}{name} is required when TLS is enabled for the WebSocket endpoint"
+
+
+def _graphql_rules(read: SettingsReader) -> Iterator[str]:
+    # Without TLS no client can show a certificate. Besu warns, and serves all of them.
+    if not read.flag(f"{_GRAPHQL}enabled"):
+        if read.flag(_GRAPHQL_CLIENTS):
+            yield f"--{_GRAPHQL_CLIENTS} needs --{_GRAPHQL}enabled: without it, every client would be served"
+        return
+    stores = ("keystore", "truststore") if read.flag(_GRAPHQL_CLIENTS) else ("keystore",)
+    for name in (f"{_GRAPHQL}{store}-{kind}" for store in stores for kind in ("file", "password-file")):
+        if not read.is_set(name):
+            yield f"--{name} is required when TLS is enabled for the GraphQL endpoint"

@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from lacnode.graphql.requests import Answerer, MalformedRequestError, question_of
-from lacnode.graphql.settings import GraphQlSettings
+from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
 from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, bind, bound_port
 from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
@@ -17,6 +17,7 @@ from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.http_routes import PAGE_SECONDS, PAGES_BURST_SECONDS, PAGES_SHARE
 from lacnode.rpc.request_runner import RequestRunner
+from lacnode.rpc.rpc_tls import open_tls_port, over_tls
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.time_share import TimeShare
@@ -34,13 +35,14 @@ class GraphQlServer:
     """Answers questions over HTTP.
 
     `runner` and `trials` are those of JSON-RPC, so that both ports have one share of the time. `port` is the bound
-    port number once it runs. InvalidCorsOriginError if a CORS origin cannot be used.
+    port number once it runs. InvalidCorsOriginError if a CORS origin cannot be used, RpcTlsError if a file of TLS cannot.
     """
 
     def __init__(
         self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: ShortReadTrials
     ) -> None:
         self._settings = settings
+        self._tls = open_tls_port(settings.tls, GRAPHQL_TITLE)
         self._routes = Routes(settings, Answerer(services, trials), runner)
         self.port: int | None = None
 
@@ -54,14 +56,15 @@ class GraphQlServer:
             for listener in listeners:
                 await stack.enter_async_context(listener)
             self.port = bound_port(listeners)
-            log.info(f"GraphQL HTTP service started and listening on {self._settings.host}:{self.port}")
-            door = ConnectionServer(
-                "GraphQL",
-                MAX_CONNECTIONS,
-                lambda stream: HttpConnection(stream, self._routes, MAX_BODY_BYTES, backlog, arriving).run(),
-            )
+            with_tls = "" if self._tls is None else " with TLS enabled."
+            log.info(f"GraphQL HTTP service started and listening on {self._settings.host}:{self.port}{with_tls}")
+
+            async def serve(stream: trio.abc.Stream, client: str) -> None:
+                await HttpConnection(stream, self._routes, MAX_BODY_BYTES, backlog, arriving, client).run()
+
+            server = ConnectionServer("GraphQL", MAX_CONNECTIONS, over_tls(self._tls, serve))
             task_status.started()
-            await door.serve(listeners)
+            await server.serve(listeners)
 
 
 class Routes:

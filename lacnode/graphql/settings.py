@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from lacnode.rpc.tls_settings import RpcTlsSettings
+
+GRAPHQL_TITLE = "the GraphQL listener"
+"""What messages about TLS call the port."""
+
 
 @dataclass(frozen=True, slots=True)
 class GraphQlSettings:
@@ -16,3 +21,4 @@ class GraphQlSettings:
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
     timeout: float = 300.0
+    tls: RpcTlsSettings | None = None

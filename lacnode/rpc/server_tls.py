@@ -52,7 +52,7 @@ class ServerTlsPort:
             self._trust = None if settings.clients is None else _trust(settings.clients, self._context)
         except TlsSetupError as error:
             raise RpcTlsError(f"TLS options failed to initialize for {title}: {error}") from None
-        self._refused = RefusedClients("client of JSON-RPC")
+        self._refused = RefusedClients(f"client of {title}")
         self._share = TimeShare(HANDSHAKES_SHARE, HANDSHAKES_BURST_SECONDS)
         self._computing = trio.CapacityLimiter(HANDSHAKES_AT_ONCE)
 

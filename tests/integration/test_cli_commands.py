@@ -71,9 +71,9 @@ class TestErrors:
         assert done.stderr == "Unknown option: '--foo'" + HINT
 
     def test_a_node_asked_for_a_protection_does_not_start(self, tmp_path: Path, capsys: Output) -> None:
-        arguments = [f"--data-path={tmp_path / 'data'}", "--genesis-file=x", "--graphql-tls-enabled"]
+        arguments = [f"--data-path={tmp_path / 'data'}", "--genesis-file=x", "--Xp2p-tls-enabled"]
         text = failed(arguments, capsys)
-        assert "--graphql-tls-enabled" in text
+        assert "--Xp2p-tls-enabled" in text
         assert not (tmp_path / "data").exists()
 
 

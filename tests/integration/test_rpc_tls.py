@@ -1,7 +1,8 @@
 """JSON-RPC over TLS on real sockets: who is let in, and what wrong files and slow clients meet."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from lacnode.cli.node_config import find_mistakes, node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.graphql.server import GraphQlServer
+from lacnode.graphql.settings import GraphQlSettings
 from lacnode.rpc import server_tls
 from lacnode.rpc.rpc_tls import RpcTlsError
 from lacnode.rpc.server_tls import ServerTlsPort
@@ -202,6 +205,61 @@ async def test_a_client_logs_in_on_the_websocket_port_over_tls(files: Path) -> N
             assert response.status_code == 401
 
 
+# -- GraphQL ---------------------------------------------------------------------------------------------------------
+
+
+async def asked(tls: RpcTlsSettings, context: ssl.SSLContext) -> bool:
+    """Whether the client gets an answer of GraphQL over HTTPS."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with graphql_port(GraphQlSettings(port=0, tls=tls)) as port, httpx.AsyncClient(verify=context) as client:
+            try:
+                reply = await client.post(f"https://127.0.0.1:{port}/graphql", json={"query": "{ chainID }"})
+                return "data" in reply.json()
+            except (httpx.TransportError, ssl.SSLError):
+                return False
+
+
+@asynccontextmanager
+async def graphql_port(settings: GraphQlSettings) -> AsyncIterator[int]:
+    async with rpc_node() as node, trio.open_nursery() as nursery:
+        server = GraphQlServer(settings, node.services, node.servers.runner, node.servers.trials)
+        await nursery.start(server.run)
+        assert server.port is not None
+        yield server.port
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_client_asks_graphql_over_https_and_not_without_tls(files: Path) -> None:
+    assert await asked(settings(files), client_context(files))
+    async with graphql_port(GraphQlSettings(port=0, tls=settings(files))) as port, httpx.AsyncClient() as client:
+        with pytest.raises(httpx.TransportError):
+            await client.post(f"http://127.0.0.1:{port}/graphql", json={"query": "{ chainID }"})
+
+
+async def test_graphql_lets_in_clients_of_its_truststore_alone(files: Path) -> None:
+    certificate(files, "old", issuer(files, "root"), days=-1)
+    clients = ClientTrust(truststore=truststore(files, "root"), password_file=files / "password")
+    names = ("client", "stranger", "old", None)
+    answers = [await asked(settings(files, clients=clients), client_context(files, name)) for name in names]
+    assert answers == [True, False, False, False]
+
+
+async def test_a_client_refuses_graphql_under_a_certificate_that_has_expired(files: Path) -> None:
+    certificate(files, "late", issuer(files, "root"), days=-1)
+    late = ServerIdentity(certificate=files / "late.pem", key=files / "late.key")
+    assert not await asked(settings(files, identity=late), client_context(files))
+
+
+@pytest.mark.parametrize("number", range(3))
+async def test_graphql_does_not_start_with_a_wrong_file(files: Path, number: int) -> None:
+    text, wrong = list(wrong_settings(files).items())[number]
+    async with rpc_node() as node:
+        with pytest.raises(RpcTlsError) as refused:
+            GraphQlServer(GraphQlSettings(port=0, tls=wrong), node.services, node.servers.runner, node.servers.trials)
+    assert str(refused.value).startswith("TLS options failed to initialize for the GraphQL listener: ")
+    assert text in str(refused.value)
+
+
 # -- hostile clients -------------------------------------------------------------------------------------------------
 
 
@@ -336,7 +394,7 @@ def options(path: Path, **named: str) -> dict[str, str]:
     genesis.write_bytes(orjson.dumps(devnet_genesis([key.address], (), 1.0, 0)))
     own = {name.replace("_", "-"): value for name, value in named.items()}
     base = {"genesis-file": str(genesis), "data-path": str(path / "data"), "min-gas-price": "0"}
-    return {**base, "rpc-http-enabled": "true", "rpc-ws-enabled": "true", **own}
+    return {**base, "rpc-http-enabled": "true", "rpc-ws-enabled": "true", "graphql-http-enabled": "true", **own}
 
 
 def test_the_options_of_besu_make_the_settings(files: Path) -> None:
@@ -360,6 +418,12 @@ def test_the_options_of_besu_make_the_settings(files: Path) -> None:
                 rpc_ws_ssl_client_auth_enabled="true",
                 rpc_ws_ssl_truststore_file=str(truststore(files, "root")),
                 rpc_ws_ssl_truststore_password=PASSWORD.decode(),
+                graphql_tls_enabled="true",
+                graphql_tls_keystore_file=str(files / "node.p12"),
+                graphql_tls_keystore_password_file=str(files / "password"),
+                graphql_mtls_enabled="true",
+                graphql_tls_truststore_file=str(files / "truststore.p12"),
+                graphql_tls_truststore_password_file=str(files / "password"),
             ),
             {},
         )
@@ -376,6 +440,11 @@ def test_the_options_of_besu_make_the_settings(files: Path) -> None:
         ServerIdentity(certificate=files / "node.pem", key=files / "node.key"),
         ClientTrust(truststore=files / "truststore.p12", password=PASSWORD.decode()),
     )
+    assert config.graphql is not None
+    assert config.graphql.tls == RpcTlsSettings(
+        ServerIdentity(files / "node.p12", files / "password"),
+        ClientTrust(truststore=files / "truststore.p12", password_file=files / "password"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -387,6 +456,8 @@ def test_the_options_of_besu_make_the_settings(files: Path) -> None:
         ({"rpc_http_tls_client_auth_enabled": "true"}, "TLS client authentication is enabled, but none of"),
         ({"rpc_ws_ssl_enabled": "true"}, "--rpc-ws-ssl-keystore-file is required"),
         ({"rpc_ws_ssl_enabled": "true", "rpc_ws_ssl_keystore_type": "pem"}, "--rpc-ws-ssl-cert-file is required"),
+        ({"graphql_tls_enabled": "true"}, "--graphql-tls-keystore-file is required"),
+        ({"graphql_mtls_enabled": "true"}, "--graphql-mtls-enabled needs --graphql-tls-enabled"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_besus_words(files: Path, named: dict[str, str], expected: str) -> None:
@@ -407,12 +478,13 @@ def test_options_that_do_not_fit_are_refused_in_besus_words(files: Path, named: 
     assert expected in str(refused.value)
 
 
-def test_a_wrong_file_is_among_the_mistakes_of_a_configuration(files: Path) -> None:
+@pytest.mark.parametrize("port", ["rpc_http", "graphql"])
+def test_a_wrong_file_is_among_the_mistakes_of_a_configuration(files: Path, port: str) -> None:
     (files / "wrong").write_text("another password")
     named = {
-        "rpc_http_tls_enabled": "true",
-        "rpc_http_tls_keystore_file": str(files / "node.p12"),
-        "rpc_http_tls_keystore_password_file": str(files / "wrong"),
+        f"{port}_tls_enabled": "true",
+        f"{port}_tls_keystore_file": str(files / "node.p12"),
+        f"{port}_tls_keystore_password_file": str(files / "wrong"),
     }
     assert any(
         "PKCS#12 under the password" in text for text in find_mistakes(collect_settings(options(files, **named), {}))

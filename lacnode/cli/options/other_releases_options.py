@@ -64,26 +64,7 @@ _LATER = _ignored(
     },
 )
 
-_TLS_FILES = _ignored(
-    "TLS of GraphQL",
-    {
-        "graphql-tls-keystore-file": OptionKind.PATH,
-        "graphql-tls-keystore-password-file": OptionKind.PATH,
-        "graphql-tls-truststore-file": OptionKind.PATH,
-        "graphql-tls-truststore-password-file": OptionKind.PATH,
-    },
-)
-
 _PROTECTIONS = (
-    Option("graphql-tls-enabled", OptionKind.BOOL, "", "TLS of GraphQL", OptionBehaviour.REFUSED, hidden=True),
-    Option(
-        "graphql-mtls-enabled",
-        OptionKind.BOOL,
-        "",
-        "Certificates of GraphQL clients",
-        OptionBehaviour.REFUSED,
-        hidden=True,
-    ),
     Option("net-restrict", OptionKind.LIST, "", "Restricting peers to subnets", OptionBehaviour.REFUSED, hidden=True),
     Option(
         "privacy-nonce-always-increments",
@@ -159,6 +140,5 @@ OTHER_RELEASES_OPTIONS = (
     *_PROTECTIONS,
     *_WITH_ALIASES,
     *_LATER,
-    *_TLS_FILES,
     *_EARLIER,
 )

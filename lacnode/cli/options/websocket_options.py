@@ -44,6 +44,12 @@ WEBSOCKET_OPTIONS = (
     Option("graphql-http-host", OptionKind.STRING, "127.0.0.1", "Bind host"),
     Option("graphql-http-port", OptionKind.INT, "8547", "Port; 0 = any"),
     Option("graphql-http-cors-origins", OptionKind.LIST, "", "Origins (regex), */all, none"),
+    Option("graphql-tls-enabled", OptionKind.BOOL, "false", "HTTPS for GraphQL"),
+    Option("graphql-tls-keystore-file", OptionKind.PATH, "", "PKCS#12 with key and certificate"),
+    Option("graphql-tls-keystore-password-file", OptionKind.PATH, "", "File whose first line is its password"),
+    Option("graphql-mtls-enabled", OptionKind.BOOL, "false", "Clients need a certificate"),
+    Option("graphql-tls-truststore-file", OptionKind.PATH, "", "PKCS#12 with their authorities"),
+    Option("graphql-tls-truststore-password-file", OptionKind.PATH, "", "File whose first line is its password"),
     Option("engine-rpc-enabled", OptionKind.BOOL, "false", "Engine API (merge networks)", OptionBehaviour.IGNORED),
     Option(
         "engine-rpc-port", OptionKind.INT, "8551", "Port", OptionBehaviour.IGNORED, aliases=("engine-rpc-http-port",)

@@ -24,8 +24,6 @@ PROTECTIONS = [
     "net-restrict",
     "override-genesis-config",
     "security-module",
-    "graphql-tls-enabled",
-    "graphql-mtls-enabled",
     "privacy-nonce-always-increments",
 ]
 

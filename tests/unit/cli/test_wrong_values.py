@@ -57,7 +57,22 @@ HTTPS_CLIENTS = {**HTTPS, "rpc-http-tls-client-auth-enabled": "true"}
 WSS = {"rpc-ws-ssl-enabled": "true", "rpc-ws-ssl-keystore-file": "there"}
 WSS_CLIENTS = {**WSS, "rpc-ws-ssl-client-auth-enabled": "true", "rpc-ws-ssl-truststore-file": "there"}
 PEM = {"rpc-ws-ssl-keystore-type": "PEM", "rpc-ws-ssl-cert-file": "there", "rpc-ws-ssl-key-file": "there"}
+GRAPHQL = {
+    "graphql-tls-enabled": "true",
+    "graphql-tls-keystore-file": "there",
+    "graphql-tls-keystore-password-file": "there",
+}
+GRAPHQL_CLIENTS = {
+    **GRAPHQL,
+    "graphql-mtls-enabled": "true",
+    "graphql-tls-truststore-file": "there",
+    "graphql-tls-truststore-password-file": "there",
+}
 NEEDED = {
+    "graphql-tls-keystore-file": GRAPHQL,
+    "graphql-tls-keystore-password-file": GRAPHQL,
+    "graphql-tls-truststore-file": GRAPHQL_CLIENTS,
+    "graphql-tls-truststore-password-file": GRAPHQL_CLIENTS,
     "rpc-http-tls-keystore-file": HTTPS,
     "rpc-http-tls-keystore-password-file": HTTPS,
     "rpc-http-tls-known-clients-file": HTTPS_CLIENTS,
