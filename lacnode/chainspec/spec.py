@@ -141,10 +141,6 @@ class ChainSpec:
         """Whether a transaction of block `height` may have a gas price above 0."""
         return self.goquorum is None or self.goquorum.may_have_gas_price_at(height)
 
-    def max_blobs(self, fork: Fork) -> int:
-        """The most blobs of one transaction in `fork`."""
-        return self.blob_schedule_of(fork).max
-
     def blob_schedule_of(self, fork: Fork) -> BlobSchedule:
         """The blobs of a block in `fork`. All numbers are 0 before Cancun."""
         # A comparison is 0 or 1, and the schedules are in the order Cancun, Prague.

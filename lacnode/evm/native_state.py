@@ -84,7 +84,7 @@ def open_native(
         difficulty=header.difficulty.to_bytes(32),
         mix_hash=header.mix_hash,
         blob_base_fee=blob_base_fee(spec, header),
-        max_blobs=spec.max_blobs(fork),
+        max_blobs=spec.blob_schedule_of(fork).max,
         code_size_limit=spec.contract_bytes_at(header.number),
         ancestor_hash=hash_of,
         long_precompile=long_precompile,

@@ -90,7 +90,7 @@ def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> 
         raise _rejected(
             RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS, "the tip is above the maximum fee"
         )
-    if blob_gas(transaction) > spec.max_blobs(fork) * GAS_PER_BLOB:
+    if blob_gas(transaction) > spec.blob_schedule_of(fork).max * GAS_PER_BLOB:
         raise _rejected(
             RejectionReason.TOTAL_BLOB_GAS_TOO_HIGH,
             f"{len(transaction.blob_versioned_hashes)} blobs in one transaction",

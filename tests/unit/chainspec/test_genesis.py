@@ -165,10 +165,10 @@ class TestForks:
     def test_how_many_blobs_a_transaction_may_name(self) -> None:
         forks = (Fork.SHANGHAI, Fork.CANCUN, Fork.PRAGUE)
         spec = parse_genesis(document({"londonBlock": 0}))
-        assert [spec.max_blobs(fork) for fork in forks] == [0, 6, 9]
+        assert [spec.blob_schedule_of(fork).max for fork in forks] == [0, 6, 9]
         schedule = {"cancun": {"target": 2, "max": 4, "baseFeeUpdateFraction": 1}, "prague": {"max": "0x7"}}
         spec = parse_genesis(document({"londonBlock": 0, "blobSchedule": schedule}))
-        assert [spec.max_blobs(fork) for fork in forks] == [0, 4, 7]
+        assert [spec.blob_schedule_of(fork).max for fork in forks] == [0, 4, 7]
 
     def test_forks_out_of_order_are_refused(self) -> None:
         text = refusal(document({"istanbulBlock": 10, "berlinBlock": 5}))
