@@ -36,6 +36,11 @@ class RateLimitedLog:
         if self._may_write(cause):
             self._log.warning(text, **values, **self._left_out_since(cause))
 
+    def error(self, cause: Hashable, text: str, **values: object) -> None:
+        """Like `info`, at the level of an error."""
+        if self._may_write(cause):
+            self._log.error(text, **values, **self._left_out_since(cause))
+
     def exception(self, cause: Hashable, text: str, **values: object) -> None:
         """Like `info`, at the level of an error, with the traceback of the exception that is being handled."""
         if self._may_write(cause):

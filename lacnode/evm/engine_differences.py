@@ -1,5 +1,6 @@
-"""The differences between the two engines: counted and logged. One on a block is also written to a file with all that is
-needed to execute the block again. There must be none. Each is a fault of an engine."""
+"""The differences between the two engines, and the panics of the native library: counted and logged. A difference on a
+block is also written to a file with all that is needed to execute the block again. There must be none. Each is a fault of
+an engine."""
 
 import os
 import time
@@ -13,6 +14,7 @@ import structlog
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import AncestorHash, CallRequest, ExecutedBlock, ExecutionError, NodeStore
+from lacnode.evm.native_library import native_library
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.rate_limited_log import RateLimitedLog
@@ -70,11 +72,12 @@ Outcome = ExecutedBlock | ExecutionError
 
 
 class EngineDifferences:
-    """The differences of one node. Without a `directory` they are only counted and logged."""
+    """The differences and panics of one node. Without a `directory` they are only counted and logged."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.count = 0
         self.call_count = 0
+        self.panic_count = 0
         self._directory = directory
         self._log = RateLimitedLog("evm", time.monotonic)
 
@@ -128,9 +131,23 @@ class EngineDifferences:
             value=call.value,
         )
 
-    def add_calls(self, count: int) -> None:
-        """Count calls on which the engines differed in another process of this node. That process has logged them."""
-        self.call_count += count
+    def record_library_error(self, error: Exception, task: str) -> None:
+        """Count `error` of the library if it is a panic. Its other errors are known limits. Logged once a minute for each
+        `task`, which names what py-evm does in place of the library."""
+        if isinstance(error, native_library().PanicError):
+            self.panic_count += 1
+            self._log.error(task, f"the native library has a fault; py-evm {task}", fault=str(error))
+
+    def take_counts(self) -> tuple[int, int]:
+        """Return the calls on which the engines differed, and the panics. The counts begin at 0 again."""
+        counts = self.call_count, self.panic_count
+        self.call_count = self.panic_count = 0
+        return counts
+
+    def add_counts(self, calls: int, panics: int) -> None:
+        """Count what `take_counts` returned in another process of this node. That process has logged it."""
+        self.call_count += calls
+        self.panic_count += panics
 
     def _path(self, header: BlockHeader) -> Path | None:
         if self._directory is None or self.count > MAX_FILES:

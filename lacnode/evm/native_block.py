@@ -9,6 +9,7 @@ from lacnode.evm import py_evm_block
 from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, SizeExceededError
 from lacnode.evm.engine import NATIVE, ExecutedBlock, NodeStore, OpenBlock, SystemCallError
+from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_state import CurrentBudget
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
@@ -29,7 +30,8 @@ CHANGE_SECONDS = 5e-6
 
 class NativeBlock:
     """An open block (see `engine.OpenBlock`). `reopen` begins the same block on py-evm, for a transaction that the
-    library cannot execute. `public_state` makes a py-evm state of this block's accounts."""
+    library cannot execute. `public_state` makes a py-evm state of this block's accounts. Panics of the library go to
+    `differences`."""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class NativeBlock:
         blob_fee: int,
         reopen: Callable[[], OpenBlock],
         public_state: Callable[[], Any],
+        differences: EngineDifferences,
         *,
         within_limits: bool,
     ) -> None:
@@ -52,6 +55,7 @@ class NativeBlock:
         self._blob_fee = blob_fee
         self._reopen = reopen
         self._public_state = public_state
+        self._differences = differences
         self._within_limits = within_limits
         # Once py-evm has taken the block over, it keeps it: the library does not know what py-evm has executed.
         self._python: OpenBlock | None = None
@@ -79,18 +83,18 @@ class NativeBlock:
         """Execute `transaction` (see `engine.OpenBlock`)."""
         if self._python is not None:
             return self._python.add(transaction, sender, budget)
-        # Besu's checks in Besu's order come first. The library has checks of its own, in another order and with other
-        # texts.
-        self._check(transaction, sender)
         self._use(budget)
         try:
+            # Besu's checks in Besu's order come first. The library has checks of its own, in another order and with
+            # other texts.
+            self._check(transaction, sender)
             return self._run(transaction, sender)
         # The limits are this node's, not the library's, so py-evm would give the same error after more work.
         except native_library().TooLargeError as large:
             raise _size_exceeded(str(large)) from None
-        # The library left the block as it was before the transaction. py-evm executes the block from its beginning.
-        except native_library().NativeError:
-            return self._in_python(budget).add(transaction, sender, budget)
+        # The library may have lost the block. py-evm executes it from its beginning.
+        except native_library().NativeError as error:
+            return self._in_python(budget, error).add(transaction, sender, budget)
 
     def _run(self, transaction: Transaction, sender: bytes) -> Receipt:
         limits = (MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES) if self._within_limits else (None, None)
@@ -127,8 +131,10 @@ class NativeBlock:
         self._current.budget = budget.joined_with(self._engine_budget)
         self._current.budget.check()
 
-    def _in_python(self, budget: ExecutionBudget) -> OpenBlock:
-        """Return the same block on py-evm, with all its transactions. After an error this block goes on."""
+    def _in_python(self, budget: ExecutionBudget, error: Exception) -> OpenBlock:
+        """Return the same block on py-evm, with all its transactions, because of the library's `error`. After an error of
+        py-evm this block goes on."""
+        self._differences.record_library_error(error, "executes the block")
         block = self._reopen()
         # The transactions were executed before, so py-evm takes them too, unless the engines differ.
         for transaction, sender in zip(self._transactions, self._senders, strict=True):
@@ -171,6 +177,13 @@ class NativeBlock:
         """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""
         if self._python is not None:
             return self._python.close(budget)
+        try:
+            return self.close_natively(budget)
+        except native_library().NativeError as error:
+            return self._in_python(budget, error).close(budget)
+
+    def close_natively(self, budget: ExecutionBudget) -> ExecutedBlock:
+        """Close the block as `close` does, but not on py-evm. The library's `NativeError` if it cannot."""
         self._use(budget)
         # The order is consensus: requests first, the reward after them, then the roots.
         for address in asked_contracts(self._fork, self._spec):
@@ -225,9 +238,12 @@ class NativeBlock:
         as they are now."""
         if self._python is not None:
             return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
-        budget = budget.joined_with(self._engine_budget)
-        base_fee = self._header.base_fee
-        return run_private_before(self._public_state(), store, root, message, marker, base_fee, deadline, budget)
+        base_fee, joined = self._header.base_fee, budget.joined_with(self._engine_budget)
+        try:
+            return run_private_before(self._public_state(), store, root, message, marker, base_fee, deadline, joined)
+        except native_library().NativeError as error:
+            block = self._in_python(budget, error)
+        return block.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
 
 
 def receipt_of(transaction: Transaction, status: int, cumulative_gas: int, bloom: bytes | None, logs: Any) -> Receipt:

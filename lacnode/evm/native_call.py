@@ -9,9 +9,9 @@ from lacnode.evm.native_halts import halt_and_explanation
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_state import CurrentBudget, open_native
 from lacnode.evm.overrides import Overrides
-from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
+from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
-from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
+from lacnode.evm.py_evm_transaction import EvmTransaction
 from lacnode.primitives.header import BlockHeader
 
 MODEXP = (5).to_bytes(20)
@@ -70,13 +70,7 @@ def call_natively(
     # Overrides come before the first look at an account: the checks below see them.
     override_accounts(native, call.overrides, current.budget)
     fork = spec.forks.fork_at(header.number, header.timestamp)
-    accounts = CalledAccounts(native)
-    gas = header.gas_limit if call.gas is None else call.gas
-    nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
-    transaction = from_call(call, gas, nonce, base_fee, fork)
-    # Besu's checks come before the library's own, so that a caller reads Besu's reasons in Besu's order.
-    check_call_chain(call, transaction, spec)
-    check_call(transaction, accounts, base_fee, fork)
+    transaction = checked_call(call, CalledAccounts(native), header, base_fee, spec)
     try:
         made = _made(native, transaction, call, current)
     except native_library().TooLargeError as large:

@@ -6,11 +6,8 @@ validator votes against a block on the library's word alone.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import structlog
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
@@ -56,9 +53,6 @@ from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import TraceAllowance
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
-from lacnode.rate_limited_log import RateLimitedLog
-
-log = structlog.get_logger("evm")
 
 
 class NativeEngine(PythonStates):
@@ -80,7 +74,6 @@ class NativeEngine(PythonStates):
         self._store = store
         self._budget = budget
         self._nodes = node_cache(store, cache_bytes)
-        self._log = RateLimitedLog("evm", time.monotonic)
 
     @property
     def name(self) -> str:
@@ -177,7 +170,7 @@ class NativeEngine(PythonStates):
             senders = senders_of(transactions, library.recover_senders)
             block = self._native_block(parent_state_root, header, ancestor_hash, budget, within_limits=False)
             block.add_all(list(transactions), senders, budget)
-            return block.close(budget)
+            return block.close_natively(budget)
         # A refusal is an outcome, and not an error of the library. It must be caught before `NativeError`, its base
         # class.
         except library.RefusedError as refused:
@@ -187,13 +180,8 @@ class NativeEngine(PythonStates):
             return ExecutionError(str(error))
         except ExecutionError as error:
             return error
-        # A fault of the library: worth an error in the log, while `NativeError` alone means a known limit.
-        except library.PanicError as panic:
-            log.error(
-                "the native library has a fault; py-evm executes the block", number=header.number, fault=str(panic)
-            )
-        except library.NativeError:
-            pass
+        except library.NativeError as error:
+            self._differences.record_library_error(error, "executes the block")
         return None
 
     def open_block(
@@ -212,7 +200,9 @@ class NativeEngine(PythonStates):
                     parent_state_root, header, ancestor_hash, UNLIMITED, within_limits=within_limits
                 )
             # py-evm begins the block again, and gives the error if it is a real one.
-            except (native_library().NativeError, SystemCallError):
+            except native_library().NativeError as error:
+                self._differences.record_library_error(error, "executes the block")
+            except SystemCallError:
                 pass
         return self._python.open_block(parent_state_root, header, ancestor_hash, within_limits=within_limits)
 
@@ -245,6 +235,7 @@ class NativeEngine(PythonStates):
             blob_base_fee(spec, header),
             lambda: self._python.open_block(root, header, ancestor_hash, within_limits=within_limits),
             public_state,
+            self._differences,
             within_limits=within_limits,
         )
 
@@ -281,10 +272,8 @@ class NativeEngine(PythonStates):
         library = native_library()
         try:
             return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
-        except library.PanicError as panic:
-            self._log.warning("call", "the native library has a fault; py-evm makes the call", fault=str(panic))
-        except library.NativeError:
-            pass
+        except library.NativeError as error:
+            self._differences.record_library_error(error, "makes the call")
         return None
 
     # -- traces ----------------------------------------------------------------------------------------------------------
@@ -295,7 +284,7 @@ class NativeEngine(PythonStates):
         """Return a tracer for one RPC call (see `tracer.TracingEngine`)."""
         counted, joined = TraceAllowance() if allowance is None else allowance, self._budget.joined_with(budget)
         python = PyEvmTracer(self._spec, self._store, ancestor_hash, joined, counted)
-        return NativeTracer(self._spec, self._nodes, python, ancestor_hash, joined, counted)
+        return NativeTracer(self._spec, self._nodes, python, ancestor_hash, joined, counted, self._differences)
 
 
 def execute_again(

@@ -14,6 +14,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, senders_of
 from lacnode.evm.budget import ExecutionBudget, SizeExceededError
 from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
+from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.native_call import CalledAccounts, call_arguments, fits_library, override_accounts
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import reason_for_python
@@ -22,10 +23,10 @@ from lacnode.evm.native_trace import NativeSteps, account_changes, instructions_
 from lacnode.evm.private_markers import has_private_marker
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import created_address
-from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
+from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
 from lacnode.evm.py_evm_tracer import PyEvmTracer
-from lacnode.evm.py_evm_transaction import EvmTransaction, from_call, from_transaction
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.trace_record import (
     RecordingOptions,
     TraceAllowance,
@@ -43,7 +44,7 @@ class _LeftToPythonError(Exception):
 
 class NativeTracer:
     """Traces on the states behind `nodes`, the library's cache (see `tracer.Tracer`). `python` traces on the same states,
-    and counts in the same `allowance`."""
+    and counts in the same `allowance`. Panics of the library go to `differences`."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class NativeTracer:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
         allowance: TraceAllowance,
+        differences: EngineDifferences,
     ) -> None:
         self._spec = spec
         self._nodes = nodes
@@ -60,6 +62,7 @@ class NativeTracer:
         self._ancestor_hash = ancestor_hash
         self._budget = budget
         self._allowance = allowance
+        self._differences = differences
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
         """Return the accounts after the first `count` transactions of `block` (see `tracer.Tracer`)."""
@@ -88,19 +91,20 @@ class NativeTracer:
         self._check_fits(block.header, options)
         if has_private_marker(block.transactions, self._spec):
             raise _LeftToPythonError
-        library, header = native_library(), block.header
-        senders = senders_of(block.transactions, library.recover_senders)
+        header = block.header
         raws = [transaction.raw for transaction in block.transactions]
-        with _library_errors():
+        with self._library_errors():
+            senders = senders_of(block.transactions, native_library().recover_senders)
             native, current = self._opened(block.parent_state_root, header, header.base_fee)
             begin_block(self._spec, native, header, current)
             native.run_all(raws[:first], senders[:first], current.check)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         for transaction, sender in zip(block.transactions[first:], senders[first:], strict=True):
-            with _library_errors():
+            with self._library_errors():
                 record = native.trace(transaction.raw, sender, current.check, *self._arguments(options, fork))
                 native.keep()
-            yield self._traced(from_transaction(transaction, sender, fork), transaction.hash, record, fork)
+                traced = self._traced(from_transaction(transaction, sender, fork), transaction.hash, record, fork)
+            yield traced
 
     def _check_fits(self, header: BlockHeader, options: RecordingOptions) -> None:
         if options.detail is TraceDetail.STATE or reason_for_python(self._spec, header) is not None:
@@ -180,44 +184,38 @@ class NativeTracer:
         base_fee: int | None,
         options: RecordingOptions,
     ) -> TracedTransaction:
-        with _library_errors():
-            override_accounts(native, call.overrides, current.budget)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
-        accounts = CalledAccounts(native)
-        gas = header.gas_limit if call.gas is None else call.gas
-        next_nonce = accounts.get_nonce(call.sender)
-        nonce = next_nonce if call.nonce is None else call.nonce
-        transaction = from_call(call, gas, nonce, base_fee, fork)
-        check_call_chain(call, transaction, self._spec)
-        check_call(transaction, accounts, base_fee, fork)
-        # A free call may have a later nonce, as in Besu.
-        if not call.allow_exceeding_balance:
-            check_no_gap(transaction, accounts)
-        # The new address of a creation hangs on the nonce, and the library takes that of the account.
-        if nonce != next_nonce and not transaction.to:
-            raise _LeftToPythonError
-        with _library_errors():
+        with self._library_errors():
+            override_accounts(native, call.overrides, current.budget)
+            accounts = CalledAccounts(native)
+            # A free call may have a later nonce, as in Besu.
+            transaction = checked_call(
+                call, accounts, header, base_fee, self._spec, allows_nonce_gap=call.allow_exceeding_balance
+            )
+            # The new address of a creation hangs on the nonce, and the library takes that of the account.
+            if not transaction.to and transaction.nonce != accounts.get_nonce(call.sender):
+                raise _LeftToPythonError
             record = native.trace_call(
                 *call_arguments(transaction, call),
                 current.check,
                 MAX_CALL_MEMORY_BYTES,
                 *self._arguments(options, fork),
             )
-        return self._traced(transaction, None, record, fork)
+            return self._traced(transaction, None, record, fork)
 
-
-@contextmanager
-def _library_errors() -> Iterator[None]:
-    """Raise the library's errors within as those of a tracer."""
-    library = native_library()
-    try:
-        yield
-    except library.TooLargeError as large:
-        what = str(large)
-        if what in ("steps", "bytes"):
-            raise TraceTooLargeError(f"the trace has too many {what}") from None
-        if what == "memory":
-            raise SizeExceededError(f"it needs more than {MAX_CALL_MEMORY_BYTES} bytes of memory") from None
-        raise _LeftToPythonError from None
-    except library.NativeError:
-        raise _LeftToPythonError from None
+    @contextmanager
+    def _library_errors(self) -> Iterator[None]:
+        """Raise the library's errors within as those of a tracer."""
+        library = native_library()
+        try:
+            yield
+        except library.TooLargeError as large:
+            what = str(large)
+            if what in ("steps", "bytes"):
+                raise TraceTooLargeError(f"the trace has too many {what}") from None
+            if what == "memory":
+                raise SizeExceededError(f"it needs more than {MAX_CALL_MEMORY_BYTES} bytes of memory") from None
+            raise _LeftToPythonError from None
+        except library.NativeError as error:
+            self._differences.record_library_error(error, "traces")
+            raise _LeftToPythonError from None

@@ -5,9 +5,10 @@ from typing import Protocol
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallRequest
-from lacnode.evm.py_evm_transaction import EvmTransaction
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.transaction_validation import MAX_INITCODE_BYTES, MAX_NONCE, floor_gas, initcode_gas
+from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import LEGACY
 
 
@@ -18,8 +19,31 @@ class CallersAccounts(Protocol):
     def get_balance(self, address: bytes) -> int: ...
 
 
-def check_call_chain(call: CallRequest, transaction: EvmTransaction, spec: ChainSpec) -> None:
-    """Raise TransactionRejectedError if `call`, as `transaction`, is meant for another network."""
+def checked_call(
+    call: CallRequest,
+    accounts: CallersAccounts,
+    header: BlockHeader,
+    base_fee: int | None,
+    spec: ChainSpec,
+    *,
+    allows_nonce_gap: bool = True,
+) -> EvmTransaction:
+    """Return what is executed for `call` in the environment of `header`. TransactionRejectedError if it could not begin.
+    Its text is Besu's. `allows_nonce_gap`: its nonce may be above the account's, since calls are often made for a later
+    moment."""
+    fork = spec.forks.fork_at(header.number, header.timestamp)
+    gas = header.gas_limit if call.gas is None else call.gas
+    nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
+    transaction = from_call(call, gas, nonce, base_fee, fork)
+    # Before the engine's own checks, which have other texts and another order.
+    _check_call_chain(call, transaction, spec)
+    _check_call(transaction, accounts, base_fee, fork)
+    if not allows_nonce_gap:
+        _check_no_gap(transaction, accounts)
+    return transaction
+
+
+def _check_call_chain(call: CallRequest, transaction: EvmTransaction, spec: ChainSpec) -> None:
     # Besu compares the chain id only of types that carry one.
     if call.chain_id not in (None, spec.chain_id) and transaction.type_id != LEGACY:
         raise TransactionRejectedError(
@@ -28,8 +52,7 @@ def check_call_chain(call: CallRequest, transaction: EvmTransaction, spec: Chain
         )
 
 
-def check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | None, fork: Fork) -> None:
-    """Raise TransactionRejectedError if `call` could not begin. Its text is Besu's."""
+def _check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | None, fork: Fork) -> None:
     if call.nonce == MAX_NONCE:
         raise TransactionRejectedError(RejectionReason.NONCE_OVERFLOW, "Nonce must be less than 2^64-1")
     if not call.to and fork >= Fork.SHANGHAI and len(call.data) > MAX_INITCODE_BYTES:
@@ -42,8 +65,7 @@ def check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | 
     _check_sender(call, accounts)
 
 
-def check_no_gap(call: EvmTransaction, accounts: CallersAccounts) -> None:
-    """Raise TransactionRejectedError if the nonce of `call` is above the account's."""
+def _check_no_gap(call: EvmTransaction, accounts: CallersAccounts) -> None:
     next_nonce = accounts.get_nonce(call.sender)
     if call.nonce > next_nonce:
         raise TransactionRejectedError(
@@ -89,7 +111,6 @@ def _check_sender(call: EvmTransaction, accounts: CallersAccounts) -> None:
             RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE,
             f"transaction up-front cost {cost:#x} exceeds transaction sender account balance {balance:#x}",
         )
-    # A nonce above the account's is allowed: calls are often made for a later moment.
     nonce = accounts.get_nonce(call.sender)
     if call.nonce < nonce:
         raise TransactionRejectedError(

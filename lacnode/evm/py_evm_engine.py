@@ -22,13 +22,12 @@ from lacnode.evm.merkle_trie import prove
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
-from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
+from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReads
 from lacnode.evm.py_evm_tracer import PyEvmTracer
-from lacnode.evm.py_evm_transaction import from_call
 from lacnode.evm.py_evm_trie_accounts import Account, hashed, read_account, read_slot
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import TraceAllowance
@@ -163,11 +162,7 @@ class PyEvmEngine:
         reads = EnvironmentReads(state)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
-        gas = header.gas_limit if call.gas is None else call.gas
-        nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
-        transaction = from_call(call, gas, nonce, base_fee, fork)
-        check_call_chain(call, transaction, self._spec)
-        check_call(transaction, accounts, base_fee, fork)
+        transaction = checked_call(call, accounts, header, base_fee, self._spec)
         computation = run(state, transaction)
         used, before_refund = gas_used(transaction, computation, fork)
         return CallResult(

@@ -11,13 +11,13 @@ from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import AncestorHash, CallRequest, NodeStore
 from lacnode.evm.overrides import Overrides
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, revert_reason, run
-from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
+from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_bytes
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_tracer import run_recorded
-from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
+from lacnode.evm.py_evm_transaction import EvmTransaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail
 from lacnode.evm.transfer_logs import logs_with_transfers
@@ -93,10 +93,11 @@ class SimulatedBlock(PyEvmBlock):
         """Execute `call` with `gas`. TransactionRejectedError if it could not begin, ExecutionInterruptedError when the
         budget says so. The block cannot be used after an error."""
         accounts, base_fee = self._accounts, self._header.base_fee
-        nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
-        priced = replace(call, allow_exceeding_balance=not self._validates)
-        evm_transaction = from_call(priced, gas, nonce, base_fee, self._fork)
-        self._check_call(call, evm_transaction)
+        priced = replace(call, gas=gas, allow_exceeding_balance=not self._validates)
+        evm_transaction = checked_call(
+            priced, accounts, self._header, base_fee, self._spec, allows_nonce_gap=not self._validates
+        )
+        self._check_gas_left(evm_transaction)
         transaction = _unsigned(evm_transaction, call, self._spec.chain_id)
         self._held.memory = self._held.logs = 0
         computation, recorder = self._executed(evm_transaction)
@@ -116,11 +117,7 @@ class SimulatedBlock(PyEvmBlock):
             logs=receipt.logs if root is None else logs_with_transfers(root),
         )
 
-    def _check_call(self, call: CallRequest, evm_transaction: EvmTransaction) -> None:
-        check_call_chain(call, evm_transaction, self._spec)
-        check_call(evm_transaction, self._accounts, self._header.base_fee, self._fork)
-        if self._validates:
-            check_no_gap(evm_transaction, self._accounts)
+    def _check_gas_left(self, evm_transaction: EvmTransaction) -> None:
         if evm_transaction.gas > self.gas_left:
             raise TransactionRejectedError(
                 RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,

@@ -6,7 +6,7 @@ before.
 
 from collections.abc import Iterable
 
-from lacnode.evm.py_evm_accounts import _ACCOUNT, Accounts
+from lacnode.evm.py_evm_accounts import _ACCOUNT, _CLEARED, Accounts
 from lacnode.evm.py_evm_trie_accounts import Account
 from lacnode.evm.trace_record import AccountChange, AccountValues
 from lacnode.primitives.keccak import EMPTY_KECCAK
@@ -19,10 +19,14 @@ def state_changes(accounts: Accounts, read: Iterable[tuple[bytes, int | None]] =
     """
     first = _accounts_before(accounts)
     slots = {address: dict(before) for address, before in accounts._before.items()}
+    cleared = _cleared_slots(accounts)
     for address, slot in read:
         first.setdefault(address, accounts._read(address))
         if slot is not None:
-            slots.setdefault(address, {}).setdefault(slot, accounts.get_storage(address, slot, from_journal=False))
+            # A contract that destroys itself loses its storage. The value that was read is in the entry about that.
+            held = cleared.get(address, {}).get(slot)
+            before = accounts.get_storage(address, slot, from_journal=False) if held is None else held
+            slots.setdefault(address, {}).setdefault(slot, before)
     return {
         address: AccountChange(
             _values(accounts, before),
@@ -42,6 +46,15 @@ def _accounts_before(accounts: Accounts) -> dict[bytes, Account | None]:
     for address in accounts._before:
         first.setdefault(address, accounts._read(address))
     return first
+
+
+def _cleared_slots(accounts: Accounts) -> dict[bytes, dict[int, int]]:
+    """Return the slots that were known of each account whose storage was cleared, as they were then."""
+    cleared: dict[bytes, dict[int, int]] = {}
+    for entry in accounts._undo:
+        if entry[0] == _CLEARED:
+            cleared.setdefault(entry[1], entry[2])
+    return cleared
 
 
 def _values(accounts: Accounts, account: Account | None) -> AccountValues | None:

@@ -15,13 +15,13 @@ from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionError, NodeSt
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
-from lacnode.evm.py_evm_call_rules import check_call, check_call_chain, check_no_gap
+from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_state_changes import state_changes
 from lacnode.evm.py_evm_traced_computation import make_traced_class
-from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
+from lacnode.evm.py_evm_transaction import EvmTransaction
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TracedTransaction
 from lacnode.evm.tracer import BlockToTrace
@@ -96,14 +96,10 @@ class PyEvmTracer:
             apply_overrides(state, call.overrides)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
-        gas = header.gas_limit if call.gas is None else call.gas
-        nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
-        transaction = from_call(call, gas, nonce, base_fee, fork)
-        check_call_chain(call, transaction, self._spec)
-        check_call(transaction, accounts, base_fee, fork)
         # A free call may have a later nonce, as in Besu.
-        if not call.allow_exceeding_balance:
-            check_no_gap(transaction, accounts)
+        transaction = checked_call(
+            call, accounts, header, base_fee, self._spec, allows_nonce_gap=call.allow_exceeding_balance
+        )
         recorder = TraceRecorder(options, self._allowance)
         computation = run_recorded(state, transaction, recorder, fork)
         used, _ = gas_used(transaction, computation, fork)

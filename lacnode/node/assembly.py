@@ -149,7 +149,7 @@ def _build_readers(shared: SharedObjects, chain: ChainParts) -> ReaderProcesses 
         database.flush,
         database.forget_dead_readers,
         partial(reread_damaged_value, database),
-        chain.differences.add_calls,
+        chain.differences.add_counts,
     )
     return ReaderProcesses(setup, node_database, api.reader_processes)
 

@@ -79,6 +79,9 @@ def engine_series(name: str, differences: EngineDifferences, executions: Executi
         "Calls on which the native engine and py-evm differed",
         lambda: differences.call_count,
     )
+    yield _own_counter(
+        "lacnode_evm_library_panics_total", "Panics of the native library", lambda: differences.panic_count
+    )
     yield _own_counter("lacnode_evm_executed_blocks_total", "Blocks executed", lambda: executions.executed_blocks)
     yield _own_counter("lacnode_evm_executed_gas_total", "Gas of these blocks", lambda: executions.executed_gas)
     yield _own_counter(

@@ -1,8 +1,7 @@
 //! A block in the making, as Python sees it. Every method gives the GIL back while it computes, and turns a panic into an
-//! exception: afterwards the block is of no use, and says so.
+//! exception (`guarded`). After a panic while it computes, the block is of no use, and says so.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, U256};
@@ -20,7 +19,7 @@ use crate::nodes::NodeReader;
 use crate::parallel;
 use crate::receipt::{Bloom, Kept, bloom_of, encode};
 use crate::state::BlockState;
-use crate::stop::{PanicError, Stop};
+use crate::stop::{Stop, guarded};
 use crate::trace::{Bounds, Recorder, Wanted};
 use crate::trace_changes::{Change, changes};
 use crate::trace_python::{Trace, changes_to_python};
@@ -31,21 +30,6 @@ const MAX_INITCODE_BYTES: usize = 49_152;
 
 /// Gas of a call that a block makes by itself.
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
-
-/// Run `work` without the GIL. A panic in it becomes an exception.
-fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, Stop> + Send) -> PyResult<T> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
-        Ok(result) => Ok(result?),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            Err(PanicError::new_err(text))
-        }
-    }
-}
 
 fn sized<const SIZE: usize>(bytes: &[u8]) -> PyResult<[u8; SIZE]> {
     bytes.try_into().map_err(|_| PyValueError::new_err(format!("{SIZE} bytes were expected, found {}", bytes.len())))
@@ -152,6 +136,28 @@ pub struct Block {
     pending: Option<Pending>,
 }
 
+/// How something is executed.
+struct Terms<'a> {
+    /// A Python callable that raises when the execution must stop.
+    check: &'a Py<PyAny>,
+    /// None without bounds.
+    limits: Option<Limits>,
+    /// Whether nobody has signed it.
+    is_call: bool,
+    /// Whether to note that the execution looks at more than code and storage.
+    is_watched: bool,
+}
+
+impl<'a> Terms<'a> {
+    fn of_transaction(check: &'a Py<PyAny>, limits: Option<Limits>) -> Self {
+        Self { check, limits, is_call: false, is_watched: false }
+    }
+
+    fn of_call(check: &'a Py<PyAny>, memory_limit: Option<u64>, is_watched: bool) -> Self {
+        Self { check, limits: limits_of(memory_limit, memory_limit), is_call: true, is_watched }
+    }
+}
+
 const BROKEN: Stop = Stop::Unsupported("the block is broken: the native engine panicked in it, or it was written");
 
 impl Block {
@@ -164,12 +170,24 @@ impl Block {
         let mut state = self.state.take().ok_or(BROKEN)?;
         let (environment, config, long) = (&self.environment, &self.config, &self.long_precompile);
         let kept = &mut self.kept;
-        let (result, state) = detached(py, move || {
-            let result = work(&mut state, environment, config, long, kept);
-            Ok((result, state))
-        })?;
+        let result = py.detach(|| work(&mut state, environment, config, long, kept));
         self.state = Some(state);
         Ok(result?)
+    }
+
+    /// Execute something on the accounts by `terms`.
+    fn execute<T: Send>(
+        &mut self,
+        py: Python<'_>,
+        terms: &Terms<'_>,
+        work: impl FnOnce(&Surroundings<'_>, &mut BlockState, &mut Kept) -> Result<T, Stop> + Send,
+    ) -> PyResult<T> {
+        let Terms { check, limits, is_call, is_watched } = *terms;
+        self.on_state(py, |state, block, config, long_precompile, kept| {
+            let config = if is_call { &for_call(config) } else { config };
+            let surroundings = Surroundings { block, config, check, long_precompile, limits, is_watched };
+            work(&surroundings, state, kept)
+        })
     }
 }
 
@@ -199,29 +217,31 @@ impl Block {
         ancestor_hash: Py<PyAny>,
         long_precompile: Py<PyAny>,
     ) -> PyResult<Self> {
-        let spec = spec_of(fork).ok_or(Stop::Unsupported("revm does not have this fork"))?;
-        let mut config = CfgEnv::new_with_spec(spec);
-        config.chain_id = chain_id;
-        config.limit_contract_code_size = code_size_limit;
-        config.limit_contract_initcode_size = Some(MAX_INITCODE_BYTES);
-        config.max_blobs_per_tx = Some(max_blobs);
-        config.disable_block_gas_limit = true;
-        let environment = BlockEnv {
-            number: U256::from(number),
-            beneficiary: address_of(coinbase)?,
-            timestamp: U256::from(timestamp),
-            gas_limit,
-            basefee: base_fee,
-            difficulty: word(difficulty)?,
-            prevrandao: Some(B256::from(sized::<32>(mix_hash)?)),
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
-                excess_blob_gas: 0,
-                blob_gasprice: blob_base_fee.into(),
-            }),
-            slot_num: 0,
-        };
-        let state = BlockState::new(Arc::clone(&nodes.reader), B256::from(sized::<32>(root)?), spec, ancestor_hash);
-        Ok(Self { state: Some(state), environment, config, long_precompile, kept: Kept::default(), pending: None })
+        guarded(|| {
+            let spec = spec_of(fork).ok_or(Stop::Unsupported("revm does not have this fork"))?;
+            let mut config = CfgEnv::new_with_spec(spec);
+            config.chain_id = chain_id;
+            config.limit_contract_code_size = code_size_limit;
+            config.limit_contract_initcode_size = Some(MAX_INITCODE_BYTES);
+            config.max_blobs_per_tx = Some(max_blobs);
+            config.disable_block_gas_limit = true;
+            let environment = BlockEnv {
+                number: U256::from(number),
+                beneficiary: address_of(coinbase)?,
+                timestamp: U256::from(timestamp),
+                gas_limit,
+                basefee: base_fee,
+                difficulty: word(difficulty)?,
+                prevrandao: Some(B256::from(sized::<32>(mix_hash)?)),
+                blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
+                    excess_blob_gas: 0,
+                    blob_gasprice: blob_base_fee.into(),
+                }),
+                slot_num: 0,
+            };
+            let state = BlockState::new(Arc::clone(&nodes.reader), B256::from(sized::<32>(root)?), spec, ancestor_hash);
+            Ok(Self { state: Some(state), environment, config, long_precompile, kept: Kept::default(), pending: None })
+        })
     }
 
     /// Gas that the transactions in the block used.
@@ -233,32 +253,38 @@ impl Block {
     /// The nonce, the balance (32 bytes), the hash of the code and whether there was storage before the block; None where
     /// there is no account.
     fn account<'py>(&mut self, py: Python<'py>, address: &[u8]) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let address = address_of(address)?;
-        let found = self.on_state(py, |state, _, _, _, _| {
-            let has_storage = state.has_storage(address)?;
-            Ok(state.account(address)?.map(|account| (account, has_storage)))
-        })?;
-        let Some((account, has_storage)) = found else { return Ok(None) };
-        let balance = PyBytes::new(py, &account.balance.to_be_bytes::<32>());
-        let code_hash = PyBytes::new(py, account.code_hash.as_slice());
-        Ok(Some((account.nonce, balance, code_hash, has_storage).into_pyobject(py)?))
+        guarded(|| {
+            let address = address_of(address)?;
+            let found = self.on_state(py, |state, _, _, _, _| {
+                let has_storage = state.has_storage(address)?;
+                Ok(state.account(address)?.map(|account| (account, has_storage)))
+            })?;
+            let Some((account, has_storage)) = found else { return Ok(None) };
+            let balance = PyBytes::new(py, &account.balance.to_be_bytes::<32>());
+            let code_hash = PyBytes::new(py, account.code_hash.as_slice());
+            Ok(Some((account.nonce, balance, code_hash, has_storage).into_pyobject(py)?))
+        })
     }
 
     /// The code under a hash, of the block or from the store.
     fn code<'py>(&mut self, py: Python<'py>, code_hash: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let hash = B256::from(sized::<32>(code_hash)?);
-        if hash == KECCAK256_EMPTY {
-            return Ok(PyBytes::new(py, b""));
-        }
-        let code = self.on_state(py, |state, _, _, _, _| state.code(hash))?;
-        Ok(PyBytes::new(py, code.original_byte_slice()))
+        guarded(|| {
+            let hash = B256::from(sized::<32>(code_hash)?);
+            if hash == KECCAK256_EMPTY {
+                return Ok(PyBytes::new(py, b""));
+            }
+            let code = self.on_state(py, |state, _, _, _, _| state.code(hash))?;
+            Ok(PyBytes::new(py, code.original_byte_slice()))
+        })
     }
 
     /// The value of a storage slot, both of 32 bytes.
     fn storage<'py>(&mut self, py: Python<'py>, address: &[u8], slot: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let (address, slot) = (address_of(address)?, word(slot)?);
-        let value = self.on_state(py, |state, _, _, _, _| state.slot(address, slot))?;
-        Ok(PyBytes::new(py, &value.to_be_bytes::<32>()))
+        guarded(|| {
+            let (address, slot) = (address_of(address)?, word(slot)?);
+            let value = self.on_state(py, |state, _, _, _, _| state.slot(address, slot))?;
+            Ok(PyBytes::new(py, &value.to_be_bytes::<32>()))
+        })
     }
 
     /// Let an account look otherwise for what is executed from now on (a state override). None leaves a value.
@@ -272,18 +298,22 @@ impl Block {
         code: Option<&[u8]>,
         clears_storage: bool,
     ) -> PyResult<()> {
-        let address = address_of(address)?;
-        let (balance, code) = (balance.map(word).transpose()?, code.map(Bytes::copy_from_slice));
-        self.on_state(py, |state, _, _, _, _| {
-            state.set(address, nonce, balance, code)?;
-            if clears_storage { state.clear_storage(address) } else { Ok(()) }
+        guarded(|| {
+            let address = address_of(address)?;
+            let (balance, code) = (balance.map(word).transpose()?, code.map(Bytes::copy_from_slice));
+            self.on_state(py, |state, _, _, _, _| {
+                state.set(address, nonce, balance, code)?;
+                if clears_storage { state.clear_storage(address) } else { Ok(()) }
+            })
         })
     }
 
     /// Let a storage slot have another value for what is executed from now on.
     fn override_slot(&mut self, py: Python<'_>, address: &[u8], slot: &[u8], value: &[u8]) -> PyResult<()> {
-        let (address, slot, value) = (address_of(address)?, word(slot)?, word(value)?);
-        self.on_state(py, |state, _, _, _, _| state.set_slot(address, slot, value))
+        guarded(|| {
+            let (address, slot, value) = (address_of(address)?, word(slot)?, word(value)?);
+            self.on_state(py, |state, _, _, _, _| state.set_slot(address, slot, value))
+        })
     }
 
     /// Execute a transaction. It is in the block only after `keep`. Gives status, cumulative gas, bloom (None without logs),
@@ -301,17 +331,16 @@ impl Block {
         memory_limit: Option<u64>,
         log_limit: Option<u64>,
     ) -> PyResult<(Bound<'py, PyTuple>, usize, u64)> {
-        self.pending = None;
-        let (raw, sender) = (raw.to_vec(), address_of(sender)?);
-        let limits = limits_of(memory_limit, log_limit);
-        let (outcome, pending, log_bytes) = self.on_state(py, |state, block, config, long_precompile, kept| {
-            let surroundings =
-                Surroundings { block, config, check: &check, long_precompile, limits, is_watched: false };
-            execute_one(&surroundings, state, kept, raw, sender)
-        })?;
-        let changes = BlockState::changes(&pending.state);
-        self.pending = Some(pending);
-        Ok((outcome.to_python(py)?, changes, log_bytes))
+        guarded(|| {
+            self.pending = None;
+            let (raw, sender) = (raw.to_vec(), address_of(sender)?);
+            let terms = Terms::of_transaction(&check, limits_of(memory_limit, log_limit));
+            let (outcome, pending, log_bytes) = self
+                .execute(py, &terms, |surroundings, state, kept| execute_one(surroundings, state, kept, raw, sender))?;
+            let changes = BlockState::changes(&pending.state);
+            self.pending = Some(pending);
+            Ok((outcome.to_python(py)?, changes, log_bytes))
+        })
     }
 
     /// Execute a transaction as `run` does without limits, and record it. Gives the record, success, the output, what REVERT
@@ -332,21 +361,22 @@ impl Block {
         steps_left: usize,
         bytes_left: usize,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        self.pending = None;
-        let (raw, sender) = (raw.to_vec(), address_of(sender)?);
-        let recorder = recorder_of(wanted, static_gas, steps_left, bytes_left)?;
-        let (traced, pending) = self.on_state(py, |state, block, config, long_precompile, kept| {
-            let surroundings =
-                Surroundings { block, config, check: &check, long_precompile, limits: None, is_watched: false };
-            Python::attach(|py| check.call0(py))?;
-            let transaction = environment(&surroundings, kept, &raw, sender)?;
-            let type_ = transaction.tx_type;
-            let (ended, recorder) = surroundings.execute_recorded(state, transaction, recorder)?;
-            let traced = Traced::new(state, &ended, recorder)?;
-            Ok((traced, outcome_of(kept, raw, type_, ended).1))
-        })?;
-        self.pending = Some(pending);
-        traced.into_python(py)
+        guarded(|| {
+            self.pending = None;
+            let (raw, sender) = (raw.to_vec(), address_of(sender)?);
+            let recorder = recorder_of(wanted, static_gas, steps_left, bytes_left)?;
+            let (traced, pending) =
+                self.execute(py, &Terms::of_transaction(&check, None), |surroundings, state, kept| {
+                    Python::attach(|py| check.call0(py))?;
+                    let transaction = environment(surroundings, kept, &raw, sender)?;
+                    let type_ = transaction.tx_type;
+                    let (ended, recorder) = surroundings.execute_recorded(state, transaction, recorder)?;
+                    let traced = Traced::new(state, &ended, recorder)?;
+                    Ok((traced, outcome_of(kept, raw, type_, ended).1))
+                })?;
+            self.pending = Some(pending);
+            traced.into_python(py)
+        })
     }
 
     /// Make a call as `call` does, record it as `trace` does, and keep what it changes.
@@ -372,35 +402,26 @@ impl Block {
         steps_left: usize,
         bytes_left: usize,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let transaction = of_call(
-            type_,
-            address_of(sender)?,
-            to.map(address_of).transpose()?,
-            gas,
-            price.into(),
-            tip.into(),
-            word(value)?,
-            Bytes::copy_from_slice(data),
-            access_list_of(listed_of(&access_list)?),
-        );
-        let recorder = recorder_of(wanted, static_gas, steps_left, bytes_left)?;
-        let limits = limits_of(memory_limit, memory_limit);
-        let traced = self.on_state(py, |state, block, config, long_precompile, _| {
-            let config = &for_call(config);
-            let surroundings =
-                Surroundings { block, config, check: &check, long_precompile, limits, is_watched: false };
-            let (ended, recorder) = surroundings.execute_recorded(state, transaction, recorder)?;
-            let traced = Traced::new(state, &ended, recorder)?;
-            state.commit(&ended.state)?;
-            Ok(traced)
-        })?;
-        traced.into_python(py)
+        guarded(|| {
+            let transaction = called(type_, sender, to, gas, (price, tip), value, data, &listed_of(&access_list)?)?;
+            let recorder = recorder_of(wanted, static_gas, steps_left, bytes_left)?;
+            let terms = Terms::of_call(&check, memory_limit, false);
+            let traced = self.execute(py, &terms, |surroundings, state, _| {
+                let (ended, recorder) = surroundings.execute_recorded(state, transaction, recorder)?;
+                let traced = Traced::new(state, &ended, recorder)?;
+                state.commit(&ended.state)?;
+                Ok(traced)
+            })?;
+            traced.into_python(py)
+        })
     }
 
     /// The transaction that was run last is in the block.
     fn keep(&mut self, py: Python<'_>) -> PyResult<()> {
-        let pending = self.pending.take().ok_or_else(|| PyValueError::new_err("no transaction was run"))?;
-        self.on_state(py, |state, _, _, _, kept| keep(state, kept, pending))
+        guarded(|| {
+            let pending = self.pending.take().ok_or_else(|| PyValueError::new_err("no transaction was run"))?;
+            self.on_state(py, |state, _, _, _, kept| keep(state, kept, pending))
+        })
     }
 
     /// The transaction that was run last is not in the block.
@@ -417,16 +438,16 @@ impl Block {
         senders: Vec<Vec<u8>>,
         check: Py<PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let senders = senders.iter().map(|sender| address_of(sender)).collect::<PyResult<Vec<_>>>()?;
-        let outcomes = self.on_state(py, |state, block, config, long_precompile, kept| {
-            let surroundings =
-                Surroundings { block, config, check: &check, long_precompile, limits: None, is_watched: false };
-            Python::attach(|py| check.call0(py))?;
-            let mut outcomes = Vec::with_capacity(raws.len());
-            execute_all(&surroundings, state, kept, raws, senders, &mut outcomes)?;
-            Ok(outcomes)
-        })?;
-        columns(py, &outcomes)
+        guarded(|| {
+            let senders = senders.iter().map(|sender| address_of(sender)).collect::<PyResult<Vec<_>>>()?;
+            let outcomes = self.execute(py, &Terms::of_transaction(&check, None), |surroundings, state, kept| {
+                Python::attach(|py| check.call0(py))?;
+                let mut outcomes = Vec::with_capacity(raws.len());
+                execute_all(surroundings, state, kept, raws, senders, &mut outcomes)?;
+                Ok(outcomes)
+            })?;
+            columns(py, &outcomes)
+        })
     }
 
     /// Make a call without a signature on the accounts as they are; nothing of them changes. Gives success, output, gas
@@ -449,77 +470,71 @@ impl Block {
         check: Py<PyAny>,
         memory_limit: Option<u64>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let listed = listed_of(&access_list)?;
-        let transaction = of_call(
-            type_,
-            address_of(sender)?,
-            to.map(address_of).transpose()?,
-            gas,
-            price.into(),
-            tip.into(),
-            word(value)?,
-            Bytes::copy_from_slice(data),
-            access_list_of(listed.clone()),
-        );
-        let limits = limits_of(memory_limit, memory_limit);
-        let (ended, looked_at) = self.on_state(py, |state, block, config, long_precompile, _| {
-            let config = &for_call(config);
-            let surroundings = Surroundings { block, config, check: &check, long_precompile, limits, is_watched: true };
-            let ended = surroundings.execute(state, transaction)?;
-            Ok((ended, state.looked_at().copied().collect::<Vec<_>>()))
-        })?;
-        let touched = self.touched(&ended.state, &listed);
-        call_to_python(py, &ended, &touched, &looked_at)
+        guarded(|| {
+            let listed = listed_of(&access_list)?;
+            let transaction = called(type_, sender, to, gas, (price, tip), value, data, &listed)?;
+            let terms = Terms::of_call(&check, memory_limit, true);
+            let (ended, looked_at) = self.execute(py, &terms, |surroundings, state, _| {
+                let ended = surroundings.execute(state, transaction)?;
+                Ok((ended, state.looked_at().copied().collect::<Vec<_>>()))
+            })?;
+            let touched = self.touched(&ended.state, &listed);
+            call_to_python(py, &ended, &touched, &looked_at)
+        })
     }
 
     /// Make a call that the block makes by itself, and keep what it does; False if it failed.
     fn system_call(&mut self, py: Python<'_>, address: &[u8], data: &[u8], check: Py<PyAny>) -> PyResult<bool> {
-        let (to, data) = (address_of(address)?, Bytes::copy_from_slice(data));
-        self.on_state(py, |state, block, config, long_precompile, _| {
-            let surroundings =
-                Surroundings { block, config, check: &check, long_precompile, limits: None, is_watched: false };
-            let caller = revm_handler::SYSTEM_ADDRESS;
-            let transaction =
-                of_call(0, caller, Some(to), SYSTEM_CALL_GAS, 0, 0, U256::ZERO, data, access_list_of(Vec::new()));
-            let ended = surroundings.call_by_system(state, transaction)?;
-            if !ended.result.is_success() {
-                return Ok(false);
-            }
-            state.commit(&ended.state)?;
-            Ok(true)
+        guarded(|| {
+            let (to, data) = (address_of(address)?, Bytes::copy_from_slice(data));
+            self.execute(py, &Terms::of_transaction(&check, None), |surroundings, state, _| {
+                let caller = revm_handler::SYSTEM_ADDRESS;
+                let transaction =
+                    of_call(0, caller, Some(to), SYSTEM_CALL_GAS, 0, 0, U256::ZERO, data, access_list_of(Vec::new()));
+                let ended = surroundings.call_by_system(state, transaction)?;
+                if !ended.result.is_success() {
+                    return Ok(false);
+                }
+                state.commit(&ended.state)?;
+                Ok(true)
+            })
         })
     }
 
     /// Add `amount` (32 bytes, wei) to the balance of `address`.
     fn reward(&mut self, py: Python<'_>, address: &[u8], amount: &[u8]) -> PyResult<()> {
-        let (address, amount) = (address_of(address)?, word(amount)?);
-        self.on_state(py, |state, _, _, _, _| state.reward(address, amount))
+        guarded(|| {
+            let (address, amount) = (address_of(address)?, word(amount)?);
+            self.on_state(py, |state, _, _, _, _| state.reward(address, amount))
+        })
     }
 
     /// Write the tries: the roots of the state, the transactions and the receipts, the bloom, and the new nodes and codes
     /// by hash. The block takes nothing more.
     #[allow(clippy::type_complexity)]
     fn close<'py>(&mut self, py: Python<'py>, check: Py<PyAny>) -> PyResult<Bound<'py, PyTuple>> {
-        let (root, nodes, commitments) = self.on_state(py, |state, _, _, _, kept| {
-            let check = || Python::attach(|py| check.call0(py).map(|_| ())).map_err(Stop::from);
-            check()?;
-            let (root, nodes) = state.write(&check)?;
-            Ok((root, nodes, kept.commitments()))
-        })?;
-        self.state = None;
-        let by_hash = PyDict::new(py);
-        for (hash, node) in &nodes {
-            by_hash.set_item(PyBytes::new(py, hash.as_slice()), PyBytes::new(py, node))?;
-        }
-        let (transactions_root, receipts_root, bloom) = commitments;
-        (
-            PyBytes::new(py, root.as_slice()),
-            PyBytes::new(py, transactions_root.as_slice()),
-            PyBytes::new(py, receipts_root.as_slice()),
-            PyBytes::new(py, &bloom),
-            by_hash,
-        )
-            .into_pyobject(py)
+        guarded(|| {
+            let (root, nodes, commitments) = self.on_state(py, |state, _, _, _, kept| {
+                let check = || Python::attach(|py| check.call0(py).map(|_| ())).map_err(Stop::from);
+                check()?;
+                let (root, nodes) = state.write(&check)?;
+                Ok((root, nodes, kept.commitments()))
+            })?;
+            self.state = None;
+            let by_hash = PyDict::new(py);
+            for (hash, node) in &nodes {
+                by_hash.set_item(PyBytes::new(py, hash.as_slice()), PyBytes::new(py, node))?;
+            }
+            let (transactions_root, receipts_root, bloom) = commitments;
+            (
+                PyBytes::new(py, root.as_slice()),
+                PyBytes::new(py, transactions_root.as_slice()),
+                PyBytes::new(py, receipts_root.as_slice()),
+                PyBytes::new(py, &bloom),
+                by_hash,
+            )
+                .into_pyobject(py)
+        })
     }
 }
 
@@ -605,6 +620,24 @@ fn recorder_of(
     let (all, memory, memory_before, reads) = wanted;
     let wanted = Wanted { steps: all, memory, memory_before, reads };
     Ok(Recorder::new(wanted, Bounds { steps, bytes }, static_gas.into()))
+}
+
+/// The transaction that would do what a call asks for. `prices` are the highest price of gas and the tip.
+#[allow(clippy::too_many_arguments)]
+fn called(
+    type_: u8,
+    sender: &[u8],
+    to: Option<&[u8]>,
+    gas: u64,
+    prices: (u64, u64),
+    value: &[u8],
+    data: &[u8],
+    listed: &[(Address, Vec<B256>)],
+) -> PyResult<TxEnv> {
+    let (sender, to, value) = (address_of(sender)?, to.map(address_of).transpose()?, word(value)?);
+    let (price, tip) = (prices.0.into(), prices.1.into());
+    let access_list = access_list_of(listed.to_vec());
+    Ok(of_call(type_, sender, to, gas, price, tip, value, Bytes::copy_from_slice(data), access_list))
 }
 
 /// The addresses and slots of an access list.
@@ -783,15 +816,18 @@ fn spec_of(fork: u8) -> Option<SpecId> {
 /// The 20-byte senders of signed transactions, on all cores; None for one that cannot be decoded or has no sender.
 #[pyfunction]
 pub fn recover_senders<'py>(py: Python<'py>, raws: Vec<Vec<u8>>) -> PyResult<Bound<'py, PyList>> {
-    let recovered =
-        detached(py, move || Ok(parallel::map(raws, |raw| decode(&raw).ok().as_ref().and_then(sender_of))))?;
-    let senders = recovered.iter().map(|sender| sender.map(|sender| PyBytes::new(py, sender.as_slice())));
-    PyList::new(py, senders)
+    guarded(|| {
+        let recovered = py.detach(|| parallel::map(raws, |raw| decode(&raw).ok().as_ref().and_then(sender_of)));
+        let senders = recovered.iter().map(|sender| sender.map(|sender| PyBytes::new(py, sender.as_slice())));
+        PyList::new(py, senders)
+    })
 }
 
 /// The 32-byte root of a list as a header commits to it.
 #[pyfunction]
 pub fn ordered_root<'py>(py: Python<'py>, values: Vec<Vec<u8>>) -> PyResult<Bound<'py, PyBytes>> {
-    let root = detached(py, move || Ok(crate::trie::ordered_root(&values)))?;
-    Ok(PyBytes::new(py, root.as_slice()))
+    guarded(|| {
+        let root = py.detach(|| crate::trie::ordered_root(&values));
+        Ok(PyBytes::new(py, root.as_slice()))
+    })
 }

@@ -27,6 +27,7 @@ pub const INTERFACE: u32 = 2;
 #[pymodule]
 fn lacnode_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    stop::note_panics();
     module.add("INTERFACE", INTERFACE)?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("NativeError", py.get_type::<stop::NativeError>())?;

@@ -2,33 +2,45 @@
 //! them for ever.
 
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+use std::thread::available_parallelism;
 
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// The process that started the threads; 0 before there are any.
-static OWNER: AtomicU32 = AtomicU32::new(0);
+/// Threads at most. Each needs a stack, and a process with a bound on its memory must have it.
+const MAX_THREADS: usize = 16;
 
-fn has_threads() -> bool {
-    let own = process::id();
-    match OWNER.compare_exchange(0, own, Ordering::SeqCst, Ordering::SeqCst) {
-        Ok(_) => true,
-        Err(owner) => owner == own,
-    }
+/// The process that started the threads, and the threads; None where they could not be started.
+static THREADS: OnceLock<(u32, Option<ThreadPool>)> = OnceLock::new();
+
+/// The threads of this process.
+fn threads() -> Option<&'static ThreadPool> {
+    let (owner, pool) =
+        THREADS.get_or_init(|| (process::id(), pool_of(available_parallelism().map_or(1, usize::from))));
+    pool.as_ref().filter(|_| *owner == process::id())
+}
+
+/// `count` threads, but at most `MAX_THREADS`; None if the machine refuses one. rayon's own threads would panic then, in
+/// every execution.
+fn pool_of(count: usize) -> Option<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(count.min(MAX_THREADS)).build().ok()
 }
 
 /// `work` on each of `items`, in their order, on all cores.
 pub fn map<I: Send, O: Send>(items: Vec<I>, work: impl Fn(I) -> O + Sync + Send) -> Vec<O> {
-    if items.len() > 1 && has_threads() {
-        items.into_par_iter().map(work).collect()
-    } else {
-        items.into_iter().map(work).collect()
+    match threads() {
+        Some(threads) if items.len() > 1 => threads.install(|| items.into_par_iter().map(work).collect()),
+        _ => items.into_iter().map(work).collect(),
     }
 }
 
 /// Both results, on two cores.
 pub fn both<L: Send, R: Send>(left: impl FnOnce() -> L + Send, right: impl FnOnce() -> R + Send) -> (L, R) {
-    if has_threads() { rayon::join(left, right) } else { (left(), right()) }
+    match threads() {
+        Some(threads) => threads.join(left, right),
+        None => (left(), right()),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::stop::guarded;
 use crate::trace::{Call, Recorder, is_call};
 use crate::trace_changes::{Change, Values};
 
@@ -59,15 +60,19 @@ impl Trace {
     /// memory than what Python makes of them.
     #[pyo3(signature = (first=0, count=usize::MAX))]
     fn steps<'py>(&self, py: Python<'py>, first: usize, count: usize) -> PyResult<Bound<'py, PyList>> {
-        let end = first.saturating_add(count).min(self.recorder.steps.len());
-        let made = (first..end).map(|place| step_to_python(py, self, place));
-        PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
+        guarded(|| {
+            let end = first.saturating_add(count).min(self.recorder.steps.len());
+            let made = (first..end).map(|place| step_to_python(py, self, place));
+            PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
+        })
     }
 
     /// Each call as a tuple.
     fn calls<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let made = self.recorder.calls.iter().map(|call| call_to_python(py, call));
-        PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
+        guarded(|| {
+            let made = self.recorder.calls.iter().map(|call| call_to_python(py, call));
+            PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
+        })
     }
 
     /// The struct logs, and their estimated size in bytes. They end early once that is larger than `max_bytes`. `names` are
@@ -81,59 +86,65 @@ impl Trace {
         fields: (bool, bool, bool),
         max_bytes: usize,
     ) -> PyResult<(Bound<'py, PyList>, usize)> {
-        let (stack, memory, storage) = fields;
-        let shown = PyList::empty(py);
-        let mut size = 0;
-        let mut last: Option<(*const u8, Bound<'py, PyList>)> = None;
-        for (place, step) in self.recorder.steps.iter().enumerate() {
-            if size > max_bytes {
-                break;
-            }
-            size += LOG_STEP_BYTES;
-            let log = PyDict::new(py);
-            log.set_item(intern!(py, "pc"), step.pc)?;
-            match names.get(usize::from(step.opcode)) {
-                Some(name) => log.set_item(intern!(py, "op"), name)?,
-                None => log.set_item(intern!(py, "op"), "")?,
-            }
-            log.set_item(intern!(py, "gas"), step.gas)?;
-            let with_call = if is_call(step.opcode) { step.child_gas.unwrap_or(0) } else { 0 };
-            log.set_item(intern!(py, "gasCost"), step.cost + with_call as i64)?;
-            log.set_item(intern!(py, "depth"), step.depth + 1)?;
-            if stack && usize::from(step.opcode) < names.len() {
-                let items: Vec<_> =
-                    self.recorder.stack_of(place).iter().map(|item| hex_of(&item.to_be_bytes::<32>(), true)).collect();
-                size += items.iter().map(|item| item.len() + LOG_ITEM_BYTES).sum::<usize>();
-                log.set_item(intern!(py, "stack"), PyList::new(py, items)?)?;
-            }
-            if memory && let Some(held) = step.memory.as_ref().filter(|held| !held.is_empty()) {
-                size += LOG_WORD_BYTES * held.len().div_ceil(32);
-                let words = match &last {
-                    Some((known, words)) if *known == held.as_ptr() => words.clone(),
-                    _ => PyList::new(py, held.chunks(32).map(|word| hex_of(word, true)))?,
-                };
-                log.set_item(intern!(py, "memory"), &words)?;
-                last = Some((held.as_ptr(), words));
-            }
-            if storage && let Some(written) = step.storage.as_ref().filter(|written| !written.is_empty()) {
-                size += LOG_SLOT_BYTES * written.len();
-                let slots = PyDict::new(py);
-                for (slot, value) in written.iter() {
-                    let (slot, value) = (slot.to_be_bytes::<32>(), value.to_be_bytes::<32>());
-                    slots.set_item(hex_of(&slot, false), hex_of(&value, false))?;
+        guarded(|| {
+            let (stack, memory, storage) = fields;
+            let shown = PyList::empty(py);
+            let mut size = 0;
+            let mut last: Option<(*const u8, Bound<'py, PyList>)> = None;
+            for (place, step) in self.recorder.steps.iter().enumerate() {
+                if size > max_bytes {
+                    break;
                 }
-                log.set_item(intern!(py, "storage"), slots)?;
+                size += LOG_STEP_BYTES;
+                let log = PyDict::new(py);
+                log.set_item(intern!(py, "pc"), step.pc)?;
+                match names.get(usize::from(step.opcode)) {
+                    Some(name) => log.set_item(intern!(py, "op"), name)?,
+                    None => log.set_item(intern!(py, "op"), "")?,
+                }
+                log.set_item(intern!(py, "gas"), step.gas)?;
+                let with_call = if is_call(step.opcode) { step.child_gas.unwrap_or(0) } else { 0 };
+                log.set_item(intern!(py, "gasCost"), step.cost + with_call as i64)?;
+                log.set_item(intern!(py, "depth"), step.depth + 1)?;
+                if stack && usize::from(step.opcode) < names.len() {
+                    let items: Vec<_> = self
+                        .recorder
+                        .stack_of(place)
+                        .iter()
+                        .map(|item| hex_of(&item.to_be_bytes::<32>(), true))
+                        .collect();
+                    size += items.iter().map(|item| item.len() + LOG_ITEM_BYTES).sum::<usize>();
+                    log.set_item(intern!(py, "stack"), PyList::new(py, items)?)?;
+                }
+                if memory && let Some(held) = step.memory.as_ref().filter(|held| !held.is_empty()) {
+                    size += LOG_WORD_BYTES * held.len().div_ceil(32);
+                    let words = match &last {
+                        Some((known, words)) if *known == held.as_ptr() => words.clone(),
+                        _ => PyList::new(py, held.chunks(32).map(|word| hex_of(word, true)))?,
+                    };
+                    log.set_item(intern!(py, "memory"), &words)?;
+                    last = Some((held.as_ptr(), words));
+                }
+                if storage && let Some(written) = step.storage.as_ref().filter(|written| !written.is_empty()) {
+                    size += LOG_SLOT_BYTES * written.len();
+                    let slots = PyDict::new(py);
+                    for (slot, value) in written.iter() {
+                        let (slot, value) = (slot.to_be_bytes::<32>(), value.to_be_bytes::<32>());
+                        slots.set_item(hex_of(&slot, false), hex_of(&value, false))?;
+                    }
+                    log.set_item(intern!(py, "storage"), slots)?;
+                }
+                if let Some(reason) = &step.reason {
+                    size += 2 * reason.len();
+                    log.set_item(intern!(py, "reason"), hex_of(reason, true))?;
+                }
+                if let Some(halt) = step.halt {
+                    log.set_item(intern!(py, "error"), PyList::new(py, [&halts[halt as usize]])?)?;
+                }
+                shown.append(log)?;
             }
-            if let Some(reason) = &step.reason {
-                size += 2 * reason.len();
-                log.set_item(intern!(py, "reason"), hex_of(reason, true))?;
-            }
-            if let Some(halt) = step.halt {
-                log.set_item(intern!(py, "error"), PyList::new(py, [&halts[halt as usize]])?)?;
-            }
-            shown.append(log)?;
-        }
-        Ok((shown, size))
+            Ok((shown, size))
+        })
     }
 }
 

@@ -200,6 +200,23 @@ def _loop(programs: Programs) -> bytes:
     return start + push(back) + b"\x58\x03" + push(2) + b"\x90\x03\x57\x50"
 
 
+def _stack(programs: Programs) -> bytes:
+    """Words of which one is copied or moved from below, and all of which are then summed up."""
+    rng = programs.rng
+    depth = rng.randrange(1, 17)
+    words = b"".join(push(rng.getrandbits(rng.choice((8, 100, 256)))) for _ in range(depth))
+    if rng.random() < 0.5:
+        return words + bytes([0x7F + depth]) + b"\x01" * depth + _kept(programs)
+    return words + programs._value() + bytes([0x8F + depth]) + b"\x03" * depth + _kept(programs)
+
+
+def _wide(programs: Programs) -> bytes:
+    """A word from an instruction of any width, PUSH0 among them, and one byte of it in memory."""
+    width = programs.rng.randrange(33)
+    word = bytes([0x5F + width]) + programs.rng.randbytes(width)
+    return word + push(programs.rng.randrange(MEMORY_BYTES)) + programs.rng.choice((b"\x53", b"\x52"))
+
+
 def _nonsense(programs: Programs) -> bytes:
     return bytes([programs.rng.randrange(256)])
 
@@ -247,6 +264,8 @@ PRECOMPILE_INPUTS: tuple[tuple[int, bytes], ...] = (
     (5, _words(32, 32, 32) + bytes(range(96))),
     (5, _words(2**64, 1, 1)),
     (5, _words(0, 2**20, 0)),
+    (5, _words(64, 40, 64) + b"\xff" * 168),
+    (5, _words(1, 1_100, 1) + b"\2" + b"\1" * 1_100 + b"\7"),
     (6, _words(1, 2, 1, 2)),
     (6, _words(1, 2, 1, NEGATED_Y)),
     (7, _words(1, 2, 2**256 - 1)),
@@ -266,6 +285,6 @@ PRECOMPILE_INPUTS: tuple[tuple[int, bytes], ...] = (
 )  # fmt: skip
 
 STATEMENTS: Sequence[Statement] = (
-    _arithmetic, _store, _copy, _hash, _log, _call, _create, _loop, _nonsense, _precompile
+    _arithmetic, _store, _copy, _hash, _log, _call, _create, _loop, _nonsense, _precompile, _stack, _wide
 )  # fmt: skip
-WEIGHTS = (20, 22, 8, 6, 8, 22, 5, 4, 1, 6)
+WEIGHTS = (20, 22, 8, 6, 8, 22, 5, 4, 1, 6, 4, 4)

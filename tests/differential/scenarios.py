@@ -12,7 +12,7 @@ from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, SET_CODE, Transaction, sign_payload
+from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Transaction, sign_payload
 from tests.differential.programs import SLOTS, Programs
 
 CHAIN_ID = 1337
@@ -100,6 +100,7 @@ class Senders:
         types = [LEGACY, LEGACY]
         types += [ACCESS_LIST] if fork >= Fork.BERLIN else []
         types += [FEE_MARKET] if fork >= Fork.LONDON else []
+        types += [BLOB] if fork >= Fork.CANCUN and to else []
         types += [SET_CODE, SET_CODE] if fork >= Fork.PRAGUE and to else []
         type_ = rng.choice(types) if rng.random() < 0.995 else rng.choice((ACCESS_LIST, FEE_MARKET))
         price = (self._network.base_fee or 0) + (0 if key is KEYS[3] else rng.choice((0, 0, 0, 1, 3)))
@@ -112,6 +113,8 @@ class Senders:
             else [rlp.scalar(price)]
         )
         payload = [rlp.scalar(CHAIN_ID), rlp.scalar(nonce), *fees, *body, self._access_list()]
+        if type_ == BLOB:
+            payload += self._blobs()
         if type_ == SET_CODE:
             payload.append([self._authorization() for _ in range(rng.choice((1, 2, 3)) if rng.random() < 0.98 else 0)])
         signature = sign(keccak256(bytes([type_]) + rlp.encode(payload)), key.private_key)
@@ -128,6 +131,13 @@ class Senders:
         rng = self._rng
         slots = [[slot.to_bytes(32) for slot in range(SLOTS) if rng.random() < 0.4] for _ in range(rng.randrange(3))]
         return [[self._programs.address(), keys] for keys in slots]
+
+    def _blobs(self) -> list[RlpValue]:
+        """The fee for a blob, and the hashes of blobs: rarely of another version, too many or none."""
+        rng = self._rng
+        count = rng.choice((1, 2, 3, 6)) if rng.random() < 0.97 else rng.choice((0, 7, 10))
+        version = b"\1" if rng.random() < 0.98 else b"\2"
+        return [rlp.scalar(rng.choice((1, 1, 1, 1, 5, 10**9))), [version + rng.randbytes(31) for _ in range(count)]]
 
     def _authorization(self) -> list[RlpValue]:
         rng = self._rng

@@ -75,8 +75,8 @@ class ReaderWorker:
         answer = self._answered(task)
         damaged, self._damaged = tuple(self._damaged), []
         # The metric is the node's. This process only logs a difference.
-        differing, self._differences.call_count = self._differences.call_count, 0
-        return replace(answer, damaged=damaged, call_differences=differing)
+        differing, panics = self._differences.take_counts()
+        return replace(answer, damaged=damaged, call_differences=differing, library_panics=panics)
 
     def _note_damage(self, error: DamagedValueError) -> None:
         if len(self._damaged) < MAX_DAMAGED_VALUES:
@@ -96,6 +96,10 @@ class ReaderWorker:
             return ReaderAnswer(ReaderOutcome.BEHIND)
         except Exception as error:
             return _failed(error)
+        # A panic of a library in Rust may be none of `Exception`. The client gets an answer, and the process, whose state
+        # is unknown then, ends.
+        except BaseException as error:
+            return replace(_failed(error), is_last=True)
         finally:
             # An open snapshot keeps the node from reusing pages, so that the file would grow while this process waits.
             self._database.release()
@@ -107,7 +111,7 @@ class ReaderWorker:
 _STATUS = Path("/proc/self/status")
 
 
-def _failed(error: Exception) -> ReaderAnswer:
+def _failed(error: BaseException) -> ReaderAnswer:
     # Only the three parts of the error go to the node: an exception object might not be picklable, or hold much memory.
     if not isinstance(error, RpcError):
         log.error("a call failed in a reader process", exc_info=error)
@@ -126,7 +130,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while isinstance(task := read_message(requests.read), ReaderTask):
         answer = reader.answer(task)
         # The node asks the same reader again after BEHIND, so it must not end then.
-        is_last = answer.outcome is not ReaderOutcome.BEHIND and _peak_bytes() > RECYCLE_BYTES
+        has_held_much = answer.outcome is not ReaderOutcome.BEHIND and _peak_bytes() > RECYCLE_BYTES
+        is_last = answer.is_last or has_held_much
         answers.write(frame_message(replace(answer, is_last=is_last)))
         answers.flush()
         if is_last:

@@ -60,7 +60,7 @@ class ReaderOutcome(Enum):
 class ReaderAnswer:
     """The answer of a reader to a task. `is_last` is True if the process ends after it. `damaged` are the tables and
     keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`. `call_differences` is the number of calls on which
-    the two engines differed."""
+    the two engines differed, `library_panics` that of panics of the native library."""
 
     outcome: ReaderOutcome
     body: bytes = b""
@@ -68,6 +68,7 @@ class ReaderAnswer:
     is_last: bool = False
     damaged: tuple[tuple[str, bytes], ...] = ()
     call_differences: int = 0
+    library_panics: int = 0
 
 
 def frame_message(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:

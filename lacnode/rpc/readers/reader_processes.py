@@ -45,14 +45,15 @@ class NodeDatabase:
     `head_hash` returns the hash of the head. `flush` commits the blocks that are only in the node's memory.
     `forget_dead_readers` frees the snapshot that a killed process held in the database. `read_again` reads the value
     of a table and a key, so that the node finds the damage that a reader met, and repairs it. These three are called in a
-    worker thread. `add_call_differences` counts calls on which the engines differed in a reader.
+    worker thread. `add_engine_counts` counts calls on which the engines differed in a reader, and panics
+    of the native library there.
     """
 
     head_hash: Callable[[], bytes]
     flush: Callable[[], None]
     forget_dead_readers: Callable[[], None]
     read_again: Callable[[str, bytes], None]
-    add_call_differences: Callable[[int], None] = lambda _: None
+    add_engine_counts: Callable[[int, int], None] = lambda *_: None
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class ReaderProcesses:
         # A reader cannot write, so it cannot repair the damage itself.
         for table, key in answer.damaged:
             await trio.to_thread.run_sync(self._database.read_again, table, key)
-        self._database.add_call_differences(answer.call_differences)
+        self._database.add_engine_counts(answer.call_differences, answer.library_panics)
         return answer
 
     @asynccontextmanager
