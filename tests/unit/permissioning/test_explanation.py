@@ -4,6 +4,7 @@ Contracts compiled from ConsenSys' permissioning-smart-contracts (v1.1.0 and the
 real engine; they are played here because neither their sources nor their bytes are part of this repository.
 """
 
+import pytest
 from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
@@ -13,13 +14,22 @@ from lacnode.permissioning.abi import encode_node_call, split_enode
 from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadableError
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_permissions import PermissioningContext
-from lacnode.permissioning.refusal_explanation import RefusalExplainer
+from lacnode.permissioning.refusal_explanation import (
+    ACCOUNT_LISTED,
+    LACCHAIN_RELAY,
+    NODE_OF,
+    OWN_CONNECTION,
+    OWN_TRANSACTION,
+    TARGET_LISTED,
+    RefusalExplainer,
+)
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from tests.simulation.ledger import genesis_block
 from tests.support.ibft2_blocks import IBFT2_ONLY
+from tests.support.scripted_contracts import NO, YES, ScriptedContracts
 
 INGRESS, RULES = b"\x01" * 20, b"\x02" * 20
 HEADER = genesis_block((b"\x03" * 20,), 1, IBFT2_ONLY).header
@@ -120,3 +130,80 @@ def test_a_host_name_is_told_to_be_no_question_for_interface_1() -> None:
         "the contract cannot be asked: 'writer.example' is no IP address, and interface 1 knows nothing else, "
         "which permits no connection"
     )
+
+
+class TestOwnRules:
+    """lacnode's own contracts name the rule that refused."""
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            (b"groups-apart", "the two nodes are in groups that may not connect"),
+            (b"target-unlisted", "the other node's key is not in the contract's list"),
+            (b"a-later-rule", "the contract's rule 'a-later-rule' refuses"),
+        ],
+    )
+    def test_the_rule_of_a_connection_is_told(self, name: bytes, expected: str) -> None:
+        contracts = ScriptedContracts({(RULES, OWN_CONNECTION): bytes(32) + name.ljust(32, b"\0")})
+        contracts.register(INGRESS, admin=None, rules=RULES)
+        told = RefusalExplainer(contracts, INGRESS).explain_connection(REFUSAL, node("a"), node("b"), HEADER)
+        assert (told.reason, told.source) == (expected, "0x" + RULES.hex())
+
+    def test_the_rule_of_a_transaction_is_told(self) -> None:
+        contracts = ScriptedContracts({(RULES, OWN_TRANSACTION): bytes(32) + b"gas-ceiling".ljust(32, b"\0")})
+        contracts.register(INGRESS, admin=None, rules=RULES)
+        explainer = RefusalExplainer(contracts, INGRESS)
+        told = explainer.explain_transaction(REFUSAL, UnsignedTransaction(), bytes(20), HEADER)
+        assert told.reason == "the gas limit is above the contract's ceiling"
+
+    def test_a_contract_that_permits_by_now_gives_no_rule(self) -> None:
+        contracts = ScriptedContracts({(RULES, OWN_TRANSACTION): (1).to_bytes(32) + bytes(32)})
+        contracts.register(INGRESS, admin=None, rules=RULES)
+        explainer = RefusalExplainer(contracts, INGRESS)
+        assert explainer.explain_transaction(REFUSAL, UnsignedTransaction(), bytes(20), HEADER) == REFUSAL
+
+    def test_a_node_that_moved_is_found_by_its_key(self) -> None:
+        listed = node("writer", "10.0.0.7")
+        contracts = ScriptedContracts({(RULES, NODE_OF + listed.id): (1).to_bytes(32) * 3 + split_enode(listed)[64:]})
+        contracts.register(INGRESS, admin=None, rules=RULES)
+        explainer = RefusalExplainer(contracts, INGRESS)
+        assert explainer.find_listed_address(node("writer", "10.0.0.8"), HEADER) == "10.0.0.7:30303"
+        assert explainer.find_listed_address(listed, HEADER) is None
+        assert explainer.find_listed_address(node("stranger"), HEADER) is None
+
+
+def test_without_registered_rules_the_explanation_says_so() -> None:
+    contracts = ScriptedContracts()
+    contracts.register(INGRESS, admin=None, rules=None)
+    explainer = RefusalExplainer(contracts, INGRESS)
+    for told in (
+        explainer.explain_connection(REFUSAL, node("a"), node("b"), HEADER),
+        explainer.explain_transaction(REFUSAL, UnsignedTransaction(), bytes(20), HEADER),
+    ):
+        assert told.reason == "the contract refuses: no rules are registered in it"
+
+
+class TestLacchainsRules:
+    SENDER, TARGET = b"\x11" * 20, b"\x22" * 20
+
+    def reasons(self, transaction: UnsignedTransaction, *, knows_target: bytes) -> list[str]:
+        contracts = ScriptedContracts({(INGRESS, TARGET_LISTED): knows_target, (INGRESS, ACCOUNT_LISTED[0]): YES})
+        told = RefusalExplainer(contracts, INGRESS).explain_transaction(REFUSAL, transaction, self.SENDER, HEADER)
+        return told.reason.split("; ")
+
+    def test_the_target_and_the_price_and_the_gas_are_told(self) -> None:
+        call = UnsignedTransaction(to=self.TARGET, gas_price=7, gas_limit=300_104, data=b"\1")
+        assert self.reasons(call, knows_target=NO) == [
+            f"the target 0x{self.TARGET.hex()} is not in the contract's list of targets",
+            "the gas price must be 0 and is 7",
+            "the gas limit must be at least 300105 for this payload and is 300104",
+        ]
+        creation = UnsignedTransaction(gas_limit=400_000)
+        assert self.reasons(creation, knows_target=NO) == [
+            "the creation of contracts is not in the contract's list of targets"
+        ]
+
+    def test_a_relayed_transaction_is_told_what_it_must_name(self) -> None:
+        relayed = UnsignedTransaction(to=self.TARGET, gas_limit=400_000, data=LACCHAIN_RELAY[0])
+        (reason,) = self.reasons(relayed, knows_target=YES)
+        assert reason.startswith("a relayed transaction must name its gas limit")

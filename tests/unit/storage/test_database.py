@@ -1,5 +1,6 @@
 """The contract of a database, over both implementations; then what only a disk can do."""
 
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from lacnode.storage import checksum_upgrade
+from lacnode.storage import checksum_upgrade, environment
 from lacnode.storage.database import Database
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.memory_database import MemoryDatabase
@@ -21,6 +22,7 @@ from lacnode.storage.storage_errors import (
     StorageCorruptError,
     StorageError,
     StorageForeignError,
+    StorageFullError,
     StorageLockedError,
 )
 
@@ -389,3 +391,102 @@ class TestChecksums:
         files = tmp_path / "database"
         assert files.stat().st_mode & 0o777 == 0o700
         assert {path.stat().st_mode & 0o777 for path in files.iterdir()} == {0o600}
+
+    def test_a_check_of_all_values_goes_on_after_a_damaged_one(self, tmp_path: Path) -> None:
+        database = LmdbDatabase(tmp_path)
+        put(database, a="whole", b="damaged value", c="whole too")
+        database.close()
+        file = tmp_path / "database" / "data.mdb"
+        file.write_bytes(file.read_bytes().replace(b"damaged value", b"damaged valuE"))
+        database = LmdbDatabase(tmp_path)
+        with database.open_pages() as pages:
+            assert pages.table_names == ("t",)
+            assert list(pages.checked_items("t")) == [(b"a", b"whole"), (b"b", None), (b"c", b"whole too")]
+            assert list(pages.checked_items("another")) == []
+        database.close()
+
+
+class TestReaders:
+    """A reader must not stop the writer for good, and a failed writer must not stop readers."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[LmdbDatabase]:
+        database = LmdbDatabase(tmp_path, durable=False, initial_map_size=1 << 20)
+        yield database
+        database.close()
+
+    def test_a_snapshot_that_stays_open_is_named_by_the_writer_that_waits(
+        self, database: LmdbDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(environment, "MAP_GROWTH_TIMEOUT_SECONDS", 0.01)
+        put(database, a="1")
+        with database.read() as snapshot:
+            with pytest.raises(StorageError, match="has to grow, but a snapshot is kept open"):
+                put(database, large="v" * (2 << 20))
+            assert snapshot.get("t", b"a") == b"1"
+        put(database, large="v" * (2 << 20))
+        assert everything(database).keys() == {"a", "large"}
+
+    def test_a_writer_that_is_interrupted_leaves_the_database_usable(
+        self, database: LmdbDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        put(database, a="1")
+        with monkeypatch.context() as patched:
+            patched.setattr(environment, "_put_all", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                put(database, b="2")
+        put(database, c="3")
+        assert everything(database) == {"a": "1", "c": "3"}
+
+    def test_the_slots_of_processes_that_ended_can_be_freed_at_any_time(self, database: LmdbDatabase) -> None:
+        put(database, a="1")
+        database.forget_dead_readers()
+        assert everything(database) == {"a": "1"}
+        database.close()
+        database.forget_dead_readers()
+
+    def test_an_existing_file_gets_a_map_of_twice_its_size(self, tmp_path: Path, database: LmdbDatabase) -> None:
+        put(database, large="v" * (3 << 20))
+        size = (tmp_path / "database" / "data.mdb").stat().st_size
+        database.close()
+        again = LmdbDatabase(tmp_path, durable=False, initial_map_size=1 << 20)
+        with again.read() as snapshot:
+            assert len(snapshot.get("t", b"large") or b"") == 3 << 20
+        # A map without room would have to grow for this, and the open snapshot would make it wait.
+        with again.read():
+            put(again, more="v" * (size // 2))
+        again.close()
+
+
+class TestErrors:
+    """A caller decides by the class of an error, an operator by its text."""
+
+    @pytest.mark.parametrize(
+        ("error", "expected", "text"),
+        [
+            (lmdb.CorruptedError("a page"), StorageCorruptError, "lacnode database verify"),
+            (MemoryError(), StorageCorruptError, "MemoryError"),
+            (lmdb.DiskError("No space left on device"), StorageFullError, "free some disk space"),
+            (lmdb.ReadersFullError("no slot"), StorageError, "no slot"),
+            (lmdb.Error("Input/output error"), StorageError, "Input/output error"),
+        ],
+    )
+    def test_an_error_of_lmdb_is_translated(
+        self, tmp_path: Path, error: Exception, expected: type[StorageError], text: str
+    ) -> None:
+        found = environment.translate_lmdb_error(tmp_path, error)
+        assert type(found) is expected
+        assert str(tmp_path) in str(found)
+        assert text in str(found)
+        assert list(tmp_path.iterdir()) == [], "the probe of the free space is removed"
+
+    def test_a_short_write_on_a_full_disk_is_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        found = environment.translate_lmdb_error(tmp_path, lmdb.Error("Input/output error"))
+        assert type(found) is StorageFullError
