@@ -79,6 +79,7 @@ class _Istanbul(_Part):
 
     epoch: Count = 0
     testqbftblock: Long | None = None
+    ceil2nby3block: Long | None = None
 
 
 class _Section(_Part):
@@ -419,10 +420,18 @@ def _rules(read: _Config) -> GoQuorumRules:
         transaction_sizes=_in_bytes(transaction_sizes),
         gas_prices=_gas_prices(read),
         has_private_transactions=read.isquorum,
+        two_thirds_begins=_two_thirds_begins(read),
         # GoQuorum's nodes read it at the parent of a new block.
         gas_limit_floors=tuple((step.block + 1, step.minergaslimit) for step in read.transitions if step.minergaslimit),
         fork_id_blocks=tuple(sorted(counted)),
     )
+
+
+def _two_thirds_begins(config: _Config) -> int | None:
+    # Without the key the section `istanbul` stays with 2f+1, and the section `ibft` has ceil(2n/3) from block 0 on.
+    if config.istanbul is not None:
+        return config.istanbul.ceil2nby3block
+    return 0 if config.ibft is None else config.ibft.ceil2nby3block
 
 
 def _in_bytes(steps: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -19,7 +19,8 @@ class GoQuorumRules:
     in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are
     blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here. `has_private_transactions`: v 37 or
     38 marks a private transaction. `gas_limit_floors` are the gas limits to which GoQuorum's nodes raise a block. It is
-    empty for `LEAST_GAS_LIMIT`.
+    empty for `LEAST_GAS_LIMIT`. From block `two_thirds_begins` on IBFT 1 agrees by ceil(2n/3), before it and with None by
+    2f+1.
     """
 
     contract_sizes: tuple[tuple[int, int], ...] = ()
@@ -28,6 +29,7 @@ class GoQuorumRules:
     fork_id_blocks: tuple[int, ...] = ()
     has_private_transactions: bool = False
     gas_limit_floors: tuple[tuple[int, int], ...] = ()
+    two_thirds_begins: int | None = 0
 
     def contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of deployed code at `height`. None for the limit of the fork."""

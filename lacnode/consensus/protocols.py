@@ -4,7 +4,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.extra_data import VANITY_BYTES, ExtraData
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
-from lacnode.consensus.ibft1.protocol import IBFT1
+from lacnode.consensus.ibft1.protocol import IBFT1, Ibft1Protocol
 from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives.header import BlockHeader
@@ -28,8 +28,15 @@ def encode_genesis_extra_data(spec: ChainSpec, validators: tuple[bytes, ...]) ->
 
 def protocols_of(spec: ChainSpec) -> ProtocolSchedule:
     """The protocols of the chain of `spec`, by height."""
-    steps = tuple((height, PROTOCOLS[name]) for height, name in spec.protocols)
+    steps = tuple((height, _of_chain(spec, name)) for height, name in spec.protocols)
     return ProtocolSchedule(steps, tuple(PROTOCOLS.values()))
+
+
+def _of_chain(spec: ChainSpec, name: str) -> BftProtocol:
+    # The seals that a block of IBFT 1 needs depend on the genesis file.
+    if name == IBFT1.name and spec.goquorum is not None:
+        return Ibft1Protocol(spec.goquorum.two_thirds_begins)
+    return PROTOCOLS[name]
 
 
 def block_hash_by_extra_data(header: BlockHeader) -> bytes:

@@ -22,8 +22,11 @@ class HeaderForm:
         """The vote of the header. `extra` is its decoded extra data."""
         return extra.vote
 
-    def seals_needed(self, validators: int) -> int:
-        """The least number of commit seals of a block with so many validators."""
+    seals_hint = ""
+    """What an error about missing seals says at its end."""
+
+    def seals_needed(self, validators: int, height: int) -> int:
+        """The least number of commit seals of block `height` with so many validators."""
         return quorum(validators)
 
 

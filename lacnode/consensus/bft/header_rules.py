@@ -210,9 +210,9 @@ def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[by
     # As in Besu, one wrong seal spoils the block even if a quorum of others is there.
     if strangers:
         raise WrongSealsError(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
-    needed = protocol.headers.seals_needed(len(validators))
+    needed = protocol.headers.seals_needed(len(validators), header.number)
     if len(sealers) < needed:
-        raise WrongSealsError(f"{len(sealers)} commit seals where {needed} are needed")
+        raise WrongSealsError(f"{len(sealers)} commit seals where {needed} are needed{protocol.headers.seals_hint}")
 
 
 def _check_place_and_gas(header: BlockHeader, context: HeaderContext) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.header_form import HeaderForm
-from lacnode.consensus.bft.quorum import max_faulty
+from lacnode.consensus.bft.quorum import max_faulty, quorum
 from lacnode.consensus.ibft1.block_hash import proposer_digest
 from lacnode.consensus.ibft1.extra_data import decode_extra_data
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
@@ -20,9 +20,13 @@ _NO_ADDRESS = bytes(20)
 
 
 class Ibft1HeaderForm(HeaderForm):
-    """The form of IBFT 1."""
+    """The form of IBFT 1. Blocks below height `two_thirds_begins` need 2f+1 seals, later ones ceil(2n/3). None: never."""
 
     nonces = frozenset([ADD_NONCE, DROP_NONCE])
+    seals_hint = " (by ceil2Nby3Block of the genesis file: blocks before it need 2f+1, later ones ceil(2n/3))"
+
+    def __init__(self, two_thirds_begins: int | None) -> None:
+        self._two_thirds_begins = two_thirds_begins
 
     def creator(self, header: BlockHeader) -> bytes:
         """The signer of the proposer seal. The genesis block has none: its coinbase. Raises RlpError for a bad seal."""
@@ -40,9 +44,12 @@ class Ibft1HeaderForm(HeaderForm):
             return None
         return Vote(header.coinbase, VoteType.ADD if header.nonce == ADD_NONCE else VoteType.DROP)
 
-    def seals_needed(self, validators: int) -> int:
-        """2f+1 commit seals."""
-        # GoQuorum agrees by 2f+1 before `ceil2Nby3Block` and by ceil(2n/3) from there on. Its header check asks for f+1.
+    def seals_needed(self, validators: int, height: int) -> int:
+        """As many as GoQuorum's validators agree by: ceil(2n/3), or 2f+1 in blocks before that."""
+        # Its header check asks for f+1 only. Any f faulty validators and one other could then make a second final block.
+        if self._two_thirds_begins is not None and height >= self._two_thirds_begins:
+            return quorum(validators)
+        # With three validators this is one seal.
         return 2 * max_faulty(validators) + 1
 
 

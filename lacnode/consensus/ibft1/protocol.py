@@ -34,7 +34,7 @@ class _NoMessages:
 
 
 class Ibft1Protocol:
-    """IBFT 1 (`bft.protocol.BftProtocol`). It has no state."""
+    """IBFT 1 (`bft.protocol.BftProtocol`). See `Ibft1HeaderForm` for `two_thirds_begins`."""
 
     name = "ibft1"
     # GoQuorum's nodes speak eth/66 beside this sub-protocol. Its messages go to validators only.
@@ -44,9 +44,11 @@ class Ibft1Protocol:
     proposer_prepares = True
     first_round_waits_for_block = True
     checks_ommers_and_nonce = True
-    headers = Ibft1HeaderForm()
     codec = cast(MessageCodec, _NoMessages())
     justifications = cast(JustificationRules, _NoMessages())
+
+    def __init__(self, two_thirds_begins: int | None = 0) -> None:
+        self.headers = Ibft1HeaderForm(two_thirds_begins)
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
         return extra_data.encode_extra_data(extra)
