@@ -138,6 +138,8 @@ class PyEvmBlock:
         self._reasons: list[bytes | None] = []
         self._created: list[bytes | None] = []
         self._total_gas = 0
+        self._counts_marker_gas = within_limits
+        self._marker_gas = 0
         self._closing_seconds = 0.0
 
     def _begin(self) -> None:
@@ -152,7 +154,7 @@ class PyEvmBlock:
     @property
     def gas_left(self) -> int:
         """Gas that transactions may still ask for."""
-        return self._header.gas_limit - self._total_gas
+        return self._header.gas_limit - self._total_gas - self._marker_gas
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction` (see `engine.OpenBlock`)."""
@@ -195,6 +197,10 @@ class PyEvmBlock:
         check_private_marker(transaction, nonce=self._accounts.get_nonce(sender), gas_left=self.gas_left)
         self._accounts.increment_nonce(sender)
         self._accounts.lock_changes()
+        # A node of GoQuorum that is no party takes the whole gas limit from the block, and a party takes less. So all
+        # of it is set aside in a new block, and a block of others may use more.
+        if self._counts_marker_gas:
+            self._marker_gas += transaction.gas_limit
         return self._keep(transaction, sender, self._receipt(transaction, True, ()), 0, None)
 
     def _keep(

@@ -56,7 +56,8 @@ def test_mixed_validators_agree_through_kills_and_votes(tmp_path: Path, of_goquo
         for goquorum in theirs:
             goquorum.call("istanbul_propose", JOINING, True)
         for lacnode in ours:
-            lacnode.call("qbft_proposeValidatorVote", JOINING, True)
+            # The third parameter: although the new validator is not connected.
+            lacnode.call("qbft_proposeValidatorVote", JOINING, True, True)
         wait_for(
             lambda: all(JOINING in validators_at_head(node) for node in nodes), "both sides count the votes", nodes
         )
