@@ -32,12 +32,7 @@ def chain_series(chain: Blockchain) -> Iterator[MetricSeries]:
     )
     yield gauge(category, "chain_head_gas_used", "Gas of the last block", lambda: chain.head.header.gas_used)
     yield gauge(category, "chain_head_gas_limit", "Gas limit of the last block", lambda: chain.head.header.gas_limit)
-    yield gauge(
-        category,
-        "chain_head_transaction_count",
-        "Transactions of the last block",
-        lambda: _head_transactions(chain),
-    )
+    yield gauge(category, "chain_head_transaction_count", "Transactions of the last block", _head_transactions(chain))
     yield gauge(category, "chain_head_ommer_count", "Ommers of the last block. IBFT has none", lambda: 0)
     yield counter(category, "chain_head_gas_used_counter", "Gas of the imported blocks", lambda: counters.imported_gas)
     yield counter(
@@ -48,13 +43,20 @@ def chain_series(chain: Blockchain) -> Iterator[MetricSeries]:
     )
 
 
-def _head_transactions(chain: Blockchain) -> int:
-    head = chain.head
-    if chain.counters.imported_blocks:
-        return chain.counters.head_transactions
-    # Nothing was imported since the start, so the last block is read from the database.
-    block = chain.block_of(head.hash)
-    return 0 if block is None else len(block.transactions)
+def _head_transactions(chain: Blockchain) -> Callable[[], int]:
+    counted: dict[bytes, int] = {}
+
+    def count() -> int:
+        head = chain.head
+        if chain.counters.imported_blocks:
+            return chain.counters.head_transactions
+        # Nothing was imported since the start, so the last block is read from the database. That is done once.
+        if head.hash not in counted:
+            block = chain.block_of(head.hash)
+            counted[head.hash] = 0 if block is None else len(block.transactions)
+        return counted[head.hash]
+
+    return count
 
 
 def engine_series(name: str, differences: EngineDifferences, executions: ExecutionCounters) -> Iterator[MetricSeries]:

@@ -8,6 +8,7 @@ from lacnode.rpc.call_statistics import QUANTILES, CallStatistics
 from lacnode.rpc.server import RpcServers
 
 _CATEGORY = MetricCategory.RPC
+_QUANTILE_TEXTS = tuple(map(str, QUANTILES))
 
 
 def rpc_series(rpc: RpcServers) -> Iterator[MetricSeries]:
@@ -33,8 +34,8 @@ def rpc_series(rpc: RpcServers) -> Iterator[MetricSeries]:
 def _times(statistics: CallStatistics) -> Iterator[MetricSample]:
     for times in statistics.times():
         label = {"methodName": times.method}
-        for quantile, seconds in zip(QUANTILES, times.quantiles, strict=True):
-            yield MetricSample(seconds, {**label, "quantile": str(quantile)})
+        for quantile, seconds in zip(_QUANTILE_TEXTS, times.quantiles, strict=True):
+            yield MetricSample(seconds, {"methodName": times.method, "quantile": quantile})
         yield MetricSample(times.count, label, "_count")
         yield MetricSample(times.total_seconds, label, "_sum")
 

@@ -56,6 +56,7 @@ class CallStatistics:
         self._lock = threading.Lock()
         self._times: dict[str, _Times] = {}
         self._errors: Counter[tuple[str, str]] = Counter()
+        self._shown: dict[str, MethodTimes] = {}
 
     def count_call(self, method: str, seconds: float) -> None:
         """A call of `method`, which this node has, has ended after `seconds`."""
@@ -72,13 +73,19 @@ class CallStatistics:
 
     def times(self) -> list[MethodTimes]:
         """Return the times of each method that was called."""
+        shown = self._shown
         with self._lock:
+            # Most methods are not called between two scrapes: their quantiles are those of the last one.
             copies = [
                 (name, times.count, times.total_seconds, list(times.last_seconds))
                 for name, times in self._times.items()
+                if name not in shown or shown[name].count != times.count
             ]
         # Sorted without the lock: calls must not wait for a scrape.
-        return [MethodTimes(name, count, total, _quantiles(sorted(last))) for name, count, total, last in copies]
+        new = {name: MethodTimes(name, count, total, _quantiles(sorted(last))) for name, count, total, last in copies}
+        # A new dictionary, because two scrapes may run at the same time.
+        self._shown = {**shown, **new}
+        return list(self._shown.values())
 
     def errors(self) -> Counter[tuple[str, str]]:
         """Return a copy of the counts of errors, by method and type."""
