@@ -70,4 +70,4 @@ def each_engine(request: pytest.FixtureRequest) -> Iterator[EngineKind]:
         pytest.skip(reason)
     engines.use(kind)
     yield kind
-    engines.use(EngineKind.PYTHON)
+    engines.use(engines.DEFAULT_KIND)

@@ -1,6 +1,7 @@
 """A block in the making on py-evm, transaction by transaction."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from eth.exceptions import Revert
@@ -108,27 +109,33 @@ def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple
     return used, max(used, consumed)
 
 
+@dataclass(frozen=True, slots=True)
+class BlockStart:
+    """What a block is executed on: the rules in `spec`, the states in `store`, the state root of the parent, and the
+    environment in `header`. Cancelling `budget` stops the executions of the block."""
+
+    spec: ChainSpec
+    store: NodeStore
+    parent_state_root: bytes
+    header: BlockHeader
+    ancestor_hash: AncestorHash
+    budget: ExecutionBudget = UNLIMITED
+
+
 class PyEvmBlock:
     """An open block (see `engine.OpenBlock`)."""
 
-    def __init__(
-        self,
-        spec: ChainSpec,
-        store: NodeStore,
-        parent_root: bytes,
-        header: BlockHeader,
-        ancestor_hash: AncestorHash,
-        engine_budget: ExecutionBudget = UNLIMITED,
-        *,
-        within_limits: bool = False,
-    ) -> None:
-        self._spec = spec
-        self._engine_budget = engine_budget
+    def __init__(self, start: BlockStart, *, within_limits: bool = False) -> None:
+        header = start.header
+        self._spec = start.spec
+        self._engine_budget = start.budget
         self._header = header
-        self._fork = spec.forks.fork_at(header.number, header.timestamp)
-        self._state = new_state(spec, store, parent_root, header, ancestor_hash, base_fee=header.base_fee)
+        self._fork = start.spec.forks.fork_at(header.number, header.timestamp)
+        self._state = new_state(
+            start.spec, start.store, start.parent_state_root, header, start.ancestor_hash, base_fee=header.base_fee
+        )
         self._accounts: Accounts = self._state._account_db
-        self._state.budget = engine_budget
+        self._state.budget = start.budget
         self._begin()
         self._limits = TransactionLimits(self._state, are_applied=within_limits)
         self._transactions: list[Transaction] = []

@@ -21,7 +21,7 @@ from lacnode.evm.engine import (
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
+from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used, new_state, run
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import limit_memory
@@ -126,15 +126,8 @@ class PyEvmEngine:
     ) -> PyEvmBlock:
         """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header` (see
         `engine.ExecutionEngine`)."""
-        return PyEvmBlock(
-            self._spec,
-            self._store,
-            parent_state_root,
-            header,
-            ancestor_hash,
-            self._budget,
-            within_limits=within_limits,
-        )
+        start = BlockStart(self._spec, self._store, parent_state_root, header, ancestor_hash, self._budget)
+        return PyEvmBlock(start, within_limits=within_limits)
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash

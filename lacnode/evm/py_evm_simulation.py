@@ -6,11 +6,9 @@ Simulations always come from py-evm, as traces do: state overrides and transfers
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lacnode.chainspec.spec import ChainSpec
-from lacnode.evm.budget import ExecutionBudget
-from lacnode.evm.engine import AncestorHash, CallRequest, NodeStore
+from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import Overrides
-from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, revert_reason, run
+from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used, revert_reason, run
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_bytes
@@ -22,7 +20,6 @@ from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail
 from lacnode.evm.transfer_logs import logs_with_transfers
 from lacnode.primitives import rlp
-from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Log
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import ACCESS_LIST, LEGACY, Transaction, sign_payload
@@ -60,25 +57,15 @@ class SimulatedBlock(PyEvmBlock):
     """
 
     def __init__(
-        self,
-        spec: ChainSpec,
-        store: NodeStore,
-        parent_root: bytes,
-        header: BlockHeader,
-        ancestor_hash: AncestorHash,
-        budget: ExecutionBudget,
-        overrides: Overrides,
-        *,
-        validates: bool,
-        transfers: TraceAllowance | None,
+        self, start: BlockStart, overrides: Overrides, *, validates: bool, transfers: TraceAllowance | None
     ) -> None:
         self._overrides = overrides
         self._validates = validates
         self._transfers = transfers
         # Calls that are not validated have a price of 0. A base fee above 0 would refuse them.
-        is_free = not validates and header.base_fee is not None
-        executed = header.with_changes(base_fee=0) if is_free else header
-        super().__init__(spec, store, parent_root, executed, ancestor_hash, budget)
+        if not validates and start.header.base_fee is not None:
+            start = replace(start, header=start.header.with_changes(base_fee=0))
+        super().__init__(start)
 
     def _begin(self) -> None:
         self._held = limit_bytes(self._state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)

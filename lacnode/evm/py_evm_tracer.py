@@ -14,7 +14,7 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionError, NodeStore
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_block import PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
+from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
@@ -52,9 +52,7 @@ class PyEvmTracer:
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
         """Return the transactions of `block` from the index `first` on (see `tracer.Tracer`)."""
-        opened = _TracingBlock(
-            self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
-        )
+        opened = self._opened(block)
         for index, transaction in enumerate(block.transactions):
             recorder = TraceRecorder(options, self._allowance) if index >= first else None
             traced = opened.traced(index, transaction, recorder)
@@ -63,12 +61,14 @@ class PyEvmTracer:
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
         """Return the accounts after the first `count` transactions of `block` (see `tracer.Tracer`)."""
-        opened = _TracingBlock(
-            self._spec, self._store, block.parent_state_root, block.header, self._ancestor_hash, self._budget
-        )
+        opened = self._opened(block)
         for index, transaction in enumerate(block.transactions[:count]):
             opened.traced(index, transaction, None)
         return opened.accounts
+
+    def _opened(self, block: BlockToTrace) -> "_TracingBlock":
+        root, header = block.parent_state_root, block.header
+        return _TracingBlock(BlockStart(self._spec, self._store, root, header, self._ancestor_hash, self._budget))
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Return the entries of the state trie from `start` on (see `tracer.Tracer`)."""
@@ -109,16 +109,8 @@ class PyEvmTracer:
 class _TracingBlock(PyEvmBlock):
     """An open block that records its transactions."""
 
-    def __init__(
-        self,
-        spec: ChainSpec,
-        store: NodeStore,
-        parent_root: bytes,
-        header: BlockHeader,
-        ancestor_hash: AncestorHash,
-        budget: ExecutionBudget,
-    ) -> None:
-        super().__init__(spec, store, parent_root, header, ancestor_hash, budget)
+    def __init__(self, start: BlockStart) -> None:
+        super().__init__(start)
         self._recorder: TraceRecorder | None = None
         self._traced: TracedTransaction | None = None
         self._original_class = self._state.computation_class

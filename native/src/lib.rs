@@ -7,6 +7,8 @@ pub mod block;
 pub mod machine;
 pub mod nodes;
 pub mod parallel;
+#[cfg(test)]
+mod random_inputs;
 pub mod receipt;
 pub mod rlp;
 pub mod state;

@@ -358,3 +358,18 @@ impl Database for BlockState {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bytes_make_the_decoder_of_accounts_panic() {
+        let account = TrieAccount { nonce: 300, balance: U256::from(10u64.pow(18)), ..TrieAccount::default() };
+        crate::random_inputs::try_all(&[account.encode(), TrieAccount::default().encode()], |input| {
+            if let Ok(account) = TrieAccount::decode(input) {
+                assert_eq!(TrieAccount::decode(&account.encode()), Ok(account));
+            }
+        });
+    }
+}

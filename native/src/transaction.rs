@@ -251,6 +251,49 @@ pub fn sender_of(transaction: &Decoded) -> Option<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random_inputs::try_all;
+
+    fn list(items: &[Vec<u8>]) -> Vec<u8> {
+        rlp::list_of(&items.concat())
+    }
+
+    fn text(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        rlp::put_bytes(&mut out, bytes);
+        out
+    }
+
+    fn number(value: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        rlp::put_number(&mut out, U256::from(value));
+        out
+    }
+
+    /// A transaction of `type_` with every list that it can have.
+    fn transaction(type_: u8) -> Vec<u8> {
+        let body = [number(90_000), text(&[0xaa; 20]), number(7), text(&[1; 60])];
+        let signature = [text(&[0x11; 32]), text(&[0x22; 32])];
+        if type_ == LEGACY {
+            return list(&[&[number(3), number(1_000)], &body[..], &[number(2_709)], &signature[..]].concat());
+        }
+        let mut fields = vec![number(1_337), number(3)];
+        if type_ != ACCESS_LIST {
+            fields.push(number(1));
+        }
+        fields.push(number(1_000));
+        fields.extend(body);
+        fields.push(list(&[list(&[text(&[0xbb; 20]), list(&[text(&[5; 32]), text(&[6; 32])])])]));
+        if type_ == BLOB {
+            fields.extend([number(9), list(&[text(&[1; 32])])]);
+        }
+        if type_ == SET_CODE {
+            let authorization = [number(0), text(&[0xcc; 20]), number(4), number(1)];
+            fields.push(list(&[list(&[&authorization[..], &signature[..]].concat())]));
+        }
+        fields.push(number(1));
+        fields.extend(signature);
+        [vec![type_], list(&fields)].concat()
+    }
 
     #[test]
     fn half_the_order_is_half_the_order() {
@@ -259,20 +302,20 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_the_decoder_panic() {
-        let mut state = 7u64;
-        for round in 0..200_000usize {
-            let bytes: Vec<u8> = (0..round % 40)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 56) as u8
-                })
-                .collect();
-            for first in [0xc9, 0xf8, 1, 2, 4] {
-                let mut raw = vec![first];
-                raw.extend(&bytes);
-                let _ = decode(&raw);
-            }
+    fn no_bytes_make_the_decoder_of_transactions_panic() {
+        let valid: Vec<Vec<u8>> = (LEGACY..=SET_CODE).map(transaction).collect();
+        for (type_, raw) in valid.iter().enumerate() {
+            assert_eq!(usize::from(decode(raw).unwrap().environment.tx_type), type_);
         }
+        let mut decoded = 0;
+        try_all(&valid, |input| {
+            if let Ok(transaction) = decode(input) {
+                decoded += 1;
+                if decoded % 64 == 0 {
+                    sender_of(&transaction);
+                }
+            }
+        });
+        assert!(decoded > 0);
     }
 }

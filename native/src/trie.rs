@@ -512,4 +512,19 @@ mod tests {
         assert_eq!(update(EMPTY_ROOT, &changes, &Source::Nothing, &mut new).unwrap(), EMPTY_ROOT);
         assert!(new.is_empty());
     }
+
+    #[test]
+    fn no_bytes_make_the_decoder_of_nodes_panic() {
+        let leaf = encoded_leaf(&[1, 2, 3], &[7; 70]);
+        let extension = encoded(&Node::Extension(Path::of(&[4; 3]), Reference::Hash(B256::repeat_byte(9))));
+        let mut children = empty_branch();
+        children[3] = Reference::Hash(B256::repeat_byte(8));
+        children[9] = Reference::Inline(encoded_leaf(&[1], &[2]));
+        let branch = encoded(&Node::Branch(children));
+        crate::random_inputs::try_all(&[leaf, extension, branch], |input| {
+            if let Ok(node) = decoded(input) {
+                encoded(&node);
+            }
+        });
+    }
 }

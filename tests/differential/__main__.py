@@ -20,15 +20,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds")
     parser.add_argument("--first", type=int, default=int.from_bytes(os.urandom(4)), help="the first seed")
     parser.add_argument("--fork", choices=[fork.name for fork in Fork], help="one fork alone")
+    parser.add_argument("--without-traces", action="store_true", help="compare blocks and calls alone, which is faster")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # py-evm's, about SELFDESTRUCT
     fork = Fork[arguments.fork] if arguments.fork else None
     print(f"seeds {arguments.first} to {arguments.first + arguments.seeds - 1}")
     count, found, began = Count(), 0, time.monotonic()
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        for difference in differences(seed, count, fork):
+        for difference in differences(seed, count, fork, traces_too=not arguments.without_traces):
             found += 1
-            print(difference)
+            print(difference, flush=True)
         if found >= SHOWN:
             break
     print(

@@ -1,5 +1,7 @@
 """Both engines for the tests that execute: each such test runs on py-evm and on the native library, where it is built."""
 
+import os
+
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import NodeStore
@@ -9,7 +11,10 @@ from lacnode.evm.tracer import TracingEngine
 
 KINDS = (EngineKind.PYTHON, EngineKind.NATIVE)
 
-_current = [EngineKind.PYTHON]
+DEFAULT_KIND = EngineKind[os.environ.get("LACNODE_EVM", "PYTHON")]
+"""What tests run on that are not for each engine, as nodes that tests start as processes do."""
+
+_current = [DEFAULT_KIND]
 
 
 def use(kind: EngineKind) -> None:
@@ -23,5 +28,5 @@ def why_skipped(kind: EngineKind) -> str | None:
 
 
 def engine(spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED) -> TracingEngine:
-    """An engine of the kind that the running test is for: py-evm, unless the test uses the fixture `each_engine`."""
+    """An engine of the kind that the running test is for: `DEFAULT_KIND`, unless it uses the fixture `each_engine`."""
     return make_engine(spec, store, budget, _current[0])

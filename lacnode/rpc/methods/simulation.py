@@ -6,6 +6,7 @@ from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import CallRequest, OverlaidNodes
 from lacnode.evm.overrides import OverrideError
+from lacnode.evm.py_evm_block import BlockStart
 from lacnode.evm.py_evm_simulation import SimulatedBlock, SimulatedCall
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.trace_record import TraceAllowance
@@ -75,17 +76,8 @@ class _Simulator:
     def _block(self, wanted: BlockCalls) -> Json:
         spec, validates = self._reading.chain.spec, self._simulation.validates
         header = opening_header(spec, self._parent, self._parent_hash, wanted.block, validates=validates)
-        opened = SimulatedBlock(
-            spec,
-            self._store,
-            self._root,
-            header,
-            self._ancestor_hash,
-            self._budget,
-            wanted.state,
-            validates=validates,
-            transfers=self._transfers,
-        )
+        start = BlockStart(spec, self._store, self._root, header, self._ancestor_hash, self._budget)
+        opened = SimulatedBlock(start, wanted.state, validates=validates, transfers=self._transfers)
         calls = [self._call(opened, call) for call in wanted.calls]
         executed = opened.close(self._budget)
         self._nodes.update(executed.nodes)
