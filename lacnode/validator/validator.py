@@ -199,13 +199,16 @@ class Validator:
             # Before the machine: at the new height it asks for records, which must come after the entries of the old
             # height are dropped.
             await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
-        # Answers do not go through the intake: another event must not come between an effect and its refusal.
-        events = deque([event])
-        while events:
-            for effect in await self._effects(events.popleft()):
+        # Answers do not go through the intake: another event must not come between an effect and its refusal. So a
+        # message that waited for its height comes after the answers to all effects before it.
+        refusals, early_messages = deque[Event](), deque([event])
+        while refusals or early_messages:
+            for effect in await self._effects((refusals or early_messages).popleft()):
                 answer = await self._carry_out(effect)
-                if answer is not None:
-                    events.append(answer)
+                if isinstance(answer, MessageReceived):
+                    early_messages.append(answer)
+                elif answer is not None:
+                    refusals.append(answer)
             # After the effects of every event: building and checking for a round that is over would keep the worker
             # from the current one.
             self._proposal_work.cancel_earlier_rounds(*self.machine.position)

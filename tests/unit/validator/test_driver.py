@@ -8,9 +8,10 @@ from typing import Any
 import trio
 import trio.testing
 
-from lacnode.consensus.bft.effects import BlamePeer, Effect, RedeliverMessage, WriteLogLine
-from lacnode.consensus.bft.events import Event, MessageReceived
+from lacnode.consensus.bft.effects import BlamePeer, Effect, RedeliverMessage, SignPayload, WriteLogLine
+from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, SigningRefused
 from lacnode.consensus.bft.journal import Journal
+from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.crypto.node_key import NodeKey
 from lacnode.validator.validator import LARGE_MESSAGE_BYTES, Validator
 from lacnode.workers.worker import ThreadWorker
@@ -117,6 +118,42 @@ async def test_an_early_message_that_finds_an_error_of_ours_costs_only_itself() 
         await stage.hear(message(30), message(40), message(50))
     assert {len(event.data) for event, _ in stage.machine.handled if isinstance(event, MessageReceived)} >= {10, 20, 30}
     assert {line["event"] for line in lines} == {"a consensus message could not be handled"}
+
+
+class SigningMachine(Machine):
+    """Asks for one more signature than the journal allows when a message comes, and notes the order of its events."""
+
+    def __init__(self, early: list[MessageReceived]) -> None:
+        super().__init__(early=early)
+        self.order: list[str] = []
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        if isinstance(event, HeadChanged):
+            # The last effect of a head is not always a message: what a height signs again may be refused as well.
+            return [*map(RedeliverMessage, self.early), SignPayload(prepare(1)), SignPayload(prepare(2))]
+        if isinstance(event, SigningRefused):
+            assert isinstance(event.payload, PreparePayload)
+            self.order.append(f"refused {event.payload.digest[-1]}")
+            return []
+        if not isinstance(event, MessageReceived):
+            return []
+        self.handled.append((event, 0))
+        self.order.append(f"message {len(event.data)}")
+        return [SignPayload(prepare(len(event.data)))]
+
+
+def prepare(number: int) -> PreparePayload:
+    return PreparePayload(RoundId(1, 0), number.to_bytes(32))
+
+
+async def test_no_message_comes_between_an_effect_and_its_refusal() -> None:
+    """Messages that waited for their height are handled one by one, each with all that follows from it."""
+    machine = SigningMachine([message(10), message(20, C.address)])
+    stage = Stage(machine)
+    with captured_logs():
+        await stage.hear(message(30), message(40))
+    expected = ["refused 2", *(f"{what} {size}" for size in (10, 20, 30, 40) for what in ("message", "refused"))]
+    assert machine.order == expected
 
 
 async def test_notes_that_messages_cause_are_written_once_a_minute_for_each_peer() -> None:
