@@ -29,18 +29,10 @@ from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLi
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, round_id_of
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.bft.relay_shares import RelayShares
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
-
-MAX_RELAYED_MESSAGES, MAX_RELAYED_INDIRECT_MESSAGES = 256, 64
-"""Messages of one author that are relayed at one height: those that the author sent itself, and those that one other
-validator relayed. All peers that are not validators count as one. The bound keeps a validator that sends without end from
-using the bandwidth of all others. A peer that changes the unsigned part of a message uses up its own share, not the share
-of the author. A correct validator sends four messages a round, and rounds double in length."""
-
-MAX_RELAYED_BYTES, MAX_RELAYED_INDIRECT_BYTES = 64 * 1024 * 1024, 16 * 1024 * 1024
-"""Bytes of these messages together. The message that reaches the bound is still relayed. The largest ones have 16 MiB."""
 
 MAX_FALSE_COPIES = 3
 """Messages of other authors with a false body that one peer may deliver at one height. After that, its relayed messages
@@ -96,8 +88,7 @@ class BftController:
         self._future = FutureMessageBuffer(limits)
         self._received = MessageTracker(limits.duplicate_messages)
         self._sent = MessageTracker(limits.gossiped_history)
-        self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
-        self._relayed_bytes: Counter[tuple[bytes | None, bytes]] = Counter()
+        self._relay_shares = RelayShares()
         self._false_copies: Counter[bytes] = Counter()
         """False copies that each peer has delivered at this height."""
         self._clocks = ClockSkew()
@@ -165,8 +156,7 @@ class BftController:
             return self._ignore_old_head(head, self._head)
         self._head = head
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
-        self._relayed.clear()
-        self._relayed_bytes.clear()
+        self._relay_shares.clear()
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
@@ -268,9 +258,9 @@ class BftController:
             return _refuse_out_of_turn(event, round_id, author)
         if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
             return []
+        # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
         return self._handle_decoded(event, envelope, author, self._height, now_ms)
-        # Before decoding: decoding the same bad bytes once more would cost the same again.
 
     def _handle_decoded(
         self, event: MessageReceived, envelope: MessageEnvelope, author: bytes, height: HeightManager, now_ms: int
@@ -289,7 +279,7 @@ class BftController:
         # Relayed before it is handled, as Besu does: a validator that refuses it may lack what another one has. A second
         # proposal for a round helps no validator: each of them has the first one from here.
         is_second = isinstance(message, Proposal) and height.received_proposals.is_second(message)
-        relayed = [] if is_second else self._relay(event, author)
+        relayed = [] if is_second else self._relay(event, author, envelope.round_id.round, height.round.number)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _drop_false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
@@ -305,19 +295,14 @@ class BftController:
             effects.append(BlamePeer(event.sender, f"a block that it signed has a false body: {mismatch}"))
         return effects
 
-    def _relay(self, event: MessageReceived, author: bytes) -> list[Effect]:
-        """Relay a message, unchanged and once, to the validators that may lack it."""
+    def _relay(self, event: MessageReceived, author: bytes, round_: int, current_round: int) -> list[Effect]:
+        """Relay a message of `round_`, unchanged and once, to the validators that may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        is_direct = event.sender == author
-        limit = MAX_RELAYED_MESSAGES if is_direct else MAX_RELAYED_INDIRECT_MESSAGES
-        bytes_limit = MAX_RELAYED_BYTES if is_direct else MAX_RELAYED_INDIRECT_BYTES
-        budget = event.sender if event.sender in self._head.validators else None, author
-        is_used_up = self._relayed[budget] >= limit or self._relayed_bytes[budget] >= bytes_limit
-        if not others or is_used_up or not self._sent.add(keccak256(event.data)):
+        share = event.sender if event.sender in self._head.validators else None, author, round_, current_round
+        if not others or not self._relay_shares.has_left(*share) or not self._sent.add(keccak256(event.data)):
             return []
-        self._relayed[budget] += 1
-        self._relayed_bytes[budget] += len(event.data)
+        self._relay_shares.take(*share, len(event.data))
         return [SendMessage(event.code, event.data, others)]
 
 

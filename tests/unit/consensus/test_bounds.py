@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.bft.controller import MAX_RELAYED_MESSAGES
 from lacnode.consensus.bft.effects import CheckProposal, SendMessage
 from lacnode.consensus.bft.message_buffers import MessageLimits
 from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import CommitPayload, PreparePayload, RoundId
 from lacnode.consensus.bft.received_proposals import MAX_PROPOSALS_CHECKED
+from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES
 from lacnode.consensus.bft.stored_proofs import encode_prepared
 from lacnode.primitives.block import Block, BlockBody
 from tests.support.ibft2_blocks import IBFT2_ONLY, with_round, with_seals

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.bft import controller
-from lacnode.consensus.bft.controller import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES
+from lacnode.consensus.bft import relay_shares
 from lacnode.consensus.bft.effects import (
     BlamePeer,
     CheckProposal,
@@ -28,6 +27,7 @@ from lacnode.consensus.bft.message_buffers import (
 )
 from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
+from lacnode.consensus.bft.relay_shares import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES, MAX_RELAYED_ROUNDS
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import encode_message
 from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, signed_fields
@@ -92,16 +92,34 @@ def sized(block: Block, size: int, number: int) -> Block:
 
 
 def test_the_bytes_that_are_passed_on_for_one_author_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "MAX_RELAYED_BYTES", 100_000)
-    monkeypatch.setattr(controller, "MAX_RELAYED_INDIRECT_BYTES", 50_000)
+    monkeypatch.setattr(relay_shares, "MAX_RELAYED_BYTES", 100_000)
+    monkeypatch.setattr(relay_shares, "MAX_RELAYED_INDIRECT_BYTES", 50_000)
     bench = Bench(B).start()
     large = prepared_by(propose(A, sized(bench.make_block(), 30_000, 1)), B, C, D)
     by_author = [round_change(A, target, large) for target in range(1, 9)]
     assert len(sent(RoundChange, bench.hear(*by_author[:6]))) == 4, "the fourth reaches the bound"
-    by_relay = [round_change(D, target, large) for target in range(1, 9)]
-    assert len(sent(RoundChange, bench.hear(*by_relay, via=C.address), D.address)) == 2
     assert sent(RoundChange, bench.hear(by_author[-1], via=C.address), A.address), "another share"
     assert not sent(Prepare, bench.hear(vote(key=A))), "small messages count, too"
+
+
+def test_the_bytes_that_a_relay_brings_are_bounded_for_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failed round with a prepared block costs megabytes. The round after it is passed on all the same."""
+    monkeypatch.setattr(relay_shares, "MAX_RELAYED_INDIRECT_BYTES", 50_000)
+    bench = Bench(B).start()
+    large = prepared_by(propose(A, sized(bench.make_block(), 30_000, 1)), B, C, D)
+
+    def relayed(target: int, size: int = 30_000) -> int:
+        """How many of three messages of D for `target`, brought by C, are passed on."""
+        others = [prepared_by(propose(A, sized(bench.make_block(), size, number)), B, C, D) for number in (1, 2, 3)]
+        messages = [round_change(D, target, prepared) for prepared in others]
+        return len(sent(RoundChange, bench.hear(*messages, via=C.address), D.address))
+
+    assert [relayed(target) for target in range(1, MAX_RELAYED_ROUNDS)] == [2] * (MAX_RELAYED_ROUNDS - 1)
+    assert [relayed(target) for target in (MAX_RELAYED_ROUNDS, 2**30)] == [2, 0], "far rounds share one bound"
+    bench.hear(*(round_change(key, 3) for key in (A, C)))
+    assert bench.machine.status.round == 3
+    assert sent(RoundChange, bench.hear(round_change(D, MAX_RELAYED_ROUNDS + 1, large), via=C.address), D.address)
+    assert relayed(0, 100) == 0, "a round that was left has no bound of its own"
 
 
 def test_a_second_proposal_is_not_passed_on_and_is_the_fault_of_its_author() -> None:

@@ -1,0 +1,72 @@
+"""How much is relayed of each author at one height, so that one validator cannot use the bandwidth of all others.
+
+Each pair of an author and the validator that delivers its messages has a share of its own. A peer that changes the unsigned
+part of a message uses up its own share, not the share of the author. Must not decide which messages are worth relaying.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+MAX_RELAYED_MESSAGES, MAX_RELAYED_INDIRECT_MESSAGES = 256, 64
+"""Messages of one author that are relayed at one height: those that the author sent itself, and those that one other
+validator relayed. All peers that are not validators count as one. A correct validator sends four messages a round, and
+rounds double in length."""
+
+MAX_RELAYED_BYTES = 64 * 1024 * 1024
+"""Bytes of the messages that the author sent itself, at one height. The message that reaches the bound is still relayed.
+The largest ones have 16 MiB."""
+
+MAX_RELAYED_INDIRECT_BYTES = 16 * 1024 * 1024
+"""Bytes of the messages of one author that one other validator relayed, for one round. A failed round with a prepared block
+costs the bytes of that block twice, in a round change and in a proposal. With one bound for all rounds of a height, a few
+failed rounds would end the relaying, and validators without a direct connection would not agree again."""
+
+MAX_RELAYED_ROUNDS = 10
+"""Rounds with a bound of their own, from the current one on. All other rounds share one bound."""
+
+_OTHER_ROUNDS = -1
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one validator delivered of one author: messages and bytes at this height, and the bytes by round."""
+
+    messages: int = 0
+    bytes: int = 0
+    bytes_of_round: Counter[int] = field(default_factory=Counter)
+
+
+class RelayShares:
+    """The shares of one height."""
+
+    def __init__(self) -> None:
+        self._shares: dict[tuple[bytes | None, bytes], _Share] = {}
+
+    def clear(self) -> None:
+        """Begin a new height."""
+        self._shares.clear()
+
+    def has_left(self, sender: bytes | None, author: bytes, round_: int, current_round: int) -> bool:
+        """Whether another message of `author` for `round_` may be relayed that `sender` delivered.
+
+        Addresses have 20 bytes. `sender` is None for a peer that is not a validator.
+        """
+        share = self._shares.get((sender, author), _Share())
+        if sender == author:
+            return share.messages < MAX_RELAYED_MESSAGES and share.bytes < MAX_RELAYED_BYTES
+        bytes_of_round = share.bytes_of_round[_counted_round(round_, current_round)]
+        return share.messages < MAX_RELAYED_INDIRECT_MESSAGES and bytes_of_round < MAX_RELAYED_INDIRECT_BYTES
+
+    def take(self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int) -> None:
+        """Count a message that is relayed. The arguments are those of `has_left`."""
+        share = self._shares.setdefault((sender, author), _Share())
+        share.messages += 1
+        share.bytes += length_bytes
+        # Rounds that were left share the bound of all other rounds from now on. So the number of counters is bounded.
+        for left in [number for number in share.bytes_of_round if _OTHER_ROUNDS < number < current_round]:
+            del share.bytes_of_round[left]
+        share.bytes_of_round[_counted_round(round_, current_round)] += length_bytes
+
+
+def _counted_round(round_: int, current_round: int) -> int:
+    return round_ if current_round <= round_ < current_round + MAX_RELAYED_ROUNDS else _OTHER_ROUNDS
