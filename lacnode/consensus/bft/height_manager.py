@@ -23,7 +23,7 @@ from typing import Any
 
 from lacnode.consensus.bft.block_decision import BlockDecision
 from lacnode.consensus.bft.committee import Committee
-from lacnode.consensus.bft.effects import Effect, SignPayload, WriteLogLine
+from lacnode.consensus.bft.effects import Effect, WriteLogLine
 from lacnode.consensus.bft.events import (
     BlockBuilt,
     BlockTimerExpired,
@@ -40,6 +40,7 @@ from lacnode.consensus.bft.journal import SignedAtHeight
 from lacnode.consensus.bft.message_buffers import LaterRoundVotes
 from lacnode.consensus.bft.message_rules import MessageRefusedError
 from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.bft.own_round_change import OwnRoundChange
 from lacnode.consensus.bft.payloads import (
     CommitPayload,
     MessageKind,
@@ -79,8 +80,7 @@ class HeightManager:
         self._address = address
         self._signed = signed
         self._decision = BlockDecision(signed.prepared)
-        self._round_change_block: PreparedBlock | None = None
-        """The block that goes with the round change being signed. `prepared` may change before the signature is there."""
+        self._own_round_change = OwnRoundChange(protocol)
         self.received_proposals = ReceivedProposals(self.committee, protocol.justifications)
         self._early_votes = LaterRoundVotes()
         self._now_ms = 0
@@ -228,11 +228,7 @@ class HeightManager:
 
     def _send_round_change(self) -> None:
         """Ask the others to come to the current round."""
-        # The prepared block must be in it. A quorum of round changes without it would allow a new block, although a
-        # quorum may have committed the prepared one.
-        self._round_change_block = self.prepared
-        payload = self._protocol.justifications.round_change_payload(self.round.id, self.prepared)
-        self._out.append(SignPayload(payload))
+        self._out.append(self._own_round_change.ask_for(self.round.id, self.prepared))
 
     def _receive_round_change(self, message: RoundChange) -> None:
         try:
@@ -289,8 +285,7 @@ class HeightManager:
                 self._round_change_signed(SignedPayload(payload, signature, author))
 
     def _round_change_signed(self, signed: SignedPayload[RoundChangePayload]) -> None:
-        # With the block that was chosen with the payload: the receivers compare the block with the certificate.
-        message = self._protocol.justifications.round_change(signed, self._round_change_block)
+        message = self._own_round_change.signed(signed)
         self._out += self._current.sent_messages.send(message)
         # Our own round change counts like any other. It may be the one that completes a quorum.
         if self.round_changes.add(message):
