@@ -5,7 +5,8 @@ small.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.transaction_selection import TransactionCandidate
@@ -48,29 +49,82 @@ class PoolBlockCreator:
         """Return the block for (height, round). StaleHeightError if the head has moved on meanwhile,
         ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made.
         `timestamp` is in seconds."""
-        head = self._chain.head
-        # The head is read once, and every part below belongs to this one. An import may set the next head while the
-        # block is built.
-        if head.header.number + 1 != height:
-            raise StaleHeightError(f"block {height} was to be built, but the head is {head.header.number}")
-        extra = self._extra_data(head.header, round_)
+        parent = self._parent(height)
+        # The base fee decides the order of the candidates, and which of them can pay.
+        candidates = self._candidates(next_base_fee(self._chain.spec, parent, timestamp))
+        return self._build(parent, self._extra_data(parent, round_), timestamp, candidates, budget)
+
+    def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
+        """Return whether the block for (height, round) would have a transaction. The parameters and errors are those of
+        `build`."""
+        parent = self._parent(height)
+        candidates = iter(self._candidates(next_base_fee(self._chain.spec, parent, timestamp)))
+        first = next(candidates, None)
+        # Most searches end here: a network that waits for transactions has none.
+        if first is None:
+            return False
+        # By a block that is built up to its first transaction. Any other rule could find what no proposer can mine, and
+        # each height would lose a round. No vote: building a block takes the next one of several votes.
+        extra = self._extra_data(parent, round_, votes=False)
+        block = self._build(parent, extra, timestamp, _until_included(chain([first], candidates)), budget)
+        return bool(block.transactions)
+
+    def _parent(self, height: int) -> BlockHeader:
+        # The head is read once, and every part of the block belongs to this one. An import may set the next head while
+        # the block is built.
+        header = self._chain.head.header
+        if header.number + 1 != height:
+            raise StaleHeightError(f"block {height} was to be built, but the head is {header.number}")
+        return header
+
+    def _build(
+        self,
+        parent: BlockHeader,
+        extra: ExtraData,
+        timestamp: int,
+        candidates: Iterable[TransactionCandidate],
+        budget: ExecutionBudget,
+    ) -> Block:
+        height = parent.number + 1
         period = self._chain.spec.ibft.parameters_at(height).block_period_ms / 1000
         # Choosing may not take the whole period: closing the block and the messages of the round need time too.
         deadline = time.monotonic() + self._selection_share * period
         extra_data = self._chain.protocols.at(height).encode_extra_data(extra)
-        # The base fee decides the order of the candidates, and which of them can pay.
-        candidates = self._candidates(next_base_fee(self._chain.spec, head.header, timestamp))
         return self._chain.build_block(timestamp, self._address, extra_data, candidates, deadline, budget)
 
-    def _extra_data(self, parent: BlockHeader, round_: int) -> ExtraData:
+    def _extra_data(self, parent: BlockHeader, round_: int, *, votes: bool = True) -> ExtraData:
         if self._chain.spec.ibft.parameters_at(parent.number + 1).validator_contract is not None:
             # The contract names the validators. A header that lists them, or has a vote, would be refused.
             return ExtraData(self._vanity, (), None, round_)
         # The validators of the header are those after the parent's vote. A block with other validators would be
         # refused.
         tally = self._chain.tally_after(parent)
-        vote = self._vote_proposer.next_vote(self._address, tally)
+        vote = self._vote_proposer.next_vote(self._address, tally) if votes else None
         return ExtraData(self._vanity, tally.validators, vote, round_)
+
+
+class _WatchedCandidate:
+    """A candidate that remembers whether it was included."""
+
+    def __init__(self, candidate: TransactionCandidate) -> None:
+        self.transaction, self.sender, self.is_last = candidate.transaction, candidate.sender, candidate.is_last
+        self.interrupted, self.skipped, self.dropped = candidate.interrupted, candidate.skipped, candidate.dropped
+        self.is_included = False
+        self._candidate = candidate
+
+    def included(self) -> None:
+        """The transaction is in the block."""
+        self.is_included = True
+        self._candidate.included()
+
+
+def _until_included(candidates: Iterable[TransactionCandidate]) -> Iterator[TransactionCandidate]:
+    """The candidates, up to the first one that is included."""
+    for candidate in candidates:
+        watched = _WatchedCandidate(candidate)
+        yield watched
+        if watched.is_included:
+            return
 
 
 class StaleHeightError(Exception):

@@ -30,6 +30,7 @@ from lacnode.consensus.bft.effects import (
     RecordDraft,
     RecordPrepared,
     RedeliverMessage,
+    SearchPool,
     SendMessage,
     SignPayload,
     StartBlockTimer,
@@ -44,6 +45,7 @@ from lacnode.consensus.bft.events import (
     ImportFailed,
     MessageReceived,
     PeerConnected,
+    PoolSearched,
     ProposalChecked,
     SigningRefused,
 )
@@ -71,6 +73,9 @@ class BlockCreator(Protocol):
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
         """Build the block of (`height`, `round_`) with this timestamp (seconds). Runs in a worker thread."""
+
+    def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
+        """Return whether that block would have a transaction. Runs in a worker thread."""
 
 
 class ConsensusNetwork(Protocol):
@@ -257,6 +262,8 @@ class Validator:
             case BuildBlock():
                 # Long work runs beside the loop. Its result is an event, which comes between two other ones.
                 self._nursery.start_soon(self._build, effect)
+            case SearchPool():
+                self._nursery.start_soon(self._search, effect)
             case CheckProposal():
                 self._nursery.start_soon(self._check, effect)
             case ImportBlock():
@@ -303,6 +310,21 @@ class Validator:
             log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
             return
         self._intake.put(BlockBuilt(effect.height, effect.round, block))
+
+    async def _search(self, effect: SearchPool) -> None:
+        found = False
+        try:
+            with self._proposal_work.budget(effect.height, effect.round) as budget:
+                search = partial(
+                    self._block_creator.has_transaction, effect.height, effect.round, effect.timestamp, budget
+                )
+                found = await self._proposal_worker.run(search)
+        except StaleHeightError:
+            return
+        except (ExecutionInterruptedError, BlockRefusedError) as error:
+            # A search that failed has found nothing. The machine must learn it, so that it searches again.
+            log.info("pool not searched", height=effect.height, round=effect.round, reason=str(error))
+        self._intake.put(PoolSearched(effect.height, effect.round, found))
 
     async def _check(self, effect: CheckProposal) -> None:
         failure: str | None = None

@@ -1,13 +1,25 @@
-"""Four QBFT validators over real connections: agreement, the loss of one of them, and a vote against it."""
+"""Four QBFT validators over real connections: agreement, the loss of one of them, and a vote against it.
+
+And what its loss costs a transaction in a network that makes no empty blocks.
+"""
+
+import time
+from typing import Any
 
 import httpx
+import pytest
 import trio
+from eth_account import Account
 
 from lacnode.consensus.qbft.protocol import QBFT
+from lacnode.devnet import in_process
+from lacnode.devnet.accounts import funded_accounts
+from lacnode.devnet.devnet_genesis import CHAIN_ID, devnet_genesis
 from lacnode.devnet.devnet_ports import claimed_ports
 from lacnode.devnet.in_process import build_memory_network
 from lacnode.node.node import Node
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.transaction import Transaction
 
 DEADLINE_SECONDS = 120
 BLOCK_PERIOD_SECONDS = 0.3
@@ -72,6 +84,43 @@ def test_a_network_survives_the_loss_of_a_validator_and_votes_it_out() -> None:
                 for node in nodes[:3]:
                     await node.wait_for_block(after + 4)
                 assert len({node.chain.hash_at(after + 4) for node in nodes[:3]}) == 1
+                nursery.cancel_scope.cancel()
+
+    trio.run(story)
+
+
+TRANSFER = Account.sign_transaction(
+    {"nonce": 0, "gas": 21_000, "gasPrice": 0, "to": bytes(19) + b"\x01", "value": 1, "data": b"", "chainId": CHAIN_ID},
+    funded_accounts()[0].private_key,
+)
+
+
+def test_a_lost_proposer_costs_a_transaction_one_round_and_not_the_period_of_empty_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The period is longer than this test may last."""
+
+    def with_empty_block_period(*arguments: Any) -> dict[str, Any]:
+        genesis: dict[str, Any] = devnet_genesis(*arguments)
+        genesis["config"]["qbft"] |= {"xemptyblockperiodseconds": 3600, "requesttimeoutseconds": 1}
+        return genesis
+
+    monkeypatch.setattr(in_process, "devnet_genesis", with_empty_block_period)
+
+    async def story() -> None:
+        with claimed_ports(4) as port_offset, trio.fail_after(DEADLINE_SECONDS):
+            nodes = build_memory_network(4, BLOCK_PERIOD_SECONDS, port_offset, consensus="qbft").nodes
+            _, *others = sorted(nodes, key=lambda node: node.key.address)
+            async with trio.open_nursery() as nursery:
+                for node in others:
+                    await nursery.start(node.run)
+                    node.pool.add(Transaction.decode(bytes(TRANSFER.raw_transaction)), local=True, now=time.time())
+                for node in others:
+                    # The first proposer is the one with the lowest address, which is lost.
+                    await node.wait_for_block(1)
+                header = others[0].chain.head.header
+                assert round_of(others[0], 1) == 1
+                assert header.gas_used == 21_000
                 nursery.cancel_scope.cancel()
 
     trio.run(story)

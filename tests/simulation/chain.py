@@ -18,11 +18,12 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutionEngine
+from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.rlp import RlpError
-from tests.simulation.ledger import Ledger, Rules
+from tests.simulation.ledger import TRANSACTION, Ledger, Rules
 from tests.simulation.worker import Effort, TimePasses
 
 
@@ -48,11 +49,23 @@ def spec_of(rules: Rules) -> ChainSpec:
         "xblockperiodmilliseconds": rules.block_period_ms,
         "requesttimeoutseconds": rules.request_timeout_ms // 1000,
     }
-    sections = {rules.protocol_name: section}
+    qbft = {**section, "xemptyblockperiodseconds": rules.empty_block_period_ms // 1000}
+    sections = {rules.protocol_name: qbft if rules.protocol_name == "qbft" else section}
     if rules.is_migration:
-        sections = {"ibft2": section, "qbft": {**section, "startblock": rules.qbft_start_block}}
+        sections = {"ibft2": section, "qbft": {**qbft, "startblock": rules.qbft_start_block}}
     config = {"chainId": 1, "berlinBlock": 0, **sections}
     return parse_genesis({"config": config, "difficulty": "0x1", "gasLimit": "0x989680", "alloc": {}})
+
+
+class WaitingTransaction:
+    """The one transaction that there is, as the pool offers it."""
+
+    transaction, sender, is_last = TRANSACTION, bytes(20), False
+
+    def included(self) -> None: ...
+    def skipped(self) -> None: ...
+    def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None: ...
+    def dropped(self, reason: RejectionReason) -> None: ...
 
 
 class SimulatedChain:
@@ -132,7 +145,7 @@ class SimulatedChain:
         budget: ExecutionBudget = UNLIMITED,
     ) -> Block:
         self._effort.spend(("build", self.head.hash, extra_data), self._speeds.build_ms, budget)
-        return self.ledger.block_with(coinbase, timestamp, extra_data)
+        return self.ledger.block_with(coinbase, timestamp, extra_data, is_full=any(True for _ in candidates))
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
         hash_, head = self._follow(block), self.head

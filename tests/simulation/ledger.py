@@ -68,6 +68,8 @@ class Rules:
     """Whether every block has a transaction, the same in each: nothing executes it."""
     protocol_name: str = field(default_factory=lambda: default_protocol.get())
     """One of `NETWORK_KINDS`."""
+    empty_block_period_ms: int = 0
+    """The period of blocks without transactions, of QBFT only. 0 for none."""
     qbft_start_block: int = 4
     """The first block of QBFT in a network that goes from IBFT 2.0 to it."""
 
@@ -177,10 +179,10 @@ class Ledger:
         extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
         return self.block_with(coinbase, timestamp, self.protocols.at(self.head.number + 1).encode_extra_data(extra))
 
-    def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes) -> Block:
-        """A block on the head with this extra data."""
+    def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes, *, is_full: bool = False) -> Block:
+        """A block on the head with this extra data. `is_full`: it has the one transaction that there is."""
         header = _header(self.head_hash, coinbase, self.head.number + 1, timestamp, extra_data)
-        if not self.rules.has_transactions:
+        if not self.rules.has_transactions and not is_full:
             return Block(header, BlockBody())
         return Block(replace(header, transactions_root=ONE_TRANSACTION_ROOT), BlockBody((TRANSACTION,)))
 

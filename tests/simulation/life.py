@@ -31,7 +31,7 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.validator.block_creator import PoolBlockCreator
 from lacnode.validator.validator import Validator
-from tests.simulation.chain import SimulatedChain
+from tests.simulation.chain import SimulatedChain, WaitingTransaction
 from tests.simulation.clock import VirtualClock
 from tests.simulation.paired_database import LedgerDatabase
 from tests.simulation.witness import WatchedSigner, watch
@@ -120,7 +120,7 @@ class Life:
             records=self._records,
             signer=signer,
             chain=chain,
-            block_creator=PoolBlockCreator(chain, node.address, node.vote_proposer, lambda base_fee: ()),
+            block_creator=PoolBlockCreator(chain, node.address, node.vote_proposer, self._candidates),
             network=self.consensus_network,
             proposal_worker=VirtualWorker(clock),
             state_worker=state_worker,
@@ -183,7 +183,12 @@ class Life:
         if self.is_running:
             self.node.outside.signed(self.node.index, *signed)  # type: ignore[arg-type]
 
+    def _candidates(self, base_fee: int | None) -> tuple[WaitingTransaction, ...]:
+        return (WaitingTransaction(),) if self.node.has_waiting_transaction else ()
+
     def _imported(self, block: Block) -> None:
+        if block.transactions:
+            self.node.has_waiting_transaction = False
         if self.is_running:
             self.node.outside.imported(self.node.index, block)
             self._changed()

@@ -79,6 +79,8 @@ class SimulatedNode:
         self.outside = outside
         self.vote_proposer = VoteProposer()
         self.lies: SyncLies | None = None
+        self.has_waiting_transaction = False
+        """Whether its pool has the one transaction that there is. The pool outlives crashes, as that of a client would."""
         self.denied: dict[bytes, float] = {}
         """Ids of nodes that are kept out, and until when (Unix milliseconds)."""
         self.life: Life | None = None

@@ -28,6 +28,7 @@ from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, round_id_of
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
+from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.relay_shares import RelayShares
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
@@ -89,6 +90,7 @@ class BftController:
         self._received = MessageTracker(limits.duplicate_messages)
         self._sent = MessageTracker(limits.gossiped_history)
         self._relay_shares = RelayShares()
+        self._search_pause = SearchPause()
         self._false_copies: Counter[bytes] = Counter()
         """False copies that each peer has delivered at this height."""
         self._clocks = ClockSkew()
@@ -154,6 +156,9 @@ class BftController:
         if self._head is not None and head.header.number <= self._head.header.number:
             # Synchronisation and consensus may report the same head. Starting the height again would lose its votes.
             return self._ignore_old_head(head, self._head)
+        if self._height is not None and self._height.left_round_zero_early:
+            decided_round = self._protocols.extra_data(head.header).round
+            self._search_pause.round_left_early(self._height.number, head, decided_round)
         self._head = head
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._relay_shares.clear()
@@ -172,7 +177,8 @@ class BftController:
 
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
-        return HeightManager(self._protocols.at(number), self._address, head, self._journal.signed_at(number))
+        signed, may_search = self._journal.signed_at(number), self._search_pause.allows(number)
+        return HeightManager(self._protocols.at(number), self._address, head, signed, may_search=may_search)
 
     def _log_protocol(self, head: HeadChanged) -> list[Effect]:
         """Log that another protocol than that of the last block decides the next one."""

@@ -51,6 +51,16 @@ class BuildBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchPool:
+    """Look whether a block of (height, round) with this `timestamp` (seconds) would have a transaction. The answer is
+    `PoolSearched`. It must come also if the search fails."""
+
+    height: int
+    round: int
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckProposal:
     """Check `block`: light header rules, execution, body. The answer is `ProposalChecked(round, digest, ...)`.
 
@@ -157,6 +167,7 @@ Effect = (
     | StartRoundTimer
     | StopTimers
     | BuildBlock
+    | SearchPool
     | CheckProposal
     | RecordPrepared
     | RecordDraft

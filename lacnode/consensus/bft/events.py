@@ -74,6 +74,15 @@ class BlockBuilt:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolSearched:
+    """Answers `SearchPool`. `found` says whether the pool has a transaction that the next block could have."""
+
+    height: int
+    round: int
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProposalChecked:
     """Answers `CheckProposal`. `failure` is None for a valid block, otherwise it is the text of the broken rule.
 
@@ -122,6 +131,7 @@ Event = (
     | BlockTimerExpired
     | RoundTimerExpired
     | BlockBuilt
+    | PoolSearched
     | ProposalChecked
     | PayloadSigned
     | SigningRefused

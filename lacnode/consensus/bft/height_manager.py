@@ -32,6 +32,7 @@ from lacnode.consensus.bft.events import (
     ImportFailed,
     PayloadSigned,
     PeerConnected,
+    PoolSearched,
     ProposalChecked,
     RoundTimerExpired,
     SigningRefused,
@@ -67,15 +68,25 @@ class HeightManager:
     """The state machine of one height, for a validator. `signed` is the content of the journal for this height.
 
     `protocol` is the one of this height. `address` is the validator's own address (20 bytes). `head` is the parent of the
-    block to agree on.
+    block to agree on. `may_search` says whether the pool may be searched while the proposer waits for transactions.
     """
 
-    def __init__(self, protocol: BftProtocol, address: bytes, head: HeadChanged, signed: SignedAtHeight) -> None:
+    def __init__(
+        self,
+        protocol: BftProtocol,
+        address: bytes,
+        head: HeadChanged,
+        signed: SignedAtHeight,
+        *,
+        may_search: bool = True,
+    ) -> None:
         self._protocol = protocol
         last_proposer = head.last_proposer or head.header.coinbase
         self.committee = Committee(head.header.number + 1, head.validators, last_proposer, protocol.proposer_prepares)
         self.number = self.committee.height
-        self.timers = RoundTimers(head, first_round_waits_for_block=protocol.first_round_waits_for_block)
+        self.timers = RoundTimers(
+            head, first_round_waits_for_block=protocol.first_round_waits_for_block, may_search=may_search
+        )
         self.round_changes = RoundChangeManager()
         self._address = address
         self._signed = signed
@@ -98,6 +109,11 @@ class HeightManager:
     def prepared(self) -> PreparedBlock | None:
         """The block of the highest round that this validator has seen prepared at this height."""
         return self._decision.prepared
+
+    @property
+    def left_round_zero_early(self) -> bool:
+        """Whether this validator has left round 0, which was shortened because there was something to mine."""
+        return self.timers.is_shortened and self.round.number > 0
 
     # -- input ---------------------------------------------------------------------------------------------------
 
@@ -132,6 +148,8 @@ class HeightManager:
                 self._round_timer_expired()
             case BlockBuilt(self.number, self.round.number, block):
                 self._out += self._current.builder.block_built(block, now_ms)
+            case PoolSearched(self.number, self.round.number, found):
+                self._out += self._current.pool_search.answered(found, now_ms)
             # Any round: the check of a proposal for a later round is answered while we are still in an earlier one.
             case ProposalChecked(round_, digest, failure):
                 self._proposal_checked(round_, digest, failure)
@@ -183,6 +201,8 @@ class HeightManager:
 
     def _accept(self, proposal: Proposal) -> None:
         self.received_proposals.set_first(self.round.number, proposal.signed.payload.digest)
+        # The proposer waits no longer. If there is no agreement on its block, that must not last until an empty one is due.
+        self._out += self.timers.shorten_first_round(self._now_ms)
         self._out += self._current.accept(proposal)
 
     # -- prepares and commits ------------------------------------------------------------------------------------
@@ -258,6 +278,7 @@ class HeightManager:
         if target > self.round.number:
             self._enter_round(target)
             self._send_round_change()
+        self._out += self.timers.quorum_asked(self._now_ms)
         self._out += self._current.quorum_asked(messages, self._now_ms)
 
     def _resend_to_author(self, message: Message) -> None:

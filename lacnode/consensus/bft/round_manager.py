@@ -11,6 +11,7 @@ from lacnode.consensus.bft.effects import Effect, SignPayload
 from lacnode.consensus.bft.journal import SignedAtHeight
 from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import MessageKind, PreparePayload
+from lacnode.consensus.bft.pool_search import PoolSearch
 from lacnode.consensus.bft.proposal_builder import ProposalBuilder
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.refusals import log_refusal
@@ -40,6 +41,7 @@ class RoundManager:
         self.builder = ProposalBuilder(
             protocol, self.round, timers, protocol.round_in_proposal(number, as_round_zero=as_round_zero)
         )
+        self.pool_search = PoolSearch(self.round, timers)
         self.sent_messages = SentMessages(protocol.codec, frozenset(committee.validators) - {address})
         self._decision = decision
         self._quorum = committee.quorum
@@ -49,15 +51,19 @@ class RoundManager:
     # -- the own proposal ----------------------------------------------------------------------------------------
 
     def start_block_timer(self, signed: SignedAtHeight, timers: RoundTimers, now_ms: int) -> list[Effect]:
-        """Wait for the time of the block, if this validator has to build it. `signed` is the content of the journal."""
+        """Wait for the time of the block, to build it or to search the pool. `signed` is the content of the journal."""
         has_signed = signed.digest(MessageKind.PROPOSAL, self.round.number) is not None
-        if self.round.number > 0 or not self._is_proposer or has_signed:
+        if not self._is_proposer:
+            return self.pool_search.start(now_ms)
+        if self.round.number > 0 or has_signed:
             return []
         return [timers.start_first_block_timer(now_ms)]
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
-        """Build the block, if this validator is the proposer and the round has no proposal."""
-        return self.builder.block_timer_expired(now_ms) if self._is_proposer and not self.round.has_proposal else []
+        """Build the block, if this validator is the proposer and the round has no proposal. Otherwise search the pool."""
+        if not self._is_proposer:
+            return self.pool_search.timer_expired(now_ms)
+        return [] if self.round.has_proposal else self.builder.block_timer_expired(now_ms)
 
     def quorum_asked(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
         """Propose in a later round that at least a quorum asks for, if this validator is the proposer."""

@@ -1,10 +1,10 @@
 """The times of one height: when its block is due, and when its rounds end (Besu's `BlockTimer` and `RoundTimer`).
 
-The timer of round 0 starts with the height, or when the block is due: that is a rule of the protocol. The timer of a later
-round starts with that round. Its duration doubles
-from round to round. A long round is divided into parts. After each part but the last, the validator sends its messages
-again, so that a network finds together after an outage. The parts are summed up and not read from the wall clock:
-setting the clock does not make a round longer.
+The timer of round 0 starts with the height, or when the block is due: that is a rule of the protocol. With a period of
+empty blocks it starts when an empty block is due, and it is shortened once there is something to mine (`pool_search`). The
+timer of a later round starts with that round. Its duration doubles from round to round. A long round is divided into parts.
+After each part but the last, the validator sends its messages again, so that a network finds together after an outage. The
+parts are summed up and not read from the wall clock: setting the clock does not make a round longer.
 """
 
 from lacnode.consensus.bft.effects import StartBlockTimer, StartRoundTimer
@@ -20,10 +20,13 @@ RESEND_INTERVAL_MS = 30_000
 class RoundTimers:
     """The two timers of the height after `head`. `round_ends_ms` and `block_due_ms` are Unix milliseconds for operators.
 
-    `first_round_waits_for_block` is the rule of the protocol (`protocol.BftProtocol`).
+    `first_round_waits_for_block` is the rule of the protocol (`protocol.BftProtocol`). `may_search` says whether the pool
+    may be searched at this height.
     """
 
-    def __init__(self, head: HeadChanged, *, first_round_waits_for_block: bool = False) -> None:
+    def __init__(
+        self, head: HeadChanged, *, first_round_waits_for_block: bool = False, may_search: bool = True
+    ) -> None:
         self.round_ends_ms: int | None = None
         self.block_due_ms: int | None = None
         self._head = head
@@ -31,23 +34,65 @@ class RoundTimers:
         self._round = 0
         self._left_ms = 0
         self._first_round_waits_for_block = first_round_waits_for_block
+        self._may_search = may_search
+        self.is_shortened = False
+        """Whether round 0 was shortened, because there is something to mine."""
+        self._waits_for_quorum = False
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
         """Start round `number`, which lasts `requesttimeoutseconds * 2^number`."""
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
-        duration = self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)
+        duration = self._round_duration_ms(number)
+        waits_for_empty_block = self._waits_for_empty_block and not self.is_shortened
         if number == 0 and self._first_round_waits_for_block:
             # The time until the block is due belongs to no round in these protocols. A validator that counted it would
             # ask for round 1 before all others do. Nor does the time in which the proposer waits for a transaction.
-            duration += max(0, self._first_block_due(now_ms) - now_ms, self._empty_block_due - now_ms)
-        self._round, self._left_ms = number, duration
+            until_empty_block = self._empty_block_due - now_ms if waits_for_empty_block else 0
+            duration += max(0, self._first_block_due(now_ms) - now_ms, until_empty_block)
+        self._waits_for_quorum = number == 1 and self._waits_for_empty_block
+        if self._waits_for_quorum:
+            # The others may still wait for the empty block. A validator that went on from round to round alone would be
+            # in a round of many minutes when they come.
+            left = self._empty_block_due + self._head.request_timeout_ms - now_ms
+            duration += min(max(0, left), self._head.empty_block_period_ms)
         # The block timer of the last round is void: its event names a round that was left.
-        self.round_ends_ms, self.block_due_ms = now_ms + duration, None
-        return self._slice()
+        self.block_due_ms = None
+        return self._start(number, duration, now_ms)
+
+    def quorum_asked(self, now_ms: int) -> list[StartRoundTimer]:
+        """Start the time of round 1 again, if it has waited for the quorum that is there now."""
+        if not self._waits_for_quorum:
+            return []
+        self._waits_for_quorum = False
+        return [self._start(self._round, self._round_duration_ms(self._round), now_ms)]
+
+    def can_shorten(self, now_ms: int) -> bool:
+        """Whether the current round is round 0, and would end earlier if it were shortened now."""
+        waits = self._round == 0 and self._waits_for_empty_block and not self.is_shortened
+        return waits and now_ms + self._head.block_period_ms < self._empty_block_due
+
+    def shorten_first_round(self, now_ms: int) -> list[StartRoundTimer]:
+        """Let round 0 end one request timeout and one block period from now, if it would end later.
+
+        The proposer looks into its pool once a block period, so it may propose that much later than this validator knows
+        that there is something to mine.
+        """
+        if not self.can_shorten(now_ms):
+            return []
+        self.is_shortened = True
+        return [self._start(0, self._round_duration_ms(0) + self._head.block_period_ms, now_ms)]
 
     def next_round_timer(self) -> StartRoundTimer | None:
         """The timer for the next part of this round, or None if the round is over. Call it when the timer has expired."""
         return self._slice() if self._left_ms > 0 else None
+
+    def start_first_search_timer(self, now_ms: int) -> list[StartBlockTimer]:
+        """The timer for the first search of the pool: when the block is due. Empty if the pool is not to be searched."""
+        return self._search_timer(self._first_block_due(now_ms), now_ms)
+
+    def start_search_timer(self, now_ms: int) -> list[StartBlockTimer]:
+        """The timer for another search of the pool, one block period from now. Empty if it could not shorten the round."""
+        return self._search_timer(now_ms + self._head.block_period_ms, now_ms)
 
     def start_first_block_timer(self, now_ms: int) -> StartBlockTimer:
         """The timer for the block of round 0: one block period after its parent.
@@ -87,6 +132,24 @@ class RoundTimers:
         """When a block without transactions may be proposed, in Unix milliseconds. 0 without such a rule."""
         period = self._head.empty_block_period_ms
         return self._head.header.timestamp * 1000 + period if period else 0
+
+    @property
+    def _waits_for_empty_block(self) -> bool:
+        """Whether round 0 lasts longer at this height because its proposer may wait for a transaction."""
+        return self._first_round_waits_for_block and self._head.empty_block_period_ms > self._head.block_period_ms
+
+    def _round_duration_ms(self, number: int) -> int:
+        return self._head.request_timeout_ms << min(number, MAX_DOUBLINGS)
+
+    def _start(self, number: int, duration_ms: int, now_ms: int) -> StartRoundTimer:
+        self._round, self._left_ms = number, duration_ms
+        self.round_ends_ms = now_ms + duration_ms
+        return self._slice()
+
+    def _search_timer(self, due_ms: int, now_ms: int) -> list[StartBlockTimer]:
+        # Not in `block_due_ms`: this validator builds no block.
+        is_useful = self._may_search and self.can_shorten(max(due_ms, now_ms))
+        return [StartBlockTimer(self._height, self._round, due_ms)] if is_useful else []
 
     def _first_block_due(self, now_ms: int) -> int:
         period = self._head.block_period_ms

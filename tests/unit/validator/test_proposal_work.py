@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.consensus.bft.effects import BuildBlock, CheckProposal, Effect, ImportBlock
-from lacnode.consensus.bft.events import BlockBuilt, BlockTimerExpired, Event, ProposalChecked
+from lacnode.consensus.bft.effects import BuildBlock, CheckProposal, Effect, ImportBlock, SearchPool
+from lacnode.consensus.bft.events import BlockBuilt, BlockTimerExpired, Event, PoolSearched, ProposalChecked
 from lacnode.consensus.bft.journal import Journal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import ExecutionBudget
@@ -72,6 +72,10 @@ class Chain:
         self.work(budget)
         raise AssertionError
 
+    def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
+        self.work(budget)
+        raise AssertionError
+
     def import_block(self, block: Block) -> bool:
         self.imported.set()
         return True
@@ -89,7 +93,8 @@ class Stage:
     def __init__(self) -> None:
         self.machine, self.chain = Machine(), Chain()
         self.block = network().build()
-        machine, chain, maker = self.machine, self.chain, SimpleNamespace(build=self.chain.build)
+        machine, chain = self.machine, self.chain
+        maker = SimpleNamespace(build=chain.build, has_transaction=lambda *arguments: chain.has_transaction(*arguments))
         network_outputs: Any = SimpleNamespace(finalised=lambda block: None)
         self.validator = Validator(
             machine,  # type: ignore[arg-type]
@@ -168,6 +173,46 @@ def test_a_build_ends_with_its_round_and_what_waits_behind_it_is_done() -> None:
         assert not any(isinstance(event, BlockBuilt) for event in stage.machine.heard)
         stage.tell(position=(2, 0))
         await stage.machine.wait_for(ProposalChecked)
+
+    stage.run(scenario)
+
+
+def test_a_search_of_the_pool_ends_with_its_round_and_is_answered() -> None:
+    stage = Stage()
+
+    async def scenario() -> None:
+        stage.tell(SearchPool(1, 0, 1))
+        await stage.until_begun()
+        stage.tell(position=(1, 1))
+        assert not (await stage.machine.wait_for(PoolSearched)).found
+
+    stage.run(scenario)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_result_of_a_search_is_told(found: bool) -> None:
+    stage = Stage()
+    stage.chain.has_transaction = lambda *arguments: found  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        stage.tell(SearchPool(1, 0, 1))
+        assert await stage.machine.wait_for(PoolSearched) == PoolSearched(1, 0, found)
+
+    stage.run(scenario)
+
+
+def test_a_search_that_fails_has_found_nothing() -> None:
+    """Without an answer this validator would never search again."""
+    stage = Stage()
+
+    def fail(*arguments: object) -> bool:
+        raise BlockRefusedError("system-call", "it failed")
+
+    stage.chain.has_transaction = fail  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        stage.tell(SearchPool(1, 0, 1))
+        assert await stage.machine.wait_for(PoolSearched) == PoolSearched(1, 0, False)
 
     stage.run(scenario)
 

@@ -7,6 +7,7 @@ from lacnode.consensus.bft import header_rules
 from lacnode.consensus.bft.height_manager import DISPATCH
 from lacnode.consensus.bft.own_proposal import TRANSITIONS
 from lacnode.consensus.bft.payloads import MessageKind
+from lacnode.consensus.bft.pool_search import PoolSearch
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.round import Phase
 from lacnode.consensus.ibft2.protocol import IBFT2
@@ -42,6 +43,12 @@ def test_the_own_proposal_has_the_steps_of_the_page() -> None:
     written = [tuple(row[:3]) for row in table_below("The own proposal")]
     coded = [(state.value, step.value, after.value) for (state, step), after in TRANSITIONS.items()]
     assert coded == written
+
+
+def test_searches_of_the_pool_have_the_steps_of_the_page() -> None:
+    section = SPEC.split("### A silent proposer\n", 1)[1].split("\n## ", 1)[0]
+    steps = re.findall(r"^\| ([a-z_]+)[:a-z ]* \|", section, flags=re.MULTILINE)
+    assert list(dict.fromkeys(steps)) == [name for name in vars(PoolSearch) if not name.startswith("_")]
 
 
 def test_messages_have_the_codes_of_the_page() -> None:

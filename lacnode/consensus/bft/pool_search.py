@@ -1,0 +1,68 @@
+"""Searches of the own pool while the proposer of round 0 may wait for a transaction.
+
+With a period of empty blocks, round 0 lasts for that period and the request timeout. A proposer that is silent would make
+waiting transactions wait as long. So each other validator looks into its own pool once a block period. If there is
+something to mine, round 0 ends after one request timeout and one block period.
+
+The pool of the proposer may lack what is in this one. Then the round is left for nothing. `SearchPause` bounds how often.
+Must not leave a round: `height_manager` does that when the round timer expires.
+"""
+
+from lacnode.consensus.bft.effects import Effect, SearchPool
+from lacnode.consensus.bft.events import HeadChanged
+from lacnode.consensus.bft.round import Round
+from lacnode.consensus.bft.round_timers import RoundTimers
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+
+
+class PoolSearch:
+    """The searches in `round_`. `timers` are those of the height. Every method returns its effects.
+
+    `now_ms` is the wall clock in Unix milliseconds.
+    """
+
+    def __init__(self, round_: Round, timers: RoundTimers) -> None:
+        self._round = round_
+        self._timers = timers
+
+    def start(self, now_ms: int) -> list[Effect]:
+        """Wait for the first search. Nothing if the round does not wait for transactions."""
+        return list(self._timers.start_first_search_timer(now_ms)) if self._round.number == 0 else []
+
+    def timer_expired(self, now_ms: int) -> list[Effect]:
+        """Search the pool, unless there is a proposal already."""
+        if self._round.has_proposal or not self._timers.can_shorten(now_ms):
+            return []
+        # As for a block that is built now: some transactions can be mined only from a certain time on.
+        timestamp = self._timers.timestamp(self._round.number, now_ms)
+        if timestamp is None:
+            return list(self._timers.start_search_timer(now_ms))
+        return [SearchPool(self._round.id.sequence, self._round.number, timestamp)]
+
+    def answered(self, found: bool, now_ms: int) -> list[Effect]:
+        """Shorten the round if something was `found`. Otherwise search again after one block period."""
+        if self._round.has_proposal:
+            return []
+        # Only after the answer: a pool that is slow to search must not have many searches to do.
+        return list(self._timers.shorten_first_round(now_ms) if found else self._timers.start_search_timer(now_ms))
+
+
+class SearchPause:
+    """The heights without a search, after a height whose round 0 was left for nothing.
+
+    The proposer of that round was not silent, or the next one lacks the transaction, too. A pause of n heights has a turn of
+    each of the n validators, this one included. So a transaction that only some pools take costs one round at most.
+    """
+
+    def __init__(self) -> None:
+        self._last_height = 0
+
+    def allows(self, height: int) -> bool:
+        """Whether the pool may be searched at `height`."""
+        return height > self._last_height
+
+    def round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
+        """Note that this validator left a shortened round 0 of `height`. `head` was decided in `decided_round`."""
+        is_mined = head.header.transactions_root != EMPTY_TRIE_ROOT
+        if head.header.number != height or not is_mined or decided_round == 0:
+            self._last_height = head.header.number + len(head.validators)
