@@ -39,24 +39,20 @@ from lacnode.consensus.bft.effects import (
     WriteLogLine,
 )
 from lacnode.consensus.bft.events import (
-    BlockBuilt,
     Event,
     HeadChanged,
     ImportFailed,
     MessageReceived,
     PeerConnected,
-    PoolSearched,
-    ProposalChecked,
     SigningRefused,
 )
 from lacnode.consensus.bft.journal import ContradictionError, Journal
 from lacnode.crypto.node_identity import Signer
-from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError, ExecutionInterruptedError
+from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.primitives.block import Block
 from lacnode.rate_limited_log import RateLimitedLog
-from lacnode.validator.block_creator import StaleHeightError
 from lacnode.validator.event_queue import ConsensusEventQueue
-from lacnode.validator.proposal_budgets import ProposalBudgets
+from lacnode.validator.proposal_work import BlockCreator, ProposalWork
 from lacnode.validator.round_changes import RoundChanges
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
 from lacnode.validator.timers import HeightTimers
@@ -66,16 +62,6 @@ log = structlog.get_logger("consensus")
 
 LARGE_MESSAGE_BYTES = 64 * 2**10
 """Bytes from which a consensus message is read in a thread: reading takes some milliseconds."""
-
-
-class BlockCreator(Protocol):
-    """Builds the block that this validator proposes (`validator.block_creator`)."""
-
-    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
-        """Build the block of (`height`, `round_`) with this timestamp (seconds). Runs in a worker thread."""
-
-    def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
-        """Return whether that block would have a transaction. Runs in a worker thread."""
 
 
 class ConsensusNetwork(Protocol):
@@ -129,16 +115,14 @@ class Validator:
         self.machine = machine
         self._signer = RecordedSigner(journal, records, signer, chain.protocols)
         self._chain = chain
-        self._block_creator = block_creator
         self._network = network
-        self._proposal_worker = proposal_worker
         self._state_worker = state_worker
-        self._proposal_work = ProposalBudgets()
         self.round_changes = RoundChanges()
         self._proposes_round_zero = proposes_round_zero
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = ConsensusEventQueue(message_limit)
+        self._proposal_work = ProposalWork(chain, block_creator, proposal_worker, self._intake.put)
         self.timers = HeightTimers(self._intake.put, now_ms, may_run_timers)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._message_log = RateLimitedLog("consensus", trio.current_time)
@@ -261,11 +245,11 @@ class Validator:
                 self.timers.stop()
             case BuildBlock():
                 # Long work runs beside the loop. Its result is an event, which comes between two other ones.
-                self._nursery.start_soon(self._build, effect)
+                self._nursery.start_soon(self._proposal_work.build, effect)
             case SearchPool():
-                self._nursery.start_soon(self._search, effect)
+                self._nursery.start_soon(self._proposal_work.search, effect)
             case CheckProposal():
-                self._nursery.start_soon(self._check, effect)
+                self._nursery.start_soon(self._proposal_work.check, effect)
             case ImportBlock():
                 self._nursery.start_soon(self._import, effect)
             case RedeliverMessage():
@@ -293,52 +277,6 @@ class Validator:
         return None
 
     # -- work in threads -------------------------------------------------------------------------------------------
-
-    async def _build(self, effect: BuildBlock) -> None:
-        try:
-            with self._proposal_work.budget(effect.height, effect.round) as budget:
-                build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
-                block = await self._proposal_worker.run(build)
-        # The import of the new head is an event of its own, and the machine asks for the next block after it.
-        except StaleHeightError:
-            return
-        except ExecutionInterruptedError as interrupted:
-            log.info("no block built", height=effect.height, round=effect.round, reason=str(interrupted))
-            return
-        # The round passes without a proposal. The next proposer has its own view of the pool.
-        except BlockRefusedError as error:
-            log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
-            return
-        self._intake.put(BlockBuilt(effect.height, effect.round, block))
-
-    async def _search(self, effect: SearchPool) -> None:
-        found = False
-        try:
-            with self._proposal_work.budget(effect.height, effect.round) as budget:
-                search = partial(
-                    self._block_creator.has_transaction, effect.height, effect.round, effect.timestamp, budget
-                )
-                found = await self._proposal_worker.run(search)
-        except StaleHeightError:
-            return
-        except (ExecutionInterruptedError, BlockRefusedError) as error:
-            # A search that failed has found nothing. The machine must learn it, so that it searches again.
-            log.info("pool not searched", height=effect.height, round=effect.round, reason=str(error))
-        self._intake.put(PoolSearched(effect.height, effect.round, found))
-
-    async def _check(self, effect: CheckProposal) -> None:
-        failure: str | None = None
-        check = partial(self._chain.check_proposal, is_prepared=effect.is_prepared)
-        try:
-            with self._proposal_work.budget(effect.block.number, effect.round) as budget:
-                await self._proposal_worker.run(partial(check, effect.block, budget))
-        except BlockRefusedError as error:
-            failure = str(error)
-        except ExecutionInterruptedError:
-            # An unfinished check is no vote for the block. The machine learns it as a failure, so that nothing waits
-            # for the check.
-            failure = f"check-interrupted: the check did not end within round {effect.round}"
-        self._intake.put(ProposalChecked(effect.round, effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
         try:

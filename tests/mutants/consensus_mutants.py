@@ -7,6 +7,7 @@ VALIDATION = "lacnode/consensus/ibft2/message_validation.py"
 HEADER_RULES = "lacnode/consensus/bft/header_rules.py"
 JOURNAL = "lacnode/consensus/bft/journal.py"
 HEIGHT = "lacnode/consensus/bft/height_manager.py"
+SEARCH = "lacnode/consensus/bft/pool_search.py"
 
 CONSENSUS = (
     Mutant(
@@ -68,7 +69,7 @@ CONSENSUS = (
     Mutant(
         "round-timer-never-doubles",
         "lacnode/consensus/bft/round_timers.py",
-        "self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)",
+        "self._head.request_timeout_ms << min(number, MAX_DOUBLINGS)",
         "self._head.request_timeout_ms",
         ("tests/simulation/test_scenarios.py", "-k", "besu_6613"),
     ),
@@ -156,5 +157,61 @@ CONSENSUS = (
         '            try:\n                prepared = decode_prepared(self._protocols, fields.bytes("prepared"))\n'
         "            except OtherProtocolError:\n                return\n",
         ("tests/unit/consensus/test_protocol_change.py",),
+    ),
+    Mutant(
+        "silent-proposer-costs-the-empty-block-period",
+        SEARCH,
+        "self._timers.shorten_first_round(now_ms) if found else",
+        "[] if found else",
+        ("tests/simulation/test_empty_blocks.py", "-k", "silent"),
+    ),
+    Mutant(
+        "rounds-lost-for-nothing-without-end",
+        SEARCH,
+        "            self._last_height = head.header.number + len(head.validators)\n",
+        "            self._last_height = 0\n",
+        ("tests/simulation/test_empty_blocks.py", "-k", "one_pool or stranger"),
+    ),
+    Mutant(
+        "rounds-alone-after-a-shortened-one",
+        "lacnode/consensus/bft/round_timers.py",
+        "        self._waits_for_quorum = number == 1 and self._waits_for_empty_block\n",
+        "        self._waits_for_quorum = False\n",
+        ("tests/simulation/test_empty_blocks.py", "-k", "down"),
+    ),
+    Mutant(
+        "round-1-waits-although-a-quorum-is-there",
+        HEIGHT,
+        "        self._out += self.timers.quorum_asked(self._now_ms)\n",
+        "",
+        ("tests/unit/consensus/qbft/test_empty_blocks.py",),
+    ),
+    Mutant(
+        "junk-in-the-pool-shortens-rounds",
+        "lacnode/validator/block_creator.py",
+        "        return bool(block.transactions)\n",
+        "        return block.number > 0\n",
+        ("tests/unit/validator/test_block_creator.py",),
+    ),
+    Mutant(
+        "relaying-ends-after-some-failed-rounds",
+        "lacnode/consensus/bft/relay_shares.py",
+        "return round_ if current_round <= round_ < current_round + MAX_RELAYED_ROUNDS else _OTHER_ROUNDS",
+        "return _OTHER_ROUNDS",
+        ("tests/unit/consensus/test_intake.py", "-k", "relay_brings"),
+    ),
+    Mutant(
+        "bytes-of-far-rounds-relayed-without-end",
+        "lacnode/consensus/bft/relay_shares.py",
+        "return round_ if current_round <= round_ < current_round + MAX_RELAYED_ROUNDS else _OTHER_ROUNDS",
+        "return round_",
+        ("tests/unit/consensus/test_intake.py", "-k", "relay_brings"),
+    ),
+    Mutant(
+        "messages-between-an-effect-and-its-refusal",
+        "lacnode/validator/validator.py",
+        "self._effects((refusals or early_messages).popleft())",
+        "self._effects((early_messages or refusals).popleft())",
+        ("tests/unit/validator/test_driver.py",),
     ),
 )

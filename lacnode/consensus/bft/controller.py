@@ -31,6 +31,7 @@ from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.relay_shares import RelayShares
+from lacnode.consensus.bft.round_timers import RoundTimers
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
@@ -156,7 +157,7 @@ class BftController:
         if self._head is not None and head.header.number <= self._head.header.number:
             # Synchronisation and consensus may report the same head. Starting the height again would lose its votes.
             return self._ignore_old_head(head, self._head)
-        if self._height is not None and self._height.left_round_zero_early:
+        if self._height is not None and self._height.timers.left_round_zero_early:
             decided_round = self._protocols.extra_data(head.header).round
             self._search_pause.round_left_early(self._height.number, head, decided_round)
         self._head = head
@@ -177,8 +178,9 @@ class BftController:
 
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
-        signed, may_search = self._journal.signed_at(number), self._search_pause.allows(number)
-        return HeightManager(self._protocols.at(number), self._address, head, signed, may_search=may_search)
+        protocol, may_search = self._protocols.at(number), self._search_pause.allows(number)
+        timers = RoundTimers(head, protocol.first_round_waits_for_block, may_search=may_search)
+        return HeightManager(protocol, self._address, head, self._journal.signed_at(number), timers)
 
     def _log_protocol(self, head: HeadChanged) -> list[Effect]:
         """Log that another protocol than that of the last block decides the next one."""
@@ -308,7 +310,7 @@ class BftController:
         share = event.sender if event.sender in self._head.validators else None, author, round_, current_round
         if not others or not self._relay_shares.has_left(*share) or not self._sent.add(keccak256(event.data)):
             return []
-        self._relay_shares.take(*share, len(event.data))
+        self._relay_shares.add(*share, len(event.data))
         return [SendMessage(event.code, event.data, others)]
 
 

@@ -68,25 +68,17 @@ class HeightManager:
     """The state machine of one height, for a validator. `signed` is the content of the journal for this height.
 
     `protocol` is the one of this height. `address` is the validator's own address (20 bytes). `head` is the parent of the
-    block to agree on. `may_search` says whether the pool may be searched while the proposer waits for transactions.
+    block to agree on. `timers` are those of the height.
     """
 
     def __init__(
-        self,
-        protocol: BftProtocol,
-        address: bytes,
-        head: HeadChanged,
-        signed: SignedAtHeight,
-        *,
-        may_search: bool = True,
+        self, protocol: BftProtocol, address: bytes, head: HeadChanged, signed: SignedAtHeight, timers: RoundTimers
     ) -> None:
         self._protocol = protocol
         last_proposer = head.last_proposer or head.header.coinbase
         self.committee = Committee(head.header.number + 1, head.validators, last_proposer, protocol.proposer_prepares)
         self.number = self.committee.height
-        self.timers = RoundTimers(
-            head, first_round_waits_for_block=protocol.first_round_waits_for_block, may_search=may_search
-        )
+        self.timers = timers
         self.round_changes = RoundChangeManager()
         self._address = address
         self._signed = signed
@@ -109,11 +101,6 @@ class HeightManager:
     def prepared(self) -> PreparedBlock | None:
         """The block of the highest round that this validator has seen prepared at this height."""
         return self._decision.prepared
-
-    @property
-    def left_round_zero_early(self) -> bool:
-        """Whether this validator has left round 0, which was shortened because there was something to mine."""
-        return self.timers.is_shortened and self.round.number > 0
 
     # -- input ---------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ class RelayShares:
         bytes_of_round = share.bytes_of_round[_counted_round(round_, current_round)]
         return share.messages < MAX_RELAYED_INDIRECT_MESSAGES and bytes_of_round < MAX_RELAYED_INDIRECT_BYTES
 
-    def take(self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int) -> None:
+    def add(self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int) -> None:
         """Count a message that is relayed. The arguments are those of `has_left`."""
         share = self._shares.setdefault((sender, author), _Share())
         share.messages += 1

@@ -25,7 +25,7 @@ class RoundTimers:
     """
 
     def __init__(
-        self, head: HeadChanged, *, first_round_waits_for_block: bool = False, may_search: bool = True
+        self, head: HeadChanged, first_round_waits_for_block: bool = False, *, may_search: bool = True
     ) -> None:
         self.round_ends_ms: int | None = None
         self.block_due_ms: int | None = None
@@ -35,15 +35,14 @@ class RoundTimers:
         self._left_ms = 0
         self._first_round_waits_for_block = first_round_waits_for_block
         self._may_search = may_search
-        self.is_shortened = False
-        """Whether round 0 was shortened, because there is something to mine."""
+        self._is_shortened = False
         self._waits_for_quorum = False
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
         """Start round `number`, which lasts `requesttimeoutseconds * 2^number`."""
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._round_duration_ms(number)
-        waits_for_empty_block = self._waits_for_empty_block and not self.is_shortened
+        waits_for_empty_block = self._waits_for_empty_block and not self._is_shortened
         if number == 0 and self._first_round_waits_for_block:
             # The time until the block is due belongs to no round in these protocols. A validator that counted it would
             # ask for round 1 before all others do. Nor does the time in which the proposer waits for a transaction.
@@ -59,6 +58,11 @@ class RoundTimers:
         self.block_due_ms = None
         return self._start(number, duration, now_ms)
 
+    @property
+    def left_round_zero_early(self) -> bool:
+        """Whether round 0 was left, and had been shortened because there was something to mine."""
+        return self._is_shortened and self._round > 0
+
     def quorum_asked(self, now_ms: int) -> list[StartRoundTimer]:
         """Start the time of round 1 again, if it has waited for the quorum that is there now."""
         if not self._waits_for_quorum:
@@ -68,7 +72,7 @@ class RoundTimers:
 
     def can_shorten(self, now_ms: int) -> bool:
         """Whether the current round is round 0, and would end earlier if it were shortened now."""
-        waits = self._round == 0 and self._waits_for_empty_block and not self.is_shortened
+        waits = self._round == 0 and self._waits_for_empty_block and not self._is_shortened
         return waits and now_ms + self._head.block_period_ms < self._empty_block_due
 
     def shorten_first_round(self, now_ms: int) -> list[StartRoundTimer]:
@@ -79,7 +83,7 @@ class RoundTimers:
         """
         if not self.can_shorten(now_ms):
             return []
-        self.is_shortened = True
+        self._is_shortened = True
         return [self._start(0, self._round_duration_ms(0) + self._head.block_period_ms, now_ms)]
 
     def next_round_timer(self) -> StartRoundTimer | None:

@@ -32,6 +32,10 @@ class Machine:
     handled: list[tuple[Event, int]] = field(default_factory=list)
     position: tuple[int, int] = (1, 0)
 
+    def is_done(self, messages: int) -> bool:
+        """Whether everything has come that follows from `messages` messages of peers."""
+        return len(self.handled) >= messages + len(self.early)
+
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         if not isinstance(event, MessageReceived):
             return list(map(RedeliverMessage, self.early))
@@ -86,7 +90,7 @@ class Stage:
                 await nursery.start(self.validator.run)
                 for message in messages:
                     self.validator.message_received(message.code, message.data, message.sender)
-                while len(self.machine.handled) < len(messages):
+                while not self.machine.is_done(len(messages)):
                     await trio.lowlevel.checkpoint()
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
@@ -126,6 +130,9 @@ class SigningMachine(Machine):
     def __init__(self, early: list[MessageReceived]) -> None:
         super().__init__(early=early)
         self.order: list[str] = []
+
+    def is_done(self, messages: int) -> bool:
+        return len(self.order) >= 1 + 2 * (messages + len(self.early))
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         if isinstance(event, HeadChanged):

@@ -208,7 +208,7 @@ def test_a_search_that_fails_has_found_nothing() -> None:
     def fail(*arguments: object) -> bool:
         raise BlockRefusedError("system-call", "it failed")
 
-    stage.chain.has_transaction = fail  # type: ignore[method-assign]
+    stage.chain.has_transaction = fail  # type: ignore[assignment, method-assign]
 
     async def scenario() -> None:
         stage.tell(SearchPool(1, 0, 1))

@@ -1,0 +1,97 @@
+"""The work on blocks that are not decided: building one, checking one, and searching the pool for what one could have.
+
+Each piece of work runs in a worker and is answered by an event. It ends with its round (`proposal_budgets`). Must not decide
+when to work, or what an answer means.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.blockchain import Blockchain
+from lacnode.consensus.bft.effects import BuildBlock, CheckProposal, SearchPool
+from lacnode.consensus.bft.events import BlockBuilt, Event, PoolSearched, ProposalChecked
+from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
+from lacnode.primitives.block import Block
+from lacnode.validator.block_creator import StaleHeightError
+from lacnode.validator.proposal_budgets import ProposalBudgets
+from lacnode.workers.worker import Worker
+
+log = structlog.get_logger("consensus")
+
+
+class BlockCreator(Protocol):
+    """Builds the block that this validator proposes (`validator.block_creator`)."""
+
+    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
+        """Build the block of (`height`, `round_`) with this timestamp (seconds). Runs in a worker thread."""
+
+    def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
+        """Return whether that block would have a transaction. Runs in a worker thread."""
+
+
+class ProposalWork:
+    """Works on blocks on the head of `chain` in `worker`. `deliver` is called with each answer, on the event loop."""
+
+    def __init__(
+        self, chain: Blockchain, block_creator: BlockCreator, worker: Worker, deliver: Callable[[Event], None]
+    ) -> None:
+        self._chain = chain
+        self._block_creator = block_creator
+        self._worker = worker
+        self._deliver = deliver
+        self._budgets = ProposalBudgets()
+
+    def cancel_earlier_rounds(self, height: int, round_: int) -> None:
+        """Note that the validator is in this round. Work for earlier rounds is cancelled."""
+        self._budgets.cancel_earlier_rounds(height, round_)
+
+    async def build(self, effect: BuildBlock) -> None:
+        """Build a block. There is no answer if none can be built."""
+        try:
+            with self._budgets.budget(effect.height, effect.round) as budget:
+                build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
+                block = await self._worker.run(build)
+        # The import of the new head is an event of its own, and the machine asks for the next block after it.
+        except StaleHeightError:
+            return
+        except ExecutionInterruptedError as interrupted:
+            log.info("no block built", height=effect.height, round=effect.round, reason=str(interrupted))
+            return
+        # The round passes without a proposal. The next proposer has its own view of the pool.
+        except BlockRefusedError as error:
+            log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
+            return
+        self._deliver(BlockBuilt(effect.height, effect.round, block))
+
+    async def search(self, effect: SearchPool) -> None:
+        """Search the pool."""
+        found = False
+        search = self._block_creator.has_transaction
+        try:
+            with self._budgets.budget(effect.height, effect.round) as budget:
+                found = await self._worker.run(partial(search, effect.height, effect.round, effect.timestamp, budget))
+        except StaleHeightError:
+            return
+        except (ExecutionInterruptedError, BlockRefusedError) as error:
+            # A search that failed has found nothing. The machine must learn it, so that it searches again.
+            log.info("pool not searched", height=effect.height, round=effect.round, reason=str(error))
+        self._deliver(PoolSearched(effect.height, effect.round, found))
+
+    async def check(self, effect: CheckProposal) -> None:
+        """Check a proposal."""
+        failure: str | None = None
+        check = partial(self._chain.check_proposal, is_prepared=effect.is_prepared)
+        try:
+            with self._budgets.budget(effect.block.number, effect.round) as budget:
+                await self._worker.run(partial(check, effect.block, budget))
+        except BlockRefusedError as error:
+            failure = str(error)
+        except ExecutionInterruptedError:
+            # An unfinished check is no vote for the block. The machine learns it as a failure, so that nothing waits
+            # for the check.
+            failure = f"check-interrupted: the check did not end within round {effect.round}"
+        self._deliver(ProposalChecked(effect.round, effect.digest, failure))
