@@ -12,6 +12,7 @@ import pytest
 from lacnode.consensus.bft.controller import BftController
 from lacnode.consensus.bft.events import HeadChanged
 from lacnode.consensus.bft.height_manager import HeightManager
+from lacnode.consensus.bft.round_timers import RoundTimers
 from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives.rlp import RlpError
@@ -192,8 +193,9 @@ def test_a_node_that_takes_the_old_protocol_one_block_too_far_is_found_out(monke
 
     def new_height(machine: BftController, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
-        signed = machine._journal.signed_at(number)
-        return HeightManager(machine._protocols.at(head.header.number), machine._address, head, signed)
+        protocol, signed = machine._protocols.at(head.header.number), machine._journal.signed_at(number)
+        timers = RoundTimers(head, protocol.first_round_waits_for_block)
+        return HeightManager(protocol, machine._address, head, signed, timers)
 
     monkeypatch.setattr(BftController, "_new_height", new_height)
     with pytest.raises((Broken, Stalled, RlpError)):
