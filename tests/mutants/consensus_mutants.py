@@ -139,8 +139,8 @@ CONSENSUS = (
     Mutant(
         "qbft-one-block-late",
         "lacnode/consensus/protocols.py",
-        "(height, PROTOCOLS[name]) for height, name",
-        "(height + (height > 0), PROTOCOLS[name]) for height, name",
+        "(height, _of_chain(spec, name)) for height, name",
+        "(height + (height > 0), _of_chain(spec, name)) for height, name",
         ("tests/unit/chain/test_migration.py",),
     ),
     Mutant(
