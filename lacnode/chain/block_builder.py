@@ -72,7 +72,7 @@ class BlockBuilder:
         )
         return Block(header, BlockBody(transactions)), executed
 
-    def draft(
+    def draft_header(
         self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
     ) -> BlockHeader:
         """The header of the next block before execution. `timestamp` is in seconds, and `coinbase` has 20 bytes.

@@ -7,7 +7,7 @@ number by the block that follows. Nothing else is replaced. This file must not a
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES
-from lacnode.chain.database_check import body_root
+from lacnode.chain.database_check import transactions_root_of
 from lacnode.chain.receipt_record import encode_receipt_records
 from lacnode.consensus.bft.header_rules import HeaderRefusedError, check_seals
 from lacnode.primitives.block import BlockBody
@@ -53,7 +53,7 @@ class BlockRepair:
         withdrawals_root = None if body.withdrawals is None else EMPTY_TRIE_ROOT
         if body.ommers or body.withdrawals or header.ommers_hash != EMPTY_OMMERS_HASH:
             raise NotProvenError("the body has parts that no block of this network has")
-        if (body_root(body), withdrawals_root) != (header.transactions_root, header.withdrawals_root):
+        if (transactions_root_of(body), withdrawals_root) != (header.transactions_root, header.withdrawals_root):
             raise NotProvenError("the body gives other roots than the header's")
         self._put(BODIES, hash_, body.encode())
 

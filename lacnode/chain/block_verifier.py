@@ -81,13 +81,13 @@ class BlockVerifier:
         parent_hash: bytes,
         validators: tuple[bytes, ...],
         *,
-        seals_known: bool,
+        seals_verified: bool,
     ) -> None:
         """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
 
-        `seals_known`: the seals of this very header were verified before.
+        `seals_verified`: the seals of this very header were verified before.
         """
-        check = check_sealed if seals_known else check_full
+        check = check_sealed if seals_verified else check_full
         self._check_header(check, header, parent, parent_hash, validators, is_agreed=True)
         # A sealed block is accepted with a timestamp in the future: a quorum of clocks is right, and ours is wrong.
         ahead = timestamp_seconds_ahead(header, self._now())

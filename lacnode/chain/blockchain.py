@@ -204,7 +204,7 @@ class Blockchain(ExecutableChain):
             space, max_gas = block_bytes(period), self.counters.speed.gas_budget(period)
             limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget, space, max_gas)
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
-            draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
+            draft = builder.draft_header(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
             # This validator checks its own block, too. With the kept execution the check is almost free.
             self._executions.put(self.protocols.block_hash(block.header), block, executed)
@@ -267,7 +267,7 @@ class Blockchain(ExecutableChain):
     def _check_sealed(self, block: Block, parent: Head) -> None:
         validators = self.tally_after(parent.header).validators
         self._verifier.check_sealed_header(
-            block.header, parent.header, parent.hash, validators, seals_known=self._verified.has(block.header)
+            block.header, parent.header, parent.hash, validators, seals_verified=self._verified.has(block.header)
         )
 
     def _execute_once(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:

@@ -131,7 +131,7 @@ class _BlockCheck:
     def _check_body(self, parent: bytes | None) -> Iterator[str]:
         header, body = self._stored_header(), self._chain.body_of(self.hash or b"")
         assert body is not None
-        if body_root(body) != header.transactions_root:
+        if transactions_root_of(body) != header.transactions_root:
             yield f"table {BODIES}: the transactions give another root than the header's"
         for index, transaction in enumerate(body.transactions):
             place = self._chain.location_of(transaction.hash)
@@ -152,6 +152,6 @@ class _BlockCheck:
         return header
 
 
-def body_root(body: BlockBody) -> bytes:
+def transactions_root_of(body: BlockBody) -> bytes:
     """The transactions root of `body` (32 bytes)."""
     return ordered_root([transaction.raw for transaction in body.transactions])

@@ -112,6 +112,6 @@ class VerifiedHeaderChain:
             self._verifier.check_header_of_unknown_validators(header, self.last, self.last_hash)
             return
         self._verifier.check_sealed_header(
-            header, self.last, self.last_hash, self._tally.validators, seals_known=self._verified.has(header)
+            header, self.last, self.last_hash, self._tally.validators, seals_verified=self._verified.has(header)
         )
         self._verified.add(header)

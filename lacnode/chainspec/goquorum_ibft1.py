@@ -19,7 +19,7 @@ class Ibft1SectionError(Exception):
     """The sections contradict each other. The text is one sentence for the operator."""
 
 
-class Step(Protocol):
+class GoQuorumTransition(Protocol):
     """What of a transition is valid for both protocols (`goquorum`)."""
 
     @property
@@ -56,7 +56,7 @@ class Parameters:
     timeout_seconds: int = 0
     empty_period_seconds: int | None = None
 
-    def after(self, step: Step) -> "Parameters":
+    def after(self, step: GoQuorumTransition) -> "Parameters":
         """The parameters after a transition."""
         return Parameters(
             step.epochlength or self.epoch_blocks,
@@ -88,7 +88,11 @@ class Ibft1Chain:
 
 
 def read_chain(
-    first: Mapping[str, Any], name: str, parameters: Parameters, steps: Iterable[Step], test_block: int | None
+    first: Mapping[str, Any],
+    name: str,
+    parameters: Parameters,
+    steps: Iterable[GoQuorumTransition],
+    test_block: int | None,
 ) -> Ibft1Chain:
     """The sections of a chain that begins with the section `first`, which has this `name`. Raises Ibft1SectionError.
 

@@ -127,7 +127,7 @@ class Coordinator:
             if snapshot is None:
                 return False
             nodes = self.group.running_nodes()
-            self.group.refuse_foreign_peers(await self.group.send_to_all(nodes, "pace", {}, COMMAND_SECONDS))
+            self.group.check_no_foreign_peers(await self.group.send_to_all(nodes, "pace", {}, COMMAND_SECONDS))
             async with self.group.stopped(nodes):
                 self._next_timestamp = self._fixed_time = None
                 # From here on the revert counts, also if this process ends now: a node that starts follows it.

@@ -22,7 +22,7 @@ from rich.live import Live
 from lacnode.devnet import processes
 from lacnode.devnet.allowed_pages import ORIGINS
 from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, DEVNET_FORKS
-from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claimed_ports
+from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claim_port_offset
 from lacnode.devnet.managers import wait_for_managers
 from lacnode.devnet.manifest import (
     CONSENSUS_GROUPS,
@@ -209,7 +209,7 @@ def _origins(text: str) -> tuple[str, ...]:
 
 
 def _ports(wanted: int | None, nodes: int) -> AbstractContextManager[int]:
-    return claimed_ports(nodes) if wanted is None else nullcontext(wanted)
+    return claim_port_offset(nodes) if wanted is None else nullcontext(wanted)
 
 
 def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:

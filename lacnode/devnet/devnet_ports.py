@@ -17,7 +17,7 @@ from typing import NamedTuple
 FIRST_P2P_PORT, FIRST_RPC_PORT, FIRST_PRIVACY_PORT = 30303, 8545, 19_000
 PORTS_PER_NETWORK = 100
 LAST_OFFSET = 2400
-"""The last offset that `claimed_ports` gives out."""
+"""The last offset that `claim_port_offset` gives out."""
 
 HIGHEST_OFFSET = 35_000
 """The highest offset with which every port is a valid port number."""
@@ -59,7 +59,7 @@ def developer_port(offset: int) -> int:
 
 
 @contextmanager
-def claimed_ports(nodes: int) -> Iterator[int]:
+def claim_port_offset(nodes: int) -> Iterator[int]:
     """Yield the first offset at which the ports of `nodes` nodes are free.
 
     No other process gets that offset before the block is left. By then the nodes should listen. NoFreePortsError if no

@@ -100,7 +100,7 @@ class NodeGroup:
             raise DevnetError("the nodes are not at the same block")
         return CommonHead(*heads.pop())
 
-    def refuse_foreign_peers(self, answers: Sequence[Document]) -> None:
+    def check_no_foreign_peers(self, answers: Sequence[Document]) -> None:
         """Raise DevnetError if one of the nodes with these states is connected to a node of another origin."""
         own = {node.node_id for node in self.manifest().nodes}
         if not all(own.issuperset(answer["peers"]) for answer in answers):

@@ -22,7 +22,7 @@ class RequestPause:
 
     @asynccontextmanager
     async def admit_request(self) -> AsyncIterator[None]:
-        """One request. It waits for the end of a pause."""
+        """Count one request as under way inside the block. Before it, wait for the end of a pause."""
         while self._is_paused:
             await self._change.wait()
         self._under_way += 1
@@ -34,7 +34,8 @@ class RequestPause:
 
     @asynccontextmanager
     async def hold_requests(self) -> AsyncIterator[None]:
-        """A pause. It begins when the requests under way are answered, or after `DRAIN_SECONDS`."""
+        """Hold back new requests inside the block, which begins when those under way are answered, or after
+        `DRAIN_SECONDS`."""
         self._is_paused = True
         try:
             with trio.move_on_after(DRAIN_SECONDS):

@@ -16,7 +16,7 @@ from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import DELEGATION_PREFIX, created_address
 from lacnode.evm.py_evm_private import run_private_before
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
-from lacnode.evm.system_contracts import asked_contracts, missing_contract
+from lacnode.evm.system_contracts import contracts_asked_for_requests, missing_contract
 from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -186,7 +186,7 @@ class NativeBlock:
         """Close the block as `close` does, but not on py-evm. The library's `NativeError` if it cannot."""
         self._use(budget)
         # The order is consensus: requests first, the reward after them, then the roots.
-        for address in asked_contracts(self._fork, self._spec):
+        for address in contracts_asked_for_requests(self._fork, self._spec):
             self._ask(address)
         parameters = self._spec.ibft.parameters_at(self._header.number)
         if parameters.block_reward:

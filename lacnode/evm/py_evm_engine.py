@@ -108,7 +108,7 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """`executed`: py-evm gave it, and its word counts (see `engine.ExecutionEngine`)."""
+        """Return `executed` itself: the outcome of py-evm decides (see `engine.ExecutionEngine`)."""
         return executed
 
     def _changes_nothing(self, header: BlockHeader) -> bool:

@@ -56,7 +56,7 @@ class PublicAccountWriteError(Revert):
     """A private message tried to change a public account: that call is reverted."""
 
 
-class AccountGoneError(VMError):
+class MissingAccountError(VMError):
     """A message wrote storage to an account that does not exist. The message then fails, as in Besu."""
 
 
@@ -146,11 +146,11 @@ class PrivateAccounts(Accounts):
         super().set_code(address, code)
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
-        """Set a slot. PublicAccountWriteError for a public account, AccountGoneError for an account that does not exist."""
+        """Set a slot. PublicAccountWriteError for a public account, MissingAccountError for one that does not exist."""
         self._check_writable(address)
         # Besu fails there as a call fails, because the updater has no such account. py-evm would make the account.
         if self._read(address) is None:
-            raise AccountGoneError("storage of an account that is not there")
+            raise MissingAccountError("storage of an account that is not there")
         super().set_storage(address, slot, value)
 
     def begin(self, sender: bytes, nonce: int) -> None:

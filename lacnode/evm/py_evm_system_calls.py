@@ -14,7 +14,7 @@ from eth_typing import Address
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import SystemCallError
-from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS, asked_contracts, missing_contract
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS, contracts_asked_for_requests, missing_contract
 
 SYSTEM_ADDRESS = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
 """The sender of system calls. It has no account."""
@@ -34,7 +34,7 @@ def end_block(state: Any, fork: Fork, spec: ChainSpec) -> None:
     """Ask the contracts of the genesis for requests. SystemCallError where one is missing or its call fails: such a
     block is invalid."""
     # The order is EIP-7685's: withdrawals, then consolidations.
-    for address in asked_contracts(fork, spec):
+    for address in contracts_asked_for_requests(fork, spec):
         if not state.get_code(Address(address)):
             raise missing_contract(address)
         _call(state, address, b"")

@@ -8,7 +8,7 @@ HISTORY_STORAGE_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b17532000293
 """The contract that stores the parent's hash (EIP-2935), on a network that has it."""
 
 
-def asked_contracts(fork: Fork, spec: ChainSpec) -> tuple[bytes, ...]:
+def contracts_asked_for_requests(fork: Fork, spec: ChainSpec) -> tuple[bytes, ...]:
     """Return the 20-byte addresses of the contracts that a block asks for requests after its transactions, in order."""
     if fork < Fork.PRAGUE or spec.request_contracts is None:
         return ()

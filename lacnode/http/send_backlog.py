@@ -28,7 +28,7 @@ class SendBacklog:
         self._clients: dict[ClientBacklog, None] = {}
 
     def add_client(self, client: ClientBacklog) -> None:
-        """Count the bytes that wait for `client` from now on."""
+        """Count the bytes that wait for `client` from now on. If all are too many, the client with the most is cut off."""
         self._clients[client] = None
         self.enforce_limit()
 

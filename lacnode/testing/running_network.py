@@ -16,7 +16,7 @@ from web3 import HTTPProvider, Web3
 from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.devnet.accounts import DevnetAccount
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.in_process import MemoryNetwork, build_memory_network
 from lacnode.node.logs import configure_logs
 
@@ -77,7 +77,7 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
     """
     configure_logs("ERROR")
     # The ports stay claimed as long as the network runs, so that suites in parallel get other ports.
-    with claimed_ports(validators) as port_offset:
+    with claim_port_offset(validators) as port_offset:
         network = build_memory_network(validators, block_period, port_offset)
         thread = _NetworkThread(network)
         thread.start()

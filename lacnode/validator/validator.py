@@ -163,7 +163,7 @@ class Validator:
         self._intake.put_message(MessageReceived(code, data, sender))
 
     def peer_connected(self, address: bytes) -> None:
-        """Note that the peer at `address` is connected from now on."""
+        """Note that the peer at `address` is connected from now on. Nothing is noted before `run`."""
         if self._is_running:
             self._intake.put(PeerConnected(address))
 

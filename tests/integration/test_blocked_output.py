@@ -15,7 +15,7 @@ import pytest
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.devnet_genesis import devnet_genesis
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from tests.support.devnet import DEADLINE, height, until
 
 PIPE_BYTES = 4_096
@@ -50,7 +50,7 @@ def lone_validator(files: Path, pipe: FullPipe, *options: str) -> Iterator[tuple
     save_node_key(files / "key", key)
     genesis = devnet_genesis([key.address], funded_accounts(), 0.2, int(time.time()) - 1)
     (files / "genesis.json").write_text(json.dumps(genesis))
-    with claimed_ports(1) as offset:
+    with claim_port_offset(1) as offset:
         port = node_ports(0, offset).rpc
         command = [sys.executable, "-m", "lacnode"]
         command += [f"--data-path={files / 'data'}", f"--genesis-file={files / 'genesis.json'}"]

@@ -8,7 +8,7 @@ import trio
 
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.protocols import VALIDATOR_PROTOCOLS
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.in_process import MemoryNetwork, build_memory_network
 from lacnode.primitives.hexadecimal import from_hex
 
@@ -49,7 +49,7 @@ async def rounds_of_blocks(protocol: BftProtocol, port_offset: int) -> list[int]
 
 @pytest.mark.parametrize("name", sorted(VALIDATOR_PROTOCOLS))
 def test_three_of_four_validators_make_blocks(name: str) -> None:
-    with claimed_ports(VALIDATORS) as port_offset:
+    with claim_port_offset(VALIDATORS) as port_offset:
         rounds = trio.run(rounds_of_blocks, VALIDATOR_PROTOCOLS[name], port_offset)
     assert len(rounds) == LAST_BLOCK
     assert max(rounds) > 0

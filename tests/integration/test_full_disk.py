@@ -18,7 +18,7 @@ import pytest
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.devnet_genesis import devnet_genesis
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from tests.support.devnet import DEADLINE, ask, height, until
 
 SIZE = "24m"
@@ -120,7 +120,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def validator(disk: SmallDisk, tmp_path: Path) -> Iterator[LoneValidator]:
-    with claimed_ports(1) as offset:
+    with claim_port_offset(1) as offset:
         yield LoneValidator(disk, tmp_path, node_ports(0, offset).rpc)
 
 

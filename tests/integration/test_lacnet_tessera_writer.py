@@ -18,7 +18,7 @@ import pytest
 import trio
 from trio_websocket import open_websocket_url
 
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from tests.support.devnet import height, until
@@ -70,7 +70,7 @@ def log(managers: list[Manager], tmp_path_factory: pytest.TempPathFactory) -> It
     subprocess.run([sys.executable, "-m", "lacnode", *imported], check=True, capture_output=True, timeout=60)
     manager = (f"--privacy-public-key-file={managers[0].key_file}", f"--privacy-url={managers[0].client_url}")
     file = directory / "log"
-    with claimed_ports(1) as offset, file.open("wb") as output:
+    with claim_port_offset(1) as offset, file.open("wb") as output:
         p2p = f"--p2p-port={node_ports(0, offset).p2p}"
         command = [sys.executable, "-m", "lacnode", f"--config-file={WRITER}", *paths, *manager, p2p]
         node = subprocess.Popen(command, stdout=output, stderr=output)

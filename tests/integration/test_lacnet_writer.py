@@ -11,7 +11,7 @@ import httpx
 import pytest
 from eth_account import Account
 
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from tests.support.devnet import ask, height, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def writer(directory: Path, *options: str) -> Iterator[str]:
     # Block 110 of that chain breaks its own rules: the network was run without them when it was made.
     imported = [*paths, "blocks", "import", f"--from={CHAIN / 'blocks-0-118.rlp'}"]
     subprocess.run([sys.executable, "-m", "lacnode", *imported], check=True, capture_output=True, timeout=60)
-    with claimed_ports(1) as offset:
+    with claim_port_offset(1) as offset:
         ports = node_ports(0, offset)
         places = [f"--p2p-port={ports.p2p}", f"--rpc-http-port={ports.rpc}", f"--rpc-ws-port={ports.ws}"]
         command = [*paths, f"--config-file={WRITER}", f"--node-private-key-file={directory / 'key'}", *places, *options]

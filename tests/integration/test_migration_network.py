@@ -19,7 +19,7 @@ import trio
 from lacnode.consensus.protocols import PROTOCOLS
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.devnet_genesis import devnet_genesis
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.node import Node
 from lacnode.node.node_resources import BlockPacing
@@ -288,7 +288,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
     """The journey after its last step."""
 
     async def story() -> Journey:
-        with claimed_ports(5) as port_offset, trio.fail_after(DEADLINE_SECONDS):
+        with claim_port_offset(5) as port_offset, trio.fail_after(DEADLINE_SECONDS):
             async with httpx.AsyncClient(timeout=60) as client, trio.open_nursery() as nursery:
                 at = Journey(tmp_path_factory.mktemp("migration"), port_offset, nursery, client)
                 with captured_logs() as logs:

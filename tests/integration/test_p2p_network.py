@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from lacnode.p2p.connection_policies import Connection, DenyListPolicy
 from lacnode.p2p.name_resolution import resolve_enode
 from lacnode.p2p.p2p_network import PortInUseError
@@ -135,7 +135,7 @@ class TestDialling:
     async def test_a_static_node_that_starts_late_is_found(self) -> None:
         async with world() as w:
             key = NodeKey.generate()
-            with claimed_ports(1) as offset:
+            with claim_port_offset(1) as offset:
                 port = node_ports(0, offset).p2p
                 early = await w.node(static_nodes=(Enode(key.public_key, "127.0.0.1", port, None),))
                 late = await w.node(key=key, port=port)

@@ -17,7 +17,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from lacnode.http.connection_server import ConnectionServer, bind, bound_port
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, Response
@@ -279,7 +279,7 @@ async def test_a_node_process_uses_it_by_its_options(files: Path) -> None:
 
 def _group_by_node(path: Path, url: str) -> list[list[str]]:
     """Have a node with the manager at `url` make a group and find it; the members of what it finds."""
-    with claimed_ports(1) as offset, (path / "log").open("wb") as log:
+    with claim_port_offset(1) as offset, (path / "log").open("wb") as log:
         ports = node_ports(0, offset)
         options = {
             "data-path": path / "data", "genesis-file": ROOT / "genesis" / "free-gas" / "genesis.json",

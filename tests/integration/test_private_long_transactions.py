@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.manifest import NetworkShape, make_devnet
 from lacnode.primitives.hexadecimal import to_hex
 from tests.support.devnet import NODES, Devnet, ask, until
@@ -31,7 +31,7 @@ STOPPING_SECONDS = 10.0
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Devnet]:
-    with claimed_ports(NODES) as port_offset:
+    with claim_port_offset(NODES) as port_offset:
         manifest = make_devnet(
             tmp_path / "net", NetworkShape(1, writers=3, privacy=True, fork="lacchain"), 0.5, port_offset
         )

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio_websocket import open_websocket_url
 
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.in_process import MemoryNetwork, build_memory_network
 from lacnode.devnet.manager_files import make_manager_key, write_manager_config
 from lacnode.node.assembly import build_node
@@ -99,7 +99,7 @@ async def private_network(manager: MakeManager = MemoryManager) -> AsyncIterator
     managers: dict[bytes, MemoryManager] = {}
     for key in KEYS:
         managers[key] = manager(key, managers)
-    with claimed_ports(len(KEYS)) as port_offset:
+    with claim_port_offset(len(KEYS)) as port_offset:
         built = build_memory_network(len(KEYS), 0.3, port_offset)
         nodes = tuple(_private(node, managers[key]) for node, key in zip(built.nodes, KEYS, strict=True))
         net = MemoryNetwork(nodes, built.accounts)
@@ -311,7 +311,7 @@ def test_a_node_that_does_not_start_leaves_its_managers_store(tmp_path: Path) ->
 @pytest.mark.parametrize("method", ["priv_subscribe", "priv_unsubscribe"])
 def test_private_subscriptions_are_for_those_who_may_use_priv(method: str) -> None:
     async def story() -> None:
-        with claimed_ports(1) as port_offset:
+        with claim_port_offset(1) as port_offset:
             net = build_memory_network(1, 0.3, port_offset)
             async with trio.open_nursery() as nursery:
                 await nursery.start(net.run)

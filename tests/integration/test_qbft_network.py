@@ -15,7 +15,7 @@ from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.devnet import in_process
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.devnet_genesis import CHAIN_ID, devnet_genesis
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.in_process import build_memory_network
 from lacnode.node.node import Node
 from lacnode.primitives.hexadecimal import to_hex
@@ -52,7 +52,7 @@ async def wait_for_validators(node: Node, count: int) -> None:
 
 def test_a_network_survives_the_loss_of_a_validator_and_votes_it_out() -> None:
     async def story() -> None:
-        with claimed_ports(4) as port_offset, trio.fail_after(DEADLINE_SECONDS):
+        with claim_port_offset(4) as port_offset, trio.fail_after(DEADLINE_SECONDS):
             nodes = build_memory_network(4, BLOCK_PERIOD_SECONDS, port_offset, consensus="qbft").nodes
             async with trio.open_nursery() as nursery:
                 lost = trio.CancelScope()
@@ -108,7 +108,7 @@ def test_a_lost_proposer_costs_a_transaction_one_round_and_not_the_period_of_emp
     monkeypatch.setattr(in_process, "devnet_genesis", with_empty_block_period)
 
     async def story() -> None:
-        with claimed_ports(4) as port_offset, trio.fail_after(DEADLINE_SECONDS):
+        with claim_port_offset(4) as port_offset, trio.fail_after(DEADLINE_SECONDS):
             nodes = build_memory_network(4, BLOCK_PERIOD_SECONDS, port_offset, consensus="qbft").nodes
             _, *others = sorted(nodes, key=lambda node: node.key.address)
             async with trio.open_nursery() as nursery:

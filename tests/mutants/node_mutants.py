@@ -106,8 +106,8 @@ NODE = (
     Mutant(
         "sync-accepts-headers-without-seals",
         "lacnode/chain/header_chain.py",
-        "seals_known=self._verified.has(header)",
-        "seals_known=True",
+        "seals_verified=self._verified.has(header)",
+        "seals_verified=True",
         ("tests/unit/sync/test_synchronizer.py",),
     ),
     Mutant(

@@ -18,7 +18,11 @@ from lacnode.privacy.manager.group_record import GroupRecord, decode_group, enco
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import decode_group as decode_tessera_group
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import (
+    decode_party_info,
+    decode_party_info_json,
+    encode_party_info,
+)
 from lacnode.privacy.manager.tessera.tessera_payload import decode_tessera_payload, encode_tessera_payload
 
 A, B = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
@@ -39,7 +43,7 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     decode_group,
     decode_orion_party_info,
     decode_party_info,
-    read_party_info,
+    decode_party_info_json,
     decode_tessera_payload,
     decode_tessera_group,
     read_json,

@@ -14,7 +14,11 @@ from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group, has_tessera_id
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import (
+    decode_party_info,
+    decode_party_info_json,
+    encode_party_info,
+)
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 from lacnode.privacy.transaction_manager import GroupType
 
@@ -93,7 +97,7 @@ def test_truncation_length_lies_and_tails_are_refused(
 
 @given(st.binary(max_size=400))
 def test_garbage_is_refused(data: bytes) -> None:
-    for decode in (decode_tessera_payload, decode_group, decode_party_info, read_party_info):
+    for decode in (decode_tessera_payload, decode_group, decode_party_info, decode_party_info_json):
         with contextlib.suppress(TesseraError):
             decode(data)
     with pytest.raises(TesseraError):

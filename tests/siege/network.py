@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lacnode.devnet import processes
 from lacnode.devnet.devnet_genesis import LACCHAIN_FORK
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.manifest import DevnetNode, Manifest, NetworkShape, make_devnet
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 from lacnode.storage.atomic_file import replace_text
@@ -164,7 +164,7 @@ def running_network(
     """A new network that runs, and is stopped however the block ends. It is private and flexible as in `renew`."""
     with (
         tempfile.TemporaryDirectory(prefix="lacnode-siege-") as directory,
-        claimed_ports(VALIDATORS + WRITERS) as port_offset,
+        claim_port_offset(VALIDATORS + WRITERS) as port_offset,
     ):
         root = Path(directory)
         shape = _shape(is_private=is_private, is_flexible=is_flexible)

@@ -163,7 +163,7 @@ class SimulatedChain:
             head.header,
             head.hash,
             self.validators_after(head.header),
-            seals_known=self._verified.has(block.header),
+            seals_verified=self._verified.has(block.header),
         )
         if not self._verified.has_body(block):
             self._verifier.check_body(block)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 
 DEADLINE = 60.0
@@ -59,7 +59,7 @@ class Devnet:
 def running_devnet(path: Path, *options: str) -> Iterator[Devnet]:
     """A devnet that is stopped however the test ends; its ports stay its own while nodes are down."""
     network = Devnet(path)
-    with claimed_ports(NODES) as port_offset:
+    with claim_port_offset(NODES) as port_offset:
         try:
             network.up(*options, "--port-offset", str(port_offset))
             yield network

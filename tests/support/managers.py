@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.key_files import load_public_key, save_key_pair
 from tests.support.devnet import until
@@ -169,7 +169,7 @@ class TesseraManager:
 
     def move(self) -> None:
         """Have other ports from the next start on."""
-        ports = node_ports(0, self._ports.enter_context(claimed_ports(1)))
+        ports = node_ports(0, self._ports.enter_context(claim_port_offset(1)))
         self.node_port = ports.privacy
         scheme = "https" if self.tls else "http"
         self.node_url, self.client_url = f"{scheme}://127.0.0.1:{ports.privacy}", f"http://127.0.0.1:{ports.rpc}"

@@ -11,7 +11,11 @@ from lacnode.privacy.manager.encrypted_payload import decrypt_with
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import (
+    decode_party_info,
+    decode_party_info_json,
+    encode_party_info,
+)
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 from lacnode.privacy.transaction_manager import GroupType
 
@@ -50,7 +54,7 @@ def test_party_info_in_both_forms() -> None:
     sent = decode_party_info(recorded("partyInfo"))
     assert (sent.url, dict(sent.keys)[TESSERA.public]) == (TESSERA_URL, TESSERA_URL)
     assert encode_party_info(sent) == recorded("partyInfo")
-    shown = read_party_info(RECORDED["partyInfoJson"].encode())
+    shown = decode_party_info_json(RECORDED["partyInfoJson"].encode())
     assert (shown.url, shown.keys) == (TESSERA_URL, {TESSERA.public: TESSERA_URL, OWN.public: OWN_URL})
 
 

@@ -57,6 +57,6 @@ class ClockSkew:
         return {author: difference - median for author, difference in differences.items()}
 
     @property
-    def skewed(self) -> dict[bytes, int]:
+    def skewed_offsets_ms(self) -> dict[bytes, int]:
         """The members of `offsets_ms` that are too large."""
         return {author: offset for author, offset in self.offsets_ms.items() if abs(offset) >= CLOCK_SKEW_LIMIT_MS}

@@ -147,7 +147,7 @@ class BftController:
             round_ends_ms=height.timers.round_ends_ms,
             block_due_ms=height.timers.block_due_ms,
             clock_offsets_ms=self._clocks.offsets_ms,
-            clocks_off=tuple(self._clocks.skewed),
+            clocks_off=tuple(self._clocks.skewed_offsets_ms),
         )
 
     # -- heights -------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class BftController:
         """Log clocks that are off, each at most once in `SKEW_LOG_INTERVAL_BLOCKS`."""
         self._clocks.retain_only(head.validators)
         notes: list[Effect] = []
-        for author, offset in self._clocks.skewed.items():
+        for author, offset in self._clocks.skewed_offsets_ms.items():
             if (
                 head.header.number - self._skew_logged_at.get(author, -SKEW_LOG_INTERVAL_BLOCKS)
                 >= SKEW_LOG_INTERVAL_BLOCKS

@@ -190,7 +190,7 @@ class HeightManager:
         self.received_proposals.set_first(self.round.number, proposal.signed.payload.digest)
         # The proposer waits no longer. If there is no agreement on its block, that must not last until an empty one is due.
         self._out += self.timers.shorten_first_round(self._now_ms)
-        self._out += self._current.accept(proposal)
+        self._out += self._current.accept_proposal(proposal)
 
     # -- prepares and commits ------------------------------------------------------------------------------------
 

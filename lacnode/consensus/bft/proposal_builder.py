@@ -37,7 +37,7 @@ class ProposalBuilder:
         return self._own.state is ProposerState.NONE
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
-        """Build the block of this round, if there is none yet."""
+        """Begin the proposal of round 0, if this validator may. Return the request for the block while it is not built."""
         # Later rounds start their block in `begin_later_round`: they need a quorum of round changes first.
         if self.may_begin and self._round.number == 0:
             self._own.start_block(ProposalDraft())

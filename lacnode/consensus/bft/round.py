@@ -99,7 +99,7 @@ class Round:
         """The commit seals (65 bytes each), in the order in which they came."""
         return tuple(commit.payload.seal for commit in self.commits.values() if commit.payload.seal is not None)
 
-    def accept(self, block: Block, digest: bytes, signed: SignedPayload[ProposalPayload] | None) -> None:
+    def accept_proposal(self, block: Block, digest: bytes, signed: SignedPayload[ProposalPayload] | None) -> None:
         """Accept the block of a valid proposal, and check the prepares and commits that came before it.
 
         `digest` is the one that the messages of this round name (32 bytes). `signed` is the signed part of the proposal,

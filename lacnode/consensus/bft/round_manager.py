@@ -74,10 +74,10 @@ class RoundManager:
 
     # -- proposals, prepares and commits ---------------------------------------------------------------------------
 
-    def accept(self, proposal: Proposal) -> list[Effect]:
+    def accept_proposal(self, proposal: Proposal) -> list[Effect]:
         """Accept a valid proposal, and prepare it."""
         digest = proposal.signed.payload.digest
-        self.round.accept(proposal.block, digest, proposal.signed)
+        self.round.accept_proposal(proposal.block, digest, proposal.signed)
         # Where the proposal counts as the proposer's prepare, the others refuse a prepare of the proposer.
         prepare: list[Effect] = [SignPayload(PreparePayload(self.round.id, digest))] if self._prepares else []
         # Prepares and commits may have come before the proposal.
@@ -102,7 +102,7 @@ class RoundManager:
         prepared = self._decision.prepared
         if prepared is None or prepared.round != self.round.number:
             return False
-        self.round.accept(prepared.block, prepared.digest, prepared.certificate.proposal)
+        self.round.accept_proposal(prepared.block, prepared.digest, prepared.certificate.proposal)
         for prepare in prepared.certificate.prepares:
             self.round.add_prepare(prepare)
         return True

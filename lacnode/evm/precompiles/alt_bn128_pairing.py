@@ -211,7 +211,7 @@ def _power12(x: F12, exponent: int) -> F12:
 _TWIST_B = _scaled2(_inverse2((9, 1)), 3)
 
 
-def twist_point(x: F2, y: F2) -> TwistPoint:
+def checked_twist_point(x: F2, y: F2) -> TwistPoint:
     """The point of the twist with these coordinates. PointError if there is none. Its order is not looked at."""
     if max(*x, *y) >= P:
         raise PointError("a coordinate is not below the field's prime")

@@ -133,7 +133,7 @@ def _recovery_boxes(
             yield url, member, others
 
 
-def list_keys(members: Sequence[bytes]) -> str:
-    """Return the keys in base64 for an error text, the first ones by name."""
+def keys_for_error_text(members: Sequence[bytes]) -> str:
+    """Return keys in base64 for an error text: at most `MEMBERS_NAMED_IN_MESSAGES`, and the number of the others."""
     more = f" and {len(members) - MEMBERS_NAMED_IN_MESSAGES} more" if len(members) > MEMBERS_NAMED_IN_MESSAGES else ""
     return ", ".join(map(to_base64, members[:MEMBERS_NAMED_IN_MESSAGES])) + more

@@ -44,7 +44,8 @@ class KnownGroups:
     def find_refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
         """Return why `payload` does not belong to its group, None if it does.
 
-        `plaintext` was found in it by an own key. The record of a widened group is stored if the payload belongs to it.
+        `plaintext` was found in it by an own key. A payload without a list of members passes if its group is not known. The
+        record of a widened group is stored if the payload belongs to it.
         """
         parties = read_parties(plaintext)
         if parties is None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.audit_log import audit_entry
-from lacnode.privacy.manager.delivery import PayloadDelivery, list_keys
+from lacnode.privacy.manager.delivery import PayloadDelivery, keys_for_error_text
 from lacnode.privacy.manager.encrypted_payload import MAX_PAYLOAD_BYTES, decrypt_with, encrypt
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.key_proofs import KeyProofs
@@ -156,7 +156,7 @@ class LocalTransactionManager:
         entry = audit_entry("sent", sealed.key, own, recipients, group_id, result, places.unproven)
         call_store(self._store.append_audit, entry)
         if left_out:
-            raise EnclaveError("NodePropagatingToAllPeers", f"not delivered to {list_keys(left_out)}")
+            raise EnclaveError("NodePropagatingToAllPeers", f"not delivered to {keys_for_error_text(left_out)}")
         return sealed.key
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:

@@ -11,7 +11,7 @@ import structlog
 
 from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import audit_entry
-from lacnode.privacy.manager.delivery import PayloadDelivery, list_keys
+from lacnode.privacy.manager.delivery import PayloadDelivery, keys_for_error_text
 from lacnode.privacy.manager.group_acceptance import GroupRefusedError, accept_group_record, accept_recovered_group
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -91,7 +91,7 @@ class ManagedGroups:
         reached = self._delivery.announce_group(record, self._keys.sender_pair(own), places.reachable_urls)
         left_out = places.members_not_at(reached)
         if left_out:
-            raise EnclaveError("PrivacyGroupNotPushed", f"not told to {list_keys(left_out)}")
+            raise EnclaveError("PrivacyGroupNotPushed", f"not told to {keys_for_error_text(left_out)}")
         return places.unproven
 
     def find(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:

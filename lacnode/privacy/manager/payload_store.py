@@ -172,14 +172,16 @@ class PayloadStore:
         with self._database.read() as connection:
             return self._read_payload(connection, PAYLOADS.c.key == key)
 
-    def read_payloads(self, party: bytes, after: int, limit: int, limit_bytes: float = math.inf) -> list[StoredPayload]:
-        """Return payloads of `party` (32 bytes) in the order of their arrival, from the first after number `after`.
+    def read_payloads(
+        self, party: bytes, after_number: int, limit: int, limit_bytes: float = math.inf
+    ) -> list[StoredPayload]:
+        """Return payloads of `party` (32 bytes) in the order of their arrival, from the first after `after_number`.
 
         At most `limit` payloads are returned. The list ends when they have `limit_bytes` of cipher text.
         """
         query = (
             sql.select(PARTIES.c.payload)
-            .where(PARTIES.c.party == party, PARTIES.c.payload > after)
+            .where(PARTIES.c.party == party, PARTIES.c.payload > after_number)
             .order_by(PARTIES.c.payload)
             .limit(limit)
         )

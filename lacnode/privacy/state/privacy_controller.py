@@ -168,5 +168,5 @@ class PrivacyController:
 def _groups_of(context: PrivacyContext, states: PrivateStates) -> GroupDirectory:
     """Return the groups of the kind that this node has."""
     if context.mode is GroupMode.FLEXIBLE:
-        return FlexibleGroups(context, states.contract_of, states.wait_until_executed)
+        return FlexibleGroups(context, states.contract_asker, states.wait_until_executed)
     return ManagerGroups(context.manager)

@@ -66,8 +66,8 @@ class PrivateStates:
         root = self.root_at(group_id, header.number)
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
-    def contract_of(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
-        """Return the questions to a flexible group's contract. See `flexible_groups.ContractOf`."""
+    def contract_asker(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
+        """Return the questions to a flexible group's contract. See `flexible_groups.ContractAsker`."""
         block = self._context.history.block_at(self._context.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:

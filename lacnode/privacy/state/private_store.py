@@ -236,7 +236,10 @@ class PrivateStoreReader:
         return sum(1 for _ in self._snapshot.items(FAILING))
 
     def due_times(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
-        """Yield the due times of absent payloads (Unix seconds), the next first, and whether they come before others."""
+        """Yield the due time (Unix seconds) of each absent payload, whether it comes before others, and its marker.
+
+        The earliest comes first.
+        """
         for key, value in self._snapshot.items(DUE):
             yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.from_key(key[8:])
 

@@ -18,7 +18,7 @@ from lacnode.privacy.group_ids import group_id
 
 
 class Restriction(Enum):
-    """The readers of a private transaction. Besu supports the first value alone."""
+    """Who may read a private transaction. Besu supports RESTRICTED alone. UNSUPPORTED stands for every other text."""
 
     RESTRICTED = b"restricted"
     UNRESTRICTED = b"unrestricted"

@@ -14,12 +14,12 @@ def watched(**differences: int) -> ClockSkew:
 
 
 def test_names_the_one_that_differs() -> None:
-    assert watched(a=0, b=-40, c=960, d=-30).skewed == {C: 1_000 - 10}
-    assert watched(a=0, b=-40, c=-1_040, d=-30).skewed == {C: -1_000}
+    assert watched(a=0, b=-40, c=960, d=-30).skewed_offsets_ms == {C: 1_000 - 10}
+    assert watched(a=0, b=-40, c=-1_040, d=-30).skewed_offsets_ms == {C: -1_000}
 
 
 def test_knows_that_it_is_our_own() -> None:
-    assert watched(a=0, b=-1_030, c=-1_040, d=-1_030).skewed == {A: 1_030}
+    assert watched(a=0, b=-1_030, c=-1_040, d=-1_030).skewed_offsets_ms == {A: 1_030}
 
 
 def test_two_clocks_do_not_tell_which_is_wrong() -> None:
@@ -30,20 +30,20 @@ def test_a_delayed_proposal_is_no_late_clock() -> None:
     clocks = watched(a=0, b=0, c=0)
     for height in range(2, 6):
         clocks.observe(B, height, 1_700_000_000, 1_700_000_003_000)
-    assert not clocks.skewed
+    assert not clocks.skewed_offsets_ms
 
 
 def test_a_clock_that_was_set_right_is_forgiven() -> None:
     clocks = watched(a=0, b=2_000, c=0)
     for height in range(2, 10):
         clocks.observe(B, height, 1_700_000_000, 1_700_000_000_000)
-    assert not clocks.skewed
+    assert not clocks.skewed_offsets_ms
 
 
 def test_one_observation_a_height() -> None:
     clocks = watched(a=0, b=0, c=0)
     clocks.observe(B, 1, 1_800_000_000, 1_700_000_000_000)
-    assert not clocks.skewed
+    assert not clocks.skewed_offsets_ms
 
 
 def test_forgets_those_who_left() -> None:

@@ -2,11 +2,11 @@
 
 import socket
 
-from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, claimed_ports, developer_port, node_ports
+from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, claim_port_offset, developer_port, node_ports
 
 
 def test_a_claimed_hundred_is_nobody_elses() -> None:
-    with claimed_ports(4) as first, claimed_ports(4) as second:
+    with claim_port_offset(4) as first, claim_port_offset(4) as second:
         assert first != second
         ours = {port for index in range(MAX_DEVNET_NODES) for port in node_ports(index, first)}
         theirs = {port for index in range(MAX_DEVNET_NODES) for port in node_ports(index, second)}
@@ -15,7 +15,7 @@ def test_a_claimed_hundred_is_nobody_elses() -> None:
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:
-    with claimed_ports(4) as offset:
+    with claim_port_offset(4) as offset:
         ports = node_ports(3, offset)
         assert ports.are_free()
         for port in ports:

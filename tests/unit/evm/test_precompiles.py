@@ -15,7 +15,7 @@ from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 from lacnode.evm.precompiles import alt_bn128, alt_bn128_pairing, bls12_381
 from lacnode.evm.precompiles import blake2f as blake2f_module
 from lacnode.evm.precompiles.alt_bn128 import INFINITY, N, P, PointError
-from lacnode.evm.precompiles.alt_bn128_pairing import INFINITY2, pairing_check, twist_point
+from lacnode.evm.precompiles.alt_bn128_pairing import INFINITY2, checked_twist_point, pairing_check
 from lacnode.evm.precompiles.blake2f import MAX_IN_PROCESS_ROUNDS, blake2f
 
 reference: Any = optimized_bn128
@@ -80,7 +80,7 @@ class TestAltBn128:
         twice = alt_bn128.multiply(right, 2)
         doubled = reference.normalize(reference.double(reference.G2))
         double2 = tuple((int(c.coeffs[0]), int(c.coeffs[1])) for c in doubled)
-        twist = twist_point(*double2)
+        twist = checked_twist_point(*double2)
         assert pairing_check([(left, GENERATOR2), (right, GENERATOR2)], nothing)
         assert pairing_check([(left, twist), (twice, GENERATOR2)], nothing)
         assert not pairing_check([(left, GENERATOR2), (twice, GENERATOR2)], nothing)
@@ -100,13 +100,13 @@ class TestAltBn128:
                 continue
             found += 1
             with pytest.raises(PointError):
-                alt_bn128_pairing.check_order(twist_point(x, y), nothing)
-        alt_bn128_pairing.check_order(twist_point(*GENERATOR2), nothing)
+                alt_bn128_pairing.check_order(checked_twist_point(x, y), nothing)
+        alt_bn128_pairing.check_order(checked_twist_point(*GENERATOR2), nothing)
 
     @pytest.mark.parametrize("point", [((1, 1), (1, 1)), ((P, 0), (0, 0)), ((0, 0), (0, P))])
     def test_refuses_what_is_no_point_of_the_twist(self, point: alt_bn128_pairing.TwistPoint) -> None:
         with pytest.raises(PointError):
-            twist_point(*point)
+            checked_twist_point(*point)
 
     @pytest.mark.parametrize("call", range(1, 12))
     def test_a_pairing_is_interrupted_between_steps(self, call: int) -> None:

@@ -87,14 +87,14 @@ class TestMaking:
         groups.make(KEY_A, group=bytes(31) + b"\x07")
         flexible = groups.a.privacy_controller.groups
         assert isinstance(flexible, FlexibleGroups)
-        contract_of = flexible._contract_of
+        contract_asker = flexible._contract_asker
 
         def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
             if group_id != GROUP:
                 raise CallLimitExceededError("it loops")
-            return contract_of(group_id, number, deadline_seconds)
+            return contract_asker(group_id, number, deadline_seconds)
 
-        monkeypatch.setattr(flexible, "_contract_of", asked)
+        monkeypatch.setattr(flexible, "_contract_asker", asked)
         assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
         monkeypatch.undo()
         flexible._search._silent._groups.clear()
@@ -132,13 +132,13 @@ class TestMaking:
         groups.make(KEY_A)
         flexible, asked = groups.a.privacy_controller.groups, list[bytes]()
         assert isinstance(flexible, FlexibleGroups)
-        contract_of = flexible._contract_of
+        contract_asker = flexible._contract_asker
 
         def counted(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
             asked.append(group_id)
-            return contract_of(group_id, number, deadline_seconds)
+            return contract_asker(group_id, number, deadline_seconds)
 
-        monkeypatch.setattr(flexible, "_contract_of", counted)
+        monkeypatch.setattr(flexible, "_contract_asker", counted)
         assert len(found(groups.a, KEY_A)) == len(found(groups.a, KEY_A)) == 1
         assert asked == [GROUP]
         groups.make(KEY_A, group=bytes(31) + b"\x07")
@@ -160,7 +160,7 @@ class TestMaking:
         """All contracts but that of GROUP take the time that they have, or `slow_seconds` and answer; what they had."""
         flexible, limits = groups.a.privacy_controller.groups, list[float]()
         assert isinstance(flexible, FlexibleGroups)
-        contract_of = flexible._contract_of
+        contract_asker = flexible._contract_asker
 
         def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
             if group_id != GROUP:
@@ -168,9 +168,9 @@ class TestMaking:
                 clock.late += slow_seconds or limits[-1]
                 if not slow_seconds:
                     raise CallLimitExceededError("it loops")
-            return contract_of(group_id, number, math.inf)
+            return contract_asker(group_id, number, math.inf)
 
-        monkeypatch.setattr(flexible, "_contract_of", asked)
+        monkeypatch.setattr(flexible, "_contract_asker", asked)
         monkeypatch.setattr("lacnode.privacy.state.flexible.group_search.time", clock)
         monkeypatch.setattr(flexible._search, "_silent", SilentContracts(clock))
         return limits

@@ -20,7 +20,7 @@ from lacnode.privacy.manager.peer_sender import PeerCall, PeerCaller
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import encode_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
-from lacnode.privacy.manager.tessera.tessera_party_info import encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info_json, encode_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import (
     NO_GROUP,
     TesseraPayload,
@@ -89,7 +89,7 @@ class TesseraNodes:
 
     def _add_keys_of(self, url: str, answer: bytes | None) -> None:
         try:
-            claimed = None if answer is None else read_party_info(answer)
+            claimed = None if answer is None else decode_party_info_json(answer)
         except TesseraError as error:
             self._log_once(url, f"the Tessera at {url} answers what cannot be used: {error}")
             return

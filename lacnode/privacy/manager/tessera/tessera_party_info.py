@@ -44,7 +44,7 @@ def decode_party_info(data: bytes) -> PartyInfo:
         raise TesseraError(f"party info: {error}") from None
 
 
-def read_party_info(data: bytes) -> PartyInfo:
+def decode_party_info_json(data: bytes) -> PartyInfo:
     """Read a party info in the JSON of a Tessera's answer. TesseraError if it is malformed or has too many values."""
     try:
         answer: Any = read_json(data)

@@ -21,7 +21,7 @@ from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSe
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_versioned_payload
 
-ContractOf = Callable[[bytes, int | None, float], Ask]
+ContractAsker = Callable[[bytes, int | None, float], Ask]
 """Returns the questions to a group's contract as of a block (None for the public head), until a time on the monotonic clock
 in seconds. CallLimitExceededError then."""
 
@@ -37,11 +37,11 @@ class FlexibleGroups:
     def __init__(
         self,
         context: PrivacyContext,
-        contract_of: ContractOf,
+        contract_asker: ContractAsker,
         wait_until_executed: Callable[[int | None], bool],
     ) -> None:
         self._context = context
-        self._contract_of = contract_of
+        self._contract_asker = contract_asker
         self._wait_until_executed = wait_until_executed
         self._histories = GroupHistoryReader(context)
         self._search = GroupSearch(context, lambda group_id, until_seconds: self._find(group_id, None, until_seconds))
@@ -65,7 +65,7 @@ class FlexibleGroups:
         return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
 
     def _find(self, group_id: bytes, number: int | None, deadline_seconds: float) -> FlexibleGroup | None:
-        found = members(self._contract_of(group_id, number, deadline_seconds))
+        found = members(self._contract_asker(group_id, number, deadline_seconds))
         return None if found is None else FlexibleGroup(group_id, found)
 
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
@@ -100,7 +100,7 @@ class FlexibleGroups:
         # The version is read now. If members change before the marker is mined, the contract refuses the transaction,
         # because the new members do not have it.
         payload = encode_versioned_payload(
-            private, version(self._contract_of(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
+            private, version(self._contract_asker(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
         )
         key = manager.send(payload, sender, group.members)
         if not past:
