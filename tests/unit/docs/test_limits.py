@@ -97,6 +97,7 @@ NO_LIMIT_OF_INPUT = frozenset(
         "lacnode.p2p.discovery_service:MAX_DATAGRAM_BYTES",
         "lacnode.p2p.wire.endpoint_proofs:MAX_PINGS",
         "lacnode.p2p.wire.enode:MAX_PORT",
+        "lacnode.metrics.prometheus_text:MAX_KEPT_TEXTS",
         "lacnode.p2p.wire.frame:MAX_MESSAGE_ID",
         "lacnode.http.tls_stream:MAX_PLAINTEXT_BYTES",
         "lacnode.privacy.service.client_certificates:MAX_NAME_CHARACTERS",
