@@ -1,10 +1,9 @@
 """The JSON-RPC methods that only the developer endpoint of a devnet has: accounts with keys, time, blocks and snapshots.
 
-Names and results are those of Hardhat's network and of Anvil. They exist in no node. `refused_methods` has those that are
-refused.
+Names and results are those of Hardhat's network and of Anvil. They exist in no node. `state_setters` has those that set a
+part of the state.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,16 +13,15 @@ import trio
 from lacnode import __version__
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import DevnetAccount
+from lacnode.devnet.balance_setting import MINED_SECONDS, BalanceSetting
+from lacnode.devnet.call_values import quantity, required_values
 from lacnode.devnet.coordinator import BlockMode, Coordinator
-from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_forwarder import RequestForwarder
+from lacnode.devnet.state_setters import StateSetters
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
 DeveloperMethod = Callable[[list[Any]], Awaitable[object]]
-
-MINED_SECONDS = 20.0
-"""Time that a call which sends a transaction waits for its block, where blocks are made on demand."""
 
 MAX_MESSAGE_BYTES = 2**20
 
@@ -54,6 +52,8 @@ class DeveloperMethods:
         self._block_period = block_period
         # A nonce is read and used in two calls. Two transactions at once must not get the same one.
         self._sending = trio.Lock()
+        balances = BalanceSetting(node, accounts, self._submit, self._makes_blocks)
+        self._setters = StateSetters(node, accounts, balances, chain_id)
         self.by_name = self._methods()
 
     def _methods(self) -> Mapping[str, DeveloperMethod]:
@@ -83,7 +83,7 @@ class DeveloperMethods:
             named[prefix + "setNextBlockTimestamp"] = self._set_next_timestamp
             named[prefix + "setAutomine"] = self._set_automine
             named[prefix + "setIntervalMining"] = self._set_interval
-        return {**refused_methods(), **named}
+        return {**self._setters.methods(), **named}
 
     # -- accounts ------------------------------------------------------------------------------------------------
 
@@ -91,11 +91,11 @@ class DeveloperMethods:
         return [account.address for account in self._accounts]
 
     async def _eth_sign(self, params: list[Any]) -> object:
-        address, message = _values(params, 2)
+        address, message = required_values(params, 2)
         return self._sign(str(address), str(message))
 
     async def _personal_sign(self, params: list[Any]) -> object:
-        message, address = _values(params, 2)
+        message, address = required_values(params, 2)
         return self._sign(str(address), str(message))
 
     def _sign(self, address: str, message: str) -> str:
@@ -107,7 +107,7 @@ class DeveloperMethods:
             raise RpcError(SERVER_ERROR, str(error)) from None
 
     async def _sign_typed_data(self, params: list[Any]) -> object:
-        address, document = _values(params, 2)
+        address, document = required_values(params, 2)
         # Some wallets send the document as text.
         if isinstance(document, str):
             document = orjson.loads(document)
@@ -117,9 +117,15 @@ class DeveloperMethods:
             raise RpcError(SERVER_ERROR, str(error)) from None
 
     async def _send_transaction(self, params: list[Any]) -> object:
+        (call,) = required_values(params, 1)
+        return await self._when_mined(await self._submit(call))
+
+    async def _submit(self, call: object) -> object:
         async with self._sending:
-            hash_ = await self._node.call("eth_sendRawTransaction", await self._signed(params))
-        return await self._when_mined(hash_)
+            return await self._node.call("eth_sendRawTransaction", await self._signed([call]))
+
+    def _makes_blocks(self) -> bool:
+        return self._coordinator.mode is not BlockMode.MANUAL or self._coordinator.interval_seconds is not None
 
     async def _sign_transaction(self, params: list[Any]) -> object:
         return await self._signed(params)
@@ -128,7 +134,7 @@ class DeveloperMethods:
         return await self._when_mined(await self._node.call("eth_sendRawTransaction", *params))
 
     async def _signed(self, params: list[Any]) -> str:
-        (call,) = _values(params, 1)
+        (call,) = required_values(params, 1)
         if not isinstance(call, dict) or "from" not in call:
             raise invalid_params("a transaction with `from` was expected")
         try:
@@ -140,7 +146,7 @@ class DeveloperMethods:
     async def _completed(self, call: dict[str, Any]) -> dict[str, Any]:
         """Return the call object with everything that a signature covers."""
         chain_id = call.get("chainId")
-        if chain_id is not None and _quantity(chain_id) != self._chain_id:
+        if chain_id is not None and quantity(chain_id) != self._chain_id:
             raise invalid_params(f"the chain id is {self._chain_id}")
         filled = {name: value for name, value in call.items() if value is not None}
         if "nonce" not in filled:
@@ -173,40 +179,40 @@ class DeveloperMethods:
         if isinstance(value, dict):
             blocks, timestamp = value.get("blocks"), value.get("timestamp")
             await self._coordinator.mine(
-                1 if blocks is None else _quantity(blocks), 1, None if timestamp is None else _quantity(timestamp)
+                1 if blocks is None else quantity(blocks), 1, None if timestamp is None else quantity(timestamp)
             )
         else:
-            await self._coordinator.mine(timestamp=None if value is None else _quantity(value))
+            await self._coordinator.mine(timestamp=None if value is None else quantity(value))
         return "0x0"
 
     async def _hardhat_mine(self, params: list[Any]) -> object:
-        count = _quantity(params[0]) if params and params[0] is not None else 1
-        interval = _quantity(params[1]) if len(params) > 1 and params[1] is not None else 1
+        count = quantity(params[0]) if params and params[0] is not None else 1
+        interval = quantity(params[1]) if len(params) > 1 and params[1] is not None else 1
         await self._coordinator.mine(count, interval)
         return True
 
     async def _increase_time(self, params: list[Any]) -> object:
-        (seconds,) = _values(params, 1)
-        return str(await self._coordinator.increase_time(_quantity(seconds)))
+        (seconds,) = required_values(params, 1)
+        return str(await self._coordinator.increase_time(quantity(seconds)))
 
     async def _set_next_timestamp(self, params: list[Any]) -> object:
-        (timestamp,) = _values(params, 1)
-        await self._coordinator.set_next_timestamp(_quantity(timestamp))
-        return str(_quantity(timestamp))
+        (timestamp,) = required_values(params, 1)
+        await self._coordinator.set_next_timestamp(quantity(timestamp))
+        return str(quantity(timestamp))
 
     async def _get_automine(self, params: list[Any]) -> object:
         return self._coordinator.mode is BlockMode.ON_DEMAND
 
     async def _set_automine(self, params: list[Any]) -> object:
-        (enabled,) = _values(params, 1)
+        (enabled,) = required_values(params, 1)
         if not isinstance(enabled, bool):
             raise invalid_params("true or false was expected")
         await self._coordinator.set_mode(BlockMode.ON_DEMAND if enabled else BlockMode.MANUAL)
         return True
 
     async def _set_interval(self, params: list[Any]) -> object:
-        (milliseconds,) = _values(params, 1)
-        seconds = _quantity(milliseconds) / 1000
+        (milliseconds,) = required_values(params, 1)
+        seconds = quantity(milliseconds) / 1000
         if seconds == self._block_period:
             await self._coordinator.set_mode(BlockMode.PERIOD)
         elif seconds:
@@ -222,8 +228,8 @@ class DeveloperMethods:
         return hex(await self._coordinator.snapshot())
 
     async def _revert(self, params: list[Any]) -> object:
-        (id_,) = _values(params, 1)
-        return await self._coordinator.revert(_quantity(id_))
+        (id_,) = required_values(params, 1)
+        return await self._coordinator.revert(quantity(id_))
 
     # -- about this network --------------------------------------------------------------------------------------
 
@@ -240,25 +246,6 @@ class DeveloperMethods:
             "chainId": self._chain_id,
             # Tools tell two networks apart by it.
             "instanceId": genesis["hash"],
-            "latestBlockNumber": _quantity(block["number"]),
+            "latestBlockNumber": quantity(block["number"]),
             "latestBlockHash": block["hash"],
         }
-
-
-def _values(params: list[Any], count: int) -> list[Any]:
-    if len(params) < count:
-        raise invalid_params(f"{count} parameters were expected")
-    return params[:count]
-
-
-def _quantity(value: object) -> int:
-    """Return a number, or hexadecimal or decimal digits, as an integer. RpcError for anything else."""
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError
-        number = value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
-        if not 0 <= number < 2**64:
-            raise ValueError
-    except ValueError:
-        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}") from None
-    return number

@@ -10,13 +10,13 @@ from typing import Any, NoReturn
 from lacnode.rpc.errors import SERVER_ERROR, RpcError
 
 _CODE = "deploy the contract, or name `code` and `stateDiff` in the state overrides of eth_call or eth_simulateV1"
-_SENDER = "eth_call, eth_estimateGas and eth_simulateV1 take any `from`; transactions need the key of their sender"
+_SENDER = (
+    "accounts of eth_accounts send without it; eth_call, eth_estimateGas and eth_simulateV1 take any `from`; transactions "
+    "of others need the key of their sender"
+)
 _BLOCK = "the rules of the chain decide it; eth_simulateV1 takes it among its block overrides"
 
 _INSTEAD = {
-    "setBalance": "send ether from an account of eth_accounts, each of which has a billion, or name `balance` in the state "
-    "overrides of eth_call or eth_simulateV1",
-    "addBalance": "send ether from an account of eth_accounts, each of which has a billion",
     "dealErc20": "send tokens from an account that has some, or name `stateDiff` in the state overrides of eth_call",
     "setCode": _CODE,
     "setStorageAt": _CODE,

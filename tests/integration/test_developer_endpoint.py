@@ -84,6 +84,23 @@ def test_a_transaction_is_in_a_block_when_the_call_returns_and_idle_time_makes_n
     assert int(endpoint.head()["number"], 16) == before + 1
 
 
+def test_a_balance_is_set_by_a_transaction_on_every_node(endpoint: Endpoint) -> None:
+    first = endpoint.ask("eth_accounts")[0]
+    nonce = endpoint.ask("eth_getTransactionCount", first, "latest")
+    wanted = endpoint.balance(endpoint.url) + 10**18
+    assert endpoint.ask("hardhat_setBalance", RECIPIENT, hex(wanted)) is True
+    assert endpoint.balance(endpoint.url) == wanted
+    until(lambda: {endpoint.balance(url) for url in endpoint.nodes.values()} == {wanted}, "every node has the block")
+    assert endpoint.ask("eth_getTransactionCount", first, "latest") == nonce
+    # A contract that refuses ether: it reverts at every call.
+    creation = "0x6005600c60003960056000f3" + "60006000fd"
+    hash_ = endpoint.ask("eth_sendTransaction", {"from": first, "data": creation})
+    contract = endpoint.ask("eth_getTransactionReceipt", hash_)["contractAddress"]
+    assert endpoint.ask("anvil_setBalance", contract, "0x99") is True
+    assert endpoint.ask("eth_getBalance", contract, "latest") == "0x99"
+    assert "only the key" in endpoint.reply("anvil_setBalance", contract, "0x1")["error"]["message"]
+
+
 def test_a_revert_takes_back_every_node_and_the_private_states(endpoint: Endpoint) -> None:
     endpoint.pay()
     balance = endpoint.balance(endpoint.url)

@@ -93,6 +93,9 @@ def test_forge_deploys_and_cast_reads_what_the_contract_did(foundry: Foundry) ->
     assert "successfully executed" in foundry.says("cast", "run", paid["transactionHash"])
 
 
-def test_cast_is_told_what_to_do_in_the_place_of_what_is_not_possible(foundry: Foundry) -> None:
-    refused = foundry.run("cast", "rpc", "anvil_setBalance", RECIPIENT, "0x1")
-    assert "send ether from an account of eth_accounts" in refused.stderr
+def test_cast_sets_a_balance_and_is_told_what_to_do_in_the_place_of_what_is_not_possible(foundry: Foundry) -> None:
+    poor = "0x" + "5e" * 20
+    assert foundry.says("cast", "rpc", "anvil_setBalance", poor, "0x1234") == "true"
+    assert foundry.says("cast", "balance", poor) == str(0x1234)
+    refused = foundry.run("cast", "rpc", "anvil_setCode", poor, "0x00")
+    assert "deploy the contract" in refused.stderr

@@ -9,7 +9,7 @@ from lacnode.rpc.errors import RpcError
 @pytest.mark.parametrize(
     ("method", "instead"),
     [
-        ("hardhat_setBalance", "send ether"),
+        ("hardhat_setNonce", "another account of eth_accounts"),
         ("anvil_setCode", "state overrides"),
         ("anvil_impersonateAccount", "take any `from`"),
         ("evm_setBlockGasLimit", "block overrides"),

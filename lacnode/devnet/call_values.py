@@ -1,0 +1,35 @@
+"""Parameters of the developer endpoint's methods: numbers as numbers and as text, as the tools of developers send them."""
+
+import json
+from typing import Any
+
+from lacnode.primitives.hexadecimal import address_from_hex, to_hex
+from lacnode.rpc.errors import invalid_params
+
+
+def required_values(params: list[Any], count: int) -> list[Any]:
+    """Return the first `count` parameters. RpcError if there are fewer."""
+    if len(params) < count:
+        raise invalid_params(f"{count} parameters were expected")
+    return params[:count]
+
+
+def quantity(value: object, bits: int = 64) -> int:
+    """Return a number, or hexadecimal or decimal digits, as an integer of so many bits. RpcError for anything else."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError
+        number = value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
+        if not 0 <= number < 2**bits:
+            raise ValueError
+    except ValueError:
+        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}") from None
+    return number
+
+
+def address(value: object) -> str:
+    """Return an address in lower case, with 0x. RpcError if it is none."""
+    try:
+        return to_hex(address_from_hex(str(value)))
+    except ValueError:
+        raise invalid_params(f"an address was expected, not {json.dumps(value, default=str)[:80]}") from None
