@@ -17,14 +17,19 @@ def required_values(params: list[Any], count: int) -> list[Any]:
 def quantity(value: object, bits: int = 64) -> int:
     """Return a number, or hexadecimal or decimal digits, as an integer of so many bits. RpcError for anything else."""
     try:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError
-        number = value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
-        if not 0 <= number < 2**bits:
-            raise ValueError
+        number = _integer(value)
     except ValueError:
-        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}") from None
+        number = -1
+    if not 0 <= number < 2**bits:
+        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}")
     return number
+
+
+def _integer(value: object) -> int:
+    """Return the integer that `value` means. ValueError if it means none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("neither a number nor a text")
+    return value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
 
 
 def address(value: object) -> str:
