@@ -304,4 +304,5 @@ class Validator:
             parameters.empty_block_period_ms,
             self._proposes_round_zero(validators),
             self._chain.protocols.creator(header),
+            parameters.follows_goquorum,
         )

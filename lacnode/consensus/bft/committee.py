@@ -11,13 +11,15 @@ from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
 class Committee:
     """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent block.
 
-    `proposer_prepares` is the rule of the protocol (`protocol.BftProtocol`).
+    `proposer_prepares` is the rule of the protocol (`protocol.BftProtocol`). `follows_goquorum`: see
+    `chainspec.ibft_schedule.IbftParameters`.
     """
 
     height: int
     validators: tuple[bytes, ...]
     parent_coinbase: bytes
     proposer_prepares: bool = False
+    follows_goquorum: bool = False
 
     @property
     def quorum(self) -> int:
@@ -37,7 +39,7 @@ class Committee:
 
     def proposer(self, round_: int) -> bytes:
         """The address of the proposer of round `round_`."""
-        return proposer_for(self.validators, self.parent_coinbase, round_)
+        return proposer_for(self.validators, self.parent_coinbase, round_, follows_goquorum=self.follows_goquorum)
 
     def round_id(self, round_: int) -> RoundId:
         """Round `round_` of this height."""

@@ -22,7 +22,7 @@ class HeadChanged:
     valid at the next height. A block without transactions is proposed in round 0 only `empty_block_period_ms` after its
     parent. 0 means no such wait. `proposes_round_zero`: a validator is a node that takes no other form of a block
     (`protocol.BftProtocol.round_in_proposal`). `last_proposer` is the creator (20 bytes) of `header`, None
-    for its coinbase.
+    for its coinbase. `follows_goquorum`: GoQuorum's rule says who proposes after a creator that is a validator no longer.
     """
 
     header: BlockHeader
@@ -32,6 +32,7 @@ class HeadChanged:
     empty_block_period_ms: int = 0
     proposes_round_zero: bool = False
     last_proposer: bytes | None = None
+    follows_goquorum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,7 @@ class HeightManager:
         self, protocol: BftProtocol, address: bytes, head: HeadChanged, signed: SignedAtHeight, timers: RoundTimers
     ) -> None:
         self._protocol = protocol
-        last_proposer = head.last_proposer or head.header.coinbase
-        self.committee = Committee(head.header.number + 1, head.validators, last_proposer, protocol.proposer_prepares)
+        self.committee = _committee_after(head, protocol)
         self.number = self.committee.height
         self.timers = timers
         self.round_changes = RoundChangeManager()
@@ -339,3 +338,12 @@ DISPATCH: dict[tuple[type[Message], _When], Callable[[HeightManager, Any], None]
     (RoundChange, _When.LATER): HeightManager._receive_round_change,
 }
 """Which method handles a message. A test compares this table with the table in docs/spec/ibft2.md."""
+
+
+def _committee_after(head: HeadChanged, protocol: BftProtocol) -> Committee:
+    creator = head.last_proposer or head.header.coinbase
+    if head.follows_goquorum and head.header.number == 0:
+        # GoQuorum sees no creator in a genesis block. Its coinbase does not matter.
+        creator = bytes(20)
+    number = head.header.number + 1
+    return Committee(number, head.validators, creator, protocol.proposer_prepares, head.follows_goquorum)

@@ -1,15 +1,22 @@
-"""The proposer of a round (Besu's `ProposerSelector`, always round-robin)."""
+"""The proposer of a round, always round-robin (Besu's `ProposerSelector`, and GoQuorum's `roundRobinProposer`)."""
 
 from bisect import bisect_right
 
+_NO_CREATOR = bytes(20)
 
-def proposer_for(validators: tuple[bytes, ...], parent_coinbase: bytes, round_: int) -> bytes:
+
+def proposer_for(
+    validators: tuple[bytes, ...], parent_coinbase: bytes, round_: int, *, follows_goquorum: bool = False
+) -> bytes:
     """The proposer's address for `round_` of the height after the block that `parent_coinbase` created.
 
     The rotation goes on from the creator of the parent block. A later round may have finalised that block. If the creator
-    is a validator no longer, the rotation goes on from the position of its address. `validators` is ascending and not
-    empty.
+    is a validator no longer, the rotation goes on from the position of its address. With `follows_goquorum` it goes on from
+    the first validator then. `validators` is ascending and not empty.
     """
+    if follows_goquorum and parent_coinbase not in validators:
+        # Otherwise the two kinds of nodes would have different proposers in every round, and the chain would stop.
+        return validators[((parent_coinbase != _NO_CREATOR) + round_) % len(validators)]
     # The next address above the creator's, in ascending order. This holds for a removed creator, too.
     place = bisect_right(validators, parent_coinbase)
     return validators[(place + round_) % len(validators)]

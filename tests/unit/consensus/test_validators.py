@@ -165,3 +165,14 @@ def test_proposers_take_turns_after_the_creator_of_the_parent() -> None:
 def test_a_creator_that_was_voted_out_still_marks_its_place() -> None:
     assert proposer_for((V1, V3, V4), V2, 0) == V3
     assert proposer_for((V1, V2, V3), V4, 0) == V1
+
+
+def test_goquorums_rotation_goes_on_from_the_first_validator_after_one_that_was_voted_out() -> None:
+    """GoQuorum's `calcSeed`: the place of an unknown creator is 0, and the next one proposes."""
+    for creator, others in ((V1, (V2, V3, V4)), (V2, (V1, V3, V4)), (V4, (V1, V2, V3))):
+        turns = [proposer_for(others, creator, round_, follows_goquorum=True) for round_ in range(4)]
+        assert turns == [others[1], others[2], others[0], others[1]]
+    assert proposer_for((V1,), V2, 0, follows_goquorum=True) == V1
+    # After the genesis block, and after a creator that still is a validator.
+    assert proposer_for(FOUR, bytes(20), 0, follows_goquorum=True) == V1
+    assert proposer_for(FOUR, V2, 0, follows_goquorum=True) == V3

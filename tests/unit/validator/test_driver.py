@@ -55,7 +55,7 @@ class Stage:
         header = make_block(None, bytes(20), validators).header
         schedule = SimpleNamespace(
             parameters_at=lambda number: SimpleNamespace(
-                block_period_ms=2000, request_timeout_ms=4000, empty_block_period_ms=0
+                block_period_ms=2000, request_timeout_ms=4000, empty_block_period_ms=0, follows_goquorum=False
             )
         )
         chain: Any = SimpleNamespace(
