@@ -1,8 +1,11 @@
 """The results of one block's private transactions, and their writing to the tables. This module must not compute them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.primitives.block import Block
+from lacnode.primitives.receipt import Log
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt
 from lacnode.privacy.state.private_store import PrivateStoreWriter, StoredMarker
@@ -29,6 +32,14 @@ class BlockRecords:
     begin_to_wait: dict[bytes, bool] = field(default_factory=dict)
     known_senders: set[bytes] = field(default_factory=set)
     slow_senders: set[bytes] = field(default_factory=set)
+
+    def add_logs(self, group_id: bytes, block: Block, index: int, logs: Sequence[Log]) -> None:
+        """Add the logs of the group's private transaction whose marker is at `index` of the block."""
+        # The index of a log counts the group's logs in the block, because other groups' logs are not visible.
+        found = self.logs.setdefault(group_id, [])
+        marker_hash, timestamp = block.transactions[index].hash, block.header.timestamp
+        for log in logs:
+            found.append(LogWithMetadata(log, len(found), self.hash, block.number, timestamp, marker_hash, index))
 
     def write(self, writer: PrivateStoreWriter) -> None:
         """Write everything but the logs, which the receipts have."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import structlog
 
 from lacnode.chain.chain_history import ChainHistory
-from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.account_nonce import account_nonce
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionInterruptedError
@@ -54,14 +53,14 @@ class PrivateTask:
 class UnreadTask:
     """The marker at `index` of a block, whose payload is not read yet.
 
-    `known` are the known facts about it. `is_used_up_by_nonce` says that it has no effect once its nonce is used. This
-    is not so in a flexible group, whose contract is asked first. `read` returns the task, None if there is nothing to
-    execute. It raises the errors of the manager.
+    `known` are the known facts about it. `is_decided_by_nonce` says that it has no effect unless its nonce is the next
+    one. This is not so in a flexible group, whose contract is asked first. `read` returns the task, None if there is
+    nothing to execute. It raises the errors of the manager.
     """
 
     index: int
     known: KnownPayload | None
-    is_used_up_by_nonce: bool
+    is_decided_by_nonce: bool
     read: Callable[[], PrivateTask | None]
 
 
@@ -94,6 +93,10 @@ class PrivateBlockExecutor:
         """All new trie nodes and codes by hash."""
         return self._nodes
 
+    def start_group(self, group_id: bytes, root: bytes) -> None:
+        """Let the group begin with the state root `root` (32 bytes)."""
+        self._roots[group_id] = root
+
     def reset_group(self, group_id: bytes) -> None:
         """Let the group begin without a state."""
         # The history of the group is then executed from its beginning, as on a new member's node.
@@ -105,9 +108,13 @@ class PrivateBlockExecutor:
         hash_: bytes,
         tasks: Iterable[PrivateTask | UnreadTask],
         budget: ExecutionBudget = UNLIMITED,
+        records: BlockRecords | None = None,
     ) -> BlockRecords:
-        """Execute the given private transactions of one block in order. ExecutionInterruptedError if `budget` ends."""
-        records = BlockRecords(block.number, hash_)
+        """Execute the given private transactions of one block in order. ExecutionInterruptedError if `budget` ends.
+
+        `records` has the results of the transactions before them. The new results are added.
+        """
+        records = BlockRecords(block.number, hash_) if records is None else records
         public = self.open_public(block, hash_)
         for task in tasks:
             # Between two transactions too: reading their payloads takes time that no execution checks.
@@ -130,23 +137,26 @@ class PrivateBlockExecutor:
             return task
         # A block may have thousands of markers, and the stop of the node must not wait for all of them.
         self._engine.check_running()
-        return None if self._is_used_up(records, public, task) else task.read()
+        return None if self._has_no_effect(records, public, task) else task.read()
 
-    def _is_used_up(self, records: BlockRecords, public: PublicBlock, task: UnreadTask) -> bool:
-        """Return True if the nonce of the private transaction is used, and record its result.
+    def _has_no_effect(self, records: BlockRecords, public: PublicBlock, task: UnreadTask) -> bool:
+        """Return True if the nonce of the private transaction is not the next one, and record its result.
 
         Any account can send many markers of one payload. They need no reading again.
         """
         known = task.known
         # Without the account the nonce cannot be looked up. The payload has to be read.
-        if known is None or not known.account or not task.is_used_up_by_nonce:
+        if known is None or not known.account or not task.is_decided_by_nonce:
             return False
         # The group's state of now decides, not the state when the payload was read.
-        if account_nonce(self._root(known.group_id), known.account, self._store.get) <= known.nonce:
+        next_nonce = account_nonce(self._root(known.group_id), known.account, self._store.get)
+        if next_nonce == known.nonce:
             return False
         marker = public.block.transactions[task.index]
         records.receipts[marker.hash] = PrivateReceipt(PrivateStatus.INVALID)
-        self._note(records, known.group_id, task.index, marker)
+        # A nonce that is too high shows that a payload before it is missing here.
+        ahead = (known.account, known.nonce) if known.nonce > next_nonce else None
+        self._note(records, known.group_id, task.index, marker, ahead)
         return True
 
     def _root(self, group_id: bytes) -> bytes:
@@ -249,14 +259,7 @@ class PrivateBlockExecutor:
         # From here on the group's next transaction in this run begins with this root.
         self._roots[task.group_id] = result.state_root
         records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
-        # The index of a log counts the group's logs in the block, because other groups' logs are not visible.
-        logs = records.logs.setdefault(task.group_id, [])
-        for log in result.logs:
-            logs.append(
-                LogWithMetadata(
-                    log, len(logs), records.hash, block.number, block.header.timestamp, marker.hash, task.index
-                )
-            )
+        records.add_logs(task.group_id, block, task.index, result.logs)
 
 
 class InvalidPrivateTransactionError(Exception):

@@ -3,17 +3,17 @@
 One commit puts the result in place. Until then the old state stays.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
 
 import structlog
 
-from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.execution import PrivateTask, UnreadTask
+from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionWriter
 from lacnode.privacy.state.privacy_context import PrivacyContext
@@ -42,30 +42,72 @@ class GroupRebuilder:
         self._context = context
         self._processor = processor
         self._histories = GroupHistoryReader(context)
+        self._last_block: tuple[Block, bytes] | None = None
 
     def rebuild(
-        self, at: MarkerPlace, group_id: bytes, found: PrivateTask | UnreadTask, budget: ExecutionBudget
+        self, group_id: bytes, found: Mapping[MarkerPlace, PrivateTask | UnreadTask], budget: ExecutionBudget
     ) -> None:
-        """Execute `found`, whose marker is at `at`, and everything of its group after it.
+        """Execute the tasks `found` at their markers, and everything of their group after the first of them.
 
+        If the time of `budget` ends, and nothing of the group comes after them, those that were executed are stored.
         GroupRebuildError if a payload is lost. EnclaveUnreachableError if the manager does not answer. The errors of reading
-        `found`. ExecutionInterruptedError if `budget` ends.
+        `found`. ExecutionInterruptedError if nothing is stored.
         """
+        first = min(found)
         # The list of markers, and the old blocks, are read before the execution. The old rows are deleted by it later.
-        start = at.number
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            # The late marker itself is not recorded for the group yet. It is added here.
-            places = {*stored.marker_places(group_id, start), at}
-            old = [(number, self.read_block(number)[1]) for number in stored.changes_from(group_id, start)]
+            begun = self._begun_block(stored, group_id, first)
+            later = [place for place in stored.marker_places(group_id, first.number) if place > first]
+            old = [(number, self.read_block(number)[1]) for number in stored.changes_from(group_id, first.number)]
             # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
             told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
         # The executor begins with the state before the late marker. Everything after it may change.
-        run = self._processor.create_executor(start)
+        run = self._processor.create_executor(first.number)
+        if group_id in begun.roots:
+            run.start_group(group_id, begun.roots[group_id][-1].root)
+        # The late markers themselves are not recorded for the group yet. They are added here.
         done: Executed = []
-        for number, tasks in self._by_block(sorted(places), at, found):
+        for number, tasks in self._by_block(sorted({*later, *found}), found):
             block, hash_ = self.read_block(number)
-            done.append((block, run.execute_block(block, hash_, tasks, budget)))
+            records = begun if number == first.number else BlockRecords(number, hash_)
+            done.append((block, records))
+            try:
+                run.execute_block(block, hash_, tasks, budget, records)
+            except BudgetExceededError:
+                found = _executed(found, records, group_id)
+                # What is stored of the group after them would have the wrong state before it.
+                if later or not found:
+                    raise
+                break
+        self._store(group_id, found, run, done, old)
+        log.info("a group's private state was rebuilt", block=first.number, transactions=len(later) + len(found))
+        self._notify_of_new_logs(group_id, done, told)
+
+    def _begun_block(self, stored: PrivateStoreReader, group_id: bytes, at: MarkerPlace) -> BlockRecords:
+        """Return the results of the group's private transactions before `at` in its block."""
+        # They are not executed again. A sender with many markers in one block would have each of them executed as often as
+        # there are markers after it.
+        block, hash_ = self.read_block(at.number)
+        records = BlockRecords(at.number, hash_)
+        indexes = {transaction.hash: index for index, transaction in enumerate(block.transactions[: at.index])}
+        for entry in stored.metadata(hash_, group_id):
+            index = indexes.get(entry.marker_hash)
+            if index is not None:
+                receipt = stored.receipt(hash_, entry.marker_hash)
+                records.roots.setdefault(group_id, []).append(entry)
+                records.add_logs(group_id, block, index, () if receipt is None else receipt.logs)
+        return records
+
+    def _store(
+        self,
+        group_id: bytes,
+        found: Iterable[MarkerPlace],
+        run: PrivateBlockExecutor,
+        done: Executed,
+        old: Iterable[tuple[int, bytes]],
+    ) -> None:
+        """Store the results `done` in place of the `old` blocks."""
         # One commit for the removal of the old states and the new ones. A crash leaves one of the two, never a mixture
         # that no other member has.
         with self._context.database.write() as batch:
@@ -77,15 +119,14 @@ class GroupRebuilder:
             writer.write_nodes(run.nodes)
             for _, records in done:
                 records.write(writer)
-            writer.delete_absent(at)
-            LongTransactionWriter(batch).remove(LongPrivateTransaction(group_id, at, self.read_marker(at).hash))
+            for at in found:
+                writer.delete_absent(at)
+                LongTransactionWriter(batch).remove(LongPrivateTransaction(group_id, at, self.read_marker(at).hash))
             for block, records in done:
                 for waiting in self._processor.find_missing_histories(block, records):
                     writer.write_absent(waiting)
             # The revision grows: digests and comparisons of the old state do not hold any more.
             writer.start_new_revision(group_id)
-        log.info("a group's private state was rebuilt", block=start, transactions=len(places))
-        self._notify_of_new_logs(group_id, done, told)
 
     def read_marker(self, place: MarkerPlace) -> Transaction:
         """Return the marker at `place`. GroupRebuildError if its block is missing."""
@@ -93,11 +134,15 @@ class GroupRebuilder:
 
     def read_block(self, number: int) -> tuple[Block, bytes]:
         """Return a public block and its hash. GroupRebuildError if it is missing."""
+        # Each marker of a block asks for its block. To decode it each time would take longer than most transactions.
+        if self._last_block is not None and self._last_block[0].number == number:
+            return self._last_block
         # A node that pruned old blocks cannot rebuild from there. The caller then tries again later or reports it.
         hash_ = self._context.history.hash_at(number)
         block = None if hash_ is None else self._context.history.block_of(hash_)
         if block is None or hash_ is None:
             raise GroupRebuildError(f"block {number} is not there")
+        self._last_block = block, hash_
         return block, hash_
 
     def _notify_of_new_logs(self, group_id: bytes, done: Executed, told: set[bytes]) -> None:
@@ -108,11 +153,11 @@ class GroupRebuilder:
             self._processor.notify_listeners(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
-        self, places: list[MarkerPlace], found_at: MarkerPlace, found: PrivateTask | UnreadTask
+        self, places: list[MarkerPlace], found: Mapping[MarkerPlace, PrivateTask | UnreadTask]
     ) -> Iterator[tuple[int, Iterator[PrivateTask | UnreadTask]]]:
         for number, group in groupby(places, lambda place: place.number):
             # One payload at a time. A block may have hundreds of the group, and each takes 50 MB when it is decoded.
-            yield number, (found if place == found_at else self.unread_task(place, self._again) for place in group)
+            yield number, (found.get(place) or self.unread_task(place, self._again) for place in group)
 
     def unread_task(self, place: MarkerPlace, read: Callable[[MarkerPlace], PrivateTask | None]) -> UnreadTask:
         """Return the marker at `place` as a task. `read_task` gives its payload."""
@@ -141,3 +186,11 @@ class GroupRebuilder:
         # The contract was asked when it was executed first, so the task has no version.
         group_id, private = told
         return PrivateTask(place.index, private, group_id, is_told=True)
+
+
+def _executed(
+    found: Mapping[MarkerPlace, PrivateTask | UnreadTask], records: BlockRecords, group_id: bytes
+) -> dict[MarkerPlace, PrivateTask | UnreadTask]:
+    """Return those of `found` that have a result."""
+    executed = {marker.place for marker in records.markers.get(group_id, ())}
+    return {place: task for place, task in found.items() if place in executed}

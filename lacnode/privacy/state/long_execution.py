@@ -3,16 +3,20 @@
 One transaction is tried at a time, for a limited time. If it does not end, others come first, and its next try has
 twice the time. So it ends, because its gas does, and a short one does not wait for the end of a long one. Transactions
 of known senders come first. Then comes the group that used the least time lately. A group that begins to wait ends the
-running try. While a group has a long transaction, only this thread executes for the group.
+running try. While a group has a long transaction, only this thread executes for the group. The first try takes the group's
+later ones of the same block along: each try executes the group's part of the block from the beginning.
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice, takewhile
 
 import structlog
 
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
+from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder, GroupRebuildError
 from lacnode.privacy.state.group_rotation import GroupRotation
 from lacnode.privacy.state.group_use import GroupUse
@@ -22,8 +26,9 @@ from lacnode.privacy.state.long_private_transactions import (
     LongTransactionWriter,
 )
 from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import read_history_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
-from lacnode.privacy.state.private_store import PrivateStoreWriter
+from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreWriter
 from lacnode.privacy.state.processor import PrivateProcessor
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
@@ -48,9 +53,13 @@ LONG_USE_HALF_LIFE_SECONDS = 600.0
 """The time in which half of a group's use of this thread is forgotten."""
 
 
+MAX_TRIED_TOGETHER = 64
+"""The largest number of long transactions in one try."""
+
+
 @dataclass(slots=True)
 class _Try:
-    """The execution that runs now."""
+    """The execution that runs now. `long` is the transaction that it has reached."""
 
     long: LongPrivateTransaction
     budget: ExecutionBudget
@@ -130,17 +139,17 @@ class LongExecution:
             self._execute(long, running.budget)
             # The tries are stored. After a restart the transaction goes on with its longer time, not from the start.
         except BudgetExceededError:
-            self._try_again(long)
+            self._try_again(running.long)
             # A cancelled try without a preemption means that the node stops. The transaction stays as it was.
         except ExecutionCancelledError:
             if not running.is_preempted:
                 raise
         except (PayloadNotFoundError, PayloadUnavailableError, GroupRebuildError) as cannot:
-            self._give_up(long, failing=not isinstance(cannot, PayloadNotFoundError))
+            self._give_up(running.long, failing=not isinstance(cannot, PayloadNotFoundError))
         except UnusablePayloadError as useless:
-            log.warning("private transaction ignored", marker=long.marker_hash.hex(), why=str(useless))
+            log.warning("private transaction ignored", marker=running.long.marker_hash.hex(), why=str(useless))
             with self._context.database.write() as batch:
-                LongTransactionWriter(batch).remove(long)
+                LongTransactionWriter(batch).remove(running.long)
         finally:
             self._try = None
             # Remembered until the next try: this one must not be ended again before it had its time.
@@ -162,9 +171,32 @@ class LongExecution:
         # The transaction may have waited for a history that took long. It is taken over here, without a time limit but
         # the budget.
         self._processor.rehydration.prepare(transaction, long.place.number, long.group_id, budget)
-        # The payload was accepted at its marker, so it is accepted here, although the manager may have lost the group.
-        unread = self._rebuilding.unread_task(long.place, self._rebuilding.read_task)
-        self._rebuilding.rebuild(long.place, long.group_id, unread, budget)
+        # The payloads were accepted at their markers, so they are accepted here, although the manager may have lost the
+        # group.
+        found = {
+            one.place: self._rebuilding.unread_task(one.place, partial(self._read, one)) for one in self._with(long)
+        }
+        self._rebuilding.rebuild(long.group_id, found, budget)
+
+    def _with(self, long: LongPrivateTransaction) -> list[LongPrivateTransaction]:
+        """Return `long` and those after it that are tried with it."""
+        # One that was tried before is tried alone, with its longer time. The try ends before one that needs a history.
+        if long.tries:
+            return [long]
+        with self._context.database.read() as snapshot:
+            together = list(islice(LongTransactionReader(snapshot).of_group(long.group_id), MAX_TRIED_TOGETHER))
+        return [long, *takewhile(partial(self._may_follow, long), together[1:])]
+
+    def _may_follow(self, long: LongPrivateTransaction, later: LongPrivateTransaction) -> bool:
+        if later.tries or later.place.number != long.place.number:
+            return False
+        return read_history_key(self._rebuilding.read_marker(later.place)) is None
+
+    def _read(self, long: LongPrivateTransaction, place: MarkerPlace) -> PrivateTask:
+        """Read the payload of a transaction. If the try ends now, it ends for this transaction."""
+        if self._try is not None:
+            self._try.long = long
+        return self._rebuilding.read_task(place)
 
     def _give_up(self, long: LongPrivateTransaction, *, failing: bool) -> None:
         """Note the payload as absent. It is then asked for again like any other one."""

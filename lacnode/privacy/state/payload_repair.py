@@ -148,7 +148,7 @@ class PayloadRepair:
         try:
             with slices.slice(task.group_id, private_from) as budget:
                 self._prepare(marker, transaction, task, budget)
-                self._rebuilding.rebuild(marker.place, task.group_id, task, budget)
+                self._rebuilding.rebuild(task.group_id, {marker.place: task}, budget)
         except BudgetExceededError:
             self._execute_apart(marker, task.group_id, private_from, slices)
 

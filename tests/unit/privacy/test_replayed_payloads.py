@@ -16,6 +16,7 @@ from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionReader
 from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, TimeSlices
 from tests.support.private_nodes import (
@@ -100,6 +101,15 @@ class TestUsedUp:
         assert receipt is not None
         assert receipt.status is PrivateStatus.SUCCESSFUL
         assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
+
+    def test_one_that_came_too_early_is_read_once(self, network: PrivateTestNetwork) -> None:
+        early = hostile(network, word(7), 5, KEEPER_ADDRESS)
+        markers = replays(early, 0, 20)
+        network.mine(*markers)
+        assert network.b.manager.asked.count(early) == 1
+        assert {receipt_of(network.b, marker.hash) for marker in markers} == {PrivateReceipt(PrivateStatus.INVALID)}
+        with network.b.node.chain._database.read() as snapshot:
+            assert list(PrivateStoreReader(snapshot).early_transactions(HOSTILE)) == [(BOB.address, 5)] * 20
 
     def test_a_group_is_executed_anew_with_its_replays(self, network: PrivateTestNetwork) -> None:
         """A payload comes late that stands before all of them."""
