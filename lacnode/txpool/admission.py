@@ -11,6 +11,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.engine import StateView
 from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.private_markers import is_private_marker
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.transaction_validation import check_chain_id, check_sender, check_transaction
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -90,6 +91,12 @@ class TransactionAdmission:
         if length > most:
             raise TransactionRejectedError(
                 RejectionReason.TX_TOO_LARGE, f"it has {length} bytes, txnSizeLimit of the genesis is {most}"
+            )
+        if is_private_marker(transaction, self._spec):
+            # Its v is that of chain 1, too. That error alone would not say what to do.
+            raise TransactionRejectedError(
+                RejectionReason.WRONG_CHAIN_ID,
+                f"v {transaction.v} marks a private transaction of GoQuorum. This node takes none",
             )
         # GoQuorum's nodes refuse the whole block of such a transaction.
         if transaction.max_gas_price and not rules.may_have_gas_price_at(height):

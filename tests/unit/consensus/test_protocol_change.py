@@ -71,6 +71,19 @@ class TestMessages:
         assert topics(machine.handle(prepare(IBFT2, 2), NOW_MS)) == ["other-protocol"]
 
 
+class TestNetworksOfOneProtocol:
+    @pytest.mark.parametrize(("own", "other"), [(QBFT, IBFT2), (IBFT2, QBFT)])
+    def test_messages_of_the_other_protocol_change_nothing_and_are_named_in_the_log(
+        self, own: BftProtocol, other: BftProtocol
+    ) -> None:
+        machine, _ = started(ProtocolSchedule(((0, own),)))
+        effects = machine.handle(prepare(other, 1), NOW_MS)
+        lines = [effect.text for effect in effects if isinstance(effect, WriteLogLine)]
+        assert len(lines) == 1
+        assert machine.status.prepared_by == ()
+        assert not [effect for effect in effects if isinstance(effect, SendMessage)]
+
+
 class TestJournal:
     """The records of a validator whose genesis file gave the height to another protocol afterwards."""
 

@@ -8,7 +8,7 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives import rlp
 from lacnode.primitives.transaction import Transaction, sign_payload
-from tests.support.qbft_chain import draft, goquorum_node
+from tests.support.qbft_chain import draft, goquorum_node, qbft_node
 from tests.support.rpc_chain import RICH, signed
 
 BLOCK_GAS, MARKER_GAS = 300_000, 200_000
@@ -53,3 +53,14 @@ def test_a_block_of_others_may_be_fuller() -> None:
 def test_a_marker_above_what_is_left_is_refused() -> None:
     with pytest.raises(TransactionRejectedError, match="the block has 300000 left"):
         opened(is_new=False).add(private_marker(gas=BLOCK_GAS + 1), RICH.address)
+
+
+def test_the_pool_refuses_one_and_says_what_it_is() -> None:
+    node = goquorum_node()
+    with pytest.raises(TransactionRejectedError, match=r"v 3[78] marks a private transaction of GoQuorum") as rejected:
+        node.send(private_marker())
+    assert rejected.value.reason is RejectionReason.WRONG_CHAIN_ID
+    # A transaction of a wrong chain is something else where there are no private transactions.
+    with pytest.raises(TransactionRejectedError, match="chain") as rejected:
+        qbft_node().send(private_marker())
+    assert "GoQuorum" not in str(rejected.value)
