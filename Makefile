@@ -111,6 +111,7 @@ devnet: setup
 lock: pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --extra dev --generate-hashes --no-emit-index-url \
 		--no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+	$(BIN)/python -m tools.run_requirements
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -17,6 +17,7 @@ import yaml
 
 from lacnode.cli.sources import collect_settings, parse_command_line
 from tests.support.devnet import running_devnet, until
+from tools.run_requirements import LOCK, RUN_LOCK, run_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -45,6 +46,79 @@ def test_the_image_has_besus_path_and_the_port_of_metrics() -> None:
     assert "9545/tcp" in dict(instructions())["EXPOSE"].split()
 
 
+def final_stage() -> list[tuple[str, str]]:
+    """The instructions from the last FROM on."""
+    steps = instructions()
+    return steps[max(place for place, (instruction, _) in enumerate(steps) if instruction == "FROM") :]
+
+
+def test_the_final_stage_has_no_tools_to_build_and_no_other_files_than_the_nodes() -> None:
+    steps = final_stage()
+    assert steps[0] == ("FROM", "python:3.11-slim")
+    run = " ".join(arguments for instruction, arguments in steps if instruction == "RUN")
+    for word in (
+        "apt-get",
+        "apk ",
+        "pip install",
+        "gcc",
+        "g++",
+        "build-essential",
+        "cargo",
+        "rustup",
+        "-dev",
+        "curl",
+        "wget",
+    ):
+        assert word not in run
+    copied = [arguments for instruction, arguments in steps if instruction in ("COPY", "ADD")]
+    assert copied == ["--from=build /opt/lacnode /opt/lacnode", "docker/healthcheck.py /opt/lacnode/healthcheck.py"]
+    assert not re.search(r"chmod\s+(-R\s+)?([0-7]*[2367]\b|[ao]\+|\+)", run)
+    # The last user is not root.
+    assert [arguments for instruction, arguments in steps if instruction == "USER"][-1] == "lacnode"
+
+
+def test_the_image_has_the_packages_of_a_running_node_alone() -> None:
+    lock, project = (ROOT / LOCK).read_text("utf-8"), (ROOT / "pyproject.toml").read_text("utf-8")
+    written = (ROOT / RUN_LOCK).read_text("utf-8")
+    assert written == run_lock(lock, project), "run: make lock"
+    packages = set(re.findall(r"^([\w-]+)==", written, re.M))
+    assert {"trio", "lmdb", "py-evm", "psycopg-binary", "setuptools"} < packages
+    assert not packages & {"pytest", "mypy", "ruff", "hypothesis", "web3", "aiohttp", "pip", "virtualenv", "pre-commit"}
+    build = " ".join(arguments for instruction, arguments in instructions() if instruction == "RUN")
+    assert "pip uninstall --yes setuptools pip" in build
+
+
+WITHOUT_THE_REST = """
+import importlib, pkgutil, re, sys
+from importlib.abc import MetaPathFinder
+from importlib.metadata import packages_distributions
+
+kept = set(sys.argv[1].split(","))
+owners = {name: {re.sub(r"[-_.]+", "-", one).lower() for one in of} for name, of in packages_distributions().items()}
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        found = owners.get(name.partition(".")[0], set())
+        if found and "lacnode" not in found and not found & kept:
+            raise ModuleNotFoundError(f"{name} is not in the image", name=name)
+
+sys.meta_path.insert(0, Absent())
+import lacnode
+for module in pkgutil.walk_packages(lacnode.__path__, "lacnode."):
+    if not module.name.startswith(("lacnode.testing", "lacnode.__main__")):
+        importlib.import_module(module.name)
+"""
+
+
+def test_every_module_of_the_node_runs_with_these_packages() -> None:
+    packages = re.findall(r"^([\w-]+)==", (ROOT / RUN_LOCK).read_text("utf-8"), re.M)
+    kept = ",".join(name for name in packages if name != "setuptools")
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_REST, kept], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
     """COPY and RUN of the build stage, in order, with its paths moved under a directory of the test's.
 
@@ -67,7 +141,10 @@ def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
         elif instruction == "RUN":
             command = arguments.replace("/opt/lacnode", str(target))
             ran.append(arguments)
-            if "requirements.lock" in command:
+            # Here `pip uninstall` would find the packages of this environment.
+            if "pip uninstall" in command:
+                continue
+            if "requirements-run.lock" in command:
                 packages = next(target.glob("lib/python*/site-packages"))
                 first = f"import sys; sys.path.insert(0, {sysconfig.get_path('purelib')!r})\n"
                 (packages / "locked.pth").write_text(first)
@@ -79,7 +156,7 @@ def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
             subprocess.run(
                 command, shell=True, check=True, cwd=source, env=without_asking, capture_output=True, timeout=600
             )
-    assert any("requirements.lock" in step and "--require-hashes" in step for step in ran)
+    assert any("requirements-run.lock" in step and "--require-hashes" in step for step in ran)
     node = target / "bin" / "lacnode"
     version = subprocess.run([node, "--version"], check=True, capture_output=True, text=True, cwd=tmp_path, timeout=30)
     assert version.stdout.startswith("lacnode/v")
