@@ -44,6 +44,7 @@ class ProposalWork:
         self._worker = worker
         self._deliver = deliver
         self._budgets = ProposalBudgets()
+        self._search_budget: ExecutionBudget | None = None
 
     def cancel_earlier_rounds(self, height: int, round_: int) -> None:
         """Note that the validator is in this round. Work for earlier rounds is cancelled."""
@@ -73,6 +74,7 @@ class ProposalWork:
         search = self._block_creator.has_transaction
         try:
             with self._budgets.budget(effect.height, effect.round) as budget:
+                self._search_budget = budget
                 found = await self._worker.run(partial(search, effect.height, effect.round, effect.timestamp, budget))
         except StaleHeightError:
             return
@@ -83,6 +85,9 @@ class ProposalWork:
 
     async def check(self, effect: CheckProposal) -> None:
         """Check a proposal."""
+        if self._search_budget is not None:
+            # The proposal that the search waited for is here. Slow transactions in the pool must not delay its check.
+            self._search_budget.cancel()
         failure: str | None = None
         check = partial(self._chain.check_proposal, is_prepared=effect.is_prepared)
         try:

@@ -161,7 +161,7 @@ CONSENSUS = (
     Mutant(
         "silent-proposer-costs-the-empty-block-period",
         SEARCH,
-        "self._timers.shorten_first_round(now_ms) if found else",
+        "self._timers.end_waiting(now_ms) if found else",
         "[] if found else",
         ("tests/simulation/test_empty_blocks.py", "-k", "silent"),
     ),
@@ -182,8 +182,8 @@ CONSENSUS = (
     Mutant(
         "round-1-waits-although-a-quorum-is-there",
         HEIGHT,
-        "        self._out += self.timers.quorum_asked(self._now_ms)\n",
-        "",
+        "        waits_no_longer = self.timers.end_waiting(self._now_ms)\n",
+        "        waits_no_longer = list[Effect]()\n",
         ("tests/unit/consensus/qbft/test_empty_blocks.py",),
     ),
     Mutant(

@@ -52,14 +52,17 @@ def recovery_bound_ms(network: SimulatedNetwork) -> int:
     """How long the next block may take once every node runs and every message arrives.
 
     The highest round reached so far lasts `timeout * 2^round`. With the jump at f+1 and the round change that is sent
-    again, all honest nodes are in one round by the end of the next one, whose proposer may be a liar, up to f times.
+    again, all honest nodes are in one round by the end of the next one, whose proposer may be a liar, up to f times. The
+    next two blocks may have to wait for transactions.
     """
     highest = max((node.machine.status.round for node in network.nodes if node.machine is not None), default=0)
     highest = min(highest, MAX_DOUBLINGS)
     faulty = (len(network.nodes) - 1) // 3
     timeout = network.rules.request_timeout_ms
     return int(
-        sum(timeout * 2 ** (highest + extra) for extra in range(faulty + 3)) + 10 * network.rules.block_period_ms
+        sum(timeout * 2 ** (highest + extra) for extra in range(faulty + 3))
+        + 10 * network.rules.block_period_ms
+        + 2 * network.rules.empty_block_period_ms
     )
 
 
@@ -71,6 +74,8 @@ def run_seed(seed: int, protocol: str | None = None) -> Outcome:
 
 async def _life(seed: int) -> Outcome:
     rng = random.Random(seed)
+    # Of its own: IBFT 2.0 has no such period, and its seeds stay what they were.
+    waits = random.Random(f"empty blocks {seed}")
     size = rng.choice((1, 2, 3, 4, 4, 4, 5, 6, 7, 7, 10))
     faulty = (size - 1) // 3
     is_migration = default_protocol.get() == MIGRATION
@@ -82,6 +87,7 @@ async def _life(seed: int) -> Outcome:
         epoch_length=10,
         has_transactions=rng.random() < 0.3,
         qbft_start_block=rng.randint(2, 8) if is_migration else 0,
+        empty_block_period_ms=waits.choice((0, 0, 3_000, 10_000)) if default_protocol.get() != "ibft2" else 0,
     )
     skew = rng.choice((0, 0, 200, 400))
     observers = rng.choice((0, 0, 0, 0, 0, 1, 2))
@@ -99,6 +105,8 @@ async def _life(seed: int) -> Outcome:
     for index in range(size, size + observers):
         network.nodes[index].lies = SYNC_LIARS[rng.choice(sorted(SYNC_LIARS))](network.nodes[index])
     _plan_trouble(network, rng)
+    if network.rules.empty_block_period_ms:
+        _submit_now_and_then(network, waits)
     network.start()
     await network.run_for(TROUBLE_MS)
     blocks_in_trouble = network.height
@@ -164,6 +172,18 @@ def _plan_trouble(network: SimulatedNetwork, rng: random.Random) -> None:
         start, length = rng.randrange(TROUBLE_MS), rng.randrange(100, 12_000)
         network.clock.after(start, lambda victims=victims: network.stop(victims))  # type: ignore[misc]
         network.clock.after(start + length, lambda victims=victims: network.start(victims))  # type: ignore[misc]
+
+
+def _submit_now_and_then(network: SimulatedNetwork, rng: random.Random) -> None:
+    """Put the transaction into the pools of some nodes, now and then and without an end. Each has its own view of it."""
+
+    def submit() -> None:
+        for node in network.nodes:
+            node.has_waiting_transaction = node.has_waiting_transaction or rng.random() < share
+        network.clock.after(rng.randrange(500, 12_000), submit)
+
+    share = rng.choice((0.3, 0.7, 1.0))
+    network.clock.after(rng.randrange(500, 12_000), submit)
 
 
 async def _heal(network: SimulatedNetwork) -> tuple[int, int]:

@@ -188,8 +188,7 @@ class HeightManager:
     def _accept(self, proposal: Proposal) -> None:
         self.received_proposals.set_first(self.round.number, proposal.signed.payload.digest)
         # The proposer waits no longer. If there is no agreement on its block, that must not last until an empty one is due.
-        self._out += self.timers.shorten_first_round(self._now_ms)
-        self._out += self._current.accept_proposal(proposal)
+        self._out += [*self.timers.end_waiting(self._now_ms), *self._current.accept_proposal(proposal)]
 
     # -- prepares and commits ------------------------------------------------------------------------------------
 
@@ -205,6 +204,7 @@ class HeightManager:
             self._log("import-failed", f"block {self.number} was agreed on but not imported: {reason}")
             # The round timer starts again, because it was ignored during the import.
             self._out.append(self.timers.start_round(self.round.number, self._now_ms))
+            self._out += self.timers.end_waiting(self._now_ms)
 
     # -- changing rounds -----------------------------------------------------------------------------------------
 
@@ -264,8 +264,8 @@ class HeightManager:
         if target > self.round.number:
             self._enter_round(target)
             self._send_round_change()
-        self._out += self.timers.quorum_asked(self._now_ms)
-        self._out += self._current.quorum_asked(messages, self._now_ms)
+        waits_no_longer = self.timers.end_waiting(self._now_ms)
+        self._out += [*waits_no_longer, *self._current.quorum_asked(messages, self._now_ms)]
 
     def _resend_to_author(self, message: Message) -> None:
         """Send our messages of the current round to the author of a message for an earlier round: the author lags."""

@@ -44,7 +44,7 @@ class PoolSearch:
         if self._round.has_proposal:
             return []
         # Only after the answer: a pool that is slow to search must not have many searches to do.
-        return list(self._timers.shorten_first_round(now_ms) if found else self._timers.start_search_timer(now_ms))
+        return list(self._timers.end_waiting(now_ms) if found else self._timers.start_search_timer(now_ms))
 
 
 class SearchPause:

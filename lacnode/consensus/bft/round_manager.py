@@ -52,12 +52,13 @@ class RoundManager:
 
     def start_block_timer(self, signed: SignedAtHeight, timers: RoundTimers, now_ms: int) -> list[Effect]:
         """Wait for the time of the block, to build it or to search the pool. `signed` is the content of the journal."""
-        has_signed = signed.digest(MessageKind.PROPOSAL, self.round.number) is not None
+        kinds = MessageKind.PROPOSAL, MessageKind.PREPARE
+        if self.round.has_proposal or any(signed.digest(kind, self.round.number) is not None for kind in kinds):
+            # The round had a valid proposal before the restart, so it does not wait for transactions.
+            return list(timers.end_waiting(now_ms))
         if not self._is_proposer:
             return self.pool_search.start(now_ms)
-        if self.round.number > 0 or has_signed:
-            return []
-        return [timers.start_first_block_timer(now_ms)]
+        return [timers.start_first_block_timer(now_ms)] if self.round.number == 0 else []
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
         """Build the block, if this validator is the proposer and the round has no proposal. Otherwise search the pool."""

@@ -63,27 +63,21 @@ class RoundTimers:
         """Whether round 0 was left, and had been shortened because there was something to mine."""
         return self._is_shortened and self._round > 0
 
-    def quorum_asked(self, now_ms: int) -> list[StartRoundTimer]:
-        """Start the time of round 1 again, if it has waited for the quorum that is there now."""
-        if not self._waits_for_quorum:
-            return []
-        self._waits_for_quorum = False
-        return [self._start(self._round, self._round_duration_ms(self._round), now_ms)]
-
     def can_shorten(self, now_ms: int) -> bool:
         """Whether the current round is round 0, and would end earlier if it were shortened now."""
         waits = self._round == 0 and self._waits_for_empty_block and not self._is_shortened
         return waits and now_ms + self._head.block_period_ms < self._empty_block_due
 
-    def shorten_first_round(self, now_ms: int) -> list[StartRoundTimer]:
-        """Let round 0 end one request timeout and one block period from now, if it would end later.
-
-        The proposer looks into its pool once a block period, so it may propose that much later than this validator knows
-        that there is something to mine.
-        """
+    def end_waiting(self, now_ms: int) -> list[StartRoundTimer]:
+        """Let round 0 wait no longer for transactions, or round 1 for a quorum. Empty if it does not wait."""
+        if self._waits_for_quorum:
+            self._waits_for_quorum = False
+            return [self._start(self._round, self._round_duration_ms(self._round), now_ms)]
         if not self.can_shorten(now_ms):
             return []
         self._is_shortened = True
+        # One block period more than the timeout: the proposer looks into its pool once a block period, so it may propose
+        # that much later than this validator knows that there is something to mine.
         return [self._start(0, self._round_duration_ms(0) + self._head.block_period_ms, now_ms)]
 
     def next_round_timer(self) -> StartRoundTimer | None:

@@ -189,6 +189,22 @@ def test_a_search_of_the_pool_ends_with_its_round_and_is_answered() -> None:
     stage.run(scenario)
 
 
+def test_a_proposal_ends_the_search() -> None:
+    """Both use one thread, and the search may take most of a block period."""
+    stage = Stage()
+
+    async def scenario() -> None:
+        stage.tell(SearchPool(1, 0, 1))
+        await stage.until_begun()
+        stage.tell(CheckProposal(0, DIGEST, stage.block))
+        assert not (await stage.machine.wait_for(PoolSearched)).found
+        await stage.until_begun()
+        stage.tell(position=(1, 1))
+        await stage.machine.wait_for(ProposalChecked)
+
+    stage.run(scenario)
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_the_result_of_a_search_is_told(found: bool) -> None:
     stage = Stage()

@@ -28,10 +28,11 @@ from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.messages import Message
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.qbft.protocol import QBFT
+from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from tests.support.qbft_messages import VALIDATORS, A, B, C, D, make_block, propose, round_change
+from tests.support.qbft_messages import VALIDATORS, A, B, C, D, make_block, prepare, propose, round_change
 from tests.support.rpc_chain import signed
 
 PROTOCOLS = ProtocolSchedule(((0, QBFT),))
@@ -101,12 +102,14 @@ def test_a_period_that_is_not_longer_than_that_of_blocks_changes_nothing(period:
 
 
 class Watcher:
-    """The machine of C, which does not propose in round 0, at the height after `HEAD`."""
+    """The machine of a validator that does not propose in round 0, at the height after `HEAD`."""
 
-    def __init__(self, empty_block_period_ms: int = EMPTY_MS, *, head: HeadChanged | None = None) -> None:
-        self.machine = BftController(C.address, Journal(PROTOCOLS), PROTOCOLS)
+    def __init__(
+        self, empty_block_period_ms: int = EMPTY_MS, *, key: NodeKey = C, journal: Journal | None = None
+    ) -> None:
+        self.machine = BftController(key.address, journal or Journal(PROTOCOLS), PROTOCOLS)
         self.period_ms = empty_block_period_ms
-        self.started = self.machine.handle(head or self.head(HEAD), BEGIN_MS)
+        self.started = self.machine.handle(self.head(HEAD), BEGIN_MS)
 
     def head(self, header: BlockHeader) -> HeadChanged:
         return HeadChanged(header, VALIDATORS, PERIOD_MS, TIMEOUT_MS, self.period_ms)
@@ -226,3 +229,25 @@ def test_a_round_0_that_was_not_left_pauses_nothing() -> None:
     watcher.search(PERIOD_MS, found=True)
     header = make_block(A, 0).header
     assert searches_at(watcher.at(2000, watcher.head(header))) != []
+
+
+@pytest.mark.parametrize("kind", ["prepare", "nothing"])
+def test_a_restarted_validator_does_not_wait_for_a_proposal_that_it_has_prepared(kind: str) -> None:
+    """Its pool is empty after the restart. It must not hold up the others until an empty block is due."""
+    journal = Journal(PROTOCOLS)
+    if kind == "prepare":
+        journal.check_and_record(prepare(C, EMPTY).signed.payload)
+    watcher = Watcher(journal=journal)
+    assert watcher.machine.status.round_ends_ms == BEGIN_MS + TIMEOUT_MS + (
+        PERIOD_MS if kind == "prepare" else EMPTY_MS
+    )
+    assert bool(searches_at(watcher.started)) == (kind == "nothing")
+
+
+def test_a_proposal_of_round_1_shows_the_quorum_that_round_1_waits_for() -> None:
+    asked = [round_change(key, 1) for key in (A, B, D)]
+    late = Watcher(key=D)
+    proposal = propose(C, make_block(C, 1), 1, asked)
+    late.at(2000, received(proposal))
+    effects = late.at(2000, ProposalChecked(1, proposal.signed.payload.digest, None))
+    assert round_timers(effects)[-1] == (1, 2 * TIMEOUT_MS)
