@@ -65,10 +65,13 @@ test-fast: setup
 test-slow: setup
 	$(PYTEST) -n $(SLOW_WORKERS) $(SLOW_TESTS)
 
-# What the fast tests run of the packages that must not break, with a least share of lines and branches for each.
+# What tests without a network run of the packages that must not break, with a least share of lines and branches for each.
+# The ports, the TLS and the databases of managers are tried among the slow tests.
+MANAGER_TESTS := $(addprefix tests/integration/test_privacy_,hostile.py store.py tls.py enclave_tls.py)
+
 coverage: setup
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q tests/unit tests/vectors tests/property
+	@$(BIN)/coverage run -m pytest -q tests/unit tests/vectors tests/property $(MANAGER_TESTS)
 	@$(BIN)/coverage report --fail-under 95 --include 'lacnode/consensus/*'
 	@$(BIN)/coverage report --fail-under 90 --include 'lacnode/permissioning/*'
 	@$(BIN)/coverage report --fail-under 90 --include 'lacnode/privacy/*'
