@@ -248,4 +248,18 @@ STRANGERS = (
         "",
         ("tests/unit/privacy/test_group_search.py",),
     ),
+    Mutant(
+        "many-keys-have-one-offset",
+        "lacnode/privacy/state/flexible/group_contracts.py",
+        "    if not _is_bounded(encoded):\n",
+        "    if _number_at(encoded, 32) > MAX_FLEXIBLE_MEMBERS:\n",
+        ("tests/unit/privacy/test_group_contracts.py",),
+    ),
+    Mutant(
+        "a-long-transaction-executes-its-block-again",
+        "lacnode/privacy/state/group_rebuilding.py",
+        "                if later or not found:\n",
+        "                if True:\n",
+        ("tests/unit/privacy/test_tried_together.py",),
+    ),
 )

@@ -22,6 +22,7 @@ CAN_EXECUTE = bytes.fromhex("78b90337")
 LOCK, UNLOCK = bytes.fromhex("f83d08ba"), bytes.fromhex("a69df4b5")
 
 MAX_FLEXIBLE_MEMBERS = 10_000
+WORD_BYTES = 32
 
 
 @cache
@@ -53,11 +54,30 @@ def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
 
 
 def decode_members(encoded: bytes) -> tuple[bytes, ...]:
-    """Return the keys of an ABI-encoded `bytes[]`. Empty if it is malformed or has more than
-    `MAX_FLEXIBLE_MEMBERS` keys."""
+    """Return the keys of an ABI-encoded `bytes[]`. Empty if it is malformed, has more than `MAX_FLEXIBLE_MEMBERS` keys, or
+    names more bytes than it has."""
+    if not _is_bounded(encoded):
+        return ()
     try:
         (keys,) = decode(["bytes[]"], encoded)
     except (DecodingError, OverflowError, ValueError):
         return ()
-    # A contract of strangers may return any list. A huge one would cost seconds at each question.
-    return tuple(keys) if len(keys) <= MAX_FLEXIBLE_MEMBERS else ()
+    return tuple(keys)
+
+
+def _is_bounded(encoded: bytes) -> bool:
+    """Return True if the keys are not too many and all together not longer than their encoding."""
+    # A contract of strangers may return any list. A huge one would cost seconds at each question. Any number of keys may
+    # also have their offset at the same bytes: half a megabyte would become a gigabyte.
+    begin = _number_at(encoded, 0)
+    count = _number_at(encoded, begin)
+    if count > MAX_FLEXIBLE_MEMBERS:
+        return False
+    first = begin + WORD_BYTES
+    offsets = (_number_at(encoded, first + WORD_BYTES * index) for index in range(count))
+    return sum(_number_at(encoded, first + offset) for offset in offsets) <= len(encoded)
+
+
+def _number_at(encoded: bytes, position: int) -> int:
+    """Return the word at `position`, 0 beyond the end. The decoder refuses what is not there."""
+    return int.from_bytes(encoded[position : position + WORD_BYTES])
