@@ -19,6 +19,7 @@ import trio
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.proposer_order import proposers_after
 from lacnode.consensus.bft.controller import BftController
 from lacnode.consensus.bft.effects import (
     BlamePeer,
@@ -305,4 +306,5 @@ class Validator:
             self._proposes_round_zero(validators),
             self._chain.protocols.creator(header),
             parameters.follows_goquorum,
+            proposers_after(self._chain, header),
         )

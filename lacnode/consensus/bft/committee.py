@@ -12,7 +12,8 @@ class Committee:
     """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent block.
 
     `proposer_prepares` is the rule of the protocol (`protocol.BftProtocol`). `follows_goquorum`: see
-    `chainspec.ibft_schedule.IbftParameters`.
+    `chainspec.ibft_schedule.IbftParameters`. `proposers` are the validators in the order in which they propose, empty for
+    the order of `validators`.
     """
 
     height: int
@@ -20,6 +21,7 @@ class Committee:
     parent_coinbase: bytes
     proposer_prepares: bool = False
     follows_goquorum: bool = False
+    proposers: tuple[bytes, ...] = ()
 
     @property
     def quorum(self) -> int:
@@ -39,7 +41,8 @@ class Committee:
 
     def proposer(self, round_: int) -> bytes:
         """The address of the proposer of round `round_`."""
-        return proposer_for(self.validators, self.parent_coinbase, round_, follows_goquorum=self.follows_goquorum)
+        order = self.proposers or self.validators
+        return proposer_for(order, self.parent_coinbase, round_, follows_goquorum=self.follows_goquorum)
 
     def round_id(self, round_: int) -> RoundId:
         """Round `round_` of this height."""

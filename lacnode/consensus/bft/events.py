@@ -23,6 +23,7 @@ class HeadChanged:
     parent. 0 means no such wait. `proposes_round_zero`: a validator is a node that takes no other form of a block
     (`protocol.BftProtocol.round_in_proposal`). `last_proposer` is the creator (20 bytes) of `header`, None
     for its coinbase. `follows_goquorum`: GoQuorum's rule says who proposes after a creator that is a validator no longer.
+    `proposers` are the validators in the order in which they propose, empty for the order of `validators`.
     """
 
     header: BlockHeader
@@ -33,6 +34,7 @@ class HeadChanged:
     proposes_round_zero: bool = False
     last_proposer: bytes | None = None
     follows_goquorum: bool = False
+    proposers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -346,4 +346,6 @@ def _committee_after(head: HeadChanged, protocol: BftProtocol) -> Committee:
         # GoQuorum sees no creator in a genesis block. Its coinbase does not matter.
         creator = bytes(20)
     number = head.header.number + 1
-    return Committee(number, head.validators, creator, protocol.proposer_prepares, head.follows_goquorum)
+    return Committee(
+        number, head.validators, creator, protocol.proposer_prepares, head.follows_goquorum, head.proposers
+    )

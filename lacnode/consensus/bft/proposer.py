@@ -12,11 +12,14 @@ def proposer_for(
 
     The rotation goes on from the creator of the parent block. A later round may have finalised that block. If the creator
     is a validator no longer, the rotation goes on from the position of its address. With `follows_goquorum` it goes on from
-    the first validator then. `validators` is ascending and not empty.
+    the first validator then, and `validators` may have another order. Otherwise `validators` is ascending. It is not empty.
     """
-    if follows_goquorum and parent_coinbase not in validators:
-        # Otherwise the two kinds of nodes would have different proposers in every round, and the chain would stop.
-        return validators[((parent_coinbase != _NO_CREATOR) + round_) % len(validators)]
+    if follows_goquorum:
+        # With Besu's rule the two kinds of nodes would have different proposers in every round, and the chain would stop.
+        place = int(parent_coinbase != _NO_CREATOR)
+        if parent_coinbase in validators:
+            place = validators.index(parent_coinbase) + 1
+        return validators[(place + round_) % len(validators)]
     # The next address above the creator's, in ascending order. This holds for a removed creator, too.
     place = bisect_right(validators, parent_coinbase)
     return validators[(place + round_) % len(validators)]
