@@ -10,6 +10,7 @@ from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.consensus.bft.proposer import proposer_for
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
+from lacnode.storage.storage_errors import StorageError
 
 WINDOW_TURNS = 2
 """How many turns of all validators are read for a block that shows the order."""
@@ -34,7 +35,11 @@ def in_text_order(validators: tuple[bytes, ...]) -> tuple[bytes, ...]:
 def _propose_by_text(chain: ExecutableChain, header: BlockHeader, window: int) -> bool:
     number = header.number
     for at in range(number, max(0, number - window), -1):
-        order = _shown_order(chain, at)
+        try:
+            order = _shown_order(chain, at)
+        except StorageError:
+            # A damaged header is repaired elsewhere. A validator with another order costs a round, and no block.
+            return False
         if order is not None:
             return order
     # No block shows it, as where half of the validators have each order. One of them has to change, and all nodes of this
@@ -48,6 +53,9 @@ def _shown_order(chain: ExecutableChain, number: int) -> bool | None:
     if header is None or parent is None or not chain.protocols.at(number).takes_part:
         return None
     validators, round_ = chain.validators_after(parent), chain.protocols.extra_data(header).round
+    if not validators:
+        # A contract named them, and does not answer now.
+        return None
     creator, last = chain.protocols.creator(header), chain.protocols.creator(parent) if parent.number else bytes(20)
     by_bytes, by_text = (
         proposer_for(order, last, round_, follows_goquorum=True) == creator

@@ -1,6 +1,7 @@
 """The order of proposers beside GoQuorum: the one by which the last blocks were made."""
 
 from itertools import count
+from typing import NoReturn
 
 import pytest
 
@@ -10,6 +11,7 @@ from lacnode.consensus.bft.proposer import proposer_for
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.storage.storage_errors import DamagedValueError
 from tests.support.qbft_chain import draft, qbft_genesis, sealed
 from tests.support.rpc_chain import RpcTestNode, node
 
@@ -101,3 +103,21 @@ def test_the_order_is_besus_where_the_genesis_is_not_goquorums() -> None:
     add(at, ASCENDING)
     add(at, BY_TEXT)
     assert order(at) == ASCENDING
+
+
+def test_a_damaged_header_and_a_silent_contract_leave_the_order_of_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = chain_node()
+    add(at, ASCENDING)
+    add(at, BY_TEXT)
+    head = at.chain.head.header
+
+    def damaged(number: int) -> NoReturn:
+        raise DamagedValueError("headers", number.to_bytes(8), "is damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(at.chain, "header_at", damaged)
+        assert proposers_after(at.chain, head) == ASCENDING
+    with monkeypatch.context() as patched:
+        patched.setattr(at.chain, "validators_after", lambda header: ASCENDING if header == head else ())
+        assert proposers_after(at.chain, head) == ASCENDING
+    assert order(at) == BY_TEXT
