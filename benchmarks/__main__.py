@@ -11,7 +11,7 @@ from benchmarks.measure import Measure, describe_machine
 
 NAMES = (
     "execution", "engines", "traces", "requests", "permissions", "import_empty_blocks", "start_up", "memory", "throughput",
-    "recovery", "private_execution", "private_devnet", "scrape",
+    "single_requests",    "recovery", "private_execution", "private_devnet", "scrape",
 )  # fmt: skip
 QUIET = 0.5
 """A load average up to which the machine counts as idle."""

@@ -47,7 +47,8 @@ def _times(count: int, body: bytes, begins: int) -> bytes:
     return start + b"\x5b" + body + b"\x60\x01\x90\x03\x80" + b"\x61" + (begins + len(start)).to_bytes(2) + b"\x57\x50"
 
 
-def _relay_code() -> bytes:
+def relay_code(called: bytes) -> bytes:
+    """The code of the relay-like contract, which calls the contract at `called` (20 bytes)."""
     copy = bytes.fromhex("366000600037")
     recover = bytes.fromhex("6020610100608060006001") + b"\x5a\xfa\x50"
     hashes = _times(180, bytes.fromhex("610120600020610120") + b"\x52", len(copy + recover))
@@ -55,12 +56,12 @@ def _relay_code() -> bytes:
         b"\x60\x00\x35" + _push(number) + bytes.fromhex("01610140526001602061014020") + b"\x55" for number in range(3)
     )
     events = bytes.fromhex("600160406000a1") * 2
-    nested = bytes.fromhex("6000600060406000600073") + CALLED + b"\x5a\xf1\x50"
+    nested = bytes.fromhex("6000600060406000600073") + called + b"\x5a\xf1\x50"
     return copy + recover + hashes + slots + events + nested + b"\x00"
 
 
 CODES = {
-    RELAY: _relay_code(),
+    RELAY: relay_code(CALLED),
     LOOP: b"\x5b" + bytes.fromhex("6001600201506000") + b"\x56",
     CALLED: bytes.fromhex("600035602060002001") + bytes.fromhex("60005260206000f3"),
 }

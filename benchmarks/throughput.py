@@ -18,8 +18,10 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
+from benchmarks.engines import CALLED, CODES, relay_code
 from benchmarks.measure import Measure
 from benchmarks.networks import Network, devnet
+from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.rpc.json_rpc_client import block_number, call_all
 
@@ -56,7 +58,7 @@ def _highest(name: str, rates: Sequence[int], aim: float) -> Measure:
 
 def _hold(network: Network, name: str, rate: int) -> tuple[float, float]:
     """Send `rate` transactions a second; how many were mined a second, and the 95th percentile of block intervals."""
-    sender = _Sender(network)
+    sender = Sender(network)
     load = sender.load(name)
     url = network.nodes[0]["rpc_url"]
     signed = [list(itertools.islice(load, round(rate * BATCH_SECONDS))) for _ in range(round(SECONDS / BATCH_SECONDS))]
@@ -67,20 +69,21 @@ def _hold(network: Network, name: str, rate: int) -> tuple[float, float]:
         sender.send(network.nodes[number % len(network.nodes)]["rpc_url"], batch)
     last = block_number(url)
     time.sleep(2 * MAX_INTERVAL)
-    blocks = [_block(url, number) for number in range(first + 1, block_number(url) + 1)]
+    blocks = [block_shown(url, number) for number in range(first + 1, block_number(url) + 1)]
     mined = sum(len(block["transactions"]) for block in blocks)
     arrivals = [int(block["timestamp"], 16) for block in blocks[: last - first]]
     intervals = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     return mined / SECONDS, statistics.quantiles(intervals, n=20)[-1] if len(intervals) > 1 else float("inf")
 
 
-def _block(url: str, number: int) -> dict[str, Any]:
+def block_shown(url: str, number: int) -> dict[str, Any]:
+    """The block `number` as `eth_getBlockByNumber` shows it."""
     (found,) = call_all(url, [("eth_getBlockByNumber", [hex(number), False])], timeout=20)
     assert isinstance(found, dict)
     return found
 
 
-class _Sender:
+class Sender:
     """Signs ahead of time and sends in batches, from one funded account a node."""
 
     def __init__(self, network: Network) -> None:
@@ -98,6 +101,12 @@ class _Sender:
             for index in range(1, len(self._keys)):
                 self._fund(token, index)
             return (self._sign(n % len(self._keys), token, 0, _transfer(n), 100_000) for n in itertools.count())
+        if name.startswith("relay-like"):
+            relay = self._deploy_code(relay_code(self._deploy_code(CODES[CALLED])))
+            inputs = [keccak256(b"call %d" % n) + bytes(96) for n in range(1_000)]
+            return (
+                self._sign(n % len(self._keys), to_hex(relay), 0, inputs[n % 1_000], 200_000) for n in itertools.count()
+            )
         work = self._deploy("Work", b"")
         data = keccak256(b"run(uint256)")[:4] + abi_encode(["uint256"], [WORK_SLOTS])
         return (self._sign(n % len(self._keys), work, 0, data, 250_000) for n in itertools.count())
@@ -111,6 +120,14 @@ class _Sender:
         artifact = json.loads((CONTRACTS / f"{name}.json").read_text())
         raw = self._sign(0, None, 0, bytes.fromhex(artifact["bytecode"][2:]) + arguments, 3_000_000)
         return str(self._wait(raw)["contractAddress"])
+
+    def _deploy_code(self, code: bytes) -> bytes:
+        """Deploy `code` as it is. Its address."""
+        size = len(code).to_bytes(2)
+        receipt = self._wait(
+            self._sign(0, None, 0, b"\x61" + size + bytes.fromhex("80600c6000396000f3") + code, 3_000_000)
+        )
+        return from_hex(str(receipt["contractAddress"]))
 
     def _wait(self, raw: str) -> dict[str, object]:
         (hash_,) = call_all(self._url, [("eth_sendRawTransaction", [raw])])

@@ -21,6 +21,7 @@ Checkpoint = tuple[int, int]
 
 _NEW = Account()
 _ACCOUNT, _SLOT, _CLEARED, _WARM = range(4)
+_UINT256 = 2**256
 
 
 class Accounts(TrieAccounts):
@@ -73,7 +74,8 @@ class Accounts(TrieAccounts):
 
     def set_balance(self, address: bytes, balance: int) -> None:
         account = self._read(address) or _NEW
-        self._write(address, Account(account.nonce, balance, account.storage_root, account.code_hash))
+        # A genesis may give an account so much that a transfer to it overflows. Besu counts in 256 bits.
+        self._write(address, Account(account.nonce, balance % _UINT256, account.storage_root, account.code_hash))
 
     def get_nonce(self, address: bytes) -> int:
         return (self._read(address) or _NEW).nonce

@@ -346,6 +346,11 @@ impl<'a> EvmTr for Machine<'a> {
         let recorder = &mut self.control.recorder;
         let asked = recorder.as_ref().and_then(|_| Asked::of(&frame_input.frame_input, &self.evm.ctx));
         let begun = self.evm.frame_init(frame_input)?;
+        if matches!(&begun, ItemOrResult::Result(ended) if ended.instruction_result() == InstructionResult::OverflowPayment)
+        {
+            // revm lets the call fail. Besu and py-evm go on with what 256 bits hold of the sum.
+            return Err(Stop::Unsupported("a balance of more than 256 bits").into());
+        }
         if let (Some(recorder), Some(asked)) = (recorder, asked) {
             match &begun {
                 ItemOrResult::Item(frame) => {

@@ -258,7 +258,6 @@ impl Recorder {
                 return Ok(());
             }
             Some(InstructionResult::CreateCollision) => return self.collide(asked),
-            Some(InstructionResult::OverflowPayment) => return Err(Stop::Unsupported("a balance overflows")),
             _ => (),
         }
         if matches!((asked, result), (Asked::Create(_), Some(_))) {
