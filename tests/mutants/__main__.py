@@ -20,10 +20,11 @@ from tests.mutants.mutant import Mutant, StaleMutantError
 from tests.mutants.node_mutants import NODE
 from tests.mutants.permissioning_mutants import PERMISSIONING
 from tests.mutants.privacy_mutants import PRIVACY
+from tests.mutants.qbft_mutants import QBFT
 from tests.mutants.stranger_mutants import STRANGERS
 from tests.mutants.tree import ROOT, Tree, Verdict
 
-MUTANTS = (*CONSENSUS, *NODE, *PERMISSIONING, *PRIVACY, *STRANGERS)
+MUTANTS = (*CONSENSUS, *QBFT, *NODE, *PERMISSIONING, *PRIVACY, *STRANGERS)
 T = TypeVar("T")
 
 MIN_LIMIT_SECONDS, LIMIT_FACTOR = 30.0, 5.0

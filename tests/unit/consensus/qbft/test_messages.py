@@ -11,6 +11,7 @@ from lacnode.consensus.qbft.payloads import CODES
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpItem
 from tests.support.qbft_messages import (
     STRANGER,
@@ -154,6 +155,14 @@ class TestProposedBlock:
         payload = QBFT.justifications.proposal_payload(payload.round_id, payload.digest, block)
         with pytest.raises(RlpError, match="vote"):
             decode(CODES[MessageKind.PROPOSAL], encode_message(Proposal(signed(payload, A), block)))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_the_code_of_a_message_is_signed(message: Message) -> None:
+    """Otherwise the signature of one message would be good for another one with the same fields."""
+    payload = rlp.decode(QBFT.codec.encode_payload(message.signed.payload))
+    signed_bytes = rlp.encode([bytes([code_of(message)]), payload])
+    assert QBFT.codec.signature_hash(message.signed.payload) == keccak256(signed_bytes)
 
 
 def test_the_journal_reads_back_what_it_wrote() -> None:
