@@ -7,11 +7,12 @@ import pytest
 from lacnode.chain.transaction_selection import TransactionCandidate
 from lacnode.consensus.bft.vote_proposer import VoteProposer
 from lacnode.evm.budget import UNLIMITED
+from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.transaction import Transaction
 from lacnode.validator.block_creator import PoolBlockCreator, StaleHeightError
 from tests.support.qbft_chain import qbft_node
 from tests.support.qbft_messages import STRANGER, A, B
-from tests.support.rpc_chain import RpcTestNode, signed
+from tests.support.rpc_chain import RICH, RpcTestNode, signed
 
 
 class Stage:
@@ -45,12 +46,42 @@ def test_an_empty_pool_has_none() -> None:
     assert not Stage().has_transaction()
 
 
+class Junk:
+    """A candidate that no block on this state can have: the nonces before its own are missing."""
+
+    transaction, is_last = signed(nonce=5), False
+    sender = RICH.address
+
+    def __init__(self) -> None:
+        self.results: list[str] = []
+
+    def included(self) -> None:
+        self.results.append("included")
+
+    def skipped(self) -> None:
+        self.results.append("skipped")
+
+    def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
+        self.results.append("interrupted")
+
+    def dropped(self, reason: RejectionReason) -> None:
+        self.results.append("dropped")
+
+
 def test_junk_is_not_found() -> None:
     """No proposer can mine it, so no round must be shortened for it."""
-    gap = signed(nonce=5)
-    stage = Stage(gap)
-    assert stage.node.pooled == [gap]
-    assert not stage.has_transaction()
+    stage, junk = Stage(), Junk()
+    creator = PoolBlockCreator(stage.node.chain, A.address, stage.votes, lambda base_fee: [junk])
+    assert not creator.has_transaction(1, 0, stage.timestamp, UNLIMITED)
+    assert junk.results == ["skipped"]
+
+
+def test_junk_before_a_transaction_does_not_hide_it() -> None:
+    stage, junk = Stage(signed(nonce=0)), Junk()
+    creator = PoolBlockCreator(
+        stage.node.chain, A.address, stage.votes, lambda base_fee: [junk, *stage.candidates(base_fee)]
+    )
+    assert creator.has_transaction(1, 0, stage.timestamp, UNLIMITED)
 
 
 def test_only_one_transaction_is_executed() -> None:
