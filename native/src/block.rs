@@ -23,7 +23,7 @@ use crate::stop::{Stop, guarded};
 use crate::trace::{Bounds, Recorder, Wanted};
 use crate::trace_changes::{Change, changes};
 use crate::trace_python::{Trace, changes_to_python};
-use crate::transaction::{access_list_of, decode, of_call, sender_of};
+use crate::transaction::{access_list_of, decode, of_call, recover_authorities, sender_of};
 
 /// Bytes of the init code of a creation (EIP-3860), whatever a network's limit on contracts is.
 const MAX_INITCODE_BYTES: usize = 49_152;
@@ -716,6 +716,7 @@ fn environment(surroundings: &Surroundings<'_>, kept: &Kept, raw: &[u8], sender:
     if transaction.gas_limit > surroundings.block.gas_limit.saturating_sub(kept.gas_used) {
         return Err(Stop::Refused("CallerGasLimitMoreThanBlock".to_owned()));
     }
+    recover_authorities(&mut transaction);
     Ok(transaction)
 }
 
