@@ -1,6 +1,7 @@
 """Reads payloads for execution, each when it is needed, and keeps the facts about them (see `known_payloads`)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.execution import PrivateTask, UnreadTask
@@ -9,6 +10,7 @@ from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
 from lacnode.privacy.state.private_payloads import load_private_task
 from lacnode.privacy.state.private_state_quota import PrivateStateQuota
+from lacnode.privacy.state.recent_tasks import RecentTasks
 
 
 class PayloadReader:
@@ -18,6 +20,7 @@ class PayloadReader:
         self._context = context
         self.known = KnownPayloads(context.database)
         self._quota = PrivateStateQuota(context)
+        self._recent = RecentTasks()
 
     def known_of(self, marker: Transaction) -> KnownPayload | None:
         """Return the facts about the marker's payload, None if it was not read before."""
@@ -33,10 +36,19 @@ class PayloadReader:
         The errors are those of `private_payloads.load_private_task`. PrivateStateFullError, if it was not `admitted` before
         and the quota of private state is reached.
         """
-        task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
-        # Only after the check that the payload belongs to its group. A false payload must not leave facts.
-        self.known.note_read(read_payload_key(marker), task.group_id, task.private.private_from)
+        task = self._recent_or_read_task(marker, index, admitted=admitted)
         # After the facts. While the quota is reached, the next marker of the payload then needs no reading for its group.
         if not admitted:
             self._quota.check_space(task.private.private_from)
+        return task
+
+    def _recent_or_read_task(self, marker: Transaction, index: int, *, admitted: bool) -> PrivateTask:
+        key = read_payload_key(marker)
+        recent = self._recent.find(key, admitted=admitted)
+        if recent is not None:
+            return replace(recent, index=index)
+        task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
+        # Only after the check that the payload belongs to its group. A false payload must not leave facts.
+        self.known.note_read(key, task.group_id, task.private.private_from)
+        self._recent.add(key, task, admitted=admitted)
         return task

@@ -18,6 +18,7 @@ from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.recent_tasks import RECENT_SECONDS
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, TimeSlices
 from tests.support.private_nodes import (
     ALICE,
@@ -28,6 +29,7 @@ from tests.support.private_nodes import (
     KEY_C,
     LOOP,
     REVERTER,
+    Clock,
     MemoryManager,
     PrivateTestNetwork,
     deploying,
@@ -102,6 +104,36 @@ class TestUsedUp:
         assert receipt.status is PrivateStatus.SUCCESSFUL
         assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
 
+    def test_one_that_fails_is_read_once_in_a_short_time(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is executed at each marker, as in Besu."""
+        key, clock = hostile(network, REVERTER), Clock()
+        monkeypatch.setattr(network.b.privacy_controller.execution.processor.reader._recent, "_clock", clock)
+        markers = replays(key, 0, 20)
+        network.mine(*markers)
+        # Twice if the machine is so slow that some are executed apart.
+        before = network.b.manager.asked.count(key)
+        assert before <= 2
+        receipts = [receipt_of(network.b, marker.hash) for marker in markers]
+        assert receipts == [receipt_of(network.c, marker.hash) for marker in markers]
+        assert [receipt and receipt.status for receipt in receipts] == [PrivateStatus.FAILED] * 20
+        clock.now += RECENT_SECONDS
+        network.mine(*replays(key, 20, 5))
+        assert before < network.b.manager.asked.count(key) <= before + 2
+
+    def test_what_is_kept_of_payloads_is_bounded(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.privacy.state.recent_tasks.MAX_RECENT_BYTES", 2_000)
+        recent = network.b.privacy_controller.execution.processor.reader._recent
+        for nonce in range(10):
+            network.mine(*replays(hostile(network, REVERTER + bytes(100 * nonce), nonce), nonce, 1))
+            assert sum(len(task.private.raw) for task, _ in recent._tasks.values()) == recent._bytes <= 2_000
+        assert recent._tasks
+        network.mine(*replays(hostile(network, REVERTER + bytes(2_000), 0), 10, 1))
+        assert recent._bytes <= 2_000
+
     def test_one_that_came_too_early_is_read_once(self, network: PrivateTestNetwork) -> None:
         early = hostile(network, word(7), 5, KEEPER_ADDRESS)
         markers = replays(early, 0, 20)
@@ -173,7 +205,9 @@ class SlowReads:
 
 
 def test_reading_counts_to_the_groups_share(network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A payload that fails each time is read each time: while blocks wait, its group does not hold up the others."""
+    """A payload that fails and is too long to be kept is read each time. While blocks wait, its group does not hold up the
+    others."""
+    monkeypatch.setattr("lacnode.privacy.state.recent_tasks.MAX_RECENT_BYTES", 0)
     network.a.send(private(ALICE, 0, data=deploying(KEEPER)))
     network.mine()
     key = hostile(network, REVERTER + bytes(1000))
