@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from lacnode.chainspec.genesis_values import (
+    LOWER_CASE,
     Count,
+    GenesisSection,
     OptionalAddress,
     Positive,
     PositiveLong,
@@ -28,13 +30,7 @@ class BftSectionError(Exception):
     """A section about consensus is not usable. The text is one sentence for the operator."""
 
 
-class _Section(BaseModel):
-    """One object of the file. Names are in lower case. Unknown ones are kept apart."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Ibft2Section(_Section):
+class Ibft2Section(GenesisSection):
     """`config.ibft2`."""
 
     epochlength: PositiveLong = 30_000
@@ -67,12 +63,7 @@ class QbftSection(Ibft2Section):
     followsgoquorum: bool = Field(False, alias="goquorum.blocks")
 
 
-def _selection_mode(value: object) -> object:
-    # Besu compares the mode without regard to case.
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-class Ibft2Transition(_Section):
+class Ibft2Transition(GenesisSection):
     """An entry of `config.transitions.ibft2`."""
 
     block: PositiveLong
@@ -86,9 +77,7 @@ class Ibft2Transition(_Section):
 class QbftTransition(Ibft2Transition):
     """An entry of `config.transitions.qbft`."""
 
-    validatorselectionmode: Annotated[Literal["blockheader", "contract"], BeforeValidator(_selection_mode)] | None = (
-        None
-    )
+    validatorselectionmode: Annotated[Literal["blockheader", "contract"], LOWER_CASE] | None = None
     validatorcontractaddress: OptionalAddress = None
     xemptyblockperiodseconds: Count | None = None
     emptyblockperiodseconds: Count | None = None
@@ -97,7 +86,7 @@ class QbftTransition(Ibft2Transition):
     requesttimeoutseconds: Positive | None = Field(None, alias="goquorum.requesttimeoutseconds")
 
 
-class TransitionsSection(_Section):
+class TransitionsSection(GenesisSection):
     """`config.transitions`."""
 
     ibft1: tuple[QbftTransition, ...] = ()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lacnode.chainspec import bft_sections, goquorum
 from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
@@ -20,6 +20,7 @@ from lacnode.chainspec.bft_sections import BftSectionError, Ibft1Section, Ibft2S
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.genesis_values import (
     Data,
+    GenesisSection,
     HexadecimalQuantity,
     JavaLong,
     Long,
@@ -55,13 +56,7 @@ class GenesisError(Exception):
     """The genesis is not usable. The text is one sentence for the operator."""
 
 
-class _Section(BaseModel):
-    """One object of the file. Names are in lower case. Unknown ones are kept apart."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class _Blobs(_Section):
+class _Blobs(GenesisSection):
     target: Positive | None = None
     max: Positive | None = None
     basefeeupdatefraction: Positive | None = None
@@ -75,29 +70,29 @@ class _Blobs(_Section):
         )
 
 
-class _BlobSchedule(_Section):
+class _BlobSchedule(GenesisSection):
     cancun: _Blobs = _Blobs()
     prague: _Blobs = _Blobs()
 
 
-class _Suspension(_Section):
+class _Suspension(GenesisSection):
     fromblock: PositiveLong
     toblock: PositiveLong
 
 
-class _Permissioning(_Section):
+class _Permissioning(GenesisSection):
     adminexemptionblock: Long | None = None
     suspensions: tuple[_Suspension, ...] = ()
 
 
-class _Lacnode(_Section):
+class _Lacnode(GenesisSection):
     """Settings of lacnode. Besu ignores them."""
 
     permissioning: _Permissioning = _Permissioning()
     devnet: bool = False
 
 
-class _Config(_Section):
+class _Config(GenesisSection):
     chainid: Quantity = 1
     ibft1: Ibft1Section | None = None
     ibft2: Ibft2Section | None = None
@@ -132,7 +127,7 @@ class _Config(_Section):
     depositcontractaddress: OptionalAddress = None
 
 
-class _Genesis(_Section):
+class _Genesis(GenesisSection):
     config: _Config
     difficulty: HexadecimalQuantity
     gaslimit: JavaLong
@@ -146,7 +141,7 @@ class _Genesis(_Section):
     blobgasused: JavaLong = 0
     excessblobgas: JavaLong = 0
     parentbeaconblockroot: Word = bytes(32)
-    alloc: dict[str, GenesisAllocation] = {}
+    alloc: dict[str, GenesisAllocation] = Field(default_factory=dict)
 
 
 # Two keys for Petersburg: Besu's own name, and the one of geth.

@@ -3,12 +3,27 @@
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex
 
 _DECIMAL = re.compile(r"-?[0-9]+")
 _HEXADECIMAL = re.compile(r"(0[xX])?[0-9a-fA-F]*")
+
+
+class GenesisSection(BaseModel):
+    """One object of the file. Names are in lower case. Unknown ones are kept: they may belong to another program."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+def _in_lower_case(value: object) -> object:
+    # Besu and GoQuorum compare words without regard to case.
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+LOWER_CASE = BeforeValidator(_in_lower_case)
+"""For a type of words that are read without regard to case."""
 
 
 def _whole(value: object) -> int | str:

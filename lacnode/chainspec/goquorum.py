@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import Field, StrictBool, ValidationError
 
-from lacnode.chainspec.genesis_values import Count, Long, OptionalAddress, Quantity
+from lacnode.chainspec.genesis_values import LOWER_CASE, Count, GenesisSection, Long, OptionalAddress, Quantity
 from lacnode.chainspec.goquorum_ibft1 import (
     DEFAULT_EPOCH_BLOCKS,
     DEFAULT_PERIOD_SECONDS,
@@ -60,21 +60,11 @@ class RewrittenConfig:
     warnings: tuple[str, ...]
 
 
-class _Part(BaseModel):
-    """One object of the file. Unknown keys are kept: they may be Besu's."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+_Mode = Annotated[Literal["blockheader", "contract", ""], LOWER_CASE]
+_Beneficiary = Annotated[Literal["fixed", "validator", "validators", "list", "besu", ""], LOWER_CASE]
 
 
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-_Mode = Annotated[Literal["blockheader", "contract", ""], BeforeValidator(_lower)]
-_Beneficiary = Annotated[Literal["fixed", "validator", "validators", "list", "besu", ""], BeforeValidator(_lower)]
-
-
-class _Istanbul(_Part):
+class _Istanbul(GenesisSection):
     """`config.istanbul`."""
 
     epoch: Count = 0
@@ -82,7 +72,7 @@ class _Istanbul(_Part):
     ceil2nby3block: Long | None = None
 
 
-class _Section(_Part):
+class _Section(GenesisSection):
     """`config.qbft` and `config.ibft`. 0 means the default."""
 
     epochlength: Count = 0
@@ -99,11 +89,11 @@ class _Section(_Part):
     maxrequesttimeoutseconds: Count = 0
 
 
-class _Transition(_Part):
+class _Transition(GenesisSection):
     """An entry of `config.transitions`."""
 
     block: Long
-    algorithm: Annotated[Literal["ibft", "qbft", ""], BeforeValidator(_lower)] = ""
+    algorithm: Annotated[Literal["ibft", "qbft", ""], LOWER_CASE] = ""
     epochlength: Count = 0
     blockperiodseconds: Count = 0
     emptyblockperiodseconds: Count | None = None
@@ -121,12 +111,12 @@ class _Transition(_Part):
     miningbeneficiary: OptionalAddress = None
 
 
-class _CodeSize(_Part):
+class _CodeSize(GenesisSection):
     block: Long
     size: Count
 
 
-class _Config(_Part):
+class _Config(GenesisSection):
     chainid: Quantity = 1
     isquorum: StrictBool = False
     txnsizelimit: Count = 0
