@@ -190,7 +190,7 @@ STRANGERS = (
         "lacnode/permissioning/lockout.py",
         "        return self.succeeds and self.can_lock_out and not self.can_change",
         "        return False",
-        ("tests/integration/test_permissioning_way_back.py",),
+        ("tests/unit/permissioning/test_administrators.py",),
     ),
     Mutant(
         "rules-have-the-gas-of-a-block",
