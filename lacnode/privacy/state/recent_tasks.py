@@ -13,6 +13,9 @@ from lacnode.privacy.state.execution import PrivateTask
 MAX_RECENT_BYTES = 4_194_304
 """The largest size of the private transactions that are kept. A longer one is not kept."""
 
+MAX_RECENT_TASKS = 1_024
+"""The largest number of private transactions that are kept. The objects of a short one are larger than its bytes."""
+
 RECENT_SECONDS = 5.0
 """The time after which a payload is read again. The manager may have lost the group's record since."""
 
@@ -41,7 +44,7 @@ class RecentTasks:
             self._remove((payload_key, admitted))
             self._tasks[payload_key, admitted] = task, self._clock() + RECENT_SECONDS
             self._bytes += size
-            while self._bytes > MAX_RECENT_BYTES:
+            while self._bytes > MAX_RECENT_BYTES or len(self._tasks) > MAX_RECENT_TASKS:
                 self._remove(next(iter(self._tasks)))
 
     def _remove(self, key: tuple[bytes, bool]) -> None:

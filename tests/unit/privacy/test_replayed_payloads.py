@@ -134,6 +134,16 @@ class TestUsedUp:
         network.mine(*replays(hostile(network, REVERTER + bytes(2_000), 0), 10, 1))
         assert recent._bytes <= 2_000
 
+    def test_the_number_of_payloads_that_are_kept_is_bounded(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.privacy.state.recent_tasks.MAX_RECENT_TASKS", 2)
+        recent = network.b.privacy_controller.execution.processor.reader._recent
+        keys = [hostile(network, REVERTER + bytes(nonce), nonce) for nonce in range(4)]
+        for nonce, key in enumerate(keys):
+            network.mine(*replays(key, nonce, 1))
+        assert [key for key, _ in recent._tasks] == keys[2:]
+
     def test_one_that_came_too_early_is_read_once(self, network: PrivateTestNetwork) -> None:
         early = hostile(network, word(7), 5, KEEPER_ADDRESS)
         markers = replays(early, 0, 20)
