@@ -150,7 +150,7 @@ class TestAnotherMarkerFirst:
 def test_payloads_of_one_block_are_held_one_at_a_time(
     stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One payload of 11 MB and hundreds of markers in a block would take gigabytes. Payloads that are too long are not kept."""
+    """One payload of 11 MB and hundreds of markers in a block would take gigabytes. Payloads so long are not kept."""
     monkeypatch.setattr("lacnode.privacy.state.recent_tasks.MAX_RECENT_BYTES", 0)
     held, most = WeakSet[_Held](), 0
 
