@@ -8,6 +8,7 @@ HEADER_RULES = "lacnode/consensus/bft/header_rules.py"
 JOURNAL = "lacnode/consensus/bft/journal.py"
 HEIGHT = "lacnode/consensus/bft/height_manager.py"
 SEARCH = "lacnode/consensus/bft/pool_search.py"
+CONTROLLER = "lacnode/consensus/bft/controller.py"
 
 CONSENSUS = (
     Mutant(
@@ -206,6 +207,41 @@ CONSENSUS = (
         "return round_ if current_round <= round_ < current_round + MAX_RELAYED_ROUNDS else _OTHER_ROUNDS",
         "return round_",
         ("tests/unit/consensus/test_intake.py", "-k", "relay_brings"),
+    ),
+    Mutant(
+        "variants-of-a-proposal-are-relayed",
+        CONTROLLER,
+        "not self._relayed.add(self._payload_hash(message))",
+        "not self._relayed.add(keccak256(event.data))",
+        ("tests/unit/consensus/test_relaying.py",),
+    ),
+    Mutant(
+        "messages-relayed-before-their-proofs-are-checked",
+        CONTROLLER,
+        "            return _attribute_to(event.sender, refused)\n",
+        "            return [*self._relay(event, message, height), *_attribute_to(event.sender, refused)]\n",
+        ("tests/unit/consensus/test_relaying.py",),
+    ),
+    Mutant(
+        "one-round-uses-up-what-a-relay-may-bring",
+        "lacnode/consensus/bft/relay_shares.py",
+        "share.messages_of_round[counted] < MAX_RELAYED_INDIRECT_MESSAGES",
+        "share.messages < MAX_RELAYED_INDIRECT_MESSAGES",
+        ("tests/unit/consensus/test_relaying.py",),
+    ),
+    Mutant(
+        "slow-check-keeps-the-round-waiting-for-an-empty-block",
+        HEIGHT,
+        "        if round_id_of(proposal).round == self.round.number:\n",
+        "        if round_id_of(proposal).round < 0:\n",
+        ("tests/unit/consensus/qbft/test_empty_blocks.py",),
+    ),
+    Mutant(
+        "searches-pause-after-a-proposal-shortened-the-round",
+        "lacnode/consensus/bft/round_timers.py",
+        "return self._is_shortened_by_search and",
+        "return self._is_shortened and",
+        ("tests/unit/consensus/qbft/test_empty_blocks.py",),
     ),
     Mutant(
         "messages-between-an-effect-and-its-refusal",

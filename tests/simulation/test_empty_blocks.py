@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from lacnode.consensus.bft.messages import Proposal, round_id_of
 from lacnode.consensus.qbft.protocol import QBFT
 from tests.simulation.ledger import Rules
 from tests.simulation.network import SimulatedNetwork
@@ -136,3 +137,44 @@ async def test_a_stranger_costs_healthy_heights_one_round_in_a_cycle() -> None:
         await must_reach(network, number, EMPTY_MS + LOST_ROUND_MS + MARGIN_MS)
     lost = [number for number in range(1, 11) if round_of(network, number) > 0]
     assert len(lost) <= 3, lost
+
+
+def show_each_another_block(network: SimulatedNetwork, index: int) -> None:
+    """Node `index` proposes another empty block to each of the others, and votes for none."""
+    node = network.nodes[index]
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        message = network.wire.read(code, data)
+        if message.signed.author != node.address:
+            return False
+        if isinstance(message, Proposal):
+            round_id, timestamp = round_id_of(message), message.block.header.timestamp
+            for number, recipient in enumerate(sorted(recipients)):
+                block = node.disk.ledger.make_block(node.address, round_id.round, timestamp, b"%d" % number)
+                signed = network.wire.propose(round_id, block, node.key)
+                shown = Proposal(signed, block, message.justification)
+                network.transmit(source, *network.wire.write(shown), frozenset({recipient}))
+        return True
+
+    network.byzantine = frozenset({index})
+    network.interceptors[index] = intercept
+
+
+@simulated
+async def test_a_proposer_that_shows_each_another_block_does_not_end_the_searches() -> None:
+    """It proposes early although there is nothing to mine, and is silent at its next turn."""
+    network = quiet_network()
+    await network.run_for(2_000)
+    liar = proposer(network)
+    show_each_another_block(network, liar)
+    submit(network, [liar])
+    await must_reach(network, 1, LOST_ROUND_MS + MARGIN_MS)
+    assert (round_of(network, 1), is_full(network, 1)) == (1, False)
+    for number in (2, 3):
+        submit(network, range(4))
+        await must_reach(network, number, MARGIN_MS)
+    assert proposer(network) == liar
+    network.stop([liar])
+    submit(network, range(4))
+    await must_reach(network, 4, LOST_ROUND_MS + MARGIN_MS)
+    assert (round_of(network, 4), is_full(network, 4)) == (1, True)

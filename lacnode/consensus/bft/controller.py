@@ -89,7 +89,8 @@ class BftController:
         self._height: HeightManager | None = None
         self._future = FutureMessageBuffer(limits)
         self._received = MessageTracker(limits.duplicate_messages)
-        self._sent = MessageTracker(limits.gossiped_history)
+        self._relayed = MessageTracker(limits.gossiped_history)
+        """Signed payloads, not messages: a peer can make any number of messages of one payload by changing the rest."""
         self._relay_shares = RelayShares()
         self._search_pause = SearchPause()
         self._false_copies: Counter[bytes] = Counter()
@@ -109,10 +110,6 @@ class BftController:
         if isinstance(event, PayloadSigned) and isinstance(event.signed.payload, ProposalPayload):
             # Our own proposals are not received, so our own clock is observed here.
             self._watch_own_clock(self._height, now_ms)
-        for effect in effects:
-            # A peer that sends our own message back must not make us relay it.
-            if isinstance(effect, SendMessage):
-                self._sent.add(keccak256(effect.data))
         return effects
 
     @property
@@ -157,7 +154,7 @@ class BftController:
         if self._head is not None and head.header.number <= self._head.header.number:
             # Synchronisation and consensus may report the same head. Starting the height again would lose its votes.
             return self._ignore_old_head(head, self._head)
-        if self._height is not None and self._height.timers.left_round_zero_early:
+        if self._height is not None and self._height.timers.left_round_zero_by_search:
             decided_round = self._protocols.extra_data(head.header).round
             self._search_pause.round_left_early(self._height.number, head, decided_round)
         self._head = head
@@ -283,11 +280,12 @@ class BftController:
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
             return self._drop_false_copy(event, author, mismatch)
+        # Before the clock and the relay: a peer may have changed what the author did not sign.
+        refused = height.check(message)
+        if refused:
+            return _attribute_to(event.sender, refused)
         self._watch_clock(message, now_ms)
-        # Relayed before it is handled, as Besu does: a validator that refuses it may lack what another one has. A second
-        # proposal for a round helps no validator: each of them has the first one from here.
-        is_second = isinstance(message, Proposal) and height.received_proposals.is_second(message)
-        relayed = [] if is_second else self._relay(event, author, envelope.round_id.round, height.round.number)
+        relayed = self._relay(event, message, height)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _drop_false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
@@ -303,15 +301,30 @@ class BftController:
             effects.append(BlamePeer(event.sender, f"a block that it signed has a false body: {mismatch}"))
         return effects
 
-    def _relay(self, event: MessageReceived, author: bytes, round_: int, current_round: int) -> list[Effect]:
-        """Relay a message of `round_`, unchanged and once, to the validators that may lack it."""
-        assert self._head is not None
-        others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        share = event.sender if event.sender in self._head.validators else None, author, round_, current_round
-        if not others or not self._relay_shares.has_left(*share) or not self._sent.add(keccak256(event.data)):
+    def _relay(self, event: MessageReceived, message: Message, height: HeightManager) -> list[Effect]:
+        """Relay a message that has passed its check, unchanged, to the validators that may lack it.
+
+        Each signed payload is relayed once. A copy with another unsigned part helps no validator, because each of them makes
+        the same check. A copy that failed the check was not relayed, so it does not keep back the true one.
+        """
+        # A second proposal for a round helps no validator: each of them has the first one from here.
+        if isinstance(message, Proposal) and height.received_proposals.is_second(message):
+            return []
+        validators, signed = height.committee.validators, message.signed
+        others = frozenset(validators) - {self._address, event.sender, signed.author}
+        sender = event.sender if event.sender in validators else None
+        share = sender, signed.author, round_id_of(message).round, height.round.number
+        # The share comes first: a payload that is not relayed must not be remembered as relayed.
+        if not others or not self._relay_shares.has_left(*share) or not self._relayed.add(self._payload_hash(message)):
             return []
         self._relay_shares.add(*share, len(event.data))
         return [SendMessage(event.code, event.data, others)]
+
+    def _payload_hash(self, message: Message) -> bytes:
+        """A hash (32 bytes) of the signed payload and its author. Not of the signature: an author can make many of them."""
+        payload = message.signed.payload
+        codec = self._protocols.at(payload.round_id.sequence).codec
+        return keccak256(message.signed.author + codec.signature_hash(payload))
 
 
 def _no_part(address: bytes, head: HeadChanged) -> list[Effect]:

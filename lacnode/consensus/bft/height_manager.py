@@ -150,8 +150,23 @@ class HeightManager:
                 self._out += self._current.sent_messages.resend_to(address)
         return self._drain()
 
+    def check(self, message: Message) -> list[Effect]:
+        """Check what a proposal or a round change proves, in any round. Return the effects of its refusal, empty if it passes.
+
+        The answer depends on the message and the committee alone. So all correct validators give the same one.
+        """
+        try:
+            if isinstance(message, Proposal):
+                self.received_proposals.check(message)
+            elif isinstance(message, RoundChange):
+                self._protocol.justifications.check_round_change(self.committee, message)
+        except MessageRefusedError as refusal:
+            assert isinstance(message, Proposal | RoundChange)
+            return refuse_and_blame(message, str(refusal))
+        return []
+
     def handle_message(self, message: Message, now_ms: int) -> list[Effect]:
-        """Return the effects of a message of this height that another of its validators signed.
+        """Return the effects of a message of this height that another of its validators signed. It has passed `check`.
 
         `now_ms` is the wall clock in Unix milliseconds.
         """
@@ -164,11 +179,12 @@ class HeightManager:
     # -- proposals -----------------------------------------------------------------------------------------------
 
     def _receive_proposal(self, proposal: Proposal) -> None:
-        """Check a proposal for this round, or for a later round."""
-        try:
-            self._out += self.received_proposals.examine(proposal)
-        except MessageRefusedError as refusal:
-            self._out += refuse_and_blame(proposal, str(refusal))
+        """Ask for the check of a proposal for this round, or for a later round."""
+        # Before its check is answered: a block that takes very long to check must not keep the round waiting for an empty
+        # one. The check ends with the round.
+        if round_id_of(proposal).round == self.round.number:
+            self._out += self.timers.end_waiting(self._now_ms)
+        self._out += self.received_proposals.examine(proposal)
 
     def _proposal_checked(self, round_: int, digest: bytes, failure: str | None) -> None:
         """Handle the answer to a check of our own block or of the block of another proposer, for `round_`."""
@@ -237,11 +253,6 @@ class HeightManager:
         self._out.append(self._own_round_change.ask_for(self.round.id, self.prepared))
 
     def _receive_round_change(self, message: RoundChange) -> None:
-        try:
-            self._protocol.justifications.check_round_change(self.committee, message)
-        except MessageRefusedError as refusal:
-            self._out += refuse_and_blame(message, str(refusal))
-            return
         if self.round_changes.add(message):
             self._follow_round_changes(round_id_of(message).round)
 

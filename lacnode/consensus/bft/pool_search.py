@@ -44,7 +44,7 @@ class PoolSearch:
         if self._round.has_proposal:
             return []
         # Only after the answer: a pool that is slow to search must not have many searches to do.
-        return list(self._timers.end_waiting(now_ms) if found else self._timers.start_search_timer(now_ms))
+        return list(self._timers.shorten_by_search(now_ms) if found else self._timers.start_search_timer(now_ms))
 
 
 class SearchPause:
@@ -62,7 +62,7 @@ class SearchPause:
         return height > self._last_height
 
     def round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
-        """Note that this validator left a shortened round 0 of `height`. `head` was decided in `decided_round`."""
+        """Note that this validator left a round 0 of `height` that a search shortened. `head` was decided in `decided_round`."""
         is_mined = head.header.transactions_root != EMPTY_TRIE_ROOT
         if head.header.number != height or not is_mined or decided_round == 0:
             self._last_height = head.header.number + len(head.validators)

@@ -6,7 +6,7 @@ The first proposal of each round's proposer counts, even if its block is invalid
 
 from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, Effect, WriteLogLine
-from lacnode.consensus.bft.message_rules import check_creator, check_proposal_payload
+from lacnode.consensus.bft.message_rules import check_creator
 from lacnode.consensus.bft.messages import Proposal, round_id_of
 from lacnode.consensus.bft.protocol import JustificationRules
 
@@ -29,20 +29,23 @@ class ReceivedProposals:
         """The digest of the first proposal of each round's proposer, by round, from the current round on. It counts even
         if its block is invalid: a proposer that could try again could make us check blocks without end."""
 
-    def examine(self, proposal: Proposal) -> list[Effect]:
-        """Check a proposal for the current round or a later one, and ask for the check of its block.
+    def check(self, proposal: Proposal) -> None:
+        """Check a proposal for any round, except the validity of its block. Raises MessageRefusedError.
 
-        Raises MessageRefusedError if it breaks a rule. A proposal for a later round is valid only with its justification.
+        A proposal for a later round is valid only with its justification.
         """
+        self._justifications.check_proposal(self._committee, proposal)
+        if self._justifications.proposes_new_block(proposal):
+            check_creator(proposal)
+
+    def examine(self, proposal: Proposal) -> list[Effect]:
+        """Ask for the check of the block of a proposal for the current round or a later one. It has passed `check`."""
         round_, digest = round_id_of(proposal).round, proposal.signed.payload.digest
         if round_ in self._first_digests:
             return self._examine_second(proposal)
-        self._justifications.check_proposal(self._committee, proposal)
         is_new = self._justifications.proposes_new_block(proposal)
-        if is_new:
-            check_creator(proposal)
-        # Only now this counts as the first proposal of its proposer. The justification is not signed by the proposer: a
-        # peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
+        # Only after `check` this counts as the first proposal of its proposer. The justification is not signed by the
+        # proposer: a peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
         self.set_first(round_, digest)
         self._checks[round_, digest] = proposal
         # Each check holds a whole block. The bound keeps validators of many rounds from filling the memory.
@@ -70,11 +73,8 @@ class ReceivedProposals:
         self._first_digests = {kept: digest for kept, digest in self._first_digests.items() if kept >= round_}
 
     def _examine_second(self, proposal: Proposal) -> list[Effect]:
-        """Log a second proposal that differs from the first one, and blame its author. Raises MessageRefusedError if it is
-        not the proposer's."""
+        """Log a second proposal that differs from the first one, and blame its author."""
         payload = proposal.signed.payload
-        # Before the equivocation is logged: another author must not be able to accuse the proposer.
-        check_proposal_payload(self._committee, proposal.signed, payload.round_id)
         if not self.is_second(proposal):
             return []
         # A fault each time, because each one costs the decoding of a block. Besu keeps no journal, so it may propose twice

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 MAX_RELAYED_MESSAGES, MAX_RELAYED_INDIRECT_MESSAGES = 256, 64
-"""Messages of one author that are relayed at one height: those that the author sent itself, and those that one other
-validator relayed. All peers that are not validators count as one. A correct validator sends four messages a round, and
+"""Messages of one author that are relayed: those that the author sent itself at one height, and those that one other validator
+relayed for one round. All peers that are not validators count as one. A correct validator sends four messages a round, and
 rounds double in length."""
 
 MAX_RELAYED_BYTES = 64 * 1024 * 1024
@@ -29,10 +29,11 @@ _OTHER_ROUNDS = -1
 
 @dataclass(slots=True)
 class _Share:
-    """What one validator delivered of one author: messages and bytes at this height, and the bytes by round."""
+    """What one validator delivered of one author: messages and bytes at this height, and both by round."""
 
     messages: int = 0
     bytes: int = 0
+    messages_of_round: Counter[int] = field(default_factory=Counter)
     bytes_of_round: Counter[int] = field(default_factory=Counter)
 
 
@@ -54,8 +55,9 @@ class RelayShares:
         share = self._shares.get((sender, author), _Share())
         if sender == author:
             return share.messages < MAX_RELAYED_MESSAGES and share.bytes < MAX_RELAYED_BYTES
-        bytes_of_round = share.bytes_of_round[_counted_round(round_, current_round)]
-        return share.messages < MAX_RELAYED_INDIRECT_MESSAGES and bytes_of_round < MAX_RELAYED_INDIRECT_BYTES
+        counted = _counted_round(round_, current_round)
+        has_messages_left = share.messages_of_round[counted] < MAX_RELAYED_INDIRECT_MESSAGES
+        return has_messages_left and share.bytes_of_round[counted] < MAX_RELAYED_INDIRECT_BYTES
 
     def add(self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int) -> None:
         """Count a message that is relayed. The arguments are those of `has_left`."""
@@ -64,8 +66,10 @@ class RelayShares:
         share.bytes += length_bytes
         # Rounds that were left share the bound of all other rounds from now on. So the number of counters is bounded.
         for left in [number for number in share.bytes_of_round if _OTHER_ROUNDS < number < current_round]:
-            del share.bytes_of_round[left]
-        share.bytes_of_round[_counted_round(round_, current_round)] += length_bytes
+            del share.bytes_of_round[left], share.messages_of_round[left]
+        counted = _counted_round(round_, current_round)
+        share.messages_of_round[counted] += 1
+        share.bytes_of_round[counted] += length_bytes
 
 
 def _counted_round(round_: int, current_round: int) -> int:

@@ -36,6 +36,7 @@ class RoundTimers:
         self._first_round_waits_for_block = first_round_waits_for_block
         self._may_search = may_search
         self._is_shortened = False
+        self._is_shortened_by_search = False
         self._waits_for_quorum = False
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
@@ -59,14 +60,19 @@ class RoundTimers:
         return self._start(number, duration, now_ms)
 
     @property
-    def left_round_zero_early(self) -> bool:
-        """Whether round 0 was left, and had been shortened because there was something to mine."""
-        return self._is_shortened and self._round > 0
+    def left_round_zero_by_search(self) -> bool:
+        """Whether round 0 was left, and a search had shortened it. A proposal that shortens it says nothing of a pool."""
+        return self._is_shortened_by_search and self._round > 0
 
     def can_shorten(self, now_ms: int) -> bool:
         """Whether the current round is round 0, and would end earlier if it were shortened now."""
         waits = self._round == 0 and self._waits_for_empty_block and not self._is_shortened
         return waits and now_ms + self._head.block_period_ms < self._empty_block_due
+
+    def shorten_by_search(self, now_ms: int) -> list[StartRoundTimer]:
+        """Let round 0 wait no longer, because there is something to mine. Empty if it does not wait."""
+        self._is_shortened_by_search |= self.can_shorten(now_ms)
+        return self.end_waiting(now_ms)
 
     def end_waiting(self, now_ms: int) -> list[StartRoundTimer]:
         """Let round 0 wait no longer for transactions, or round 1 for a quorum. Empty if it does not wait."""

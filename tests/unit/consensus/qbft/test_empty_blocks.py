@@ -3,6 +3,8 @@
 The others search their pools, so that a silent proposer costs one ordinary round.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from lacnode.consensus.bft.controller import BftController
@@ -25,7 +27,7 @@ from lacnode.consensus.bft.events import (
     RoundTimerExpired,
 )
 from lacnode.consensus.bft.journal import Journal
-from lacnode.consensus.bft.messages import Message
+from lacnode.consensus.bft.messages import Justification, Message
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.crypto.node_key import NodeKey
@@ -180,12 +182,22 @@ def test_nothing_is_searched_where_that_could_not_shorten_the_round(period: int)
 
 
 def test_a_proposal_ends_the_searches_and_shortens_the_round() -> None:
+    """Even if the check of its block takes very long: no pool is searched meanwhile, and the check ends with the round."""
     watcher = Watcher()
     proposal = propose(B, EMPTY)
-    watcher.at(2000, received(proposal))
-    effects = watcher.at(2000, ProposalChecked(0, proposal.signed.payload.digest, None))
+    effects = watcher.at(2000, received(proposal))
+    assert checks(effects)
     assert round_timers(effects) == [(0, TIMEOUT_MS + PERIOD_MS)]
     assert watcher.at(3000, BlockTimerExpired(1, 0)) == []
+    effects = watcher.at(4000, ProposalChecked(0, proposal.signed.payload.digest, None))
+    assert round_timers(effects) == [], "only once"
+
+
+def test_a_proposal_that_is_not_the_proposers_shortens_nothing() -> None:
+    watcher = Watcher()
+    justified = replace(propose(B, EMPTY), justification=Justification((round_change(D, 1).signed,)))
+    assert round_timers(watcher.at(2000, received(justified))) == []
+    assert round_timers(watcher.at(2000, received(propose(D, make_block(D, 0))))) == []
 
 
 def test_round_1_waits_for_a_quorum_until_round_0_would_have_ended() -> None:
@@ -222,6 +234,21 @@ def test_a_round_that_was_left_for_nothing_ends_the_searches_for_a_turn_of_each_
         header = header.with_changes(number=number, coinbase=A.address)
         searched[number + 1] = bool(searches_at(watcher.at(2000, watcher.head(header))))
     assert [number for number, is_searched in searched.items() if not is_searched] == ([2, 3, 4, 5] if pauses else [])
+
+
+@pytest.mark.parametrize("is_found", [False, True])
+def test_a_proposal_that_shortened_the_round_pauses_no_searches(is_found: bool) -> None:
+    """A proposer that shows each validator another empty block must not turn off the searches of the next heights."""
+    watcher = Watcher()
+    proposal = propose(B, EMPTY)
+    [search] = watcher.at(PERIOD_MS, BlockTimerExpired(1, 0))
+    assert isinstance(search, SearchPool)
+    watcher.at(PERIOD_MS, received(proposal))
+    watcher.at(PERIOD_MS, PoolSearched(1, 0, is_found))
+    watcher.at(PERIOD_MS, ProposalChecked(0, proposal.signed.payload.digest, None))
+    watcher.leave_round(2 * PERIOD_MS + TIMEOUT_MS)
+    header = make_block(A, 1).header.with_changes(number=1, coinbase=A.address)
+    assert searches_at(watcher.at(2000, watcher.head(header))) != []
 
 
 def test_a_round_0_that_was_not_left_pauses_nothing() -> None:

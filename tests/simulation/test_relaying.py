@@ -1,0 +1,80 @@
+"""Validators without a direct connection: what a liar among their relays may cost them."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from lacnode.consensus.bft.messages import Justification, Proposal
+from lacnode.consensus.bft.payloads import MessageKind, RoundChangePayload, RoundId
+from lacnode.consensus.bft.relay_shares import MAX_RELAYED_INDIRECT_MESSAGES
+from tests.simulation import network as simulated_network
+from tests.simulation.ledger import Rules
+from tests.simulation.network import SimulatedNetwork
+from tests.simulation.play import simulated
+from tests.simulation.stage import STEADY, must_reach
+
+PROPOSER, RELAY, FAR_RELAY, LIAR, FAR = range(5)
+WIRES = {(PROPOSER, RELAY), (RELAY, FAR_RELAY), (RELAY, LIAR), (FAR_RELAY, FAR)}
+"""A path from the first proposer to the validator that is farthest from it. The liar is connected to the first relay."""
+SLOW_MS = 200
+"""How much later the votes of the proposer arrive than the liar's copies of its proposal."""
+
+
+def path(protocol_name: str) -> SimulatedNetwork:
+    """Five validators along `WIRES`, not started. All votes of the four honest ones are needed."""
+    rules = Rules(1_000, 2_000, 30_000, protocol_name=protocol_name)
+    network = SimulatedNetwork(5, random.Random(5), rules=rules, weather=STEADY, byzantine=frozenset({LIAR}))
+    network.links.permits = lambda a, b: (min(a, b), max(a, b)) in WIRES
+    return network
+
+
+def multiply_proposals(network: SimulatedNetwork) -> None:
+    """The liar attaches its own round changes to each proposal of another, and says nothing else."""
+    signer, multiplied = network.nodes[LIAR].key, set[bytes]()
+
+    def lie(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        return True
+
+    def hear(code: int, data: bytes, sender: bytes) -> None:
+        message = network.wire.read(code, data)
+        if not isinstance(message, Proposal) or message.signed.signature in multiplied:
+            return
+        multiplied.add(message.signed.signature)
+        height = message.signed.payload.round_id.sequence
+        for number in range(1, MAX_RELAYED_INDIRECT_MESSAGES + 10):
+            asked = network.wire.sign(RoundChangePayload(RoundId(height, number), None), signer)
+            variant = network.wire.write(replace(message, justification=Justification((asked,))))
+            network.transmit(LIAR, *variant, frozenset({network.addresses[RELAY]}))
+
+    network.interceptors[LIAR] = lie
+    network.nodes[LIAR].receive = hear  # type: ignore[method-assign]
+
+
+def slow_votes(network: SimulatedNetwork) -> None:
+    def slow(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        if network.wire.kind(code) not in (MessageKind.PREPARE, MessageKind.COMMIT):
+            return False
+        network.clock.after(SLOW_MS, lambda: network.transmit(source, code, data, recipients))
+        return True
+
+    network.interceptors[PROPOSER] = slow
+
+
+@pytest.mark.parametrize("protocol_name", ["ibft2", "qbft"])
+def test_a_liar_does_not_use_up_what_an_honest_relay_may_bring(
+    protocol_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulated_network, "LIAR_MESSAGES_PER_SECOND", 1_000)
+
+    @simulated
+    async def story() -> None:
+        network = path(protocol_name)
+        slow_votes(network)
+        multiply_proposals(network)
+        network.start()
+        await must_reach(network, 1, 20_000)
+        header = network.nodes[FAR].disk.ledger.blocks[1].header
+        assert network.rules.protocols.extra_data(header).round == 0
+
+    story()

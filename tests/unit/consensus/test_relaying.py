@@ -1,0 +1,98 @@
+"""What a peer that changes the unsigned part of messages does to the relaying of these messages."""
+
+from dataclasses import replace
+
+from lacnode.consensus.bft.effects import Effect, SendMessage
+from lacnode.consensus.bft.messages import Commit, Justification, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.payloads import PreparePayload, RoundId
+from lacnode.consensus.bft.relay_shares import MAX_RELAYED_INDIRECT_MESSAGES
+from tests.support.ibft2_blocks import with_seals
+from tests.unit.consensus.test_network import (
+    KEYS,
+    Bench,
+    commit,
+    only,
+    prepare,
+    prepared_by,
+    propose,
+    round_change,
+    sent,
+    signed,
+    topics,
+)
+
+A, B, C, D, E = FIVE = sorted(KEYS[:5], key=lambda key: key.address)
+
+
+def bench_of_c() -> Bench:
+    """C receives from B what the others sign, and relays it to E."""
+    return Bench(C, FIVE).start()
+
+
+def relayed(effects: list[Effect]) -> int:
+    """The number of messages that C relays to E."""
+    return sum(E.address in effect.recipients and B.address not in effect.recipients for effect in only(SendMessage, effects))
+
+
+def with_round_changes(proposal: Proposal, *round_changes: RoundChange) -> Proposal:
+    return replace(proposal, justification=Justification(tuple(message.signed for message in round_changes)))
+
+
+def test_variants_of_a_proposal_use_up_nothing_of_the_relay_and_of_the_author() -> None:
+    """Attack: D attaches its own round changes to A's proposal. B is honest, and relays what it receives."""
+    bench = bench_of_c()
+    proposal = propose(A, bench.make_block())
+    assert relayed(bench.hear(proposal, via=B.address)) == 1
+    variants = [with_round_changes(proposal, round_change(D, number)) for number in range(1, 100)]
+    assert relayed(bench.hear(*variants, via=B.address)) == 0
+    for vote in (prepare(D, proposal), commit(A, proposal)):
+        assert relayed(bench.hear(vote, via=B.address)) == 1
+
+
+def test_the_true_copy_is_relayed_after_a_false_one() -> None:
+    bench = bench_of_c()
+    honest = propose(B, bench.make_block(1), [round_change(key, 1) for key in (A, B, D, E)])
+    false = with_round_changes(honest, round_change(A, 1), round_change(D, 1))
+    effects = bench.hear(false, via=A.address)
+    assert topics(effects) == ["proposal-refused"]
+    assert not sent(Proposal, effects)
+    assert sent(Proposal, bench.hear(honest)) == [honest]
+
+
+def test_a_false_copy_for_an_earlier_round_does_not_keep_back_the_true_one() -> None:
+    bench = bench_of_c()
+    proposal = propose(A, bench.make_block())
+    bench.expire_round()
+    assert not sent(Proposal, bench.hear(with_round_changes(proposal, round_change(D, 1)), via=D.address))
+    assert sent(Proposal, bench.hear(proposal)) == [proposal]
+
+
+def test_a_round_change_with_a_block_that_its_author_did_not_sign_is_not_relayed() -> None:
+    bench = bench_of_c()
+    shown = round_change(A, 1, prepared_by(propose(A, bench.make_block()), B, D, E))
+    false = replace(shown, block=bench.make_block(vanity=b"another".ljust(32)))
+    assert not sent(RoundChange, bench.hear(false, via=D.address))
+    assert sent(RoundChange, bench.hear(shown)) == [shown]
+
+
+def test_one_signed_payload_is_relayed_once_whatever_is_attached_to_it() -> None:
+    bench = bench_of_c()
+    asked = {key: round_change(key, 1) for key in FIVE}
+    proposal = propose(B, bench.make_block(1), list(asked.values()))
+    copies = [with_round_changes(proposal, *(asked[key] for key in FIVE if key is not other)) for other in FIVE]
+    assert relayed(bench.hear(proposal, *copies, via=B.address)) == 1
+    shown = round_change(A, 2, prepared_by(propose(A, bench.make_block()), B, D, E))
+    assert shown.block is not None
+    seals = [(bytes([number]) * 64 + b"\0",) for number in range(1, 20)]
+    sealed = [replace(shown, block=with_seals(shown.block, seal)) for seal in seals]
+    assert relayed(bench.hear(shown, *sealed, via=B.address)) == 1
+
+
+def test_the_messages_that_a_relay_brings_are_counted_for_each_round() -> None:
+    """Otherwise the rounds of a bad height use up what is relayed in the next one."""
+    bench = bench_of_c()
+    for round_ in (0, 1, 2):
+        payloads = [PreparePayload(RoundId(1, round_), number.to_bytes(32)) for number in range(100)]
+        prepares = [Prepare(signed(payload, A)) for payload in payloads]
+        assert relayed(bench.hear(*prepares, via=B.address)) == MAX_RELAYED_INDIRECT_MESSAGES
+    assert sent(Commit, bench.hear(commit(A, propose(A, bench.make_block())))), "what the author sends itself"
