@@ -151,7 +151,7 @@ class HeightManager:
         return self._drain()
 
     def check(self, message: Message) -> list[Effect]:
-        """Check what a proposal or a round change proves, in any round. Return the effects of its refusal, empty if it passes.
+        """Check what a proposal or a round change proves, in any round. Return the effects of a refusal, or an empty list.
 
         The answer depends on the message and the committee alone. So all correct validators give the same one.
         """

@@ -62,7 +62,10 @@ class SearchPause:
         return height > self._last_height
 
     def round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
-        """Note that this validator left a round 0 of `height` that a search shortened. `head` was decided in `decided_round`."""
+        """Note that this validator left round 0 of `height`, which a search had shortened.
+
+        `head` was decided in `decided_round`.
+        """
         is_mined = head.header.transactions_root != EMPTY_TRIE_ROOT
         if head.header.number != height or not is_mined or decided_round == 0:
             self._last_height = head.header.number + len(head.validators)

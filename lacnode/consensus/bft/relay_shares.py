@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 MAX_RELAYED_MESSAGES, MAX_RELAYED_INDIRECT_MESSAGES = 256, 64
-"""Messages of one author that are relayed: those that the author sent itself at one height, and those that one other validator
-relayed for one round. All peers that are not validators count as one. A correct validator sends four messages a round, and
-rounds double in length."""
+"""Messages of one author that are relayed: those that the author sent itself at one height, and those that one other
+validator relayed for one round. All peers that are not validators count as one. A correct validator sends four messages a
+round, and rounds double in length."""
 
 MAX_RELAYED_BYTES = 64 * 1024 * 1024
 """Bytes of the messages that the author sent itself, at one height. The message that reaches the bound is still relayed.

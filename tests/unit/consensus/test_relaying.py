@@ -31,7 +31,9 @@ def bench_of_c() -> Bench:
 
 def relayed(effects: list[Effect]) -> int:
     """The number of messages that C relays to E."""
-    return sum(E.address in effect.recipients and B.address not in effect.recipients for effect in only(SendMessage, effects))
+    return sum(
+        E.address in effect.recipients and B.address not in effect.recipients for effect in only(SendMessage, effects)
+    )
 
 
 def with_round_changes(proposal: Proposal, *round_changes: RoundChange) -> Proposal:
