@@ -162,7 +162,7 @@ CONSENSUS = (
     Mutant(
         "silent-proposer-costs-the-empty-block-period",
         SEARCH,
-        "self._timers.end_waiting(now_ms) if found else",
+        "self._timers.shorten_by_search(now_ms) if found else",
         "[] if found else",
         ("tests/simulation/test_empty_blocks.py", "-k", "silent"),
     ),
