@@ -223,6 +223,13 @@ CONSENSUS = (
         ("tests/unit/consensus/test_relaying.py",),
     ),
     Mutant(
+        "seals-of-a-stranger-are-relayed",
+        CONTROLLER,
+        "self._relay(event, message, height) if message is decoded else []",
+        "self._relay(event, message, height)",
+        ("tests/unit/consensus/test_relaying.py",),
+    ),
+    Mutant(
         "one-round-uses-up-what-a-relay-may-bring",
         "lacnode/consensus/bft/relay_shares.py",
         "share.messages_of_round[counted] < MAX_RELAYED_INDIRECT_MESSAGES",

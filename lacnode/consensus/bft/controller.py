@@ -273,9 +273,8 @@ class BftController:
         """Decode the rest of a message that a validator of this height signed. Relay the message and handle it."""
         try:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
-            message = check_message(
-                self._protocols.at(height.number), envelope.message(height.committee.validators.__contains__)
-            )
+            decoded = envelope.message(height.committee.validators.__contains__)
+            message = check_message(self._protocols.at(height.number), decoded)
         except RlpError as error:
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
@@ -285,7 +284,8 @@ class BftController:
         if refused:
             return _attribute_to(event.sender, refused)
         self._watch_clock(message, now_ms)
-        relayed = self._relay(event, message, height)
+        # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
+        relayed = self._relay(event, message, height) if message is decoded else []
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _drop_false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:

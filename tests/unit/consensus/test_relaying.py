@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from lacnode.consensus.bft import relay_shares
 from lacnode.consensus.bft.effects import Effect, SendMessage
 from lacnode.consensus.bft.messages import Commit, Justification, Prepare, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
@@ -83,11 +86,19 @@ def test_one_signed_payload_is_relayed_once_whatever_is_attached_to_it() -> None
     proposal = propose(B, bench.make_block(1), list(asked.values()))
     copies = [with_round_changes(proposal, *(asked[key] for key in FIVE if key is not other)) for other in FIVE]
     assert relayed(bench.hear(proposal, *copies, via=B.address)) == 1
-    shown = round_change(A, 2, prepared_by(propose(A, bench.make_block()), B, D, E))
+
+
+def test_seals_attached_to_a_block_use_up_no_bytes_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: D attaches megabytes of seals, and its copy arrives before the true one."""
+    monkeypatch.setattr(relay_shares, "MAX_RELAYED_INDIRECT_BYTES", 10_000)
+    bench = bench_of_c()
+    proposal = propose(A, bench.make_block())
+    shown = round_change(A, 1, prepared_by(proposal, B, D, E))
     assert shown.block is not None
-    seals = [(bytes([number]) * 64 + b"\0",) for number in range(1, 20)]
-    sealed = [replace(shown, block=with_seals(shown.block, seal)) for seal in seals]
-    assert relayed(bench.hear(shown, *sealed, via=B.address)) == 1
+    seals = (bytes([1]) * 64 + b"\0",) * 1_000
+    sealed = [replace(message, block=with_seals(shown.block, seals)) for message in (proposal, shown)]
+    assert relayed(bench.hear(*sealed, via=B.address)) == 0
+    assert relayed(bench.hear(proposal, commit(A, proposal), shown, via=B.address)) == 3
 
 
 def test_the_messages_that_a_relay_brings_are_counted_for_each_round() -> None:
