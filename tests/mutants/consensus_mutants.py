@@ -210,8 +210,8 @@ CONSENSUS = (
     ),
     Mutant(
         "variants-of-a-proposal-are-relayed",
-        CONTROLLER,
-        "not self._relayed.add(self._payload_hash(message))",
+        "lacnode/consensus/bft/message_relay.py",
+        "not self._relayed.add(payload_hash)",
         "not self._relayed.add(keccak256(event.data))",
         ("tests/unit/consensus/test_relaying.py",),
     ),

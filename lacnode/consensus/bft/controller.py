@@ -18,7 +18,6 @@ from lacnode.consensus.bft.effects import (
     Effect,
     PeerIsAhead,
     RedeliverMessage,
-    SendMessage,
     StopTimers,
     WriteLogLine,
 )
@@ -26,11 +25,12 @@ from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, Pa
 from lacnode.consensus.bft.height_manager import HeightManager
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
+from lacnode.consensus.bft.message_proofs import check_proofs
+from lacnode.consensus.bft.message_relay import MessageRelay
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, round_id_of
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
-from lacnode.consensus.bft.relay_shares import RelayShares
 from lacnode.consensus.bft.round_timers import RoundTimers
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
 from lacnode.primitives.keccak import keccak256
@@ -89,9 +89,7 @@ class BftController:
         self._height: HeightManager | None = None
         self._future = FutureMessageBuffer(limits)
         self._received = MessageTracker(limits.duplicate_messages)
-        self._relayed = MessageTracker(limits.gossiped_history)
-        """Signed payloads, not messages: a peer can make any number of messages of one payload by changing the rest."""
-        self._relay_shares = RelayShares()
+        self._message_relay = MessageRelay(address, limits.gossiped_history)
         self._search_pause = SearchPause()
         self._false_copies: Counter[bytes] = Counter()
         """False copies that each peer has delivered at this height."""
@@ -159,7 +157,7 @@ class BftController:
             self._search_pause.round_left_early(self._height.number, head, decided_round)
         self._head = head
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
-        self._relay_shares.clear()
+        self._message_relay.start_height()
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
@@ -271,16 +269,17 @@ class BftController:
         self, event: MessageReceived, envelope: MessageEnvelope, author: bytes, height: HeightManager, now_ms: int
     ) -> list[Effect]:
         """Decode the rest of a message that a validator of this height signed. Relay the message and handle it."""
+        protocol = self._protocols.at(height.number)
         try:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
             decoded = envelope.message(height.committee.validators.__contains__)
-            message = check_message(self._protocols.at(height.number), decoded)
+            message = check_message(protocol, decoded)
         except RlpError as error:
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
             return self._drop_false_copy(event, author, mismatch)
         # Before the clock and the relay: a peer may have changed what the author did not sign.
-        refused = height.check(message)
+        refused = check_proofs(height.committee, protocol.justifications, message)
         if refused:
             return _attribute_to(event.sender, refused)
         self._watch_clock(message, now_ms)
@@ -302,29 +301,12 @@ class BftController:
         return effects
 
     def _relay(self, event: MessageReceived, message: Message, height: HeightManager) -> list[Effect]:
-        """Relay a message that has passed its check, unchanged, to the validators that may lack it.
-
-        Each signed payload is relayed once. A copy with another unsigned part helps no validator, because each of them makes
-        the same check. A copy that failed the check was not relayed, so it does not keep back the true one.
-        """
+        """Relay a message that has passed its check."""
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.is_second(message):
             return []
-        validators, signed = height.committee.validators, message.signed
-        others = frozenset(validators) - {self._address, event.sender, signed.author}
-        sender = event.sender if event.sender in validators else None
-        share = sender, signed.author, round_id_of(message).round, height.round.number
-        # The share comes first: a payload that is not relayed must not be remembered as relayed.
-        if not others or not self._relay_shares.has_left(*share) or not self._relayed.add(self._payload_hash(message)):
-            return []
-        self._relay_shares.add(*share, len(event.data))
-        return [SendMessage(event.code, event.data, others)]
-
-    def _payload_hash(self, message: Message) -> bytes:
-        """A hash (32 bytes) of the signed payload and its author. Not of the signature: an author can make many of them."""
-        payload = message.signed.payload
-        codec = self._protocols.at(payload.round_id.sequence).codec
-        return keccak256(message.signed.author + codec.signature_hash(payload))
+        codec = self._protocols.at(height.number).codec
+        return self._message_relay.relay(event, message, height.committee, height.round.number, codec)
 
 
 def _no_part(address: bytes, head: HeadChanged) -> list[Effect]:

@@ -39,7 +39,6 @@ from lacnode.consensus.bft.events import (
 )
 from lacnode.consensus.bft.journal import SignedAtHeight
 from lacnode.consensus.bft.message_buffers import LaterRoundVotes
-from lacnode.consensus.bft.message_rules import MessageRefusedError
 from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.bft.own_round_change import OwnRoundChange
 from lacnode.consensus.bft.payloads import (
@@ -54,7 +53,7 @@ from lacnode.consensus.bft.payloads import (
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.bft.received_proposals import ReceivedProposals
-from lacnode.consensus.bft.refusals import log_refusal, refuse_and_blame
+from lacnode.consensus.bft.refusals import log_refusal
 from lacnode.consensus.bft.round import Round
 from lacnode.consensus.bft.round_change_manager import RoundChangeManager
 from lacnode.consensus.bft.round_manager import RoundManager
@@ -83,7 +82,7 @@ class HeightManager:
         self._signed = signed
         self._decision = BlockDecision(signed.prepared)
         self._own_round_change = OwnRoundChange(protocol)
-        self.received_proposals = ReceivedProposals(self.committee, protocol.justifications)
+        self.received_proposals = ReceivedProposals(protocol.justifications)
         self._early_votes = LaterRoundVotes()
         self._now_ms = 0
         self._out: list[Effect] = []
@@ -150,23 +149,8 @@ class HeightManager:
                 self._out += self._current.sent_messages.resend_to(address)
         return self._drain()
 
-    def check(self, message: Message) -> list[Effect]:
-        """Check what a proposal or a round change proves, in any round. Return the effects of a refusal, or an empty list.
-
-        The answer depends on the message and the committee alone. So all correct validators give the same one.
-        """
-        try:
-            if isinstance(message, Proposal):
-                self.received_proposals.check(message)
-            elif isinstance(message, RoundChange):
-                self._protocol.justifications.check_round_change(self.committee, message)
-        except MessageRefusedError as refusal:
-            assert isinstance(message, Proposal | RoundChange)
-            return refuse_and_blame(message, str(refusal))
-        return []
-
     def handle_message(self, message: Message, now_ms: int) -> list[Effect]:
-        """Return the effects of a message of this height that another of its validators signed. It has passed `check`.
+        """Return the effects of a message of this height that another of its validators signed. Its proofs hold.
 
         `now_ms` is the wall clock in Unix milliseconds.
         """

@@ -4,9 +4,7 @@ The first proposal of each round's proposer counts, even if its block is invalid
 `CheckProposal`. This file must not accept a proposal: `height_manager` does when the answer is there.
 """
 
-from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, Effect, WriteLogLine
-from lacnode.consensus.bft.message_rules import check_creator
 from lacnode.consensus.bft.messages import Proposal, round_id_of
 from lacnode.consensus.bft.protocol import JustificationRules
 
@@ -16,10 +14,9 @@ for every later round that has a proposal, so the lowest round is the least like
 
 
 class ReceivedProposals:
-    """The proposals of the height of `committee`."""
+    """The proposals of one height. `justifications` are the rules of its protocol."""
 
-    def __init__(self, committee: Committee, justifications: JustificationRules) -> None:
-        self._committee = committee
+    def __init__(self, justifications: JustificationRules) -> None:
         self._justifications = justifications
         self._checks: dict[tuple[int, bytes], Proposal] = {}
         """Proposals that are being checked, by round and digest. The digest names the header, and the body has been
@@ -29,22 +26,13 @@ class ReceivedProposals:
         """The digest of the first proposal of each round's proposer, by round, from the current round on. It counts even
         if its block is invalid: a proposer that could try again could make us check blocks without end."""
 
-    def check(self, proposal: Proposal) -> None:
-        """Check a proposal for any round, except the validity of its block. Raises MessageRefusedError.
-
-        A proposal for a later round is valid only with its justification.
-        """
-        self._justifications.check_proposal(self._committee, proposal)
-        if self._justifications.proposes_new_block(proposal):
-            check_creator(proposal)
-
     def examine(self, proposal: Proposal) -> list[Effect]:
-        """Ask for the check of the block of a proposal for the current round or a later one. It has passed `check`."""
+        """Ask for the check of the block of a proposal for the current round or a later one. Its proofs hold."""
         round_, digest = round_id_of(proposal).round, proposal.signed.payload.digest
         if round_ in self._first_digests:
             return self._examine_second(proposal)
         is_new = self._justifications.proposes_new_block(proposal)
-        # Only after `check` this counts as the first proposal of its proposer. The justification is not signed by the
+        # Only with true proofs this counts as the first proposal of its proposer. The justification is not signed by the
         # proposer: a peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
         self.set_first(round_, digest)
         self._checks[round_, digest] = proposal

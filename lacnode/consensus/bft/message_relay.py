@@ -1,0 +1,45 @@
+"""Relays messages to the validators that may lack them. Not all validators are connected to each other.
+
+Each signed payload is relayed once. A copy with another unsigned part helps no validator, because each of them makes the
+same check. Must not check messages: it is given only those that have passed. So a false copy does not keep back the true
+one.
+"""
+
+from lacnode.consensus.bft.committee import Committee
+from lacnode.consensus.bft.effects import Effect, SendMessage
+from lacnode.consensus.bft.events import MessageReceived
+from lacnode.consensus.bft.message_buffers import MessageTracker
+from lacnode.consensus.bft.messages import Message, round_id_of
+from lacnode.consensus.bft.protocol import MessageCodec
+from lacnode.consensus.bft.relay_shares import RelayShares
+from lacnode.primitives.keccak import keccak256
+
+
+class MessageRelay:
+    """The relay of the validator `address` (20 bytes). It remembers the last `history` payloads that it relayed."""
+
+    def __init__(self, address: bytes, history: int) -> None:
+        self._address = address
+        # Payloads, not messages: a peer can make any number of messages of one payload by changing the rest.
+        self._relayed = MessageTracker(history)
+        self._shares = RelayShares()
+
+    def start_height(self) -> None:
+        """Begin a new height. The bounds are per height: a mistake is not held against a peer forever."""
+        self._shares.clear()
+
+    def relay(
+        self, event: MessageReceived, message: Message, committee: Committee, current_round: int, codec: MessageCodec
+    ) -> list[Effect]:
+        """Relay `message`, unchanged. `event` brought it. `committee` is that of its height, and `codec` has its bytes."""
+        author, validators = message.signed.author, committee.validators
+        others = frozenset(validators) - {self._address, event.sender, author}
+        sender = event.sender if event.sender in validators else None
+        share = sender, author, round_id_of(message).round, current_round
+        # Not the signature: an author can make many of them for one payload.
+        payload_hash = keccak256(author + codec.signature_hash(message.signed.payload))
+        # The share comes first: a payload that is not relayed must not be remembered as relayed.
+        if not others or not self._shares.has_left(*share) or not self._relayed.add(payload_hash):
+            return []
+        self._shares.add(*share, len(event.data))
+        return [SendMessage(event.code, event.data, others)]
