@@ -55,8 +55,8 @@ class PeerConsensusNetwork:
         """Announce `block` to every peer."""
         self._blocks.announce(block)
 
-    def blame(self, address: bytes, fault: str) -> None:
-        """Count a fault of the peer at `address`. End its session if there are too many.
+    def blame(self, address: bytes, fault: str) -> bool:
+        """Count a fault of the peer at `address`. End its session if there are too many. Return whether it was ended.
 
         A validator relays messages of others, and it may relay any number of them. So only a fault that a correct
         validator finds before it relays counts here (`consensus.effects.BlamePeer`).
@@ -64,3 +64,5 @@ class PeerConsensusNetwork:
         for peer in self._peers():
             if peer.address == address and not self._faults.try_spend(peer.id, trio.current_time()):
                 self._expulsion.expel(peer, f"wrong consensus messages again and again, the last: {fault}")
+                return True
+        return False

@@ -86,10 +86,20 @@ class Block:
     @classmethod
     def from_item(cls, item: RlpItem) -> "Block":
         """The block of a decoded list. Raises RlpError if it is malformed."""
+        return Block.without_body(item).with_body_of(item)
+
+    @classmethod
+    def without_body(cls, item: RlpItem) -> "Block":
+        """The header of a decoded list, with an empty body. The items of the body are not read: there may be megabytes.
+        Raises RlpError if the list or the header is malformed."""
         items = rlp.as_list(item, "block")
         if len(items) not in (3, 4):
             raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")
-        return cls(BlockHeader.from_item(items[0]), BlockBody.from_items(items[1:]))
+        return cls(BlockHeader.from_item(items[0]), BlockBody())
+
+    def with_body_of(self, item: RlpItem) -> "Block":
+        """The same header with the body of the block in `item`. Raises RlpError if the body is malformed."""
+        return Block(self.header, BlockBody.from_items(rlp.as_list(item, "block")[1:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,22 @@ def items_of(encoded: bytes) -> Iterator[bytes]:
         at = stop
 
 
+def split_list(encoded: bytes, most: int) -> list[bytes] | None:
+    """The encoded items of the list that `encoded` is. None if it is no list in minimal encoding, or has more than `most`.
+
+    The items themselves are not checked. Decode each one with `rlp.decode`.
+    """
+    span = list_span(encoded, 0)
+    if span is None or span[1] != len(encoded):
+        return None
+    (at, end), parts = span, list[bytes]()
+    while at < end and len(parts) < most:
+        stop = item_end(encoded, at)
+        parts.append(encoded[at:stop])
+        at = stop
+    return parts if at == end else None
+
+
 def content_of_string(encoded: bytes) -> bytes:
     """The content of a byte string that this node has encoded itself."""
     first = encoded[0]

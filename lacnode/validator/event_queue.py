@@ -4,15 +4,18 @@ Besu keeps one bounded queue for all events, and a flood of messages can push ou
 events of the node are never dropped and go first. Only validators of the current height have a queue for messages.
 The signer of a message is known after it has been read. The peer that sent it is known at once, so the queues belong
 to the peers. Each queue has its own bound, and the queues take turns, so that a peer that floods costs the others
-nothing but its turn.
+nothing but its turn. The processor time of each peer's messages is counted. A peer that has used up its share waits, and
+its messages wait in its queue.
 """
 
+import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import trio
 
 from lacnode.consensus.bft.events import Event, MessageReceived
+from lacnode.fair_share import FairShare, Shares
 
 MAX_SENDER_QUEUE_BYTES = 16 * 2**20
 """Bytes that may wait in one lane. One message may be larger than the bytes that are left, if no other message waits
@@ -20,6 +23,13 @@ there."""
 
 BYTES_PER_TURN = 4096
 """A message of that many bytes counts as two short ones: reading it takes about twice as long."""
+
+READING_SHARE, READING_SHARE_OF_VALIDATOR, MIN_READING_SHARE_OF_VALIDATOR = 0.5, 0.1, 0.05
+"""Parts of one processor for the messages of all validators together, of one validator, and of one validator while the
+others have used up the first."""
+
+READING_BURST_SECONDS = 20.0
+"""A validator may use its share of so many seconds at once: the messages of a round change come together."""
 
 
 class _Lane:
@@ -32,6 +42,10 @@ class _Lane:
 
     def put(self, message: MessageReceived) -> None:
         self.messages.append(message)
+        self.bytes += len(message.data)
+
+    def put_first(self, message: MessageReceived) -> None:
+        self.messages.appendleft(message)
         self.bytes += len(message.data)
 
     def get(self) -> MessageReceived:
@@ -50,6 +64,9 @@ class ConsensusEventQueue:
         self._internal: deque[Event] = deque()
         self._lanes: dict[bytes, _Lane] = {}
         self._lane_messages = lane_messages
+        self._shares = FairShare(
+            Shares(READING_SHARE, READING_SHARE_OF_VALIDATOR, MIN_READING_SHARE_OF_VALIDATOR, READING_BURST_SECONDS)
+        )
         self._not_empty = trio.Event()
         self.refused = 0
         """Messages refused because a lane was full, since the start."""
@@ -76,13 +93,32 @@ class ConsensusEventQueue:
         if lane is None or not self._has_room(lane, message):
             self.refused += 1
             return False
-        if not lane.messages:
-            # A lane that was empty for a while has saved up no turns. With saved turns it could hold up the others
-            # later.
-            lane.served = max(lane.served, min((other.served for other in self._waiting()), default=lane.served))
+        self._end_pause(lane)
         lane.put(message)
         self._not_empty.set()
         return True
+
+    def put_early(self, messages: Sequence[MessageReceived]) -> None:
+        """Put messages whose height has begun, in the order of arrival, before the later ones of their peers. Those of
+        peers without a queue are dropped."""
+        # The bounds of a lane do not apply. These messages were here before, within the bounds on messages for later
+        # heights, and nothing is added to those as long as earlier messages wait before it.
+        for message in reversed(messages):
+            lane = self._lanes.get(message.sender)
+            if lane is not None:
+                self._end_pause(lane)
+                lane.put_first(message)
+        self._not_empty.set()
+
+    def drop_messages_of(self, sender: bytes) -> None:
+        """Drop the waiting messages of the peer at this address. It keeps its turns."""
+        lane = self._lanes.get(sender)
+        if lane is not None:
+            self._lanes[sender] = _Lane(lane.served)
+
+    def charge(self, sender: bytes, seconds: float) -> None:
+        """Count `seconds` of processor time for the messages of the peer at this address."""
+        self._shares.spend(sender, seconds, trio.current_time())
 
     async def get(self) -> Event:
         """Wait for the next event and return it: first those of the node, then the message of the peer that had the
@@ -91,16 +127,32 @@ class ConsensusEventQueue:
         while True:
             if self._internal:
                 return self._internal.popleft()
-            waiting = self._waiting()
-            if waiting:
-                return min(waiting, key=lambda lane: lane.served).get()
+            lane, pause_seconds = self._next_lane()
+            if lane is not None:
+                return lane.get()
             self._not_empty = trio.Event()
-            await self._not_empty.wait()
+            with trio.move_on_after(pause_seconds):
+                await self._not_empty.wait()
+
+    def _next_lane(self) -> tuple[_Lane | None, float]:
+        """The lane whose turn it is. None if there is none for so many seconds, unless something new comes."""
+        now = trio.current_time()
+        pauses = {
+            sender: self._shares.wait_seconds(sender, now) for sender, lane in self._lanes.items() if lane.messages
+        }
+        # A lane that waits for its share takes no part in the turns: the others must not wait with it.
+        ready = [self._lanes[sender] for sender, seconds in pauses.items() if seconds <= 0]
+        if ready:
+            return min(ready, key=lambda lane: lane.served), 0.0
+        return None, min(pauses.values(), default=math.inf)
+
+    def _end_pause(self, lane: _Lane) -> None:
+        """A lane that was empty for a while has saved up no turns. With saved turns it could hold up the others later."""
+        if not lane.messages:
+            waiting = (other.served for other in self._lanes.values() if other.messages)
+            lane.served = max(lane.served, min(waiting, default=lane.served))
 
     def _has_room(self, lane: _Lane, message: MessageReceived) -> bool:
         if not lane.messages:
             return True
         return len(lane.messages) < self._lane_messages and lane.bytes + len(message.data) <= MAX_SENDER_QUEUE_BYTES
-
-    def _waiting(self) -> list[_Lane]:
-        return [lane for lane in self._lanes.values() if lane.messages]

@@ -9,6 +9,7 @@ event, so that timers keep their time.
 Must not decide anything that the protocol decides.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +54,7 @@ from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.primitives.block import Block
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.validator.event_queue import ConsensusEventQueue
+from lacnode.validator.message_reader import MessageReader
 from lacnode.validator.proposal_work import BlockCreator, ProposalWork
 from lacnode.validator.round_changes import RoundChanges
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
@@ -60,9 +62,6 @@ from lacnode.validator.timers import HeightTimers
 from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("consensus")
-
-LARGE_MESSAGE_BYTES = 64 * 2**10
-"""Bytes from which a consensus message is read in a thread: reading takes some milliseconds."""
 
 
 class ConsensusNetwork(Protocol):
@@ -80,8 +79,8 @@ class ConsensusNetwork(Protocol):
     def finalised(self, block: Block) -> None:
         """The validators have agreed on `block`, and this node has imported it."""
 
-    def blame(self, address: bytes, fault: str) -> None:
-        """The peer at `address` has sent a message that no correct validator sends."""
+    def blame(self, address: bytes, fault: str) -> bool:
+        """The peer at `address` has sent a message that no correct validator sends. Return whether it was expelled."""
 
 
 class Validator:
@@ -91,7 +90,8 @@ class Validator:
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
     one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
     signature never waits for an execution, and reads large messages. `signing_worker` waits for the key. It must
-    abandon work that is cancelled. `proposes_round_zero`: `events.HeadChanged`.
+    abandon work that is cancelled. `proposes_round_zero`: `events.HeadChanged`. `thread_seconds` is the processor time of
+    the calling thread in seconds.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class Validator:
         message_limit: int,
         may_run_timers: Callable[[int], bool] = lambda height: True,
         proposes_round_zero: Callable[[tuple[bytes, ...]], bool] = lambda validators: False,
+        thread_seconds: Callable[[], float] = time.thread_time,
     ) -> None:
         self.machine = machine
         self._signer = RecordedSigner(journal, records, signer, chain.protocols)
@@ -123,6 +124,7 @@ class Validator:
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = ConsensusEventQueue(message_limit)
+        self._messages = MessageReader(machine, log_worker, self._intake.charge, now_ms, thread_seconds)
         self._proposal_work = ProposalWork(chain, block_creator, proposal_worker, self._intake.put)
         self.timers = HeightTimers(self._intake.put, now_ms, may_run_timers)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
@@ -189,41 +191,31 @@ class Validator:
             # Before the machine: at the new height it asks for records, which must come after the entries of the old
             # height are dropped.
             await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
-        # Answers do not go through the intake: another event must not come between an effect and its refusal. So a
-        # message that waited for its height comes after the answers to all effects before it.
-        refusals, early_messages = deque[Event](), deque([event])
-        while refusals or early_messages:
-            for effect in await self._effects((refusals or early_messages).popleft()):
-                answer = await self._carry_out(effect)
-                if isinstance(answer, MessageReceived):
-                    early_messages.append(answer)
-                elif answer is not None:
-                    refusals.append(answer)
+        # Refusals do not go through the intake: another event must not come between an effect and its refusal. Messages
+        # that waited for this height do: there may be a thousand, and own events and other peers must come between them.
+        events, early_messages = deque[Event]([event]), list[MessageReceived]()
+        while events:
+            for effect in await self._effects(events.popleft()):
+                if isinstance(effect, RedeliverMessage):
+                    early_messages.append(effect.message)
+                    continue
+                refusal = await self._carry_out(effect)
+                if refusal is not None:
+                    events.append(refusal)
             # After the effects of every event: building and checking for a round that is over would keep the worker
             # from the current one.
             self._proposal_work.cancel_earlier_rounds(*self.machine.position)
             self.round_changes.record_round(*self.machine.position)
+        if early_messages:
+            self._intake.put_early(early_messages)
 
     async def _effects(self, event: Event) -> list[Effect]:
-        """Return the effects of `event`. A peer's message can never stop this node: if it leads to an error of this
-        node, the error is logged and the message dropped.
-
-        A message of 15 MiB takes a second to read, so large ones are not read on the event loop. The log's worker is
-        free for them: no record is written before the machine has answered.
-        """
-        handle = partial(self.machine.handle, event, self._now_ms())
-        try:
-            if isinstance(event, MessageReceived) and len(event.data) >= LARGE_MESSAGE_BYTES:
-                return await self._log_worker.run(handle)
-            return handle()
-        except Exception:
-            # An event of the node itself that fails is a fault of this node. Going on in an unknown state could sign
-            # twice.
-            if not isinstance(event, MessageReceived):
-                raise
-            text = "a consensus message could not be handled"
-            self._message_log.exception((text, event.sender), text, sender=event.sender.hex(), code=event.code)
-            return []
+        """Return the effects of `event`."""
+        if isinstance(event, MessageReceived):
+            # The log's worker is free for large messages: no record is written before the machine has answered.
+            return await self._messages.read(event)
+        # An event of the node itself that fails is a fault of this node. Going on in an unknown state could sign twice.
+        return self.machine.handle(event, self._now_ms())
 
     async def _carry_out(self, effect: Effect) -> Event | None:
         match effect:
@@ -253,12 +245,13 @@ class Validator:
                 self._nursery.start_soon(self._proposal_work.check, effect)
             case ImportBlock():
                 self._nursery.start_soon(self._import, effect)
-            case RedeliverMessage():
-                return effect.message
             case PeerIsAhead():
                 self._network.peer_is_ahead(effect.address, effect.number)
             case BlamePeer():
-                self._network.blame(effect.address, effect.fault)
+                if self._network.blame(effect.address, effect.fault):
+                    # A thousand messages of the peer may wait. Its session is over, so they would only cost time.
+                    self._intake.drop_messages_of(effect.address)
+                    self.machine.drop_messages_of(effect.address)
             case WriteLogLine(topic, text, None):
                 log.info(text, topic=topic)
             case WriteLogLine(topic, text, sender):

@@ -126,8 +126,8 @@ CONSENSUS = (
     Mutant(
         "body-swap-counts-as-the-proposal",
         "lacnode/consensus/bft/unsigned_content.py",
-        "        block = with_seals(protocol, block, ())\n    check_body_matches(block)\n",
-        "        block = with_seals(protocol, block, ())\n",
+        "        check_body_matches(message.block)\n",
+        "        _ = message.block\n",
         ("tests/simulation/test_false_copies.py",),
     ),
     Mutant(
@@ -225,7 +225,7 @@ CONSENSUS = (
     Mutant(
         "seals-of-a-stranger-are-relayed",
         CONTROLLER,
-        "self._relay(event, message, height) if message is decoded else []",
+        "[] if has_seals else self._relay(event, message, height)",
         "self._relay(event, message, height)",
         ("tests/unit/consensus/test_relaying.py",),
     ),
@@ -253,8 +253,36 @@ CONSENSUS = (
     Mutant(
         "messages-between-an-effect-and-its-refusal",
         "lacnode/validator/validator.py",
-        "self._effects((refusals or early_messages).popleft())",
-        "self._effects((early_messages or refusals).popleft())",
+        "                    early_messages.append(effect.message)\n",
+        "                    events.append(effect.message)\n",
         ("tests/unit/validator/test_driver.py",),
+    ),
+    Mutant(
+        "messages-of-a-validator-take-any-time",
+        "lacnode/validator/message_reader.py",
+        "self._charge(event.sender, seconds)",
+        "self._charge(event.sender, 0.0)",
+        ("tests/unit/validator/test_driver.py",),
+    ),
+    Mutant(
+        "messages-of-an-expelled-peer-are-read-on",
+        "lacnode/validator/validator.py",
+        "if self._network.blame(effect.address, effect.fault):",
+        "if not self._network.blame(effect.address, effect.fault):",
+        ("tests/unit/validator/test_driver.py",),
+    ),
+    Mutant(
+        "transactions-decoded-before-their-proof",
+        "lacnode/consensus/bft/controller.py",
+        "decoded = envelope.outline(height.committee.validators.__contains__)",
+        "decoded = envelope.message(height.committee.validators.__contains__)",
+        ("tests/unit/consensus/test_false_copies.py",),
+    ),
+    Mutant(
+        "another-header-is-no-false-copy",
+        "lacnode/consensus/bft/unsigned_content.py",
+        "if protocol.committed_seal_hash(block.header) != _signed_digest(message):",
+        "if _signed_digest(message) is None:",
+        ("tests/unit/consensus/test_false_copies.py",),
     ),
 )

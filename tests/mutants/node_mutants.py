@@ -85,8 +85,8 @@ NODE = (
     Mutant(
         "strangers-have-a-lane",
         "lacnode/validator/event_queue.py",
-        "        lane = self._lanes.get(message.sender)\n",
-        "        lane = self._lanes.setdefault(message.sender, _Lane(0.0))\n",
+        "        lane = self._lanes.get(message.sender)\n        if lane is None or not",
+        "        lane = self._lanes.setdefault(message.sender, _Lane(0.0))\n        if lane is None or not",
         ("tests/unit/validator/test_intake.py",),
     ),
     Mutant(

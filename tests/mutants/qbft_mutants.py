@@ -7,6 +7,7 @@ VALIDATION = f"{FOLDER}/message_validation.py"
 PAYLOADS = f"{FOLDER}/payloads.py"
 EXTRA_DATA = f"{FOLDER}/extra_data.py"
 PROTOCOL = f"{FOLDER}/protocol.py"
+PROPOSAL = f"{FOLDER}/encoded_proposal.py"
 
 PROOFS = ("tests/unit/consensus/qbft/test_message_validation.py",)
 BYTES = ("tests/unit/consensus/qbft/test_messages.py", "tests/unit/consensus/qbft/test_extra_data.py")
@@ -150,16 +151,16 @@ QBFT = (
     ),
     Mutant(
         "qbft-seals-in-a-proposed-block",
-        PAYLOADS,
+        PROPOSAL,
         "    if decode_extra_data(block.header.extra_data).seals:\n",
         "    if decode_extra_data(block.header.extra_data).round < 0:\n",
         BYTES,
     ),
     Mutant(
         "qbft-false-body-of-a-proposed-block",
-        PAYLOADS,
-        "        check_body_matches(block)\n    except",
-        "        pass\n    except",
+        PROPOSAL,
+        "            check_body_matches(whole)\n",
+        "            pass\n",
         BYTES,
     ),
     Mutant(

@@ -128,6 +128,8 @@ class Life:
             signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),
             now_ms=node.now_ms,
             message_limit=chain.spec.ibft.parameters_at(0).message_queue_limit,
+            # The same seed must give the same run, however fast this machine is.
+            thread_seconds=lambda: 0.0,
         )
 
     # -- living ------------------------------------------------------------------------------------------------------

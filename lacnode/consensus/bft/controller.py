@@ -8,7 +8,6 @@ This file does not read a clock: each call gets `now_ms`. It does not know which
 effect succeeds: events say so.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +21,7 @@ from lacnode.consensus.bft.effects import (
     WriteLogLine,
 )
 from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, PayloadSigned
+from lacnode.consensus.bft.false_copies import FalseCopies, drop_false_copy
 from lacnode.consensus.bft.height_manager import HeightManager
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
@@ -32,13 +32,9 @@ from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.round_timers import RoundTimers
-from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_message
+from lacnode.consensus.bft.unsigned_content import FalseCopyError, check_body, check_outline
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
-
-MAX_FALSE_COPIES = 3
-"""Messages of other authors with a false body that one peer may deliver at one height. After that, its relayed messages
-are dropped before their block is decoded, because each false copy costs the decoding of a block."""
 
 SKEW_LOG_INTERVAL_BLOCKS = 100
 """Blocks between two log lines about the clock of one validator."""
@@ -91,8 +87,7 @@ class BftController:
         self._received = MessageTracker(limits.duplicate_messages)
         self._message_relay = MessageRelay(address, limits.gossiped_history)
         self._search_pause = SearchPause()
-        self._false_copies: Counter[bytes] = Counter()
-        """False copies that each peer has delivered at this height."""
+        self._false_copies = FalseCopies()
         self._clocks = ClockSkew()
         self._skew_logged_at: dict[bytes, int] = {}
 
@@ -109,6 +104,10 @@ class BftController:
             # Our own proposals are not received, so our own clock is observed here.
             self._watch_own_clock(self._height, now_ms)
         return effects
+
+    def drop_messages_of(self, sender: bytes) -> None:
+        """Drop the messages for later heights that the peer at this address (20 bytes) delivered."""
+        self._future.drop_messages_of(sender)
 
     @property
     def position(self) -> tuple[int, int]:
@@ -165,7 +164,7 @@ class BftController:
             self._height = None
             return [StopTimers(), *_no_part(self._address, head)]
         self._height = self._new_height(head)
-        effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._log_protocol(head)]
+        effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *_log_protocol(self._protocols, head)]
         effects += self._height.start(now_ms)
         # Only now the validators of this height are known, so the authors of early messages can be checked. Each message is
         # an event of its own: an error that one of them causes must not end the handling of the new head.
@@ -176,14 +175,6 @@ class BftController:
         protocol, may_search = self._protocols.at(number), self._search_pause.allows(number)
         timers = RoundTimers(head, protocol.first_round_waits_for_block, may_search=may_search)
         return HeightManager(protocol, self._address, head, self._journal.signed_at(number), timers)
-
-    def _log_protocol(self, head: HeadChanged) -> list[Effect]:
-        """Log that another protocol than that of the last block decides the next one."""
-        number = head.header.number + 1
-        before, now = self._protocols.at(head.header.number), self._protocols.at(number)
-        if before is now:
-            return []
-        return [WriteLogLine("protocol", f"{now.name} decides block {number} and later ones, {before.name} no longer")]
 
     def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
         same_height = head.header.number == current.header.number
@@ -259,7 +250,7 @@ class BftController:
         if envelope.kind is MessageKind.PROPOSAL and author != self._height.committee.proposer(round_id.round):
             # A proposal holds a block of megabytes. Any validator could send such blocks in every round.
             return _refuse_out_of_turn(event, round_id, author)
-        if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
+        if self._false_copies.may_be_false(event.sender, envelope, author):
             return []
         # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
@@ -272,33 +263,31 @@ class BftController:
         protocol = self._protocols.at(height.number)
         try:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
-            decoded = envelope.message(height.committee.validators.__contains__)
-            message = check_message(protocol, decoded)
+            decoded = envelope.outline(height.committee.validators.__contains__)
+            message = check_outline(protocol, decoded)
+            has_seals = message is not decoded
+            # Before the clock and the relay: a peer may have changed what the author did not sign.
+            refused = check_proofs(height.committee, protocol.justifications, message)
+            if refused:
+                self._false_copies.add(event.sender, author)
+                return _attribute_to(event.sender, refused)
+            # Only now the transactions are decoded, which takes a second for some megabytes. The proof that came with the
+            # block does not need them, and a second proposal is not used.
+            if not (isinstance(message, Proposal) and height.received_proposals.is_second(message)):
+                message = envelope.with_body(message)
+                check_body(message)
+        except TooManyItemsError as error:
+            return _refuse_malformed(event, error, is_senders=False)
         except RlpError as error:
+            self._false_copies.add(event.sender, author)
             return _refuse_malformed(event, error, is_senders=author == event.sender)
-        except BodyMismatchError as mismatch:
-            return self._drop_false_copy(event, author, mismatch)
-        # Before the clock and the relay: a peer may have changed what the author did not sign.
-        refused = check_proofs(height.committee, protocol.justifications, message)
-        if refused:
-            return _attribute_to(event.sender, refused)
+        except FalseCopyError as mismatch:
+            self._false_copies.add(event.sender, author)
+            return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
-        relayed = self._relay(event, message, height) if message is decoded else []
+        relayed = [] if has_seals else self._relay(event, message, height)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
-
-    def _drop_false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
-        """Drop a block with a false body. Its author may still deliver the true block.
-
-        The copy is not relayed. The validators that receive it would take this node for the forger.
-        """
-        self._false_copies[event.sender] += 1
-        text = f"a block of 0x{author.hex()} with a false body came from 0x{event.sender.hex()}: {mismatch}"
-        effects: list[Effect] = [WriteLogLine("false-body", text, event.sender)]
-        if author == event.sender:
-            # Only the author is to blame. A relaying Besu validator does not compare body and header.
-            effects.append(BlamePeer(event.sender, f"a block that it signed has a false body: {mismatch}"))
-        return effects
 
     def _relay(self, event: MessageReceived, message: Message, height: HeightManager) -> list[Effect]:
         """Relay a message that has passed its check."""
@@ -307,6 +296,15 @@ class BftController:
             return []
         codec = self._protocols.at(height.number).codec
         return self._message_relay.relay(event, message, height.committee, height.round.number, codec)
+
+
+def _log_protocol(protocols: ProtocolSchedule, head: HeadChanged) -> list[Effect]:
+    """Log that another protocol than that of the last block decides the next one."""
+    number = head.header.number + 1
+    before, now = protocols.at(head.header.number), protocols.at(number)
+    if before is now:
+        return []
+    return [WriteLogLine("protocol", f"{now.name} decides block {number} and later ones, {before.name} no longer")]
 
 
 def _no_part(address: bytes, head: HeadChanged) -> list[Effect]:

@@ -95,6 +95,11 @@ class FutureMessageBuffer:
             self._drop(key)
         return messages
 
+    def drop_messages_of(self, sender: bytes) -> None:
+        """Drop the messages that the peer at this address (20 bytes) delivered."""
+        for key in [key for key in self._kept if key[0] == sender]:
+            self._drop(key)
+
     def _drop_newest_of(self, sender: bytes) -> None:
         # The newest message for the highest height is the least useful one: its height is the last to come.
         keys = [key for key in reversed(self._kept) if key[0] == sender]

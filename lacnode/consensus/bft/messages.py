@@ -1,6 +1,6 @@
 """The four messages as values: a signed payload, and the parts that its author does not sign."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from lacnode.consensus.bft.payloads import (
@@ -80,11 +80,22 @@ def round_id_of(message: Message) -> RoundId:
     return message.signed.payload.round_id
 
 
-class MessageEnvelope(Protocol):
-    """A message of which only the outer list is decoded. Each further step costs more.
+def with_block(message: Message, block: Block) -> Message:
+    """`message` with `block` instead of its own, which has the same header."""
+    match message:
+        case Proposal(signed) if signed.payload.block is not None:
+            return replace(message, block=block, signed=replace(signed, payload=replace(signed.payload, block=block)))
+        case Proposal() | RoundChange():
+            return replace(message, block=block)
+    return message
 
-    `round_id` costs nothing more. `author` costs one recovery of a signature. `message` costs all the rest. A caller drops
-    a message of another height, or of an address that is not a validator, before it pays for the next step.
+
+class MessageEnvelope(Protocol):
+    """A message of which only the signed payload is decoded. Each further step costs more.
+
+    `round_id` costs nothing more. `author` costs one recovery of a signature. `outline` costs those of the certificates,
+    and `body` the decoding of megabytes of transactions. A caller drops a message of another height, or of an address that
+    is not a validator, or one that proves nothing, before it pays for the next step.
     """
 
     @property
@@ -98,6 +109,14 @@ class MessageEnvelope(Protocol):
     @property
     def author(self) -> bytes:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
+
+    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+        """Decode all but the body of the block, which is empty in the result. Raises RlpError if that is malformed, or if an
+        author not `known` signed a part."""
+
+    def with_body(self, outline: Message) -> Message:
+        """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if its author
+        signed it and it is not the one that the header names."""
 
     def message(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""

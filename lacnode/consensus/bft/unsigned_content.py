@@ -1,16 +1,13 @@
 """The parts of a message that its author does not sign. A peer that relays the message can change them.
 
 A proposal and a round change sign the digest of a block: its header without the seals. The header has the roots of the
-body. So the body is compared with the header before the message is used. If they differ, the delivering peer is at fault
-and not the author, and the true copy must still be accepted. Seals mean nothing before a block is agreed on, and are
-removed. The protocol checks the justification of a
-proposal.
+body. So the header is compared with the digest, and the body with the header, before the message is used. If they differ,
+the delivering peer is at fault and not the author, and the true copy must still be accepted. Seals mean nothing before a
+block is agreed on, and are removed. The protocol checks the justification of a proposal.
 """
 
-from dataclasses import replace
-
 from lacnode.consensus.bft.blocks import with_seals
-from lacnode.consensus.bft.messages import Message, Proposal, RoundChange
+from lacnode.consensus.bft.messages import Message, Proposal, RoundChange, with_block
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
@@ -18,14 +15,19 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.ordered_root import ordered_root, transactions_root
 
 
-class BodyMismatchError(Exception):
+class FalseCopyError(Exception):
+    """An unsigned part of a message is not the one that its author signed for. The text names the part."""
+
+
+class BodyMismatchError(FalseCopyError):
     """The body is not the one that the header names. The text names the part."""
 
 
-def check_message(protocol: BftProtocol, message: Message) -> Message:
-    """Return `message` without seals in its block.
+def check_outline(protocol: BftProtocol, message: Message) -> Message:
+    """Return `message`, whose block has no body yet, without seals in the block.
 
-    Raises BodyMismatchError if the block has the body of another header, and RlpError if its extra data is malformed.
+    Raises FalseCopyError if the header is not the one that the author signed for, and RlpError if its extra data is
+    malformed.
     """
     if not isinstance(message, Proposal | RoundChange) or message.block is None:
         return message
@@ -33,8 +35,23 @@ def check_message(protocol: BftProtocol, message: Message) -> Message:
     # The digest does not cover seals. With foreign seals one block would have many encodings.
     if protocol.decode_extra_data(block.header.extra_data).seals:
         block = with_seals(protocol, block, ())
-    check_body_matches(block)
-    return message if block is message.block else replace(message, block=block)
+    if protocol.committed_seal_hash(block.header) != _signed_digest(message):
+        raise FalseCopyError("the digest is not that of the block")
+    return message if block is message.block else with_block(message, block)
+
+
+def check_body(message: Message) -> None:
+    """Raises BodyMismatchError if the block of `message` has the body of another header."""
+    if isinstance(message, Proposal | RoundChange) and message.block is not None:
+        check_body_matches(message.block)
+
+
+def _signed_digest(message: Proposal | RoundChange) -> bytes | None:
+    """The digest (32 bytes) that the author signed. None if a round change shows a block without a certificate."""
+    if isinstance(message, Proposal):
+        return message.signed.payload.digest
+    certificate = message.signed.payload.certificate
+    return None if certificate is None else certificate.digest
 
 
 def check_body_matches(block: Block) -> None:

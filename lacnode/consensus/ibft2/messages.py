@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.message_parts import header_only, split_list_item
+from lacnode.consensus.bft.messages import (
+    Commit,
+    Justification,
+    Message,
+    Prepare,
+    Proposal,
+    RoundChange,
+    with_block,
+)
 from lacnode.consensus.bft.payloads import (
     AuthorFilter,
     MessageKind,
@@ -43,21 +52,23 @@ def encode_message(message: Message) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ibft2Envelope:
-    """A message of which only the outer list is decoded (`bft.messages.MessageEnvelope`)."""
+    """A message of which only the signed payload is decoded (`bft.messages.MessageEnvelope`)."""
 
     kind: MessageKind
-    item: RlpItem
     signed: RlpItem
-    """The signed payload within `item`."""
+    """The signed payload."""
+    rest: tuple[bytes, ...]
+    """The encoded items after the payload, in a proposal and a round change: the block, and what justifies it."""
 
     @classmethod
     def open(cls, code: int, data: bytes) -> "Ibft2Envelope":
-        """Decode the outer list of a message. Raises RlpError if the bytes cannot be a message of this code."""
+        """Decode the signed payload of a message. Raises RlpError if the bytes cannot be a message of this code."""
         kind = _kind(code)
-        items = rlp.decode_list(data, "message")
-        # A proposal and a round change wrap the signed payload, because their block is not signed.
-        signed = RlpFields(items, "message").item("payload") if code in (PROPOSAL, ROUND_CHANGE) else items
-        return cls(kind, items, signed)
+        if code not in (PROPOSAL, ROUND_CHANGE):
+            return cls(kind, rlp.decode_list(data, "message"), ())
+        # They wrap the signed payload, because their block is not signed.
+        parts = split_list_item(data, "message") or [b""]
+        return cls(kind, rlp.decode(parts[0]), tuple(parts[1:]))
 
     @property
     def round_id(self) -> RoundId:
@@ -69,9 +80,22 @@ class Ibft2Envelope:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
         return recover_author(self.signed, CODES[self.kind])
 
+    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+        """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError."""
+        if self.kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
+            return _DECODERS[self.kind](self.signed, known)
+        block, proofs = map(header_only, self.rest[:1]), map(rlp.decode, self.rest[1:])
+        return _DECODERS[self.kind]([self.signed, *block, *proofs], known)
+
+    def with_body(self, outline: Message) -> Message:
+        """Return `outline` with the body of its block. Raises RlpError if the body is malformed."""
+        if not isinstance(outline, Proposal | RoundChange) or outline.block is None:
+            return outline
+        return with_block(outline, outline.block.with_body_of(rlp.decode(self.rest[0])))
+
     def message(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-        return _DECODERS[self.kind](self.item, known)
+        return self.with_body(self.outline(known))
 
 
 def decode_message(code: int, data: bytes, known: AuthorFilter = allow_any_author) -> Message:
@@ -102,8 +126,7 @@ def decode_round_change_certificate(item: RlpItem, known: AuthorFilter = allow_a
 
 def _proposal(item: RlpItem, known: AuthorFilter) -> Proposal:
     fields = RlpFields(rlp.as_list(item, "proposal"), "proposal")
-    # The signature of the proposer is recovered first: a block can have megabytes.
-    signed, block = decode_signed_proposal(fields.item("payload"), known), Block.from_item(fields.item("block"))
+    signed, block = decode_signed_proposal(fields.item("payload"), known), Block.without_body(fields.item("block"))
     justification = decode_round_change_certificate(fields.item("roundChangeCertificate"), known)
     fields.end()
     return Proposal(signed, block, justification)
@@ -121,10 +144,9 @@ def _round_change(item: RlpItem, known: AuthorFilter) -> RoundChange:
     fields = RlpFields(rlp.as_list(item, "roundChange"), "roundChange")
     signed, block = decode_signed_round_change(fields.item("payload"), known), fields.item("block")
     fields.end()
-    # Before the block is decoded: it may have megabytes.
     if block != b"" and signed.payload.certificate is None:
         raise RlpError("roundChange: a block without a certificate for it")
-    return RoundChange(signed, None if block == b"" else Block.from_item(block))
+    return RoundChange(signed, None if block == b"" else Block.without_body(block))
 
 
 _DECODERS: dict[MessageKind, Callable[[RlpItem, AuthorFilter], Message]] = {

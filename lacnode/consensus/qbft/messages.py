@@ -1,17 +1,27 @@
 """The four messages of QBFT in the `istanbul` sub-protocol, byte for byte as Besu and GoQuorum send them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.message_parts import header_only, split_list_item
+from lacnode.consensus.bft.messages import (
+    Commit,
+    Justification,
+    Message,
+    MessageEnvelope,
+    Prepare,
+    Proposal,
+    RoundChange,
+    with_block,
+)
 from lacnode.consensus.bft.payloads import AuthorFilter, MessageKind, Payload, RoundId, SignedPayload, allow_any_author
+from lacnode.consensus.qbft.encoded_proposal import EncodedProposal
 from lacnode.consensus.qbft.payloads import (
     CODES,
     decode_prepares,
     decode_round_changes,
     decode_signed_commit,
     decode_signed_prepare,
-    decode_signed_proposal,
     decode_signed_round_change,
     encode_signed,
     recover_author,
@@ -58,30 +68,30 @@ def decode_justification(items: list[RlpItem], known: AuthorFilter = allow_any_a
     return justification
 
 
+def open_message(code: int, data: bytes) -> MessageEnvelope:
+    """Decode as little of a message as says what it is. Raises RlpError if the bytes cannot be a message of this code."""
+    # The code comes from the peer. IBFT 1 has a message with code 0x11 in the same sub-protocol.
+    kind = _KINDS.get(code)
+    if kind is None:
+        raise RlpError(f"message code 0x12 to 0x15 was expected, found {code:#x}")
+    # A proposal and a round change wrap the signed payload, because their justification is not signed.
+    if kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
+        return Envelope(kind, rlp.decode_list(data, "message"), ())
+    signed, *rest = split_list_item(data, "message") or [b""]
+    if kind is MessageKind.PROPOSAL:
+        return ProposalEnvelope(EncodedProposal.of(signed), tuple(rest))
+    return Envelope(kind, rlp.decode(signed), tuple(rest))
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message of which only the outer list is decoded. Each further step costs more.
-
-    `round_id` costs nothing more. `author` costs one recovery of a signature. `message` costs all the rest. A caller drops
-    a message of another height, or of an address that is not a validator, before it pays for the next step.
-    """
+    """A message of which only the signed payload is decoded (`bft.messages.MessageEnvelope`). It is not a proposal."""
 
     kind: MessageKind
-    item: list[RlpItem]
     signed: RlpItem
-    """The signed payload within `item`."""
-
-    @classmethod
-    def open(cls, code: int, data: bytes) -> "Envelope":
-        """Decode the outer list of a message. Raises RlpError if the bytes cannot be a message of this code."""
-        # The code comes from the peer. IBFT 1 has a message with code 0x11 in the same sub-protocol.
-        kind = _KINDS.get(code)
-        if kind is None:
-            raise RlpError(f"message code 0x12 to 0x15 was expected, found {code:#x}")
-        items = rlp.decode_list(data, "message")
-        # A proposal and a round change wrap the signed payload, because their justification is not signed.
-        is_wrapped = kind in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE)
-        return cls(kind, items, RlpFields(items, "message").item("payload") if is_wrapped else items)
+    """The signed payload."""
+    rest: tuple[bytes, ...]
+    """The encoded items after the payload of a round change: the block and the prepares."""
 
     @property
     def round_id(self) -> RoundId:
@@ -93,37 +103,76 @@ class Envelope:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
         return recover_author(self.signed, self.kind)
 
+    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+        """Decode all but the body of the block. Raises RlpError."""
+        if self.kind is MessageKind.PREPARE:
+            return Prepare(decode_signed_prepare(self.signed, known))
+        if self.kind is MessageKind.COMMIT:
+            return Commit(decode_signed_commit(self.signed, known))
+        block, proofs = map(header_only, self.rest[:1]), map(rlp.decode, self.rest[1:])
+        return _decode_round_change([self.signed, *block, *proofs], known)
+
+    def with_body(self, outline: Message) -> Message:
+        """Return `outline` with the body of its block. Raises RlpError if the body is malformed."""
+        if not isinstance(outline, RoundChange) or outline.block is None:
+            return outline
+        return with_block(outline, outline.block.with_body_of(rlp.decode(self.rest[0])))
+
     def message(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-        return _DECODERS[self.kind](self.item, known)
+        return self.with_body(self.outline(known))
 
 
-def _decode_proposal(items: list[RlpItem], known: AuthorFilter) -> Proposal:
-    fields = RlpFields(items, "proposal")
-    signed_item, justification_items = fields.item("payload"), fields.list("justification")
-    fields.end()
-    # The proposer is recovered before its block is decoded: a block can have megabytes.
-    signed = decode_signed_proposal(signed_item, known)
-    assert signed.payload.block is not None
-    return Proposal(signed, signed.payload.block, decode_justification(justification_items, known))
+@dataclass(frozen=True, slots=True)
+class ProposalEnvelope:
+    """A proposal of which nothing is decoded yet (`bft.messages.MessageEnvelope`)."""
+
+    signed: EncodedProposal
+    rest: tuple[bytes, ...]
+    """The encoded items after the payload: the justification."""
+
+    @property
+    def kind(self) -> MessageKind:
+        """A proposal."""
+        return MessageKind.PROPOSAL
+
+    @property
+    def round_id(self) -> RoundId:
+        """The height and the round of the message. Raises RlpError if it has none."""
+        return self.signed.round_id
+
+    @property
+    def author(self) -> bytes:
+        """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
+        return self.signed.author
+
+    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+        """Decode all but the body of the block. Raises RlpError."""
+        signed = self.signed.without_body(known)
+        fields = RlpFields([rlp.decode(item) for item in self.rest], "proposal")
+        justification = decode_justification(fields.list("justification"), known)
+        fields.end()
+        assert signed.payload.block is not None
+        return Proposal(signed, signed.payload.block, justification)
+
+    def with_body(self, outline: Message) -> Message:
+        """Return `outline` with the body of its block. Raises RlpError if the body is malformed or does not fit the header:
+        the author has signed both."""
+        return with_block(outline, self.signed.with_body(outline.block)) if isinstance(outline, Proposal) else outline
+
+    def message(self, known: AuthorFilter = allow_any_author) -> Message:
+        """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
+        return self.with_body(self.outline(known))
 
 
 def _decode_round_change(items: list[RlpItem], known: AuthorFilter) -> RoundChange:
     fields = RlpFields(items, "roundChange")
     signed, block = decode_signed_round_change(fields.item("payload"), known), fields.list("block")
-    # Before block and prepares are decoded: the author did not sign them, and a block may have megabytes.
+    # Before the prepares are decoded: the author did not sign them, and each costs a recovery.
     if bool(block) != (signed.payload.certificate is not None):
         raise RlpError("roundChange: a prepared round and its block come together or not at all")
     prepares = decode_prepares(fields, known)
     fields.end()
     if prepares and not block:
         raise RlpError("roundChange: prepares without a prepared round")
-    return RoundChange(signed, Block.from_item(block) if block else None, prepares)
-
-
-_DECODERS: dict[MessageKind, Callable[[list[RlpItem], AuthorFilter], Message]] = {
-    MessageKind.PROPOSAL: _decode_proposal,
-    MessageKind.PREPARE: lambda items, known: Prepare(decode_signed_prepare(items, known)),
-    MessageKind.COMMIT: lambda items, known: Commit(decode_signed_commit(items, known)),
-    MessageKind.ROUND_CHANGE: _decode_round_change,
-}
+    return RoundChange(signed, Block.without_body(block) if block else None, prepares)

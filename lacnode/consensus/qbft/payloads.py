@@ -21,11 +21,8 @@ from lacnode.consensus.bft.payloads import (
     allow_each_once,
 )
 from lacnode.consensus.bft.signed_payloads import decode_signed_list, decode_signed_payload
-from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
-from lacnode.consensus.qbft.block_hash import committed_seal_hash
-from lacnode.consensus.qbft.extra_data import as_round, decode_extra_data
+from lacnode.consensus.qbft.extra_data import as_round
 from lacnode.primitives import rlp
-from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
@@ -59,7 +56,7 @@ def encode_payload(payload: Payload) -> bytes:
 
 def signature_hash(payload: Payload) -> bytes:
     """The hash (32 bytes) that the author signs."""
-    return _signature_hash(payload.kind, encode_payload(payload))
+    return hash_of_encoded(payload.kind, encode_payload(payload))
 
 
 def encode_signed(signed: SignedPayload[Payload]) -> bytes:
@@ -92,7 +89,8 @@ def prepared_fields(certificate: PreparedCertificate | None) -> list[RlpValue]:
     return [] if certificate is None else [rlp.scalar(certificate.round), certificate.digest]
 
 
-def _signature_hash(kind: MessageKind, encoded_payload: bytes) -> bytes:
+def hash_of_encoded(kind: MessageKind, encoded_payload: bytes) -> bytes:
+    """The hash (32 bytes) that the author of an encoded payload signs."""
     # The code is signed, too. Without it, a prepare of one round could be used as another message with the same fields.
     return keccak256(rlp.list_of_encoded(bytes([CODES[kind]]), encoded_payload))
 
@@ -102,18 +100,8 @@ def _signature_hash(kind: MessageKind, encoded_payload: bytes) -> bytes:
 # one recovery, and its content is not looked at.
 
 
-def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[ProposalPayload]:
-    """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
-    fields, signature, author = _decode_signed(item, MessageKind.PROPOSAL, known)
-    round_id, block = decode_round_id(fields), Block.from_item(fields.item("block"))
-    fields.end()
-    _check_signed_block(block)
-    payload = ProposalPayload(round_id, committed_seal_hash(block.header), block)
-    return SignedPayload(payload, signature, author)
-
-
 def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[PreparePayload]:
-    """Like `decode_signed_proposal`, for a prepare."""
+    """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, MessageKind.PREPARE, known)
     payload = PreparePayload(decode_round_id(fields), fields.bytes("digest", 32))
     fields.end()
@@ -121,7 +109,7 @@ def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author)
 
 
 def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[CommitPayload]:
-    """Like `decode_signed_proposal`, for a commit."""
+    """Like `decode_signed_prepare`, for a commit."""
     fields, signature, author = _decode_signed(item, MessageKind.COMMIT, known)
     round_id, digest, seal = decode_round_id(fields), fields.bytes("digest", 32), fields.bytes("commitSeal")
     fields.end()
@@ -131,7 +119,7 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
 def decode_signed_round_change(
     item: RlpItem, known: AuthorFilter = allow_any_author
 ) -> SignedPayload[RoundChangePayload]:
-    """Like `decode_signed_proposal`, for a round change. Its certificate has no prepares: the author did not sign them."""
+    """Like `decode_signed_prepare`, for a round change. Its certificate has no prepares: the author did not sign them."""
     fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known)
     payload = RoundChangePayload(decode_round_id(fields), decode_prepared(fields.list("prepared")))
     fields.end()
@@ -185,14 +173,4 @@ def recover_author(item: RlpItem, kind: MessageKind) -> bytes:
 
 def _decode_signed(item: RlpItem, kind: MessageKind, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
-    return decode_signed_payload(item, _NAMES[kind], lambda encoded: _signature_hash(kind, encoded), known)
-
-
-def _check_signed_block(block: Block) -> None:
-    # The signature covers the body and the seals. So the author is to blame, and not the peer that relays the message.
-    if decode_extra_data(block.header.extra_data).seals:
-        raise RlpError("proposalPayload.block: a proposed block has no seals yet")
-    try:
-        check_body_matches(block)
-    except BodyMismatchError as mismatch:
-        raise RlpError(f"proposalPayload.block: {mismatch}") from None
+    return decode_signed_payload(item, _NAMES[kind], lambda encoded: hash_of_encoded(kind, encoded), known)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.header_form import BESU_HEADERS
-from lacnode.consensus.bft.messages import Justification, Message, Proposal, RoundChange
+from lacnode.consensus.bft.messages import Justification, Message, MessageEnvelope, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import (
     MessageKind,
     Payload,
@@ -30,8 +30,8 @@ class QbftCodec:
     def code(self, kind: MessageKind) -> int:
         return payloads.CODES[kind]
 
-    def open_message(self, code: int, data: bytes) -> messages.Envelope:
-        return messages.Envelope.open(code, data)
+    def open_message(self, code: int, data: bytes) -> MessageEnvelope:
+        return messages.open_message(code, data)
 
     def encode_message(self, message: Message) -> bytes:
         return messages.encode_message(message)

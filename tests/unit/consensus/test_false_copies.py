@@ -5,17 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.bft.controller import MAX_FALSE_COPIES
-from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, SendMessage, SignPayload
-from lacnode.consensus.bft.events import ProposalChecked
+from lacnode.consensus.bft.effects import BlamePeer, CheckProposal, PeerIsAhead, SendMessage, SignPayload
+from lacnode.consensus.bft.events import MessageReceived, ProposalChecked
+from lacnode.consensus.bft.false_copies import MAX_FALSE_COPIES
 from lacnode.consensus.bft.messages import Justification, Proposal, RoundChange
-from lacnode.consensus.bft.payloads import PreparePayload, RoundChangePayload, RoundId, SignedPayload
+from lacnode.consensus.bft.payloads import MessageKind, PreparePayload, RoundChangePayload, RoundId, SignedPayload
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
 from lacnode.consensus.ibft2.extra_data import decode_extra_data
+from lacnode.consensus.ibft2.payloads import signed_fields
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.ordered_root import ordered_root
+from lacnode.primitives.rlp import RlpItem
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 from tests.support.ibft2_blocks import with_round, with_seals
 from tests.unit.consensus.test_network import (
@@ -113,7 +115,7 @@ def test_the_true_copy_is_prepared_after_a_false_one(swap: Callable[[Block], Blo
     honest = propose(A, filled(bench.make_block()))
     false = replace(honest, block=swap(honest.block))
     effects = bench.hear(false, via=C.address)
-    assert topics(effects) == ["false-body"]
+    assert topics(effects) == ["false-block"]
     assert not only(CheckProposal, effects), "it costs no execution"
     assert not only(SendMessage, effects), "who passes it on would be held for the forger"
     assert not only(BlamePeer, effects), "Besu passes it on unseen: C need not be the forger"
@@ -137,7 +139,7 @@ def test_a_peer_that_brings_false_bodies_is_not_read_any_more_at_this_height() -
     for number in range(MAX_FALSE_COPIES + 3):
         false = replace(honest, block=with_body(honest.block, BlockBody((transaction(50 + number),))))
         effects = bench.hear(false, via=C.address)
-        assert topics(effects) == (["false-body"] if number < MAX_FALSE_COPIES else [])
+        assert topics(effects) == (["false-block"] if number < MAX_FALSE_COPIES else [])
     assert bench.hear(honest, via=C.address) == []
     assert sent(RoundChange, bench.hear(round_change(C, 1))), "what it signs itself is heard"
     bench.hear(honest, via=D.address)
@@ -169,10 +171,68 @@ def test_a_false_body_in_a_round_change_does_not_spoil_the_next_proposal(swap: C
     shown = round_change(A, 1, prepared_by(propose(A, filled(bench.make_block())), C, D))
     assert shown.block is not None
     false = replace(shown, block=swap(shown.block))
-    assert topics(bench.hear(false, via=C.address)) == ["false-body"]
+    assert topics(bench.hear(false, via=C.address)) == ["false-block"]
     effects = bench.hear(shown, round_change(D, 1))
     [proposal] = sent(Proposal, effects, B.address)
     assert proposal.block.body == TRUE_BODY
+
+
+# -- what is decoded -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of transactions in the bodies that are decoded."""
+    numbers: list[int] = []
+
+    def decode(items: list[RlpItem]) -> BlockBody:
+        body = from_items(items)
+        numbers.append(len(body.transactions))
+        return body
+
+    from_items = BlockBody.from_items
+    monkeypatch.setattr(BlockBody, "from_items", decode)
+    return numbers
+
+
+def test_transactions_are_not_decoded_before_the_proof_that_comes_with_them(decoded: list[int]) -> None:
+    """Attack: round changes of D, each with thousands of transactions and a certificate that proves nothing."""
+    bench = Bench(B).start()
+    block = filled(bench.make_block())
+    effects = bench.hear(*(round_change(D, target, prepared_by(propose(A, block), C)) for target in (1, 2, 3)))
+    assert topics(effects) == ["roundchange-refused"] * 3
+    assert not only(SendMessage, effects), "every other validator would refuse it as well"
+    assert decoded == []
+    bench.hear(round_change(D, 4, prepared_by(propose(A, block), C, D)))
+    assert decoded == [2]
+
+
+def test_transactions_of_a_second_proposal_are_not_decoded(decoded: list[int]) -> None:
+    bench = Bench(B).start()
+    bench.hear(propose(A, filled(bench.make_block())))
+    assert topics(bench.hear(propose(A, filled(bench.make_block(vanity=bytes([1]) * 32))))) == ["equivocation"]
+    assert decoded == [2]
+
+
+def test_a_message_of_another_height_is_not_decoded_although_its_block_is_no_rlp() -> None:
+    """It costs what its payload costs, however large its block is."""
+    bench = Bench(B).start()
+    payload = rlp.encode(signed_fields(round_change(D, 1, height=2).signed))
+    junk = rlp.list_of_encoded(payload, rlp.wrap_list(b"\xb8\x01\x01" * 1000))
+    [ahead] = bench.give(MessageReceived(MessageKind.ROUND_CHANGE, junk, D.address))
+    assert ahead == PeerIsAhead(D.address, 1)
+
+
+def test_another_header_under_a_true_signature_is_a_false_copy_of_the_peer_that_brings_it(decoded: list[int]) -> None:
+    bench = Bench(B).start()
+    shown = round_change(A, 1, prepared_by(propose(A, filled(bench.make_block())), C, D))
+    for number in range(MAX_FALSE_COPIES + 3):
+        false = replace(shown, block=filled(bench.make_block(vanity=bytes([1 + number]) * 32)))
+        effects = bench.hear(false, via=D.address)
+        assert topics(effects) == (["false-block"] if number < MAX_FALSE_COPIES else [])
+        assert not only(BlamePeer, effects), "Besu passes it on unseen: D need not be the forger"
+    assert decoded == []
+    assert sent(RoundChange, bench.hear(shown, via=C.address)), "the true copy counts"
 
 
 # -- seals -----------------------------------------------------------------------------------------------------------

@@ -176,6 +176,15 @@ def test_messages_for_the_next_height_wait_and_are_passed_on_then() -> None:
     assert sent(Prepare, effects, C.address)
 
 
+def test_early_messages_of_one_peer_can_be_dropped() -> None:
+    bench = Bench(C).start()
+    first = make_block(bench.head, A.address, bench.validators)
+    bench.hear(vote(height=2, key=A), vote(height=2, key=D))
+    bench.machine.drop_messages_of(A.address)
+    effects = bench.new_head(first.header)
+    assert [effect.message.sender for effect in only(RedeliverMessage, effects)] == [D.address]
+
+
 def test_each_early_message_is_an_event_of_its_own() -> None:
     """An error that one of them causes must not end the handling of the new head."""
     bench = Bench(C).start()
@@ -258,7 +267,7 @@ def test_who_passes_on_a_malformed_part_is_not_to_blame_for_it() -> None:
 
 def test_a_message_that_is_only_too_large_for_us_blames_no_peer() -> None:
     bench = Bench(B).start()
-    many = rlp.encode([[] for _ in range(rlp.MAX_LISTS + 1)])
+    many = rlp.encode([[[] for _ in range(rlp.MAX_LISTS + 1)], b"", b""])
     effects = bench.give(MessageReceived(PROPOSAL, many, C.address))
     assert topics(effects) == ["message-malformed"]
     assert not only(BlamePeer, effects)

@@ -259,7 +259,7 @@ def test_a_digest_that_is_not_the_blocks_is_refused() -> None:
     bench = Bench(B).start()
     honest = propose(A, bench.make_block())
     lie = Proposal(signed(ProposalPayload(RoundId(1, 0), bytes(32)), A), honest.block)
-    assert topics(bench.hear(lie)) == ["proposal-refused"]
+    assert topics(bench.hear(lie)) == ["false-block"]
 
 
 @pytest.mark.parametrize("forged", ["block", "certificate"])
@@ -269,7 +269,7 @@ def test_a_relayers_forgery_does_not_use_up_the_proposers_say(forged: str) -> No
     honest = propose(A, bench.make_block())
     other = bench.make_block(vanity=b"forged".ljust(32))
     forgery = replace(honest, block=other) if forged == "block" else replace(honest, justification=Justification(()))
-    assert topics(bench.hear(forgery)) == ["proposal-refused"]
+    assert topics(bench.hear(forgery)) == ["false-block" if forged == "block" else "proposal-refused"]
     assert isinstance(only(SignPayload, bench.hear(honest))[0].payload, PreparePayload)
 
 

@@ -1,23 +1,34 @@
 """What the driver of consensus does with messages before the machine has answered."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
-from lacnode.consensus.bft.effects import BlamePeer, Effect, RedeliverMessage, SignPayload, WriteLogLine
-from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, SigningRefused
+from lacnode.consensus.bft.effects import (
+    BlamePeer,
+    CheckProposal,
+    Effect,
+    RedeliverMessage,
+    SignPayload,
+    WriteLogLine,
+)
+from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, PeerConnected, SigningRefused
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.crypto.node_key import NodeKey
-from lacnode.validator.validator import LARGE_MESSAGE_BYTES, Validator
+from lacnode.validator.message_reader import LARGE_MESSAGE_BYTES
+from lacnode.validator.validator import Validator
 from lacnode.workers.worker import ThreadWorker
 from tests.support.ibft2_blocks import IBFT2_ONLY
 from tests.support.logs import captured_logs
-from tests.unit.consensus.test_network import FOUR, A, C, addresses, make_block
+from tests.unit.consensus.test_network import FOUR, A, C, D, addresses, make_block
 
 DEADLINE_SECONDS = 10
 
@@ -51,6 +62,10 @@ class Stage:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.blamed: list[tuple[bytes, str]] = []
+        self.expels = False
+        self.message_seconds = 0.0
+        """What reading one message takes."""
+        self._thread_seconds = 0.0
         validators = addresses(FOUR)
         header = make_block(None, bytes(20), validators).header
         schedule = SimpleNamespace(
@@ -65,7 +80,7 @@ class Stage:
             validators_after=lambda header: validators,
         )
         nothing: Any = None
-        network: Any = SimpleNamespace(blame=lambda address, fault: self.blamed.append((address, fault)))
+        network: Any = SimpleNamespace(blame=self._blame)
         any_machine: Any = machine
         self.validator = Validator(
             any_machine,
@@ -81,7 +96,17 @@ class Stage:
             signing_worker=ThreadWorker(abandons_on_cancel=True),
             now_ms=lambda: 0,
             message_limit=1000,
+            thread_seconds=self._processor_time,
         )
+
+    def _blame(self, address: bytes, fault: str) -> bool:
+        self.blamed.append((address, fault))
+        return self.expels
+
+    def _processor_time(self) -> float:
+        # Asked before and after each message.
+        self._thread_seconds += self.message_seconds
+        return self._thread_seconds
 
     async def hear(self, *messages: MessageReceived) -> None:
         """Run the driver until the machine has been given all of them."""
@@ -161,6 +186,106 @@ async def test_no_message_comes_between_an_effect_and_its_refusal() -> None:
         await stage.hear(message(30), message(40))
     expected = ["refused 2", *(f"{what} {size}" for size in (10, 20, 30, 40) for what in ("message", "refused"))]
     assert machine.order == expected
+
+
+class FloodedMachine(Machine):
+    """Has early messages when a height begins. `meanwhile` is called when the first one is read."""
+
+    def __init__(self, early: list[MessageReceived], answer: list[Effect] | None = None) -> None:
+        super().__init__(early=early, answer=answer or [])
+        self.order: list[object] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.expected = len(early)
+        self.done = trio.Event()
+        self.dropped: list[bytes] = []
+
+    def drop_messages_of(self, sender: bytes) -> None:
+        self.dropped.append(sender)
+
+    def is_done(self, messages: int) -> bool:
+        return len(self.order) >= self.expected
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        if isinstance(event, HeadChanged):
+            return list(map(RedeliverMessage, self.early))
+        self.order.append(event.sender if isinstance(event, MessageReceived) else type(event))
+        if len(self.order) == 1:
+            self.meanwhile()
+        if len(self.order) == self.expected:
+            self.done.set()
+        return self.answer if isinstance(event, MessageReceived) else []
+
+
+async def test_events_of_the_node_and_other_peers_come_between_messages_that_waited_for_their_height() -> None:
+    """Attack: a validator sends a thousand messages for the next height. When it begins, timers and peers go on."""
+    machine = FloodedMachine([message(number, D.address) for number in range(1, 101)])
+    stage = Stage(machine)
+
+    def meanwhile() -> None:
+        stage.validator.peer_connected(A.address)
+        stage.validator.message_received(1, bytes(10), A.address)
+
+    machine.meanwhile, machine.expected = meanwhile, 102
+    await stage.hear()
+    assert machine.order[:3] == [D.address, PeerConnected, A.address]
+    assert machine.order[3:] == [D.address] * 99
+
+
+async def test_other_tasks_run_between_messages_that_waited_for_their_height() -> None:
+    machine = FloodedMachine([message(number, D.address) for number in range(1, 101)])
+    stage, read = Stage(machine), []
+
+    async def watch() -> None:
+        while len(machine.order) < 100:
+            read.append(len(machine.order))
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        await stage.hear()
+    assert max(after - before for before, after in pairwise(read)) <= 2
+
+
+async def test_waiting_messages_of_an_expelled_peer_are_dropped() -> None:
+    flood = [message(number, D.address) for number in range(1, 101)]
+    machine = FloodedMachine(flood, [BlamePeer(D.address, "a malformed message")])
+    stage = Stage(machine)
+    stage.expels = True
+    machine.meanwhile = lambda: stage.validator.message_received(1, bytes(10), A.address)
+    machine.expected = 2
+    await stage.hear()
+    assert machine.order == [D.address, A.address]
+    assert machine.dropped[0] == D.address, "also those for later heights"
+
+
+async def test_a_sender_whose_messages_take_long_waits_for_its_share(autojump_clock: trio.testing.MockClock) -> None:
+    machine = FloodedMachine([message(number, key.address) for number in (1, 2, 3) for key in (A, D)])
+    stage = Stage(machine)
+    stage.message_seconds = 3.0
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stage.validator.run)
+        await machine.done.wait()
+        nursery.cancel_scope.cancel()
+    assert machine.order[:2] == [A.address, D.address]
+    # Three seconds of a tenth of a processor for each message. The first two seconds are free.
+    assert trio.current_time() == pytest.approx(40)
+
+
+async def test_the_first_proposal_of_a_round_does_not_use_up_a_share(autojump_clock: trio.testing.MockClock) -> None:
+    block = make_block(None, bytes(20), addresses(FOUR))
+    machine = FloodedMachine([message(number) for number in (1, 2, 3)], [CheckProposal(0, bytes(32), block)])
+    stage = Stage(machine)
+    stage.message_seconds = 30.0
+    stage.validator._proposal_work.check = _do_nothing  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stage.validator.run)
+        await machine.done.wait()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == 0
+
+
+async def _do_nothing(effect: Effect) -> None:
+    """The check of a proposal that is never answered."""
 
 
 async def test_notes_that_messages_cause_are_written_once_a_minute_for_each_peer() -> None:

@@ -5,7 +5,12 @@ import trio
 import trio.testing
 
 from lacnode.consensus.bft.events import MessageReceived, RoundTimerExpired
-from lacnode.validator.event_queue import MAX_SENDER_QUEUE_BYTES, ConsensusEventQueue
+from lacnode.validator.event_queue import (
+    MAX_SENDER_QUEUE_BYTES,
+    READING_BURST_SECONDS,
+    READING_SHARE_OF_VALIDATOR,
+    ConsensusEventQueue,
+)
 
 A, B, C = (bytes([number]) * 20 for number in (1, 2, 3))
 STRANGER = bytes([9]) * 20
@@ -110,6 +115,66 @@ async def test_a_validator_that_is_voted_out_loses_its_lane_and_the_others_keep_
     with trio.move_on_after(0) as scope:
         await lanes.get()
     assert scope.cancelled_caught
+
+
+async def test_messages_that_waited_for_their_height_come_before_the_later_ones_of_their_peers_and_take_turns() -> None:
+    lanes = intake()
+    for sender, number in ((A, 10), (B, 20), (A, 11)):
+        lanes.put_message(message(sender, number))
+    lanes.put_early([message(A, 0), message(STRANGER), message(A, 1), message(C, 30)])
+    lanes.put(RoundTimerExpired(1, 0))
+    assert isinstance(await lanes.get(), RoundTimerExpired), "the node's own events do not wait for them"
+    got = [await lanes.get() for _ in range(6)]
+    of_a = [event.data[3] for event in got if isinstance(event, MessageReceived) and event.sender == A]
+    assert of_a == [0, 1, 10, 11]
+    assert {event.sender for event in got[:3] if isinstance(event, MessageReceived)} == {A, B, C}
+
+
+async def test_early_messages_are_not_refused_and_new_ones_are_while_they_fill_the_lane() -> None:
+    lanes = intake()
+    lanes.put_early([message(A, number) for number in range(2 * LANE_MESSAGES)])
+    assert not lanes.put_message(message(A))
+    assert lanes.put_message(message(B))
+    assert (await take(lanes, 2 * LANE_MESSAGES + 1)).count(A) == 2 * LANE_MESSAGES
+
+
+async def test_who_has_used_up_its_share_waits_and_the_others_do_not(autojump_clock: trio.testing.MockClock) -> None:
+    lanes = intake()
+    burst_seconds = READING_BURST_SECONDS * READING_SHARE_OF_VALIDATOR
+    lanes.charge(A, burst_seconds + 1)
+    for number in range(3):
+        lanes.put_message(message(A, number))
+        lanes.put_message(message(B, number))
+    assert [(await lanes.get()).sender for _ in range(3)] == [B, B, B]  # type: ignore[union-attr]
+    began = trio.current_time()
+    assert (await lanes.get()).sender == A  # type: ignore[union-attr]
+    assert trio.current_time() - began == pytest.approx(1 / READING_SHARE_OF_VALIDATOR)
+
+
+async def test_an_event_wakes_who_waits_for_a_share(autojump_clock: trio.testing.MockClock) -> None:
+    lanes = intake()
+    lanes.charge(A, 100)
+    lanes.put_message(message(A))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_and_put, lanes)
+        assert await lanes.get() == RoundTimerExpired(1, 0)
+    assert trio.current_time() < 100
+
+
+async def wait_and_put(lanes: ConsensusEventQueue) -> None:
+    await trio.sleep(1)
+    lanes.put(RoundTimerExpired(1, 0))
+
+
+async def test_the_messages_of_one_peer_can_be_dropped() -> None:
+    lanes = intake()
+    for sender in (A, B, A):
+        lanes.put_message(message(sender))
+    lanes.drop_messages_of(A)
+    lanes.drop_messages_of(STRANGER)
+    assert await take(lanes, 1) == [B]
+    lanes.put_message(message(A))
+    assert await take(lanes, 1) == [A]
 
 
 @pytest.mark.parametrize("first", ["event", "message"])

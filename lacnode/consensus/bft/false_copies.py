@@ -1,0 +1,51 @@
+"""Copies of messages with a false part, which a peer can make of one message without end.
+
+The author of a message signs neither the block beside the payload nor what justifies it. Must not compare the parts:
+`unsigned_content` and the rules of messages do.
+"""
+
+from collections import Counter
+
+from lacnode.consensus.bft.effects import BlamePeer, Effect, WriteLogLine
+from lacnode.consensus.bft.events import MessageReceived
+from lacnode.consensus.bft.messages import MessageEnvelope
+from lacnode.consensus.bft.payloads import MessageKind
+from lacnode.consensus.bft.unsigned_content import FalseCopyError
+
+MAX_FALSE_COPIES = 3
+"""Messages of other authors with a false or malformed part that one peer may deliver at one height. After that, proposals
+and round changes that it relays are dropped before they are decoded: it could make any number of copies of one."""
+
+
+class FalseCopies:
+    """Counts the false copies that each peer has delivered at one height. Addresses have 20 bytes."""
+
+    def __init__(self) -> None:
+        self._of_peers: Counter[bytes] = Counter()
+
+    def clear(self) -> None:
+        """Forget all of them, when a height starts."""
+        self._of_peers.clear()
+
+    def add(self, sender: bytes, author: bytes) -> None:
+        """Count a message with a false part that `sender` delivered, unless it is its `author`."""
+        self._of_peers[sender] += author != sender
+
+    def may_be_false(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
+        """Whether `sender` delivers a message of another author with unsigned parts, after too many false ones."""
+        # All of a prepare or a commit is signed. So the votes that the peer relays count on.
+        has_unsigned_parts = envelope.kind in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE)
+        return has_unsigned_parts and author != sender and self._of_peers[sender] >= MAX_FALSE_COPIES
+
+
+def drop_false_copy(event: MessageReceived, author: bytes, mismatch: FalseCopyError) -> list[Effect]:
+    """The effects of a message with another block than its author signed for. The author may still deliver the true one.
+
+    The copy is not relayed. The validators that receive it would take this node for the forger.
+    """
+    text = f"a false block of 0x{author.hex()} came from 0x{event.sender.hex()}: {mismatch}"
+    effects: list[Effect] = [WriteLogLine("false-block", text, event.sender)]
+    if author == event.sender:
+        # Only the author is to blame. A relaying Besu validator does not compare the block with the signed digest.
+        effects.append(BlamePeer(event.sender, f"a message that it signed has a false block: {mismatch}"))
+    return effects

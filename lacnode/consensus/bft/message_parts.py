@@ -1,0 +1,35 @@
+"""Messages with a block, cut into their items, so that each item is decoded only when it is needed.
+
+The block has megabytes, and most of its bytes are transactions. A message that proves nothing is dropped without decoding
+them. This file must not know which items a message has.
+"""
+
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpError, RlpItem
+from lacnode.primitives.rlp_spans import split_list
+
+_MOST_ITEMS = 4
+"""The most items of a message, a signed payload, and a block with withdrawals."""
+
+_NO_BLOCK = b"\x80", b"\xc0"
+
+
+def split_list_item(data: bytes, what: str) -> list[bytes]:
+    """The encoded items of the list `data`. They are not checked: decode each one that is used.
+
+    Raises RlpError, with the name `what`, if `data` is not a list of at most four items.
+    """
+    parts = split_list(data, _MOST_ITEMS)
+    if parts is None:
+        raise RlpError(f"{what}: a list of at most {_MOST_ITEMS} items was expected in {len(data)} bytes")
+    return parts
+
+
+def header_only(encoded_block: bytes) -> RlpItem:
+    """The item of a block in which only the header is decoded. All other items are empty lists. An empty item is returned as
+    it is. Raises RlpError if the item is not a block or the header is not RLP."""
+    if encoded_block in _NO_BLOCK:
+        return rlp.decode(encoded_block)
+    header, *rest = split_list_item(encoded_block, "block") or [b""]
+    others: list[RlpItem] = [[] for _ in rest]
+    return [rlp.decode(header), *others]
