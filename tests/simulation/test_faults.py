@@ -293,7 +293,7 @@ def test_a_scenario_catches(scenario: Scenario, fault: Fault, monkeypatch: pytes
 def test_random_seeds_catch(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
     with pytest.raises(CAUGHT):
-        _run_seeds(40)
+        _run_seeds(60)
 
 
 def _run_seeds(count: int) -> None:
