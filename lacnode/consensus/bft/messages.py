@@ -94,8 +94,8 @@ class MessageEnvelope(Protocol):
     """A message of which only the signed payload is decoded. Each further step costs more.
 
     `round_id` costs nothing more. `author` costs one recovery of a signature. `outline` costs those of the certificates,
-    and `body` the decoding of megabytes of transactions. A caller drops a message of another height, or of an address that
-    is not a validator, or one that proves nothing, before it pays for the next step.
+    and `with_body` the decoding of megabytes of transactions. A caller drops a message of another height, or of an
+    address that is not a validator, or one that proves nothing, before it pays for the next step.
     """
 
     @property

@@ -5,6 +5,7 @@ would cost the same for every peer that sends one, also for one that is no valid
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lacnode.consensus.bft.message_parts import header_only, split_list_item
 from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
@@ -20,7 +21,7 @@ from lacnode.primitives.rlp import RlpError, RlpFields
 _NAME = "proposalPayload"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EncodedProposal:
     """A signed proposal payload of which nothing is decoded but the signature (65 bytes)."""
 
@@ -43,9 +44,10 @@ class EncodedProposal:
         """The height and the round. Raises RlpError if they are malformed."""
         return decode_round_id(RlpFields([rlp.decode(item) for item in self.items[:2]], _NAME))
 
-    @property
+    @cached_property
     def author(self) -> bytes:
         """The address (20 bytes) that signed. Raises RlpError if it cannot be recovered."""
+        # Kept, because a message is asked for it before it is decoded, and the hash covers megabytes.
         return recover_signer(hash_of_encoded(MessageKind.PROPOSAL, self.payload), self.signature)
 
     def without_body(self, known: AuthorFilter) -> SignedPayload[ProposalPayload]:
