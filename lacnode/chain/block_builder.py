@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.gas_limit import gas_limit_floor, next_gas_limit
+from lacnode.chain.internal_errors import refusing_internal_errors, rejecting_internal_errors
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate, select_transactions
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
@@ -48,17 +49,19 @@ class BlockBuilder:
         limits: SelectionLimits,
         ancestor_hash: Callable[[int], bytes | None],
     ) -> tuple[Block, ExecutedBlock]:
-        """Build and execute the block that starts as `draft`. Raises BlockRefusedError if a system call fails.
+        """Build and execute the block that starts as `draft`. Raises BlockRefusedError if a system call fails, or after an
+        internal error outside the transactions.
 
         Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled.
         """
         try:
-            # Within limits: a block that takes longer to check than to build would not be final in its round.
-            opened = self._engine.open_block(parent.state_root, draft, ancestor_hash, within_limits=True)
-            transactions = select_transactions(
-                _PermissionedBlock(opened, self._permissions, parent), draft.gas_limit, candidates, limits
-            )
-            executed = opened.close(limits.budget)
+            with refusing_internal_errors(draft.number):
+                # Within limits: a block that takes longer to check than to build would not be final in its round.
+                opened = self._engine.open_block(parent.state_root, draft, ancestor_hash, within_limits=True)
+                transactions = select_transactions(
+                    _PermissionedBlock(opened, self._permissions, parent), draft.gas_limit, candidates, limits
+                )
+                executed = opened.close(limits.budget)
         # A failing system call (EIP-7002, EIP-7251) makes every block invalid, so nothing could be proposed.
         except SystemCallError as error:
             raise BlockRefusedError("system-call", str(error)) from None
@@ -126,6 +129,11 @@ class _PermissionedBlock:
         return self._block.estimated_closing_seconds
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        # Without this, a transaction that meets a fault of the engine would end the node of each proposer in turn.
+        with rejecting_internal_errors(transaction):
+            return self._add(transaction, sender, budget)
+
+    def _add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget) -> Receipt:
         try:
             decision = self._permissions.may_be_selected(transaction, sender, self._parent)
         except ContractUnreadableError as unreadable:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.body_rules import check_body, check_gas_prices, check_outcome, is_outcome
 from lacnode.chain.gas_limit import gas_limit_floor
+from lacnode.chain.internal_errors import refusing_internal_errors
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.extra_data import VANITY_BYTES
@@ -135,7 +136,8 @@ class BlockVerifier:
             by_goquorum=is_agreed and parameters.follows_goquorum,
         )
         try:
-            check(self._protocols.at(header.number), header, context)
+            with refusing_internal_errors(header.number):
+                check(self._protocols.at(header.number), header, context)
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None
 
@@ -157,7 +159,8 @@ class BlockVerifier:
 
     def check_body(self, block: Block) -> None:
         """Raises BlockRefusedError if the body does not fit the header and the fork."""
-        check_body(block, self._fork(block.header))
+        with refusing_internal_errors(block.number):
+            check_body(block, self._fork(block.header))
         if not self._spec.may_have_gas_price_at(block.number):
             check_gas_prices(block)
 
@@ -170,9 +173,20 @@ class BlockVerifier:
     ) -> ExecutedBlock:
         """Execute `block`.
 
-        Raises BlockRefusedError if a transaction is invalid, if its sender may not send it, if a system call fails, or if
-        the results differ from the header. Raises ExecutionInterruptedError if `budget` is used up or cancelled.
+        Raises BlockRefusedError if a transaction is invalid, if its sender may not send it, if a system call fails, if the
+        results differ from the header, or after an internal error. Raises ExecutionInterruptedError if `budget` is used up
+        or cancelled.
         """
+        with refusing_internal_errors(block.number):
+            return self._execute(block, parent, ancestor_hash, budget)
+
+    def _execute(
+        self,
+        block: Block,
+        parent: BlockHeader,
+        ancestor_hash: Callable[[int], bytes | None],
+        budget: ExecutionBudget,
+    ) -> ExecutedBlock:
         try:
             # Not every protocol has the creator in the coinbase. The results belong to the header itself.
             seen = self._protocols.execution_header(block.header)

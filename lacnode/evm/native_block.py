@@ -99,17 +99,17 @@ class NativeBlock:
     def _run(self, transaction: Transaction, sender: bytes) -> Receipt:
         limits = (MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES) if self._within_limits else (None, None)
         outcome, changes, log_bytes = self._native.run(transaction.raw, sender, self._current.check, *limits)
-        receipt = receipt_of(transaction, *outcome[:4])
-        data_bytes = sum(len(log.data) for log in receipt.logs)
-        # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it is
-        # set aside here.
-        estimated_closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
-        estimated_closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
         try:
+            receipt = receipt_of(transaction, *outcome[:4])
+            data_bytes = sum(len(log.data) for log in receipt.logs)
+            # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it is
+            # set aside here.
+            estimated_closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
+            estimated_closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
             self._current.budget.check_further(estimated_closing_seconds)
             self._check_logs(log_bytes)
         except BaseException:
-            # The outcome is known and does not fit. The library forgets it, and the block is as it was before.
+            # The outcome does not fit, or cannot be read. The library forgets it, and the block is as it was before.
             self._native.discard()
             raise
         # Kept in the library before it is counted here: the two must not differ in what the block has.

@@ -131,4 +131,24 @@ NODE = (
         "return record is None or record.blocked_until >= 0",
         ("tests/simulation/test_sync_liars.py",),
     ),
+    Mutant(
+        "fault-of-the-engine-ends-the-proposer",
+        "lacnode/chain/block_builder.py",
+        """        with rejecting_internal_errors(transaction):
+            return self._add(transaction, sender, budget)
+""",
+        """        return self._add(transaction, sender, budget)
+""",
+        ("tests/unit/chain/test_internal_errors.py",),
+    ),
+    Mutant(
+        "fault-of-the-engine-ends-the-checker",
+        "lacnode/chain/block_verifier.py",
+        """        with refusing_internal_errors(block.number):
+            return self._execute(block, parent, ancestor_hash, budget)
+""",
+        """        return self._execute(block, parent, ancestor_hash, budget)
+""",
+        ("tests/unit/chain/test_internal_errors.py",),
+    ),
 )

@@ -1,0 +1,64 @@
+"""A fault of the engine that no rule expects: the transaction goes, the block is refused, and the node goes on."""
+
+from typing import Any
+
+import pytest
+
+from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.evm import py_evm_block
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.rejection import RejectionReason
+from lacnode.storage.storage_errors import StorageError
+from tests.unit.chain.test_blockchain import Offer, network, sealed, transaction
+
+FAULTY = b"\xfa" * 20
+"""Transactions to this address meet the error."""
+
+
+def fail_at_faulty(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    real = py_evm_block.run
+
+    def run(state: Any, evm_transaction: Any) -> Any:
+        computation = real(state, evm_transaction)
+        if evm_transaction.to == FAULTY:
+            raise error
+        return computation
+
+    monkeypatch.setattr(py_evm_block, "run", run)
+
+
+def test_a_builder_drops_the_transaction_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = [Offer(transaction(0)), Offer(transaction(1, FAULTY)), Offer(transaction(1))]
+    with monkeypatch.context() as patch:
+        fail_at_faulty(patch, ValueError("a value that the engine did not expect"))
+        block = network().build(offers)
+    assert [offer.verdict for offer in offers] == ["included", RejectionReason.INTERNAL_ERROR, "included"]
+    # Nothing of the transaction is left in the state: a node without the fault finds the same roots.
+    network().chain.check_proposal(block)
+
+
+def test_a_block_is_refused_until_the_fault_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, net = network().build([Offer(transaction(0, FAULTY))]), network()
+    with monkeypatch.context() as patch:
+        fail_at_faulty(patch, RecursionError("deeper than expected"))
+        with pytest.raises(BlockRefusedError, match="deeper than expected") as refused:
+            net.chain.check_proposal(block)
+        assert refused.value.rule == "internal-error"
+        with pytest.raises(BlockRefusedError, match="deeper than expected"):
+            net.chain.import_block(sealed(block, net.chain))
+    assert net.chain.head.header.number == 0
+    assert net.chain.import_block(sealed(block, net.chain))
+
+
+@pytest.mark.parametrize("error", [MissingNodeError("trie node 0x11 is missing"), StorageError("the disk failed")])
+def test_a_fault_of_the_storage_judges_no_block(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    offer = Offer(transaction(0, FAULTY))
+    block = network().build([offer])
+    net = network()
+    fail_at_faulty(monkeypatch, error)
+    with pytest.raises(type(error)):
+        net.chain.check_proposal(block)
+    again = Offer(transaction(0, FAULTY))
+    with pytest.raises(type(error)):
+        net.build([again])
+    assert again.verdict is None
