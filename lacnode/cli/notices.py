@@ -49,7 +49,7 @@ _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 # The API group of each consensus protocol.
 _PROTOCOL_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}
 # Besu's API groups that are accepted and have no methods here.
-_UNBUILT_GROUPS = frozenset(("MINER", "PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
+_UNBUILT_GROUPS = frozenset(("PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
 
 
 def find_notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
@@ -63,7 +63,7 @@ def find_notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...])
     yield from _privacy(read)
     yield from _prices(read, spec)
     if read.text_or_none("sync-mode") not in (None, "FULL"):
-        yield f"--sync-mode={read.text_or_none('sync-mode')}: IBFT 2.0 networks are synchronised in full"
+        yield f"--sync-mode={read.text_or_none('sync-mode')}: BFT networks are synchronised in full"
     if not read.flag("discovery-enabled") and read.is_set("bootnodes"):
         yield "Discovery disabled: bootnodes will be ignored."
     if read.text("logging") == "FATAL":

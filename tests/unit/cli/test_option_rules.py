@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lacnode.privacy.state.privacy_marker import GroupMode
+from lacnode.rpc.method_list import all_methods
+from lacnode.rpc.method_registry import GROUPS
 from tests.support.node_settings import ENODE, Configure, genesis_document, refused
 
 
@@ -163,3 +166,9 @@ class TestWarnings:
 
     def test_nothing_is_said_without_need(self, configure: Configure) -> None:
         assert configure(data_storage_format="FOREST", nat_method="NONE", p2p_port="0").warnings == ()
+
+    def test_the_groups_without_methods_are_those_of_which_no_method_is_here(self, configure: Configure) -> None:
+        with_methods = {method.group for mode in (None, *GroupMode) for method in all_methods(private=mode)}
+        without = sorted({*GROUPS} - with_methods)
+        warnings = configure(rpc_http_enabled="true", rpc_http_api=",".join(GROUPS)).warnings
+        assert f"API groups without methods in this release: {', '.join(without)}" in warnings
