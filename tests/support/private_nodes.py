@@ -33,7 +33,10 @@ from lacnode.privacy.transaction_manager import (
 from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, MethodRegistry
 from lacnode.rpc.private_filters import PrivateFilters
+from tests.support import qbft_chain
 from tests.support.ibft2_blocks import with_seals
+from tests.support.qbft_chain import qbft_node
+from tests.support.qbft_messages import FOUR
 from tests.support.rpc_chain import CHAIN_ID, GAS_LIMIT, VALIDATOR, RpcTestNode, node
 
 ALICE, BOB = NodeKey.from_private_key(keccak256(b"alice")), NodeKey.from_private_key(keccak256(b"bob"))
@@ -191,8 +194,13 @@ class PrivateTestNetwork:
         tenants: tuple[bytes, ...] = (),
         manager: "Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]" = MemoryManager,
         gas_limit: int = GAS_LIMIT,
+        qbft: bool = False,
     ) -> None:
-        """With `tenants` the first node is theirs: its manager has their keys, and they say whose they use."""
+        """With `tenants` the first node is theirs: its manager has their keys, and they say whose they use.
+
+        With `qbft` the blocks are those of QBFT, and not of IBFT 2.0.
+        """
+        self._qbft = qbft
         self.mode = mode
         self._genesis = genesis or PrivateGenesis()
         self.clock = Clock()
@@ -206,7 +214,7 @@ class PrivateTestNetwork:
         self.managers.update(dict.fromkeys(tenants, self.a.manager))
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:
-        peerless = node(forks=self._forks, gas_limit=self._gas_limit)
+        peerless = qbft_node() if self._qbft else node(forks=self._forks, gas_limit=self._gas_limit)
         manager = self.managers[key] = self._manager(key, self.managers)
         chain, pool = peerless.chain, peerless.pool
         database = chain._database
@@ -251,13 +259,18 @@ class PrivateTestNetwork:
             for pooled in member.node.pool.all():
                 if leader.refusal(pooled.transaction) is not None:
                     raise AssertionError("the leader's pool refuses what another took")
-        draft = leader.build()
-        block = with_seals(draft, (sign(committed_seal_hash(draft.header), VALIDATOR.private_key),))
+        block = self._sealed_block(leader)
         for member in self.members:
             assert member.node.chain.import_block(block)
             if work:
                 member.work()
         return block
+
+    def _sealed_block(self, leader: RpcTestNode) -> Block:
+        if self._qbft:
+            return qbft_chain.sealed(qbft_chain.draft(leader), FOUR)
+        draft = leader.build()
+        return with_seals(draft, (sign(committed_seal_hash(draft.header), VALIDATOR.private_key),))
 
 
 def private(

@@ -48,6 +48,18 @@ class TestReceipts:
         assert (found["blockHash"], found["blockNumber"]) == (to_hex(head.hash), "0x1")
         assert found["transactionIndex"] == "0x0"
 
+    def test_on_blocks_of_qbft(self) -> None:
+        stage = PrivateTestNetwork(qbft=True)
+        created, stored = deploy(stage), store(stage, 1, 42)
+        for marker in (created, stored):
+            found = receipt(stage.a, marker)
+            assert (found["status"], found) == ("0x1", receipt(stage.b, marker))
+            assert stage.c.node.call("priv_getTransactionReceipt", marker) is None
+        # The hash of a QBFT block is computed in another way than that of an IBFT 2.0 block. The log names it, too.
+        (entry,) = found["logs"]
+        assert entry["blockHash"] == found["blockHash"] == to_hex(stage.a.node.chain.head.hash)
+        assert stage.a.root(GROUP) == stage.b.root(GROUP) != EMPTY_TRIE_ROOT
+
     def test_of_a_call(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
         marker = store(stage, 1, 42)
