@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class EnclaveUnreachableError(Exception):
-    """No answer: the manager is down or too slow."""
+    """The manager gave no answer: it is down, too slow, or its database fails."""
 
 
 class EnclaveError(Exception):
@@ -99,7 +99,7 @@ class TransactionManager(Protocol):
         """Delete a group and return its id (32 bytes)."""
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the groups with exactly these members, in any order."""
+        """Return the groups that have exactly these members. The order of `members` does not matter."""
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """Return one group. EnclaveError `PrivacyGroupNotFound` if it is unknown."""

@@ -13,9 +13,9 @@ from lacnode.privacy.manager.encrypted_payload import encrypt
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.peer_sender import PeerCall
-from lacnode.privacy.manager.tessera.tessera_group import encode_group
+from lacnode.privacy.manager.tessera.tessera_group import encode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_tessera_party_info, encode_tessera_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import encode_tessera_payload
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.transaction_manager import GroupType
@@ -93,13 +93,13 @@ def test_what_is_sent_reaches_the_tessera_and_what_is_lost_comes_back(own: OwnMa
 
 def test_what_a_tessera_asks_and_pushes(own: OwnManager, tessera: FakeTessera) -> None:
     with httpx.Client(base_url=own.node_url, headers=OCTETS) as http:
-        said = http.post("/partyinfo", content=encode_party_info(PartyInfo(tessera.at)))
-        assert (said.status_code, decode_party_info(said.content)) == (200, PartyInfo(own.node_url))
+        said = http.post("/partyinfo", content=encode_tessera_party_info(PartyInfo(tessera.at)))
+        assert (said.status_code, decode_tessera_party_info(said.content)) == (200, PartyInfo(own.node_url))
         question = TesseraKeyChallenge(THEIRS, own.key)
         assert question.is_answered_by(http.post("/partyinfo/validate", content=question.body).content)
 
         record = GroupRecord((THEIRS.public, own.key), "customs", "", True, GroupType.PANTHEON, bytes(20))
-        told = http.post("/pushPrivacyGroup", content=encode_group(record))
+        told = http.post("/pushPrivacyGroup", content=encode_tessera_group(record))
         assert (told.status_code, told.content) == (200, b"")
         payload = encrypt(SECRET, THEIRS, [own.key], record.id).with_boxes_at([0])
         pushed = http.post("/push", content=encode_tessera_payload(payload, [own.key]))

@@ -27,14 +27,14 @@ STRANGERS = (
     Mutant(
         "time-lost-to-many-groups-is-forgotten",
         "lacnode/privacy/state/time_slices.py",
-        "        needed = min(int(lost / UNKNOWN_SLICE_SECONDS), MAX_CARRIED_OUT)",
+        "        needed = min(int(lost / SHORT_SLICE_SECONDS), MAX_CARRIED_OUT)",
         "        needed = 0",
         ("tests/unit/privacy/test_long_transactions.py",),
     ),
     Mutant(
         "a-known-sender-never-pays-for-lost-time",
         "lacnode/privacy/state/time_slices.py",
-        "        if lost < KNOWN_LOST_SECONDS and self.prior",
+        "        if lost < PUNCTUAL_LOST_SECONDS and self.prior",
         "        if self.prior",
         ("tests/unit/privacy/test_long_transactions.py",),
     ),

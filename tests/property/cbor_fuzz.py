@@ -13,15 +13,15 @@ from lacnode.privacy.keys import KeyPair
 from lacnode.privacy.manager.bounded_json import read_json
 from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import CborError, encode_array, encode_map
-from lacnode.privacy.manager.encrypted_payload import decode_encrypted_payload, encode_encrypted_payload, encrypt
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.encrypted_payload import decode_orion_payload, encode_orion_payload, encrypt
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
-from lacnode.privacy.manager.tessera.tessera_group import decode_group as decode_tessera_group
+from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_party_info import (
-    decode_party_info,
-    decode_party_info_json,
-    encode_party_info,
+    decode_tessera_party_info,
+    decode_tessera_party_info_json,
+    encode_tessera_party_info,
 )
 from lacnode.privacy.manager.tessera.tessera_payload import decode_tessera_payload, encode_tessera_payload
 
@@ -29,21 +29,21 @@ A, B = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
 SEALED = encrypt(b"a payload", A, [B.public], bytes(32))
 VIEW = PartyInfo("http://a", ("http://a", "http://b:8080"), {A.public: "http://a", B.public: "http://b:8080"})
 RECORDS = (
-    encode_encrypted_payload(SEALED),
-    encode_group(GroupRecord.legacy((A.public, B.public))),
+    encode_orion_payload(SEALED),
+    encode_orion_group(GroupRecord.legacy((A.public, B.public))),
     encode_orion_party_info(VIEW),
     encode_map({"id": bytes(16), "states": encode_array([encode_map({"number": 7, "root": bytes(32)})])}),
-    encode_party_info(VIEW),
+    encode_tessera_party_info(VIEW),
     encode_tessera_payload(SEALED, [B.public, A.public]),
     b'{"keys": [{"key": "", "url": "http://a"}], "url": "http://a"}',
 )
 READERS: tuple[Callable[[bytes], object], ...] = (
     read_cbor,
-    decode_encrypted_payload,
-    decode_group,
+    decode_orion_payload,
+    decode_orion_group,
     decode_orion_party_info,
-    decode_party_info,
-    decode_party_info_json,
+    decode_tessera_party_info,
+    decode_tessera_party_info_json,
     decode_tessera_payload,
     decode_tessera_group,
     read_json,

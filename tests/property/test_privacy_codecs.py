@@ -13,13 +13,13 @@ from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import CborError, encode_map
 from lacnode.privacy.manager.encrypted_payload import (
     EncryptedPayload,
-    decode_encrypted_payload,
+    decode_orion_payload,
     decrypt_with,
-    encode_encrypted_payload,
+    encode_orion_payload,
     encrypt,
     restore_own_box,
 )
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.transaction_manager import GroupType
@@ -66,12 +66,12 @@ SHAPES = st.recursive(
 
 @given(PAYLOADS)
 def test_payload_round_trip(payload: EncryptedPayload) -> None:
-    assert decode_encrypted_payload(encode_encrypted_payload(payload)) == payload
+    assert decode_orion_payload(encode_orion_payload(payload)) == payload
 
 
 @given(RECORDS)
 def test_group_round_trip(record: GroupRecord) -> None:
-    assert decode_group(encode_group(record)) == record
+    assert decode_orion_group(encode_orion_group(record)) == record
 
 
 @given(VIEWS)
@@ -93,18 +93,18 @@ def test_what_is_known_is_never_replaced_by_what_is_heard(view: PartyInfo, other
 
 @given(PAYLOADS, st.randoms(use_true_random=False))
 def test_order_and_length_form_do_not_matter_but_unknown_fields_do(payload: EncryptedPayload, shuffle: object) -> None:
-    fields = list(cbor2.loads(encode_encrypted_payload(payload)).items())
+    fields = list(cbor2.loads(encode_orion_payload(payload)).items())
     shuffle.shuffle(fields)  # type: ignore[attr-defined]
-    assert decode_encrypted_payload(cbor2.dumps(dict(fields))) == payload
+    assert decode_orion_payload(cbor2.dumps(dict(fields))) == payload
     with pytest.raises(CborError, match="unknown"):
-        decode_encrypted_payload(cbor2.dumps({**dict(fields), "extra": 1}))
+        decode_orion_payload(cbor2.dumps({**dict(fields), "extra": 1}))
 
 
 @given(PAYLOADS, st.data())
 def test_truncation_is_refused(payload: EncryptedPayload, data: st.DataObject) -> None:
-    whole = encode_encrypted_payload(payload)
+    whole = encode_orion_payload(payload)
     with pytest.raises(CborError):
-        decode_encrypted_payload(whole[: data.draw(st.integers(0, len(whole) - 1))])
+        decode_orion_payload(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
 @given(SHAPES)
@@ -123,7 +123,7 @@ def test_what_the_encoder_writes_is_read_equally(fields: dict[str, object]) -> N
 
 @given(st.binary(max_size=400) | SHAPES.map(cbor2.dumps))
 def test_garbage_is_refused(data: bytes) -> None:
-    for decode in (decode_encrypted_payload, decode_group, decode_orion_party_info):
+    for decode in (decode_orion_payload, decode_orion_group, decode_orion_party_info):
         with contextlib.suppress(CborError):
             decode(data)
 

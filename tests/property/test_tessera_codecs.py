@@ -12,12 +12,12 @@ from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
-from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group, has_tessera_id
+from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group, encode_tessera_group, has_tessera_id
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import (
-    decode_party_info,
-    decode_party_info_json,
-    encode_party_info,
+    decode_tessera_party_info,
+    decode_tessera_party_info_json,
+    encode_tessera_party_info,
 )
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 from lacnode.privacy.transaction_manager import GroupType
@@ -51,8 +51,14 @@ FORMS: list[tuple[Callable[[bytes], object], bytes]] = [
         decode_tessera_payload,
         encode_tessera_payload(EncryptedPayload(bytes(32), bytes(24), (bytes(48),), bytes(16), bytes(32)), [bytes(32)]),
     ),
-    (decode_group, encode_group(GroupRecord((bytes(32),), "a", "b", True, GroupType.PANTHEON, b"seed"))),
-    (decode_party_info, encode_party_info(PartyInfo("http://a", ("http://b",), {bytes(32): "http://a"}))),
+    (
+        decode_tessera_group,
+        encode_tessera_group(GroupRecord((bytes(32),), "a", "b", True, GroupType.PANTHEON, b"seed")),
+    ),
+    (
+        decode_tessera_party_info,
+        encode_tessera_party_info(PartyInfo("http://a", ("http://b",), {bytes(32): "http://a"})),
+    ),
 ]
 
 
@@ -68,12 +74,12 @@ def test_payload_round_trip(payload: EncryptedPayload) -> None:
 
 @given(RECORDS)
 def test_group_round_trip(record: GroupRecord) -> None:
-    assert decode_group(encode_group(record)) == record
+    assert decode_tessera_group(encode_tessera_group(record)) == record
 
 
 @given(VIEWS)
 def test_party_info_round_trip(view: PartyInfo) -> None:
-    assert decode_party_info(encode_party_info(view)) == view
+    assert decode_tessera_party_info(encode_tessera_party_info(view)) == view
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -97,7 +103,12 @@ def test_truncation_length_lies_and_tails_are_refused(
 
 @given(st.binary(max_size=400))
 def test_garbage_is_refused(data: bytes) -> None:
-    for decode in (decode_tessera_payload, decode_group, decode_party_info, decode_party_info_json):
+    for decode in (
+        decode_tessera_payload,
+        decode_tessera_group,
+        decode_tessera_party_info,
+        decode_tessera_party_info_json,
+    ):
         with contextlib.suppress(TesseraError):
             decode(data)
     with pytest.raises(TesseraError):
@@ -138,4 +149,4 @@ def test_up_to_seven_members_are_shareable(members: list[bytes]) -> None:
     if len(members) > 7:
         record = GroupRecord(tuple(members), "", "", True, GroupType.PANTHEON, bytes(20))
         with pytest.raises(TesseraError, match="another id"):
-            decode_group(encode_group(record))
+            decode_tessera_group(encode_tessera_group(record))

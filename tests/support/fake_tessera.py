@@ -11,9 +11,9 @@ from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.peer_sender import PeerCall
-from lacnode.privacy.manager.tessera.tessera_group import decode_group
+from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_tessera_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import decode_tessera_payload, encode_tessera_payload
 
 
@@ -43,7 +43,7 @@ class FakeTessera:
         return found
 
     def _partyinfo(self, body: bytes) -> bytes:
-        self.told |= set(decode_party_info(body).keys)
+        self.told |= set(decode_tessera_party_info(body).keys)
         return b""
 
     def _partyinfo_validate(self, body: bytes) -> bytes | None:
@@ -58,7 +58,7 @@ class FakeTessera:
         return self.names(found.payload).encode()
 
     def _pushprivacygroup(self, body: bytes) -> bytes:
-        self.groups.append(decode_group(body))
+        self.groups.append(decode_tessera_group(body))
         return b""
 
     def _resend(self, body: bytes) -> bytes | None:

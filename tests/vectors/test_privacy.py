@@ -10,13 +10,13 @@ from lacnode.primitives.hexadecimal import from_hex
 from lacnode.privacy.group_ids import group_id, java_array_hash, legacy_lookup_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, from_base64, to_base64
 from lacnode.privacy.manager.encrypted_payload import (
-    decode_encrypted_payload,
+    decode_orion_payload,
     decrypt_with,
-    encode_encrypted_payload,
+    encode_orion_payload,
     encrypt,
     payload_key,
 )
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.key_files import PrivacyKeyError, load_private_key
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 
@@ -100,12 +100,12 @@ def test_payload(vector: Vector) -> None:
     assert sealed.cipher_text == from_hex(vector["cipherText"])
     assert [box.hex() for box in sealed.boxes] == [entry["box"][2:] for entry in vector["encryptedKeys"]]
     assert to_base64(sealed.key) == vector["digestKey"]
-    assert encode_encrypted_payload(sealed) == from_hex(vector["storedCbor"])
-    assert decode_encrypted_payload(from_hex(vector["storedCbor"])) == sealed
+    assert encode_orion_payload(sealed) == from_hex(vector["storedCbor"])
+    assert decode_orion_payload(from_hex(vector["storedCbor"])) == sealed
     for name, pushed in vector["pushCbor"].items():
         position = vector["recipients"].index(name)
-        assert encode_encrypted_payload(sealed.with_boxes_at([position])) == from_hex(pushed)
-        assert decrypt_with(decode_encrypted_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
+        assert encode_orion_payload(sealed.with_boxes_at([position])) == from_hex(pushed)
+        assert decrypt_with(decode_orion_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
     assert decrypt_with(sealed, sender) == (len(recipients), from_hex(vector["payload"]))
     stranger = next(pair for name, pair in KEYS.items() if name not in (*vector["recipients"], vector["sender"]))
     assert decrypt_with(sealed, stranger) is None
@@ -127,17 +127,17 @@ def test_network_view(vector: Vector) -> None:
 
 @pytest.mark.parametrize("vector", DOCUMENT["orion_wire"]["pushPrivacyGroup"], ids=("create", "delete"))
 def test_group_record(vector: Vector) -> None:
-    record = decode_group(from_hex(vector["cbor"]))
+    record = decode_orion_group(from_hex(vector["cbor"]))
     assert to_base64(record.id) == vector["expectedResponseText"]
-    assert encode_group(record) == from_hex(vector["cbor"])
+    assert encode_orion_group(record) == from_hex(vector["cbor"])
     assert record.active is (vector.get("meaning") is None)
 
 
 def test_legacy_group_record() -> None:
     vector = DOCUMENT["orion_wire"]["legacyGroupRecord"]
     record = GroupRecord.legacy((KEYS["key2"].public, KEYS["key1"].public))
-    assert encode_group(record) == from_hex(vector["cbor"])
-    assert decode_group(from_hex(vector["cbor"])) == record
+    assert encode_orion_group(record) == from_hex(vector["cbor"])
+    assert decode_orion_group(from_hex(vector["cbor"])) == record
     assert to_base64(record.id) == vector["storedUnder"]
 
 

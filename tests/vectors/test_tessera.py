@@ -9,12 +9,12 @@ import pytest
 from lacnode.privacy.keys import KeyPair, KeyRing, from_base64
 from lacnode.privacy.manager.encrypted_payload import decrypt_with
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group
+from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group, encode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import (
-    decode_party_info,
-    decode_party_info_json,
-    encode_party_info,
+    decode_tessera_party_info,
+    decode_tessera_party_info_json,
+    encode_tessera_party_info,
 )
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 from lacnode.privacy.transaction_manager import GroupType
@@ -44,17 +44,17 @@ def test_group_and_its_end() -> None:
     created = GroupRecord(members, "customs", "two", True, GroupType.PANTHEON, b"seed")
     assert created.id == recorded("groupId")
     for name, active in (("groupCreated", True), ("groupDeleted", False)):
-        found = decode_group(recorded(name))
+        found = decode_tessera_group(recorded(name))
         assert (found.id, found.active) == (created.id, active)
         assert (set(found.members), found.name, found.description) == (set(members), "customs", "two")
-        assert encode_group(found) == recorded(name)
+        assert encode_tessera_group(found) == recorded(name)
 
 
 def test_party_info_in_both_forms() -> None:
-    sent = decode_party_info(recorded("partyInfo"))
+    sent = decode_tessera_party_info(recorded("partyInfo"))
     assert (sent.url, dict(sent.keys)[TESSERA.public]) == (TESSERA_URL, TESSERA_URL)
-    assert encode_party_info(sent) == recorded("partyInfo")
-    shown = decode_party_info_json(RECORDED["partyInfoJson"].encode())
+    assert encode_tessera_party_info(sent) == recorded("partyInfo")
+    shown = decode_tessera_party_info_json(RECORDED["partyInfoJson"].encode())
     assert (shown.url, shown.keys) == (TESSERA_URL, {TESSERA.public: TESSERA_URL, OWN.public: OWN_URL})
 
 

@@ -51,7 +51,7 @@ def decode_map(data: bytes, what: str) -> "CborFields":
 
 
 class CborFields:
-    """The fields of one map. Each field is taken by its name, and `end` finds fields that are left."""
+    """The fields of one map. Each field is taken by its name. `check_no_fields_left` refuses the rest."""
 
     def __init__(self, value: object, what: str) -> None:
         if type(value) is not dict or not all(type(name) is str for name in value):
@@ -79,7 +79,7 @@ class CborFields:
             raise CborError(f"{self._what}.{name}: {size} bytes were expected, found {len(value)}")
         return value
 
-    def check_complete(self) -> None:
+    def check_no_fields_left(self) -> None:
         """Check that every field was taken. CborError if the map has unknown fields."""
         if self._fields:
             raise CborError(f"{self._what}: {len(self._fields)} unknown fields")

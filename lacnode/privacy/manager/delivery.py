@@ -7,8 +7,8 @@ receives the payload alone. A Tessera has its own form. This module must not sto
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_encrypted_payload
-from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload
+from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.member_urls import MemberUrlError, MemberUrlFinder, MemberUrls
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
@@ -102,7 +102,7 @@ class PayloadDelivery:
         expected = to_base64(record.id).encode()
         answers = self._post(PUSH_PROVEN_GROUP_PATH, {url: body for url, body in sealed.items() if body is not None})
         rest = [url for url in others if answers.get(url, REFUSED_REPLY) == REFUSED_REPLY]
-        answers = {**answers, **self._post(PUSH_GROUP_PATH, dict.fromkeys(rest, encode_group(record)))}
+        answers = {**answers, **self._post(PUSH_GROUP_PATH, dict.fromkeys(rest, encode_orion_group(record)))}
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push_group(record, sorted(theirs))
 
@@ -119,7 +119,7 @@ def _boxes_by_url(places: Mapping[bytes, str], parties: Mapping[bytes, int]) -> 
 
 def _encode_own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> bytes:
     """Encode the payload with the boxes of one manager's keys."""
-    return encode_encrypted_payload(sealed.with_boxes_at(list(keys.values())))
+    return encode_orion_payload(sealed.with_boxes_at(list(keys.values())))
 
 
 def _recovery_boxes(

@@ -125,7 +125,10 @@ def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -
 
 
 def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]:
-    """Return the own public keys that open the payload, and the positions of their boxes."""
+    """Return each own public key that opens the payload, with the index of its box. Empty if no own key opens it.
+
+    A payload does not name its recipients, so every own key is tried on every box.
+    """
     found: dict[bytes, int] = {}
     for public in keys.public_keys:
         pair = keys.find_pair(public)
@@ -135,8 +138,11 @@ def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]
     return found
 
 
-def encode_encrypted_payload(payload: EncryptedPayload) -> bytes:
-    """Encode a payload in Orion's CBOR. A payload of a Tessera has one more field. No Orion receives such a payload."""
+def encode_orion_payload(payload: EncryptedPayload) -> bytes:
+    """Encode a payload in Orion's CBOR, as it is stored, and as it is sent to an Orion or a lacnode.
+
+    A payload that came from a Tessera has one more field. No Orion receives such a payload.
+    """
     boxes = [encode_map({"encoded": box}) for box in payload.boxes]
     # The names and their order are Orion's.
     fields: dict[str, object] = {
@@ -152,7 +158,7 @@ def encode_encrypted_payload(payload: EncryptedPayload) -> bytes:
     return encode_map(fields)
 
 
-def decode_encrypted_payload(data: bytes) -> EncryptedPayload:
+def decode_orion_payload(data: bytes) -> EncryptedPayload:
     """Decode a payload from Orion's CBOR. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "payload")
     try:
@@ -173,12 +179,12 @@ def decode_encrypted_payload(data: bytes) -> EncryptedPayload:
     cipher_nonce = fields.read_field("cipherNonce", bytes, True) or ZERO_NONCE
     if len(cipher_nonce) != NONCE_BYTES:
         raise CborError(f"payload.cipherNonce: {NONCE_BYTES} bytes were expected, found {len(cipher_nonce)}")
-    fields.check_complete()
+    fields.check_no_fields_left()
     return EncryptedPayload(sender, nonce, tuple(map(_decode_box, boxes)), cipher_text, group_id, cipher_nonce)
 
 
 def _decode_box(value: object) -> bytes:
     fields = CborFields(value, "payload.encryptedKeys")
     box = fields.bytes("encoded", BOX_SIZE)
-    fields.check_complete()
+    fields.check_no_fields_left()
     return box

@@ -53,7 +53,7 @@ class GroupRecord:
         return PrivacyGroup(self.id, self.name, self.description, self.type, self.members)
 
 
-def encode_group(record: GroupRecord) -> bytes:
+def encode_orion_group(record: GroupRecord) -> bytes:
     """Encode a record in Orion's CBOR."""
     fields: dict[str, object] = {
         "addresses": [to_base64(member) for member in record.members],
@@ -68,7 +68,7 @@ def encode_group(record: GroupRecord) -> bytes:
     return encode_map(fields)
 
 
-def decode_group(data: bytes) -> GroupRecord:
+def decode_orion_group(data: bytes) -> GroupRecord:
     """Decode a record. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "group")
     members = fields.read_field("addresses", list)
@@ -90,5 +90,5 @@ def decode_group(data: bytes) -> GroupRecord:
     seed = fields.read_field("randomSeed", bytes, kind == "LEGACY")
     if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED_BYTES):
         raise CborError(f"group.randomSeed: at most {MAX_SEED_BYTES} bytes, and none for LEGACY, were expected")
-    fields.check_complete()
+    fields.check_no_fields_left()
     return GroupRecord(keys, name, description, state == "ACTIVE", GroupType(kind), seed)

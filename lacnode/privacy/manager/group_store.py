@@ -8,7 +8,7 @@ import sqlalchemy as sql
 
 from lacnode.privacy.group_ids import legacy_lookup_id
 from lacnode.privacy.keys import to_base64
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.quota import Quota
 from lacnode.privacy.manager.sql_database import SqlDatabase
 from lacnode.privacy.manager.store_tables import GROUPS, TOLD_GROUPS, append_audit_entry
@@ -43,7 +43,7 @@ class GroupStore:
         values: dict[str, Any] = {
             "lookup": legacy_lookup_id(record.members),
             "active": record.active,
-            "record": encode_group(record),
+            "record": encode_orion_group(record),
         }
         updated = connection.execute(GROUPS.update().where(GROUPS.c.id == record.id).values(**values))
         if updated.rowcount == 0:
@@ -67,7 +67,7 @@ class GroupStore:
         """
         with self._database.write() as connection:
             row = connection.execute(sql.select(GROUPS.c.record).where(GROUPS.c.id == group_id)).scalar()
-            record = decide_record(None if row is None else decode_group(bytes(row)))
+            record = decide_record(None if row is None else decode_orion_group(bytes(row)))
             if record is not None:
                 if is_pushed and row is None:
                     self._count_told(connection, record, teller)
@@ -75,7 +75,7 @@ class GroupStore:
 
     def _count_told(self, connection: sql.Connection, record: GroupRecord, teller: bytes) -> None:
         """Count a group against the quota before it is written. A refused group leaves nothing behind."""
-        known, size = bool(teller) and self.quota.is_known(teller), len(encode_group(record))
+        known, size = bool(teller) and self.quota.is_known(teller), len(encode_orion_group(record))
         of_kind = _told(connection, TOLD_GROUPS.c.known == known)
         # Without a proof there is no key to count for. All such records share the bound of the unknown keys.
         of_sender = (
@@ -91,7 +91,7 @@ class GroupStore:
         """Return the record of the group `group_id` (32 bytes), also of a deleted group. None if it is unknown."""
         with self._database.read() as connection:
             row = connection.execute(sql.select(GROUPS.c.record).where(GROUPS.c.id == group_id)).scalar()
-        return None if row is None else decode_group(bytes(row))
+        return None if row is None else decode_orion_group(bytes(row))
 
     def find_by_members(self, members: Iterable[bytes]) -> list[GroupRecord]:
         """Return the active groups of exactly these members, the oldest first."""
@@ -112,7 +112,7 @@ class GroupStore:
                 # The text of the key is searched in the encoded record first. To decode every record would cost seconds
                 # with 20,000 groups, and other managers ask for these pages. A description may contain the text too,
                 # so the members decide in the end.
-                if name in data and member in decode_group(data).members:
+                if name in data and member in decode_orion_group(data).members:
                     if found and (len(found) == limit or size + len(data) > limit_bytes):
                         return GroupPage(tuple(found), last, True)
                     found.append(data)
@@ -124,7 +124,7 @@ class GroupStore:
     def _records_where(self, where: sql.ColumnElement[bool]) -> list[GroupRecord]:
         with self._database.read() as connection:
             rows = connection.execute(sql.select(GROUPS.c.record).where(where).order_by(GROUPS.c.number)).scalars()
-            return [decode_group(bytes(row)) for row in rows]
+            return [decode_orion_group(bytes(row)) for row in rows]
 
 
 def _told(connection: sql.Connection, where: sql.ColumnElement[bool]) -> tuple[int, int]:

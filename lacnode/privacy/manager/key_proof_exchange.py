@@ -44,7 +44,7 @@ class ProofResponder:
             fields = decode_map(body, "proof request")
             asker, of = fields.bytes("from", KEY_BYTES), fields.bytes("of", KEY_BYTES)
             challenge = fields.bytes("challenge", KEY_BYTES)
-            fields.check_complete()
+            fields.check_no_fields_left()
         except CborError:
             raise EnclaveError("ObjectJsonDeserialization") from None
         # Without an own URL there is nothing to bind the proof to. The requester asks again later.

@@ -13,7 +13,7 @@ from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import audit_entry
 from lacnode.privacy.manager.delivery import PayloadDelivery, keys_for_error_text
 from lacnode.privacy.manager.group_acceptance import GroupRefusedError, accept_group_record, accept_recovered_group
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.proven_group import decode_proven_group
 from lacnode.privacy.manager.quota import QuotaExceededError
@@ -124,7 +124,7 @@ class ManagedGroups:
 
     def receive(self, body: bytes) -> str:
         """Store a group that a manager announces, as `accept` does. Return its id in base64."""
-        record = decode_or_refuse(decode_group, body)
+        record = decode_or_refuse(decode_orion_group, body)
         self.accept(record)
         return to_base64(record.id)
 

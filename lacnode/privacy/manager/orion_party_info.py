@@ -98,7 +98,7 @@ def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> Part
     fields = decode_map(data, "network view")
     url, urls = fields.read_field("url", str, True), fields.read_field("nodeURLs", list)
     keys = fields.read_field("nodePKs", dict)
-    fields.check_complete()
+    fields.check_no_fields_left()
     if len(urls) > MAX_PARTY_INFO_URLS or len(keys) > MAX_PARTY_INFO_KEYS:
         raise CborError(
             f"network view: at most {MAX_PARTY_INFO_URLS} URLs and {MAX_PARTY_INFO_KEYS} keys were expected"

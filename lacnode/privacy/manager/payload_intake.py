@@ -15,7 +15,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     MAC_BYTES,
     MAX_PAYLOAD_BYTES,
     EncryptedPayload,
-    decode_encrypted_payload,
+    decode_orion_payload,
     decrypt_with,
     find_own_boxes,
 )
@@ -31,9 +31,11 @@ log = structlog.get_logger("privacy")
 
 
 class PayloadIntake:
-    """Checks and stores the payloads of other managers. Safe to use from any thread.
+    """Checks the payloads that other managers send, and writes them to the database of this manager. Safe to use from
+    any thread.
 
-    All arguments come from other managers. EnclaveUnreachableError from every method if the store fails.
+    All arguments come from other managers. Every method raises EnclaveUnreachableError if the database fails, so
+    that no good payload is refused as unknown.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class PayloadIntake:
 
     def receive_push(self, body: bytes) -> str:
         """Store a payload that a manager pushes, as `accept` does. Return its key in base64."""
-        payload = decode_or_refuse(decode_encrypted_payload, body)
+        payload = decode_or_refuse(decode_orion_payload, body)
         self.accept(payload)
         return to_base64(payload.key)
 
@@ -61,7 +63,7 @@ class PayloadIntake:
         EnclaveError `InvalidPayload` if the boxes are not from the sender of the payload, or belong to another payload.
         """
         push = decode_or_refuse(lambda body: decode_push_with_boxes(body, self._keys), body)
-        payload = decode_or_refuse(decode_encrypted_payload, push.payload)
+        payload = decode_or_refuse(decode_orion_payload, push.payload)
         # The sealed part names the key and proves the sender. A third party can therefore not add boxes to a payload.
         if (payload.key, payload.sender) != (push.key, push.sender):
             raise EnclaveError("InvalidPayload")

@@ -14,12 +14,12 @@ import structlog
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, encode_array, encode_map
 from lacnode.privacy.manager.encrypted_payload import (
-    decode_encrypted_payload,
-    encode_encrypted_payload,
+    decode_orion_payload,
+    encode_orion_payload,
     find_own_boxes,
     restore_own_box,
 )
-from lacnode.privacy.manager.group_record import decode_group
+from lacnode.privacy.manager.group_record import decode_orion_group
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore, StoredPayload
 from lacnode.privacy.manager.peer_sender import PeerSender
@@ -31,7 +31,7 @@ from lacnode.privacy.manager.proven_requests import (
     RequestQuota,
     send_proven_requests,
 )
-from lacnode.privacy.manager.recovery_boxes import decode_boxes, encode_boxes
+from lacnode.privacy.manager.recovery_boxes import decode_recovery_boxes, encode_recovery_boxes
 from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
@@ -143,7 +143,7 @@ class RecoveryResponder:
         # Any party may keep the boxes of any other one. So one surviving manager is enough to restore the whole group.
         recovery_boxes = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
         return encode_map(
-            {"body": self._encode_readable_part(stored, requester, own), "boxes": encode_boxes(recovery_boxes)}
+            {"body": self._encode_readable_part(stored, requester, own), "boxes": encode_recovery_boxes(recovery_boxes)}
         )
 
     def _encode_readable_part(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
@@ -153,7 +153,7 @@ class RecoveryResponder:
         position = stored.parties[requester]
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
-        return encode_encrypted_payload(stored.payload.with_boxes_at([position]))
+        return encode_orion_payload(stored.payload.with_boxes_at([position]))
 
 
 def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:
@@ -261,8 +261,8 @@ class PayloadRecovery:
             return None
 
     def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
-        payload = decode_encrypted_payload(entry.bytes("body"))
-        recovery_boxes = decode_boxes(entry.read_field("boxes", bytes, True) or b"")
+        payload = decode_orion_payload(entry.bytes("body"))
+        recovery_boxes = decode_recovery_boxes(entry.read_field("boxes", bytes, True) or b"")
         # An own payload comes with the box of its recipient. The box for this manager is made again from it.
         mine = restore_own_box(payload, key, own) if payload.sender == own.public else None
         kept = mine if mine is not None else payload
@@ -274,7 +274,7 @@ class PayloadRecovery:
 
     def _store_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
         """Store one group record. A refused record does not stop the others."""
-        record = decode_group(body)
+        record = decode_orion_group(body)
         if own.public in record.members:
             # A group may be known already in a newer state. Its refusal is then the normal case.
             with suppress(EnclaveError):
@@ -302,7 +302,7 @@ def _read_request(proven: ProvenRequest) -> tuple[int, list[bytes]]:
     """Return the number and the wanted payloads of a request. EnclaveError `EnclaveNotPayloadOwner` if it is malformed."""
     try:
         after, wanted = proven.fields.read_field("after", int), proven.fields.read_field("wanted", list)
-        proven.fields.check_complete()
+        proven.fields.check_no_fields_left()
     except CborError:
         raise EnclaveError(REFUSED_CODE) from None
     # The bound keeps the number and the cursor of groups below 64 bits, which is what the databases can compare.

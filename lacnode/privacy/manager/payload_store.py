@@ -15,8 +15,8 @@ from lacnode.privacy.manager.cbor_records import CborError
 from lacnode.privacy.manager.encrypted_payload import (
     MAX_BOXES,
     EncryptedPayload,
-    decode_encrypted_payload,
-    encode_encrypted_payload,
+    decode_orion_payload,
+    encode_orion_payload,
 )
 from lacnode.privacy.manager.group_store import GroupStore
 from lacnode.privacy.manager.quota import Quota
@@ -104,7 +104,7 @@ class PayloadStore:
             raise PayloadConflictError
         # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
         with self._database.write() as connection:
-            body = encode_encrypted_payload(payload)
+            body = encode_orion_payload(payload)
             if is_pushed:
                 # Checked before the insertion. SQLite writes a large payload to its log before the transaction ends, so
                 # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
@@ -149,12 +149,10 @@ class PayloadStore:
         whole = replace(old, boxes=tuple(boxes))
         if is_pushed:
             # A payload of 300 bytes may get boxes of 200 kB by its second push.
-            size = (
-                len(encode_encrypted_payload(whole)) - len(encode_encrypted_payload(old)) + PARTY_ROWS_BYTES * len(new)
-            )
+            size = len(encode_orion_payload(whole)) - len(encode_orion_payload(old)) + PARTY_ROWS_BYTES * len(new)
             self._count_pushed_bytes(connection, old.sender, size)
         connection.execute(
-            PAYLOADS.update().where(PAYLOADS.c.number == found.number).values(body=encode_encrypted_payload(whole))
+            PAYLOADS.update().where(PAYLOADS.c.number == found.number).values(body=encode_orion_payload(whole))
         )
         self._insert_parties(connection, found.number, new)
 
@@ -211,7 +209,7 @@ class PayloadStore:
             sql.select(PARTIES.c.party, PARTIES.c.position).where(PARTIES.c.payload == row.number)
         )
         try:
-            payload = decode_encrypted_payload(bytes(row.body))
+            payload = decode_orion_payload(bytes(row.body))
         except CborError as error:
             raise StoreError(f"payload {row.number} of the store is damaged: {error}") from None
         return StoredPayload(row.number, payload, {bytes(party): position for party, position in parties})

@@ -12,7 +12,7 @@ import nacl.exceptions
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import decode_map, encode_map
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.transaction_manager import EnclaveError
 
 PUSH_PROVEN_GROUP_PATH = "/lacnode/group"
@@ -33,7 +33,7 @@ def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes |
     # receiver decides for itself alone.
     nonce = secrets.token_bytes(NONCE_BYTES)
     try:
-        box = nacl.bindings.crypto_box(encode_map({"group": encode_group(record)}), nonce, to, own.private)
+        box = nacl.bindings.crypto_box(encode_map({"group": encode_orion_group(record)}), nonce, to, own.private)
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
         return None
     return encode_map({"from": own.public, "to": to, "nonce": nonce, "box": box})
@@ -48,7 +48,7 @@ def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
     fields = decode_map(body, "group push")
     teller, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
     nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
-    fields.check_complete()
+    fields.check_no_fields_left()
     own = keys.find_pair(to)
     if own is None:
         raise EnclaveError("EnclaveNoMatchingPrivateKey")
@@ -57,6 +57,6 @@ def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
         raise EnclaveError("EnclaveNotPayloadOwner") from None
     inner = decode_map(opened, "group push")
-    record = decode_group(inner.bytes("group"))
-    inner.check_complete()
+    record = decode_orion_group(inner.bytes("group"))
+    inner.check_no_fields_left()
     return ProvenGroup(record, teller)

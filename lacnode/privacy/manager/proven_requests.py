@@ -75,7 +75,7 @@ class RequestAuthenticator:
         try:
             fields = decode_map(body, "challenge request")
             requester, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
-            fields.check_complete()
+            fields.check_no_fields_left()
         except CborError:
             raise EnclaveError(UNREADABLE_CODE) from None
         if self._keys.find_pair(to) is None:
@@ -91,7 +91,7 @@ class RequestAuthenticator:
             fields = decode_map(body, "request")
             requester, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
             nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
-            fields.check_complete()
+            fields.check_no_fields_left()
         except CborError:
             raise EnclaveError(UNREADABLE_CODE) from None
         # The requester names the receiving key, so that only one box has to be tried. A manager may have many keys.

@@ -33,7 +33,8 @@ GROUP_SENDER_SHARE = 8
 
 
 class QuotaExceededError(Exception):
-    """A bound is reached. The text says which one."""
+    """A payload or a group record is refused, because a bound of `QuotaSettings` is reached. The text says which
+    one."""
 
 
 @dataclass(frozen=True, slots=True)

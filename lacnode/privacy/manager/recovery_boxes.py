@@ -42,7 +42,7 @@ def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, byt
     """
     # The key of the payload is inside the sealed part. A third party could otherwise put the boxes of one payload
     # together with another payload.
-    inner = encode_map({"key": key, "boxes": encode_boxes(boxes)})
+    inner = encode_map({"key": key, "boxes": encode_recovery_boxes(boxes)})
     nonce = secrets.token_bytes(NONCE_BYTES)
     box = nacl.bindings.crypto_box(inner, nonce, to, own.private)
     return encode_map({"payload": payload, "from": own.public, "to": to, "nonce": nonce, "box": box})
@@ -58,7 +58,7 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
     payload = fields.bytes("payload")
     sender, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
     nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
-    fields.check_complete()
+    fields.check_no_fields_left()
     # The receiver's key is named, so that a manager with many keys tries one box only.
     own = keys.find_pair(to)
     if own is None:
@@ -68,17 +68,17 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
         raise EnclaveError("EnclaveKeysCannotDecryptPayload") from None
     inner = decode_map(opened, "spare boxes")
-    key, boxes = inner.bytes("key", KEY_BYTES), decode_boxes(inner.bytes("boxes"))
-    inner.check_complete()
+    key, boxes = inner.bytes("key", KEY_BYTES), decode_recovery_boxes(inner.bytes("boxes"))
+    inner.check_no_fields_left()
     return PushWithBoxes(payload, key, sender, boxes)
 
 
-def encode_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
+def encode_recovery_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
     """Encode each key and its box, one after the other."""
     return b"".join(party + box for party, box in boxes.items())
 
 
-def decode_boxes(data: bytes) -> dict[bytes, bytes]:
+def decode_recovery_boxes(data: bytes) -> dict[bytes, bytes]:
     """Decode keys and boxes. CborError if the length does not fit."""
     if len(data) % BOX_ENTRY_BYTES or len(data) > MAX_BOXES * BOX_ENTRY_BYTES:
         raise CborError(

@@ -125,7 +125,7 @@ def _request_fields(id_: bytes, questions: Sequence[StateRootQuery]) -> dict[str
 
 def _decode_queries(fields: CborFields) -> tuple[bytes, list[StateRootQuery]]:
     id_, items = fields.bytes("id", ID_BYTES), fields.read_field("questions", list)
-    fields.check_complete()
+    fields.check_no_fields_left()
     if len(items) > MAX_STATE_ROOT_QUERIES:
         raise CborError(f"questions: at most {MAX_STATE_ROOT_QUERIES} were expected, found {len(items)}")
     return id_, [_decode_query(CborFields(item, "question")) for item in items]
@@ -134,7 +134,7 @@ def _decode_queries(fields: CborFields) -> tuple[bytes, list[StateRootQuery]]:
 def _decode_query(fields: CborFields) -> StateRootQuery:
     group_id, root = fields.bytes("group", KEY_BYTES), fields.bytes("root", HASH_BYTES)
     question = StateRootQuery(group_id, _read_block_number(fields), root)
-    fields.check_complete()
+    fields.check_no_fields_left()
     return question
 
 
@@ -158,7 +158,7 @@ def _decode_states(
     """Decode the answer to the request with `id_`. None if it is malformed or belongs to another request."""
     try:
         same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.read_field("states", list)
-        answer.check_complete()
+        answer.check_no_fields_left()
         if not same or len(items) != len(questions):
             # The answers are matched to the questions by position. A missing one would shift the others to wrong groups.
             raise CborError("states: an answer to each question of this request was expected")
@@ -175,7 +175,7 @@ def _decode_state(item: object, question: StateRootQuery) -> GroupState | None:
     fields = CborFields(item, "state")
     number, root = _read_block_number(fields), fields.bytes("root", HASH_BYTES)
     tried, done = fields.bytes("tried", HASH_BYTES), fields.bytes("done", HASH_BYTES)
-    fields.check_complete()
+    fields.check_no_fields_left()
     # A root after the block of the question cannot be compared: this node may not have executed that far.
     if number > question.number:
         raise CborError("state.number: a block up to the one in question was expected")

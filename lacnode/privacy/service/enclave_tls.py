@@ -27,8 +27,12 @@ log = structlog.get_logger("privacy")
 DEFAULT_PORT = 443
 
 
-class EnclaveCertificateError(Exception):
-    """The manager's certificate is not trusted. The text says why and has no secret."""
+class UntrustedEnclaveError(Exception):
+    """The manager showed a certificate in a TLS handshake that is not the known one, or is outside its period of
+    validity.
+
+    The text says why and has no secret. A file that cannot be used is a `TlsSetupError`.
+    """
 
 
 class EnclaveTls:
@@ -55,31 +59,31 @@ class EnclaveTls:
         _load_own_certificate(self.context, files)
 
     def check(self, certificate: bytes | None) -> None:
-        """Check `certificate` (DER). EnclaveCertificateError if it is not the manager's or outside its validity."""
+        """Check `certificate` (DER). UntrustedEnclaveError if it is not the manager's or outside its validity."""
         try:
             # The certificate is parsed before its fingerprint is compared: its dates are needed for the second check.
             found = x509.load_der_x509_certificate(certificate or b"")
         except ValueError:
-            raise EnclaveCertificateError(f"{self.name} shows no certificate that can be read") from None
+            raise UntrustedEnclaveError(f"{self.name} shows no certificate that can be read") from None
         if not self._known.trusts(self.name, certificate or b""):
-            raise EnclaveCertificateError(
+            raise UntrustedEnclaveError(
                 f"the certificate of {self.name} is not the one in {self._file}: its fingerprint is "
                 f"{found.fingerprint(SHA256()).hex(':')}"
             )
         if not found.not_valid_before_utc <= datetime.now(UTC) <= found.not_valid_after_utc:
-            raise EnclaveCertificateError(f"the certificate of {self.name} is out of its time: {_validity(found)}")
+            raise UntrustedEnclaveError(f"the certificate of {self.name} is out of its time: {_validity(found)}")
 
     def trace(self, event: str, details: dict[str, Any]) -> None:
         """Check the certificate of a new connection before anything is sent on it (httpx's `trace` extension).
 
-        EnclaveCertificateError if it is not trusted. The connection is then closed.
+        UntrustedEnclaveError if it is not trusted. The connection is then closed.
         """
         if event != "connection.start_tls.complete":
             return
         stream = details["return_value"]
         try:
             self.check(stream.get_extra_info("ssl_object").getpeercert(True))
-        except EnclaveCertificateError:
+        except UntrustedEnclaveError:
             stream.close()
             raise
 

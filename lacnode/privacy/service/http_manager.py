@@ -14,7 +14,7 @@ import structlog
 
 from lacnode.privacy.keys import KEY_BYTES, from_base64, to_base64
 from lacnode.privacy.payload_ownership import is_legacy_group_of
-from lacnode.privacy.service.enclave_tls import EnclaveCertificateError, EnclaveTls
+from lacnode.privacy.service.enclave_tls import EnclaveTls, UntrustedEnclaveError
 from lacnode.privacy.transaction_manager import (
     EnclaveError,
     EnclaveUnreachableError,
@@ -42,9 +42,11 @@ TESSERA_CODES = (
 
 
 class HttpTransactionManager:
-    """A manager at `url`, its client API. `token` is sent to it if it is given. Safe to use from several threads.
+    """The manager whose client API is at `url`. Every request has `token` as its bearer token, unless it is None. Safe
+    to use from several threads.
 
-    With `tls`, its certificate must be the known one. Without `tls`, an https URL is checked by the system's roots.
+    With `tls`, the URL is that of `tls`, and the manager's certificate must be the known one. Without `tls`, an https
+    URL is checked by the system's roots.
     """
 
     def __init__(self, url: str, token: str | None = None, tls: EnclaveTls | None = None) -> None:
@@ -176,7 +178,7 @@ class HttpTransactionManager:
                         raise _malformed(f"answer of at most {MAX_CLIENT_ANSWER_BYTES} bytes")
                 status = response.status_code
         # The text names the certificate's fingerprint, which the operator needs. Other errors only name their kind.
-        except EnclaveCertificateError as error:
+        except UntrustedEnclaveError as error:
             raise self._unreachable(str(error)) from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
             raise self._unreachable(_error_name(error)) from None

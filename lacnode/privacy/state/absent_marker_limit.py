@@ -13,7 +13,7 @@ MAX_ABSENT_MARKERS = 10_000
 
 
 class AbsentMarkerLimit:
-    """Keeps the limit. For one thread."""
+    """Keeps the number of absent markers below `MAX_ABSENT_MARKERS`. For one thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -16,9 +16,9 @@ class BlockRecords:
     """The results of one block.
 
     `roots` has the groups that changed. `refused` are the hashes of markers whose transaction the contract of a
-    flexible group refused. `long` are the transactions that are executed apart. `known_senders` are the keys with a
+    flexible group refused. `long` are the transactions that are executed apart. `punctual_senders` are the keys with a
     transaction that ended in its time slice, `slow_senders` those with one that took longer. `begin_to_wait` are the
-    groups that begin to wait for a long transaction, and whether a known sender sent it.
+    groups that begin to wait for a long transaction, and whether an own or a punctual sender sent it.
     """
 
     number: int
@@ -30,7 +30,7 @@ class BlockRecords:
     refused: list[bytes] = field(default_factory=list)
     long: list[LongPrivateTransaction] = field(default_factory=list)
     begin_to_wait: dict[bytes, bool] = field(default_factory=dict)
-    known_senders: set[bytes] = field(default_factory=set)
+    punctual_senders: set[bytes] = field(default_factory=set)
     slow_senders: set[bytes] = field(default_factory=set)
 
     def add_logs(self, group_id: bytes, block: Block, index: int, logs: Sequence[Log]) -> None:
@@ -56,10 +56,10 @@ class BlockRecords:
                 writer.write_marker(group_id, marker)
                 if marker.marker_hash in successful:
                     writer.write_success(marker)
-        # A sender with one slow transaction is not known, even if others of its transactions were fast.
-        for private_from in self.known_senders - self.slow_senders:
-            writer.write_known_sender(private_from)
+        # A sender with one slow transaction is not punctual, even if others of its transactions were fast.
+        for private_from in self.punctual_senders - self.slow_senders:
+            writer.write_punctual_sender(private_from)
         for private_from in self.slow_senders:
-            writer.delete_known_sender(private_from)
+            writer.delete_punctual_sender(private_from)
         for group_id, roots in self.roots.items():
             writer.write_roots(self.number, self.hash, group_id, tuple(roots))

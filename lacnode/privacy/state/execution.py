@@ -110,9 +110,10 @@ class PrivateBlockExecutor:
         budget: ExecutionBudget = UNLIMITED,
         records: BlockRecords | None = None,
     ) -> BlockRecords:
-        """Execute the given private transactions of one block in order. ExecutionInterruptedError if `budget` ends.
+        """Execute the private transactions `tasks` of one block in order, and return the results.
 
-        `records` has the results of the transactions before them. The new results are added.
+        `records` are the results of earlier transactions of the same block. The new ones are added to that object, and
+        it is returned. ExecutionInterruptedError if the time of `budget` ends: `records` then has the results so far.
         """
         records = BlockRecords(block.number, hash_) if records is None else records
         public = self.open_public(block, hash_)

@@ -20,7 +20,8 @@ CURSOR_INTERVAL_BLOCKS = 256
 
 
 class ExecutionProgress:
-    """The progress of one node. One thread writes. Every thread may read and wait."""
+    """How far this node has executed the private transactions of the chain. One thread writes. Every thread may read
+    and wait."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -80,7 +81,7 @@ class ExecutionProgress:
             self.save()
 
     def set_waiting_for_manager(self, is_waiting: bool) -> None:
-        """Note whether execution waits for the manager. Reads do not wait for it then."""
+        """Record whether execution waits for the manager. While it does, `wait_for` returns at once."""
         if is_waiting == self._is_waiting:
             return
         with self._moved:

@@ -13,7 +13,7 @@ from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup, Transac
 
 
 class GroupDirectory(Protocol):
-    """The groups of a node: their members, and the delivery of private transactions to them.
+    """The groups of a node: it names their members, and sends private transactions to them through the manager.
 
     Safe to use from any thread. EnclaveUnreachableError if the manager is asked and does not answer.
     """

@@ -47,11 +47,15 @@ class GroupRebuilder:
     def rebuild(
         self, group_id: bytes, found: Mapping[MarkerPlace, PrivateTask | UnreadTask], budget: ExecutionBudget
     ) -> None:
-        """Execute the tasks `found` at their markers, and everything of their group after the first of them.
+        """Execute the late tasks `found` at their markers, and again all later private transactions of their group.
 
-        If the time of `budget` ends, and nothing of the group comes after them, those that were executed are stored.
-        GroupRebuildError if a payload is lost. EnclaveUnreachableError if the manager does not answer. The errors of reading
-        `found`. ExecutionInterruptedError if nothing is stored.
+        Everything is stored in one commit, or nothing and an error is raised. There is one exception: if the time of
+        `budget` ends and the group has no stored transaction after the first of `found`, those of `found` that were
+        executed are stored, and no error is raised.
+
+        GroupRebuildError if a payload is lost. EnclaveUnreachableError if the manager does not answer.
+        ExecutionInterruptedError if the time of `budget` ends and nothing is stored. The errors of `UnreadTask.read`
+        pass through.
         """
         first = min(found)
         # The list of markers, and the old blocks, are read before the execution. The old rows are deleted by it later.

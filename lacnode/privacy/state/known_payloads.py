@@ -8,7 +8,7 @@ read lately are in memory. This module must not keep the content of a payload.
 import threading
 from dataclasses import dataclass, replace
 
-from lacnode.privacy.state.announced_payloads import facts_of
+from lacnode.privacy.state.announced_payloads import read_encoded_facts
 from lacnode.storage.database import Database
 
 MAX_KNOWN_PAYLOADS = 10_000
@@ -55,7 +55,7 @@ class KnownPayloads:
         if known is not None and known.account:
             return known
         with self._database.read() as snapshot:
-            facts = facts_of(snapshot, payload_key)
+            facts = read_encoded_facts(snapshot, payload_key)
         # Rows of earlier versions have no facts. Then only the memory can help.
         return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
 

@@ -2,9 +2,10 @@
 
 One transaction is tried at a time, for a limited time. If it does not end, others come first, and its next try has
 twice the time. So it ends, because its gas does, and a short one does not wait for the end of a long one. Transactions
-of known senders come first. Then comes the group that used the least time lately. A group that begins to wait ends the
-running try. While a group has a long transaction, only this thread executes for the group. The first try takes the group's
-later ones of the same block along: each try executes the group's part of the block from the beginning.
+of own and punctual senders come first. Then comes the group that used the least time lately. A group that begins to
+wait ends the running try. While a group has a long transaction, only this thread executes for the group. The first try
+takes the group's later ones of the same block along: each try executes the group's part of the block from the
+beginning.
 """
 
 import time
@@ -47,7 +48,8 @@ MAX_GROUPS_AT_ONCE = 1_000
 """The largest number of groups from which the next try is chosen. The others follow in turn."""
 
 MAX_PREFERRED_GROUPS = 1_000
-"""The largest number of groups that are remembered for a known sender's transaction. Others wait for their turn."""
+"""The largest number of groups that are remembered for the transaction of an own or a punctual sender. Others wait for
+their turn."""
 
 LONG_USE_HALF_LIFE_SECONDS = 600.0
 """The time in which half of a group's use of this thread is forgotten."""
@@ -93,7 +95,8 @@ class LongExecution:
         return True
 
     def _candidates(self) -> list[LongPrivateTransaction]:
-        """Return the first transactions of some groups, and of those in which a known sender's transaction waits."""
+        """Return the first transactions of some groups, and of those in which a transaction of an own or a punctual
+        sender waits."""
         with self._context.database.read() as snapshot:
             stored = LongTransactionReader(snapshot)
             # Only the first transaction of each group can be executed: the later ones depend on its state. Not all groups
@@ -113,14 +116,14 @@ class LongExecution:
         return not first.is_preferred, max(self._use.seconds_of(first.group_id), tried_seconds), first.place
 
     def _preempt(self, waiting: Mapping[bytes, bool]) -> None:
-        """End the running try for groups that begin to wait, each with whether its sender is known.
+        """End the running try for groups that begin to wait, each with whether its sender is an own or a punctual one.
 
-        The try of a known sender goes on if the new one is not of a known sender. The same group is not ended twice in
+        The try of such a sender goes on if the new one is of another sender. The same group is not ended twice in
         a row: it would never end.
         """
         is_preferred = any(waiting.values())
-        for group_id, is_of_known_sender in waiting.items():
-            if is_of_known_sender and len(self._preferred) < MAX_PREFERRED_GROUPS:
+        for group_id, is_of_preferred_sender in waiting.items():
+            if is_of_preferred_sender and len(self._preferred) < MAX_PREFERRED_GROUPS:
                 self._preferred[group_id] = None
         running = self._try
         # This is called from the processor's thread. It only sets a flag and cancels the budget, which is safe from
@@ -159,12 +162,12 @@ class LongExecution:
             self._use.add(long.group_id, time.monotonic() - started)
 
     def _try_again(self, long: LongPrivateTransaction) -> None:
-        """Record a try that did not end in its time. The sender counts as known no more."""
+        """Record a try that did not end in its time. The sender is punctual no more."""
         known = self._processor.reader.known_of(self._rebuilding.read_marker(long.place))
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).add(long.with_one_more_try())
             if known is not None:
-                PrivateStoreWriter(batch).delete_known_sender(known.private_from)
+                PrivateStoreWriter(batch).delete_punctual_sender(known.private_from)
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
         transaction = self._rebuilding.read_marker(long.place)

@@ -42,7 +42,7 @@ MARKERS_RENEWED_AT_ONCE = 5_000
 
 
 class PayloadRepair:
-    """The repair of groups with late payloads."""
+    """Asks the manager again for absent payloads, and rebuilds the groups whose payload has come."""
 
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context
@@ -153,7 +153,7 @@ class PayloadRepair:
             self._execute_apart(marker, task.group_id, private_from, slices)
 
     def _execute_apart(self, marker: AbsentMarker, group_id: bytes, private_from: bytes, slices: GroupSlices) -> None:
-        is_preferred = slices.prior.is_known_sender(private_from)
+        is_preferred = slices.prior.is_own_or_punctual_sender(private_from)
         with self._context.database.write() as batch:
             PrivateStoreWriter(batch).delete_absent(marker.place)
             # In the same commit: the marker leaves the absent ones and joins the long ones. A crash must not lose it.

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from lacnode.privacy.state.announced_payloads import is_known_sender
+from lacnode.privacy.state.announced_payloads import is_punctual_sender
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -24,13 +24,13 @@ class StoredPriorExecution:
         with self._context.database.read() as snapshot:
             return sum(1 for _ in islice(PrivateStoreReader(snapshot).changes_from(group_id, 0), at_most))
 
-    def is_known_sender(self, private_from: bytes) -> bool:
-        """See `PriorExecution.is_known_sender`."""
+    def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
+        """See `PriorExecution.is_own_or_punctual_sender`."""
         # The own users come first on their own node, also after they sent a slow transaction.
         if self.is_own_key(private_from):
             return True
         with self._context.database.read() as snapshot:
-            return is_known_sender(snapshot, private_from)
+            return is_punctual_sender(snapshot, private_from)
 
     def is_own_key(self, private_from: bytes) -> bool:
         """See `PriorExecution.is_own_key`."""

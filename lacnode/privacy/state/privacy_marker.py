@@ -56,12 +56,16 @@ def read_history_key(marker: Transaction) -> bytes | None:
 
 
 class MarkerSigner(Protocol):
-    """Chooses the key that signs a marker."""
+    """Signs markers, by a key that it chooses for each of them."""
 
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        """Return the signed marker of `private` with the data `keys`. `nonce_of` returns an account's next public nonce."""
+        """Return the signed marker of `private`. It calls the address of `mode`, with `keys` as its data.
+
+        `keys` is the key of the payload (32 bytes), for new members of a flexible group followed by that of the
+        history. `nonce_of` returns the next public nonce of an account.
+        """
         ...
 
 
@@ -90,8 +94,10 @@ class RandomKeySigner:
 def create_marker(
     signer: NodeKey, nonce: int, private: PrivateTransaction, mode: GroupMode, keys: bytes
 ) -> Transaction:
-    """Return the marker of `private`. It has the same gas price and limit (Besu's `AbstractEeaSendRawTransaction`)."""
-    # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same payload.
+    """Return the marker of `private`, signed by `signer` (see `MarkerSigner`). It has the gas price and limit of
+    `private` (Besu's `AbstractEeaSendRawTransaction`)."""
+    # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same
+    # payload.
     fields: list[RlpValue] = [
         rlp.scalar(nonce),
         rlp.scalar(private.gas_price),

@@ -14,7 +14,7 @@ from lacnode.storage.database import Database
 
 
 class PublicBlocks(Protocol):
-    """The blocks of the public chain."""
+    """The public chain, as far as logs need it: the blocks that have the markers."""
 
     def hash_at(self, number: int) -> bytes | None:
         """The on-chain hash (32 bytes) of block `number`. None above the head."""

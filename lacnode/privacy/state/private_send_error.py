@@ -10,7 +10,7 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 
 
 class PrivateSendReason(Enum):
-    """Why a private transaction is not sent."""
+    """Why a private transaction is not sent. The value is the text of an error without a detail."""
 
     UNSUPPORTED_RESTRICTION = "only restricted private transactions are supported"
     WRONG_SENDER_KEY = "`privateFrom` is another key than that of the caller"

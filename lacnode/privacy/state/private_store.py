@@ -30,10 +30,10 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpFields
 from lacnode.privacy.state.announced_payloads import (
     first_successful_marker,
-    forget_sender,
-    note_sender,
-    note_signer,
-    note_success,
+    record_marker_signer,
+    record_punctual_sender,
+    record_success,
+    remove_punctual_sender,
 )
 from lacnode.privacy.state.group_rotation import AFTER_GROUP
 from lacnode.privacy.state.known_payloads import KnownPayload
@@ -342,19 +342,19 @@ class PrivateStoreWriter:
         # it.
         facts = b"" if marker.known is None else marker.known.encode()
         # The first success of a payload decides which marker's receipt counts. It is kept when later markers come.
-        note_success(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
+        record_success(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
 
-    def write_known_signer(self, address: bytes) -> None:
-        """Record that `address` signed the marker of a payload of this node."""
-        note_signer(self._batch, address)
+    def write_marker_signer(self, address: bytes) -> None:
+        """Record that the account `address` (20 bytes) signed the marker of a payload that this node has."""
+        record_marker_signer(self._batch, address)
 
-    def write_known_sender(self, private_from: bytes) -> None:
-        """Record that a private transaction of the key ended in its time slice."""
-        note_sender(self._batch, private_from)
+    def write_punctual_sender(self, private_from: bytes) -> None:
+        """Record that a private transaction of the key `private_from` (32 bytes) ended in its time slice."""
+        record_punctual_sender(self._batch, private_from)
 
-    def delete_known_sender(self, private_from: bytes) -> None:
-        """Record that a private transaction of the key took longer."""
-        forget_sender(self._batch, private_from)
+    def delete_punctual_sender(self, private_from: bytes) -> None:
+        """Record that a private transaction of the key `private_from` took longer than its time slice."""
+        remove_punctual_sender(self._batch, private_from)
 
     def write_absent(self, marker: AbsentMarker) -> None:
         """Record an absent marker in place of what was recorded at its place."""

@@ -22,7 +22,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.absent_marker_limit import AbsentMarkerLimit
-from lacnode.privacy.state.announced_payloads import is_known_signer
+from lacnode.privacy.state.announced_payloads import is_marker_signer
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.execution_progress import ExecutionProgress
@@ -75,8 +75,8 @@ Listener = Callable[[PrivateBlock], None]
 
 
 class EndLongTransactionTry(Protocol):
-    """Ends the running try of a long transaction. `waiting` are the groups that begin to wait, and whether a known sender's
-    transaction waits there."""
+    """Ends the running try of a long transaction. `waiting` are the groups that begin to wait, and whether an own or a
+    punctual sender's transaction waits there."""
 
     def __call__(self, waiting: Mapping[bytes, bool]) -> None: ...
 
@@ -232,8 +232,9 @@ class PrivateProcessor:
         # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
         due = next_retry_time(self._context.now(), 0)
         with self._context.database.read() as snapshot:
-            # A signer with good payloads before is asked for first. Any account can send markers of missing payloads.
-            is_preferred = is_known_signer(snapshot, recover_sender(marker))
+            # Markers of a signer with good payloads before come first. Any account can send markers of missing
+            # payloads.
+            is_preferred = is_marker_signer(snapshot, recover_sender(marker))
         return AbsentMarker(place, marker.hash, key or read_payload_key(marker), failing, 0, due, is_preferred)
 
     def _finish(
@@ -249,8 +250,9 @@ class PrivateProcessor:
             for long in records.long:
                 LongTransactionWriter(batch).add(long)
             for place in (stored.place for markers in records.markers.values() for stored in markers):
-                # A signer becomes known by a payload that came here. Its later absent payloads are asked for first.
-                writer.write_known_signer(recover_sender(block.transactions[place.index]))
+                # A payload that came here speaks for the signer of its marker. Its later absent payloads are asked for
+                # first.
+                writer.write_marker_signer(recover_sender(block.transactions[place.index]))
             for marker in (*absent, *self.find_missing_histories(block, records)):
                 writer.write_absent(marker)
             writer.write_cursor(block.number)

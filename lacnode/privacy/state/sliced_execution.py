@@ -59,11 +59,11 @@ class SlicedExecution:
         taken = slices.slices.clock() - started
         slices.count_use(group_id, read_seconds + taken, has_changed=has_changed, lost_seconds=0.0 if ends else taken)
         if has_changed:
-            records.known_senders.add(private_from)
+            records.punctual_senders.add(private_from)
 
     def _wait(self, records: BlockRecords, public: PublicBlock, index: int, known: KnownPayload) -> None:
         slices, marker, private_from = self._slices, public.block.transactions[index], known.private_from
-        is_preferred = private_from not in records.slow_senders and slices.prior.is_known_sender(private_from)
+        is_preferred = private_from not in records.slow_senders and slices.prior.is_own_or_punctual_sender(private_from)
         # Only the first one of a group preempts the running try. The later ones change nothing for it.
         if not slices.is_waiting(known.group_id):
             records.begin_to_wait[known.group_id] = is_preferred

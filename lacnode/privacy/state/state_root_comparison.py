@@ -55,7 +55,8 @@ ALL_MEMBERSHIPS_SECONDS = 4.0
 
 
 class ComparisonResult(Enum):
-    """The result of one member's answer."""
+    """The result of comparing the own state root with one member's. UNKNOWN if the member gave no root that can be
+    compared."""
 
     AGREES = "agrees"
     DIFFERS = "differs"

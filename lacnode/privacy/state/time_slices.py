@@ -1,11 +1,12 @@
 """The time that a private transaction may take before the transactions after it.
 
-Each transaction has a time slice, a shorter one if its sender is not known or its group is new. Time that was lost to
-transactions that did not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice
-only if enough was executed in it before. Known senders need that only after more lost time, own keys never. Transactions
-that end may take too much, too. A group that took more than its share without a change of its state has no slice. While
-newer blocks wait, all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with
-many markers of one payload, costs the other groups little. This module must not decide the result of a transaction. A
+Each transaction has a time slice. It is shorter if its group is new, or if its sender is neither an own key nor a
+punctual sender: a key whose last private transaction ended in its slice. Time that was lost to transactions that did
+not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice only if enough was
+executed in it before. Punctual senders need that only after more lost time, own keys never. Transactions that end may
+take too much, too. A group that took more than its share without a change of its state has no slice. While newer blocks
+wait, all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with many
+markers of one payload, costs the other groups little. This module must not decide the result of a transaction. A
 transaction without a slice is executed apart, with the same result.
 """
 
@@ -21,16 +22,17 @@ SLICE_SECONDS = 2.0
 """The time of a private transaction before it is executed apart. It is also the time that a group may use without a change
 of its state before it has no slice."""
 
-UNKNOWN_SLICE_SECONDS = 0.5
-"""The same for a sender that is not known, and in a group with few changes. It is also the lost time for which a group
-must have changed once before."""
+SHORT_SLICE_SECONDS = 0.5
+"""The same for a sender that is neither own nor punctual, and in a group with few changes. It is also the lost time for
+which a group must have changed once before."""
 
-KNOWN_LOST_SECONDS = 1.0
-"""The lost time up to which a known sender has a slice in a new group. Any sender becomes known by one cheap transaction."""
+PUNCTUAL_LOST_SECONDS = 1.0
+"""The lost time up to which a punctual sender has a slice in a new group. One cheap transaction makes any sender
+punctual."""
 
-MIN_SLICE_SECONDS, MIN_KNOWN_SLICE_SECONDS = 0.25, 1.0
-"""The time of a slice after others have lost much time, and the same for a known sender. On a machine with too much work an
-honest transaction that needs 20 ms of a processor takes half a second."""
+MIN_SLICE_SECONDS, MIN_PUNCTUAL_SLICE_SECONDS = 0.25, 1.0
+"""The time of a slice after others have lost much time, and the same for an own or a punctual sender. On a machine with
+too much work an honest transaction that needs 20 ms of a processor takes half a second."""
 
 ORDINARY_SECONDS = 0.1
 """The time of a transaction that changes its group's state, above which it counts to the group's use."""
@@ -45,7 +47,7 @@ FORGIVEN_SHARE = 0.1
 """The seconds of lost time that are forgotten in each second."""
 
 SETTLED_CHANGES = 8
-"""The number of blocks that must have changed a group before its known senders have the longer slices."""
+"""The number of blocks that must have changed a group before its punctual senders have the longer slices."""
 
 MAX_CARRIED_OUT = 64
 """The number of blocks that changed a group after which it has a slice, for any amount of lost time."""
@@ -104,8 +106,9 @@ class PriorExecution(Protocol):
     def count_changes(self, group_id: bytes, at_most: int) -> int:
         """Return the number of blocks that changed the group's state. It is counted up to `at_most`."""
 
-    def is_known_sender(self, private_from: bytes) -> bool:
-        """Return True if `private_from` is an own key, or if its last private transaction ended in its time slice."""
+    def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
+        """Return True if the key `private_from` is of this node, or if its last private transaction ended in its time
+        slice."""
 
     def is_own_key(self, private_from: bytes) -> bool:
         """Return True if `private_from` is a key of this node."""
@@ -133,13 +136,14 @@ class GroupSlices:
         full_seconds, least_seconds = self._bounds_of(group_id, private_from)
         if used > max(least_seconds, full_seconds - lost):
             return False
-        # The groups with a history of real changes go on. A new group costs nothing, and an attacker can have thousands.
-        needed = min(int(lost / UNKNOWN_SLICE_SECONDS), MAX_CARRIED_OUT)
+        # The groups with a history of real changes go on. A new group costs nothing, and an attacker can have
+        # thousands.
+        needed = min(int(lost / SHORT_SLICE_SECONDS), MAX_CARRIED_OUT)
         if not needed or self.prior.is_own_key(private_from):
             return True
-        # A known sender has shown that its transactions end. It does not pay for a little time that others lost. Much
-        # lost time shows that there are senders who became known for this.
-        if lost < KNOWN_LOST_SECONDS and self.prior.is_known_sender(private_from):
+        # A punctual sender has shown that its transactions end. It does not pay for a little time that others lost.
+        # Much lost time shows that there are senders who became punctual for this.
+        if lost < PUNCTUAL_LOST_SECONDS and self.prior.is_own_or_punctual_sender(private_from):
             return True
         return self.prior.count_changes(group_id, needed) >= needed
 
@@ -152,14 +156,14 @@ class GroupSlices:
     def _bounds_of(self, group_id: bytes, private_from: bytes) -> tuple[float, float]:
         """Return the seconds of a slice before any time was lost, and the least."""
         # The first endless transaction of a stranger is not known as such before its slice ends. So it is short. One
-        # cheap transaction makes any sender known, so the group must have a history, too.
+        # cheap transaction makes any sender punctual, so the group must have a history, too.
         is_settled = self.prior.is_own_key(private_from) or (
-            self.prior.is_known_sender(private_from)
+            self.prior.is_own_or_punctual_sender(private_from)
             and self.prior.count_changes(group_id, SETTLED_CHANGES) >= SETTLED_CHANGES
         )
         if is_settled:
-            return SLICE_SECONDS, MIN_KNOWN_SLICE_SECONDS
-        return UNKNOWN_SLICE_SECONDS, MIN_SLICE_SECONDS
+            return SLICE_SECONDS, MIN_PUNCTUAL_SLICE_SECONDS
+        return SHORT_SLICE_SECONDS, MIN_SLICE_SECONDS
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group waits for a transaction that is executed apart."""

@@ -10,7 +10,7 @@ import trio
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.privacy.keys import KeyPair, from_base64
-from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
@@ -115,7 +115,7 @@ async def group_floods(manifest: Manifest, sent: Sent) -> None:
             proven = encode_proven_group(record, own, member)
             assert proven is not None
             await post(node, PUSH_PROVEN_GROUP_PATH, proven, sent)
-            await post(node, PUSH_GROUP_PATH, encode_group(record), sent)
+            await post(node, PUSH_GROUP_PATH, encode_orion_group(record), sent)
 
     async with trio.open_nursery() as nursery:
         for node in managers(manifest):

@@ -8,8 +8,8 @@ import pytest
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import export_audit_log
 from lacnode.privacy.manager.cbor_records import decode_map, encode_map
-from lacnode.privacy.manager.encrypted_payload import BOX_SIZE, decode_encrypted_payload
-from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.encrypted_payload import BOX_SIZE, decode_orion_payload
+from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.key_claims import CLAIM_RECHECK_SECONDS, KeyClaims
 from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH, ProofResponder, proves_key
 from lacnode.privacy.manager.key_proofs import PROVEN_SECONDS, KeyProofs, KeyProofStatus
@@ -264,8 +264,8 @@ class TestOnlyProven:
         record = GroupRecord((A.public, B.public), "", "", True, GroupType.PANTHEON, b"seed")
         scene = Confirming(ELSEWHERE)
         with pytest.raises(EnclaveError, match="PrivacyGroupNotStored"):
-            scene.sender().groups.receive(encode_group(record))
-        scene.sender(ELSEWHERE).groups.receive(encode_group(record))
+            scene.sender().groups.receive(encode_orion_group(record))
+        scene.sender(ELSEWHERE).groups.receive(encode_orion_group(record))
         body = encode_proven_group(record, B, A.public)
         assert body is not None
         scene.sender().groups.receive_proven(body)
@@ -285,7 +285,7 @@ class Confirming(Scene):
         if path != PUSH_PATH:
             return REFUSED_REPLY
         self.pushed.append(path)
-        return to_base64(decode_encrypted_payload(body).key).encode()
+        return to_base64(decode_orion_payload(body).key).encode()
 
     def sender(self, *named: str, store: PayloadStore | None = None) -> LocalTransactionManager:
         """A's manager, whose operator names the URLs `named`."""

@@ -6,7 +6,7 @@ import pytest
 
 from lacnode.privacy.group_ids import group_id, sort_keys
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.proven_group import decode_proven_group, encode_proven_group
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
@@ -39,7 +39,7 @@ def colliding() -> GroupRecord:
 def push(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair | None = None) -> str:
     """As a peer does, with or without a proof."""
     if teller is None:
-        return manager.groups.receive(encode_group(record))
+        return manager.groups.receive(encode_orion_group(record))
     body = encode_proven_group(record, teller, manager.keys.public_keys[0])
     assert body is not None
     return manager.groups.receive_proven(body)

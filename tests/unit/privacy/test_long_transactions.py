@@ -17,8 +17,8 @@ from lacnode.privacy.state.time_slices import (
     MAX_CARRIED_OUT,
     MIN_SLICE_SECONDS,
     SETTLED_CHANGES,
+    SHORT_SLICE_SECONDS,
     SLICE_SECONDS,
-    UNKNOWN_SLICE_SECONDS,
     GroupSlices,
     TimeSlices,
 )
@@ -367,7 +367,7 @@ class Prior:
     def count_changes(self, group_id: bytes, at_most: int) -> int:
         return min(at_most, self.changes.get(group_id, 0))
 
-    def is_known_sender(self, private_from: bytes) -> bool:
+    def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
         return private_from in self.known | self.own
 
     def is_own_key(self, private_from: bytes) -> bool:
@@ -387,7 +387,7 @@ class TestWhoHasASlice:
         for lost, admitted in ((0.0, [True, True]), (0.5, [True, True]), (1.0, [True, False]), (3.0, [False, False])):
             slices = GroupSlices(_lost(lost), prior, is_behind=False)
             assert [slices.admits(group, KEY_C) for group in (HONEST, HOSTILE)] == admitted
-        assert not GroupSlices(_lost(UNKNOWN_SLICE_SECONDS), Prior({}), is_behind=False).admits(HONEST, KEY_A)
+        assert not GroupSlices(_lost(SHORT_SLICE_SECONDS), Prior({}), is_behind=False).admits(HONEST, KEY_A)
 
     def test_a_known_sender_has_one_in_a_new_group(self) -> None:
         slices = GroupSlices(_lost(0.9), Prior({}, known={KEY_A}), is_behind=False)
@@ -413,8 +413,8 @@ class TestWhoHasASlice:
         prior = Prior({HONEST: SETTLED_CHANGES, HOSTILE: SETTLED_CHANGES - 1}, known={KEY_A, KEY_C})
         slices = GroupSlices(TimeSlices(clock), prior, is_behind=False)
         for sender, group, seconds in (
-            (KEY_B, HONEST, UNKNOWN_SLICE_SECONDS),
-            (KEY_C, HOSTILE, UNKNOWN_SLICE_SECONDS),
+            (KEY_B, HONEST, SHORT_SLICE_SECONDS),
+            (KEY_C, HOSTILE, SHORT_SLICE_SECONDS),
             (KEY_A, HONEST, SLICE_SECONDS),
         ):
             assert lose_slice(slices, clock, sender, group) == seconds
@@ -451,7 +451,7 @@ class TestWhoHasASlice:
             if slices.admits(bytes([number]) * 32, KEY_C):
                 slices.count_use(bytes([number]) * 32, 0.2, has_changed=False)
                 taken += 1
-        assert taken <= UNKNOWN_SLICE_SECONDS / 0.2 + 1
+        assert taken <= SHORT_SLICE_SECONDS / 0.2 + 1
         assert slices.admits(HONEST, KEY_A)
 
     def test_many_groups_share_what_one_may_take(self) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.audit_log import export_audit_log
-from lacnode.privacy.manager.encrypted_payload import encode_encrypted_payload, encrypt
-from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt
+from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
 from lacnode.privacy.manager.missing_payloads import FETCH_ATTEMPTS, MissingPayloads
 from lacnode.privacy.manager.orion_party_info import PartyInfo
@@ -160,19 +160,19 @@ class TestHostilePeers:
     def test_what_is_for_others_is_never_stored(self, network: ManagerNetwork) -> None:
         sealed = encrypt(SECRET, A1, [C1.public], bytes(32))
         with refused("EnclaveKeysCannotDecryptPayload"):
-            network.managers["http://b"].intake.receive_push(encode_encrypted_payload(sealed))
+            network.managers["http://b"].intake.receive_push(encode_orion_payload(sealed))
         assert network.stores["http://b"].find_payload(sealed.key) is None
 
     def test_a_changed_cipher_text_is_refused(self, network: ManagerNetwork) -> None:
         sealed = encrypt(SECRET, A1, [B1.public], bytes(32))
         changed = replace(sealed, cipher_text=sealed.cipher_text[:-1] + bytes([sealed.cipher_text[-1] ^ 1]))
         with refused("EnclaveKeysCannotDecryptPayload"):
-            network.managers["http://b"].intake.receive_push(encode_encrypted_payload(changed))
+            network.managers["http://b"].intake.receive_push(encode_orion_payload(changed))
 
     def test_a_replay_changes_nothing(self, network: ManagerNetwork) -> None:
         b, sealed = network.managers["http://b"], encrypt(SECRET, A1, [B1.public], bytes(32)).with_boxes_at([0])
-        assert b.intake.receive_push(encode_encrypted_payload(sealed)) == b.intake.receive_push(
-            encode_encrypted_payload(sealed)
+        assert b.intake.receive_push(encode_orion_payload(sealed)) == b.intake.receive_push(
+            encode_orion_payload(sealed)
         )
         assert len(network.stores["http://b"].read_payloads(B1.public, 0, 10)) == 1
         assert [entry["event"] for entry in export_audit_log(network.stores["http://b"])] == ["received"]
@@ -182,9 +182,9 @@ class TestHostilePeers:
         first = encrypt(SECRET, A1, [B1.public], bytes(32), master)
         again = encrypt(SECRET, STRANGER, [B1.public], bytes(32), master)
         assert first.key == again.key
-        b.intake.receive_push(encode_encrypted_payload(first))
+        b.intake.receive_push(encode_orion_payload(first))
         with refused("InvalidPayload"):
-            b.intake.receive_push(encode_encrypted_payload(again))
+            b.intake.receive_push(encode_orion_payload(again))
         assert b.receive(first.key).sender == A1.public
 
     def test_a_stranger_cannot_send_into_a_known_group(self, network: ManagerNetwork) -> None:
@@ -192,16 +192,16 @@ class TestHostilePeers:
         group = a.create_group([A1.public, B1.public], A1.public)
         sealed = encrypt(SECRET, STRANGER, [B1.public], group.id)
         with refused("PrivacyGroupNotFound"):
-            b.intake.receive_push(encode_encrypted_payload(sealed))
+            b.intake.receive_push(encode_orion_payload(sealed))
 
     def test_a_group_of_others_is_not_stored_and_a_deleted_one_does_not_return(self, network: ManagerNetwork) -> None:
         _, b, c = network.managers.values()
         record = GroupRecord((A1.public, B1.public), "", "", True, GroupType.PANTHEON, b"seed")
         with refused("PrivacyGroupNotStored"):
-            c.groups.receive(encode_group(record))
-        b.groups.receive(encode_group(record))
-        b.groups.receive(encode_group(replace(record, active=False)))
-        b.groups.receive(encode_group(record))
+            c.groups.receive(encode_orion_group(record))
+        b.groups.receive(encode_orion_group(record))
+        b.groups.receive(encode_orion_group(replace(record, active=False)))
+        b.groups.receive(encode_orion_group(record))
         assert b.find_groups(record.members) == []
 
     def test_a_key_stays_where_it_was_first_announced(self, network: ManagerNetwork) -> None:

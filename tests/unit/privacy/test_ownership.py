@@ -9,7 +9,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.group_ids import group_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.encrypted_payload import encode_encrypted_payload, encrypt, find_own_boxes
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt, find_own_boxes
 from lacnode.privacy.manager.known_groups import MAX_WIDENING_KEYS, MAX_WIDENING_WORK, KnownGroups
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -71,7 +71,7 @@ def strangers_payload() -> bytes:
 def push(manager: LocalTransactionManager, plaintext: bytes, sender: KeyPair, sent_to: bytes) -> bytes:
     """The key of what `sender` pushes to B."""
     sealed = encrypt(plaintext, sender, [B.public], sent_to).with_boxes_at([0])
-    manager.intake.receive_push(encode_encrypted_payload(sealed))
+    manager.intake.receive_push(encode_orion_payload(sealed))
     return sealed.key
 
 
@@ -172,7 +172,7 @@ class TestWidenedGroups:
         }[case]()
         reader = manager.keys.public_keys[0]
         sealed = encrypt(plaintext, A, [reader], id_).with_boxes_at([0])
-        manager.intake.receive_push(encode_encrypted_payload(sealed))
+        manager.intake.receive_push(encode_orion_payload(sealed))
         assert manager.receive(sealed.key).group_id == id_
         assert set(manager.retrieve_group(id_).members) == {A.public, B.public, *more}
 

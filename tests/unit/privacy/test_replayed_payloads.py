@@ -10,7 +10,7 @@ import pytest
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.state.announced_payloads import is_known_sender
+from lacnode.privacy.state.announced_payloads import is_punctual_sender
 from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionReader
@@ -352,7 +352,7 @@ class TestOrderApart:
         self.send(network, ALICE, KEY_A)
         assert self.preferred(network) == set()
         with network.b.node.chain._database.read() as snapshot:
-            assert not is_known_sender(snapshot, KEY_A)
+            assert not is_punctual_sender(snapshot, KEY_A)
 
     def test_whose_transaction_does_not_end_apart_comes_first_once(
         self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
@@ -365,7 +365,7 @@ class TestOrderApart:
         assert network.b.privacy_controller.execution.long_execution.step()
         assert self.preferred(network) == set()
         with network.b.node.chain._database.read() as snapshot:
-            assert not is_known_sender(snapshot, KEY_A)
+            assert not is_punctual_sender(snapshot, KEY_A)
 
     def test_a_group_with_many_does_not_go_before_one_with_few(self, network: PrivateTestNetwork) -> None:
         network.b.privacy_controller.execution.processor._slices = ShortSlices()

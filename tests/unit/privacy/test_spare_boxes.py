@@ -6,7 +6,7 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import encode_map
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_encrypted_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, PayloadRecovery, RecoveryResponder
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -187,7 +187,7 @@ def pushed(
     payload: EncryptedPayload, boxes: Mapping[bytes, bytes], own: KeyPair = A, to: KeyPair = B, key: bytes = b""
 ) -> bytes:
     """What `own` tells `to` that it sends `payload` with `boxes` for others."""
-    return encode_push_with_boxes(encode_encrypted_payload(payload), key or payload.key, boxes, own, to.public)
+    return encode_push_with_boxes(encode_orion_payload(payload), key or payload.key, boxes, own, to.public)
 
 
 class TestHostile:

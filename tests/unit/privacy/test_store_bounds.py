@@ -11,7 +11,7 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.payload_store import PAYLOAD_ROWS_BYTES, PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings
 from lacnode.privacy.transaction_manager import GroupType
@@ -225,7 +225,7 @@ class TestGroups:
         while more:
             page = store.groups.read_page(A.public, after, 3, 1_000_000)
             assert 0 < len(page.records) <= 3
-            seen += [decode_group(record) for record in page.records]
+            seen += [decode_orion_group(record) for record in page.records]
             after, more = page.last, page.has_more
         assert seen == [self.record(number, 10_000) for number in range(20)]
         assert len(store.groups.read_page(A.public, 0, 99, 35_000).records) == 3

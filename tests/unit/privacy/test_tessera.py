@@ -12,7 +12,7 @@ from lacnode.privacy.manager.local_transaction_manager import LocalTransactionMa
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_sender import PeerCall
-from lacnode.privacy.manager.tessera.tessera_group import encode_group
+from lacnode.privacy.manager.tessera.tessera_group import encode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, encode_tessera_payload
@@ -201,11 +201,11 @@ class TestReceiving:
         found = ours()
         with pytest.raises(EnclaveError, match="PrivacyGroupNotStored"):
             found.responder.receive_group(
-                encode_group(GroupRecord((THEIRS.public,), "", "", True, GroupType.PANTHEON, bytes(20)))
+                encode_tessera_group(GroupRecord((THEIRS.public,), "", "", True, GroupType.PANTHEON, bytes(20)))
             )
         record = GroupRecord((OWN.public, THEIRS.public), "", "", True, GroupType.PANTHEON, bytes(20))
         for state in (record, replace(record, active=False), record):
-            found.responder.receive_group(encode_group(state))
+            found.responder.receive_group(encode_tessera_group(state))
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
             found.manager.retrieve_group(record.id)
 

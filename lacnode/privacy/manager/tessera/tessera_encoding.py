@@ -67,7 +67,7 @@ class BinaryFields:
         # Each value takes at least 8 bytes. A false count therefore ends at the end of the bytes.
         return [take() for _ in range(self.number(name, at_most))]
 
-    def check_complete(self) -> None:
+    def check_no_bytes_left(self) -> None:
         """Check that all bytes have been read. TesseraError if bytes are left."""
         if not self.is_at_end:
             raise TesseraError(f"{self._what}: {len(self._data) - self._at} bytes follow it")

@@ -23,7 +23,7 @@ def has_tessera_id(members: Sequence[bytes], seed: bytes | None = None) -> bool:
     return group_id(members, seed) == tessera_group_id(members, seed)
 
 
-def encode_group(record: GroupRecord) -> bytes:
+def encode_tessera_group(record: GroupRecord) -> bytes:
     """Encode a record in Tessera's form."""
     parts = [
         encode_field(record.name.encode()),
@@ -36,13 +36,13 @@ def encode_group(record: GroupRecord) -> bytes:
     return b"".join(parts)
 
 
-def decode_group(data: bytes) -> GroupRecord:
+def decode_tessera_group(data: bytes) -> GroupRecord:
     """Decode a record. TesseraError if it is malformed, or if Tessera and lacnode give the group different ids."""
     fields = BinaryFields(data, "group")
     name, description = fields.text("name"), fields.text("description")
     members = tuple(fields.items("members", MAX_GROUP_MEMBERS, lambda: fields.data("members", KEY_BYTES)))
     seed, kind, state = fields.data("seed"), fields.text("type"), fields.text("state")
-    fields.check_complete()
+    fields.check_no_bytes_left()
     if max(len(name), len(description)) > MAX_TEXT_CHARACTERS or len(seed) > MAX_SEED_BYTES:
         raise TesseraError(
             f"group: texts of at most {MAX_TEXT_CHARACTERS} characters and {MAX_SEED_BYTES} bytes of seed were expected"

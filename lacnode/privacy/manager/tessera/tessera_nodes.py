@@ -18,9 +18,9 @@ from lacnode.privacy.manager.orion_party_info import PartyInfo, is_same_manager
 from lacnode.privacy.manager.peer_paths import PARTY_INFO_PATH, PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import PeerCall, PeerCaller
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
-from lacnode.privacy.manager.tessera.tessera_group import encode_group
+from lacnode.privacy.manager.tessera.tessera_group import encode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info_json, encode_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_tessera_party_info_json, encode_tessera_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import (
     NO_GROUP,
     TesseraPayload,
@@ -80,7 +80,7 @@ class TesseraNodes:
 
     def exchange_party_info(self) -> None:
         """Send the own party info to each Tessera and read which keys it has. Blocks for the time of their answers."""
-        told = encode_party_info(self.party_info())
+        told = encode_tessera_party_info(self.party_info())
         # The own party info comes first. The Tessera then knows this manager before it is asked for its own keys.
         self._call([_post_call(url, PARTY_INFO_PATH, told) for url in self._urls])
         answers = self._call([PeerCall("GET", url, PARTY_INFO_PATH) for url in self._urls])
@@ -89,7 +89,7 @@ class TesseraNodes:
 
     def _add_keys_of(self, url: str, answer: bytes | None) -> None:
         try:
-            claimed = None if answer is None else decode_party_info_json(answer)
+            claimed = None if answer is None else decode_tessera_party_info_json(answer)
         except TesseraError as error:
             self._log_once(url, f"the Tessera at {url} answers what cannot be used: {error}")
             return
@@ -150,7 +150,7 @@ class TesseraNodes:
 
     def push_group(self, record: GroupRecord, urls: Sequence[str]) -> set[str]:
         """Announce a group, or its deletion, to the Tesseras at `urls`. Return the URLs that confirmed it."""
-        body = encode_group(record)
+        body = encode_tessera_group(record)
         answers = self._call([_post_call(url, PUSH_GROUP_PATH, body) for url in urls])
         return {url for url, answer in zip(urls, answers, strict=True) if answer is not None}
 

@@ -17,7 +17,7 @@ from lacnode.privacy.manager.tessera.tessera_encoding import (
 )
 
 
-def encode_party_info(view: PartyInfo) -> bytes:
+def encode_tessera_party_info(view: PartyInfo) -> bytes:
     """Encode a party info in Tessera's form."""
     keys = b"".join(encode_field(key) + encode_field(url.encode()) for key, url in view.keys.items())
     return b"".join(
@@ -29,7 +29,7 @@ def encode_party_info(view: PartyInfo) -> bytes:
     )
 
 
-def decode_party_info(data: bytes) -> PartyInfo:
+def decode_tessera_party_info(data: bytes) -> PartyInfo:
     """Decode a party info in Tessera's binary form. TesseraError if it is malformed or above a bound."""
     fields = BinaryFields(data, "party info")
     url = fields.text("url")
@@ -37,14 +37,14 @@ def decode_party_info(data: bytes) -> PartyInfo:
         "recipients", MAX_PARTY_INFO_KEYS, lambda: (fields.data("recipients", KEY_BYTES), fields.text("url"))
     )
     urls = fields.items("parties", MAX_PARTY_INFO_URLS, lambda: fields.text("parties"))
-    fields.check_complete()
+    fields.check_no_bytes_left()
     try:
         return PartyInfo(validate_url(url), tuple(map(validate_url, urls)), {key: validate_url(at) for key, at in keys})
     except ValueError as error:
         raise TesseraError(f"party info: {error}") from None
 
 
-def decode_party_info_json(data: bytes) -> PartyInfo:
+def decode_tessera_party_info_json(data: bytes) -> PartyInfo:
     """Read a party info in the JSON of a Tessera's answer. TesseraError if it is malformed or has too many values."""
     try:
         answer: Any = read_json(data)

@@ -73,5 +73,5 @@ def _group_id(fields: BinaryFields) -> bytes:
     if fields.data("privacyMode") != STANDARD_PRIVATE or fields.number("affectedContractTransactions", 1) != 0:
         raise TesseraError("payload.privacyMode: standard private was expected, and no affected contracts")
     group_id = NO_GROUP if fields.is_at_end else fields.data("privacyGroupId", KEY_BYTES)
-    fields.check_complete()
+    fields.check_no_bytes_left()
     return group_id

@@ -12,10 +12,10 @@ from lacnode.privacy.keys import to_base64
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
-from lacnode.privacy.manager.tessera.tessera_group import decode_group
+from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
-from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_tessera_party_info, encode_tessera_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, TesseraPayload, decode_tessera_payload
 from lacnode.privacy.transaction_manager import EnclaveError
 
@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 
 class TesseraPeerApi:
-    """The node API for Tesseras. EnclaveError from each method if the request is refused."""
+    """Answers the requests that Tessera managers send to this manager. EnclaveError from each method if the request is
+    refused."""
 
     def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes) -> None:
         self._manager = manager
@@ -42,12 +43,13 @@ class TesseraPeerApi:
 
     def receive_group(self, body: bytes) -> None:
         """Store an announced group, as `ManagedGroups.accept` does."""
-        self._manager.groups.accept(_decode_or_refuse(decode_group, body))
+        self._manager.groups.accept(_decode_or_refuse(decode_tessera_group, body))
 
     def answer_party_info(self, body: bytes) -> bytes:
-        """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is called."""
-        _decode_or_refuse(decode_party_info, body)
-        return encode_party_info(PartyInfo(self._nodes.party_info().url))
+        """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is
+        called."""
+        _decode_or_refuse(decode_tessera_party_info, body)
+        return encode_tessera_party_info(PartyInfo(self._nodes.party_info().url))
 
     def answer_challenge(self, body: bytes) -> bytes:
         """Return the UUID of a challenge, which proves an own key."""

@@ -15,7 +15,11 @@ FORGIVEN_SHARE = 0.1
 
 
 class SilentContracts:
-    """The silent contracts. Safe to use from any thread. `clock` returns monotonic seconds."""
+    """The flexible groups whose contract did not answer in time, and the time that such contracts have cost. A silent
+    contract is not asked again until its group changes or `SILENCE_SECONDS` have passed.
+
+    Safe to use from any thread. `clock` returns monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -53,7 +57,7 @@ class SilentContracts:
                 self._unforgiven_lost_seconds = self._lost() + seconds
 
     def has(self, group_id: bytes, root: bytes) -> bool:
-        """Return True if the contract was silent lately at the same root."""
+        """Return True if the contract did not answer lately when the group had this state root."""
         with self._lock:
             before, until_seconds = self._groups.get(group_id, (b"", 0.0))
         # A changed state may have another contract, so it is asked again at once.
