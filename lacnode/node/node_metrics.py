@@ -150,6 +150,13 @@ def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
         "Private payloads that this node waits for",
         lambda: statuses.health().missing,
     )
+    yield MetricSeries(
+        MetricCategory.PRIVACY,
+        "lacnode_privacy_group_failures_total",
+        MetricType.COUNTER,
+        "Unexpected errors in the work for one private group. The work went on with the others",
+        lambda: [MetricSample(statuses.health().failures)],
+    )
 
 
 def manager_series(quota: Quota) -> Iterator[MetricSeries]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from lacnode.privacy.state.comparison_plans import MIN_COMPARE_INTERVAL_SECONDS
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_statuses import GroupCondition
-from lacnode.privacy.state.state_root_comparison import MIN_COMPARE_INTERVAL_SECONDS, StateRootComparison
+from lacnode.privacy.state.state_root_comparison import StateRootComparison
 from lacnode.privacy.state_root_queries import GroupState, StateRootQuery
 from tests.support.logs import logs_of_this_thread
 from tests.support.private_nodes import Member, PrivateTestNetwork

@@ -34,6 +34,10 @@ from lacnode.storage.storage_errors import StorageError
 log = structlog.get_logger("privacy")
 
 
+NOT_OF_TRANSACTION = (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError)
+"""Errors whose reason is not the transaction. Its result must be found out later."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateTask:
     """A private transaction to execute at the marker at `index` of a block, for a group.
@@ -201,8 +205,7 @@ class PrivateBlockExecutor:
                     ahead = (message.sender, message.nonce)
         except (SignatureError, InvalidPrivateTransactionError):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
-        except (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError):
-            # The transaction is not the reason of these errors. Its result must be found out later.
+        except NOT_OF_TRANSACTION:
             raise
         except Exception as error:
             # As in Besu: one transaction that breaks the EVM must not stop its group.
@@ -246,7 +249,14 @@ class PrivateBlockExecutor:
             result = public.execute_private(self._store, root, question, task.index, budget)
             return result.output if result.success else None
 
-        why = refusal(task.private, task.version, ask)
+        try:
+            why = refusal(task.private, task.version, ask)
+        except NOT_OF_TRANSACTION:
+            raise
+        except Exception as error:
+            # A contract that breaks the EVM refuses everything, at every member alike. It must not stop other groups.
+            log.error("the contract of a flexible group broke the EVM", error=type(error).__name__)
+            why = "the contract of its group does not answer"
         if why is not None:
             marker = public.block.transactions[task.index]
             log.info("private transaction not let in", marker=marker.hash.hex(), why=why)

@@ -4,7 +4,7 @@ One commit puts the result in place. Until then the old state stays.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 
 import structlog
@@ -24,11 +24,14 @@ from lacnode.privacy.state.private_payloads import (
     UnusablePayloadError,
 )
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
+from lacnode.privacy.state.private_transaction import PrivateTransaction
 from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor
 
 log = structlog.get_logger("privacy")
 
 Executed = list[tuple[Block, BlockRecords]]
+ReadTask = Callable[[MarkerPlace], PrivateTask | None]
+ReadHistory = Callable[[], Mapping[bytes, PrivateTransaction]]
 
 
 class GroupRebuildError(Exception):
@@ -70,9 +73,12 @@ class GroupRebuilder:
         run = self._processor.create_executor(first.number)
         if group_id in begun.roots:
             run.start_group(group_id, begun.roots[group_id][-1].root)
+        # A late member's history is read once, and only if it is needed.
+        told_here = cache(partial(self._histories.transactions_of, group_id))
+        read = partial(self._again, group_id, told_here)
         # The late markers themselves are not recorded for the group yet. They are added here.
         done: Executed = []
-        for number, tasks in self._by_block(sorted({*later, *found}), found):
+        for number, tasks in self._by_block(sorted({*later, *found}), found, read):
             block, hash_ = self.read_block(number)
             records = begun if number == first.number else BlockRecords(number, hash_)
             done.append((block, records))
@@ -157,13 +163,13 @@ class GroupRebuilder:
             self._processor.notify_listeners(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
-        self, places: list[MarkerPlace], found: Mapping[MarkerPlace, PrivateTask | UnreadTask]
+        self, places: list[MarkerPlace], found: Mapping[MarkerPlace, PrivateTask | UnreadTask], read: ReadTask
     ) -> Iterator[tuple[int, Iterator[PrivateTask | UnreadTask]]]:
         for number, group in groupby(places, lambda place: place.number):
             # One payload at a time. A block may have hundreds of the group, and each takes 50 MB when it is decoded.
-            yield number, (found.get(place) or self.unread_task(place, self._again) for place in group)
+            yield number, (found.get(place) or self.unread_task(place, read) for place in group)
 
-    def unread_task(self, place: MarkerPlace, read: Callable[[MarkerPlace], PrivateTask | None]) -> UnreadTask:
+    def unread_task(self, place: MarkerPlace, read: ReadTask) -> UnreadTask:
         """Return the marker at `place` as a task. `read_task` gives its payload."""
         return self._processor.reader.unread_task(self.read_marker(place), place.index, partial(read, place))
 
@@ -171,10 +177,10 @@ class GroupRebuilder:
         """Return the task of a marker that was accepted before. The errors are those of `receive_owned`."""
         return self._processor.reader.read_task(self.read_marker(place), place.index, admitted=True)
 
-    def _again(self, place: MarkerPlace) -> PrivateTask | None:
+    def _again(self, group_id: bytes, told: ReadHistory, place: MarkerPlace) -> PrivateTask | None:
         """Return the task of a transaction that was executed before, None if it does not belong to the group.
 
-        Versions before this check did not know that.
+        Versions before this check did not know that. `told` returns the group's history.
         """
         transaction = self.read_marker(place)
         try:
@@ -184,11 +190,10 @@ class GroupRebuilder:
             return None
         except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
             # The payload may be from before this node was a member. Then it is in the group's history.
-            told = self._histories.find_transaction(transaction.hash)
-        if told is None:
+            private = told().get(transaction.hash)
+        if private is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
         # The contract was asked when it was executed first, so the task has no version.
-        group_id, private = told
         return PrivateTask(place.index, private, group_id, is_told=True)
 
 

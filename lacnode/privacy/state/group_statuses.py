@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from heapq import merge
 from itertools import groupby
 
@@ -57,12 +58,13 @@ class PrivacyHealth:
     """The conditions of all groups without their names: the number of groups in each, and of missing payloads.
 
     `missing` also counts payloads whose group is not known. `alarms` are texts about the manager's store and the
-    private state when they are almost full.
+    private state when they are almost full. `failures` is the number of unexpected errors of single groups.
     """
 
     groups: Mapping[GroupCondition, int]
     missing: int
     alarms: tuple[str, ...] = ()
+    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -74,8 +76,11 @@ class _Count:
     skipped: int = 0
     anyones: int = 0
 
-    def add(self, status: GroupStatus) -> None:
-        self.next_key = status.group_id + AFTER_GROUP
+    def add(self, group_id: bytes, status: GroupStatus | None) -> None:
+        self.next_key = group_id + AFTER_GROUP
+        # A group whose status cannot be read is left out.
+        if status is None:
+            return
         self.conditions[status.condition] += 1
         self.skipped += status.waiting_for - self.anyones
 
@@ -106,7 +111,7 @@ class GroupStatuses:
     def all(self) -> list[GroupStatus]:
         """Return the status of every group that this node has executed something for."""
         with self._read_from(b"") as (statuses, _):
-            return list(statuses)
+            return [status for _, status in statuses if status is not None]
 
     def health(self) -> PrivacyHealth:
         """Return the numbers of groups in each condition and of missing payloads.
@@ -118,23 +123,27 @@ class GroupStatuses:
             counted, missing = (self._count if self._last is None else self._last).as_numbers()
         # The numbers alone go to the health page and the metrics. These may be public, and group ids may not.
         groups = {condition: counted[condition] for condition in GroupCondition}
-        return PrivacyHealth(groups, missing, (*self._context.alarms(), *self._quota.alarms()))
+        alarms = (*self._context.alarms(), *self._quota.alarms())
+        return PrivacyHealth(groups, missing, alarms, self._context.failures.count)
 
     def _count_on(self) -> None:
         """Go on with the count for a while, and begin it again when it is at its end."""
         ends = self._clock() + COUNT_SECONDS
         with self._read_from(self._count.next_key) as (statuses, anyones):
             self._count.anyones = anyones
-            for number, status in enumerate(statuses, 1):
-                self._count.add(status)
+            for number, (group_id, status) in enumerate(statuses, 1):
+                self._count.add(group_id, status)
                 # Strangers can have hundreds of thousands of groups here, and any caller can ask for the health.
                 if number % COUNTED_TOGETHER == 0 and self._clock() > ends:
                     return
         self._last, self._count = self._count, _Count()
 
     @contextmanager
-    def _read_from(self, start: bytes) -> Iterator[tuple[Iterator[GroupStatus], int]]:
-        """Give the status of each group from the key `start` on, and the missing payloads that may belong to any group."""
+    def _read_from(self, start: bytes) -> Iterator[tuple[Iterator[tuple[bytes, GroupStatus | None]], int]]:
+        """Give each group from the key `start` on with its status, and the missing payloads that may belong to any group.
+
+        The status is None if it cannot be read.
+        """
         # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
         progress = self._processor.progress
         before, queued = progress.last_executed_block, progress.queued if progress.is_waiting_for_manager else 0
@@ -145,15 +154,25 @@ class GroupStatuses:
             histories, long = ContradictingHistoryReader(snapshot), LongTransactionReader(snapshot)
             waiting = (first.group_id for first in long.first_of_each_group(start))
             groups = (group for group, _ in groupby(merge(stored.groups(start), waiting)))
-            yield (
-                (
-                    self._status(
-                        stored, group, cursor, anyones, long.is_waiting(group), _contradictions(histories, group)
-                    )
-                    for group in groups
-                ),
-                anyones,
-            )
+            read = partial(self._read, stored, histories, long, cursor, anyones)
+            yield ((group, read(group)) for group in groups), anyones
+
+    def _read(
+        self,
+        stored: PrivateStoreReader,
+        histories: ContradictingHistoryReader,
+        long: LongTransactionReader,
+        cursor: int,
+        waiting: int,
+        group_id: bytes,
+    ) -> GroupStatus | None:
+        """Return the status of a group, None if it cannot be read."""
+        try:
+            contradictions = _contradictions(histories, group_id)
+            return self._status(stored, group_id, cursor, waiting, long.is_waiting(group_id), contradictions)
+        except Exception as error:
+            self._context.failures.record_failure(group_id, "the reading of its status", error)
+            return None
 
     def _status(
         self,

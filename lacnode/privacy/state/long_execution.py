@@ -153,6 +153,10 @@ class LongExecution:
             log.warning("private transaction ignored", marker=running.long.marker_hash.hex(), why=str(useless))
             with self._context.database.write() as batch:
                 LongTransactionWriter(batch).remove(running.long)
+        except Exception as error:
+            # A transaction of a known sender would be the first one again at each step. It is tried again with pauses.
+            self._context.failures.record_failure(long.group_id, "the execution of a long private transaction", error)
+            self._give_up(running.long, failing=True)
         finally:
             self._try = None
             # Remembered until the next try: this one must not be ended again before it had its time.

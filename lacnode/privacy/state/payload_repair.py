@@ -107,21 +107,24 @@ class PayloadRepair:
 
     def _try(self, marker: AbsentMarker) -> list[AbsentMarker]:
         """Ask for one payload. Return the marker if it still waits, else an empty list."""
-        transaction = self._rebuilding.read_marker(marker.place)
         self._context.engine.check_running()
         try:
-            self._read_and_execute(marker, transaction)
+            self._read_and_execute(marker, self._rebuilding.read_marker(marker.place))
         except PayloadNotFoundError:
             return [self._postponed(marker, failing=False)]
         except PayloadUnavailableError as failure:
             # A full quota is no failure of the manager. Only the group of this payload waits then.
             return [self._postponed(marker, failing=not isinstance(failure, PrivateStateFullError))]
         except UnusablePayloadError as useless:
-            log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
+            log.warning("private transaction ignored", marker=marker.marker_hash.hex(), why=str(useless))
             with self._context.database.write() as batch:
                 PrivateStoreWriter(batch).delete_absent(marker.place)
         except GroupRebuildError as cannot:
             log.warning("a group's private state cannot be rebuilt yet", block=marker.place.number, why=str(cannot))
+            return [self._postponed(marker, failing=True)]
+        except Exception as error:
+            # It would be the first one again at each step, and no other group would be repaired.
+            self._context.failures.record_failure(marker.payload_key, "the execution of a late payload", error)
             return [self._postponed(marker, failing=True)]
         return []
 

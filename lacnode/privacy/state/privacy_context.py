@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.evm.engine import ExecutionEngine
+from lacnode.privacy.state.group_failures import GroupFailures
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_marker import GroupMode
 from lacnode.privacy.transaction_manager import TransactionManager
@@ -21,7 +22,8 @@ class PrivacyContext:
 
     `head` returns the number of the last public block. `now` returns Unix seconds. `own_keys` are the public keys that
     this node is known to send with. `alarms` returns texts about the manager's store when it is almost full, if the
-    manager runs in this process. `state_quota_bytes` bounds what private execution writes, 0 for no bound.
+    manager runs in this process. `state_quota_bytes` bounds what private execution writes, 0 for no bound. `failures`
+    notes the unexpected errors of single groups.
     """
 
     history: ChainHistory
@@ -37,3 +39,4 @@ class PrivacyContext:
     own_keys: frozenset[bytes] = frozenset()
     alarms: Callable[[], tuple[str, ...]] = tuple
     state_quota_bytes: int = DEFAULT_STATE_QUOTA_BYTES
+    failures: GroupFailures = field(default_factory=GroupFailures)

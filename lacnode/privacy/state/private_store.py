@@ -243,10 +243,11 @@ class PrivateStoreReader:
         for key, value in self._snapshot.items(DUE):
             yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.from_key(key[8:])
 
-    def history_keys(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the flexible groups with a history, and the key of its payload."""
-        for key, payload_key in self._snapshot.items(META, HISTORY):
-            if not key.startswith(HISTORY):
+    def history_keys(self, group_id: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the flexible groups with a history, or only the group `group_id`, and the key of its payload."""
+        prefix = HISTORY + group_id
+        for key, payload_key in self._snapshot.items(META, prefix):
+            if not key.startswith(prefix):
                 return
             yield key[len(HISTORY) :], payload_key
 

@@ -136,7 +136,9 @@ class PrivateProcessor:
         try:
             # The histories come first: a member that joins in this block needs them for the transactions in the block.
             self._prepare(block, absent, slices)
-            records = SlicedExecution(run, slices).execute(block, hash_, self._tasks(block, absent))
+            records = SlicedExecution(run, slices, self._context.failures).execute(
+                block, hash_, self._tasks(block, absent)
+            )
             # The cursor stays, and nothing of the block was stored. The next call begins the block again.
         except EnclaveUnreachableError:
             self.progress.set_waiting_for_manager(True)
@@ -180,7 +182,14 @@ class PrivateProcessor:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
         except PayloadUnavailableError as failure:
             absent.append(self._failing(place, transaction, failure))
+        except Exception as error:
+            absent.append(self._unreadable(place, transaction, error))
         return None
+
+    def _unreadable(self, place: MarkerPlace, marker: Transaction, error: Exception) -> AbsentMarker:
+        """Return the marker as it is recorded after an unexpected error. One payload must not stop all groups."""
+        self._context.failures.record_failure(read_payload_key(marker), "the reading of a payload", error)
+        return self.make_absent_marker(place, marker, failing=True)
 
     def _failing(self, place: MarkerPlace, marker: Transaction, failure: PayloadUnavailableError) -> AbsentMarker:
         """Return the marker as it is recorded after repeated failures of the manager. Raise `failure` before."""
@@ -204,6 +213,8 @@ class PrivateProcessor:
                 continue
             except PayloadUnavailableError as failure:
                 absent.append(self._failing(MarkerPlace(block.number, index), transaction, failure))
+            except Exception as error:
+                absent.append(self._unreadable(MarkerPlace(block.number, index), transaction, error))
 
     def _take_over(self, block: Block, index: int, slices: GroupSlices) -> None:
         """Take over the history of a flexible group, within a time slice like all execution."""

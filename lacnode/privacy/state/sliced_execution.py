@@ -11,11 +11,14 @@ from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
+from lacnode.privacy.state.group_failures import GroupFailures
 from lacnode.privacy.state.known_payloads import KnownPayload
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.public_block import PublicBlock
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
+
+EXECUTION = "the execution of a private transaction"
 
 log = structlog.get_logger("privacy")
 
@@ -23,9 +26,10 @@ log = structlog.get_logger("privacy")
 class SlicedExecution:
     """Executes with `executor` in the time slices `slices` of one block."""
 
-    def __init__(self, executor: PrivateBlockExecutor, slices: GroupSlices) -> None:
+    def __init__(self, executor: PrivateBlockExecutor, slices: GroupSlices, failures: GroupFailures) -> None:
         self._executor = executor
         self._slices = slices
+        self._failures = failures
 
     def execute(self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask]) -> BlockRecords:
         """Execute the tasks in time slices. A task that does not end is `long` in the records, and so are those after it."""
@@ -37,7 +41,15 @@ class SlicedExecution:
                 self._wait(records, public, task.index, known)
                 continue
             started = slices.slices.clock()
-            private = self._executor.read_task(records, public, task)
+            try:
+                private = self._executor.read_task(records, public, task)
+            except Exception as error:
+                # Without the facts the group is not known, and the reader has treated the errors of the payload.
+                if known is None:
+                    raise
+                self._failures.record_failure(known.group_id, EXECUTION, error)
+                self._wait(records, public, task.index, known)
+                continue
             if private is not None:
                 self._execute_in_slice(records, public, private, slices.slices.clock() - started)
         return records
@@ -88,5 +100,9 @@ class SlicedExecution:
             # A shortened slice says nothing of the sender: others may have taken the time.
             if not is_shortened:
                 records.slow_senders.add(task.private.private_from)
+            return False
+        except Exception as error:
+            # A damaged state of one group must not stop the others. The transaction waits and is tried apart.
+            self._failures.record_failure(task.group_id, EXECUTION, error)
             return False
         return True

@@ -8,16 +8,22 @@ private state. It must not say which of two states is right.
 """
 
 import random
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import structlog
 
 from lacnode.privacy.keys import to_base64
+from lacnode.privacy.state.comparison_plans import (
+    DIVERGED_COMPARE_INTERVAL_SECONDS,
+    GROUP_COMPARE_INTERVAL_SECONDS,
+    ComparisonPlans,
+    Shape,
+)
 from lacnode.privacy.state.execution_progress import BLOCKS_AWAITED
+from lacnode.privacy.state.group_failures import GroupFailures
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_rotation import GroupRotation
 from lacnode.privacy.state.group_states import GroupStates
@@ -28,12 +34,6 @@ from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
 log = structlog.get_logger("privacy")
 
-MIN_COMPARE_INTERVAL_SECONDS = 10.0
-"""The shortest pause between two comparisons of a group that changes all the time."""
-
-GROUP_COMPARE_INTERVAL_SECONDS, DIVERGED_COMPARE_INTERVAL_SECONDS = 600.0, 60.0
-"""The pauses after a comparison: when all members agreed, and when one did not."""
-
 MEMBERS_ASKED_AT_ONCE = 16
 """The number of members that are asked at a time. In larger groups other members are asked each time."""
 
@@ -43,15 +43,14 @@ OWN_STATE_SECONDS = 5.0
 MAX_GROUPS_LOOKED_AT = 1_000
 """The largest number of groups that one step looks at. The next step goes on with the others."""
 
-MAX_PLANNED_GROUPS = 10_000
-"""The largest number of groups with a time for the next comparison. Above it, those whose members do not answer are dropped.
-"""
-
 MEMBERSHIP_SECONDS = 0.5
 """The time limit for the contract of one flexible group to name its members."""
 
 ALL_MEMBERSHIPS_SECONDS = 4.0
 """The time limit for all contracts that are asked at a time."""
+
+
+COMPARISON = "the comparison of state roots"
 
 
 class ComparisonResult(Enum):
@@ -61,19 +60,6 @@ class ComparisonResult(Enum):
     AGREES = "agrees"
     DIFFERS = "differs"
     UNKNOWN = "unknown"
-
-
-@dataclass(slots=True)
-class _Plan:
-    """When a group is to be compared (monotonic seconds).
-
-    `shape` is the group's state at the time of planning: its revision and the last block that changed it.
-    """
-
-    shape: tuple[int, int]
-    due: float
-    asked: float
-    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +98,7 @@ class StateRootComparison:
         self._client = state_root_client
         self._clock = clock
         self._states = GroupStates(context.history, clock)
-        self._lock = threading.Lock()
-        self._plans: dict[bytes, _Plan] = {}
+        self._plans = ComparisonPlans(clock)
         self._rotation = GroupRotation[bytes](MAX_GROUPS_LOOKED_AT, lambda group_id: group_id)
 
     # -- answering ---------------------------------------------------------------------------------------------------
@@ -126,10 +111,18 @@ class StateRootComparison:
             if not any(PrivateStoreReader(snapshot).marker_places(group_id)):
                 return None
         try:
-            # The manager or the contract is asked without an open snapshot: the answer may take long.
-            members = self._membership.members_at(group_id, number, deadline)
+            return self._answer(asker, own, replace(question, number=number), deadline)
         except EnclaveUnreachableError:
             return None
+        except Exception as error:
+            # A request has questions about many groups. The others have their answers.
+            self._context.failures.record_failure(group_id, COMPARISON, error)
+            return None
+
+    def _answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
+        group_id, number = question.group_id, question.number
+        # The manager or the contract is asked without an open snapshot: the answer may take long.
+        members = self._membership.members_at(group_id, number, deadline)
         # A stranger and an unknown group get the same answer. A stranger does not learn which groups are here.
         if members is None or asker not in members or own not in members:
             return None
@@ -140,18 +133,8 @@ class StateRootComparison:
             is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
         # An asker that is ahead may have another root for that reason. Then one comparison too many is made.
         if state is not None and (state.root == question.root) is is_marked:
-            self._hurry(group_id)
+            self._plans.hurry(group_id)
         return state
-
-    def _hurry(self, group_id: bytes) -> None:
-        with self._lock:
-            plan = self._plans.get(group_id)
-            if plan is not None:
-                # Two nodes, one of which lacks a payload, would otherwise cause comparisons of each other for ever.
-                pause = DIVERGED_COMPARE_INTERVAL_SECONDS if plan.tries else MIN_COMPARE_INTERVAL_SECONDS
-                # A member's question can only bring the comparison forward, and not below the pause since the last
-                # one.
-                plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -169,7 +152,15 @@ class StateRootComparison:
         for own in {check.own for check in checks}:
             answers |= self._ask(own, [check for check in checks if check.own == own])
         for check in checks:
-            self._conclude(check, {key: answers.get((check.group_id, key)) for key in check.asked})
+            try:
+                self._conclude(check, {key: answers.get((check.group_id, key)) for key in check.asked})
+            except Exception as error:
+                self._record_failure(check.group_id, error)
+
+    def _record_failure(self, group_id: bytes, error: Exception) -> None:
+        """Put off a group that cannot be compared. It would be the first of all again at the next step."""
+        self._context.failures.record_failure(group_id, COMPARISON, error)
+        self._plans.put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
 
     def _due(self) -> list[bytes]:
         """Return the groups to compare now. The one that has waited longest comes first."""
@@ -177,33 +168,8 @@ class StateRootComparison:
             stored = PrivateStoreReader(snapshot)
             # Not all groups each time: strangers can have hundreds of thousands of them here.
             looked_at = self._rotation.next_entries(stored.groups)
-            shapes = {group_id: _shape(stored, group_id) for group_id in looked_at}
-        with self._lock:
-            now = self._clock()
-            for group_id, shape in shapes.items():
-                self._plan(group_id, shape, now)
-            self._forget_plans()
-            # The longest wait comes first, so that no group is left out when there are many.
-            due = sorted((plan.due, group_id) for group_id, plan in self._plans.items() if plan.due <= now)
-        return [group_id for _, group_id in due[:MAX_STATE_ROOT_QUERIES]]
-
-    def _forget_plans(self) -> None:
-        """Keep the plans of the groups whose members answer. A forgotten group is planned again when its turn comes."""
-        if len(self._plans) > MAX_PLANNED_GROUPS:
-            kept = sorted(self._plans.items(), key=lambda entry: (entry[1].tries, entry[1].due))
-            self._plans = dict(kept[: MAX_PLANNED_GROUPS - MAX_PLANNED_GROUPS // 10])
-
-    def _plan(self, group_id: bytes, shape: tuple[int, int], now: float) -> None:
-        plan = self._plans.get(group_id)
-        if plan is None:
-            self._plans[group_id] = _Plan(shape, now, now - MIN_COMPARE_INTERVAL_SECONDS)
-        # A changed group is compared soon, but not after every block: its members may need a moment to execute it.
-        elif plan.shape != shape:
-            plan.shape, plan.due, plan.tries = (
-                shape,
-                min(plan.due, max(now, plan.asked + MIN_COMPARE_INTERVAL_SECONDS)),
-                0,
-            )
+            shapes = dict(_shapes(stored, looked_at, self._context.failures))
+        return self._plans.find_due(shapes)[:MAX_STATE_ROOT_QUERIES]
 
     def _checks(self) -> Iterator[_Check]:
         """Yield the comparisons to make. Groups that are left when the time is over come first the next time."""
@@ -212,7 +178,11 @@ class StateRootComparison:
             now = time.monotonic()
             if now > until_seconds:
                 return
-            check = self._check(group_id, now + MEMBERSHIP_SECONDS)
+            try:
+                check = self._check(group_id, now + MEMBERSHIP_SECONDS)
+            except Exception as error:
+                self._record_failure(group_id, error)
+                continue
             if check is not None:
                 yield check
 
@@ -221,14 +191,14 @@ class StateRootComparison:
         number = self._last_executed_block()
         members = self._membership.members_at(group_id, number, deadline_seconds)
         if members is None:
-            self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
+            self._plans.put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
             return None
         # Any own key that is a member can ask. One is enough, because the state is the same for all of them.
         own = next((key for key in self._client.own_keys if key in members), None)
         others = members.difference(self._client.own_keys)
         marked = self._forget_all_but(group_id, others)
         if own is None or not others:
-            self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=False)
+            self._plans.put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=False)
             return None
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
@@ -275,9 +245,9 @@ class StateRootComparison:
         if is_settled and set(verdicts) == {ComparisonResult.AGREES} and len(states) == len(check.others):
             self._settle(check.group_id, up_to)
         if ComparisonResult.DIFFERS in verdicts:
-            self._put_off(check.group_id, DIVERGED_COMPARE_INTERVAL_SECONDS, failed=False)
+            self._plans.put_off(check.group_id, DIVERGED_COMPARE_INTERVAL_SECONDS, failed=False)
         else:
-            self._put_off(check.group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=not is_settled)
+            self._plans.put_off(check.group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=not is_settled)
 
     def _judge(self, check: _Check, member: bytes, theirs: GroupState | None) -> ComparisonResult:
         """Compare a member's state with the own one, and record a change."""
@@ -333,17 +303,18 @@ class StateRootComparison:
         with self._context.database.write() as batch:
             PrivateStoreWriter(batch).delete_divergence(group_id)
 
-    def _put_off(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
-        """Plan the next comparison. After a failure it comes sooner, with growing pauses."""
-        with self._lock:
-            plan = self._plans[group_id]
-            plan.asked = self._clock()
-            # The pause doubles with each failure, up to the usual one. A silent member costs few calls.
-            plan.due = plan.asked + (min(seconds, MIN_COMPARE_INTERVAL_SECONDS * 2**plan.tries) if failed else seconds)
-            plan.tries = min(plan.tries + 1, 16) if failed else 0
+
+def _shapes(
+    stored: PrivateStoreReader, group_ids: Iterable[bytes], failures: GroupFailures
+) -> Iterator[tuple[bytes, Shape]]:
+    for group_id in group_ids:
+        try:
+            yield group_id, _shape(stored, group_id)
+        except Exception as error:
+            failures.record_failure(group_id, COMPARISON, error)
 
 
-def _shape(stored: PrivateStoreReader, group_id: bytes) -> tuple[int, int]:
+def _shape(stored: PrivateStoreReader, group_id: bytes) -> Shape:
     return stored.revision(group_id), next(stored.changes_from(group_id, 0), 0)
 
 

@@ -7,15 +7,15 @@ import pytest
 
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.keys import to_base64
+from lacnode.privacy.state.comparison_plans import (
+    DIVERGED_COMPARE_INTERVAL_SECONDS,
+    GROUP_COMPARE_INTERVAL_SECONDS,
+    MIN_COMPARE_INTERVAL_SECONDS,
+)
 from lacnode.privacy.state.execution_progress import BLOCKS_AWAITED
 from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.private_transaction import encode_payload_text, legacy_group_id, private_contract_address
-from lacnode.privacy.state.state_root_comparison import (
-    DIVERGED_COMPARE_INTERVAL_SECONDS,
-    GROUP_COMPARE_INTERVAL_SECONDS,
-    MEMBERS_ASKED_AT_ONCE,
-    MIN_COMPARE_INTERVAL_SECONDS,
-)
+from lacnode.privacy.state.state_root_comparison import MEMBERS_ASKED_AT_ONCE
 from lacnode.privacy.state_root_queries import GroupState, StateRootQuery
 from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup, ReceivedPayload
 from tests.support.private_nodes import (

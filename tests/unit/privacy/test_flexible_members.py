@@ -6,6 +6,7 @@ import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.privacy.state.comparison_plans import GROUP_COMPARE_INTERVAL_SECONDS
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.group_contracts import (
     LOCK,
@@ -19,7 +20,6 @@ from lacnode.privacy.state.private_transaction import (
     encode_versioned_payload,
 )
 from lacnode.privacy.state.processor import LONGEST_PAYLOAD_RETRY_SECONDS, MAX_PAYLOAD_REQUESTS
-from lacnode.privacy.state.state_root_comparison import GROUP_COMPARE_INTERVAL_SECONDS
 from lacnode.privacy.state_root_queries import StateRootQuery
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.support.flexible_groups import (

@@ -5,7 +5,8 @@ Follows Besu's `FlexiblePrivacyController`. This module must not send anything t
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 from lacnode.privacy.state.flexible.flexible_group import FlexibleGroup
 from lacnode.privacy.state.flexible.group_contract_queries import Ask, members, version
@@ -111,8 +112,10 @@ class FlexibleGroups:
 
     def _past(self, group_id: bytes) -> list[PastTransaction]:
         """Return everything that was executed in the group. PrivateSendError if the manager lost some of it."""
+        # The history of a late member is read once, and only if it is needed.
+        told = cache(partial(self._histories.transactions_of, group_id))
         try:
-            return [self._past_transaction(root) for root in self._roots(group_id)]
+            return [self._past_transaction(root, told) for root in self._roots(group_id)]
         except PayloadUnavailableError as lost:
             raise PrivateSendError(PrivateSendReason.LOST_PAYLOAD, str(lost)) from None
 
@@ -124,7 +127,9 @@ class FlexibleGroups:
             roots = [stored.metadata(self._context.history.hash_at(number) or b"", group_id) for number in numbers]
         return (root for block in roots for root in block)
 
-    def _past_transaction(self, root: MarkerRoot) -> PastTransaction:
+    def _past_transaction(
+        self, root: MarkerRoot, told: Callable[[], Mapping[bytes, PrivateTransaction]]
+    ) -> PastTransaction:
         place = self._context.history.transaction_location(root.marker_hash)
         block = None if place is None else self._context.history.block_of(place.block_hash)
         if place is None or block is None:
@@ -133,8 +138,8 @@ class FlexibleGroups:
             private = receive(self._context.manager, read_payload_key(block.transactions[place.index])).private
         except PayloadNotFoundError:
             # This node may be a late member itself. What came before its own addition is in the history it received.
-            told = self._histories.find_transaction(root.marker_hash)
-            if told is None:
+            found = told().get(root.marker_hash)
+            if found is None:
                 raise PayloadUnavailableError("a payload of the group's past is lost") from None
-            private = told[1]
+            private = found
         return PastTransaction(private, root.marker_hash, root.root)

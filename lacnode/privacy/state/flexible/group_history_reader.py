@@ -4,11 +4,16 @@ A private transaction from before its addition is found there alone: the manager
 execute any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lacnode.privacy.state.flexible.group_history import PastTransaction
 from lacnode.privacy.state.privacy_context import PrivacyContext
-from lacnode.privacy.state.private_payloads import PayloadNotFoundError, UnusablePayloadError, receive_history
+from lacnode.privacy.state.private_payloads import (
+    PayloadNotFoundError,
+    PayloadUnavailableError,
+    UnusablePayloadError,
+    receive_history,
+)
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 
@@ -22,16 +27,37 @@ class GroupHistoryReader:
     def find_transaction(self, marker_hash: bytes) -> tuple[bytes, PrivateTransaction] | None:
         """Return the group and the private transaction of a marker that is in a history. None if it is in none.
 
-        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give a history.
+        EnclaveUnreachableError if the manager does not answer. PayloadUnavailableError if the transaction was not found and
+        the manager does not give one of the histories.
         """
         with self._context.database.read() as snapshot:
             # The snapshot is closed before the manager is asked. An open one would hold old pages of the database.
             keys = list(PrivateStoreReader(snapshot).history_keys())
+        unavailable: PayloadUnavailableError | None = None
         for group_id, key in keys:
-            for past in self._past(key):
-                if past.marker_hash == marker_hash:
-                    return group_id, past.private
+            try:
+                found = self._find_in(key, marker_hash)
+            except PayloadUnavailableError as error:
+                # It may be another group's history. The transaction may be in one of the next.
+                unavailable = error
+                continue
+            if found is not None:
+                return group_id, found
+        if unavailable is not None:
+            raise unavailable
         return None
+
+    def transactions_of(self, group_id: bytes) -> Mapping[bytes, PrivateTransaction]:
+        """Return the private transactions in the group's history by the hashes of their markers. Empty without a history.
+
+        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give the history.
+        """
+        with self._context.database.read() as snapshot:
+            keys = list(PrivateStoreReader(snapshot).history_keys(group_id))
+        return {past.marker_hash: past.private for _, key in keys for past in self._past(key)}
+
+    def _find_in(self, key: bytes, marker_hash: bytes) -> PrivateTransaction | None:
+        return next((past.private for past in self._past(key) if past.marker_hash == marker_hash), None)
 
     def _past(self, key: bytes) -> Sequence[PastTransaction]:
         try:

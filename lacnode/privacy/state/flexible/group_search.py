@@ -35,6 +35,8 @@ MAX_UNANSWERED_SEARCHES = 3
 GROUPS_READ_AT_ONCE = 256
 """The number of groups that are read from the database between two looks at the time."""
 
+SEARCH = "the search for flexible groups"
+
 FindGroup = Callable[[bytes, float], FlexibleGroup | None]
 """Asks a group's contract for the members, until a time on the monotonic clock in seconds. None if there is no group.
 CallLimitExceededError if it does not answer by then."""
@@ -132,8 +134,13 @@ class GroupSearch:
             yield entries
 
     def _with_roots(self, stored: PrivateStoreReader, group_ids: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-        head = self._context.head()
-        return [(group_id, stored.root_at(group_id, head)) for group_id in group_ids]
+        head, found = self._context.head(), list[tuple[bytes, bytes]]()
+        for group_id in group_ids:
+            try:
+                found.append((group_id, stored.root_at(group_id, head)))
+            except Exception as error:
+                self._context.failures.record_failure(group_id, SEARCH, error)
+        return found
 
     def _look_at(self, entries: Iterable[tuple[bytes, bytes]], until_seconds: float) -> bytes | None:
         """Ask the contracts of groups whose answer is not known. Return the first that was not reached, None if all were."""
@@ -157,6 +164,13 @@ class GroupSearch:
         try:
             group = self._find(group_id, min(until_seconds, started + limit_seconds))
         except CallLimitExceededError:
+            self._known.remove(group_id)
+            self._silent.add(group_id, root, time.monotonic() - started)
+            return
+        except Exception as error:
+            # One contract that the code cannot handle must not hide all other groups. Like a silent one, it is not asked
+            # again at once.
+            self._context.failures.record_failure(group_id, SEARCH, error)
             self._known.remove(group_id)
             self._silent.add(group_id, root, time.monotonic() - started)
             return

@@ -1,0 +1,83 @@
+"""When each group is to be compared with its other members. This module must not compare."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+MIN_COMPARE_INTERVAL_SECONDS = 10.0
+"""The shortest pause between two comparisons of a group that changes all the time."""
+
+GROUP_COMPARE_INTERVAL_SECONDS, DIVERGED_COMPARE_INTERVAL_SECONDS = 600.0, 60.0
+"""The pauses after a comparison: when all members agreed, and when one did not."""
+
+MAX_PLANNED_GROUPS = 10_000
+"""The largest number of groups with a time for the next comparison. Above it, those whose members do not answer are dropped.
+"""
+
+Shape = tuple[int, int]
+"""The state of a group when it is planned: its revision and the last block that changed it."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """When a group is to be compared (monotonic seconds). `shape` is the group's state at the time of planning."""
+
+    shape: Shape
+    due: float
+    asked: float
+    tries: int = 0
+
+
+class ComparisonPlans:
+    """The plans of all groups. Safe to use from any thread. `clock` returns monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._plans: dict[bytes, _Plan] = {}
+
+    def find_due(self, shapes: Mapping[bytes, Shape]) -> list[bytes]:
+        """Plan the groups with these shapes. Return all groups to compare now, the one that has waited longest first."""
+        with self._lock:
+            now = self._clock()
+            for group_id, shape in shapes.items():
+                self._plan(group_id, shape, now)
+            self._forget()
+            # The longest wait comes first, so that no group is left out when there are many.
+            due = sorted((plan.due, group_id) for group_id, plan in self._plans.items() if plan.due <= now)
+        return [group_id for _, group_id in due]
+
+    def _forget(self) -> None:
+        """Keep the plans of the groups whose members answer. A forgotten group is planned again when its turn comes."""
+        if len(self._plans) > MAX_PLANNED_GROUPS:
+            kept = sorted(self._plans.items(), key=lambda entry: (entry[1].tries, entry[1].due))
+            self._plans = dict(kept[: MAX_PLANNED_GROUPS - MAX_PLANNED_GROUPS // 10])
+
+    def _plan(self, group_id: bytes, shape: Shape, now: float) -> None:
+        plan = self._plans.get(group_id)
+        if plan is None:
+            self._plans[group_id] = _Plan(shape, now, now - MIN_COMPARE_INTERVAL_SECONDS)
+        # A changed group is compared soon, but not after every block: its members may need a moment to execute it.
+        elif plan.shape != shape:
+            soon = max(now, plan.asked + MIN_COMPARE_INTERVAL_SECONDS)
+            plan.shape, plan.due, plan.tries = shape, min(plan.due, soon), 0
+
+    def hurry(self, group_id: bytes) -> None:
+        """Bring the next comparison of a group forward."""
+        with self._lock:
+            plan = self._plans.get(group_id)
+            if plan is not None:
+                # Two nodes, one of which lacks a payload, would otherwise cause comparisons of each other for ever.
+                pause = DIVERGED_COMPARE_INTERVAL_SECONDS if plan.tries else MIN_COMPARE_INTERVAL_SECONDS
+                # A member's question can only bring the comparison forward, and not below the pause since the last
+                # one.
+                plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
+
+    def put_off(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
+        """Plan the next comparison of a group in `seconds`. After a failure it comes sooner, with growing pauses."""
+        with self._lock:
+            plan = self._plans[group_id]
+            plan.asked = self._clock()
+            # The pause doubles with each failure, up to the usual one. A silent member costs few calls.
+            plan.due = plan.asked + (min(seconds, MIN_COMPARE_INTERVAL_SECONDS * 2**plan.tries) if failed else seconds)
+            plan.tries = min(plan.tries + 1, 16) if failed else 0
