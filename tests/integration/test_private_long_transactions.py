@@ -21,7 +21,7 @@ from tests.support.private_nodes import ALICE, BOB, KEEPER, LOOP, deploying, pri
 
 pytestmark = pytest.mark.xdist_group("private-devnet")
 
-GAS_LIMIT = 16_000_000
+GAS_LIMIT = 6_000_000
 """Of a block, and so of a private transaction: seconds of a loop, more than a slice, not minutes."""
 
 HONEST, RECIPIENT, HOSTILE = "writer-1", "writer-2", "writer-3"

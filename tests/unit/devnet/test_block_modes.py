@@ -37,16 +37,16 @@ class Blocks(Coordinator):
 
 
 @pytest.fixture
-async def blocks(
-    tmp_path: Path, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> AsyncIterator[Blocks]:
+async def blocks(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Blocks]:
     made = Blocks(tmp_path)
     nursery.start_soon(make_blocks, made)
     yield made
     nursery.cancel_scope.cancel()
 
 
-async def test_a_shorter_interval_does_not_wait_for_the_longer_one_before_it(blocks: Blocks) -> None:
+async def test_a_shorter_interval_does_not_wait_for_the_longer_one_before_it(
+    blocks: Blocks, autojump_clock: trio.testing.MockClock
+) -> None:
     await blocks.set_mode(BlockMode.MANUAL, 10_000)
     await trio.sleep(5)
     begun = trio.current_time()
@@ -55,7 +55,9 @@ async def test_a_shorter_interval_does_not_wait_for_the_longer_one_before_it(blo
     assert [moment - begun for moment in blocks.made] == pytest.approx([2, 4], abs=0.1)
 
 
-async def test_no_block_comes_after_an_interval_that_was_given_up(blocks: Blocks) -> None:
+async def test_no_block_comes_after_an_interval_that_was_given_up(
+    blocks: Blocks, autojump_clock: trio.testing.MockClock
+) -> None:
     await blocks.set_mode(BlockMode.MANUAL, 3)
     await trio.sleep(2)
     await blocks.set_mode(BlockMode.MANUAL)
@@ -63,7 +65,9 @@ async def test_no_block_comes_after_an_interval_that_was_given_up(blocks: Blocks
     assert blocks.made == []
 
 
-async def test_a_block_that_waits_for_its_turn_is_not_made_in_another_mode(blocks: Blocks) -> None:
+async def test_a_block_that_waits_for_its_turn_is_not_made_in_another_mode(
+    blocks: Blocks, autojump_clock: trio.testing.MockClock
+) -> None:
     await blocks.set_mode(BlockMode.MANUAL, 3)
     async with trio.open_nursery() as commands, blocks._lock:
         commands.start_soon(blocks.set_mode, BlockMode.MANUAL)
