@@ -58,7 +58,7 @@ class Prose:
 
 
 @lru_cache(1)
-def _parsed(source: str) -> ast.Module:
+def parsed(source: str) -> ast.Module:
     """The tree of a file. The checks of one file run one after the other, so one tree is kept."""
     return ast.parse(source)
 
@@ -73,7 +73,7 @@ def _read_prose(source: str) -> Iterator[Prose]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Prose(token.start[0], token.string.lstrip("#: "), False)
-    tree = _parsed(source)
+    tree = parsed(source)
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -106,7 +106,7 @@ def joined_sentences(path: Path, source: str) -> Iterator[Finding]:
 
 def exceptions_without_error(path: Path, source: str) -> Iterator[Finding]:
     """Find exception classes whose name does not end in `Error`."""
-    classes = [node for node in ast.walk(_parsed(source)) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in ast.walk(parsed(source)) if isinstance(node, ast.ClassDef)]
     exceptions = {"Exception", "BaseException"}
     for _ in classes:  # A base may stand below its subclass in the walk. One pass for each class is enough.
         exceptions |= {node.name for node in classes if any(_is_exception(base, exceptions) for base in node.bases)}
@@ -125,7 +125,7 @@ def constants_without_unit(path: Path, source: str) -> Iterator[Finding]:
 
     A float, a multiple of 1024, and a name such as `TIMEOUT` or `SIZE` need a unit. Other whole numbers are counts.
     """
-    for name, value, line in _numbers(_parsed(source)):
+    for name, value, line in _numbers(parsed(source)):
         units = (*TIME_UNITS, *OTHER_UNITS)
         if re.search(rf"(?:^|_)(?:{'|'.join(units)})(?:_|$)", name):
             continue
@@ -173,7 +173,7 @@ def _is_binary_size(value: ast.expr) -> bool:
 
 def undocumented_errors(path: Path, source: str) -> Iterator[Finding]:
     """Find public functions that raise an error of the project without naming it in their docstring."""
-    for function, owner in _functions(_parsed(source)):
+    for function, owner in _functions(parsed(source)):
         if function.name.startswith("_") or owner.startswith("_") or _is_override(function):
             continue
         documentation = ast.get_docstring(function) or ""
@@ -219,7 +219,7 @@ def repeated_class_names(sources: Iterable[tuple[Path, str]]) -> Iterator[Findin
     """Find public classes of different files that have one name."""
     places: dict[str, list[tuple[Path, int]]] = defaultdict(list)
     for path, source in sources:
-        for node in _parsed(source).body:
+        for node in parsed(source).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append((path, node.lineno))
     for name, found in sorted(places.items()):

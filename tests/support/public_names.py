@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.plain_language import Finding
+from tests.support.plain_language import Finding, parsed
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -73,7 +73,7 @@ class _PublicClass:
 
 def vague_names(path: Path, source: str) -> Iterator[Finding]:
     """Find public functions and methods whose whole name says too little."""
-    for function, _ in _public_functions(ast.parse(source)):
+    for function, _ in _public_functions(parsed(source)):
         if function.name in VAGUE_NAMES:
             yield Finding(path, function.lineno, f"the name {function.name} is vague: {VAGUE_NAMES[function.name]}")
 
