@@ -33,7 +33,7 @@ READING_BURST_SECONDS = 20.0
 
 
 class _Lane:
-    """The waiting messages of one validator. `served` is the cost of the messages that were taken so far, in turns."""
+    """The waiting messages of one validator. `served` is the number of turns up to which it was served."""
 
     def __init__(self, served: float) -> None:
         self.messages: deque[MessageReceived] = deque()
@@ -63,6 +63,9 @@ class ConsensusEventQueue:
     def __init__(self, lane_messages: int) -> None:
         self._internal: deque[Event] = deque()
         self._lanes: dict[bytes, _Lane] = {}
+        self._turn = 0.0
+        """The turn of the lane that was served last, before it was served. Only a lane that waited for its share can have
+        fewer."""
         self._lane_messages = lane_messages
         self._shares = FairShare(
             Shares(READING_SHARE, READING_SHARE_OF_VALIDATOR, MIN_READING_SHARE_OF_VALIDATOR, READING_BURST_SECONDS)
@@ -75,7 +78,7 @@ class ConsensusEventQueue:
         """From now on only the peers at these addresses have a queue. The messages of other peers are dropped."""
         # The lanes of validators that stay are kept with their messages: messages for the next height may be here
         # before the new head.
-        self._lanes = {sender: self._lanes.get(sender) or _Lane(0.0) for sender in senders}
+        self._lanes = {sender: self._lanes.get(sender) or _Lane(self._turn) for sender in senders}
 
     def has_queue_for(self, sender: bytes) -> bool:
         """Return whether the peer at this address has a lane."""
@@ -129,6 +132,7 @@ class ConsensusEventQueue:
                 return self._internal.popleft()
             lane, pause_seconds = self._next_lane()
             if lane is not None:
+                self._turn = max(self._turn, lane.served)
                 return lane.get()
             self._not_empty = trio.Event()
             with trio.move_on_after(pause_seconds):
@@ -148,9 +152,9 @@ class ConsensusEventQueue:
 
     def _end_pause(self, lane: _Lane) -> None:
         """A lane that was empty for a while has saved up no turns. With saved turns it could hold up the others later."""
+        # Also if no other lane waits at this moment: their messages may come next.
         if not lane.messages:
-            waiting = (other.served for other in self._lanes.values() if other.messages)
-            lane.served = max(lane.served, min(waiting, default=lane.served))
+            lane.served = max(lane.served, self._turn)
 
     def _has_room(self, lane: _Lane, message: MessageReceived) -> bool:
         if not lane.messages:

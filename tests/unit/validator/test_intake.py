@@ -87,6 +87,23 @@ async def test_a_quiet_lane_saves_up_no_turns() -> None:
     assert served.count(A) >= 4, "B does not get forty messages ahead because it was silent"
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_a_lane_saves_up_no_turns_while_all_lanes_are_empty(is_new: bool) -> None:
+    """Attack: a validator is silent while the others are served at once, or has just been voted in. Then it floods."""
+    lanes = intake()
+    if is_new:
+        lanes.set_senders((A, C))
+    for number in range(100):
+        for sender in (A, C):
+            lanes.put_message(message(sender, number))
+            await take(lanes, 1)
+    lanes.set_senders((A, B, C))
+    for number in range(LANE_MESSAGES):
+        lanes.put_message(message(B, number))
+    lanes.put_message(message(A))
+    assert A in await take(lanes, 3), "who was served before waits for one message of the flooder at most"
+
+
 async def test_bytes_are_bounded_in_each_lane_and_one_large_message_passes() -> None:
     lanes = intake()
     assert lanes.put_message(message(A, size=MAX_SENDER_QUEUE_BYTES + 1)), "a frame may be larger than a lane"
