@@ -4,8 +4,8 @@ Besu keeps one bounded queue for all events, and a flood of messages can push ou
 events of the node are never dropped and go first. Only validators of the current height have a queue for messages.
 The signer of a message is known after it has been read. The peer that sent it is known at once, so the queues belong
 to the peers. Each queue has its own bound, and the queues take turns, so that a peer that floods costs the others
-nothing but its turn. The processor time of each peer's messages is counted. A peer that has used up its share waits, and
-its messages wait in its queue.
+nothing but its turn. The processor time of each validator's messages is counted. A peer that has used up its share waits,
+and its messages wait in its queue.
 """
 
 import math
@@ -120,7 +120,7 @@ class ConsensusEventQueue:
             self._lanes[sender] = _Lane(lane.served)
 
     def charge(self, sender: bytes, seconds: float) -> None:
-        """Count `seconds` of processor time for the messages of the peer at this address."""
+        """Count `seconds` of processor time for the validator at this address."""
         self._shares.spend(sender, seconds, trio.current_time())
 
     async def get(self) -> Event:

@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from lacnode.consensus.bft.controller import BftController
-from lacnode.consensus.bft.effects import CheckProposal, Effect
+from lacnode.consensus.bft.effects import ChargeAuthor, CheckProposal, Effect
 from lacnode.consensus.bft.events import MessageReceived
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.workers.worker import Worker
@@ -23,7 +23,7 @@ class MessageReader:
     """Reads messages one after the other. Use on the event loop only.
 
     `now_ms` is the wall clock in milliseconds. `thread_seconds` is the processor time of the calling thread in seconds.
-    `charge(sender, seconds)` is called for each message whose sender, a 20-byte address, pays for it.
+    `charge(address, seconds)` is called for each message that the validator at this 20-byte address pays for.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class MessageReader:
         # The first valid proposal of a round is free. Its check costs more than reading it, and a network with full blocks
         # must not make its proposers wait for their share.
         if not any(isinstance(effect, CheckProposal) for effect in effects):
-            self._charge(event.sender, seconds)
+            authors = [effect.author for effect in effects if isinstance(effect, ChargeAuthor)]
+            self._charge(authors[0] if authors else event.sender, seconds)
         return effects
 
     def _handle(self, event: MessageReceived, now_ms: int) -> tuple[list[Effect], Exception | None, float]:

@@ -211,7 +211,7 @@ CONSENSUS = (
     Mutant(
         "variants-of-a-proposal-are-relayed",
         "lacnode/consensus/bft/message_relay.py",
-        "not self._relayed.add(payload_hash)",
+        "not self._relayed.add(key)",
         "not self._relayed.add(keccak256(event.data))",
         ("tests/unit/consensus/test_relaying.py",),
     ),
@@ -260,9 +260,23 @@ CONSENSUS = (
     Mutant(
         "messages-of-a-validator-take-any-time",
         "lacnode/validator/message_reader.py",
-        "self._charge(event.sender, seconds)",
+        "self._charge(authors[0] if authors else event.sender, seconds)",
         "self._charge(event.sender, 0.0)",
         ("tests/unit/validator/test_driver.py",),
+    ),
+    Mutant(
+        "a-relay-pays-for-what-it-relays",
+        "lacnode/validator/message_reader.py",
+        "self._charge(authors[0] if authors else event.sender, seconds)",
+        "self._charge(event.sender, seconds)",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
+        "an-author-pays-for-every-copy",
+        CONTROLLER,
+        "if is_first and author != event.sender",
+        "if author != event.sender",
+        ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(
         "messages-of-an-expelled-peer-are-read-on",

@@ -83,6 +83,13 @@ NODE = (
         ("tests/unit/validator/test_intake.py",),
     ),
     Mutant(
+        "a-silent-lane-saves-up-turns",
+        "lacnode/validator/event_queue.py",
+        "lane.served = max(lane.served, self._turn)",
+        "lane.served = max(lane.served, 0.0)",
+        ("tests/unit/validator/test_intake.py",),
+    ),
+    Mutant(
         "strangers-have-a-lane",
         "lacnode/validator/event_queue.py",
         "        lane = self._lanes.get(message.sender)\n        if lane is None or not",

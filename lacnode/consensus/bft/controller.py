@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from lacnode.consensus.bft.clock_skew import ClockSkew
 from lacnode.consensus.bft.effects import (
     BlamePeer,
+    ChargeAuthor,
     Effect,
     PeerIsAhead,
     RedeliverMessage,
@@ -22,6 +23,7 @@ from lacnode.consensus.bft.effects import (
 )
 from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, PayloadSigned
 from lacnode.consensus.bft.false_copies import FalseCopies, drop_false_copy
+from lacnode.consensus.bft.first_copies import FirstCopies
 from lacnode.consensus.bft.height_manager import HeightManager
 from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
@@ -86,6 +88,7 @@ class BftController:
         self._future = FutureMessageBuffer(limits)
         self._received = MessageTracker(limits.duplicate_messages)
         self._message_relay = MessageRelay(address, limits.gossiped_history)
+        self._first_copies = FirstCopies()
         self._search_pause = SearchPause()
         self._false_copies = FalseCopies()
         self._clocks = ClockSkew()
@@ -157,6 +160,7 @@ class BftController:
         self._head = head
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._message_relay.start_height()
+        self._first_copies.clear()
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
@@ -290,12 +294,16 @@ class BftController:
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _relay(self, event: MessageReceived, message: Message, height: HeightManager) -> list[Effect]:
-        """Relay a message that has passed its check."""
+        """Relay a message that has passed its check. The author pays for its first copy."""
+        author = message.signed.author
+        payload_hash = self._protocols.at(height.number).codec.signature_hash(message.signed.payload)
+        is_first = self._first_copies.add(author, payload_hash)
+        charge: list[Effect] = [ChargeAuthor(author)] if is_first and author != event.sender else []
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.is_second(message):
-            return []
-        codec = self._protocols.at(height.number).codec
-        return self._message_relay.relay(event, message, height.committee, height.round.number, codec)
+            return charge
+        relay = self._message_relay.relay
+        return [*charge, *relay(event, message, height.committee, height.round.number, payload_hash)]
 
 
 def _log_protocol(protocols: ProtocolSchedule, head: HeadChanged) -> list[Effect]:

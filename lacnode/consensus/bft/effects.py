@@ -131,6 +131,14 @@ class RedeliverMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeAuthor:
+    """The author (20 bytes) pays for the time that this message took, and not the peer that delivered it. A correct
+    validator had to relay the message."""
+
+    author: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PeerIsAhead:
     """The peer at this address sent a message of a later height: its chain has at least block `number`."""
 
@@ -175,6 +183,7 @@ Effect = (
     | SendMessage
     | ImportBlock
     | RedeliverMessage
+    | ChargeAuthor
     | PeerIsAhead
     | BlamePeer
     | WriteLogLine

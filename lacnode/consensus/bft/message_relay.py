@@ -10,7 +10,6 @@ from lacnode.consensus.bft.effects import Effect, SendMessage
 from lacnode.consensus.bft.events import MessageReceived
 from lacnode.consensus.bft.message_buffers import MessageTracker
 from lacnode.consensus.bft.messages import Message, round_id_of
-from lacnode.consensus.bft.protocol import MessageCodec
 from lacnode.consensus.bft.relay_shares import RelayShares
 from lacnode.primitives.keccak import keccak256
 
@@ -29,17 +28,18 @@ class MessageRelay:
         self._shares.clear()
 
     def relay(
-        self, event: MessageReceived, message: Message, committee: Committee, current_round: int, codec: MessageCodec
+        self, event: MessageReceived, message: Message, committee: Committee, current_round: int, payload_hash: bytes
     ) -> list[Effect]:
-        """Relay `message`, unchanged. `event` brought it. `committee` is that of its height, and `codec` has its bytes."""
+        """Relay `message`, unchanged. `event` brought it. `committee` is that of its height. Its author signed
+        `payload_hash`."""
         author, validators = message.signed.author, committee.validators
         others = frozenset(validators) - {self._address, event.sender, author}
         sender = event.sender if event.sender in validators else None
         share = sender, author, round_id_of(message).round, current_round
         # Not the signature: an author can make many of them for one payload.
-        payload_hash = keccak256(author + codec.signature_hash(message.signed.payload))
+        key = keccak256(author + payload_hash)
         # The share comes first: a payload that is not relayed must not be remembered as relayed.
-        if not others or not self._shares.has_left(*share) or not self._relayed.add(payload_hash):
+        if not others or not self._shares.has_left(*share) or not self._relayed.add(key):
             return []
         self._shares.add(*share, len(event.data))
         return [SendMessage(event.code, event.data, others)]
