@@ -37,11 +37,11 @@ class PeerConsensusNetwork:
         self._expulsion = expulsion
         self._faults = RateLimits(FAULTS_PER_SECOND, FAULTS_AT_ONCE)
 
-    def send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+    def send(self, code: int, data: bytes, recipients: frozenset[bytes], *, is_relayed: bool = False) -> None:
         """Send a consensus message to those of `recipients`, 20-byte addresses, that are peers."""
         for peer in self._peers():
             if peer.address in recipients:
-                peer.send_consensus(code, data)
+                peer.send_consensus(code, data, is_relayed=is_relayed)
 
     def peer_is_ahead(self, address: bytes, number: int) -> None:
         """Note that the peer at `address` has block `number`: the synchronizer may ask it."""

@@ -130,12 +130,16 @@ class Peer:
         except SendQueueFullError:
             self.leave(DisconnectReason.USELESS_PEER)
 
-    def send_consensus(self, code: int, data: bytes) -> None:
+    def send_consensus(self, code: int, data: bytes, *, is_relayed: bool = False) -> None:
         """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak its
-        protocol."""
+        protocol.
+
+        A message that `is_relayed` is dropped if too many of them wait. The validator that signed it sends it, too.
+        """
         for protocol, codes in CONSENSUS_MESSAGES.items():
             if code in codes and self._table.version_of(protocol) is not None:
-                self.send_urgent(self._table.message_id(protocol, code), data)
+                message_id = self._table.message_id(protocol, code)
+                self._outbox.put_relayed(message_id, data) if is_relayed else self.send_urgent(message_id, data)
 
     def send_new_block(self, message: EncodedNewBlock, hash_: bytes) -> None:
         """Announce the block with this hash, unless the peer has it."""

@@ -1,8 +1,12 @@
 """The messages that wait to be sent to one peer.
 
-There are two lanes. The urgent one goes first, so that a Commit never waits behind a block. A peer that does not read must
-not hold memory without limit. If a lane is full, gossip of transactions is dropped, because other peers carry it too. Other
-messages must not be lost in silence: the session ends (`SendQueueFullError`).
+There are three lanes. The urgent one goes first, so that a Commit never waits behind a block. Then come the consensus
+messages of other validators, which this node relays. They have a lane of their own: a faulty validator can sign many of
+them. They must neither delay this node's own messages nor end its session with a correct validator that reads slowly.
+
+A peer that does not read must not hold memory without limit. If a lane is full, gossip of transactions and relayed messages
+are dropped, because other peers carry them too. Other messages must not be lost in silence: the session ends
+(`SendQueueFullError`).
 """
 
 from collections import deque
@@ -48,14 +52,23 @@ class SendQueue:
 
     def __init__(self) -> None:
         self._urgent = _Lane()
+        self._relayed = _Lane()
         self._ordinary = _Lane()
         self._changed = trio.Event()
         self.dropped = 0
-        """Transaction messages dropped, since the start."""
+        """Transaction messages and relayed consensus messages dropped, since the start."""
 
     def put_urgent(self, message_id: int, body: bytes) -> None:
         """Queue a message before all ordinary ones. SendQueueFullError if too many bytes wait."""
         self._urgent.put(message_id, body)
+        self._change()
+
+    def put_relayed(self, message_id: int, body: bytes) -> None:
+        """Queue a consensus message of another validator behind the urgent ones. It is dropped if too many bytes wait."""
+        try:
+            self._relayed.put(message_id, body)
+        except SendQueueFullError:
+            self.dropped += 1
         self._change()
 
     def put(self, message_id: int, body: bytes, *, droppable: bool = False) -> None:
@@ -71,9 +84,10 @@ class SendQueue:
 
     async def get(self) -> tuple[int, bytes]:
         """Wait for the next message to send, take it from the queue and return it."""
-        while not (self._urgent.size or self._ordinary.size):
+        lanes = self._urgent, self._relayed, self._ordinary
+        while not any(lane.size for lane in lanes):
             await self._changed.wait()
-        message = (self._urgent if self._urgent.size else self._ordinary).get()
+        message = next(lane for lane in lanes if lane.size).get()
         # `wait_until_ready` waits for the queue to become shorter.
         self._change()
         return message

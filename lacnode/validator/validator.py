@@ -70,8 +70,11 @@ class ConsensusNetwork(Protocol):
     Addresses are the 20 bytes of a validator's address.
     """
 
-    def send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
-        """Send a message with this code of the consensus protocol to those of `recipients` that are connected."""
+    def send(self, code: int, data: bytes, recipients: frozenset[bytes], *, is_relayed: bool = False) -> None:
+        """Send a message with this code of the consensus protocol to those of `recipients` that are connected.
+
+        `is_relayed`: another validator signed it (`effects.SendMessage`).
+        """
 
     def peer_is_ahead(self, address: bytes, number: int) -> None:
         """The peer at `address` has shown that it has block `number`."""
@@ -231,7 +234,7 @@ class Validator:
                 await self._log_worker.run(partial(self._signer.record_prepared, effect.prepared))
             case SendMessage():
                 # The network queues the message and returns. A slow peer cannot hold up the effects that follow.
-                self._network.send(effect.code, effect.data, effect.recipients)
+                self._network.send(effect.code, effect.data, effect.recipients, is_relayed=effect.is_relayed)
             case StartRoundTimer() | StartBlockTimer():
                 self.timers.start(effect)
             case StopTimers():

@@ -121,9 +121,9 @@ def be_far_away() -> None:
     send = Peer.send_consensus
     near = first_validator(Path(sys.argv[-1]))
 
-    def send_slowly(self: Peer, code: int, data: bytes) -> None:
+    def send_slowly(self: Peer, code: int, data: bytes, *, is_relayed: bool = False) -> None:
         if code != PROPOSAL or self.address == near:
-            send(self, code, data)
+            send(self, code, data, is_relayed=is_relayed)
         else:
             trio.lowlevel.spawn_system_task(arrive, self, data)
 

@@ -51,8 +51,8 @@ class SimulatedConsensusNetwork(PeerConsensusNetwork):
         super().__init__(lambda: list(life.peers.values()), life.synchronizer, life.exchange, life.expulsion)
         self._life = life
 
-    def send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
-        """Give the message to the simulation, unless the power goes before."""
+    def send(self, code: int, data: bytes, recipients: frozenset[bytes], *, is_relayed: bool = False) -> None:
+        """Give the message to the simulation, unless the power goes before. It puts all messages into one lane."""
         self._life.step("send")
         if self._life.is_running:
             self._life.node.outside.send(self._life.node.index, code, data, recipients)

@@ -108,11 +108,15 @@ class SignPayload:
 
 @dataclass(frozen=True, slots=True)
 class SendMessage:
-    """Send the message to every connected peer whose address is in `recipients`. The machine does not wait for it."""
+    """Send the message to every connected peer whose address is in `recipients`. The machine does not wait for it.
+
+    `is_relayed`: another validator signed it. It may be dropped for a peer that is slow to read.
+    """
 
     code: int
     data: bytes
     recipients: frozenset[bytes]
+    is_relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,4 +42,4 @@ class MessageRelay:
         if not others or not self._shares.has_left(*share) or not self._relayed.add(key):
             return []
         self._shares.add(*share, len(event.data))
-        return [SendMessage(event.code, event.data, others)]
+        return [SendMessage(event.code, event.data, others, is_relayed=True)]

@@ -68,7 +68,7 @@ def test_a_message_is_passed_on_once_to_those_who_may_lack_it() -> None:
     bench = Bench(B).start()
     message = vote(key=C)
     [relayed] = only(SendMessage, bench.hear(message, via=D.address))
-    assert relayed == SendMessage(PREPARE, encode_message(message), frozenset({A.address}))
+    assert relayed == SendMessage(PREPARE, encode_message(message), frozenset({A.address}), is_relayed=True)
     assert bench.hear(message, via=A.address) == []
 
 

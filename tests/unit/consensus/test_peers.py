@@ -1,7 +1,7 @@
 """Which peers are heard by consensus, and what ends their sessions."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -18,10 +18,17 @@ from lacnode.node.consensus_peers import (
     ConsensusPeers,
 )
 from lacnode.node.peer_expulsion import COOL_DOWN_SECONDS, PeerExpulsion
+from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.rate_limits import MAX_BUCKETS, RateLimits
-from lacnode.p2p.wire.p2p_messages import DisconnectReason
+from lacnode.p2p.send_queue import MAX_QUEUED_BYTES, SendQueue
+from lacnode.p2p.supported_capabilities import supported_capabilities
+from lacnode.p2p.wire.capabilities import CapabilityTable
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.eth_messages import Status
+from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
 from lacnode.rate_limited_log import MAX_CAUSES, RateLimitedLog
+from tests.support.ibft2_blocks import IBFT2_ONLY
 from tests.support.logs import captured_logs
 
 
@@ -195,3 +202,31 @@ def test_causes_are_bounded() -> None:
             limited.info(number, "a line")
     assert len(limited._written) == MAX_CAUSES
     assert len(limited._left_out) <= MAX_CAUSES
+
+
+def real_peer(outbox: SendQueue) -> Peer:
+    capabilities = supported_capabilities(IBFT2_ONLY)
+    enode = Enode(bytes([1]) * 64, "10.0.0.1", 30303, None)
+    return Peer(
+        enode=enode,
+        hello=Hello(5, "a validator", capabilities, enode.tcp, enode.id),
+        table=CapabilityTable.negotiate(capabilities, capabilities),
+        eth_version=66,
+        inbound=True,
+        addresses=(("10.0.0.2", 30303), (enode.host, enode.tcp)),
+        status=Status(66, 1, 1, bytes(32), bytes(32), None),
+        genesis_difficulty=1,
+        outbox=outbox,
+    )
+
+
+async def test_what_a_validator_relays_does_not_end_its_session_with_another_one() -> None:
+    """Attack: a validator signs a proposal and round changes of megabytes. The peer is correct and reads slowly."""
+    outbox = SendQueue()
+    peer, nothing = real_peer(outbox), cast(Any, None)
+    network = PeerConsensusNetwork(lambda: [peer], nothing, nothing, nothing)
+    for _ in range(3):
+        network.send(0, bytes(MAX_QUEUED_BYTES), frozenset({peer.address}), is_relayed=True)
+    network.send(1, b"the own prepare", frozenset({peer.address}))
+    assert peer.leaving is None
+    assert (await outbox.get())[1] == b"the own prepare"

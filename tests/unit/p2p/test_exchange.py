@@ -33,6 +33,16 @@ class TestOutbox:
         outbox.put_urgent(3, b"consensus")
         assert (await outbox.get())[0] == 3
 
+    async def test_relayed_messages_neither_end_a_session_nor_delay_the_own_ones(self) -> None:
+        """Attack: a validator signs blocks of megabytes. This node relays them to a correct validator that reads slowly."""
+        outbox = SendQueue()
+        outbox.put(1, b"an answer")
+        for _ in range(4):
+            outbox.put_relayed(2, bytes(2 * MAX_QUEUED_BYTES))
+        assert outbox.dropped == 3
+        outbox.put_urgent(3, bytes(MAX_QUEUED_BYTES // 2))
+        assert [(await outbox.get())[0] for _ in range(3)] == [3, 2, 1]
+
     async def test_a_single_message_larger_than_a_lane_passes_when_nothing_waits(self) -> None:
         outbox = SendQueue()
         outbox.put(1, bytes(2 * MAX_QUEUED_BYTES))
