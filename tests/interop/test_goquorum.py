@@ -11,13 +11,11 @@ import pytest
 
 from lacnode.chainspec.genesis import parse_genesis
 from tests.support.goquorum_chain import DATA, exported_blocks, goquorum_genesis_document
-from tests.support.goquorum_network import (
-    GoQuorumNode,
+from tests.support.goquorum_network import GoQuorumNode, geth_binary, goquorum_genesis
+from tests.support.mixed_network import (
     LacnodeNode,
-    Node,
+    MixedNode,
     differing_blocks,
-    geth_binary,
-    goquorum_genesis,
     running_network,
     wait_for,
     wait_for_height,
@@ -29,7 +27,7 @@ QBFT = {"epochlength": 30_000, "blockperiodseconds": 1, "requesttimeoutseconds":
 JOINING = "0x" + "77" * 20
 
 
-def validators_at_head(node: Node) -> list[str]:
+def validators_at_head(node: MixedNode) -> list[str]:
     found: list[str] = node.call("istanbul_getValidators", "latest")
     return [address.lower() for address in found]
 
@@ -41,11 +39,11 @@ def test_mixed_validators_agree_through_kills_and_votes(tmp_path: Path, of_goquo
         GoQuorumNode(f"goquorum-{i}", tmp_path / f"g{i}", (1000 + i).to_bytes(32), geth) for i in range(of_goquorum)
     ]
     ours = [LacnodeNode(f"lacnode-{i}", tmp_path / f"l{i}", (2000 + i).to_bytes(32)) for i in range(of_lacnode)]
-    nodes: list[Node] = [*theirs, *ours]
+    nodes: list[MixedNode] = [*theirs, *ours]
     genesis = goquorum_genesis("qbft", [node.key.address for node in nodes], {"qbft": QBFT})
     with running_network(tmp_path, genesis, nodes):
         wait_for_height(nodes, 4)
-        victims: list[Node] = [theirs[0], ours[0]]
+        victims: list[MixedNode] = [theirs[0], ours[0]]
         for victim in victims:
             others = [node for node in nodes if node is not victim]
             victim.kill()
