@@ -12,7 +12,7 @@ class SignerUnavailableError(Exception):
 
 
 class Signer(Protocol):
-    """Signs digests with the key of one validator."""
+    """The part of a node's key that consensus uses: it signs digests. The key may be in another device."""
 
     @property
     def address(self) -> bytes:

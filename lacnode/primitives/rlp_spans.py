@@ -5,6 +5,7 @@ checked nor will check, unless each item is checked here.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 EMPTY_LIST = 0xC0
 
@@ -36,6 +37,14 @@ def item_end(encoded: bytes, at: int) -> int:
     return at + 1 + width + int.from_bytes(encoded[at + 1 : at + 1 + width])
 
 
+def _item_spans(encoded: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """The start and the end of each item from `at` up to `end`. The last one may end after `end`."""
+    while at < end:
+        stop = item_end(encoded, at)
+        yield at, stop
+        at = stop
+
+
 def list_length(content_bytes: int) -> int:
     """The bytes of a list with `content_bytes` bytes of content."""
     return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
@@ -46,11 +55,8 @@ def items_of(encoded: bytes) -> Iterator[bytes]:
     span = list_span(encoded, 0)
     if span is None:
         raise ValueError("a list was expected")
-    at, end = span
-    while at < end:
-        stop = item_end(encoded, at)
+    for at, stop in _item_spans(encoded, *span):
         yield encoded[at:stop]
-        at = stop
 
 
 def split_list(encoded: bytes, most: int) -> list[bytes] | None:
@@ -61,12 +67,12 @@ def split_list(encoded: bytes, most: int) -> list[bytes] | None:
     span = list_span(encoded, 0)
     if span is None or span[1] != len(encoded):
         return None
-    (at, end), parts = span, list[bytes]()
-    while at < end and len(parts) < most:
-        stop = item_end(encoded, at)
-        parts.append(encoded[at:stop])
-        at = stop
-    return parts if at == end else None
+    start, end = span
+    spans = list(islice(_item_spans(encoded, start, end), most))
+    # The last item may end after the list, and there may be more than `most`.
+    if (spans[-1][1] if spans else start) != end:
+        return None
+    return [encoded[at:stop] for at, stop in spans]
 
 
 def content_of_string(encoded: bytes) -> bytes:

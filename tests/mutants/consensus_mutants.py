@@ -289,7 +289,7 @@ CONSENSUS = (
         "transactions-decoded-before-their-proof",
         "lacnode/consensus/bft/controller.py",
         "decoded = envelope.outline(height.committee.validators.__contains__)",
-        "decoded = envelope.message(height.committee.validators.__contains__)",
+        "decoded = envelope.with_body(envelope.outline(height.committee.validators.__contains__))",
         ("tests/unit/consensus/test_false_copies.py",),
     ),
     Mutant(

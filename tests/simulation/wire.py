@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lacnode.consensus.bft.messages import Message, round_id_of
+from lacnode.consensus.bft.messages import Message, decode_whole, round_id_of
 from lacnode.consensus.bft.payload_signing import sign_payload
 from lacnode.consensus.bft.payloads import (
     CommitPayload,
@@ -49,7 +49,7 @@ class Wire:
         return next((kind for kind in MessageKind if self.like(code, kind) == code), None)
 
     def read(self, code: int, data: bytes) -> Message:
-        return self.protocol_of(code).codec.open_message(code, data).message()
+        return decode_whole(self.protocol_of(code).codec.open_message(code, data))
 
     def envelope(self, code: int, data: bytes) -> tuple[RoundId, bytes]:
         """The height and round of a message, and its author."""

@@ -6,7 +6,7 @@ GoQuorum 24.4.1 imports such a chain with `geth import` (docs/spec/interop.md).
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from lacnode.consensus.ibft1.block_hash import commit_digest, on_chain_hash, proposer_digest
+from lacnode.consensus.ibft1.block_hash import commit_seal_digest, on_chain_hash, proposer_seal_digest
 from lacnode.consensus.ibft1.extra_data import Ibft1ExtraData, decode_extra_data, encode_extra_data
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block, BlockBody
@@ -48,8 +48,8 @@ def empty_header(
         timestamp=parent.timestamp + PERIOD_SECONDS,
         extra_data=encode_extra_data(listed),
     )
-    proposer_seal = keys[number % len(keys)].sign(proposer_digest(header))
+    proposer_seal = keys[number % len(keys)].sign(proposer_seal_digest(header))
     header = header.with_changes(extra_data=encode_extra_data(replace(listed, proposer_seal=proposer_seal)))
-    digest, proposed = commit_digest(header), decode_extra_data(header.extra_data)
+    digest, proposed = commit_seal_digest(header), decode_extra_data(header.extra_data)
     sealed = replace(proposed, seals=tuple(key.sign(digest) for key in sealers))
     return header.with_changes(extra_data=encode_extra_data(sealed))

@@ -9,7 +9,7 @@ import pytest
 from lacnode.consensus.bft.blocks import seal_digest
 from lacnode.consensus.bft.committee import Committee
 from lacnode.consensus.bft.message_rules import check_commit
-from lacnode.consensus.bft.messages import Commit, Proposal, RoundChange, round_id_of
+from lacnode.consensus.bft.messages import Commit, Proposal, RoundChange, decode_whole, round_id_of
 from lacnode.consensus.qbft.message_validation import check_proposal, check_round_change
 from lacnode.consensus.qbft.payloads import CODES, encode_payload
 from lacnode.consensus.qbft.protocol import QBFT
@@ -69,7 +69,7 @@ def test_message(vector: dict[str, Any]) -> None:
     """Decoded, encoded and signed again, a message has the same bytes, hash and author."""
     data, fields = from_hex(vector["rlp_hex"]), vector["fields"]
     envelope = QBFT.codec.open_message(fields["message_code"], data)
-    message = envelope.message()
+    message = decode_whole(envelope)
     payload = message.signed.payload
     assert QBFT.codec.encode_message(message) == data
     assert CODES[message.kind] == fields["message_code"]
@@ -88,7 +88,7 @@ def test_message(vector: dict[str, Any]) -> None:
 def test_message_is_valid_at_height_1(vector: dict[str, Any]) -> None:
     """The validators of the vectors accept every message of theirs, in the old and in the new form of Besu."""
     fields = vector["fields"]
-    message = QBFT.codec.open_message(fields["message_code"], from_hex(vector["rlp_hex"])).message()
+    message = decode_whole(QBFT.codec.open_message(fields["message_code"], from_hex(vector["rlp_hex"])))
     if isinstance(message, Proposal):
         check_proposal(COMMITTEE, message)
         digest = seal_digest(QBFT, message.block, round_id_of(message).round)

@@ -52,8 +52,11 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class SearchPool:
-    """Look whether a block of (height, round) with this `timestamp` (seconds) would have a transaction. The answer is
-    `PoolSearched`. It must come also if the search fails."""
+    """Find out whether the pool has a transaction that a block of (height, round) with this `timestamp` (seconds) can have.
+
+    If it has one, the round does not wait for the time of an empty block. No block is built. The answer is `PoolSearched`.
+    It must come also if the search fails.
+    """
 
     height: int
     round: int

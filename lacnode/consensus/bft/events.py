@@ -53,7 +53,7 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True)
 class BlockTimerExpired:
-    """Answers `StartBlockTimer`."""
+    """The time of `StartBlockTimer` has come, with the same height and round."""
 
     height: int
     round: int
@@ -61,7 +61,7 @@ class BlockTimerExpired:
 
 @dataclass(frozen=True, slots=True)
 class RoundTimerExpired:
-    """Answers `StartRoundTimer`."""
+    """The time of `StartRoundTimer` has passed, with the same height and round. The round need not be over."""
 
     height: int
     round: int

@@ -18,7 +18,7 @@ CACHED_EXTRA_DATA_BYTES = 32 * 1024
 
 
 class VoteType(Enum):
-    """The kind of a vote."""
+    """Whether a vote adds a validator or drops one."""
 
     ADD = "add"
     DROP = "drop"

@@ -165,7 +165,10 @@ def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderConte
 
 
 def check_full(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
-    """Like `check_light`, with the commit seals and without this node's clock (see `check_sealed`)."""
+    """Check a header with its commit seals: all rules but those about this node's clock (see `check_sealed`).
+
+    Raises the HeaderRefusedError of the first rule that `header` breaks.
+    """
     check_sealed(protocol, header, context)
     check_seals(protocol, header, context.validators)
 

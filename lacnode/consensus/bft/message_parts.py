@@ -1,9 +1,12 @@
 """Messages with a block, cut into their items, so that each item is decoded only when it is needed.
 
 The block has megabytes, and most of its bytes are transactions. A message that proves nothing is dropped without decoding
-them. This file must not know which items a message has.
+them. This file must not know which proofs a message has.
 """
 
+from collections.abc import Sequence
+
+from lacnode.consensus.bft.messages import Message, Proposal, RoundChange, with_block
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpItem
 from lacnode.primitives.rlp_spans import split_list
@@ -23,6 +26,23 @@ def split_list_item(data: bytes, what: str) -> list[bytes]:
     if parts is None:
         raise RlpError(f"{what}: a list of at most {_MOST_ITEMS} items was expected in {len(data)} bytes")
     return parts
+
+
+def decode_unsigned_items(items: Sequence[bytes]) -> list[RlpItem]:
+    """Decode the encoded items after the signed payload: a block, of which only the header is decoded, and proofs.
+
+    Raises RlpError if one of them is malformed.
+    """
+    return [*map(header_only, items[:1]), *map(rlp.decode, items[1:])]
+
+
+def with_body_of_block(outline: Message, items: Sequence[bytes]) -> Message:
+    """Return `outline` with the body of its block. The block is the first of the encoded `items` after the signed payload.
+
+    An outline without a block is returned as it is. Raises RlpError if the body is malformed.
+    """
+    block = outline.block if isinstance(outline, Proposal | RoundChange) else None
+    return outline if block is None else with_block(outline, block.with_body_of(rlp.decode(items[0])))
 
 
 def header_only(encoded_block: bytes) -> RlpItem:

@@ -45,7 +45,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """The author accepted a proposal."""
+    """The author accepts the proposal of this round."""
 
     kind: ClassVar[MessageKind] = MessageKind.PREPARE
     signed: SignedPayload[PreparePayload]
@@ -53,7 +53,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The author seals a prepared block."""
+    """The author saw a quorum prepare the block of this round. The payload has its seal for the block."""
 
     kind: ClassVar[MessageKind] = MessageKind.COMMIT
     signed: SignedPayload[CommitPayload]
@@ -93,9 +93,10 @@ def with_block(message: Message, block: Block) -> Message:
 class MessageEnvelope(Protocol):
     """A message of which only the signed payload is decoded. Each further step costs more.
 
-    `round_id` costs nothing more. `author` costs one recovery of a signature. `outline` costs those of the certificates,
-    and `with_body` the decoding of megabytes of transactions. A caller drops a message of another height, or of an
-    address that is not a validator, or one that proves nothing, before it pays for the next step.
+    `round_id` costs nothing more. `author` costs one recovery of a signature. `outline` costs those of the
+    certificates, and `with_body` the decoding of megabytes of transactions (`decode_whole` does both). A caller drops a
+    message of another height, or of an address that is not a validator, or one that proves nothing, before it pays for
+    the next step.
     """
 
     @property
@@ -118,5 +119,7 @@ class MessageEnvelope(Protocol):
         """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if its author
         signed it and it is not the one that the header names."""
 
-    def message(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
+
+def decode_whole(envelope: MessageEnvelope, known: AuthorFilter = allow_any_author) -> Message:
+    """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
+    return envelope.with_body(envelope.outline(known))

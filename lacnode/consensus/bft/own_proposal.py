@@ -16,7 +16,7 @@ from lacnode.primitives.block import Block
 
 
 class ProposerState(Enum):
-    """How far the own proposal of a round has come."""
+    """How far this validator is with its own proposal for a round."""
 
     NONE = "no proposal"
     BUILDING = "the block is being built"

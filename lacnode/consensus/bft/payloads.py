@@ -129,7 +129,7 @@ def allow_any_author(author: bytes) -> bool:
 
 
 def allow_each_once(known: AuthorFilter) -> AuthorFilter:
-    """Like `known`, but accept each address once.
+    """Return a filter that accepts each address that is `known`, but only once.
 
     It is for lists in which a second signature of one author is refused in any case. So one list costs at most as many
     recoveries as there are validators.

@@ -27,7 +27,7 @@ from lacnode.primitives.rlp import RlpItem, RlpValue
 
 
 class MessageCodec(Protocol):
-    """The bytes of messages on the wire and of proofs in the journal. Decoding raises RlpError."""
+    """The bytes of messages on the wire, and of proofs in the journal (the `stored` methods). Decoding raises RlpError."""
 
     def code(self, kind: MessageKind) -> int:
         """The code of a message in the sub-protocol of devp2p."""
@@ -44,17 +44,17 @@ class MessageCodec(Protocol):
     def signature_hash(self, payload: Payload) -> bytes:
         """The hash (32 bytes) that the author of `payload` signs."""
 
-    def certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
-        """A certificate as the journal stores it."""
+    def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+        """The RLP items of a certificate as the journal stores it. No message has this form."""
 
-    def decode_certificate(self, item: RlpItem) -> PreparedCertificate:
-        """Decode what `certificate_fields` made. Raises RlpError."""
+    def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
+        """The certificate whose items in the journal `stored_certificate_fields` made. Raises RlpError for other items."""
 
-    def justification_fields(self, justification: Justification) -> RlpValue:
-        """A justification as the journal stores it."""
+    def stored_justification_fields(self, justification: Justification) -> RlpValue:
+        """The RLP items of a justification as the journal stores it. No message has this form."""
 
-    def decode_justification(self, item: RlpItem) -> Justification:
-        """Decode what `justification_fields` made. Raises RlpError."""
+    def decode_stored_justification(self, item: RlpItem) -> Justification:
+        """The justification whose items `stored_justification_fields` made. Raises RlpError for other items."""
 
 
 class JustificationRules(Protocol):
@@ -154,4 +154,8 @@ class BftProtocol(Protocol):
         """
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
-        """The digest (32 bytes) of consensus messages: without seals. Raises RlpError like `block_hash`."""
+        """The digest (32 bytes) that proposals, prepares and commits name, and that commit seals sign.
+
+        In IBFT 2.0 and QBFT it is the hash of the header with its round and without its seals. Raises RlpError if the extra
+        data is not this protocol's.
+        """

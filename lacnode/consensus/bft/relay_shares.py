@@ -38,7 +38,7 @@ class _Share:
 
 
 class RelayShares:
-    """The shares of one height."""
+    """Counts what each peer delivered of each author at one height, and says whether more of it may be relayed."""
 
     def __init__(self) -> None:
         self._shares: dict[tuple[bytes | None, bytes], _Share] = {}

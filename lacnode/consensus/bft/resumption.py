@@ -33,7 +33,7 @@ stop together differ by one block at most."""
 
 
 class ResumptionStage(Enum):
-    """The reason why a validator does not sign yet."""
+    """What a validator waits for before it signs after a start. The value names it for operators."""
 
     MEMBERSHIP = "to be a validator"
     MEETING = "to meet others"

@@ -87,7 +87,10 @@ class RoundTimers:
         return [self._start(0, self._round_duration_ms(0) + self._head.block_period_ms, now_ms)]
 
     def next_round_timer(self) -> StartRoundTimer | None:
-        """The timer for the next part of this round, or None if the round is over. Call it when the timer has expired."""
+        """The timer for the next part of this round, or None if the round is over. Call it when the timer has expired.
+
+        A part has at most `RESEND_INTERVAL_MS`. Between two parts the validator sends its messages again.
+        """
         return self._slice() if self._left_ms > 0 else None
 
     def start_first_search_timer(self, now_ms: int) -> list[StartBlockTimer]:

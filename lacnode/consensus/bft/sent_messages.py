@@ -39,7 +39,8 @@ class SentMessages:
         return self._to(frozenset({address})) if address in self._others else []
 
     def resend_once_to(self, address: bytes) -> list[SendMessage]:
-        """Like `resend_to`, but at most once a round for each address."""
+        """Send all messages of this round to `address` again, at most once a round. Do nothing the second time, or if it is
+        not one of the others."""
         # Each old message of a lagging validator would be answered by up to four messages, one with a whole block.
         if not self._sent or address in self._resent_to:
             return []

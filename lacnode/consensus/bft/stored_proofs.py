@@ -10,7 +10,7 @@ from lacnode.primitives.rlp import RlpFields
 
 def encode_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock) -> bytes:
     """Encode a block and its certificate."""
-    certificate = protocols.at(prepared.height).codec.certificate_fields(prepared.certificate)
+    certificate = protocols.at(prepared.height).codec.stored_certificate_fields(prepared.certificate)
     return rlp.list_of_encoded(rlp.encode(certificate), prepared.block.encode())
 
 
@@ -22,13 +22,13 @@ def decode_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
     # Before the certificate: if another protocol makes this block now, the error says so.
     protocols.extra_data(block.header)
     # The signatures are recovered, but the quorum is not counted again: the journal holds only checked certificates.
-    return PreparedBlock(protocols.at(block.number).codec.decode_certificate(certificate), block)
+    return PreparedBlock(protocols.at(block.number).codec.decode_stored_certificate(certificate), block)
 
 
 def encode_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> bytes:
     """Encode a draft with its block."""
     assert draft.block is not None
-    justification = protocols.at(draft.block.number).codec.justification_fields(draft.justification)
+    justification = protocols.at(draft.block.number).codec.stored_justification_fields(draft.justification)
     return rlp.list_of_encoded(draft.block.encode(), rlp.encode(justification))
 
 
@@ -42,4 +42,4 @@ def decode_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
     protocols.extra_data(block.header)
     # The digest is not stored: it follows from the header, and a wrong one would be signed after a restart.
     digest = protocol.committed_seal_hash(block.header)
-    return ProposalDraft(protocol.codec.decode_justification(justification), block, digest)
+    return ProposalDraft(protocol.codec.decode_stored_justification(justification), block, digest)

@@ -8,7 +8,7 @@ from lacnode.consensus.bft.vote_tally import VoteTally
 
 
 class VoteProposer:
-    """The wanted votes of one validator."""
+    """The votes that this validator wants to cast, and the choice of the one for its next block."""
 
     def __init__(self) -> None:
         self._wishes: dict[bytes, VoteType] = {}

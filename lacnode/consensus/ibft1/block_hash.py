@@ -24,13 +24,19 @@ def on_chain_hash(header: BlockHeader) -> bytes:
     return _hash_with(header, replace(decode_extra_data(header.extra_data), seals=()))
 
 
-def commit_digest(header: BlockHeader) -> bytes:
-    """What a commit seal signs (32 bytes). Raises RlpError like `on_chain_hash`."""
+def commit_seal_digest(header: BlockHeader) -> bytes:
+    """The digest (32 bytes) that a commit seal signs: the hash of the on-chain hash and the code of a commit message.
+
+    Raises RlpError if the extra data is not that of IBFT 1.
+    """
     return keccak256(on_chain_hash(header) + _COMMIT_CODE)
 
 
-def proposer_digest(header: BlockHeader) -> bytes:
-    """What the proposer seal signs (32 bytes): the hash of the hash without any seal. Raises RlpError as `on_chain_hash`."""
+def proposer_seal_digest(header: BlockHeader) -> bytes:
+    """The digest (32 bytes) that the proposer seal signs: the hash of the header without any seal, hashed once more.
+
+    Raises RlpError if the extra data is not that of IBFT 1.
+    """
     extra = replace(decode_extra_data(header.extra_data), seals=(), proposer_seal=b"")
     # GoQuorum hashes what it is given to sign, and it is given a hash.
     return keccak256(_hash_with(header, extra))

@@ -9,7 +9,7 @@ from functools import lru_cache
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.header_form import HeaderForm
 from lacnode.consensus.bft.quorum import max_faulty, quorum
-from lacnode.consensus.ibft1.block_hash import proposer_digest
+from lacnode.consensus.ibft1.block_hash import proposer_seal_digest
 from lacnode.consensus.ibft1.extra_data import decode_extra_data
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
 from lacnode.primitives.header import BlockHeader
@@ -35,7 +35,7 @@ class Ibft1HeaderForm(HeaderForm):
         seal = decode_extra_data(header.extra_data).proposer_seal
         if not seal:
             raise RlpError("proposerSeal: it is missing")
-        return _signer(proposer_digest(header), seal)
+        return _signer(proposer_seal_digest(header), seal)
 
     def vote(self, header: BlockHeader, extra: ExtraData) -> Vote | None:
         """The vote in coinbase and nonce. None for the genesis block and for a block without a vote."""

@@ -63,7 +63,7 @@ class Ibft1Protocol:
         return round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
-        return block_hash.commit_digest(header)
+        return block_hash.commit_seal_digest(header)
 
 
 IBFT1 = Ibft1Protocol()

@@ -92,7 +92,10 @@ def check_prepared_certificate(committee: Committee, certificate: PreparedCertif
 
 
 def best_prepared(messages: Sequence[RoundChange]) -> PreparedBlock | None:
-    """Like `best_certificate`, with the block. The first one wins here, too, so that both choose the same block."""
+    """The block with the certificate of the highest prepared round. None if no message shows one.
+
+    The first one wins if several have that round, as in `best_certificate`: both must choose the same block.
+    """
     # A round change with a certificate has passed `check_round_change`, so its block is the one of the certificate.
     best: PreparedBlock | None = None
     for message in messages:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacnode.consensus.bft.message_parts import header_only, split_list_item
+from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_list_item, with_body_of_block
 from lacnode.consensus.bft.messages import (
     Commit,
     Justification,
@@ -11,7 +11,7 @@ from lacnode.consensus.bft.messages import (
     Prepare,
     Proposal,
     RoundChange,
-    with_block,
+    decode_whole,
 )
 from lacnode.consensus.bft.payloads import (
     AuthorFilter,
@@ -84,24 +84,17 @@ class Ibft2Envelope:
         """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError."""
         if self.kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
             return _DECODERS[self.kind](self.signed, known)
-        block, proofs = map(header_only, self.rest[:1]), map(rlp.decode, self.rest[1:])
-        return _DECODERS[self.kind]([self.signed, *block, *proofs], known)
+        return _DECODERS[self.kind]([self.signed, *decode_unsigned_items(self.rest)], known)
 
     def with_body(self, outline: Message) -> Message:
         """Return `outline` with the body of its block. Raises RlpError if the body is malformed."""
-        if not isinstance(outline, Proposal | RoundChange) or outline.block is None:
-            return outline
-        return with_block(outline, outline.block.with_body_of(rlp.decode(self.rest[0])))
-
-    def message(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-        return self.with_body(self.outline(known))
+        return with_body_of_block(outline, self.rest)
 
 
 def decode_message(code: int, data: bytes, known: AuthorFilter = allow_any_author) -> Message:
     """Decode a message of this code. Raises RlpError if it is malformed, or if an author that is not `known` signed a
     part."""
-    return Ibft2Envelope.open(code, data).message(known)
+    return decode_whole(Ibft2Envelope.open(code, data), known)
 
 
 def round_change_certificate_fields(justification: Justification) -> RlpValue:

@@ -107,7 +107,7 @@ def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author
 
 
 def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[PreparePayload]:
-    """Like `decode_signed_proposal`, for a prepare."""
+    """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, PREPARE, known)
     payload = PreparePayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.end()
@@ -115,7 +115,7 @@ def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author)
 
 
 def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[CommitPayload]:
-    """Like `decode_signed_proposal`, for a commit."""
+    """Decode a signed commit payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, COMMIT, known)
     payload = CommitPayload(
         RoundId.from_fields(fields), fields.bytes("digest", 32), check_signature_form(fields.bytes("commitSeal"))
@@ -127,8 +127,8 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
 def decode_signed_round_change(
     item: RlpItem, known: AuthorFilter = allow_any_author, may_ask: AuthorFilter | None = None
 ) -> SignedPayload[RoundChangePayload]:
-    """Like `decode_signed_proposal`, for a round change. `may_ask` filters its author, and `known` filters the authors in
-    its certificate."""
+    """Decode a signed round change payload. Raises RlpError if it is malformed, if `may_ask` refuses its author, or if an
+    author in its certificate is not `known`. `may_ask` is `known` if it is None."""
     # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
     fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known)
     round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")

@@ -60,16 +60,16 @@ class Ibft2Codec:
     def signature_hash(self, payload: Payload) -> bytes:
         return signature_hash(payload)
 
-    def certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+    def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
         return certificate_fields(certificate)
 
-    def decode_certificate(self, item: RlpItem) -> PreparedCertificate:
+    def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
         return decode_prepared_certificate(item)
 
-    def justification_fields(self, justification: Justification) -> RlpValue:
+    def stored_justification_fields(self, justification: Justification) -> RlpValue:
         return round_change_certificate_fields(justification)
 
-    def decode_justification(self, item: RlpItem) -> Justification:
+    def decode_stored_justification(self, item: RlpItem) -> Justification:
         return decode_round_change_certificate(item)
 
 

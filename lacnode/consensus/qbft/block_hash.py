@@ -23,7 +23,8 @@ def on_chain_hash(header: BlockHeader) -> bytes:
 
 
 def committed_seal_hash(header: BlockHeader) -> bytes:
-    """The hash (32 bytes) of a header without its seals. Raises RlpError like `on_chain_hash`."""
+    """The hash (32 bytes) of a header with its round and without its seals. Raises RlpError if the extra data is not
+    QBFT's."""
     return hash_for_round(header, decode_extra_data(header.extra_data).round)
 
 

@@ -87,7 +87,10 @@ def check_round_change_payload(committee: Committee, signed: SignedPayload[Round
 
 
 def best_prepared(messages: Sequence[RoundChange]) -> PreparedBlock | None:
-    """Like `best_certificate`, with the prepares and the block. `messages` have passed `check_round_change`."""
+    """The block with the certificate of the highest prepared round, and its prepares. None if no message shows one.
+
+    The first one wins if several have that round. `messages` have passed `check_round_change`.
+    """
     best: PreparedBlock | None = None
     for message in messages:
         certificate = message.signed.payload.certificate

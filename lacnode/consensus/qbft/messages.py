@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lacnode.consensus.bft.message_parts import header_only, split_list_item
+from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_list_item, with_body_of_block
 from lacnode.consensus.bft.messages import (
     Commit,
     Justification,
@@ -109,18 +109,11 @@ class Envelope:
             return Prepare(decode_signed_prepare(self.signed, known))
         if self.kind is MessageKind.COMMIT:
             return Commit(decode_signed_commit(self.signed, known))
-        block, proofs = map(header_only, self.rest[:1]), map(rlp.decode, self.rest[1:])
-        return _decode_round_change([self.signed, *block, *proofs], known)
+        return _decode_round_change([self.signed, *decode_unsigned_items(self.rest)], known)
 
     def with_body(self, outline: Message) -> Message:
         """Return `outline` with the body of its block. Raises RlpError if the body is malformed."""
-        if not isinstance(outline, RoundChange) or outline.block is None:
-            return outline
-        return with_block(outline, outline.block.with_body_of(rlp.decode(self.rest[0])))
-
-    def message(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-        return self.with_body(self.outline(known))
+        return with_body_of_block(outline, self.rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +152,6 @@ class ProposalEnvelope:
         """Return `outline` with the body of its block. Raises RlpError if the body is malformed or does not fit the header:
         the author has signed both."""
         return with_block(outline, self.signed.with_body(outline.block)) if isinstance(outline, Proposal) else outline
-
-    def message(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-        return self.with_body(self.outline(known))
 
 
 def _decode_round_change(items: list[RlpItem], known: AuthorFilter) -> RoundChange:

@@ -109,7 +109,7 @@ def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author)
 
 
 def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[CommitPayload]:
-    """Like `decode_signed_prepare`, for a commit."""
+    """Decode a signed commit payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, MessageKind.COMMIT, known)
     round_id, digest, seal = decode_round_id(fields), fields.bytes("digest", 32), fields.bytes("commitSeal")
     fields.end()
@@ -119,7 +119,10 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
 def decode_signed_round_change(
     item: RlpItem, known: AuthorFilter = allow_any_author
 ) -> SignedPayload[RoundChangePayload]:
-    """Like `decode_signed_prepare`, for a round change. Its certificate has no prepares: the author did not sign them."""
+    """Decode a signed round change payload. Raises RlpError if it is malformed or not signed by a `known` author.
+
+    Its certificate has no prepares: the author did not sign them.
+    """
     fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known)
     payload = RoundChangePayload(decode_round_id(fields), decode_prepared(fields.list("prepared")))
     fields.end()
@@ -137,14 +140,20 @@ def decode_prepared(items: list[RlpItem]) -> PreparedCertificate | None:
 
 
 def decode_prepares(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[PreparePayload], ...]:
-    """Decode the next item of `fields`: a list of signed prepares. Raises RlpError for a second one of an author."""
+    """Decode the next item of `fields`: a list of signed prepares.
+
+    Raises RlpError if one is malformed, if its author is not `known`, or if an author has signed two of them.
+    """
     # Each author once: a list of one prepare repeated would cost a recovery for each copy.
     once = allow_each_once(known)
     return tuple(decode_signed_prepare(item, once) for item in decode_signed_list(fields, "prepares"))
 
 
 def decode_round_changes(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[RoundChangePayload], ...]:
-    """Like `decode_prepares`, for a list of signed round changes."""
+    """Decode the next item of `fields`: a list of signed round changes.
+
+    Raises RlpError if one is malformed, if its author is not `known`, or if an author has signed two of them.
+    """
     once = allow_each_once(known)
     return tuple(decode_signed_round_change(item, once) for item in decode_signed_list(fields, "roundChanges"))
 

@@ -42,21 +42,21 @@ class QbftCodec:
     def signature_hash(self, payload: Payload) -> bytes:
         return payloads.signature_hash(payload)
 
-    def certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+    def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
         prepares = messages.encode_signed_list(certificate.prepares)
         return [rlp.scalar(certificate.round), certificate.digest, prepares]
 
-    def decode_certificate(self, item: RlpItem) -> PreparedCertificate:
+    def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
         fields = RlpFields(rlp.as_list(item, "certificate"), "certificate")
         round_, digest = extra_data.as_round(fields.scalar("round", 4)), fields.bytes("digest", 32)
         proof = RlpFields([rlp.decode(fields.bytes("prepares"))], "certificate")
         fields.end()
         return PreparedCertificate(round_, digest, payloads.decode_prepares(proof, allow_any_author))
 
-    def justification_fields(self, justification: Justification) -> RlpValue:
+    def stored_justification_fields(self, justification: Justification) -> RlpValue:
         return messages.encode_justification(justification)
 
-    def decode_justification(self, item: RlpItem) -> Justification:
+    def decode_stored_justification(self, item: RlpItem) -> Justification:
         encoded = rlp.as_bytes(item, "justification")
         return messages.decode_justification(rlp.decode_list(encoded, "justification"))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lacnode.consensus.bft.extra_data import ExtraData
-from lacnode.consensus.bft.messages import Message, Proposal, round_id_of
+from lacnode.consensus.bft.messages import Message, Proposal, decode_whole, round_id_of
 from lacnode.consensus.bft.payloads import MAX_VALIDATORS, MessageKind
 from lacnode.consensus.ibft2.payloads import CODES as IBFT2_CODES
 from lacnode.consensus.qbft.messages import encode_message
@@ -51,7 +51,7 @@ def items_of(message: Message) -> list[RlpItem]:
 
 
 def decode(code: int, data: bytes) -> Message:
-    return QBFT.codec.open_message(code, data).message(VALIDATORS.__contains__)
+    return decode_whole(QBFT.codec.open_message(code, data), VALIDATORS.__contains__)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -61,7 +61,7 @@ class TestEachMessage:
         envelope = QBFT.codec.open_message(code_of(message), data)
         assert envelope.round_id == round_id_of(message)
         assert envelope.author == message.signed.author
-        assert envelope.message(VALIDATORS.__contains__) == message
+        assert decode_whole(envelope, VALIDATORS.__contains__) == message
 
     def test_is_refused_under_every_other_code(self, message: Message) -> None:
         """The code is signed: the same bytes under another code are the message of another author, if they are one."""
@@ -167,10 +167,10 @@ def test_the_code_of_a_message_is_signed(message: Message) -> None:
 
 def test_the_journal_reads_back_what_it_wrote() -> None:
     codec = QBFT.codec
-    assert codec.decode_certificate(rlp.decode(rlp.encode(codec.certificate_fields(PREPARED.certificate)))) == (
-        PREPARED.certificate
-    )
+    assert codec.decode_stored_certificate(
+        rlp.decode(rlp.encode(codec.stored_certificate_fields(PREPARED.certificate)))
+    ) == (PREPARED.certificate)
     for message in MESSAGES[:3]:
         assert isinstance(message, Proposal)
-        fields = codec.justification_fields(message.justification)
-        assert codec.decode_justification(rlp.decode(rlp.encode(fields))) == message.justification
+        fields = codec.stored_justification_fields(message.justification)
+        assert codec.decode_stored_justification(rlp.decode(rlp.encode(fields))) == message.justification
