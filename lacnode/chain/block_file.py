@@ -19,7 +19,11 @@ MAX_FILE_BLOCK_BYTES = 128 << 20
 
 
 class BlockFileError(Exception):
-    """A file cannot be read or written, or a range of blocks is not possible."""
+    """A file of blocks cannot be read or written. The text names the file."""
+
+
+class ExportRangeError(Exception):
+    """A range of blocks cannot be exported: a number is negative, or the end is not above the start. The text is Besu's."""
 
 
 class ImportStoppedError(Exception):
@@ -84,12 +88,12 @@ def import_blocks(
 
 
 def check_export_range(start: int | None, end: int | None) -> None:
-    """Raises BlockFileError, with Besu's texts, for an impossible export range."""
+    """Raises ExportRangeError unless 0 <= `start` < `end`. None is the genesis block or the head."""
     for name, number in (("--start-block", start), ("--end-block", end)):
         if number is not None and number < 0:
-            raise BlockFileError(f"Parameter {name} ({number}) must be greater than or equal to zero.")
+            raise ExportRangeError(f"Parameter {name} ({number}) must be greater than or equal to zero.")
     if start is not None and end is not None and end <= start:
-        raise BlockFileError(f"Parameter --end-block ({end}) must be greater start block ({start}).")
+        raise ExportRangeError(f"Parameter --end-block ({end}) must be greater start block ({start}).")
 
 
 def export_blocks(
@@ -103,7 +107,7 @@ def export_blocks(
     """Write the blocks `start` (default: genesis) <= number < `end` (default: after the head) to `to`.
 
     Returns the number of written blocks. As in Besu, the file is appended to if `start` is given, and replaced otherwise.
-    Raises BlockFileError if the range is impossible or the file cannot be written.
+    Raises ExportRangeError for an impossible range, and BlockFileError if the file cannot be written.
     """
     check_export_range(start, end)
     first, stop = start or 0, chain.head.header.number + 1 if end is None else end

@@ -295,7 +295,7 @@ class Blockchain(ExecutableChain):
             self._head = self._stored_head()
             raise
         self._head = Head(block.header, hash_, self.total_difficulty_of(block.header))
-        self._executions.clear()
+        self._executions.clear_after_import()
         self.counters.count_imported(block)
         logs = logs_with_metadata(block.number, hash_, block.header.timestamp, block.transactions, receipt_records)
         return NewHead(block.header, hash_, block, receipt_records, logs)

@@ -29,7 +29,7 @@ class _CachedExecution(NamedTuple):
 
 
 class ExecutionCache:
-    """The last executions. Do not use it from several threads at once."""
+    """The last executions of blocks on the head, at most `MAX_EXECUTIONS`. Do not use it from several threads at once."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, _CachedExecution] = OrderedDict()
@@ -53,8 +53,8 @@ class ExecutionCache:
     def _bytes(self) -> int:
         return sum(kept.bytes for kept in self._kept.values())
 
-    def clear(self) -> None:
-        """Remove all executions. Call it after an import: they are on the old head."""
+    def clear_after_import(self) -> None:
+        """Remove all executions. After an import none of them can be used: they are on the old head."""
         self._kept.clear()
 
 

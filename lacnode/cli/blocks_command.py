@@ -7,6 +7,7 @@ from pathlib import Path
 from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chain.block_file import (
     BlockFileError,
+    ExportRangeError,
     ImportStoppedError,
     check_export_range,
     export_blocks,
@@ -46,7 +47,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         # The range is checked before the chain is opened: a wrong number must not cost the start of an engine.
         start, end = _number(values, "start-block"), _number(values, "end-block")
         check_export_range(start, end)
-    except BlockFileError as error:
+    except ExportRangeError as error:
         raise UsageError(str(error)) from None
     if rest[:1] == ["export"]:
         return _export(Path(required(values, "to")), start, end, SettingsReader(settings))

@@ -121,7 +121,7 @@ class NodeReports:
         """Return the block with this hash. None if it is unknown or long."""
         if self._services.chain.stored_length_of(hash_) > MAX_BLOCK_BYTES:
             return None
-        return self._services.caches.blocks.block(hash_)
+        return self._services.caches.blocks.load_block(hash_)
 
     def _shown(self, hash_: bytes) -> Mapping[str, object]:
         """Return a block with its transactions, or with their hashes if it is long. It is empty for an unknown hash."""
@@ -129,7 +129,7 @@ class NodeReports:
         with suppress(RpcError):
             if block is not None:
                 return results.block(chain, block, hash_, True, max_bytes=MAX_BLOCK_BYTES)
-        outline = self._services.caches.blocks.outline(hash_)
+        outline = self._services.caches.blocks.load_outline(hash_)
         return {} if outline is None else results.block_outline(chain, outline, hash_)
 
 

@@ -222,6 +222,6 @@ class TracedTransaction:
     changes: dict[bytes, AccountChange]
 
     @property
-    def gas_left(self) -> int:
-        """Return the gas that the sender got back, refunds included."""
+    def gas_returned(self) -> int:
+        """The gas that the sender got back: the gas limit without `gas_used`. Refunds are included."""
         return self.gas_limit - self.gas_used

@@ -27,7 +27,7 @@ from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_o
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.evm.engine import PYTHON
 from lacnode.evm.engine_kind import EngineKind, why_no_library
-from lacnode.freed_memory import return_freed_memory
+from lacnode.malloc_settings import configure_malloc
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
@@ -109,7 +109,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None, prog
     exit status. A `program` opens and runs the node in its own way."""
     program = program or OneNode(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
-    return_freed_memory()
+    configure_malloc()
     configure_logs(config.logging, config.colour, config.logging_format)
     sys.excepthook = _say_crash
     # Before the database is opened: opening a damaged one may crash.

@@ -153,7 +153,7 @@ class P2pNetwork:
     # -- called by the node ----------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
-        """Dial `enode` from now on until it is connected. Return False if it is a static node already, or this node."""
+        """Dial `enode` from now on whenever it is not connected. Return False if it is static already, or this node."""
         if enode.id == self.key.public_key:
             return False
         # The node is exempt from limits before it is dialled. Its session could otherwise be refused as one peer too
@@ -163,7 +163,7 @@ class P2pNetwork:
         self._wake.set()
         return added
 
-    def remove_static(self, enode: Enode) -> bool:
+    def remove_static_and_disconnect(self, enode: Enode) -> bool:
         """Disconnect `enode` and do not dial it again. Return False if it was not on the list of nodes to dial."""
         self.peer_set.exempt.discard(enode.id)
         removed = self._dialer.remove(enode.id)

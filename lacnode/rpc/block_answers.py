@@ -15,7 +15,7 @@ LARGE_BLOCK_BYTES = 512 * 1024
 
 def is_large(services: RpcServices, hash_: bytes) -> bool:
     """Return True if the block is not decoded yet and is too large to decode in this process."""
-    return not services.caches.blocks.has(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
+    return not services.caches.blocks.has_cached(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
 
 
 def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:

@@ -109,7 +109,10 @@ def reverted(reason: str | None, output: str) -> RpcError:
 
 
 def halted(how: str | None, explanation: str | None) -> RpcError:
-    """Return the error for a call that the EVM halted, such as for want of gas. `how` names the reason."""
+    """Return the error for a call that ended with an exceptional halt of the EVM, such as out of gas, and not with REVERT.
+
+    `how` is Besu's name of the halt, for the message. `explanation` says more, for `data`. Both may be None.
+    """
     message = "Transaction processing could not be completed due to an exception"
     return RpcError(SERVER_ERROR, _with_reason(message, how), explanation)
 

@@ -121,11 +121,11 @@ class ReadContext:
 
     def block_of(self, hash_: bytes) -> Block | None:
         """The block with this hash, from the cache if it is there. None for an unknown hash."""
-        return self.chain.block_of(hash_) if self.recent is None else self.recent.block(hash_)
+        return self.chain.block_of(hash_) if self.recent is None else self.recent.load_block(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
         """One record for each transaction of the block with this hash. None for an unknown hash."""
-        return self.chain.receipt_records_of(hash_) if self.recent is None else self.recent.receipt_records(hash_)
+        return self.chain.receipt_records_of(hash_) if self.recent is None else self.recent.load_receipt_records(hash_)
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
         """The sum of the difficulties up to `header`."""

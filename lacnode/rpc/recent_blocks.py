@@ -1,4 +1,5 @@
-"""A cache of decoded blocks. A client that fetches a block's receipts one by one causes only one decoding of the block.
+"""Blocks by hash, with a cache of the decoded ones. A client that fetches a block's receipts one by one causes only one
+decoding of the block.
 
 IBFT 2.0 blocks are final, so nothing here becomes outdated. Safe to use from several threads.
 """
@@ -23,23 +24,23 @@ T = TypeVar("T")
 
 
 class RecentBlocks:
-    """The blocks of `history` by hash, and the outcomes of their transactions. The methods return None for unknown
-    hashes."""
+    """The blocks of `history` by hash, and the outcomes of their transactions. The last ones that were asked for are cached.
+    All others are read from the database. The methods return None for a hash that no block of the chain has."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._blocks = _Recent(history.block_of, _block_bytes)
         self._outcomes = _Recent(history.receipt_records_of, _outcomes_bytes)
         self._outlines = _Recent(lambda hash_: history.outline_of(hash_), _outline_bytes)
 
-    def block(self, hash_: bytes) -> Block | None:
+    def load_block(self, hash_: bytes) -> Block | None:
         """Return the block with this hash, from the cache or from the database."""
         return self._blocks.get(hash_)
 
-    def outline(self, hash_: bytes) -> BlockOutline | None:
-        """Return a block without its transactions, which are not decoded."""
+    def load_outline(self, hash_: bytes) -> BlockOutline | None:
+        """Return the block without its transactions, which are not decoded, from the cache or from the database."""
         return self._outlines.get(hash_)
 
-    def has(self, hash_: bytes) -> bool:
+    def has_cached(self, hash_: bytes) -> bool:
         """Return True if both the block and its outcomes are in the cache."""
         return self._blocks.has(hash_) and self._outcomes.has(hash_)
 
@@ -48,8 +49,8 @@ class RecentBlocks:
         for kept in (self._blocks, self._outcomes, self._outlines):
             kept.forget()
 
-    def receipt_records(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """Return one record for each transaction of the block with this hash, in order."""
+    def load_receipt_records(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """Return one record for each transaction of the block, in order, from the cache or from the database."""
         return self._outcomes.get(hash_)
 
 

@@ -52,10 +52,12 @@ class NetworkView(Protocol):
         """The connected peers."""
 
     def add_static(self, enode: Enode) -> bool:
-        """Dial `enode` from now on until it is connected. Return False if it is a static node already."""
+        """Make `enode` a static node: it is dialled from now on whenever it is not connected. Return False if it is one
+        already."""
 
-    def remove_static(self, enode: Enode) -> bool:
-        """Disconnect `enode` and do not dial it again. Return False if it was not on the list of nodes to dial."""
+    def remove_static_and_disconnect(self, enode: Enode) -> bool:
+        """End the connection with `enode`, and do not dial it again. Return False if it was not on the list of nodes to
+        dial."""
 
 
 class SyncView(Protocol):

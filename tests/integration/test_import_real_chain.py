@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.chain.block_file import BlockFileError, ImportReport, ImportStoppedError, export_blocks, import_blocks
+from lacnode.chain.block_file import (
+    BlockFileError,
+    ExportRangeError,
+    ImportReport,
+    ImportStoppedError,
+    export_blocks,
+    import_blocks,
+)
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import STATE, DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
@@ -191,7 +198,7 @@ class TestSpoiltFiles:
             (None, -2, r"Parameter --end-block \(-2\) must be greater than or equal to zero\."),
             (5, 5, r"Parameter --end-block \(5\) must be greater start block \(5\)\."),
         ):
-            with pytest.raises(BlockFileError, match=text):
+            with pytest.raises(ExportRangeError, match=text):
                 export_blocks(imported, tmp_path / "blocks", start=start, end=end)
         with pytest.raises(BlockFileError, match=r"An error occurred while exporting blocks\."):
             export_blocks(imported, tmp_path)

@@ -172,8 +172,8 @@ class TestDialling:
         async with world() as w:
             one, other = await w.node(), await w.node()
             await connected(one, other)
-            assert one.network.remove_static(other.enode)
-            assert not one.network.remove_static(other.enode)
+            assert one.network.remove_static_and_disconnect(other.enode)
+            assert not one.network.remove_static_and_disconnect(other.enode)
             assert "requested" in (await other.recorder.wait("left")).content
             await trio.sleep(1)
             assert one.network.peers == []
@@ -216,7 +216,7 @@ class TestPermission:
             wall.denied = frozenset({other.id})
             other.network.add_static(node.enode)
             await wall.knocked.wait()
-            other.network.remove_static(node.enode)
+            other.network.remove_static_and_disconnect(node.enode)
             wall.denied = frozenset()
             node.network.recheck()
             await node.peers_are(other)

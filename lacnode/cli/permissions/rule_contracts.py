@@ -35,8 +35,11 @@ ENTRY_TYPES = f"{ENODE_TYPES},uint8,bytes6,string,string,string,bytes32"
 """LACChain's list: the enode, node type, geohash, name, organization, DID, group."""
 
 
-class ContractFamily(Enum):
-    """The origin of a rules contract."""
+class RulesContractFamily(Enum):
+    """Whose rules contract a network has: lacnode's own, the standard one of Besu's interface 1 or 2, or LACChain's.
+
+    The calls that list and change its entries differ.
+    """
 
     OWN = "lacnode"
     STANDARD_1 = "standard, interface 1"
@@ -97,21 +100,21 @@ class NodeRules:
         self.address = read_registered_contract(client, ingress, RULES_NAME)
         self.family = self._family()
 
-    def _family(self) -> ContractFamily:
+    def _family(self) -> RulesContractFamily:
         # A contract without the function reverts, or gives nothing. LACChain's is the family that is left when none of
         # these functions is there.
         questions = (
-            (ContractFamily.OWN, call_data("nodeDenied(bytes32,bytes32)", bytes(32), bytes(32))),
-            (ContractFamily.STANDARD_2, call_data("enodePermitted(string,string,uint16)", "", "", 0)),
+            (RulesContractFamily.OWN, call_data("nodeDenied(bytes32,bytes32)", bytes(32), bytes(32))),
+            (RulesContractFamily.STANDARD_2, call_data("enodePermitted(string,string,uint16)", "", "", 0)),
             (
-                ContractFamily.STANDARD_1,
+                RulesContractFamily.STANDARD_1,
                 call_data("enodeInWhitelist(bytes32,bytes32,bytes16,uint16)", bytes(32), bytes(32), bytes(16), 0),
             ),
         )
         for family, question in questions:
             if self._client.read(self.address, question):
                 return family
-        return ContractFamily.LACCHAIN
+        return RulesContractFamily.LACCHAIN
 
     def listed(self) -> Iterator[ListedNode]:
         """Yield every node of the list, at most `MAX_LISTED_ENTRIES`. UsageError if an entry does not describe a node."""
@@ -125,10 +128,10 @@ class NodeRules:
 
     def _entry(self, entry: bytes) -> ListedNode:
         try:
-            if self.family is ContractFamily.STANDARD_2:
+            if self.family is RulesContractFamily.STANDARD_2:
                 id_, host, port = decode(["string", "string", "uint16"], entry)
                 return ListedNode(bytes.fromhex(id_), host, port)
-            if self.family is ContractFamily.STANDARD_1:
+            if self.family is RulesContractFamily.STANDARD_1:
                 high, low, ip, port = decode(ENODE_TYPES.split(","), entry)
                 return ListedNode(high + low, url_host(ip_text(ip)), port)
             # lacnode's own contract has LACChain's entries, so one decoder reads both.
@@ -145,9 +148,9 @@ class NodeRules:
     def encode_addition(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
         """Return the call that puts `enode` on the list. Besu's standard contracts have no place for a role and the
         names."""
-        if self.family is ContractFamily.STANDARD_2:
+        if self.family is RulesContractFamily.STANDARD_2:
             return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
-        if self.family is ContractFamily.STANDARD_1:
+        if self.family is RulesContractFamily.STANDARD_1:
             return call_data(f"addEnode({ENODE_TYPES})", *_split(enode))
         return call_data(
             f"addEnode({ENTRY_TYPES})",
@@ -156,7 +159,7 @@ class NodeRules:
 
     def encode_removal(self, enode: Enode) -> bytes:
         """Return the call that takes `enode` off the list."""
-        if self.family is ContractFamily.STANDARD_2:
+        if self.family is RulesContractFamily.STANDARD_2:
             return call_data("removeEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         return call_data(f"removeEnode({ENODE_TYPES})", *_split(enode))
 
@@ -170,17 +173,17 @@ class AccountRules:
         # Any address will do: the answer shows only whether the contract has the function.
         somebody = bytes(20)
         if client.read(self.address, call_data("mayDeploy(address)", somebody)):
-            self.family = ContractFamily.OWN
+            self.family = RulesContractFamily.OWN
         elif client.read(self.address, call_data("destinationPermitted(address)", somebody)):
-            self.family = ContractFamily.LACCHAIN
+            self.family = RulesContractFamily.LACCHAIN
         else:
-            self.family = ContractFamily.STANDARD_2
+            self.family = RulesContractFamily.STANDARD_2
 
     def listed(self) -> list[tuple[bytes, bool | None]]:
         """Return the accounts, and whether each may create contracts (None where the contract does not distinguish
         them). UsageError if the contract's answer is no list."""
         accounts = _addresses(self._client.read(self.address, call_data("getAccounts()")))
-        if self.family is not ContractFamily.OWN:
+        if self.family is not RulesContractFamily.OWN:
             return [(account, None) for account in accounts]
         return [(account, self._may_deploy(account)) for account in accounts]
 
@@ -190,7 +193,7 @@ class AccountRules:
 
     def encode_addition(self, account: bytes) -> bytes:
         """Return the call that puts `account` on the list."""
-        if self.family is ContractFamily.LACCHAIN:
+        if self.family is RulesContractFamily.LACCHAIN:
             return call_data("addAccount(address,uint8)", account, NodeType.WRITER.value)
         return call_data("addAccount(address)", account)
 
@@ -201,7 +204,7 @@ class AccountRules:
     def encode_deploy_right(self, account: bytes, allowed: bool) -> bytes:
         """Return the call that gives or takes the right to create contracts. UsageError if the contract does not know
         this right."""
-        if self.family is not ContractFamily.OWN:
+        if self.family is not RulesContractFamily.OWN:
             raise UsageError(f"the account rules at {to_hex(self.address)} know no right to deploy of their own")
         return call_data("setDeployRight(address,bool)", account, allowed)
 

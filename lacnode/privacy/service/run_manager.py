@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 import trio
 
-from lacnode.freed_memory import return_freed_memory
 from lacnode.http.connection_server import RpcPortTakenError
+from lacnode.malloc_settings import configure_malloc
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyError, load_key_ring, load_public_key
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -37,7 +37,7 @@ T = TypeVar("T")
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
     """Run the manager until SIGINT, SIGTERM or SIGHUP. Return the exit status of the process."""
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
-    return_freed_memory()
+    configure_malloc()
     try:
         service = open_service(config, clear_known_nodes=clear_known_nodes)
     except (ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError, OSError) as error:

@@ -45,7 +45,7 @@ def admin_addPeer(services: RpcServices, params: Params) -> object:
 
 def admin_removePeer(services: RpcServices, params: Params) -> object:
     network, enode = _network(services), _enode(params)
-    return services.event_loop.call(lambda: network.remove_static(enode))
+    return services.event_loop.call(lambda: network.remove_static_and_disconnect(enode))
 
 
 def admin_peers(services: RpcServices, params: Params) -> object:

@@ -30,8 +30,8 @@ def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
     """Return the block with a hash, without its transactions. None if there is none."""
     # The hashes of a large block are read from its outline. To decode it takes a second.
     if is_large(services, hash_):
-        return services.caches.blocks.outline(hash_)
-    found = services.caches.blocks.block(hash_)
+        return services.caches.blocks.load_outline(hash_)
+    found = services.caches.blocks.load_block(hash_)
     return None if found is None else BlockOutline.of(found)
 
 

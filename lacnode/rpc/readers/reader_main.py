@@ -22,7 +22,7 @@ import structlog
 from lacnode.chain.read_only_chain import ReadOnlyChain
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.merkle_trie import MissingNodeError
-from lacnode.freed_memory import return_freed_memory
+from lacnode.malloc_settings import configure_malloc
 from lacnode.rpc.errors import RpcError, internal_error, range_too_large
 from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.readers.reader_messages import (
@@ -171,7 +171,7 @@ def main() -> None:
     """Run a reader process."""
     os.nice(NICENESS)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
-    return_freed_memory()
+    configure_malloc()
     # Ctrl-C goes to all processes of the terminal. The node ends its readers itself, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_node, args=(sys.stdin.fileno(),), daemon=True).start()

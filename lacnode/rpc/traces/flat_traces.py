@@ -236,7 +236,7 @@ class _Maker:
     def _gas_used(self, trace: _Trace, step: TracedStep) -> int:
         if len(self._open) > 1:
             return int(trace.action["gas"], 16) - step.gas
-        call, left = self._traced.call, self._traced.gas_left
+        call, left = self._traced.call, self._traced.gas_returned
         before = step.gas if call is None else call.gas
         refund = left - step.gas if left > step.gas else step.refund
         return before - left + refund

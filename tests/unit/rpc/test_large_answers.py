@@ -67,7 +67,7 @@ class TestALargeBlock:
         assert not any(asks_a_reader(full, method, params) for method, params in asked)
         full.services.caches.blocks.clear()
         monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
-        monkeypatch.setattr(full.services.caches.blocks, "block", None)
+        monkeypatch.setattr(full.services.caches.blocks, "load_block", None)
         assert [asks_a_reader(full, method, params) for method, params in asked] == [True] * 7 + [False] * 4
 
     def test_that_is_not_there_is_no_block(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ class StaticPeers:
         self.kept.add(enode)
         return new
 
-    def remove_static(self, enode: Enode) -> bool:
+    def remove_static_and_disconnect(self, enode: Enode) -> bool:
         known = enode in self.kept
         self.kept.discard(enode)
         return known

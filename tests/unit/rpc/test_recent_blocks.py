@@ -35,7 +35,7 @@ class Body:
         self.transactions = transactions
 
 
-@pytest.mark.parametrize("kind", ["receipt_records", "block"])
+@pytest.mark.parametrize("kind", ["load_receipt_records", "load_block"])
 def test_only_so_many_bytes_are_kept(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lacnode.rpc.recent_blocks.KEPT_BYTES", 3 * MEGABYTE)
     stored = Stored()
@@ -54,5 +54,5 @@ def test_the_last_block_is_kept_whatever_its_size(monkeypatch: pytest.MonkeyPatc
     stored = Stored()
     blocks = RecentBlocks(cast(ChainHistory, stored))
     for _ in range(2):
-        blocks.receipt_records(bytes(32))
+        blocks.load_receipt_records(bytes(32))
     assert stored.reads == 1

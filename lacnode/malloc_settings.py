@@ -1,4 +1,4 @@
-"""The C library's treatment of freed memory.
+"""Settings of the C library's malloc, so that freed memory goes back to the system.
 
 glibc keeps it by default: each thread has an arena of its own, and once a long buffer was freed, buffers of that
 length come from arenas too, where one small object in use holds all memory below it. A node that had been sent long
@@ -19,8 +19,9 @@ ARENAS = 2
 arena."""
 
 
-def return_freed_memory() -> None:
-    """Have freed memory go back to the system, where the C library is glibc. Call before there are threads."""
+def configure_malloc() -> None:
+    """Set the limits of malloc (`mallopt`) once, before there are threads. From then on memory that is freed goes back
+    to the system. Does nothing where the C library is not glibc."""
     # musl has no such function.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

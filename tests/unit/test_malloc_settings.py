@@ -10,7 +10,7 @@ import pytest
 PROGRAM = textwrap.dedent("""
     import sys
     import threading
-    from lacnode.freed_memory import return_freed_memory
+    from lacnode.malloc_settings import configure_malloc
 
     def anonymous_bytes():
         with open("/proc/self/status", encoding="ascii") as status:
@@ -23,7 +23,7 @@ PROGRAM = textwrap.dedent("""
             del long_ones
 
     if sys.argv[1] == "set":
-        return_freed_memory()
+        configure_malloc()
     before = anonymous_bytes()
     pins = [[] for _ in range(8)]
     threads = [threading.Thread(target=use_buffers, args=(each,)) for each in pins]
