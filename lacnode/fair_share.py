@@ -38,7 +38,7 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Parts of one processor, from 0 to 1."""
+    """How much time of one processor a `FairShare` gives. Parts are from 0 to 1."""
 
     total: float
     """The part of all users together."""

@@ -32,17 +32,18 @@ class RateLimitedLog:
             self._log.info(text, **values, **self._left_out_since(cause))
 
     def warning(self, cause: Hashable, text: str, **values: object) -> None:
-        """Like `info`, at the level of a warning."""
+        """Write a warning unless a line about `cause` was written within the last minute."""
         if self._may_write(cause):
             self._log.warning(text, **values, **self._left_out_since(cause))
 
     def error(self, cause: Hashable, text: str, **values: object) -> None:
-        """Like `info`, at the level of an error."""
+        """Write an error unless a line about `cause` was written within the last minute."""
         if self._may_write(cause):
             self._log.error(text, **values, **self._left_out_since(cause))
 
     def exception(self, cause: Hashable, text: str, **values: object) -> None:
-        """Like `info`, at the level of an error, with the traceback of the exception that is being handled."""
+        """Write an error with the traceback of the current exception, unless a line about `cause` was written within the
+        last minute."""
         if self._may_write(cause):
             self._log.exception(text, **values, **self._left_out_since(cause))
 

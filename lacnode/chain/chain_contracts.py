@@ -27,7 +27,7 @@ depends on the answers, so the bound must be the same on every machine. So it is
 
 
 class ChainContracts:
-    """A `ContractReader` for the states of one chain."""
+    """Calls contracts on the state after a block of one chain (`ContractReader`), with `RULE_CALL_GAS`."""
 
     def __init__(self, spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]) -> None:
         self._spec = spec

@@ -132,7 +132,7 @@ class ChainHistory:
                     yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
 
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
-        """The matching logs of one block. None of them for an unknown hash."""
+        """The matching logs of the block with this hash. Empty for an unknown hash."""
         with self._database.read() as snapshot:
             return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test()))
 

@@ -66,7 +66,10 @@ def _tally_after(
 
 
 class ValidatorHistory:
-    """The tallies of the chain in `stored`. Safe from any thread."""
+    """The validators and the open votes after each block of the chain in `stored`, as votes in its headers decide them.
+
+    The last `CACHED_TALLIES` are cached. Safe to use from any thread.
+    """
 
     def __init__(self, schedule: IbftSchedule, protocols: ProtocolSchedule, stored: VoteSource) -> None:
         self._schedule = schedule

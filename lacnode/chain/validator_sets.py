@@ -39,7 +39,7 @@ class ValidatorSets:
         return VoteTally.from_validators(self._contract.validators_after(header, contract))
 
     def known_tally_after(self, header: BlockHeader) -> VoteTally | None:
-        """Like `tally_after`, but None if the contract names no usable validators."""
+        """The validators and the open votes after `header`. None if a contract decides and names no usable validators."""
         try:
             return self.tally_after(header)
         except ValidatorContractError:

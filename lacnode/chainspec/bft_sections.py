@@ -31,7 +31,7 @@ class BftSectionError(Exception):
 
 
 class Ibft2Section(GenesisSection):
-    """`config.ibft2`."""
+    """The keys of `config.ibft2` in the genesis file, with Besu's defaults."""
 
     epochlength: PositiveLong = 30_000
     blockperiodseconds: Positive = 1
@@ -64,7 +64,7 @@ class QbftSection(Ibft2Section):
 
 
 class Ibft2Transition(GenesisSection):
-    """An entry of `config.transitions.ibft2`."""
+    """An entry of `config.transitions.ibft2`: what changes from `block` on. A key that is None stays as it was."""
 
     block: PositiveLong
     blockperiodseconds: Positive | None = None
@@ -75,7 +75,7 @@ class Ibft2Transition(GenesisSection):
 
 
 class QbftTransition(Ibft2Transition):
-    """An entry of `config.transitions.qbft`."""
+    """An entry of `config.transitions.qbft`: what changes from `block` on. A key that is None stays as it was."""
 
     validatorselectionmode: Annotated[Literal["blockheader", "contract"], LOWER_CASE] | None = None
     validatorcontractaddress: OptionalAddress = None
@@ -87,7 +87,7 @@ class QbftTransition(Ibft2Transition):
 
 
 class TransitionsSection(GenesisSection):
-    """`config.transitions`."""
+    """The lists of `config.transitions` in the genesis file, one for each protocol."""
 
     ibft1: tuple[QbftTransition, ...] = ()
     ibft2: tuple[Ibft2Transition, ...] = ()

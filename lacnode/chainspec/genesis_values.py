@@ -49,7 +49,10 @@ def integer(value: object) -> int:
 
 
 def java_integer(value: object) -> int:
-    """Like `integer`, but a string that begins with 0 is octal, as in Java's `Long.decode`."""
+    """A JSON number, or a string in decimal, 0x-hexadecimal or octal after a 0, as in Java's `Long.decode`.
+
+    Raises ValueError for another form.
+    """
     if isinstance(value, str) and re.fullmatch("0[0-7]+", value) and len(value) < 100:
         return int(value, 8)
     return integer(value)

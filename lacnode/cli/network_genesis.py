@@ -25,7 +25,7 @@ MAX_ENTRIES = 1000
 
 
 class NodeEntryModel(BaseModel):
-    """A node of the permission list."""
+    """A node that the permissioning contracts of the genesis permit from the beginning, as the input file names it."""
 
     model_config = ConfigDict(extra="forbid")
     enode: str

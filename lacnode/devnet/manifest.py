@@ -136,7 +136,7 @@ class NetworkShape:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A devnet on disk."""
+    """The description of a devnet, which it keeps in its directory: nodes, accounts, and the options it was made with."""
 
     path: Path
     block_period: float

@@ -33,7 +33,7 @@ SETUP_GAS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A node that the contracts permit."""
+    """A node that the node contract permits from the beginning."""
 
     enode: Enode
     type: NodeType

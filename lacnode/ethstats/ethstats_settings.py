@@ -8,7 +8,7 @@ FORMAT = "[ws://|wss://]nodename:secret@host[:port]"
 
 
 class EthstatsUrlError(ValueError):
-    """The text is not the address of a server."""
+    """The value of `--ethstats` does not have Besu's format (`FORMAT`)."""
 
 
 @dataclass(frozen=True, slots=True)

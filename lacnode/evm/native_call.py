@@ -20,7 +20,7 @@ _UINT256 = 2**256
 
 
 class CalledAccounts:
-    """The accounts, as the rules of calls read them."""
+    """Nonce and balance of the accounts in the native library, for the checks before a call (`py_evm_call_rules`)."""
 
     def __init__(self, native: Any) -> None:
         self._native = native

@@ -123,7 +123,7 @@ class BlockStart:
 
 
 class PyEvmBlock:
-    """An open block (see `engine.OpenBlock`)."""
+    """A block that py-evm executes, one transaction after the other (see `engine.OpenBlock`)."""
 
     def __init__(self, start: BlockStart, *, within_limits: bool = False) -> None:
         header = start.header

@@ -20,7 +20,7 @@ _MARKS = [b"\x01" * size for size in range(33)]
 
 
 class Code(CodeStream):
-    """`CodeStream` with a quick test of jump targets."""
+    """The code of a contract, as py-evm reads it, with a quick test of jump targets."""
 
     __slots__ = ("_pushed",)
 

@@ -124,7 +124,7 @@ def _code_rule(limit: int | None, fork: Fork) -> Any:
 
 
 class LimitedStack(Stack):
-    """A stack with the genesis' `evmStackSize`."""
+    """A stack of at most `size` words (`evmStackSize` of the genesis). FullStack beyond them."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ MAX_CALL_MEMORY_BYTES = 128 * 2**20
 
 
 class HeldBytes:
-    """The bytes that the current execution holds."""
+    """The bytes that the memory of all calls and the logs of the current execution hold. Set both to 0 before the next."""
 
     def __init__(self) -> None:
         self.memory = 0

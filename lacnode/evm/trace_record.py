@@ -66,16 +66,16 @@ class HaltReason(Enum):
 
 
 class TraceDetail(Enum):
-    """How much of an execution is recorded."""
+    """How much of an execution is recorded. Each value records all that the values before it do."""
 
     STATE = 1
     """The changes of the state."""
 
     CALLS = 2
-    """Besides, the calls, and the steps with which calls begin and end."""
+    """Also the calls, and the steps with which calls begin and end."""
 
     STEPS = 3
-    """Besides, every step with its stack."""
+    """Also every step with its stack."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Tracer(Protocol):
 
 
 class TracingEngine(ExecutionEngine, Protocol):
-    """An engine that traces too."""
+    """An execution engine that can also record what it executes."""
 
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None

@@ -78,7 +78,7 @@ def carry_out_if_mutation(services: RpcServices, text: str, operation: str | Non
 
 
 class Mutation:
-    """The root of every mutation."""
+    """The mutations of the GraphQL schema: it has one method for each."""
 
     def __init__(self, services: RpcServices) -> None:
         self._services = services

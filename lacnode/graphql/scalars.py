@@ -13,7 +13,7 @@ _DECIMAL = re.compile(r"-?[0-9]{1,78}")
 
 
 class ScalarError(ValueError):
-    """The value does not fit the scalar."""
+    """A value of the client does not fit the scalar type of the schema. The text says what was expected."""
 
 
 Reader = Callable[[object], object]

@@ -68,7 +68,7 @@ class GraphQlServer:
 
 
 class Routes:
-    """The answers of each path. Knows no socket."""
+    """Answers the requests of each path of the GraphQL port (`RequestHandler`). Knows no socket."""
 
     def __init__(self, settings: GraphQlSettings, answerer: Answerer, runner: RequestRunner) -> None:
         self._gate = HostAndCorsFilter(settings.allowed_hosts, settings.cors_origins)

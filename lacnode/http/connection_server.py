@@ -19,7 +19,7 @@ ConnectionHandler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 class RpcPortTakenError(Exception):
-    """A port of the API cannot be opened."""
+    """A port cannot be opened: another process uses it, or the system refuses it. The text is Besu's in the first case."""
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:

@@ -43,7 +43,7 @@ BUSY = Response(503, close=True)
 
 
 class RequestHandler(Protocol):
-    """Answers the requests of one port."""
+    """Answers the HTTP requests of one port: first by their head alone, then with their body."""
 
     def answer_head(self, head: Request) -> Response | None:
         """Return the response to a request whose body need not be read, None if it must be."""

@@ -24,7 +24,7 @@ Argument = TypeVar("Argument")
 
 
 class CertificateCheck(Protocol):
-    """Decides about the certificate of one client."""
+    """Decides in the handshake whether the certificate of one client is trusted."""
 
     is_trusted: bool
 

@@ -24,7 +24,7 @@ FAREWELL_SECONDS = 1.0
 
 
 class MetricsPush:
-    """Pushes `series` until it is cancelled."""
+    """Pushes the values of `series` to the gateway of `settings` again and again, until it is cancelled."""
 
     def __init__(self, settings: PushSettings, series: Iterable[MetricSeries]) -> None:
         self._settings = settings

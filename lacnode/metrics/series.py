@@ -44,18 +44,20 @@ class MetricSeries:
 
 
 def gauge(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
-    """Return a gauge with one value. `name` is without the beginning of the category."""
+    """Return a gauge with one value, which `value` returns at each reading. `text` explains it. `name` is without the
+    beginning of the category."""
     return MetricSeries(category, category.value + name, MetricType.GAUGE, text, lambda: [MetricSample(value())])
 
 
 def counter(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
-    """Return a counter with one value. `name` is without the beginning of the category."""
+    """Return a counter with one value, which `value` returns at each reading. `text` explains it. `name` is without the
+    beginning of the category."""
     return MetricSeries(category, category.value + name, MetricType.COUNTER, text, lambda: [MetricSample(value())])
 
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """A series with its values at one moment."""
+    """A series with the values that one reading gave."""
 
     series: MetricSeries
     samples: tuple[MetricSample, ...]

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class EventSource(Generic[T]):
-    """One kind of event. Use on the event loop only."""
+    """One kind of event: calls its listeners with each new value. Use on the event loop only."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[T], None]] = []

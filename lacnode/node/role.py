@@ -11,7 +11,7 @@ from lacnode.permissioning.topology import NodeType
 
 
 class NodeRole(Enum):
-    """The values of `--node-role`."""
+    """The role that an operator gives a node: the values of `--node-role`. `DUTIES` says what a node of each role does."""
 
     VALIDATOR = "validator"
     BOOT = "boot"

@@ -19,7 +19,8 @@ ROLE_CHECK_SECONDS = 10.0
 
 
 class RoleMonitor:
-    """The role of the node with `address`."""
+    """Compares the configured role of the node at `address` with the validators and the node contract, and logs
+    conflicts."""
 
     def __init__(
         self, role: NodeRole | None, address: bytes, chain: Blockchain, permissions: PermissioningRules

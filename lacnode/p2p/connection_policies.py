@@ -53,7 +53,7 @@ class ConnectionPolicy(Protocol):
 
 
 class AllowAllPolicy:
-    """Allows every connection."""
+    """A `ConnectionPolicy` that allows every connection."""
 
     def decide(self, connection: Connection) -> Decision:
         return ALLOWED
@@ -80,7 +80,7 @@ class DenyListPolicy:
 
 
 class CombinedPolicy:
-    """Allows a connection if every one of `policies` allows it. The first refusal is the answer."""
+    """Allows a connection if every one of `policies` allows it. The first refusal, in their order, is the answer."""
 
     def __init__(self, policies: Iterable[ConnectionPolicy]) -> None:
         self._policies = tuple(policies)

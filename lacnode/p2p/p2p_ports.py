@@ -20,7 +20,7 @@ class PortInUseError(Exception):
 
 
 class UdpPortInUseError(PortInUseError):
-    """The number is free for TCP and not for UDP."""
+    """The port number is free for TCP, but not for UDP."""
 
 
 async def open_ports(

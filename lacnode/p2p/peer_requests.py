@@ -22,7 +22,7 @@ MAX_USELESS_ANSWERS, USELESS_WINDOW_SECONDS = 5, 60.0
 
 
 class RequestFailedError(Exception):
-    """The peer did not answer in time, or left."""
+    """A request has no answer: the peer did not answer in time, or the session ended."""
 
 
 class PeerLeftError(RequestFailedError):

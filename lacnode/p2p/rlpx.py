@@ -22,7 +22,7 @@ READ_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTimeouts:
-    """Times in seconds, with Besu's values."""
+    """The longest times of a connection with a peer, in seconds. The defaults are Besu's."""
 
     handshake: float = 10.0
     """From the TCP connection until both Status messages are exchanged."""

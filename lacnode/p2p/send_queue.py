@@ -24,7 +24,7 @@ MESSAGE_OVERHEAD_BYTES = 256
 
 
 class SendQueueFullError(Exception):
-    """The peer does not read its messages."""
+    """Too many bytes wait for the peer, because it does not read its messages."""
 
 
 class _Lane:

@@ -40,7 +40,7 @@ class UnexpectedAnswerError(Exception):
 
 
 class UnsupportedNodeError(Exception):
-    """The interface cannot express this node."""
+    """A node cannot be named in this interface: its host is not an IP address."""
 
 
 def encode_connection_call(source: Enode, destination: Enode) -> bytes:

@@ -19,11 +19,11 @@ class ContractTimeoutError(ContractUnreadableError):
 
 
 class NoContractError(ContractUnreadableError):
-    """The address has no code."""
+    """There is no contract at the address: it has no code."""
 
 
 class StateUnavailableError(ContractUnreadableError):
-    """The node cannot read the state after the block."""
+    """The state after the block is not in the database, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)

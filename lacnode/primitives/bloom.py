@@ -29,7 +29,7 @@ def bloom_of(items: Iterable[bytes]) -> bytes:
 
 
 def union(blooms: Iterable[bytes]) -> bytes:
-    """The filter (256 bytes) of all items of `blooms`."""
+    """The filter (256 bytes) with all the items that are in any of `blooms`."""
     bits = 0
     for bloom in blooms:
         bits |= int.from_bytes(bloom)

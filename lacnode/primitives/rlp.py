@@ -95,7 +95,10 @@ def decode(data: bytes) -> RlpItem:
 
 
 def decode_stored_list(data: bytes, what: str) -> list[RlpItem]:
-    """Like `decode_list`, for a value that this node made and stored. It may have as many items as an execution makes."""
+    """The items of the one list in `data`, which this node made and stored. It may have more items than `decode_list` takes.
+
+    Raises RlpError, with the name `what`, if `data` is not a list or is malformed.
+    """
     _count_items(data, MAX_STORED_LISTS, MAX_STORED_ITEMS)
     return as_list(_decode_checked(data), what)
 
@@ -168,7 +171,8 @@ def first_item(data: bytes) -> RlpItem:
 
 
 def decode_list(data: bytes, what: str) -> list[RlpItem]:
-    """Like `decode`, for data that must be a list. `what` names it in the RlpError."""
+    """The items of the one list in `data`. Raises RlpError, with the name `what`, if it is a byte string. Raises the errors
+    of `decode`."""
     return as_list(decode(data), what)
 
 

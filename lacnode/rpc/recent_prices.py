@@ -22,7 +22,7 @@ class PriceCounts:
 
 
 class RecentPrices:
-    """The prices in the transactions of `history`."""
+    """Counts the prices in the last blocks of `history`, for the price that is proposed to clients."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._history = history

@@ -11,7 +11,7 @@ UNFINISHED_BYTES = 24 * 2**20
 
 
 class ReplyMemory:
-    """Counts the bytes of replies that are kept."""
+    """Counts the bytes of the replies in unfinished batches of all connections."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

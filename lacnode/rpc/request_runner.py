@@ -57,7 +57,7 @@ _ESCAPE, _ESCAPED_LETTER = b"\\u00", re.compile(rb"\\u00[4-7]")
 
 
 class Readers(Protocol):
-    """Answers calls that only read."""
+    """Answers calls that only read the chain, outside of the event loop and of the worker threads."""
 
     async def read(self, call: ReadCall, client: str) -> object:
         """Return the result of `call` for the address `client`. RpcError if the call ends in one. BusyError if it is
@@ -69,7 +69,7 @@ class Readers(Protocol):
 
 
 class RequestRunner:
-    """Runs the requests of a node."""
+    """Runs the JSON-RPC requests of all ports of a node, in worker threads or readers, each in its share of the time."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers

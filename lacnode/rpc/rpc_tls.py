@@ -20,14 +20,16 @@ class RpcTlsError(Exception):
 
 
 class TlsPort(Protocol):
-    """TLS of one port."""
+    """Makes the TLS handshakes of one port, with the certificate of that port."""
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
-        """Make the handshake. Return None if the client takes too long. trio.BrokenResourceError if it fails."""
+        """Make the handshake on a new connection, and return the encrypted stream. None if the client takes too long.
+        trio.BrokenResourceError if the handshake fails."""
 
 
 def open_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None:
-    """Return TLS of the port `title`, or None if it has none. RpcTlsError if a file cannot be used."""
+    """Return what makes the TLS handshakes of a port, None without `settings`. `title` names the port in log and errors.
+    RpcTlsError if a file cannot be used."""
     if settings is None:
         return None
     module = importlib.import_module("lacnode.rpc.server_tls")

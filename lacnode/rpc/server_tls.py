@@ -44,7 +44,10 @@ _JAVA_KEYSTORE_MAGIC = b"\xfe\xed\xfe\xed"
 
 
 class ServerTlsPort:
-    """TLS of the port `title`. RpcTlsError if a file of `settings` cannot be used."""
+    """Makes the TLS handshakes of one port (`rpc_tls.TlsPort`), with the certificate and the trust of `settings`.
+
+    `title` names the port in log and errors. RpcTlsError from the constructor if a file of `settings` cannot be used.
+    """
 
     def __init__(self, settings: RpcTlsSettings, title: str) -> None:
         try:

@@ -45,7 +45,7 @@ class Batch(Snapshot, Protocol):
 
 
 class Database(Protocol):
-    """A database. Safe to use from any thread."""
+    """Tables of keys and values, with snapshots and atomic batches. Safe to use from any thread."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """Open a snapshot of the last commit. Raises StorageError if the database is closed."""

@@ -65,7 +65,7 @@ class Disk(Protocol):
 
 
 class RealDisk:
-    """The files of the operating system."""
+    """A `Disk` with the files of the operating system."""
 
     def lock(self, path: Path, what: str) -> Lock:
         return FileLock(path, what)

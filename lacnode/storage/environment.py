@@ -88,7 +88,10 @@ class LmdbSnapshot:
                 yield key, found.checksums.verify_checksum(key, stored)
 
     def checked_items(self, table: str) -> Iterator[tuple[bytes, bytes | None]]:
-        """Like `items`, but a damaged value is None and the iteration goes on. Raises StorageCorruptError for pages."""
+        """Yield the keys and values of `table` in the order of the keys. A damaged value is None, and the iteration goes on.
+
+        Raises StorageCorruptError for a damaged page, which ends it.
+        """
         found = self._tables.get(table)
         if found is not None:
             for key, stored in self._stored_items(table, found, b""):

@@ -8,11 +8,14 @@ from pathlib import Path
 
 
 class StorageError(Exception):
-    """Storage did not do what was asked. Nothing of the batch or record was stored."""
+    """A read or a write failed. After a failed write nothing of the batch, or of the record in a log, is stored.
+
+    The text names the file and the next step of the operator.
+    """
 
 
 class StorageFullError(StorageError):
-    """The disk or the quota is full."""
+    """The disk, or the quota of the user on it, is full. Nothing was stored."""
 
 
 class StorageLockedError(StorageError):

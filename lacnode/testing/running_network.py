@@ -29,7 +29,7 @@ class NetworkFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TestNode:
-    """The addresses of one validator."""
+    """One validator of the network: its name, its address, its enode and the URLs of its ports."""
 
     # pytest would collect a class with this name as a test otherwise.
     __test__ = False

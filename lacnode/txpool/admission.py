@@ -26,7 +26,7 @@ MIN_LONDON_GAS_PRICE_WEI = 7
 
 @dataclass(frozen=True, slots=True)
 class HeadState:
-    """The head and its accounts at one moment."""
+    """The head of the chain at one moment, and the accounts after it."""
 
     header: BlockHeader
     accounts: StateView

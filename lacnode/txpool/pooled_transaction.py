@@ -63,7 +63,7 @@ class PooledTransaction:
 
 
 class SelectionResult(Enum):
-    """What the block builder did with a candidate."""
+    """What the block builder did with a candidate. UNSEEN if it never came to it."""
 
     UNSEEN = auto()
     INCLUDED = auto()
@@ -72,7 +72,7 @@ class SelectionResult(Enum):
 
 
 class CandidateOwner(Protocol):
-    """The pool, in the view of its candidates."""
+    """What a `PoolCandidate` tells the pool: to remove it, or that its execution was interrupted."""
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
         """Remove a transaction that cannot be in any block on this state."""
@@ -107,6 +107,7 @@ class PoolCandidate:
         self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)
 
     def dropped(self, reason: RejectionReason) -> None:
-        """The transaction cannot be in any block on this state. It is removed from the pool."""
+        """The block builder found, for `reason`, that the transaction cannot be in any block on the state of the head. This
+        call removes it from the pool."""
         self.result = SelectionResult.DROPPED
         self._pool.drop(self.pooled, reason)

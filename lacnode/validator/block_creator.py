@@ -128,4 +128,4 @@ def _until_included(candidates: Iterable[TransactionCandidate]) -> Iterator[Tran
 
 
 class StaleHeightError(Exception):
-    """The head moved on before the block was built."""
+    """The head moved on before the block was built, so it would have no place in the chain."""

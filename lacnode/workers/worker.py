@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Worker(Protocol):
-    """Runs blocking work, one piece after the other."""
+    """Runs blocking work outside of the event loop, one piece after the other."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` and return its result, or raise its error.

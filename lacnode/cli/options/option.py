@@ -24,7 +24,7 @@ class OptionKind(Enum):
 
 
 class OptionBehaviour(Enum):
-    """The way in which this node treats an option."""
+    """What an option of Besu does here. A node with a REFUSED option does not start."""
 
     HONOURED = "honoured"
     IGNORED = "accepted, no effect"

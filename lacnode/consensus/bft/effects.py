@@ -52,10 +52,11 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class SearchPool:
-    """Find out whether the pool has a transaction that a block of (height, round) with this `timestamp` (seconds) can have.
+    """Find out whether the pool has a transaction that a block of (height, round) with this `timestamp` (seconds) can
+    have.
 
-    If it has one, the round does not wait for the time of an empty block. No block is built. The answer is `PoolSearched`.
-    It must come also if the search fails.
+    If it has one, the round does not wait for the time of an empty block. Nothing is proposed yet. The answer is
+    `PoolSearched`. It must come also if the search fails.
     """
 
     height: int

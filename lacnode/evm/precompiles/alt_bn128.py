@@ -16,7 +16,7 @@ INFINITY: Point = (0, 0)
 
 
 class PointError(Exception):
-    """Coordinates that are those of no point."""
+    """The coordinates are those of no point on the curve."""
 
 
 def point(x: int, y: int) -> Point:

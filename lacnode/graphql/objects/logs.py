@@ -15,7 +15,7 @@ Filter = Mapping[str, object]
 
 
 class GraphQlLog:
-    """A log of a block."""
+    """A log of a block, with the fields of `Log` in the GraphQL schema."""
 
     def __init__(self, execution: QueryExecution, found: LogWithMetadata) -> None:
         self._execution = execution

@@ -42,7 +42,7 @@ class Pending:
 
 
 class Query:
-    """The root of every question."""
+    """The queries of the GraphQL schema that a reader answers: one method for each."""
 
     def __init__(self, execution: QueryExecution) -> None:
         self._execution = execution

@@ -18,7 +18,7 @@ from lacnode.rpc.methods.gas_prices import BLOB_BASE_FEE
 
 @dataclass(frozen=True, slots=True)
 class AccessTuple:
-    """An entry of an access list."""
+    """An entry of a transaction's access list: an address (20 bytes) and its slots (32 bytes each)."""
 
     address: bytes
     storageKeys: tuple[bytes, ...]

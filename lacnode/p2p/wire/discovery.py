@@ -67,7 +67,7 @@ REVALIDATION_AGE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
-    """Send `datagram` to an IP literal and UDP port."""
+    """The caller must send `datagram` to `address`: an IP address as text and a UDP port."""
 
     datagram: bytes
     address: Address
@@ -75,7 +75,7 @@ class SendDatagram:
 
 @dataclass(frozen=True, slots=True)
 class NodeFound:
-    """A node has proven its endpoint. It may be dialled."""
+    """A node has proven its endpoint. The caller may dial it."""
 
     enode: Enode
 

@@ -177,7 +177,7 @@ class Neighbors:
 
 @dataclass(frozen=True, slots=True)
 class EnrRequest:
-    """Asks for the recipient's node record (EIP-868)."""
+    """Asks for the recipient's node record (EIP-868). `expiration` is in Unix seconds."""
 
     TYPE: ClassVar[int] = 5
 

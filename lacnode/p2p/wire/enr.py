@@ -23,7 +23,7 @@ _PREFIX = "enr:"
 
 
 class RecordError(ValueError):
-    """The bytes or the text are no valid node record."""
+    """The bytes or the text are no node record, or its signature is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class NodeRecord:
         return _PREFIX + base64.urlsafe_b64encode(self.encode()).rstrip(b"=").decode()
 
     def encode(self) -> bytes:
-        """The record's RLP."""
+        """The signed record in RLP."""
         return rlp.encode(self.to_item())
 
     def to_item(self) -> list[RlpValue]:

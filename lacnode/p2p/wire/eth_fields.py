@@ -26,7 +26,7 @@ def encode_request(version: int, request_id: int, content: RlpValue) -> bytes:
 
 
 def wrap(version: int, request_id: int, encoded: bytes) -> bytes:
-    """Like `encode_request`, for content that is encoded already."""
+    """Return the body of a request or an answer whose content is `encoded` already. From eth/66 on it has the request id."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
     return rlp.list_of_encoded(rlp.encode(rlp.scalar(request_id)), encoded)

@@ -41,7 +41,7 @@ class EthMessage(Protocol):
     CODE: ClassVar[int]
 
     def encode(self, version: int) -> bytes:
-        """Return the body in `eth/<version>`, before compression."""
+        """Return the body as RLP in version `version` of the protocol (62 to 68), before compression."""
 
 
 # -- Status and announcements: codes 0x00 to 0x02 --------------------------------------------------------------------
@@ -132,8 +132,10 @@ class Transactions:
 
 @dataclass(frozen=True, slots=True)
 class GetBlockHeaders:
-    """Requests up to `limit` headers from `start` (a 32-byte hash or a number) on. `skip` blocks are left out between two.
-    With `reverse` the numbers fall."""
+    """Requests up to `limit` headers, the first one that of `start` (a 32-byte hash or a number).
+
+    `skip` headers are left out between each two. With `reverse` the numbers fall.
+    """
 
     CODE: ClassVar[int] = 0x03
 
@@ -200,7 +202,7 @@ class _HashesRequest:
 
 @dataclass(frozen=True, slots=True)
 class GetBlockBodies(_HashesRequest):
-    """Requests block bodies by block hash."""
+    """Requests the bodies of the blocks with these hashes."""
 
     CODE: ClassVar[int] = 0x05
 
@@ -378,7 +380,7 @@ class GetNodeData(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class NodeData:
-    """Answers GetNodeData."""
+    """Answers GetNodeData: the values of the nodes that the sender has, in the order of the request."""
 
     CODE: ClassVar[int] = 0x0E
 
@@ -398,7 +400,7 @@ class NodeData:
 
 @dataclass(frozen=True, slots=True)
 class GetReceipts(_HashesRequest):
-    """Requests receipts by block hash."""
+    """Requests the receipts of the blocks with these hashes."""
 
     CODE: ClassVar[int] = 0x0F
 

@@ -83,7 +83,7 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The opened packet of the responder: ephemeral public key (64 bytes) and nonce (32)."""
+    """The decrypted answer of the responder in the RLPx handshake: ephemeral public key (64 bytes) and nonce (32)."""
 
     ephemeral_public_key: bytes
     nonce: bytes

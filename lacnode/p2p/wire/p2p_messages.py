@@ -112,7 +112,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """The last message of a connection."""
+    """The last message of a connection: why the sender ends it."""
 
     MESSAGE_ID: ClassVar[int] = DISCONNECT
 

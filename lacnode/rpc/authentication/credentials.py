@@ -41,7 +41,7 @@ class UserAccount:
 
 
 class CredentialsFile:
-    """The users of a TOML file."""
+    """The users in the TOML file of `--rpc-http-authentication-credentials-file`. It is read again for each login."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -27,7 +27,7 @@ class TokenKeyError(AuthenticationSetupError):
 
 
 class TokenChecker(Protocol):
-    """Checks tokens and finds their users."""
+    """Checks the tokens that clients show, and finds their users."""
 
     def find_user(self, token: str) -> User | None:
         """Return the user of a token. None if it is no token, is forged, or has expired."""

@@ -59,7 +59,7 @@ end."""
 
 
 class ReaderWorker:
-    """Answers tasks with the chain of `setup`."""
+    """Answers the tasks of one reader process from its own snapshot of the database of `setup`."""
 
     def __init__(self, setup: ReaderSetup) -> None:
         self._settings = setup.settings

@@ -44,7 +44,7 @@ class ReaderTask:
 
 
 class ReaderOutcome(Enum):
-    """How a task ended."""
+    """How a task of a reader process ended."""
 
     RESULT = "result"
     """`body` is the result as JSON text."""

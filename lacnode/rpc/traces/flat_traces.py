@@ -42,7 +42,7 @@ _RESULT_MEMBERS = ("address", "code", "gasUsed", "output")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a transaction in the chain."""
+    """The place of a transaction in the chain: its block, its `position` in it, and its hash."""
 
     block_hash: bytes
     block_number: int

@@ -89,7 +89,8 @@ def _flag(value: Mapping[str, object], name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TraceTypes:
-    """The parts of a TRACE answer that are wanted."""
+    """The parts that a client wants of an answer of `trace_replayBlockTransactions` and the like: `trace`, `vmTrace` and
+    `stateDiff`."""
 
     trace: bool
     vm_trace: bool
