@@ -42,7 +42,7 @@ def test_a_function_that_a_page_names_exists(file: str, name: str) -> None:
     assert name in names_in(file)
 
 
-@pytest.mark.parametrize("page", ["map.md", "how-to.md", "lifecycles.md"])
+@pytest.mark.parametrize("page", ["map.md", "where.md", "how-to.md", "lifecycles.md"])
 def test_a_file_that_a_page_names_exists(page: str) -> None:
     text = text_of(page)
     missing = [path for path in FILE.findall(text) + DIRECTORY.findall(text) if not (ROOT / path).exists()]
