@@ -102,6 +102,7 @@ NO_LIMIT_OF_INPUT = frozenset(
         "lacnode.http.tls_stream:MAX_PLAINTEXT_BYTES",
         "lacnode.privacy.service.client_certificates:MAX_NAME_CHARACTERS",
         "lacnode.privacy.service.client_certificates:MAX_LOGGED_NAMES",
+        "lacnode.privacy.state.group_failures:MAX_LOGGED_FAILURES",
         "lacnode.privacy.state.group_genesis:MAX_CACHED_STATES",
         "lacnode.privacy.state.group_membership:MAX_REMEMBERED_MEMBERSHIPS",
         "lacnode.rpc.call_parameters:MAX_GAS",
