@@ -376,6 +376,17 @@ class TestWhoIsTold:
         assert self.ask(table, KEY_B) is not None
         assert self.ask(table, keccak256(b"somebody")) is None
 
+    def test_recipients_that_alwayssendto_adds_are_members_where_the_manager_has_the_record(self, table: Table) -> None:
+        """A's manager adds C. B's manager has computed the id and kept the record."""
+        sent = private(ALICE, 0, data=deploying(KEEPER))
+        group = PrivacyGroup(GROUP, "", "", GroupType.LEGACY, (KEY_A, KEY_B, KEY_C))
+        key = table.stage.a.manager._send(encode_payload_text(sent), KEY_A, group)
+        table.stage.a.privacy_controller.sender.submit_marker(sent, key)
+        table.stage.mine()
+        table.step()
+        assert table.whom(KEY_B) == sorted((KEY_A, KEY_C))
+        assert table.conditions() == [CURRENT] * 3
+
     def test_who_puts_a_payload_into_a_group_is_no_member_for_that(self, table: Table) -> None:
         intruder = keccak256(b"somebody")
         forged = private(BOB, 0, private_from=intruder, private_for=(KEY_A,), data=deploying(KEEPER))

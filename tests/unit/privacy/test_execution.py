@@ -14,7 +14,12 @@ from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.privacy_marker import FixedKeySigner
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
-from lacnode.privacy.state.private_transaction import encode_payload_text, legacy_group_id, private_contract_address
+from lacnode.privacy.state.private_transaction import (
+    PrivateTransaction,
+    encode_payload_text,
+    legacy_group_id,
+    private_contract_address,
+)
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.support.private_nodes import (
@@ -212,6 +217,15 @@ class TestInvalid:
         stage.mine()
         assert receipt_of(stage.a, marker) == PrivateReceipt(PrivateStatus.INVALID)
 
+    def test_without_a_valid_signature_it_is_not_executed(self, stage: PrivateTestNetwork) -> None:
+        items = rlp.decode_list(private(ALICE, 0, data=deploying(KEEPER)).raw, "private transaction")
+        items[7] = b"\x05"  # no point of the curve has this x
+        marker = stage.a.send(PrivateTransaction.decode(rlp.encode(items)))
+        stage.mine()
+        for member in (stage.a, stage.b):
+            assert receipt_of(member, marker) == PrivateReceipt(PrivateStatus.INVALID)
+            assert member.root(GROUP) == EMPTY_TRIE_ROOT
+
     def test_who_is_not_the_sender_is_ignored(self, stage: PrivateTestNetwork) -> None:
         forged = private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_B)
         marker = stage.a.privacy_controller.sender.submit_marker(
@@ -260,6 +274,26 @@ class TestBounds:
         loop = deployed(stage, bytes.fromhex("600035" + "5b" + "61800060002050" + "600190038060035700"))
         receipts = [run(stage, word(rounds), to=loop), receipt_of(stage.b, last_marker(stage))]
         assert [receipt and receipt.status for receipt in receipts] == [status, status]
+
+    @pytest.mark.parametrize(("rounds", "status"), [(9_999, PrivateStatus.SUCCESSFUL), (10_000, PrivateStatus.FAILED)])
+    def test_gas_of_blake2_counts_a_hundredfold_from_ten_thousand_on(
+        self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch, rounds: int, status: PrivateStatus
+    ) -> None:
+        call = "366000600037" + "6040600060d5600060006009" + "62ffffff" + "f1" + "600055" + "00"
+        caller = deployed(stage, bytes.fromhex(call))
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_WORK_GAS", 200_000)
+        assert run(stage, rounds.to_bytes(4) + bytes(209), to=caller).status is status
+
+    @pytest.mark.parametrize(
+        ("limit", "status"), [(9_300_000, PrivateStatus.SUCCESSFUL), (9_000_000, PrivateStatus.FAILED)]
+    )
+    def test_gas_of_a_pairing_counts_two_hundredfold(
+        self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch, limit: int, status: PrivateStatus
+    ) -> None:
+        """A pairing of nothing costs 45,000 gas."""
+        caller = deployed(stage, bytes.fromhex("60206000600060006000600862ffffff" + "f1" + "600055" + "00"))
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_WORK_GAS", limit)
+        assert run(stage, b"", to=caller).status is status
 
     def test_many_calls_cost_what_they_spend(self, stage: PrivateTestNetwork) -> None:
         """2,000 calls of next to nothing, which cost 1.5 million gas together."""

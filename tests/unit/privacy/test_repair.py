@@ -20,6 +20,7 @@ from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.support.logs import captured_logs
 from tests.support.private_nodes import (
     ALICE,
+    BOB,
     KEEPER,
     KEY_A,
     KEY_B,
@@ -422,6 +423,21 @@ class TestStateQuota:
         stage.b.privacy_controller.execution.repair.retry_all()
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP) != root
+
+    def test_keeps_a_tenth_for_the_own_keys(self, stage: PrivateTestNetwork) -> None:
+        """Strangers may fill the rest of it. The users of the node must be able to send all the same."""
+        stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
+        stage.mine()
+        self.limited(stage, int(self.used(stage) / 0.95))
+        quota = stage.b.privacy_controller.execution.processor.reader._quota
+        quota._context = replace(quota._context, own_keys=frozenset((KEY_B,)))
+        root = stage.b.root(GROUP)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(7)))
+        stage.mine()
+        assert stage.b.root(GROUP) == root, "what another member sends waits"
+        stage.b.send(private(BOB, 0, to=KEEPER_ADDRESS, data=word(8), private_from=KEY_B, private_for=(KEY_A,)))
+        stage.mine()
+        assert stage.b.root(GROUP) != root
 
     def test_has_an_alarm_before(self, stage: PrivateTestNetwork) -> None:
         stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
