@@ -47,8 +47,8 @@ class Member:
         signed = [*fields, 35 + 2 * chain_id + signature.v, signature.r, signature.s, *between]
         return str(self.ask("eea_sendRawTransaction", "0x" + rlp.encode(signed).hex()))
 
-    def may_see_group(self, transaction: HexBytes) -> None:
-        """Return once this member's node has the block of a public transaction, which others may have had before."""
+    def wait_until_mined(self, transaction: HexBytes) -> None:
+        """Return when this member's node has the block of a public transaction. Other nodes may have had it before."""
         self.web3.eth.wait_for_transaction_receipt(transaction, timeout=DEADLINE)
 
     def receipt(self, marker: str) -> dict[str, Any]:

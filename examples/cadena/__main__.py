@@ -24,7 +24,7 @@ def main(path: Path) -> None:
     print("On the public chain")
     registry, made = first.deploy_identifiers()
     for administration in administrations:
-        administration.member.may_see_group(made)
+        administration.member.wait_until_mined(made)
         administration.register(registry)
         print(f"  {administration.title} is {administration.identifier}")
 
@@ -43,7 +43,7 @@ def main(path: Path) -> None:
     tell(first, second, group, contract, suspension)
 
     print("What C sees, who has none")
-    third.member.may_see_group(proof_of_suspension)
+    third.member.wait_until_mined(proof_of_suspension)
     for exchange in (*exchanges, suspension):
         seen = third.member.web3.eth.get_transaction(exchange.marker)
         assert third.member.ask("priv_getTransactionReceipt", exchange.marker) is None
