@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.primitives import rlp
-from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 from lacnode.primitives.transaction import Transaction
 
 FIRST_VERSION_WITH_REQUEST_IDS = 66
+
+MAX_TRANSACTIONS_IN_MESSAGE = 16_384
+"""Besu and this node put a mebibyte into one message. With its signature a transaction has 75 bytes at least."""
 
 
 def fields_of(item: RlpItem, what: str) -> RlpFields:
@@ -39,8 +42,14 @@ def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
 
 
 def transactions_of(item: RlpItem, what: str) -> tuple[Transaction, ...]:
-    """Return the transactions of a list. RlpError if one is malformed."""
-    return tuple(Transaction.from_item(transaction) for transaction in rlp.as_list(item, what))
+    """Return the transactions of a list. RlpError if one is malformed, or if there are more than
+    `MAX_TRANSACTIONS_IN_MESSAGE`."""
+    items = rlp.as_list(item, what)
+    # Before they are decoded: a mebibyte may have a hundred thousand transactions without a usable signature. Decoding them
+    # takes two seconds, and handling them holds the event loop for a third of one.
+    if len(items) > MAX_TRANSACTIONS_IN_MESSAGE:
+        raise RlpError(f"{what}: at most {MAX_TRANSACTIONS_IN_MESSAGE} transactions were expected, found {len(items)}")
+    return tuple(Transaction.from_item(transaction) for transaction in items)
 
 
 def hashes_of(item: RlpItem, what: str) -> tuple[bytes, ...]:

@@ -1,6 +1,7 @@
 """Strict RLP: what Besu's reader refuses is refused, and nothing that a peer sends can take the process down."""
 
 import pytest
+import rusty_rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,43 @@ def test_a_large_item_is_not_copied_byte_by_byte(monkeypatch: pytest.MonkeyPatch
     encoded = rlp.encode(message)
     monkeypatch.setattr("lacnode.primitives.rlp.rusty_rlp.decode_raw", None)
     assert rlp.decode(encoded) == message
+
+
+@given(values, st.data())
+def test_a_long_list_is_read_in_parts_by_the_same_rules(value: rlp.RlpValue, drawn: st.DataObject) -> None:
+    data = rlp.encode([value, value, b"\x01" * 90])
+    at = drawn.draw(st.integers(0, len(data) - 1))
+    changed = data[:at] + drawn.draw(st.binary(max_size=2)) + data[at + 1 :]
+    for read in (data, changed, data[:at]):
+        whole = outcome(read, is_large=False)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rlp, "_DECODED_AT_ONCE_BYTES", 16)
+            assert outcome(read, is_large=False) == whole
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [b"\x01" * 60] * 20_000,
+        [[[b"a" * 100] * 10_000, b""], b"\x01"],
+        [b"\x01"] * 900_000,
+        [[b"\x01"] * 5] * 100_000,
+        [bytes(300_000), *[b"a" * 100] * 10_000],
+    ],
+)
+def test_the_decoder_gets_little_at_once(message: rlp.RlpValue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: a validator sends 16 MiB of short items. The decoder would hold the interpreter for most of a second, also in
+    a thread."""
+    encoded, lengths = rlp.encode(message), []
+    decode_raw = rusty_rlp.decode_raw
+
+    def watched(data: bytes, *arguments: bool) -> object:
+        lengths.append(len(data))
+        return decode_raw(data, *arguments)
+
+    monkeypatch.setattr("lacnode.primitives.rlp.rusty_rlp.decode_raw", watched)
+    assert rlp.decode(encoded) == message
+    assert max(lengths) <= rlp._DECODED_AT_ONCE_BYTES + 10
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
+from lacnode.p2p.wire.eth_fields import MAX_TRANSACTIONS_IN_MESSAGE
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
     BlockHeaders,
@@ -235,3 +236,23 @@ class TestNewBlocks:
         message = NewBlock(short, 9)
         assert EncodedNewBlock.of_block(short, 9).encode(68) == message.encode(68)
         assert decode(68, NewBlock.CODE, message.encode(68)) == message
+
+
+@pytest.mark.parametrize("code", [Transactions.CODE, PooledTransactions.CODE])
+def test_very_many_tiny_transactions_are_refused_before_they_are_decoded(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: a mebibyte of transactions of twelve bytes. Each costs this node as much as one with a true signature."""
+    decoded: list[object] = []
+    monkeypatch.setattr(Transaction, "from_item", decoded.append)
+    tiny = rlp.decode(sign_payload(0, [b"", b"", b"", b"", b"", b""], 27, 1, 1))
+    most = [tiny] * MAX_TRANSACTIONS_IN_MESSAGE
+
+    def body(items: list[rlp.RlpItem]) -> bytes:
+        return rlp.encode(items if code == Transactions.CODE else [b"\x01", items])
+
+    decode(66, code, body(most))
+    assert len(decoded) == MAX_TRANSACTIONS_IN_MESSAGE
+    with pytest.raises(RlpError, match="at most"):
+        decode(66, code, body([*most, tiny]))
+    assert len(decoded) == MAX_TRANSACTIONS_IN_MESSAGE
