@@ -6,7 +6,7 @@ from dataclasses import dataclass
 LAYERED_FUTURE_NONCES = 200
 
 MIN_POOL_BYTES = 16 * 2**20
-"""Bytes of all transactions in a pool of 4,096 or fewer. In memory they need twice as much."""
+"""Bytes that all transactions in a pool of 4,096 or fewer take in memory."""
 
 BYTES_OF_EACH = 4 * 1024
 """The share of one transaction in a pool of 4,096 or more. A transaction that is not longer is never removed for a longer

@@ -38,7 +38,10 @@ class PooledTransaction:
         """About what the transaction takes in memory. A long access list takes several times its encoding."""
         encoded = len(self.transaction.raw)
         entries = len(self.transaction.access_list)
-        return encoded if not entries else ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries
+        if entries:
+            return ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries
+        # The data is kept a second time, beside the encoding.
+        return encoded + len(self.transaction.data)
 
     def pays_at_least(self, min_gas_price: int, min_priority_fee: int, base_fee: int | None) -> bool:
         """Whether it pays the lowest prices for a block (wei per gas). Priority transactions need not pay them.

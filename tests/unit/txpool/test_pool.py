@@ -102,7 +102,7 @@ class TestOverflow:
     def test_of_too_many_bytes_the_last_long_one_goes_and_short_ones_have_their_place(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pool_settings, "MIN_POOL_BYTES", 10_400)
+        monkeypatch.setattr(pool_settings, "MIN_POOL_BYTES", 20_400)
         monkeypatch.setattr(pool_settings, "BYTES_OF_EACH", 0)
         at = node(small_pool(10))
         long = [signed(key, data=bytes(3_000), gas=200_000) for key in SENDERS[:3]]
