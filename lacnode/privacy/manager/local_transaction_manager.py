@@ -82,8 +82,11 @@ class LocalTransactionManager:
 
     def has_payload(self, key: bytes, party: bytes) -> bool:
         """Return True if the payload `key` (32 bytes) is stored and `party` (32 bytes) can read it."""
-        stored = call_store(self._store.find_payload, key)
-        return stored is not None and party in stored.parties
+        return bool(self.find_readable_keys([key], party))
+
+    def find_readable_keys(self, keys: Sequence[bytes], party: bytes) -> set[bytes]:
+        """Return those of `keys` (32 bytes each) whose payload is stored and can be read by `party` (32 bytes)."""
+        return call_store(self._store.find_readable_keys, keys, party)
 
     # -- the client's side -------------------------------------------------------------------------------------------
 

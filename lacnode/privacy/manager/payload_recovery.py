@@ -115,10 +115,12 @@ class RecoveryResponder:
         """Yield the payloads of a request, one at a time, so that many large payloads are not in memory together."""
         if not wanted:
             yield from self._store.read_payloads(requester, after, PAGE_PAYLOADS, MAX_PAGE_BYTES)
+            return
+        # A payload of other parties looks like an unknown one. The requester must not learn that it is here.
+        readable = self._store.find_readable_keys(wanted, requester)
         for key in wanted:
-            # A payload of other parties looks like an unknown one. The requester must not learn that it is here.
-            stored = self._store.find_payload(key)
-            if stored is not None and requester in stored.parties:
+            stored = self._store.find_payload(key) if key in readable else None
+            if stored is not None:
                 yield stored
 
     def _encode_payloads(self, requester: bytes, own: bytes, found: Iterable[StoredPayload]) -> tuple[list[bytes], int]:
@@ -194,7 +196,8 @@ class PayloadRecovery:
             for places in _managers_to_ask(self._other_keys()):
                 # Some managers at a time, and only for payloads that are still missing. Each payload may be as large as
                 # 15 MB, and the first answers usually have them.
-                left = [key for key in wanted if not self._manager.has_payload(key, own.public)]
+                here = self._manager.find_readable_keys(wanted, own.public)
+                left = [key for key in wanted if key not in here]
                 if not left:
                     break
                 total += sum(page[0] for page in self._request_pages(own, places, 0, left) if page is not None)

@@ -41,6 +41,11 @@ _INSERT_PAYLOAD = sql.text(
     "INSERT INTO payloads (key, body) VALUES (:key, :body) ON CONFLICT (key) DO NOTHING RETURNING number"
 )
 _FIND_PAYLOAD = sql.text("SELECT number FROM payloads WHERE key = :key")
+# A cross join keeps the order of the tables in SQLite. It would otherwise read all payloads of the party.
+_FIND_READABLE = sql.text(
+    "SELECT payloads.key FROM payloads CROSS JOIN parties"
+    " WHERE payloads.key IN :keys AND parties.payload = payloads.number AND parties.party = :party"
+).bindparams(sql.bindparam("keys", expanding=True))
 _INSERT_PARTY = sql.text("INSERT INTO parties (payload, party, position) VALUES (:payload, :party, :position)")
 _COUNT_BYTES = sql.text("UPDATE senders SET bytes = bytes + :size WHERE sender = :sender RETURNING bytes")
 _INSERT_SENDER = sql.text("INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)")
@@ -169,6 +174,13 @@ class PayloadStore:
         """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged."""
         with self._database.read() as connection:
             return self._read_payload(connection, PAYLOADS.c.key == key)
+
+    def find_readable_keys(self, keys: Sequence[bytes], party: bytes) -> set[bytes]:
+        """Return those of `keys` (32 bytes each) whose payload is stored and can be read by `party` (32 bytes)."""
+        # One query for all. Most of the payloads that managers ask each other for belong to other groups.
+        with self._database.read() as connection:
+            found = connection.execute(_FIND_READABLE, {"keys": list(keys), "party": party}).scalars()
+            return {bytes(key) for key in found}
 
     def read_payloads(
         self, party: bytes, after_number: int, limit: int, limit_bytes: float = math.inf

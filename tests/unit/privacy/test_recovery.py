@@ -204,3 +204,21 @@ def test_a_refused_recovery_goes_on_where_it_was(two: Two, monkeypatch: pytest.M
     two.now += 61
     assert recovery.recover_everything({A.public}) == (4, {A.public})
     assert [two.managers[B.public].receive(key).payload for key in keys] == [bytes([number]) for number in range(10)]
+
+
+def test_payloads_of_others_are_not_read_for_a_question_about_them(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manager asks for the payload of every marker that it does not know. Most of them are others'."""
+    a, store, read = two.managers[A.public], two.stores[A.public], list[bytes]()
+    others = [a.send(bytes([number]), A.public, [A.public]) for number in range(3)]
+    wanted = a.send(b"yours", A.public, [B.public])
+    find = store.find_payload
+
+    def noted(key: bytes) -> object:
+        read.append(key)
+        return find(key)
+
+    lost = two.lose()
+    monkeypatch.setattr(store, "find_payload", noted)
+    assert PayloadRecovery(lost, two).recover_payloads([*others, wanted, bytes(32)]) == 1
+    assert read == [wanted]
+    assert lost.receive(wanted).payload == b"yours"
