@@ -4,10 +4,13 @@ They come from the manager, from the contract of a flexible group, or, for a gro
 must not believe a payload whose keys do not give the group's id.
 """
 
+import time
 from itertools import islice
 
 from lacnode.evm.engine import CallLimitExceededError
 from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.privacy.state.flexible.group_search import LEAST_ANSWER_SECONDS
+from lacnode.privacy.state.flexible.silent_contracts import SilentContracts
 from lacnode.privacy.state.group_directory import GroupDirectory
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
@@ -28,6 +31,10 @@ MAX_REMEMBERED_MEMBERSHIPS = 4096
 """The largest number of groups of recipients that are kept. Their members never change."""
 
 
+ALL_SILENCE_SECONDS = 1.0
+"""The seconds that contracts may take without an answer before the next ones have `LEAST_ANSWER_SECONDS`."""
+
+
 class GroupMembership:
     """Finds members. Safe to use from several threads."""
 
@@ -35,6 +42,7 @@ class GroupMembership:
         self._context = context
         self._groups = groups
         self._recipients: dict[bytes, frozenset[bytes]] = {}
+        self._silent = SilentContracts()
 
     def members_at(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
         """Return the public keys of the group's members as of block `number`. Empty if the group was deleted.
@@ -43,12 +51,35 @@ class GroupMembership:
         monotonic clock. EnclaveUnreachableError if the manager does not answer.
         """
         try:
-            return frozenset(self._groups.members_at(group_id, number, deadline_seconds) or ())
-        except (CallLimitExceededError, MissingNodeError):
+            return self._named_members_at(group_id, number, deadline_seconds)
+        except MissingNodeError:
             # The contract runs on the state of the block. A node that has pruned it cannot know the members.
             return None
         except EnclaveError:
             return self._members_in_payloads(group_id)
+
+    def _named_members_at(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
+        """Return the members that the manager or the contract names. None if the contract does not answer."""
+        with self._context.database.read() as snapshot:
+            root = PrivateStoreReader(snapshot).root_at(group_id, number)
+        # A contract that did not answer at this state is not asked again soon, for any question about the group.
+        if self._silent.has(group_id, root):
+            return None
+        started = time.monotonic()
+        # Each contract that does not answer gets half of the time that the ones before left. All together lose little.
+        left_seconds = ALL_SILENCE_SECONDS - self._silent.unforgiven_lost_seconds()
+        own_deadline_seconds = started + max(LEAST_ANSWER_SECONDS, left_seconds / 2)
+        try:
+            until_seconds = min(deadline_seconds, own_deadline_seconds)
+            return frozenset(self._groups.members_at(group_id, number, until_seconds) or ())
+        except CallLimitExceededError:
+            lost_seconds = time.monotonic() - started
+            # A contract that had less time than others does not count as silent: a caller asks about many groups.
+            if deadline_seconds < own_deadline_seconds:
+                self._silent.count_slow(lost_seconds)
+            else:
+                self._silent.add(group_id, root, lost_seconds)
+            return None
 
     def _members_in_payloads(self, group_id: bytes) -> frozenset[bytes] | None:
         # A manager keeps no record of a group of recipients that it has only received from. Its payload names all members.

@@ -48,13 +48,17 @@ class GroupRebuilder:
         self._last_block: tuple[Block, bytes] | None = None
 
     def rebuild(
-        self, group_id: bytes, found: Mapping[MarkerPlace, PrivateTask | UnreadTask], budget: ExecutionBudget
+        self,
+        group_id: bytes,
+        found: Mapping[MarkerPlace, PrivateTask | UnreadTask],
+        budget: ExecutionBudget,
+        begin: Callable[[MarkerPlace], None] = lambda _: None,
     ) -> None:
         """Execute the late tasks `found` at their markers, and again all later private transactions of their group.
 
         Everything is stored in one commit, or nothing and an error is raised. There is one exception: if the time of
         `budget` ends and the group has no stored transaction after the first of `found`, those of `found` that were
-        executed are stored, and no error is raised.
+        executed are stored, and no error is raised. `begin` is called before each marker.
 
         GroupRebuildError if a payload is lost. EnclaveUnreachableError if the manager does not answer.
         ExecutionInterruptedError if the time of `budget` ends and nothing is stored. The errors of `UnreadTask.read`
@@ -78,7 +82,7 @@ class GroupRebuilder:
         read = partial(self._again, group_id, told_here)
         # The late markers themselves are not recorded for the group yet. They are added here.
         done: Executed = []
-        for number, tasks in self._by_block(sorted({*later, *found}), found, read):
+        for number, tasks in self._by_block(_announced({*later, *found}, begin), found, read):
             block, hash_ = self.read_block(number)
             records = begun if number == first.number else BlockRecords(number, hash_)
             done.append((block, records))
@@ -163,7 +167,7 @@ class GroupRebuilder:
             self._processor.notify_listeners(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
-        self, places: list[MarkerPlace], found: Mapping[MarkerPlace, PrivateTask | UnreadTask], read: ReadTask
+        self, places: Iterable[MarkerPlace], found: Mapping[MarkerPlace, PrivateTask | UnreadTask], read: ReadTask
     ) -> Iterator[tuple[int, Iterator[PrivateTask | UnreadTask]]]:
         for number, group in groupby(places, lambda place: place.number):
             # One payload at a time. A block may have hundreds of the group, and each takes 50 MB when it is decoded.
@@ -195,6 +199,13 @@ class GroupRebuilder:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
         # The contract was asked when it was executed first, so the task has no version.
         return PrivateTask(place.index, private, group_id, is_told=True)
+
+
+def _announced(places: Iterable[MarkerPlace], begin: Callable[[MarkerPlace], None]) -> Iterator[MarkerPlace]:
+    """Yield the places in the order of the chain, each after it was given to `begin`."""
+    for place in sorted(places):
+        begin(place)
+        yield place
 
 
 def _executed(

@@ -5,7 +5,8 @@ twice the time. So it ends, because its gas does, and a short one does not wait 
 of own and punctual senders come first. Then comes the group that used the least time lately. A group that begins to
 wait ends the running try. While a group has a long transaction, only this thread executes for the group. The first try
 takes the group's later ones of the same block along: each try executes the group's part of the block from the
-beginning.
+beginning. Where the group has executed something after it already, every try executes that again. So the later ones of
+all blocks are taken along.
 """
 
 import time
@@ -17,7 +18,6 @@ from itertools import islice, takewhile
 import structlog
 
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
-from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder, GroupRebuildError
 from lacnode.privacy.state.group_rotation import GroupRotation
 from lacnode.privacy.state.group_use import GroupUse
@@ -29,7 +29,7 @@ from lacnode.privacy.state.long_private_transactions import (
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_history_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
-from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreWriter
+from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.processor import PrivateProcessor
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
@@ -41,8 +41,9 @@ FIRST_BUDGET_SECONDS = 0.5
 BUDGET_DOUBLINGS = 24
 """The number of tries after which the time does not grow any more. It is three months then."""
 
-LONG_EXECUTION_SHARE = 0.5
-"""The share of its time in which this thread works. The whole node needs the interpreter."""
+FIRST_TRY_SHARE, LATER_TRY_SHARE = 0.5, 0.25
+"""The share of its time in which this thread works: in the first try of a transaction of an own or a punctual sender, and in
+all others. The whole node needs the interpreter. Strangers can have endless transactions here at any time."""
 
 MAX_GROUPS_AT_ONCE = 1_000
 """The largest number of groups from which the next try is chosen. The others follow in turn."""
@@ -55,17 +56,30 @@ LONG_USE_HALF_LIFE_SECONDS = 600.0
 """The time in which half of a group's use of this thread is forgotten."""
 
 
-MAX_TRIED_TOGETHER = 64
+MAX_TRIED_TOGETHER = 256
 """The largest number of long transactions in one try."""
 
 
 @dataclass(slots=True)
 class _Try:
-    """The execution that runs now. `long` is the transaction that it has reached."""
+    """The execution that runs now. `long` is the transaction that it has reached, at `reached_at` (monotonic seconds).
+
+    `seconds` is its time. `is_rebuild` says that the group has executed something after it already.
+    """
 
     long: LongPrivateTransaction
     budget: ExecutionBudget
+    seconds: float
+    reached_at: float
+    is_rebuild: bool = False
     is_preempted: bool = False
+
+    def slow_one(self, first: LongPrivateTransaction) -> LongPrivateTransaction:
+        """Return the transaction that needs more time, after the try has ended without it."""
+        # Nothing of a rebuild is stored then. If no transaction has taken most of the time, all together need more.
+        if self.is_rebuild and time.monotonic() - self.reached_at < self.seconds / 2:
+            return first
+        return self.long
 
 
 class LongExecution:
@@ -136,13 +150,14 @@ class LongExecution:
 
     def _attempt(self, long: LongPrivateTransaction) -> None:
         seconds = FIRST_BUDGET_SECONDS * 2 ** min(long.tries, BUDGET_DOUBLINGS)
-        running = self._try = _Try(long, ExecutionBudget(time.monotonic() + seconds, LONG_EXECUTION_SHARE))
         started = time.monotonic()
+        share = FIRST_TRY_SHARE if long.is_preferred and not long.tries else LATER_TRY_SHARE
+        running = self._try = _Try(long, ExecutionBudget(started + seconds, share), seconds, started)
         try:
             self._execute(long, running.budget)
             # The tries are stored. After a restart the transaction goes on with its longer time, not from the start.
         except BudgetExceededError:
-            self._try_again(running.long)
+            self._try_again(running.slow_one(long))
             # A cancelled try without a preemption means that the node stops. The transaction stays as it was.
         except ExecutionCancelledError:
             if not running.is_preempted:
@@ -174,36 +189,47 @@ class LongExecution:
                 PrivateStoreWriter(batch).delete_punctual_sender(known.private_from)
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
+        running = self._try
+        assert running is not None, "it is set before"
         transaction = self._rebuilding.read_marker(long.place)
         # The transaction may have waited for a history that took long. It is taken over here, without a time limit but
         # the budget.
         self._processor.rehydration.prepare(transaction, long.place.number, long.group_id, budget)
         # The payloads were accepted at their markers, so they are accepted here, although the manager may have lost the
         # group.
-        found = {
-            one.place: self._rebuilding.unread_task(one.place, partial(self._read, one)) for one in self._with(long)
-        }
-        self._rebuilding.rebuild(long.group_id, found, budget)
+        running.is_rebuild = self._has_later_results(long)
+        together = {one.place: one for one in self._with(long, running)}
+        found = {place: self._rebuilding.unread_task(place, self._rebuilding.read_task) for place in together}
 
-    def _with(self, long: LongPrivateTransaction) -> list[LongPrivateTransaction]:
+        def begin(place: MarkerPlace) -> None:
+            # If the try ends now, it ends for this transaction. What was executed before has no try of its own.
+            running.long, running.reached_at = together.get(place, long), time.monotonic()
+
+        self._rebuilding.rebuild(long.group_id, found, budget, begin)
+
+    def _has_later_results(self, long: LongPrivateTransaction) -> bool:
+        """Return True if something of the group was executed after the transaction already."""
+        with self._context.database.read() as snapshot:
+            places = PrivateStoreReader(snapshot).marker_places(long.group_id, long.place.number)
+            return any(place > long.place for place in places)
+
+    def _with(self, long: LongPrivateTransaction, running: _Try) -> list[LongPrivateTransaction]:
         """Return `long` and those after it that are tried with it."""
-        # One that was tried before is tried alone, with its longer time. The try ends before one that needs a history.
-        if long.tries:
+        # One that was tried before is tried alone, with its longer time. A rebuild executes everything after it anyway: one
+        # try for each late payload would execute that again each time.
+        if long.tries and not running.is_rebuild:
             return [long]
         with self._context.database.read() as snapshot:
             together = list(islice(LongTransactionReader(snapshot).of_group(long.group_id), MAX_TRIED_TOGETHER))
-        return [long, *takewhile(partial(self._may_follow, long), together[1:])]
+        may_follow = partial(self._may_follow, None if running.is_rebuild else long.place.number)
+        return [long, *takewhile(may_follow, together[1:])]
 
-    def _may_follow(self, long: LongPrivateTransaction, later: LongPrivateTransaction) -> bool:
-        if later.tries or later.place.number != long.place.number:
+    def _may_follow(self, number: int | None, later: LongPrivateTransaction) -> bool:
+        """Return True if `later` is tried with the ones before it. `number` is the block where it must be, if not None."""
+        if later.tries or (number is not None and later.place.number != number):
             return False
+        # The try ends before one that needs a history.
         return read_history_key(self._rebuilding.read_marker(later.place)) is None
-
-    def _read(self, long: LongPrivateTransaction, place: MarkerPlace) -> PrivateTask:
-        """Read the payload of a transaction. If the try ends now, it ends for this transaction."""
-        if self._try is not None:
-            self._try.long = long
-        return self._rebuilding.read_task(place)
 
     def _give_up(self, long: LongPrivateTransaction, *, failing: bool) -> None:
         """Note the payload as absent. It is then asked for again like any other one."""
