@@ -9,6 +9,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
+from lacnode.evm.engine import StateView
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
@@ -21,7 +22,16 @@ CONTRACTS = tuple(b"\xc0" * 19 + bytes([number]) for number in range(6))
 NOBODY = b"\xee" * 20
 COINBASES = (b"\xcb" * 20, CONTRACTS[0], KEYS[0].address)
 FORKS = (Fork.BYZANTIUM, *(fork for fork in Fork if fork >= Fork.PETERSBURG))
-GAS_LIMIT = 30_000_000
+GAS_LIMIT = 2_000_000
+"""Gas that the transactions of a block may use together, and a call without a limit of its own: py-evm may take a second
+for a million. A call of a precompile that the native engine gives to Python fits (`LONG_BLAKE2F_ROUNDS`)."""
+
+TRANSACTION_GAS, SCARCE_GAS = (100_000, 100_000, 100_000, 200_000, 200_000, 500_000, 1_000_000), (21_000, 50_000)
+
+
+def fork_of(seed: int) -> Fork:
+    """The fork of the scenario of `seed`, where no other is asked for: each fork has as many seeds."""
+    return FORKS[seed % len(FORKS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +45,8 @@ class Network:
     base_fee: int | None
 
 
-def random_network(rng: random.Random, fork: Fork | None = None) -> Network:
-    """A network in one of the forks that both engines have, or in `fork`."""
-    fork = rng.choice(FORKS) if fork is None else fork
+def random_network(rng: random.Random, fork: Fork) -> Network:
+    """A network in `fork`."""
     document: dict[str, Any] = {"config": {"ibft2": {}}, "difficulty": "0x1", "gasLimit": hex(GAS_LIMIT)}
     if rng.random() < 0.2:
         document["config"]["ibft2"]["blockreward"] = hex(5)
@@ -71,13 +80,18 @@ def _accounts(rng: random.Random, fork: Fork) -> tuple[GenesisAccount, ...]:
 
 
 class Senders:
-    """Makes transactions, and remembers what the next nonce of each sender should be."""
+    """Makes transactions, and keeps what the next nonce of each sender should be."""
 
     def __init__(self, rng: random.Random, network: Network) -> None:
         self._rng = rng
         self._network = network
         self._programs = Programs(rng, (*CONTRACTS, *(key.address for key in KEYS), NOBODY))
         self._nonces = {account.address: account.nonce for account in network.accounts}
+
+    def follow(self, state: StateView) -> None:
+        """Go on from the nonces in `state`. Without it one refused transaction would make all later ones of its sender
+        wrong."""
+        self._nonces = {key.address: state.nonce(key.address) for key in KEYS}
 
     def transaction(self) -> Transaction:
         """One that is probably valid."""
@@ -88,10 +102,10 @@ class Senders:
         wrong = rng.random()
         if wrong < 0.01:
             nonce = max(0, nonce + rng.choice((-1, 1)))
-        likely, unlikely = (100_000, 200_000, 1_000_000, 5_000_000), (21_000, 50_000)
-        gas = rng.choice(likely if rng.random() < 0.97 else unlikely)
+        gas = rng.choice(TRANSACTION_GAS if rng.random() < 0.97 else SCARCE_GAS)
         to: bytes = rng.choice((*CONTRACTS, *CONTRACTS, NOBODY, KEYS[0].address, b"", self._programs.address()))
-        value = rng.choice((0, 0, 0, 1, 7)) if wrong < 0.99 else 10**30
+        # The last key has no account, so that it can pay for nothing.
+        value = 10**30 if wrong >= 0.99 else 0 if key is KEYS[3] else rng.choice((0, 0, 0, 1, 7))
         data = self._programs.init_code() if to == b"" else rng.randbytes(rng.choice((0, 4, 36, 100)))
         return self._signed(key, nonce, gas, to, value, data)
 
