@@ -71,6 +71,10 @@ def make_traced_class(base: Any, recorder: TraceRecorder) -> Any:
 
         def __init__(self, state: Any, message: Any, context: Any) -> None:
             super().__init__(state, message, context)
+            if message.is_delegation and message.code_address in self.precompiles:
+                # A delegation to a precompile is one to no code (EIP-7702). py-evm returns before the first instruction
+                # where it finds a precompile, and Besu executes the STOP that it also executes for other empty code.
+                message.code_address = message.to
             self.code = TracedCode(message.code)
             recorder.begin_call(self)
 
