@@ -230,7 +230,7 @@ async def _answer(request: EthMessage, peer: Peer, network: SessionContext) -> f
         return network.server.answer(request), time.thread_time() - began
 
     # A function of its own: the answer, up to megabytes, must not stay in a variable while the next request is awaited.
-    message, seconds = await trio.to_thread.run_sync(answer, limiter=network.shares.workers)
+    message, seconds = await trio.to_thread.run_sync(answer, limiter=network.shares.serving_workers)
     peer.send(message)
     return seconds
 
@@ -254,9 +254,11 @@ async def _read(
             seconds = await _read_one(admitted, network, requests)
             # The message has been handled, and its bytes are free again.
             accepted.release()
-            network.shares.reading.spend(peer.id, seconds, trio.current_time())
+            # Asked again for each message: a block may have changed the validators.
+            reading = network.shares.reading_of(is_validator=network.handler.hears_consensus(peer))
+            reading.spend(peer.id, seconds, trio.current_time())
             # A peer that used up its share is not read for a while. Its messages wait in its own socket.
-            await _sleep(network.shares.reading.wait_seconds(peer.id, trio.current_time()))
+            await _sleep(reading.wait_seconds(peer.id, trio.current_time()))
     finally:
         accepted.release()
 
@@ -311,7 +313,8 @@ async def _heard(
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began
-    message, seconds = await _opened(route, frame.body, network)
+    workers = network.shares.workers_of(is_validator=network.handler.hears_consensus(peer))
+    message, seconds = await _opened(route, frame.body, workers)
     # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
     began = time.thread_time()
     unpack_message(message, peer, network.handler, requests)
@@ -329,8 +332,11 @@ def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
         raise ConnectionFailedError(f"NewBlock: {error}", _BREACH) from None
 
 
-async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[EthMessage, float]:
-    """Return the message and the processor time, in seconds, of its decoding. ConnectionFailedError if it is malformed."""
+async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter) -> tuple[EthMessage, float]:
+    """Return the message and the processor time, in seconds, of its decoding. `workers` limits the threads for large ones.
+
+    ConnectionFailedError if it is malformed.
+    """
 
     def opened() -> tuple[EthMessage, float]:
         began = time.thread_time()
@@ -339,7 +345,7 @@ async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[E
     try:
         if len(body) < LARGE_BODY_BYTES:
             return opened()
-        return await trio.to_thread.run_sync(opened, limiter=network.shares.workers)
+        return await trio.to_thread.run_sync(opened, limiter=workers)
     except RlpError as error:
         raise ConnectionFailedError(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 

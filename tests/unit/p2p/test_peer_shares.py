@@ -1,0 +1,61 @@
+"""What strangers want of this node, and what is left for the messages of validators."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from lacnode.p2p.peer_shares import PEER_WORKER_THREADS, READING_SHARE_OF_PEER, PeerShares
+from lacnode.p2p.session import LARGE_BODY_BYTES, _heard
+from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
+from lacnode.p2p.wire.eth_messages import NewPooledTransactionHashes
+from lacnode.p2p.wire.frame import Frame
+from lacnode.primitives import rlp
+
+STRANGERS = 24
+LONG_ANNOUNCEMENT = rlp.encode([bytes(32)] * (LARGE_BODY_BYTES // 32))
+
+
+@pytest.mark.parametrize("is_validator", [True, False])
+def test_validators_do_not_wait_for_the_time_of_strangers(is_validator: bool) -> None:
+    """Attack: as many strangers as there are slots use their least share. Together that is more than all may have."""
+    shares = PeerShares()
+    for number in range(STRANGERS):
+        shares.reading_of(is_validator=False).spend(number, 2.0, 0.0)
+    reading = shares.reading_of(is_validator=is_validator)
+    reading.spend("a validator", 0.5, 0.0)
+    assert (reading.wait_seconds("a validator", 0.0) == 0.0) == is_validator
+
+
+def test_a_validator_has_a_bound_too() -> None:
+    reading = PeerShares().reading_of(is_validator=True)
+    reading.spend("a validator", 10 * READING_SHARE_OF_PEER + 1, 0.0)
+    assert reading.wait_seconds("a validator", 0.0) == pytest.approx(1 / READING_SHARE_OF_PEER)
+    assert reading.wait_seconds("another validator", 0.0) == 0.0
+
+
+@pytest.mark.parametrize("is_validator", [True, False])
+async def test_a_long_message_of_a_validator_does_not_wait_for_those_of_strangers(is_validator: bool) -> None:
+    """Attack: strangers send long messages at once. A validator's vote is behind its own long message, on one connection."""
+    shares = PeerShares()
+    for number in range(PEER_WORKER_THREADS):
+        shares.workers_of(is_validator=False).acquire_on_behalf_of_nowait(number)
+    with trio.move_on_after(60 if is_validator else 0.1) as scope:
+        await hear(LONG_ANNOUNCEMENT, shares, is_validator=is_validator)
+    assert scope.cancelled_caught != is_validator
+
+
+async def hear(body: bytes, shares: PeerShares, *, is_validator: bool) -> None:
+    """Act on an announcement of transactions as a session does."""
+    table = CapabilityTable.negotiate([Capability("eth", 66)], [Capability("eth", 66)])
+    message_id = table.message_id("eth", NewPooledTransactionHashes.CODE)
+    handler = SimpleNamespace(
+        hears_consensus=lambda peer: is_validator, transaction_hashes_received=lambda peer, hashes, sizes: None
+    )
+    peer = SimpleNamespace(record_known_transaction=lambda hash_: None)
+    admitted: Any = SimpleNamespace(peer=peer, table=table)
+    network: Any = SimpleNamespace(handler=handler, shares=shares)
+    requests, _ = trio.open_memory_channel[Any](1)
+    await _heard(Frame(message_id, body), admitted, network, requests)
