@@ -10,6 +10,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
 from lacnode.cli.machine_checks import PERMISSIONS_FILE, find_unusable_hosts_and_files
 from lacnode.cli.notices import find_notices
+from lacnode.cli.opentelemetry_variables import otlp_settings, sends_to_opentelemetry
 from lacnode.cli.option_rules import NO_GENESIS, check_against_chain, check_rules, find_broken_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
@@ -21,7 +22,13 @@ from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_library import NativeLibraryError
 from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
-from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings, PushSettings
+from lacnode.metrics.metrics_settings import (
+    DEFAULT_CATEGORIES,
+    MetricCategory,
+    MetricsSettings,
+    OtlpSettings,
+    PushSettings,
+)
 from lacnode.node.configuration import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import NodeRole
 from lacnode.p2p.name_resolution import UnknownHostError, look_up_address, resolve_enode
@@ -68,6 +75,7 @@ def find_mistakes(settings: Settings) -> Iterator[str]:
         _graphql,
         _metrics,
         _metrics_push,
+        _metrics_otlp,
         _ethstats,
         _api,
     ]
@@ -120,6 +128,7 @@ def _node_config(
         graphql=_graphql(read),
         metrics=_metrics(read),
         metrics_push=_metrics_push(read),
+        metrics_otlp=_metrics_otlp(read),
         ethstats=_ethstats(read),
         api=_api(read),
         permissioning=_permissioning(read),
@@ -430,7 +439,7 @@ def _api(read: SettingsReader) -> ApiSettings:
 
 def _metrics(read: SettingsReader) -> MetricsSettings | None:
     categories, hosts = _categories(read), _hosts(read)
-    if not read.flag("metrics-enabled") or read.text("metrics-protocol") == "NONE":
+    if not read.flag("metrics-enabled") or read.text("metrics-protocol") != "PROMETHEUS":
         return None
     return MetricsSettings(
         host=read.text("metrics-host"),
@@ -441,7 +450,7 @@ def _metrics(read: SettingsReader) -> MetricsSettings | None:
 
 
 def _metrics_push(read: SettingsReader) -> PushSettings | None:
-    if not read.flag("metrics-push-enabled") or read.text("metrics-protocol") == "NONE":
+    if not read.flag("metrics-push-enabled") or read.text("metrics-protocol") != "PROMETHEUS":
         return None
     return PushSettings(
         host=read.text("metrics-push-host"),
@@ -450,6 +459,10 @@ def _metrics_push(read: SettingsReader) -> PushSettings | None:
         job=read.text("metrics-push-prometheus-job"),
         categories=_categories(read),
     )
+
+
+def _metrics_otlp(read: SettingsReader) -> OtlpSettings | None:
+    return otlp_settings(read, _categories(read)) if sends_to_opentelemetry(read) else None
 
 
 def _ethstats(read: SettingsReader) -> EthstatsSettings | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.cli.opentelemetry_variables import asks_for_protobuf, sends_to_opentelemetry
 from lacnode.cli.option_rules import join_option_names
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour
@@ -60,6 +61,7 @@ def find_notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...])
         yield f"{join_option_names(names)} has been ignored because --{switch} was not defined on the command line."
     yield from _without_effect(read, {name for names in waiting.values() for name in names})
     yield from _permissions(read)
+    yield from _opentelemetry(read)
     yield from _privacy(read)
     yield from _prices(read, spec)
     if read.text_or_none("sync-mode") not in (None, "FULL"):
@@ -92,10 +94,35 @@ def _waiting(read: SettingsReader) -> dict[str, list[str]]:
             continue
         for switch, beginnings in _DEPENDENT:
             # A switch does not wait for itself, although its own name has the beginning.
-            if option.name != switch and option.name.startswith(beginnings) and not read.flag(switch):
+            if _waits(read, option.name, switch, beginnings):
                 found.setdefault(switch, []).append(option.name)
                 break
     return found
+
+
+def _waits(read: SettingsReader, name: str, switch: str, beginnings: tuple[str, ...]) -> bool:
+    if name == switch or not name.startswith(beginnings) or read.flag(switch):
+        return False
+    # Metrics have two switches, and these options are for both of them.
+    is_for_both = name in ("metrics-protocol", "metrics-category")
+    if is_for_both and read.flag("metrics-push-enabled"):
+        return False
+    return not (name == "metrics-push-prometheus-job" and sends_to_opentelemetry(read))
+
+
+def _opentelemetry(read: SettingsReader) -> Iterator[str]:
+    if not sends_to_opentelemetry(read):
+        return
+    names = ["metrics-host", "metrics-port"]
+    if read.flag("metrics-push-enabled"):
+        names = ["metrics-push-host", "metrics-push-port", "metrics-push-interval"]
+    if unused := [name for name in names if read.is_set(name)]:
+        yield (
+            f"accepted, no effect with --metrics-protocol=OPENTELEMETRY: {join_option_names(unused)}; the variables "
+            "OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_METRIC_EXPORT_INTERVAL say where and how often metrics are sent"
+        )
+    if asks_for_protobuf(read):
+        yield "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf: this node sends JSON, which a collector takes at the same URL"
 
 
 def _without_effect(read: SettingsReader, waiting: set[str]) -> Iterator[str]:

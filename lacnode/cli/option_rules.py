@@ -168,12 +168,6 @@ def _pool(read: SettingsReader) -> Iterator[str]:
 def _observation(read: SettingsReader) -> Iterator[str]:
     if read.flag("metrics-enabled") and read.flag("metrics-push-enabled"):
         yield f"--metrics-enabled option and --metrics-push-enabled option can't be used at the same time.  {_SEE}"
-    protocol = read.text("metrics-protocol")
-    if (read.flag("metrics-enabled") or read.flag("metrics-push-enabled")) and protocol == "OPENTELEMETRY":
-        yield (
-            f"--metrics-protocol={protocol}: this release of lacnode has PROMETHEUS only; an OpenTelemetry Collector with a "
-            "prometheus receiver reads it (docs/operators/metrics.md)"
-        )
     if read.flag("metrics-push-enabled") and not 1 <= read.number("metrics-push-port") <= 65_535:
         yield (
             "Invalid value for option '--metrics-push-port': a port from 1 to 65535 was expected, "

@@ -29,9 +29,10 @@ _ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors
 @dataclass(slots=True)
 class Settings:
     """The values that are set, by option name. `get` gives None for an option that is not set: `SettingsReader` knows
-    the defaults."""
+    the defaults. `opentelemetry` are the environment variables of OpenTelemetry, which are no options."""
 
     values: dict[str, Value] = field(default_factory=dict)
+    opentelemetry: dict[str, str] = field(default_factory=dict)
 
     def is_set(self, name: str) -> bool:
         """Return whether a source sets the option `name` (without dashes)."""
@@ -229,7 +230,7 @@ COMMAND_LINE_ONLY = ("reset-signing-state",)
 def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Return every option that is set in any source, by the order of precedence. UsageError for a value or a file
     that cannot be used."""
-    settings = Settings()
+    settings = Settings(opentelemetry=opentelemetry_variables(environment))
     # The order of these calls is the precedence: `_put` leaves alone what an earlier source has set.
     _put(settings, command_line, 2, "")
     from_variables = read_environment(environment)
@@ -244,6 +245,11 @@ def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, 
     _put(settings, _of_the_terminal(environment), 1, "the environment")
     _check_for_one_start(settings, command_line)
     return settings
+
+
+def opentelemetry_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of OpenTelemetry, by name."""
+    return {name: value for name, value in environment.items() if name.startswith("OTEL_")}
 
 
 def settings_of_command_line(command_line: Mapping[str, str]) -> Settings:

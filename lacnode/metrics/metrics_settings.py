@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 
 class MetricCategory(Enum):
@@ -31,6 +32,11 @@ class MetricCategory(Enum):
     CONSENSUS = "lacnode_consensus_"
     PRIVACY = "lacnode_privacy_"
 
+    @property
+    def short_name(self) -> str:
+        """The name of the category where its series are grouped by it: in `debug_metrics`, and in OpenTelemetry's scopes."""
+        return self.value.removeprefix("besu_").strip("_")
+
 
 DEFAULT_CATEGORIES = frozenset(category for category in MetricCategory if not category.name.startswith("KVSTORE_"))
 """As in Besu: all but those of its database, which there cost too much under load."""
@@ -54,4 +60,24 @@ class PushSettings:
     port: int = 9001
     interval_seconds: float = 15
     job: str = "besu-client"
+    categories: frozenset[MetricCategory] = DEFAULT_CATEGORIES
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpSettings:
+    """The OpenTelemetry collector, the path and query of its URL, and how it is called. `resource` are attributes of this
+    node that its operator has chosen. A request takes at most `request_seconds`."""
+
+    host: str = "localhost"
+    port: int = 4318
+    is_tls: bool = False
+    target: str = "/v1/metrics"
+    headers: tuple[tuple[str, str], ...] = ()
+    gzip: bool = False
+    request_seconds: float = 10
+    interval_seconds: float = 60
+    resource: tuple[tuple[str, str], ...] = (("service.name", "besu-client"),)
+    ca_file: Path | None = None
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
     categories: frozenset[MetricCategory] = DEFAULT_CATEGORIES

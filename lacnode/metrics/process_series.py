@@ -18,6 +18,7 @@ from lacnode.metrics.series import MetricSample, MetricSeries, MetricType, count
 
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
 _START_TICKS_AT = 19
 """Position of the start time in `/proc/self/stat`, behind the name of the program."""
 
@@ -52,7 +53,7 @@ def process_series(client_version: str) -> Iterator[MetricSeries]:
         "1 for the release of this node",
         lambda: [MetricSample(1, {"version": client_version})],
     )
-    started = _started_at()
+    started = started_at()
     process = MetricCategory.PROCESS
     yield counter(process, "cpu_seconds_total", "Processor time in seconds", time.process_time)
     yield gauge(process, "start_time_seconds", "Start of the process in Unix seconds", lambda: started)
@@ -65,10 +66,9 @@ def process_series(client_version: str) -> Iterator[MetricSeries]:
 def runtime_series() -> Iterator[MetricSeries]:
     """Python's memory, garbage collection and threads under the JVM's names, in the spellings of both generations of
     Prometheus's Java client."""
-    machine_bytes = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
     yield from _memory("used", "Memory of this process in use", resident_bytes)
     yield from _memory("committed", "Memory of this process that the system has given", resident_bytes)
-    yield from _memory("max", "Memory of the machine", lambda: machine_bytes)
+    yield from _memory("max", "Memory of the machine", lambda: _MACHINE_BYTES)
     yield MetricSeries(
         MetricCategory.JVM,
         "jvm_gc_collection_seconds",
@@ -100,9 +100,30 @@ def runtime_series() -> Iterator[MetricSeries]:
     )
 
 
+def opentelemetry_series() -> Iterator[MetricSeries]:
+    """Python's memory and garbage collection under the names that Besu gives the JVM's in OpenTelemetry."""
+    yield MetricSeries(
+        MetricCategory.JVM,
+        "jvm.gc.collection",
+        MetricType.GAUGE,
+        "Time of Python's garbage collections in milliseconds",
+        lambda: [MetricSample(_collections.seconds * 1000, {"gc": "python"})],
+    )
+    yield MetricSeries(
+        MetricCategory.JVM, "jvm.memory.area", MetricType.GAUGE, "Memory of this process in bytes", _memory_areas
+    )
+
+
 def resident_bytes() -> int:
     """Return the resident memory of this process in bytes."""
     return _memory_pages()[1] * _PAGE_BYTES
+
+
+def _memory_areas() -> Iterator[MetricSample]:
+    resident = resident_bytes()
+    for kind, heap_bytes in (("used", resident), ("committed", resident), ("max", _MACHINE_BYTES)):
+        yield MetricSample(heap_bytes, {"type": kind, "area": "heap"})
+        yield MetricSample(0, {"type": kind, "area": "non_heap"})
 
 
 def _memory(kind: str, text: str, value: Callable[[], float]) -> Iterator[MetricSeries]:
@@ -125,7 +146,7 @@ def _limit(kind: int) -> float:
     return float("inf") if soft == resource.RLIM_INFINITY else soft
 
 
-def _started_at() -> float:
+def started_at() -> float:
     """Return the start of this process in Unix seconds."""
     # The name of the program is in parentheses and may hold blanks, so the fields are counted behind it.
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

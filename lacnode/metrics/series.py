@@ -42,6 +42,11 @@ class MetricSeries:
     text: str
     read: Callable[[], Iterable[MetricSample]]
 
+    @property
+    def short_name(self) -> str:
+        """The name without the beginning of its category."""
+        return self.name.removeprefix(self.category.value)
+
 
 def gauge(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
     """Return a gauge with one value, which `value` returns at each reading. `text` explains it. `name` is without the

@@ -6,6 +6,7 @@ uses. A part that has to react to a later one subscribes to an event instead of 
 Must not open files or ports: `open_node` opens the files, and `Node.run` opens the ports.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from lacnode.chain.block_repair import BlockRepair
@@ -14,7 +15,11 @@ from lacnode.ethstats.ethstats_client import EthstatsClient
 from lacnode.ethstats.node_reports import NodeReports
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
+from lacnode.metrics.gateway import PushGateway
+from lacnode.metrics.otlp_receiver import OtlpCollector
+from lacnode.metrics.process_series import opentelemetry_series, started_at
 from lacnode.metrics.push import MetricsPush
+from lacnode.metrics.series import MetricSeries, MetricsRegistry
 from lacnode.node.chain_assembly import ChainParts, build_chain_parts
 from lacnode.node.client_version import client_version
 from lacnode.node.configuration import NodeConfig
@@ -79,7 +84,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
         graphql=_build_graphql(config, services, rpc),
         metrics=None if config.metrics is None else MetricsEndpoint(config.metrics, series),
         ethstats=_build_ethstats(shared, services),
-        metrics_push=None if config.metrics_push is None else MetricsPush(config.metrics_push, series),
+        metrics_push=_build_push(shared, chain, series),
     )
     # Last: an event finds all of its listeners. No part publishes one before the node runs.
     subscribe_parts(parts)
@@ -152,6 +157,24 @@ def _build_readers(shared: SharedObjects, chain: ChainParts) -> ReaderProcesses 
         chain.differences.add_counts,
     )
     return ReaderProcesses(setup, node_database, api.reader_processes)
+
+
+def _build_push(shared: SharedObjects, chain: ChainParts, series: Sequence[MetricSeries]) -> MetricsPush | None:
+    gateway, otlp = shared.config.metrics_push, shared.config.metrics_otlp
+    if gateway is not None:
+        registry = MetricsRegistry(series, gateway.categories)
+        return MetricsPush(PushGateway(gateway), gateway.interval_seconds, registry)
+    if otlp is None:
+        return None
+    resource = {
+        "service.version": client_version(shared.config, chain.engine.name),
+        # Nodes have the same service name unless their operator gives each its own. The address tells them apart.
+        "service.instance.id": f"0x{shared.key.address.hex()}",
+        **dict(otlp.resource),
+    }
+    collector = OtlpCollector(otlp, resource, int(started_at() * 1e9))
+    registry = MetricsRegistry([*series, *opentelemetry_series()], otlp.categories)
+    return MetricsPush(collector, otlp.interval_seconds, registry)
 
 
 def _build_ethstats(shared: SharedObjects, services: RpcServices) -> EthstatsClient | None:

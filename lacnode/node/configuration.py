@@ -6,7 +6,7 @@ from pathlib import Path
 from lacnode.ethstats.ethstats_settings import EthstatsSettings
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.graphql.settings import GraphQlSettings
-from lacnode.metrics.metrics_settings import MetricsSettings, PushSettings
+from lacnode.metrics.metrics_settings import MetricsSettings, OtlpSettings, PushSettings
 from lacnode.node.role import NodeRole
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
@@ -88,6 +88,7 @@ class NodeConfig:
     graphql: GraphQlSettings | None = None
     metrics: MetricsSettings | None = None
     metrics_push: PushSettings | None = None
+    metrics_otlp: OtlpSettings | None = None
     ethstats: EthstatsSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
     permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)

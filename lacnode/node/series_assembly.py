@@ -48,10 +48,8 @@ def build_series(
 def metric_values(series: Sequence[MetricSeries]) -> Iterator[MetricValue]:
     """Yield the present values of `series`. Must be called in a worker thread."""
     for one in series:
-        category = one.category.value.removeprefix("besu_").strip("_")
-        name = one.name.removeprefix(one.category.value)
         for sample in one.read():
-            yield category, name, tuple(sample.labels.values()), sample.value
+            yield one.category.short_name, one.short_name, tuple(sample.labels.values()), sample.value
 
 
 def _private_series(shared: SharedObjects, private: PrivacyService | None) -> list[MetricSeries]:

@@ -1,10 +1,13 @@
-"""A node pushes what it counts to a gateway, and has its series removed when it stops."""
+"""A node pushes what it counts to a gateway or to an OpenTelemetry collector."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 from tests.support.devnet import until
 from tests.support.single_node import single_node
@@ -56,3 +59,31 @@ def test_a_gateway_that_is_not_there_is_told_of_once_and_holds_nothing(tmp_path:
     log = (tmp_path / "log").read_text()
     assert log.count("Metrics could not be pushed") == 1
     assert log.rstrip().endswith("stopped")
+
+
+def test_a_node_sends_its_series_to_a_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--metrics-enabled", "--metrics-protocol=OPENTELEMETRY", "--metrics-push-prometheus-job=my node"]
+    with gateway() as (port, requests):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "200")
+        with single_node(tmp_path, *options) as ports:
+            until(lambda: len(requests) > 1, "the second message")
+        # As with Besu, no port is opened.
+        assert "metrics" not in ports
+    method, path, body = requests[1]
+    assert (method, path) == ("POST", "/v1/metrics")
+    (message,) = json.loads(body)["resourceMetrics"]
+    attributes = {one["key"]: one["value"]["stringValue"] for one in message["resource"]["attributes"]}
+    assert attributes["service.name"] == "my node"
+    assert len(attributes["service.instance.id"]) == 42
+    names = {
+        (scope["scope"]["name"], metric["name"]) for scope in message["scopeMetrics"] for metric in scope["metrics"]
+    }
+    expected = {
+        ("ethereum", "blockchain_height"),
+        ("lacnode_consensus", "quorum"),
+        ("process", "cpu_seconds_total"),
+        ("jvm", "jvm.memory.area"),
+    }
+    assert expected <= names
+    assert "Traceback" not in (tmp_path / "log").read_text()

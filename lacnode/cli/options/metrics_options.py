@@ -8,7 +8,7 @@ METRICS_OPTIONS = (
         "metrics-protocol",
         OptionKind.ENUM,
         "PROMETHEUS",
-        "PROMETHEUS; NONE switches metrics off; OPENTELEMETRY does not start",
+        "PROMETHEUS; OPENTELEMETRY sends OTLP as the variables OTEL_* say; NONE switches metrics off",
         values=(
             "PROMETHEUS",
             "OPENTELEMETRY",

@@ -59,10 +59,6 @@ class TestRules:
                 "Invalid value for option '--metrics-category': Unknown category: KITCHEN",
             ),
             (
-                {"metrics-enabled": "true", "metrics-protocol": "OPENTELEMETRY"},
-                "--metrics-protocol=OPENTELEMETRY: this release of lacnode has PROMETHEUS only",
-            ),
-            (
                 {"metrics-enabled": "true", "metrics-port": "30303"},
                 "Port number '30303' has been specified multiple times.",
             ),

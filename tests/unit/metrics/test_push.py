@@ -10,9 +10,10 @@ import trio
 
 from lacnode.metrics import gateway as gateway_module
 from lacnode.metrics import push as push_module
+from lacnode.metrics.gateway import PushGateway
 from lacnode.metrics.metrics_settings import MetricCategory, PushSettings
 from lacnode.metrics.push import MetricsPush
-from lacnode.metrics.series import MetricSample, MetricSeries, MetricType
+from lacnode.metrics.series import MetricSample, MetricSeries, MetricsRegistry, MetricType
 from tests.support.logs import captured_logs
 
 HEIGHT = MetricSeries(
@@ -54,6 +55,11 @@ class Gateway:
         await self._answer(stream)
 
 
+def gateway_push(settings: PushSettings) -> MetricsPush:
+    registry = MetricsRegistry([HEIGHT, OTHER], settings.categories)
+    return MetricsPush(PushGateway(settings), settings.interval_seconds, registry)
+
+
 def _length(request: bytes) -> int:
     lines = request.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
     return next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length"))
@@ -89,7 +95,7 @@ async def pushing(answer: Answer, job: str = "a job", **settings: Any) -> AsyncI
 
         async def push() -> None:
             with scope:
-                await MetricsPush(chosen, [HEIGHT, OTHER]).run()
+                await gateway_push(chosen).run()
 
         nursery.start_soon(push)
         yield gateway
@@ -161,7 +167,7 @@ async def test_a_gateway_that_comes_back_is_told_of(monkeypatch: pytest.MonkeyPa
 
 async def test_the_pause_doubles_from_failure_to_failure() -> None:
     pauses = []
-    push = MetricsPush(PushSettings(interval_seconds=15), [])
+    push = gateway_push(PushSettings(interval_seconds=15))
     for _ in range(6):
         pauses.append(push._pause_seconds())
         push._failed("no")

@@ -1,0 +1,125 @@
+"""One HTTP request to a receiver of metrics, and the answer to it.
+
+A request ends within its seconds, also if the receiver hangs. What is read of its answer is bounded. Must not know the
+meaning of a body.
+"""
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import h11
+import trio
+
+MAX_HEAD_BYTES = 16 * 2**10
+"""Bytes of the head of an answer. That of a receiver has a few hundred."""
+
+
+class ReceiverError(Exception):
+    """The receiver did not take a request. The text is one sentence. `wait_seconds` is the pause that it asks for, 0 if
+    it asks for none."""
+
+    def __init__(self, text: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait_seconds = wait_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverAddress:
+    """The host and port of a receiver, and how its certificate is checked. Without `tls` the request is not encrypted."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of the receiver without a path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
+
+    async def open(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+        """Return a new connection."""
+        if self.tls is None:
+            return await trio.open_tcp_stream(self.host, self.port)
+        return await trio.open_ssl_over_tcp_stream(self.host, self.port, ssl_context=self.tls, https_compatible=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverRequest:
+    """A request. `max_answer_bytes` is how much of the body of the answer is read."""
+
+    method: str
+    target: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    max_answer_bytes: int = 0
+
+
+async def send_request(address: ReceiverAddress, request: ReceiverRequest, seconds: float) -> bytes:
+    """Return the beginning of the body of the answer. ReceiverError if there is no answer within `seconds`, or if its
+    status is no success."""
+    try:
+        with trio.fail_after(seconds):
+            head, body = await _exchange(address, request)
+    except trio.TooSlowError:
+        raise ReceiverError(f"no answer within {seconds:g} s") from None
+    except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+        # trio's error for a failed connection says only that all addresses failed. Its cause is the error of the
+        # system, or of TLS.
+        raise ReceiverError(str(error.__cause__ or error)) from None
+    except h11.ProtocolError as error:
+        raise ReceiverError(f"an answer that is not HTTP: {error}") from None
+    if not 200 <= head.status_code < 300:
+        raise ReceiverError(f"HTTP status {head.status_code}", _wait_seconds(head))
+    return body
+
+
+async def _exchange(address: ReceiverAddress, request: ReceiverRequest) -> tuple[h11.Response, bytes]:
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+    headers = [
+        ("Host", address.url.partition("//")[2]),
+        *request.headers,
+        ("Content-Length", str(len(request.body))),
+        # One connection for each request: pushes are seconds apart, and a receiver closes idle connections.
+        ("Connection", "close"),
+    ]
+    async with await address.open() as stream:
+        sent = connection.send(h11.Request(method=request.method, target=request.target, headers=headers))
+        sent += connection.send(h11.Data(data=request.body)) + connection.send(h11.EndOfMessage())
+        await stream.send_all(sent)
+        head = await _final_head(connection, stream)
+        return head, await _read_body(connection, stream, request.max_answer_bytes)
+
+
+async def _final_head(connection: h11.Connection, stream: trio.abc.Stream) -> h11.Response:
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(bytes(await stream.receive_some(MAX_HEAD_BYTES)))
+        elif isinstance(event, h11.Response):
+            return event
+        # An informational response (1xx) comes before the final one, which alone says whether the receiver took the
+        # request.
+        elif not isinstance(event, h11.InformationalResponse):
+            raise h11.RemoteProtocolError("it ended before its status")
+
+
+async def _read_body(connection: h11.Connection, stream: trio.abc.Stream, limit: int) -> bytes:
+    """Return at most `limit` bytes. The rest is not read: the connection ends here."""
+    body = b""
+    while len(body) < limit:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(bytes(await stream.receive_some(MAX_HEAD_BYTES)))
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            break
+    return body[:limit]
+
+
+def _wait_seconds(head: h11.Response) -> float:
+    """Return the seconds of `Retry-After`, 0 if the answer has none. A date in its place is not read."""
+    value = dict(head.headers).get(b"retry-after", b"")
+    return float(value) if value.isdigit() and len(value) < 10 else 0.0
