@@ -46,7 +46,16 @@ MAX_ERRORS = 20
 
 _EXPENSIVE = frozenset((("Transaction", "block"), ("__Type", "fields")))
 _EXPENSIVE_COST = 100
-_BRACKETS_AND_TEXT = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[{}()\[\]]')
+_BRACKETS_AND_TEXT = re.compile(
+    r'"""(?:[^"\\]|\\"""|\\|"(?!""))*+(?:""")?'
+    r'|"(?:[^"\\\n\r]|\\[^\n\r])*+"?'
+    r"|#[^\n\r]*+"
+    r"|[{}()\[\]]"
+)
+"""The three kinds of text in which a bracket is no bracket, and the brackets. Each text ends where graphql-core ends it.
+
+A text without its end is matched as well, up to the place where graphql-core gives up. Nothing is searched twice, so the
+time grows with the length alone."""
 
 
 def read_document(text: str, operation: str | None) -> DocumentNode:

@@ -151,7 +151,8 @@ class _Conversation:
             try:
                 self._socket.receive_data(bytes(data))
                 request = next(self._socket.events(), None)
-            except RemoteProtocolError:
+            # wsproto decodes some fields of the head as ASCII, and `Host` as a name of the DNS, without a check of its own.
+            except (RemoteProtocolError, UnicodeError):
                 await self._refuse(NOT_A_WEBSOCKET)
                 return False
             if isinstance(request, Request):

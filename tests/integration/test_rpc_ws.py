@@ -352,6 +352,18 @@ class TestHostile:
         async with rpc_node() as node:
             assert b"\x88" in await frames_reply(node, [b"\xff\xfe"])
 
+    @pytest.mark.parametrize(
+        "line", ["Host: \xff", "Host: xn--\x80", "Connection: \xff, Upgrade", "Sec-WebSocket-Protocol: \xff"]
+    )
+    async def test_an_upgrade_whose_head_has_other_characters_is_refused(self, line: str) -> None:
+        name = line.partition(":")[0].encode()
+        kept = [part for part in UPGRADE.strip().split(b"\r\n") if not part.startswith(name + b":")]
+        with captured_logs() as logs:
+            async with rpc_node() as node:
+                reply = await raw(node.ws_port, b"\r\n".join([*kept, line.encode("latin-1")]) + b"\r\n\r\n")
+        assert reply.startswith(b"HTTP/1.1 400")
+        assert not [entry for entry in logs if entry["log_level"] == "error"]
+
     async def test_an_upgrade_that_drips_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.websocket.HANDSHAKE_SECONDS", 0.1)
         async with rpc_node() as node:
