@@ -21,6 +21,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
 from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
@@ -80,6 +81,7 @@ class PrivateBlockExecutor:
         chain_id: int,
         genesis: GroupGenesis,
         known: KnownPayloads,
+        answers: ContractAnswers,
     ) -> None:
         self._history = history
         self._engine = engine
@@ -90,6 +92,7 @@ class PrivateBlockExecutor:
         self._chain_id = chain_id
         self._genesis = genesis
         self._known = known
+        self._answers = answers
         self._roots: dict[bytes, bytes] = {}
 
     @property
@@ -246,8 +249,12 @@ class PrivateBlockExecutor:
             # The sender is the zero address and the gas price is Besu's. A contract can see both, so they must be the
             # same everywhere.
             question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, QUERY_GAS_PRICE_WEI)
-            result = public.execute_private(self._store, root, question, task.index, budget)
-            return result.output if result.success else None
+
+            def execute() -> bytes | None:
+                result = public.execute_private(self._store, root, question, task.index, budget)
+                return result.output if result.success else None
+
+            return self._answers.ask(root, self._store.get, public.block.header.gas_limit, data, execute)
 
         try:
             why = refusal(task.private, task.version, ask)

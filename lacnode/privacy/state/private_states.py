@@ -58,11 +58,6 @@ class PrivateStates:
     ) -> tuple[bytes, PrivateMessage]:
         """Return the root of the group's state after the block of `header`, and a call as a message for this state."""
         self.wait_until_executed(header.number)
-        return self._message(group_id, header, sender, to, data, price)
-
-    def _message(
-        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
-    ) -> tuple[bytes, PrivateMessage]:
         root = self.root_at(group_id, header.number)
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
@@ -74,11 +69,18 @@ class PrivateStates:
             if block is None:
                 return None
             # This does not wait for private execution: `FlexibleGroups` has waited once for all its questions.
-            root, message = self._message(group_id, block.header, bytes(20), PROXY_ADDRESS, data, QUERY_GAS_PRICE_WEI)
-            # The question is executed on the state of the block, with a time limit: the contract is other members'
-            # work.
-            result = self._execute(block.header, root, message, deadline_seconds)
-            return result.output if result.success else None
+            root = self.root_at(group_id, block.number)
+
+            def execute() -> bytes | None:
+                nonce = self._accounts(root).nonce(bytes(20))
+                message = PrivateMessage(bytes(20), nonce, PROXY_ADDRESS, None, data, QUERY_GAS_PRICE_WEI)
+                # The question is executed on the state of the block, with a time limit: the contract is other members'
+                # work.
+                result = self._execute(block.header, root, message, deadline_seconds)
+                return result.output if result.success else None
+
+            answers = self._processor.contract_answers
+            return answers.ask(root, self._store.get, block.header.gas_limit, data, execute)
 
         return ask
 

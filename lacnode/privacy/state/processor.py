@@ -26,6 +26,7 @@ from lacnode.privacy.state.announced_payloads import is_marker_signer
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.execution_progress import ExecutionProgress
+from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
 from lacnode.privacy.state.flexible.group_contracts import create_group_accounts
 from lacnode.privacy.state.flexible.rehydration import Rehydration
 from lacnode.privacy.state.group_genesis import GroupGenesis
@@ -89,6 +90,7 @@ class PrivateProcessor:
         # In the flexible mode every group begins with its two contracts. The manager's groups begin empty or with the
         # genesis file.
         contracts = create_group_accounts() if context.mode is GroupMode.FLEXIBLE else ()
+        self.contract_answers = ContractAnswers(context.engine.initial_state)
         self._genesis = GroupGenesis(context.engine.initial_state, context.genesis, contracts)
         self.rehydration = Rehydration(context, self.create_executor)
         self._store = PrivateNodeStore(context.database)
@@ -311,6 +313,7 @@ class PrivateProcessor:
             context.chain_id,
             self._genesis,
             self.reader.known,
+            self.contract_answers,
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
