@@ -23,6 +23,7 @@ from lacnode.privacy.service.tls import TlsTrust
 from lacnode.rpc.rpc_tls import RpcTlsError
 from lacnode.rpc.time_share import TimeShare
 from lacnode.rpc.tls_settings import CIPHER_SUITES, ClientTrust, RpcTlsSettings, ServerIdentity
+from lacnode.storage.bounded_file import read_bounded
 
 log = structlog.get_logger("rpc")
 
@@ -169,13 +170,9 @@ def _password(file: Path | None, password: str) -> bytes:
 
 def _read(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
+        return read_bounded(file, MAX_FILE_BYTES)
     except OSError as error:
         raise TlsSetupError(f"{file}: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise TlsSetupError(f"{file}: at most {MAX_FILE_BYTES} bytes were expected")
-    return data
 
 
 def _trust(clients: ClientTrust, context: SSL.Context) -> TlsTrust:

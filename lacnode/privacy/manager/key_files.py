@@ -16,6 +16,7 @@ import nacl.utils
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2d, Argon2i, Argon2id
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, from_base64, to_base64
+from lacnode.storage.bounded_file import read_bounded
 
 NONCE_BYTES, SALT_BYTES, MAC_BYTES = 24, 16, 16
 OPSLIMIT, MEMLIMIT = 3, 268_435_456
@@ -182,11 +183,7 @@ def _create(path: Path, text: str, mode: int) -> None:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_KEY_FILE_BYTES + 1)
-        if len(data) > MAX_KEY_FILE_BYTES:
-            raise PrivacyKeyError(f"{path}: larger than {MAX_KEY_FILE_BYTES} bytes, which no key file is")
-        return data.decode()
+        return read_bounded(path, MAX_KEY_FILE_BYTES).decode()
     except OSError as error:
         raise PrivacyKeyError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -25,6 +25,7 @@ from lacnode.privacy.service.manager_service import ManagerService, ServiceSetti
 from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, parse_trust, server_tls
 from lacnode.stop_signals import stop_signals
 from lacnode.storage.atomic_file import replace_text
+from lacnode.storage.bounded_file import read_bounded
 
 log = structlog.get_logger("privacy")
 
@@ -198,8 +199,7 @@ def _tls_for_clients(config: ManagerConfig) -> ServerTls:
 def _token(path: Path) -> str:
     # The bound protects from a wrong file name, such as that of a device.
     try:
-        with path.open("rb") as file:
-            token = file.read(MAX_KEY_FILE_BYTES).decode("ascii").strip()
+        token = read_bounded(path, MAX_KEY_FILE_BYTES).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         raise ManagerConfigError(f"clienttokenfile: {path} cannot be read as ASCII text") from None
     # A short token could be guessed by asking. A line break in it could not be sent in a header.

@@ -15,6 +15,7 @@ from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, g
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_marker import MANAGEMENT_ADDRESS, PROXY_ADDRESS
+from lacnode.storage.bounded_file import read_bounded
 
 MAX_PRIVATE_GENESIS_BYTES = 16 * 2**20
 """The largest size of the file."""
@@ -46,7 +47,7 @@ class _File(BaseModel):
 def load_private_genesis(path: Path) -> PrivateGenesis:
     """Read the file. PrivateGenesisError if it cannot be used."""
     try:
-        return _genesis(_File.model_validate(orjson.loads(_read(path))))
+        return _genesis(_File.model_validate(orjson.loads(read_bounded(path, MAX_PRIVATE_GENESIS_BYTES))))
     except OSError as error:
         raise PrivateGenesisError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
@@ -58,14 +59,6 @@ def load_private_genesis(path: Path) -> PrivateGenesis:
         raise PrivateGenesisError(f"{path}: it is not JSON: {error}") from None
     except ValueError as error:
         raise PrivateGenesisError(f"{path}: {error}") from None
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as opened:
-        text = opened.read(MAX_PRIVATE_GENESIS_BYTES + 1)
-    if len(text) > MAX_PRIVATE_GENESIS_BYTES:
-        raise ValueError(f"larger than {MAX_PRIVATE_GENESIS_BYTES} bytes")
-    return text
 
 
 def _genesis(file: _File) -> PrivateGenesis:

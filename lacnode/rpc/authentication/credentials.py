@@ -13,6 +13,7 @@ from pathlib import Path
 import bcrypt
 
 from lacnode.rpc.user import AuthenticationSetupError
+from lacnode.storage.bounded_file import read_bounded
 
 MAX_CREDENTIALS_FILE_BYTES = 4 * 2**20
 """Bytes of a file of users. A larger file cannot be used."""
@@ -69,10 +70,7 @@ class CredentialsFile:
 
     def _users(self) -> Mapping[str, object]:
         try:
-            with self._file.open("rb") as opened:
-                text = opened.read(MAX_CREDENTIALS_FILE_BYTES + 1)
-            # One byte more than the limit was read. A file that is too large is thus found without reading it whole.
-            document = tomllib.loads(text.decode("utf-8")) if len(text) <= MAX_CREDENTIALS_FILE_BYTES else {}
+            document = tomllib.loads(read_bounded(self._file, MAX_CREDENTIALS_FILE_BYTES).decode("utf-8"))
         except FileNotFoundError:
             raise CredentialsError(
                 f"The specified RPC HTTP authentication credential file '{self._file}' does not exist"

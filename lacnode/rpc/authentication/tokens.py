@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from lacnode.rpc.user import AuthenticationSetupError, User
+from lacnode.storage.bounded_file import read_bounded
 
 TOKEN_LIFETIME_SECONDS = 5 * 60
 """Lifetime of a token that this node gives, as in Besu."""
@@ -101,13 +102,9 @@ def _foreign_key(file: Path, algorithm: str) -> Any:
 
 def _read(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
-            text = opened.read(MAX_PUBLIC_KEY_FILE_BYTES + 1)
+        return read_bounded(file, MAX_PUBLIC_KEY_FILE_BYTES)
     except OSError as error:
         raise TokenKeyError(f"{file}: {error.strerror}") from None
-    if len(text) > MAX_PUBLIC_KEY_FILE_BYTES:
-        raise TokenKeyError(f"{file}: at most {MAX_PUBLIC_KEY_FILE_BYTES} bytes were expected")
-    return text
 
 
 def _checked(token: str, key: Any, algorithm: str) -> User | None:
