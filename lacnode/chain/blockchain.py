@@ -166,13 +166,13 @@ class Blockchain(ExecutableChain):
         Nothing of the block is stored then. A decided block has no deadline: its budget ends only when the node stops.
         """
         hash_ = _block_hash(self.protocols, block)
-        if self.knows(hash_):
+        if self.has_block(hash_):
             return False
         # Only a block with the seals of a quorum may interrupt a block that is being built or checked.
         self._check_sealed(block, self._parent_head(block))
         with self._speculation.import_in_progress(hash_), self._writer:
             # Again under the lock: consensus and synchronisation may import the same block at the same time.
-            if self.knows(hash_):
+            if self.has_block(hash_):
                 return False
             parent = self._parent_head(block)
             self._check_sealed(block, parent)
@@ -220,7 +220,7 @@ class Blockchain(ExecutableChain):
         """
         with self._speculation.import_in_progress(), self._writer:
             try:
-                with self._database.group():
+                with self._database.group_commits():
                     yield
             except StorageError:
                 # The last blocks of the group are not on the disk, so the head is read again.
@@ -258,7 +258,7 @@ class Blockchain(ExecutableChain):
         if block.header.parent_hash == head.hash:
             return head
         # Two different faults: a node that is behind must synchronise, and a block beside a final one is never valid.
-        if not self.knows(block.header.parent_hash):
+        if not self.has_block(block.header.parent_hash):
             raise UnknownParentError(block.number, block.header.parent_hash)
         raise BlockRefusedError(
             "finality", f"block {block.number} competes with a final one; the head is {head.header.number}"

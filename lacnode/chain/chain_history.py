@@ -80,7 +80,7 @@ class ChainHistory:
             stored = StoredChain(snapshot)
             return len(stored.body_bytes_of(hash_) or b"") + stored.receipt_records_length_of(hash_)
 
-    def knows(self, hash_: bytes) -> bool:
+    def has_block(self, hash_: bytes) -> bool:
         """Whether this block is a part of the chain."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).has(hash_)

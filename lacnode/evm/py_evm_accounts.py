@@ -172,8 +172,8 @@ class Accounts(TrieAccounts):
             self._warm.add(key)
             self._undo.append((_WARM, key))
 
-    def touched(self) -> tuple[AccessListEntry, ...]:
-        """Addresses and slots that are warm now."""
+    def warm_entries(self) -> tuple[AccessListEntry, ...]:
+        """The addresses and slots that the current transaction has touched (warm in the sense of EIP-2929), ascending."""
         slots: dict[bytes, list[bytes]] = {key: [] for key in self._warm if len(key) == 20}
         for key in self._warm:
             if len(key) > 20:

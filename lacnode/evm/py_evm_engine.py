@@ -165,7 +165,7 @@ class PyEvmEngine:
             gas_before_refund=before_refund,
             halt=describe_halt(computation),
             explanation=explain_halt(computation, fork),
-            touched=accounts.touched(),
+            touched=accounts.warm_entries(),
             accounts=accounts.accessed_addresses(),
             read_block=reads.happened,
         )

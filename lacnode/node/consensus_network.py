@@ -51,7 +51,7 @@ class PeerConsensusNetwork:
                 peer.head.raise_to(number)
         self._synchronizer.wake()
 
-    def finalised(self, block: Block) -> None:
+    def announce_block(self, block: Block) -> None:
         """Announce `block` to every peer."""
         self._blocks.announce(block)
 

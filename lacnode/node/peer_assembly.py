@@ -78,7 +78,7 @@ def build_peer_parts(shared: SharedObjects, chain: ChainParts) -> PeerParts:
         gossip=TransactionGossip(
             shared.peers,
             admit=submission.submit_gossip,
-            known=chain.pool.knows,
+            known=chain.pool.is_pooled_or_refused,
             pooled=lambda: [pooled.transaction for pooled in chain.pool.all()],
             rng=shared.rng,
             max_bytes=shared.config.pool.max_transaction_bytes,

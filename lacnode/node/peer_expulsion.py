@@ -22,8 +22,8 @@ class PeerExpulsion:
     def expel(self, peer: Peer, reason: str) -> None:
         """End the session with `peer` and refuse the node for `COOL_DOWN_SECONDS`. Call on the event loop."""
         # Several messages of one peer may be handled before its session ends. One line and one refusal are enough.
-        if peer.leaving is None:
+        if peer.end_reason is None:
             self._log.warning(("ended", peer.id), "session ended", peer=peer.enode_text, reason=reason)
             # Refused before the session ends: the node could dial again at once.
             self._deny(peer.id, reason, COOL_DOWN_SECONDS)
-            peer.leave(DisconnectReason.SUBPROTOCOL_REASON)
+            peer.end_session(DisconnectReason.SUBPROTOCOL_REASON)

@@ -52,7 +52,7 @@ class PermissioningPolicy:
         """Return the known decision about `connection`, or a refusal while it is looked up."""
         return self._find_decision(_without_discovery_port(connection))
 
-    async def consult(self, connection: Connection) -> None:
+    async def prepare_decision(self, connection: Connection) -> None:
         """Decide about `connection`, if it has no decision yet. A caller that is cancelled finds the decision later."""
         link = _without_discovery_port(connection)
         if link in self._known:

@@ -48,8 +48,8 @@ class ConnectionPolicy(Protocol):
     def decide(self, connection: Connection) -> Decision:
         """Return whether `connection` may exist now, and the rule that says so. Must return at once."""
 
-    async def consult(self, connection: Connection) -> None:
-        """Wait until `decide` knows the answer about `connection`."""
+    async def prepare_decision(self, connection: Connection) -> None:
+        """Return once `decide` can answer about `connection` at once. The answer itself is that of `decide`."""
 
 
 class AllowAllPolicy:
@@ -58,7 +58,7 @@ class AllowAllPolicy:
     def decide(self, connection: Connection) -> Decision:
         return ALLOWED
 
-    async def consult(self, connection: Connection) -> None:
+    async def prepare_decision(self, connection: Connection) -> None:
         """The answer is always known."""
 
 
@@ -75,7 +75,7 @@ class DenyListPolicy:
     def decide(self, connection: Connection) -> Decision:
         return self._refused if connection.remote.id in self.denied else ALLOWED
 
-    async def consult(self, connection: Connection) -> None:
+    async def prepare_decision(self, connection: Connection) -> None:
         """The answer is always known."""
 
 
@@ -91,8 +91,8 @@ class CombinedPolicy:
         decisions = (policy.decide(connection) for policy in self._policies)
         return next((decision for decision in decisions if not decision.allowed), ALLOWED)
 
-    async def consult(self, connection: Connection) -> None:
-        """Return once every policy knows its answer."""
+    async def prepare_decision(self, connection: Connection) -> None:
+        """Return once every policy can answer at once."""
         # One after the other, all of them: `decide` asks each policy and must find an answer in each.
         for policy in self._policies:
-            await policy.consult(connection)
+            await policy.prepare_decision(connection)

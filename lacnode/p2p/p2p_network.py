@@ -169,7 +169,7 @@ class P2pNetwork:
         removed = self._dialer.remove(enode.id)
         peer = self.peer_set.peers.get(enode.id)
         if peer is not None:
-            peer.leave(DisconnectReason.REQUESTED)
+            peer.end_session(DisconnectReason.REQUESTED)
         return removed
 
     def recheck(self) -> None:
@@ -180,7 +180,7 @@ class P2pNetwork:
             decision = self.policy.decide(self.connection(peer.enode, peer.description.inbound))
             if not decision.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=str(decision))
-                peer.leave(DisconnectReason.REQUESTED)
+                peer.end_session(DisconnectReason.REQUESTED)
         # A node that was refused may wait half a minute before it dials again. This node dials it at once instead.
         for enode in self._refused_dialers.pop_permitted(self._may_dial):
             self._discovered(enode)

@@ -90,8 +90,8 @@ class Peer:
             remote_address=addresses[1],
         )
         self.head = PeerHead(status, genesis_difficulty)
-        self.requests = EthRequests(eth_version, self.send, self.leave)
-        self.leaving: DisconnectReason | None = None
+        self.requests = EthRequests(eth_version, self.send, self.end_session)
+        self.end_reason: DisconnectReason | None = None
         self.left = trio.Event()
         self._table = table
         self._outbox = outbox
@@ -121,14 +121,14 @@ class Peer:
             message_id = self._table.message_id("eth", message.CODE)
             self._outbox.put(message_id, message.encode(self.description.eth_version), droppable=droppable)
         except SendQueueFullError:
-            self.leave(DisconnectReason.USELESS_PEER)
+            self.end_session(DisconnectReason.USELESS_PEER)
 
     def send_urgent(self, message_id: int, body: bytes) -> None:
         """Queue a message of any protocol, by its absolute id, before all ordinary messages."""
         try:
             self._outbox.put_urgent(message_id, body)
         except SendQueueFullError:
-            self.leave(DisconnectReason.USELESS_PEER)
+            self.end_session(DisconnectReason.USELESS_PEER)
 
     def send_consensus(self, code: int, data: bytes, *, is_relayed: bool = False) -> None:
         """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak its
@@ -172,19 +172,19 @@ class Peer:
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
-    def leave(self, reason: DisconnectReason) -> None:
+    def end_session(self, reason: DisconnectReason) -> None:
         """End the session soon and send `reason` to the peer. The first reason counts."""
-        if self.leaving is None:
-            self.leaving = reason
+        if self.end_reason is None:
+            self.end_reason = reason
             self._close.set()
 
     async def disconnect(self, reason: DisconnectReason) -> None:
         """End the session and wait until it has ended."""
-        self.leave(reason)
+        self.end_session(reason)
         await self.left.wait()
 
-    async def wait_for_leave(self) -> DisconnectReason:
+    async def wait_for_end(self) -> DisconnectReason:
         """Wait until `leave` is called, and return its reason."""
         await self._close.wait()
-        assert self.leaving is not None
-        return self.leaving
+        assert self.end_reason is not None
+        return self.end_reason

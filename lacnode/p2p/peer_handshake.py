@@ -105,7 +105,7 @@ async def _check_permission(enode: Enode, inbound: bool, network: SessionContext
     if denial_reason is not None:
         raise ConnectionFailedError(f"denied because of an earlier session: {denial_reason}", DisconnectReason.UNKNOWN)
     planned = network.connection(enode, inbound)
-    await network.policy.consult(planned)
+    await network.policy.prepare_decision(planned)
     decision = network.policy.decide(planned)
     if not decision.allowed:
         if inbound:

@@ -45,7 +45,7 @@ class PeerSet:
 
     def connected_peers(self) -> list[Peer]:
         """The peers with a session, the oldest first, except those that are leaving."""
-        return [peer for peer in list(self.peers.values()) if peer.leaving is None]
+        return [peer for peer in list(self.peers.values()) if peer.end_reason is None]
 
     @property
     def free_slots(self) -> int:
@@ -62,7 +62,7 @@ class PeerSet:
             return DisconnectReason.LOCAL_IDENTITY
         # Before the limits: a second connection replaces the first one and takes no further slot.
         existing = self.peers.get(id_)
-        if existing is not None and existing.leaving is None:
+        if existing is not None and existing.end_reason is None:
             return None if self._replaces(existing, inbound) else DisconnectReason.ALREADY_CONNECTED
         if id_ in self.exempt:
             return None

@@ -126,7 +126,7 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
     finally:
         network.counters.session_ended(cause)
         # From here on the peer counts as leaving, also if the session was cancelled: `PeerSet.connected_peers` omits it.
-        peer.leave(DisconnectReason.REQUESTED)
+        peer.end_session(DisconnectReason.REQUESTED)
         if network.peer_set.peers.get(peer.id) is peer:
             del network.peer_set.peers[peer.id]
         # Before `peer_left`: sync and the pool wait for answers that will not come.
@@ -141,7 +141,7 @@ async def _join(peer: Peer, network: SessionContext) -> None:
     """
     while True:
         connection = network.connection(peer.enode, peer.description.inbound)
-        await network.policy.consult(connection)
+        await network.policy.prepare_decision(connection)
         decision = network.policy.decide(connection)
         if not decision.allowed:
             raise ConnectionFailedError(f"no longer permitted: {decision}", DisconnectReason.REQUESTED)
@@ -191,7 +191,7 @@ def _first(group: BaseExceptionGroup[ConnectionFailedError]) -> ConnectionFailed
 
 
 async def _leave_when_asked(peer: Peer) -> None:
-    reason = await peer.wait_for_leave()
+    reason = await peer.wait_for_end()
     raise ConnectionFailedError(f"we disconnected: {reason}", reason)
 
 

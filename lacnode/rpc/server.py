@@ -63,7 +63,7 @@ class RpcServers:
         self._ipc = ipc
         self._websocket = websocket
         self._services = services
-        self._readers = readers or ReaderThreads(services.reading, services.settings.call_seconds)
+        self._readers = readers or ReaderThreads(services.read_context, services.settings.call_seconds)
         self.runner = RequestRunner(self._readers)
         self.trials = ShortReadTrials()
         self._memory = ReplyMemory()

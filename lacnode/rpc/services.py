@@ -187,6 +187,6 @@ class RpcServices:
         # tenant's data.
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))
 
-    def reading(self, seconds: float) -> ReadContext:
+    def read_context(self, seconds: float) -> ReadContext:
         """Return the context of a read-only method, with a deadline in `seconds` from now."""
         return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.caches.blocks)

@@ -58,7 +58,7 @@ class Database(Protocol):
         """
         ...
 
-    def group(self) -> AbstractContextManager[None]:
+    def group_commits(self) -> AbstractContextManager[None]:
         """Make several batches durable together.
 
         Inside, each batch is atomic and visible to every reader at once. The batches reach the disk together, at the exit

@@ -85,7 +85,7 @@ class LmdbDatabase:
             self._commit(batch.changes)
 
     @contextmanager
-    def group(self) -> Iterator[None]:
+    def group_commits(self) -> Iterator[None]:
         with self._writer:
             self._groups += 1
         try:

@@ -74,7 +74,7 @@ class MemoryDatabase:
                 self._leave()
 
     @contextmanager
-    def group(self) -> Iterator[None]:
+    def group_commits(self) -> Iterator[None]:
         yield
 
     def on_damage(self, listener: DamageListener) -> None:

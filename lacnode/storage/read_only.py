@@ -69,7 +69,7 @@ class ReadOnlyDatabase:
         """Raises StorageError in every case."""
         raise StorageError("a database that is open for reading cannot be written")
 
-    def group(self) -> AbstractContextManager[None]:
+    def group_commits(self) -> AbstractContextManager[None]:
         """Raises StorageError in every case."""
         raise StorageError("a database that is open for reading cannot be written")
 

@@ -204,7 +204,7 @@ class AnnouncedBlocks:
             self._log_refusal(announced.peer, announced.block.header, refusal)
             self._false_bodies[announced.peer] += 1
             if self._false_bodies[announced.peer] >= MAX_FALSE_BODIES:
-                announced.peer.leave(DisconnectReason.USELESS_PEER)
+                announced.peer.end_session(DisconnectReason.USELESS_PEER)
             return False
         return True
 
@@ -220,7 +220,7 @@ class AnnouncedBlocks:
         # A correct node verifies the seals of a block before it relays it. So the peer is at fault.
         self._log_refusal(peer, header, refusal)
         self._synchronizer.trust.record_failure(peer, PeerFault.FALSE, trio.current_time())
-        peer.leave(DisconnectReason.BREACH_OF_PROTOCOL)
+        peer.end_session(DisconnectReason.BREACH_OF_PROTOCOL)
 
     def _is_next(self, block: Block) -> bool:
         head = self._chain.head

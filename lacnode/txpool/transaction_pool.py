@@ -219,8 +219,8 @@ class TransactionPool:
 
     # -- queries -------------------------------------------------------------------------------------------------
 
-    def knows(self, hash_: bytes) -> bool:
-        """Whether a peer need not send the transaction with this hash: it is pooled, or it was dropped for its time."""
+    def is_pooled_or_refused(self, hash_: bytes) -> bool:
+        """Whether the transaction with this hash is pooled, or was dropped for its time. A peer need not send it then."""
         return self._index.of_hash(hash_) is not None or bool(self._slow_transactions.refused_seconds(hash_, self._now))
 
     def pooled(self, hash_: bytes) -> PooledTransaction | None:

@@ -79,8 +79,8 @@ class ConsensusNetwork(Protocol):
     def peer_is_ahead(self, address: bytes, number: int) -> None:
         """The peer at `address` has shown that it has block `number`."""
 
-    def finalised(self, block: Block) -> None:
-        """The validators have agreed on `block`, and this node has imported it."""
+    def announce_block(self, block: Block) -> None:
+        """Announce `block` to all peers: the validators have agreed on it, and this node has imported it."""
 
     def blame(self, address: bytes, fault: str) -> bool:
         """The peer at `address` has sent a message that no correct validator sends. Return whether it was expelled."""
@@ -287,7 +287,7 @@ class Validator:
         except ExecutionCancelledError:
             return  # the node stops, and finds the block again when it starts
         # The machine learns of the new head by `head_changed`. This call is for the peers.
-        self._network.finalised(effect.block)
+        self._network.announce_block(effect.block)
 
     def _current_head(self) -> HeadChanged:
         header = self._chain.head.header

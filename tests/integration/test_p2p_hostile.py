@@ -185,7 +185,7 @@ class TestPeers:
             large = block(9, bytes(32), [transaction(1, random.Random(1).randbytes(2**20))])
             count = 0
             with trio.fail_after(DEADLINE):
-                while peer.leaving is None:
+                while peer.end_reason is None:
                     count += 1
                     peer.send_new_block(EncodedNewBlock.of_block(large, count), count.to_bytes(32))
                     await trio.lowlevel.checkpoint()
@@ -212,7 +212,7 @@ class TestPeers:
                 peer.send_transactions([transaction(number, noise.randbytes(2**20 - 200))])
                 peer.send_consensus(2, number.to_bytes(2))
                 await trio.lowlevel.checkpoint()
-            assert peer.leaving is None
+            assert peer.end_reason is None
             codes: list[int] = []
             while len(codes) < 60:
                 frame = await client.frame()

@@ -190,7 +190,7 @@ class TestDialling:
             boot = await w.node()
             node = await w.node(bootnodes=(boot.enode,))
             await node.recorder.wait("joined")
-            node.peer(boot).leave(DisconnectReason.REQUESTED)
+            node.peer(boot).end_session(DisconnectReason.REQUESTED)
             await node.recorder.wait("joined", 2)
 
 

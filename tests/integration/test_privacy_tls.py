@@ -189,10 +189,10 @@ async def test_large_payloads_and_many_calls_go_through(certificates: Path) -> N
 
 def test_first_use_is_remembered_and_then_pinned(tmp_path: Path) -> None:
     file = tmp_path / "known"
-    assert Fingerprints(file, record=True).trusts("host:1", b"first")
-    assert Fingerprints(file, record=False).trusts("host:1", b"first")
-    assert not Fingerprints(file, record=True).trusts("host:1", b"second")
-    assert not Fingerprints(file, record=False).trusts("host:2", b"first")
+    assert Fingerprints(file, record=True).trusts_or_records("host:1", b"first")
+    assert Fingerprints(file, record=False).trusts_or_records("host:1", b"first")
+    assert not Fingerprints(file, record=True).trusts_or_records("host:1", b"second")
+    assert not Fingerprints(file, record=False).trusts_or_records("host:2", b"first")
     file.write_text("host:1 nothex\n")
     with pytest.raises(TlsSetupError, match="line 1"):
         Fingerprints(file, record=False)

@@ -154,8 +154,8 @@ CONSENSUS = (
     Mutant(
         "prepared-block-of-the-other-protocol-forgotten",
         "lacnode/consensus/bft/journal.py",
-        '            prepared = decode_prepared(self._protocols, fields.bytes("prepared"))\n',
-        '            try:\n                prepared = decode_prepared(self._protocols, fields.bytes("prepared"))\n'
+        '            prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))\n',
+        '            try:\n                prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))\n'
         "            except OtherProtocolError:\n                return\n",
         ("tests/unit/consensus/test_protocol_change.py",),
     ),

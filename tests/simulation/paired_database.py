@@ -41,7 +41,7 @@ class LedgerDatabase:
         yield self
 
     @contextmanager
-    def group(self) -> Iterator[None]:
+    def group_commits(self) -> Iterator[None]:
         yield
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:

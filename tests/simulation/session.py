@@ -52,9 +52,9 @@ class SimulatedPeer(Peer):
 
     on_leave: Callable[[DisconnectReason], None]
 
-    def leave(self, reason: DisconnectReason) -> None:
-        if self.leaving is None:
-            super().leave(reason)
+    def end_session(self, reason: DisconnectReason) -> None:
+        if self.end_reason is None:
+            super().end_session(reason)
             self.on_leave(reason)
 
 
@@ -83,7 +83,7 @@ class End:
     def close(self, reason: str) -> None:
         """The session has ended."""
         self._scope.cancel()
-        self.peer.leave(DisconnectReason.REQUESTED)
+        self.peer.end_session(DisconnectReason.REQUESTED)
         self.peer.left.set()
         self.peer.requests.fail_all()
         self.life.peers.pop(self.peer.id, None)

@@ -169,7 +169,7 @@ def answered(result: object, services: RpcServices) -> object:
     """What a method's handler gave, and where it left the rest to a reader, what that gives."""
     if isinstance(result, ReadCall):
         sent: ReadCall = pickle.loads(pickle.dumps(result))  # as it goes to a reader process
-        return sent.answer(services.reading(services.settings.call_seconds))
+        return sent.answer(services.read_context(services.settings.call_seconds))
     return result
 
 

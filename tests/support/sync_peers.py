@@ -92,11 +92,11 @@ class ScriptedPeer:
     def report_useless_answer(self) -> None:
         self.useless += 1
 
-    def leave(self, reason: DisconnectReason) -> None:
+    def end_session(self, reason: DisconnectReason) -> None:
         self.left_for = self.left_for or reason
 
     async def disconnect(self, reason: DisconnectReason) -> None:
-        self.leave(reason)
+        self.end_session(reason)
         await trio.lowlevel.checkpoint()
 
     @property

@@ -30,7 +30,12 @@ from lacnode.consensus.bft.payloads import CommitPayload, MessageKind, Payload, 
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
 from lacnode.consensus.bft.protocol_schedule import OtherProtocolError, ProtocolSchedule
-from lacnode.consensus.bft.stored_proofs import decode_draft, decode_prepared, encode_draft, encode_prepared
+from lacnode.consensus.bft.stored_proofs import (
+    decode_stored_draft,
+    decode_stored_prepared,
+    encode_stored_draft,
+    encode_stored_prepared,
+)
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
 
@@ -160,12 +165,12 @@ class Journal:
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
         """Return the record that must be on disk before the commit for `prepared` is signed."""
         self._remember_prepared(prepared)
-        return rlp.encode([_PREPARED, encode_prepared(self._protocols, prepared)])
+        return rlp.encode([_PREPARED, encode_stored_prepared(self._protocols, prepared)])
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> bytes:
         """Return the record that must be on disk before the proposal of `draft` is signed."""
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
-        return rlp.encode([_DRAFT, *round_id.fields(), encode_draft(self._protocols, draft)])
+        return rlp.encode([_DRAFT, *round_id.fields(), encode_stored_draft(self._protocols, draft)])
 
     def record_loss(self, reason: str) -> bytes:
         """Return the record to write when records are missing. Nothing is signed until `resolve_loss`."""
@@ -192,7 +197,7 @@ class Journal:
         for height, signed in sorted(self._heights.items()):
             # Heights above the head can exist: this validator may have restarted on an older database.
             if signed.prepared is not None:
-                records.append(rlp.encode([_PREPARED, encode_prepared(self._protocols, signed.prepared)]))
+                records.append(rlp.encode([_PREPARED, encode_stored_prepared(self._protocols, signed.prepared)]))
             if signed.draft is not None:
                 records.append(self.record_draft(RoundId(height, signed.draft[0]), signed.draft[1]))
             for (kind, round_), content in signed.contents.items():
@@ -253,7 +258,7 @@ class Journal:
                 # A record of a finished height is not needed: nothing is signed there.
                 self._remember(kind_signed, round_id, fields.bytes("content"))
         elif kind == _PREPARED:
-            prepared = decode_prepared(self._protocols, fields.bytes("prepared"))
+            prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))
             if prepared.height > self._finished:
                 self._remember_prepared(prepared)
         elif kind == _DRAFT:
@@ -269,10 +274,10 @@ class Journal:
 
     def _replay_draft(self, round_id: RoundId, data: bytes) -> None:
         try:
-            self.record_draft(round_id, decode_draft(self._protocols, data))
+            self.record_draft(round_id, decode_stored_draft(self._protocols, data))
         except OtherProtocolError:
             # The genesis file gave this height to another protocol since then. The draft binds nothing: its round passes
-            # without a proposal of this validator. A prepared block does bind, and `decode_prepared` refuses it.
+            # without a proposal of this validator. A prepared block does bind, and `decode_stored_prepared` refuses it.
             return
 
     def _content(self, payload: Payload) -> bytes:

@@ -8,14 +8,14 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpFields
 
 
-def encode_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock) -> bytes:
+def encode_stored_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock) -> bytes:
     """Encode a block and its certificate."""
     certificate = protocols.at(prepared.height).codec.stored_certificate_fields(prepared.certificate)
     return rlp.list_of_encoded(rlp.encode(certificate), prepared.block.encode())
 
 
-def decode_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
-    """Decode the bytes that `encode_prepared` made. Raises RlpError if they are not a prepared block."""
+def decode_stored_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
+    """Decode the bytes that `encode_stored_prepared` made. Raises RlpError if they are not a prepared block."""
     fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
     certificate, block = fields.item("certificate"), Block.from_item(fields.item("block"))
     fields.end()
@@ -25,15 +25,15 @@ def decode_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
     return PreparedBlock(protocols.at(block.number).codec.decode_stored_certificate(certificate), block)
 
 
-def encode_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> bytes:
+def encode_stored_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> bytes:
     """Encode a draft with its block."""
     assert draft.block is not None
     justification = protocols.at(draft.block.number).codec.stored_justification_fields(draft.justification)
     return rlp.list_of_encoded(draft.block.encode(), rlp.encode(justification))
 
 
-def decode_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
-    """Decode the bytes that `encode_draft` made. Raises RlpError if they are not a draft."""
+def decode_stored_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
+    """Decode the bytes that `encode_stored_draft` made. Raises RlpError if they are not a draft."""
     fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
     block, justification = Block.from_item(fields.item("block")), fields.item("certificate")
     fields.end()

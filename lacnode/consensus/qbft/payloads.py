@@ -124,12 +124,12 @@ def decode_signed_round_change(
     Its certificate has no prepares: the author did not sign them.
     """
     fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known)
-    payload = RoundChangePayload(decode_round_id(fields), decode_prepared(fields.list("prepared")))
+    payload = RoundChangePayload(decode_round_id(fields), decode_prepared_fields(fields.list("prepared")))
     fields.end()
     return SignedPayload(payload, signature, author)
 
 
-def decode_prepared(items: list[RlpItem]) -> PreparedCertificate | None:
+def decode_prepared_fields(items: list[RlpItem]) -> PreparedCertificate | None:
     """Decode what `prepared_fields` made. Raises RlpError if it is malformed."""
     if not items:
         return None

@@ -67,7 +67,9 @@ class ClientCertificateCheck:
         # root.
         by_chain = trust.chains and not self._chain_error
         der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-        self.is_trusted = by_chain or (trust.known is not None and name is not None and trust.known.trusts(name, der))
+        self.is_trusted = by_chain or (
+            trust.known is not None and name is not None and trust.known.trusts_or_records(name, der)
+        )
         if not self.is_trusted:
             self._refused.log_once(name or "no usable common name", self._chain_error)
         return self.is_trusted

@@ -53,19 +53,20 @@ class EnclaveTls:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # TLS 1.0 and 1.1 have known weaknesses.
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # OpenSSL checks nothing here. The check of the fingerprint follows in `trace`, before the first request is sent.
+        # OpenSSL checks nothing here. The check of the fingerprint follows in `check_new_connection`, before the first
+        # request is sent.
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE
         _load_own_certificate(self.context, files)
 
-    def check(self, certificate: bytes | None) -> None:
+    def check_certificate(self, certificate: bytes | None) -> None:
         """Check `certificate` (DER). UntrustedEnclaveError if it is not the manager's or outside its validity."""
         try:
             # The certificate is parsed before its fingerprint is compared: its dates are needed for the second check.
             found = x509.load_der_x509_certificate(certificate or b"")
         except ValueError:
             raise UntrustedEnclaveError(f"{self.name} shows no certificate that can be read") from None
-        if not self._known.trusts(self.name, certificate or b""):
+        if not self._known.trusts_or_records(self.name, certificate or b""):
             raise UntrustedEnclaveError(
                 f"the certificate of {self.name} is not the one in {self._file}: its fingerprint is "
                 f"{found.fingerprint(SHA256()).hex(':')}"
@@ -73,7 +74,7 @@ class EnclaveTls:
         if not found.not_valid_before_utc <= datetime.now(UTC) <= found.not_valid_after_utc:
             raise UntrustedEnclaveError(f"the certificate of {self.name} is out of its time: {_validity(found)}")
 
-    def trace(self, event: str, details: dict[str, Any]) -> None:
+    def check_new_connection(self, event: str, details: dict[str, Any]) -> None:
         """Check the certificate of a new connection before anything is sent on it (httpx's `trace` extension).
 
         UntrustedEnclaveError if it is not trusted. The connection is then closed.
@@ -82,7 +83,7 @@ class EnclaveTls:
             return
         stream = details["return_value"]
         try:
-            self.check(stream.get_extra_info("ssl_object").getpeercert(True))
+            self.check_certificate(stream.get_extra_info("ssl_object").getpeercert(True))
         except UntrustedEnclaveError:
             stream.close()
             raise

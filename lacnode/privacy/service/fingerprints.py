@@ -10,6 +10,8 @@ import os
 import threading
 from pathlib import Path
 
+from lacnode.storage.bounded_file import read_bounded
+
 MAX_FINGERPRINTS_FILE_BYTES = 4_194_304
 MAX_RECORDED_FINGERPRINTS = 16_384
 """The largest number of recorded fingerprints. A stranger can show any number of new names."""
@@ -28,13 +30,14 @@ class Fingerprints:
         self._lock = threading.Lock()
         self._known = self._read()
 
-    def knows(self, name: str) -> bool:
-        """Return True if a fingerprint for `name` is known."""
+    def has_name(self, name: str) -> bool:
+        """Return True if the file has a fingerprint for `name`."""
         with self._lock:
             return name in self._known
 
-    def trusts(self, name: str, certificate: bytes) -> bool:
-        """Return True if `certificate` (DER) is the known one of `name`. With `record` this may write the file."""
+    def trusts_or_records(self, name: str, certificate: bytes) -> bool:
+        """Return True if `certificate` (DER) is the known one of `name`. With `record`, the certificate of a new name
+        is written to the file and trusted."""
         found = hashlib.sha256(certificate).hexdigest()
         with self._lock:
             known = self._known.get(name)
@@ -49,8 +52,7 @@ class Fingerprints:
 
     def _read(self) -> dict[str, str]:
         try:
-            with self._path.open("rb") as file:
-                text = file.read(MAX_FINGERPRINTS_FILE_BYTES).decode("utf-8")
+            text = read_bounded(self._path, MAX_FINGERPRINTS_FILE_BYTES).decode("utf-8")
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError):

@@ -167,7 +167,7 @@ class HttpTransactionManager:
         # No compression, so that the size of the answer is the size that arrives.
         headers = {"content-type": kind, "accept-encoding": "identity"}
         # With `trace` the certificate is checked after the handshake and before the request is sent on the connection.
-        checks = {} if self._tls is None else {"trace": self._tls.trace}
+        checks = {} if self._tls is None else {"trace": self._tls.check_new_connection}
         try:
             with self._client.stream(method, path, content=body, headers=headers, extensions=checks) as response:
                 answer = bytearray()

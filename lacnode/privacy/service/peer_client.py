@@ -76,7 +76,7 @@ class _ConnectionWatch:
         try:
             # This may write the file of fingerprints, so it runs in a thread.
             is_trusted = certificate is not None and await trio.to_thread.run_sync(
-                known.trusts, self._name, certificate
+                known.trusts_or_records, self._name, certificate
             )
         finally:
             # This also runs when the task is cancelled: httpcore does not own the stream yet, and nothing else closes it.
@@ -247,7 +247,7 @@ class HttpPeerSender:
         # A server with a known fingerprint is tried with the fingerprints first, others by their chain. Only a refused
         # certificate leads to the second client: after any other error the call may have arrived already.
         clients = sorted(
-            self._clients, key=lambda client: client.known is None or not client.known.knows(_server_name(call.url))
+            self._clients, key=lambda client: client.known is None or not client.known.has_name(_server_name(call.url))
         )
         for client in clients[:-1]:
             try:

@@ -232,7 +232,7 @@ class PrivateProcessor:
                     self.rehydration.prepare(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
             # A history that does not fit into the slice is left to the long execution, which begins with it again.
-            slices.hold(task.group_id)
+            slices.hold_group(task.group_id)
         finally:
             # The time counts as use without a change: a history alone changes nothing that members see.
             lost = max(0.0, slices.slices.unforgiven_lost_seconds() - before)

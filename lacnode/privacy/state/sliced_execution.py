@@ -79,7 +79,7 @@ class SlicedExecution:
         # Only the first one of a group preempts the running try. The later ones change nothing for it.
         if not slices.is_waiting(known.group_id):
             records.begin_to_wait[known.group_id] = is_preferred
-        slices.hold(known.group_id)
+        slices.hold_group(known.group_id)
         place = MarkerPlace(public.block.number, index)
         records.long.append(LongPrivateTransaction(known.group_id, place, marker.hash, is_preferred=is_preferred))
 

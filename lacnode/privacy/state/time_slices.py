@@ -180,6 +180,6 @@ class GroupSlices:
         if not has_changed:
             self.slices.vain_use.add(group_id, seconds - lost_seconds)
 
-    def hold(self, group_id: bytes) -> None:
+    def hold_group(self, group_id: bytes) -> None:
         """Let the group's next transactions wait."""
         self._waiting.add(group_id)

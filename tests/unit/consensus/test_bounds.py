@@ -16,7 +16,7 @@ from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, R
 from lacnode.consensus.bft.payloads import CommitPayload, PreparePayload, RoundId
 from lacnode.consensus.bft.received_proposals import MAX_PROPOSALS_CHECKED
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES
-from lacnode.consensus.bft.stored_proofs import encode_prepared
+from lacnode.consensus.bft.stored_proofs import encode_stored_prepared
 from lacnode.primitives.block import Block, BlockBody
 from tests.support.ibft2_blocks import IBFT2_ONLY, with_round, with_seals
 from tests.unit.consensus.test_false_copies import transaction
@@ -131,7 +131,7 @@ def test_prepared_blocks_that_many_show_are_kept_once() -> None:
     prepared = prepared_by(propose(A, large), C, D)
     before = kept(bench)
     bench.hear(*(round_change(key, target, prepared) for target in range(2, 12) for key in (C, D)))
-    size = len(encode_prepared(IBFT2_ONLY, prepared))
+    size = len(encode_stored_prepared(IBFT2_ONLY, prepared))
     assert kept(bench) - before < 20 * size, "the certificates, and one block"
     blocks = {id(message.block) for target in range(2, 12) for message in shown(bench, target) if message.block}
     assert len(blocks) == 1

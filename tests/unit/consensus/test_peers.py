@@ -37,7 +37,7 @@ class FakePeer:
     """As much of a peer as is looked at."""
 
     number: int
-    leaving: DisconnectReason | None = None
+    end_reason: DisconnectReason | None = None
     enode_text: str = "enode://..."
     id: bytes = b""
     address: bytes = b""
@@ -45,11 +45,11 @@ class FakePeer:
     def __post_init__(self) -> None:
         self.id, self.address = bytes([self.number]) * 64, bytes([self.number]) * 20
 
-    def leave(self, reason: DisconnectReason) -> None:
-        self.leaving = reason
+    def end_session(self, reason: DisconnectReason) -> None:
+        self.end_reason = reason
 
     def ended(self) -> bool:
-        return self.leaving is DisconnectReason.SUBPROTOCOL_REASON
+        return self.end_reason is DisconnectReason.SUBPROTOCOL_REASON
 
 
 @dataclass
@@ -228,5 +228,5 @@ async def test_what_a_validator_relays_does_not_end_its_session_with_another_one
     for _ in range(3):
         network.send(0, bytes(MAX_QUEUED_BYTES), frozenset({peer.address}), is_relayed=True)
     network.send(1, b"the own prepare", frozenset({peer.address}))
-    assert peer.leaving is None
+    assert peer.end_reason is None
     assert (await outbox.get())[1] == b"the own prepare"

@@ -63,7 +63,7 @@ async def test_a_refusal_by_another_rule_than_before_is_told_with_its_own_reason
     contract.goes_on.set()
     policy = policy_of(contract, lambda: moments[0], lambda: None)
     with trio.fail_after(DEADLINE):
-        await policy.consult(INBOUND)
+        await policy.prepare_decision(INBOUND)
         before = policy.decide(INBOUND)
         assert not before.allowed
         assert before.rule == "not-synchronised"
@@ -82,11 +82,11 @@ async def test_who_did_not_wait_for_its_turn_is_decided_about_all_the_same() -> 
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(policy.run)
-            nursery.start_soon(policy.consult, Connection(OTHER, True, OWN))
+            nursery.start_soon(policy.prepare_decision, Connection(OTHER, True, OWN))
             await trio.to_thread.run_sync(contract.asked.wait, DEADLINE)
             with trio.CancelScope() as handshake:
                 async with trio.open_nursery() as waiting:
-                    waiting.start_soon(policy.consult, INBOUND)
+                    waiting.start_soon(policy.prepare_decision, INBOUND)
                     await trio.testing.wait_all_tasks_blocked()
                     handshake.cancel()
             contract.goes_on.set()

@@ -379,7 +379,7 @@ class TestWhoHasASlice:
         slices = GroupSlices(TimeSlices(), Prior({}, waiting={HOSTILE}), is_behind=False)
         assert not slices.admits(HOSTILE, KEY_C)
         assert slices.admits(HONEST, KEY_A)
-        slices.hold(HONEST)
+        slices.hold_group(HONEST)
         assert not slices.admits(HONEST, KEY_A)
 
     def test_the_more_time_is_lost_the_more_a_group_must_have_carried_out(self) -> None:

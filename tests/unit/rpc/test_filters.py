@@ -47,7 +47,7 @@ class Services:
     settings: ApiSettings
     client: str = "10.0.0.1"
 
-    def reading(self, seconds: float) -> ReadContext:
+    def read_context(self, seconds: float) -> ReadContext:
         return ReadContext(self.chain, self.settings, math.inf)
 
 

@@ -122,7 +122,7 @@ class TestContract:
         assert everything(database) == {"n": "150"}
 
     def test_grouped_batches_are_visible_at_once_and_separate(self, database: Database) -> None:
-        with database.group():
+        with database.group_commits():
             for number in range(150):
                 put(database, a=str(number))
                 assert everything(database) == {"a": str(number)}
@@ -150,7 +150,7 @@ class TestOnDisk:
     def test_survives_reopening(self, tmp_path: Path) -> None:
         first = LmdbDatabase(tmp_path)
         put(first, a="1")
-        with first.group():
+        with first.group_commits():
             put(first, b="2")
         first.close()
         again = LmdbDatabase(tmp_path)
@@ -283,7 +283,7 @@ class TestOnDisk:
             with d.write() as batch: batch.put("t", b"a", b"1")
             resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
             try:
-                with d.group():
+                with d.group_commits():
                     for number in range(3):
                         with d.write() as batch: batch.put("t", bytes([number]), bytes(200_000))
             except StorageFullError as error:

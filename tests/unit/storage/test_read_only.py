@@ -82,7 +82,7 @@ def test_each_refresh_shows_the_last_commit_with_new_tables_and_a_map_that_has_g
 def test_it_writes_nothing(tmp_path: Path) -> None:
     LmdbDatabase(tmp_path, durable=False).close()
     reader = ReadOnlyDatabase(tmp_path)
-    for change in (reader.write, reader.group):
+    for change in (reader.write, reader.group_commits):
         with pytest.raises(StorageError, match="cannot be written"):
             change()
     reader.close()

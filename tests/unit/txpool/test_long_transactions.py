@@ -107,7 +107,7 @@ def test_one_that_was_dropped_does_not_come_back_for_a_while() -> None:
     at.send(large())
     interrupt(at, large())
     assert at.dropped == [large()]
-    assert at.pool.knows(large().hash)
+    assert at.pool.is_pooled_or_refused(large().hash)
     for local in (True, False):
         with pytest.raises(TransactionRejectedError, match=f"sent again in {REFUSED_SECONDS} s") as rejected:
             at.pool.add(large(), local=local, now=NOW)

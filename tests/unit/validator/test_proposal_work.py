@@ -95,7 +95,7 @@ class Stage:
         self.block = network().build()
         machine, chain = self.machine, self.chain
         maker = SimpleNamespace(build=chain.build, has_transaction=lambda *arguments: chain.has_transaction(*arguments))
-        network_outputs: Any = SimpleNamespace(finalised=lambda block: None)
+        network_outputs: Any = SimpleNamespace(announce_block=lambda block: None)
         self.validator = Validator(
             machine,  # type: ignore[arg-type]
             journal=Journal(IBFT2_ONLY),
