@@ -41,7 +41,7 @@ class DeveloperEndpoint:
         self._filter = HostAndCorsFilter(HOSTS, origins)
 
     async def run(self, port: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Reports as started when the port is open. RpcPortTakenError if it is taken."""
+        """Serve until cancelled. Reports as started when the port is open. PortUnavailableError if it is taken."""
         listeners = await bind("127.0.0.1", port)
         server = ConnectionServer(
             "developer endpoint",

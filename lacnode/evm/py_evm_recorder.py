@@ -85,8 +85,8 @@ class _Frame:
             allowance.count_bytes(len(held))
         return self.memory
 
-    def note_memory(self, piece: tuple[int, bytes] | None, allowance: TraceAllowance) -> None:
-        """Note the `piece` of the memory that a step has changed or read."""
+    def record_memory(self, piece: tuple[int, bytes] | None, allowance: TraceAllowance) -> None:
+        """Record the `piece` of the memory that a step has changed or read."""
         if piece is not None:
             # Each piece is a copy. A contract may copy the same megabyte at every step.
             allowance.count_bytes(len(piece[1]))
@@ -198,7 +198,7 @@ class TraceRecorder:
                 self._allowance.count_bytes(STACK_ITEM_BYTES * len(joined))
         step = parent.pending
         if step is not None and step.opcode in CALLS:
-            parent.note_memory(_returned_memory(step, frame.call.output), self._allowance)
+            parent.record_memory(_returned_memory(step, frame.call.output), self._allowance)
 
     def add_log(self, address: bytes, topics: tuple[int, ...], data: bytes) -> None:
         """Record a log of the current call."""
@@ -266,7 +266,7 @@ class TraceRecorder:
         if step.opcode == SSTORE:
             self._note_write(frame, step)
         if (change := MEMORY_CHANGES.get(step.opcode)) is not None:
-            frame.note_memory(change(step.stack, computation._memory), self._allowance)
+            frame.record_memory(change(step.stack, computation._memory), self._allowance)
         self._note_after(frame, step)
         count = count_produced_items(step.opcode)
         step.produced = computation._stack.values[-count:] if count else []

@@ -47,7 +47,7 @@ class GraphQlServer:
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Reports as started when the port is open. RpcPortTakenError if it cannot be opened."""
+        """Serve until cancelled. Reports as started when the port is open. PortUnavailableError if it cannot be opened."""
         # graphql-core is loaded in a thread now, so that the first question does not wait for it.
         await trio.to_thread.run_sync(importlib.import_module, "lacnode.graphql.answer")
         backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)

@@ -18,12 +18,12 @@ ACCEPT_PAUSE_SECONDS = 0.1
 ConnectionHandler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-class RpcPortTakenError(Exception):
+class PortUnavailableError(Exception):
     """A port cannot be opened: another process uses it, or the system refuses it. The text is Besu's in the first case."""
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
-    """Return sockets that listen on `host`. A `port` of 0 is any free port. RpcPortTakenError if the port cannot be
+    """Return sockets that listen on `host`. A `port` of 0 is any free port. PortUnavailableError if the port cannot be
     opened."""
     try:
         return list(await trio.open_tcp_listeners(port, host=host))
@@ -32,7 +32,7 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
             text = f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
         else:
             text = f"{host}:{port} cannot be listened on: {error}"
-        raise RpcPortTakenError(text) from None
+        raise PortUnavailableError(text) from None
 
 
 def bound_port(listeners: Sequence[trio.SocketListener]) -> int:

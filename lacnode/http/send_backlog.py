@@ -37,7 +37,7 @@ class SendBacklog:
         self._clients.pop(client, None)
 
     def enforce_limit(self) -> None:
-        """Note that more bytes wait for a client now. If all are too many, the client with the most is cut off."""
+        """Cut off the client with the most waiting bytes, if all together are too many. Call it after bytes were added."""
         if sum(client.size for client in self._clients) > self._limit_bytes:
             largest = max(self._clients, key=lambda client: client.size)
             # Forgotten before it is cut: its task may take a while to end, and must not be chosen again.

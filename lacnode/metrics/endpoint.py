@@ -32,7 +32,7 @@ class MetricsEndpoint:
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. The task is started when the port is open. RpcPortTakenError if the port cannot be
+        """Serve until cancelled. The task is started when the port is open. PortUnavailableError if the port cannot be
         opened."""
         routes = MetricsRoutes(self.registry, AllowedHosts(self._settings.allowed_hosts))
         async with AsyncExitStack() as stack:

@@ -84,7 +84,8 @@ class Node:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. The node has started when every port is open.
 
-        Raises PortInUseError or RpcPortTakenError if a port is taken, and StorageError if the disk is full or fails.
+        Raises P2pPortUnavailableError or PortUnavailableError if a port is taken, and StorageError if the disk is full
+        or fails.
         """
         parts = self._parts
         # First: worker threads report by it, and the parts below begin to work in threads.

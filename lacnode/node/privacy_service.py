@@ -193,7 +193,7 @@ class PrivacyService:
         try:
             # Arrived payloads first: a block may wait for one of them.
             while self._arrived:
-                self._execution.repair.note_arrival(self._arrived.popleft())
+                self._execution.repair.make_due(self._arrived.popleft())
             while self._execution.processor.step() or self._execution.repair.step():
                 # Work goes in slices: a cancelled task waits for its thread.
                 if time.monotonic() > until:

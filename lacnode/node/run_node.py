@@ -37,7 +37,7 @@ from lacnode.node.node_resources import BlockPacing, NodeResources
 from lacnode.node.opened_manager import ManagerStartError, OpenedManager
 from lacnode.node.signing_state import open_signing_state
 from lacnode.p2p.name_resolution import look_up_address
-from lacnode.p2p.p2p_network import PortInUseError
+from lacnode.p2p.p2p_network import P2pPortUnavailableError
 from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.local_allowlists import open_local_permissions
 from lacnode.permissioning.permissions_file import PermissionsFileError
@@ -45,7 +45,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
 from lacnode.rpc.rpc_tls import RpcTlsError
-from lacnode.rpc.server import RpcPortTakenError
+from lacnode.rpc.server import PortUnavailableError
 from lacnode.rpc.user import AuthenticationSetupError
 from lacnode.stop_signals import stop_signals
 from lacnode.storage.atomic_file import replace_text
@@ -125,7 +125,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None, prog
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         trio.run(program.run)
-    except* (PortInUseError, RpcPortTakenError) as taken:
+    except* (P2pPortUnavailableError, PortUnavailableError) as taken:
         ERRORS.write(str(_innermost(taken)))
         status = 1
     # An execution in a thread ends with this error when the node stops. It is the end of the work, not a fault.

@@ -24,7 +24,7 @@ from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.network_counters import NetworkCounters
-from lacnode.p2p.p2p_ports import PortInUseError, open_ports
+from lacnode.p2p.p2p_ports import P2pPortUnavailableError, open_ports
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.peer_shares import PeerShares
@@ -38,7 +38,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.p2p_messages import P2P_VERSION, DisconnectReason, Hello
 from lacnode.p2p.wire.refused_dialers import RefusedDialers
 
-__all__ = ["P2pNetwork", "P2pNetworkConfig", "PortInUseError"]
+__all__ = ["P2pNetwork", "P2pNetworkConfig", "P2pPortUnavailableError"]
 
 log = structlog.get_logger("p2p")
 
@@ -191,7 +191,7 @@ class P2pNetwork:
     async def run(self, *, task_status: trio.TaskStatus[Enode] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and dial until cancelled. Reports this node's enode, with its real port, once it listens.
 
-        PortInUseError if the port cannot be opened.
+        P2pPortUnavailableError if the port cannot be opened.
         """
         config = self._config
         listeners, udp = await open_ports(config.interface, config.port, with_udp=config.discovery)

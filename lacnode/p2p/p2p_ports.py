@@ -15,11 +15,11 @@ BACKLOG = 128
 """Connections that the system holds until they are accepted."""
 
 
-class PortInUseError(Exception):
-    """The port cannot be opened. The message is Besu's if another process uses it."""
+class P2pPortUnavailableError(Exception):
+    """The port for peers cannot be opened. The message is Besu's if another process uses it."""
 
 
-class UdpPortInUseError(PortInUseError):
+class UdpPortUnavailableError(P2pPortUnavailableError):
     """The port number is free for TCP, but not for UDP."""
 
 
@@ -28,7 +28,7 @@ async def open_ports(
 ) -> tuple[list[trio.SocketListener], trio.socket.SocketType | None]:
     """Return listeners and, if wanted, a UDP socket on `interface`:`port`. Port 0 stands for any free port.
 
-    PortInUseError if the port cannot be opened, UdpPortInUseError if that holds for UDP only.
+    P2pPortUnavailableError if the port cannot be opened, UdpPortUnavailableError if that holds for UDP only.
     """
     # The system chooses a port that is free for TCP. Another process may have the same number for UDP: then another
     # port is tried. A port that the operator chose is tried once.
@@ -40,7 +40,7 @@ async def open_ports(
         try:
             return listeners, await _bind(interface, bound)
         except OSError as error:
-            refusal = UdpPortInUseError(_refusal(interface, bound, error))
+            refusal = UdpPortUnavailableError(_refusal(interface, bound, error))
             # The TCP port must be free again before the next attempt, or for the next start of this node.
             for listener in listeners:
                 listener.socket.close()
@@ -53,7 +53,7 @@ async def _listen(interface: str, port: int) -> list[trio.SocketListener]:
             return [await _dual_stack_listener(port)]
         return await trio.open_tcp_listeners(port, host=interface)
     except OSError as error:
-        raise PortInUseError(_refusal(interface, port, error)) from None
+        raise P2pPortUnavailableError(_refusal(interface, port, error)) from None
 
 
 async def _dual_stack_listener(port: int) -> trio.SocketListener:

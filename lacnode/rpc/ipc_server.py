@@ -16,7 +16,7 @@ import orjson
 import structlog
 import trio
 
-from lacnode.http.connection_server import ConnectionServer, RpcPortTakenError
+from lacnode.http.connection_server import ConnectionServer, PortUnavailableError
 from lacnode.rpc import errors
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import error_reply
@@ -57,7 +57,7 @@ class IpcServer:
         self._runner = runner
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled, then remove the file. RpcPortTakenError if the socket cannot be made."""
+        """Serve until cancelled, then remove the file. PortUnavailableError if the socket cannot be made."""
         with _socket_file(self._settings.path) as made:
             async with trio.SocketListener(trio.socket.from_stdlib_socket(made)) as listener:
                 log.info(f"IPC endpoint opened: {self._settings.path}")
@@ -107,7 +107,7 @@ class IpcServer:
 
 @contextmanager
 def _socket_file(path: Path) -> Iterator[socket.socket]:
-    """A socket that listens at `path`, and whose file goes at the end. RpcPortTakenError if it cannot be made."""
+    """A socket that listens at `path`, and whose file goes at the end. PortUnavailableError if it cannot be made."""
     made = _bound(path)
     inode = path.lstat().st_ino
     try:
@@ -120,9 +120,9 @@ def _socket_file(path: Path) -> Iterator[socket.socket]:
 
 
 def _bound(path: Path) -> socket.socket:
-    """Return a socket that listens at `path`. RpcPortTakenError if it cannot be made."""
+    """Return a socket that listens at `path`. PortUnavailableError if it cannot be made."""
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
-        raise RpcPortTakenError(
+        raise PortUnavailableError(
             f"--Xrpc-ipc-path: {path} is longer than {MAX_PATH_BYTES} bytes, and no socket can be so"
         )
     _remove_left_socket(path)
@@ -134,18 +134,18 @@ def _bound(path: Path) -> socket.socket:
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
-        raise RpcPortTakenError(f"--Xrpc-ipc-path: {path} cannot be listened on: {error.strerror}") from None
+        raise PortUnavailableError(f"--Xrpc-ipc-path: {path} cannot be listened on: {error.strerror}") from None
     return made
 
 
 def _remove_left_socket(path: Path) -> None:
-    """Remove a socket that a node left when it was killed. RpcPortTakenError if it is in use, or is no socket."""
+    """Remove a socket that a node left when it was killed. PortUnavailableError if it is in use, or is no socket."""
     try:
         mode = path.lstat().st_mode
     except OSError:
         return
     if not stat.S_ISSOCK(mode):
-        raise RpcPortTakenError(f"--Xrpc-ipc-path: {path} is a file that is no socket")
+        raise PortUnavailableError(f"--Xrpc-ipc-path: {path} is a file that is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:
@@ -154,4 +154,4 @@ def _remove_left_socket(path: Path) -> None:
             with suppress(OSError):
                 path.unlink()
             return
-    raise RpcPortTakenError(f"--Xrpc-ipc-path: {path} is in use by another process")
+    raise PortUnavailableError(f"--Xrpc-ipc-path: {path} is in use by another process")

@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from lacnode.http.arriving_bodies import ArrivingBodies
-from lacnode.http.connection_server import ConnectionServer, RpcPortTakenError, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, PortUnavailableError, bind, bound_port
 from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc.call_statistics import CallStatistics
@@ -33,7 +33,7 @@ from lacnode.rpc.subscriptions import Subscriptions
 from lacnode.rpc.user import Authenticator
 from lacnode.rpc.websocket import WebSocketService, limit_send_buffer
 
-__all__ = ["RpcPortTakenError", "RpcServers"]
+__all__ = ["PortUnavailableError", "RpcServers"]
 
 log = structlog.get_logger("rpc")
 
@@ -103,7 +103,7 @@ class RpcServers:
         return self._subscriptions.count_totals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Reports as started when both ports are open. RpcPortTakenError if a port cannot be
+        """Serve until cancelled. Reports as started when both ports are open. PortUnavailableError if a port cannot be
         opened."""
         endpoints = self._services.node.endpoints
         doors: list[tuple[ConnectionServer, Listeners]] = []

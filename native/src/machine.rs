@@ -107,7 +107,7 @@ impl Control<'_> {
     /// Whether the execution may go on.
     fn look(&mut self, context: &RevmContext<'_>, memory: usize) -> Result<(), Stop> {
         self.count_logs(context)?;
-        self.note_memory(memory)?;
+        self.record_memory(memory)?;
         if Instant::now() < self.next_check {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Control<'_> {
         }
     }
 
-    fn note_memory(&mut self, memory: usize) -> Result<(), Stop> {
+    fn record_memory(&mut self, memory: usize) -> Result<(), Stop> {
         if let Some(call) = self.calls.last_mut() {
             call.memory = memory as u64;
         }
@@ -370,7 +370,7 @@ impl<'a> EvmTr for Machine<'a> {
         let frame = evm.frame_stack.get();
         let mut action = run(&mut frame.interpreter, &evm.instruction, &mut evm.ctx, control)?;
         control.count_logs(&evm.ctx)?;
-        control.note_memory(frame.interpreter.memory.size())?;
+        control.record_memory(frame.interpreter.memory.size())?;
         if let InterpreterAction::Return(result) = &mut action {
             if result.result == InstructionResult::MemoryLimitOOG {
                 result.result = beyond_memory(control, result)?;

@@ -13,7 +13,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
 from lacnode.p2p.connection_policies import Connection, DenyListPolicy
 from lacnode.p2p.name_resolution import resolve_enode
-from lacnode.p2p.p2p_network import PortInUseError
+from lacnode.p2p.p2p_network import P2pPortUnavailableError
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.rlpx import PeerDisconnectedError
 from lacnode.p2p.wire.enode import Enode, parse_static_nodes
@@ -342,7 +342,7 @@ class TestPorts:
             with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as udp:
                 await udp.bind(("127.0.0.1", 0))
                 port = udp.getsockname()[1] if discovery else node.enode.tcp
-                with pytest.raises(PortInUseError) as caught:
+                with pytest.raises(P2pPortUnavailableError) as caught:
                     await w.prepared(port=port, discovery=discovery).network.run()
             text = f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
             assert str(caught.value) == text

@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import trio
 
-from lacnode.http.connection_server import RpcPortTakenError
+from lacnode.http.connection_server import PortUnavailableError
 from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
 from lacnode.rpc.methods import eth_blocks
 from tests.support.rpc_node import (
@@ -263,7 +263,7 @@ class TestConnections:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.RaisesGroup(
-                pytest.RaisesExc(RpcPortTakenError, match=rf"Port\(s\) '\[{port}\]' already in use")
+                pytest.RaisesExc(PortUnavailableError, match=rf"Port\(s\) '\[{port}\]' already in use")
             ):
                 async with rpc_node(http_settings(port=port), None):
                     pass

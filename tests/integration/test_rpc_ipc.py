@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from lacnode.http.connection_server import RpcPortTakenError
+from lacnode.http.connection_server import PortUnavailableError
 from lacnode.rpc import ipc_server
 from lacnode.rpc.json_stream import MAX_DEPTH, JsonStream, JsonStreamError
 from lacnode.rpc.settings import IpcSettings
@@ -116,7 +116,7 @@ async def test_a_socket_that_a_killed_node_left_is_replaced(tmp_path: Path) -> N
 async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "node.ipc"
     path.write_text("mine")
-    with pytest.raises(RpcPortTakenError, match="is a file that is no socket"):
+    with pytest.raises(PortUnavailableError, match="is a file that is no socket"):
         ipc_server._bound(path)
     assert path.read_text() == "mine"
 
@@ -124,7 +124,7 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 async def test_a_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "node.ipc"
     async with ipc_node(path):
-        with pytest.raises(RpcPortTakenError, match="in use by another process"):
+        with pytest.raises(PortUnavailableError, match="in use by another process"):
             ipc_server._bound(path)
         async with await connected(path) as stream:
             await stream.send_all(json.dumps(request("eth_chainId")).encode())
@@ -135,7 +135,7 @@ async def test_a_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     ("name", "text"), [("x" * 200, "longer than"), ("absent/node.ipc", "cannot be listened on: No such file")]
 )
 def test_a_path_that_cannot_be_is_named(tmp_path: Path, name: str, text: str) -> None:
-    with pytest.raises(RpcPortTakenError, match=text):
+    with pytest.raises(PortUnavailableError, match=text):
         ipc_server._bound(tmp_path / name)
 
 

@@ -168,7 +168,7 @@ class LocalTransactionManager:
         if stored is None:
             if self._missing_payloads is not None:
                 # The payload may come later: it was lost here, or its push is still under way. The queue asks for it.
-                self._missing_payloads.note_missing(key)
+                self._missing_payloads.add_missing(key)
             raise EnclaveError("EnclavePayloadNotFound")
         if to is not None and self._keys.find_pair(to) is None:
             raise EnclaveError("EnclaveNoMatchingPrivateKey")

@@ -24,7 +24,7 @@ class MissingPayloads:
     def __len__(self) -> int:
         return len(self._due)
 
-    def note_missing(self, key: bytes) -> None:
+    def add_missing(self, key: bytes) -> None:
         """Record that the payload `key` (32 bytes) is missing. No effect if it is known or if the queue is full."""
         with self._lock:
             # A key that was given up stays in the queue with its count. If it were removed, the node's next question
@@ -32,7 +32,7 @@ class MissingPayloads:
             if len(self._due) < MAX_MISSING_PAYLOADS:
                 self._due.setdefault(key, (self._clock(), 0))
 
-    def note_found(self, key: bytes) -> None:
+    def remove_found(self, key: bytes) -> None:
         """Remove the payload `key` (32 bytes), which has arrived."""
         with self._lock:
             self._due.pop(key, None)

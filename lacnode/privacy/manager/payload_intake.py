@@ -124,7 +124,7 @@ class PayloadIntake:
             log.warning(f"a payload of {to_base64(payload.sender)} is refused: {error}")
             raise EnclaveError("StorageQuotaExceeded", str(error)) from None
         if self._missing_payloads is not None:
-            self._missing_payloads.note_found(payload.key)
+            self._missing_payloads.remove_found(payload.key)
         # The node hears only of new payloads. A payload that is pushed twice must not start its group's rebuild twice.
         if new:
             for listener in self._listeners:

@@ -155,7 +155,7 @@ class ManagerService:
         self.client_port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Started when every port is open. RpcPortTakenError if a port is not free."""
+        """Serve until cancelled. Started when every port is open. PortUnavailableError if a port is not free."""
         settings = self._settings
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             # The port is open before the task has started. A caller that waits for the start can connect at once.
@@ -236,10 +236,10 @@ class ManagerService:
                 for key in self.manager.party_info.keys:
                     # Unconfirmed managers are not asked. Thousands of them would leave no calls for payloads.
                     if self.manager.keys.find_pair(key) is None and key not in asked and self._is_known(key):
-                        strangers.note_missing(key)
+                        strangers.add_missing(key)
                 asked |= await self._recover_everything(set(strangers.pop_due(MAX_WANTED_PAYLOADS)))
                 for key in asked:
-                    strangers.note_found(key)
+                    strangers.remove_found(key)
             wanted = self._missing.pop_due(MAX_WANTED_PAYLOADS)
             if wanted:
                 await self._recover_payloads(wanted)

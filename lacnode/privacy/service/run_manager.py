@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 import trio
 
-from lacnode.http.connection_server import RpcPortTakenError
+from lacnode.http.connection_server import PortUnavailableError
 from lacnode.malloc_settings import configure_malloc
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyError, load_key_ring, load_public_key
@@ -51,7 +51,7 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
         trio.run(_run, service, ports)
         log.info("stopped")
     # trio wraps errors of tasks in groups. The message is that of the innermost error.
-    except* (RpcPortTakenError, ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError) as failure:
+    except* (PortUnavailableError, ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError) as failure:
         print(_innermost(failure), file=sys.stderr)
         status = 1
     finally:

@@ -221,7 +221,7 @@ class PrivateBlockExecutor:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
         if task.is_told:
             return None
-        self._known.note_signature(read_payload_key(marker), message.sender, message.nonce)
+        self._known.record_signature(read_payload_key(marker), message.sender, message.nonce)
         return KnownPayload(task.group_id, task.private.private_from, message.sender, message.nonce)
 
     def _note(

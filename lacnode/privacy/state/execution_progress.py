@@ -104,8 +104,8 @@ class ExecutionProgress:
                 self._queued[number] = count
             self._scanned = number
 
-    def note_saved(self, number: int) -> None:
-        """Note that the commit of block `number` has stored the cursor."""
+    def record_saved(self, number: int) -> None:
+        """Record that the commit of block `number` has stored the cursor, so that `save` need not."""
         self._saved = number
 
     def is_save_due(self, number: int) -> bool:

@@ -59,15 +59,15 @@ class KnownPayloads:
         # Rows of earlier versions have no facts. Then only the memory can help.
         return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
 
-    def note_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
-        """Note that the payload was read and belongs to this group."""
+    def record_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
+        """Record that the payload was read and belongs to this group."""
         with self._lock:
             # Complete facts must not be replaced by facts without an account.
             if payload_key not in self._remembered:
                 self._remember(payload_key, KnownPayload(group_id, private_from))
 
-    def note_signature(self, payload_key: bytes, account: bytes, nonce: int) -> None:
-        """Note the account and the nonce of the private transaction of a payload that was read."""
+    def record_signature(self, payload_key: bytes, account: bytes, nonce: int) -> None:
+        """Record the account and the nonce of the private transaction of a payload that was read."""
         with self._lock:
             known = self._remembered.get(payload_key)
             if known is not None:

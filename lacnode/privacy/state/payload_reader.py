@@ -49,6 +49,6 @@ class PayloadReader:
             return replace(recent, index=index)
         task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
         # Only after the check that the payload belongs to its group. A false payload must not leave facts.
-        self.known.note_read(key, task.group_id, task.private.private_from)
+        self.known.record_read(key, task.group_id, task.private.private_from)
         self._recent.add(key, task, admitted=admitted)
         return task

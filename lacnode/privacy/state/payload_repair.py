@@ -131,7 +131,7 @@ class PayloadRepair:
                 return count
             start = MarkerPlace(markers[-1].place.number, markers[-1].place.index + 1)
 
-    def note_arrival(self, payload_key: bytes) -> bool:
+    def make_due(self, payload_key: bytes) -> bool:
         """Make a payload due that has arrived at the manager. True if a marker waited for it."""
         with self._context.database.read() as snapshot:
             # Most payloads that arrive are for markers that are not mined yet. They must not cost a write.

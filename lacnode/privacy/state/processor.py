@@ -269,7 +269,7 @@ class PrivateProcessor:
             for marker in (*absent, *self.find_missing_histories(block, records)):
                 writer.write_absent(marker)
             writer.write_cursor(block.number)
-        self.progress.note_saved(block.number)
+        self.progress.record_saved(block.number)
         # After the commit: the other thread must find the waiting transaction in the database.
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(records.begin_to_wait)

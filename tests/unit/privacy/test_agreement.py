@@ -301,7 +301,7 @@ class TestFetchedLater:
 
         def back() -> None:
             table.stage.b.manager.payloads[key] = lost
-            assert table.stage.b.privacy_controller.execution.repair.note_arrival(key)
+            assert table.stage.b.privacy_controller.execution.repair.make_due(key)
             table.stage.b.work()
 
         return back

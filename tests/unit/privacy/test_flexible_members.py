@@ -118,7 +118,7 @@ class TestAdding:
         groups.store(6)
         assert found(groups.c, KEY_C) == []
         groups.c.manager.payloads[marker.data[32:]] = history
-        assert groups.c.privacy_controller.execution.repair.note_arrival(marker.data[32:])
+        assert groups.c.privacy_controller.execution.repair.make_due(marker.data[32:])
         groups.c.work()
         assert value(groups.c) == 6
         assert root(groups.c) == root(groups.a)

@@ -75,7 +75,7 @@ class TestJunk:
         stage.b.work()
         assert stage.b.manager.asked[asked] == key
         stage.b.manager.payloads[key] = lost
-        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
+        assert stage.b.privacy_controller.execution.repair.make_due(key)
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
 
@@ -90,11 +90,11 @@ class TestJunk:
         self.send(stage, 0, 100)
         assert honest not in asked_for(stage.b)
         stage.b.manager.payloads[key] = lost
-        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
+        assert stage.b.privacy_controller.execution.repair.make_due(key)
         stage.b.work()
         assert receipt_of(stage.b, honest) == receipt_of(stage.a, honest)
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
-        assert not stage.b.privacy_controller.execution.repair.note_arrival(key), "it is waited for no more"
+        assert not stage.b.privacy_controller.execution.repair.make_due(key), "it is waited for no more"
 
 
 @pytest.fixture

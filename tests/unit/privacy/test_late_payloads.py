@@ -77,7 +77,7 @@ def withhold(network: PrivateTestNetwork, number: int = LATE) -> Payloads:
 def arrive(network: PrivateTestNetwork, payloads: Payloads) -> None:
     network.b.manager.payloads.update(payloads)
     for key, _ in payloads:
-        assert network.b.privacy_controller.execution.repair.note_arrival(key)
+        assert network.b.privacy_controller.execution.repair.make_due(key)
 
 
 def check_equal(network: PrivateTestNetwork) -> None:

@@ -117,7 +117,7 @@ def late(stage: PrivateTestNetwork) -> dict[bytes, ReceivedPayload]:
 def arrive(stage: PrivateTestNetwork, payloads: dict[bytes, ReceivedPayload]) -> None:
     stage.b.manager.payloads.update(payloads)
     for key in payloads:
-        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
+        assert stage.b.privacy_controller.execution.repair.make_due(key)
 
 
 def condition(member: Member, group: bytes) -> tuple[GroupCondition, bool]:
@@ -218,7 +218,7 @@ class TestHeavy:
         hostile(stage, HEAVY, key=ALICE)
         mine(stage)
         stage.b.manager.payloads[lost[0]] = lost[1]
-        assert stage.b.privacy_controller.execution.repair.note_arrival(lost[0])
+        assert stage.b.privacy_controller.execution.repair.make_due(lost[0])
         follow(stage.b)
         assert is_pending(stage.b, first), "its group waits for the heavy one, which only one thread executes"
         hostile(stage, word(3), 1, keeper)
@@ -232,7 +232,7 @@ class TestHeavy:
         lost = stage.b.manager.payloads.popitem()
         mine(stage)
         stage.b.manager.payloads[lost[0]] = lost[1]
-        assert stage.b.privacy_controller.execution.repair.note_arrival(lost[0])
+        assert stage.b.privacy_controller.execution.repair.make_due(lost[0])
         follow(stage.b)
         assert is_pending(stage.b, heavy)
         assert condition(stage.b, HOSTILE) == (GroupCondition.WAITING, True)

@@ -233,15 +233,15 @@ class TestStore:
 def test_missing_payloads_are_asked_for_ever_more_rarely() -> None:
     now = [0.0]
     missing = MissingPayloads(lambda: now[0])
-    missing.note_missing(b"key")
+    missing.add_missing(b"key")
     asked = []
     for _ in range(3000):
         asked += [now[0] for _ in missing.pop_due(5)]
-        missing.note_missing(b"key")
+        missing.add_missing(b"key")
         now[0] += 0.5
     assert asked[:5] == [0.0, 1.0, 3.0, 7.0, 15.0]
     assert len(asked) == FETCH_ATTEMPTS
-    missing.note_found(b"key")
+    missing.remove_found(b"key")
     assert len(missing) == 0
 
 

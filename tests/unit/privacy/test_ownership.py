@@ -297,7 +297,7 @@ class TestWhatIsExecuted:
             stage.mine()
         assert stage.b.root(GROUP) != stage.a.root(GROUP)
         stage.b.manager.payloads[key] = kept
-        stage.b.privacy_controller.execution.repair.note_arrival(key)
+        stage.b.privacy_controller.execution.repair.make_due(key)
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
 

@@ -310,11 +310,11 @@ class TestLostPayloads:
         lost = stage.b.manager.payloads.pop(key)
         stage.mine()
         stage.b.manager.payloads[key] = lost
-        assert stage.b.privacy_controller.execution.repair.note_arrival(key)
-        assert not stage.b.privacy_controller.execution.repair.note_arrival(bytes(32))
+        assert stage.b.privacy_controller.execution.repair.make_due(key)
+        assert not stage.b.privacy_controller.execution.repair.make_due(bytes(32))
         stage.b.work()
         assert same_everywhere(stage)
-        assert not stage.b.privacy_controller.execution.repair.note_arrival(key)
+        assert not stage.b.privacy_controller.execution.repair.make_due(key)
 
     def test_have_no_receipt_until_they_are_executed(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)

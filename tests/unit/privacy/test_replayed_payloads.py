@@ -161,7 +161,7 @@ class TestUsedUp:
         key = hostile(network, deploying(KEEPER))
         network.mine(*replays(key, 0, 10))
         network.b.manager.payloads[lost[0]] = lost[1]
-        assert network.b.privacy_controller.execution.repair.note_arrival(lost[0])
+        assert network.b.privacy_controller.execution.repair.make_due(lost[0])
         before = network.b.manager.asked.count(key)
         network.b.work()
         assert receipt_of(network.b, first) == receipt_of(network.c, first) != None  # noqa: E711
@@ -284,7 +284,7 @@ class TestStopping:
             pass
         network.b.manager.payloads.update(dict.fromkeys(payloads, next(iter(payloads.values()))))
         for key in keys:
-            assert network.b.privacy_controller.execution.repair.note_arrival(key)
+            assert network.b.privacy_controller.execution.repair.make_due(key)
         stopped.clear()
         network.b.privacy_controller._context.engine._budget.cancel()  # type: ignore[attr-defined]
         with pytest.raises(ExecutionCancelledError):
