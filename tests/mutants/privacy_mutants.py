@@ -52,8 +52,8 @@ PRIVACY = (
     Mutant(
         "recovery-serves-a-payload-of-others",
         "lacnode/privacy/manager/payload_recovery.py",
-        "if stored is not None and requester in stored.parties:",
-        "if stored is not None:",
+        "stored = self._store.find_payload(key) if key in readable else None",
+        "stored = self._store.find_payload(key)",
         ("tests/unit/privacy/test_recovery.py",),
     ),
     Mutant(
