@@ -9,6 +9,10 @@ class BlockRefusedError(Exception):
         self.rule = rule
 
 
+class UndecidedBlockError(BlockRefusedError):
+    """No quorum can have decided the block: its header or its seals break a rule. Another peer may have the true one."""
+
+
 class UnknownParentError(BlockRefusedError):
     """The parent of the block is unknown here. The block itself may be valid."""
 

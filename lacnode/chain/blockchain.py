@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from lacnode.chain.block_builder import BlockBuilder
-from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
+from lacnode.chain.block_errors import BlockRefusedError, UndecidedBlockError, UnknownParentError
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.chain_store import StoredChain, write_block, write_state, write_validators_at_epoch
 from lacnode.chain.executable_chain import ExecutableChain
@@ -265,10 +265,14 @@ class Blockchain(ExecutableChain):
         )
 
     def _check_sealed(self, block: Block, parent: Head) -> None:
-        validators = self.tally_after(parent.header).validators
-        self._verifier.check_sealed_header(
-            block.header, parent.header, parent.hash, validators, seals_verified=self._verified.has(block.header)
-        )
+        """Raises UndecidedBlockError, and ValidatorContractError if a contract names no usable validators."""
+        validators, verified = self.tally_after(parent.header).validators, self._verified.has(block.header)
+        try:
+            self._verifier.check_sealed_header(
+                block.header, parent.header, parent.hash, validators, seals_verified=verified
+            )
+        except BlockRefusedError as refusal:
+            raise UndecidedBlockError(refusal.rule, str(refusal)) from None
 
     def _execute_once(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:
         # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.

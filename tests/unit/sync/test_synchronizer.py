@@ -13,15 +13,21 @@ from trio.testing import MockClock
 from lacnode.consensus.bft import header_rules
 from lacnode.consensus.bft.extra_data import Vote, VoteType
 from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.sync.peer_trust import PeerFault
 from lacnode.workers.worker import ThreadWorker
 from tests.support.logs import captured_logs
+from tests.support.qbft_chain import grow, qbft_node, sealed
+from tests.support.qbft_messages import VALIDATORS
+from tests.support.rpc_chain import RpcTestNode
 from tests.support.sync_peers import ScriptedPeer, Syncing, invented, sealed_by
+from tests.support.validator_list_contract import LIST_ADDRESS, list_account
 from tests.unit.chain.test_blockchain import ADDRESSES, KEYS, STRANGER, Offer, genesis, network, transaction
 
 HUGE = 2**60
@@ -285,6 +291,39 @@ class TestLiars:
         peer = ScriptedPeer("other chain", [other.grow() for _ in range(3)])
         await syncing(peer).run_for(5)
         assert peer.left_for is DisconnectReason.SUBPROTOCOL_REASON
+
+
+class TestValidatorsOfAContract:
+    """The validators of a later block are known only when the blocks before it are here."""
+
+    async def test_false_headers_behind_true_ones_do_not_pause_the_synchronisation(
+        self, autojump_clock: MockClock
+    ) -> None:
+        """Attack: a peer gives the next block, which is true, and invented ones behind it."""
+        source = contract_node()
+        true = [grow(source) for _ in range(30)]
+        liar = ScriptedPeer("liar", [true[0], *invented_qbft(true[0], 20)], claims=HUGE)
+        node = Syncing(contract_node().chain, [liar, honest(true)])
+        with captured_logs() as lines:
+            await node.seconds_to(30, within=5)
+        assert liar.left_for is DisconnectReason.BREACH_OF_PROTOCOL
+        assert not [line for line in lines if "own execution" in line["event"]]
+
+
+def contract_node() -> RpcTestNode:
+    account = list_account(VALIDATORS)
+    return qbft_node({LIST_ADDRESS: account}, listed=(), validatorcontractaddress=to_hex(LIST_ADDRESS))
+
+
+def invented_qbft(after: Block, count: int) -> list[Block]:
+    """Blocks after `after` that a stranger has sealed."""
+    blocks, parent = [], after.header
+    for _ in range(count):
+        next_one = {"number": parent.number + 1, "timestamp": parent.timestamp + 1}
+        header = parent.with_changes(parent_hash=QBFT.block_hash(parent), **next_one)
+        blocks.append(sealed(Block(header, BlockBody()), [STRANGER]))
+        parent = blocks[-1].header
+    return blocks
 
 
 class TestOurOwnTrouble:
