@@ -38,7 +38,7 @@ class ExecutionCounters:
         self.speed.count_executed(block, seconds, block_period_ms / 1000)
 
     def count_imported(self, block: Block) -> None:
-        """`block` is the head now."""
+        """Count an imported block with its transactions and its gas."""
         self.imported_blocks += 1
         self.imported_gas += block.header.gas_used
         self.imported_transactions += len(block.transactions)

@@ -54,7 +54,7 @@ class EthstatsClient:
         self._next_history = 0.0
 
     async def run(self) -> None:
-        """Report until cancelled."""
+        """Connect and report, again and again, until cancelled."""
         attempt = 0
         while True:
             scheme = self._settings.scheme or ("wss" if attempt % 2 == 0 else "ws")

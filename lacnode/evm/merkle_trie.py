@@ -31,7 +31,7 @@ class MissingNodeError(KeyError):
 
 
 def to_nibbles(key: bytes) -> bytes:
-    """One nibble a byte."""
+    """Return the nibbles of `key`, each as one byte."""
     return b"".join([_NIBBLES[byte] for byte in key])
 
 

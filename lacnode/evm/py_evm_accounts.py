@@ -124,7 +124,7 @@ class Accounts(TrieAccounts):
     # -- storage -------------------------------------------------------------------------------------------------
 
     def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
-        """The value now, or, not `from_journal`, before the current transaction."""
+        """The value of a slot now. Without `from_journal`, its value before the current transaction."""
         if not from_journal:
             # SSTORE's price depends on the value before the transaction (EIP-2200). `_before` has it for slots that the
             # transaction wrote.

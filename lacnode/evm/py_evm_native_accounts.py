@@ -28,7 +28,7 @@ class NativeAccounts(Accounts):
         self._native = native
 
     def get(self, key: bytes) -> bytes | None:
-        """A code. Py-evm asks for no nodes."""
+        """Return the code with the hash `key`. py-evm asks for no nodes of a trie here."""
         return self._new_codes.get(key) or bytes(self._native.code(key))
 
     def _read(self, address: bytes) -> Account | None:

@@ -312,7 +312,7 @@ class TraceRecorder:
         frame.written[address] = {**written, slot: value}
 
     def end_step_with_revert(self, computation: Any) -> None:
-        """End the current step, a REVERT."""
+        """End the current step, which is a REVERT. Its output is the revert reason."""
         self.end_step(computation)
         step = self.steps[-1]
         step.revert_reason = step.output

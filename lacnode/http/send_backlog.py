@@ -15,7 +15,7 @@ class ClientBacklog(Protocol):
     """Bytes."""
 
     def cut_off(self) -> None:
-        """End the connection."""
+        """End the connection of the client, because too many bytes wait for it."""
 
 
 class SendBacklog:

@@ -28,7 +28,7 @@ class MetricsReceiver(Protocol):
 
     @property
     def title(self) -> str:
-        """What the receiver is."""
+        """What the receiver is, as the beginning of a sentence for the log."""
 
     @property
     def url(self) -> str:

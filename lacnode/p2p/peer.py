@@ -107,7 +107,7 @@ class Peer:
         self.head.record_announcement(hash_, number)
 
     def record_known_transaction(self, hash_: bytes) -> None:
-        """The peer has this transaction."""
+        """Record that the peer has this transaction, so that it is not sent there."""
         self._known_transactions.add(hash_)
 
     # -- sending -------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class CallStatistics:
             times.last_seconds.append(seconds)
 
     def count_error(self, method: str, error: RpcError) -> None:
-        """The call ended in `error`."""
+        """Count a call of `method` that ended in `error`."""
         with self._lock:
             self._errors[method, _ERROR_TYPES.get(error.code, OTHER_ERROR)] += 1
 

@@ -21,7 +21,7 @@ class Listener(Protocol):
         """Queue the messages of `notice` without waiting. The connection ends if its client does not read."""
 
     def cut(self) -> None:
-        """End the connection."""
+        """End the connection of the client at once."""
 
 
 @dataclass(frozen=True, slots=True)

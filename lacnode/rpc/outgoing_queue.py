@@ -50,7 +50,7 @@ class OutgoingQueue:
         backlog.add_client(self)
 
     def cut_off(self) -> None:
-        """End the connection."""
+        """End the connection of the client, because too many bytes wait for it (`http.send_backlog.ClientBacklog`)."""
         self._cut()
 
     def put(self, frame: bytes) -> None:

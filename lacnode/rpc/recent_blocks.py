@@ -45,7 +45,7 @@ class RecentBlocks:
         return self._blocks.has(hash_) and self._outcomes.has(hash_)
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Empty the cache."""
         for kept in (self._blocks, self._outcomes, self._outlines):
             kept.forget()
 

@@ -72,7 +72,7 @@ class SubscriptionFeeds:
         self._share = TimeShare(FEED_SHARE, FEED_BURST_SECONDS)
 
     def block_added(self, new_head: NewHead) -> None:
-        """Queue an imported block."""
+        """Queue an imported block: a worker thread makes the notices about it, and adds it to polling filters."""
         # Without a listener nothing is queued. The filters' and subscriptions' counts are read without their locks: a
         # subscription that is made at this moment begins with the next block.
         if not len(self._filters) and not self._subscriptions.has_any(NEW_HEADS, LOGS):

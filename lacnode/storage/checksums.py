@@ -34,7 +34,7 @@ class TableChecksums:
         self._start = zlib.crc32(table.encode())
 
     def add_checksum(self, key: bytes, value: bytes) -> bytes:
-        """Return `value` with its checksum."""
+        """Return `value` with its checksum at the end. The checksum covers table, key and value."""
         return value + zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES)
 
     def verify_checksum(self, key: bytes, stored: bytes) -> bytes:

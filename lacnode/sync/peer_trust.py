@@ -44,7 +44,7 @@ class PeerFault(Enum):
 
 
 class SyncPeer(Protocol):
-    """The properties of a peer that decide about its place."""
+    """The properties of a peer that decide in which order peers are asked for blocks."""
 
     id: bytes
     address: bytes

@@ -45,7 +45,7 @@ class PoolIndex:
         return self._by_sender.get(sender, {}).get(nonce)
 
     def all(self) -> Iterable[PooledTransaction]:
-        """All transactions, in no order."""
+        """All transactions, in no particular order."""
         return self._by_hash.values()
 
     def has_sender(self, sender: bytes) -> bool:

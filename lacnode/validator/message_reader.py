@@ -42,7 +42,7 @@ class MessageReader:
         self._log = RateLimitedLog("consensus", trio.current_time)
 
     async def read(self, event: MessageReceived) -> list[Effect]:
-        """Return the effects of `event`."""
+        """Give a message to the state machine, a large one in the worker, and return its effects."""
         handle = partial(self._handle, event, self._now_ms())
         # A message of 15 MiB takes a second to read, so large ones are not read on the event loop.
         is_large = len(event.data) >= LARGE_MESSAGE_BYTES

@@ -51,7 +51,7 @@ class ProposalWork:
         self._budgets.cancel_earlier_rounds(height, round_)
 
     async def build(self, effect: BuildBlock) -> None:
-        """Build a block. There is no answer if none can be built."""
+        """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered if none can be built."""
         try:
             with self._budgets.budget(effect.height, effect.round) as budget:
                 build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
@@ -69,7 +69,7 @@ class ProposalWork:
         self._deliver(BlockBuilt(effect.height, effect.round, block))
 
     async def search(self, effect: SearchPool) -> None:
-        """Search the pool."""
+        """Find out in the worker whether the pool has a transaction for the next block, and deliver `PoolSearched`."""
         found = False
         search = self._block_creator.has_transaction
         try:
@@ -84,7 +84,7 @@ class ProposalWork:
         self._deliver(PoolSearched(effect.height, effect.round, found))
 
     async def check(self, effect: CheckProposal) -> None:
-        """Check a proposal."""
+        """Check a proposed block in the worker, and deliver `ProposalChecked`."""
         if self._search_budget is not None:
             # The proposal that the search waited for is here. Slow transactions in the pool must not delay its check.
             self._search_budget.cancel()

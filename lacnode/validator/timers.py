@@ -28,7 +28,7 @@ class Timer:
         self._nursery.start_soon(self._wait, self._scope, max(0.0, seconds), event)
 
     def stop(self) -> None:
-        """Deliver nothing."""
+        """Cancel the timer: its event is not delivered."""
         if self._scope is not None:
             self._scope.cancel()
             self._scope = None

@@ -20,7 +20,7 @@ class FirstCopies:
         self._of_authors: dict[bytes, MessageTracker] = {}
 
     def clear(self) -> None:
-        """Begin a new height."""
+        """Forget all copies, because a new height begins."""
         self._of_authors.clear()
 
     def add(self, author: bytes, payload_hash: bytes) -> bool:

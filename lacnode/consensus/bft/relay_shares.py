@@ -44,7 +44,7 @@ class RelayShares:
         self._shares: dict[tuple[bytes | None, bytes], _Share] = {}
 
     def clear(self) -> None:
-        """Begin a new height."""
+        """Set all counts to 0, because a new height begins."""
         self._shares.clear()
 
     def has_left(self, sender: bytes | None, author: bytes, round_: int, current_round: int) -> bool:

@@ -63,7 +63,7 @@ class Round:
 
     @property
     def phase(self) -> Phase:
-        """How far the round has come."""
+        """The phase of the round: waiting for a proposal, preparing, committing, or decided."""
         # Commits may arrive without prepares, so DECIDED is tested before COMMITTING.
         if not self.has_proposal:
             return Phase.WAITING

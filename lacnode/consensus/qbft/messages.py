@@ -126,7 +126,7 @@ class ProposalEnvelope:
 
     @property
     def kind(self) -> MessageKind:
-        """A proposal."""
+        """The kind of the message, which is always PROPOSAL."""
         return MessageKind.PROPOSAL
 
     @property

@@ -36,7 +36,7 @@ class MacState(Protocol):
     """A Keccak-256 state that returns its digest and still absorbs further bytes."""
 
     def update(self, data: bytes, /) -> None:
-        """Add `data` to the hash."""
+        """Add `data` to what the MAC covers."""
 
     def digest(self) -> bytes:
         """Return the hash of all data so far."""
@@ -58,7 +58,8 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """The opened packet of the initiator: signature (65 bytes), static public key (64) and nonce (32)."""
+    """The decrypted first packet of the RLPx handshake, from the initiator: signature (65 bytes), static public key (64) and
+    nonce (32)."""
 
     signature: bytes
     public_key: bytes

@@ -29,7 +29,7 @@ class Reach(Enum):
 
 
 def reach_of(address: Address) -> Reach:
-    """Return the kind of `address`."""
+    """Return from where `address` can be reached: this machine, a private network, everywhere, or not at all."""
     # The order matters. A mapped address must be judged as its IPv4 address, or `::ffff:127.0.0.1` would count as
     # another kind than loopback. The NEVER kinds come before `is_global`, which is True for some of them.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -66,7 +66,7 @@ class LocalTransactionManager:
 
     @property
     def keys(self) -> KeyRing:
-        """The own keys."""
+        """The key pairs of this manager."""
         return self._keys
 
     @property

@@ -59,7 +59,7 @@ class Alarm:
 
     @property
     def text(self) -> str:
-        """Both in words."""
+        """What is bounded and how much is left, as one text."""
         return f"{self.what}: {self.how_much}"
 
 

@@ -40,7 +40,7 @@ class ManagerDiscovery:
         self._allowance = TokenBucket(UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE)
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Ask the known managers for their party info, again and again, until cancelled."""
         while True:
             now = trio.current_time()
             self._note_urls(now)

@@ -168,7 +168,7 @@ def _end_with_node(descriptor: int) -> None:
 
 
 def main() -> None:
-    """Run a reader process."""
+    """Run a reader process: answer the tasks of the node on standard input, until the node ends."""
     os.nice(NICENESS)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()

@@ -51,7 +51,7 @@ class KnownMembers:
             self._drop_groups()
 
     def remove(self, group_id: bytes) -> None:
-        """Forget the group."""
+        """Remove what is known of the members of the group."""
         known = self._groups.pop(group_id, None)
         if known is not None:
             self._members_bytes -= _size(known[1])
