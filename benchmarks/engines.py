@@ -208,6 +208,8 @@ def _import_measures() -> list[Measure]:
 def _import_measure(name: str, contents: Sequence[Sequence[bytes]], at_least: float) -> Measure:
     genesis = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
     spec = parse_genesis(genesis)
+    for raw in contents[-1]:
+        secp256k1.recover_sender(Transaction.decode(raw))
     python, native = (
         min(import_seconds(spec, contents, kind=kind) for _ in range(ROUNDS))
         for kind in (EngineKind.PYTHON, EngineKind.NATIVE)
