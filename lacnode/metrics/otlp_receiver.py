@@ -35,7 +35,8 @@ class OtlpCollector:
 
     def __init__(self, settings: OtlpSettings, resource: Mapping[str, str], started_ns: int) -> None:
         self._settings = settings
-        self._resource = resource
+        # A byte of a variable or an option that is no UTF-8 is a lone surrogate in Python, which JSON does not take.
+        self._resource = {_as_unicode(name): _as_unicode(value) for name, value in resource.items()}
         self._started_ns = started_ns
         self._address = ReceiverAddress(settings.host, settings.port, collector_tls(settings))
         encoding = [("Content-Encoding", "gzip")] if settings.gzip else []
@@ -69,6 +70,10 @@ class OtlpCollector:
 
     async def say_farewell(self) -> None:
         """Do nothing: a collector keeps no values of a node that is gone."""
+
+
+def _as_unicode(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def collector_tls(settings: OtlpSettings) -> ssl.SSLContext | None:

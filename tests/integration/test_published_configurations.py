@@ -150,10 +150,11 @@ def test_a_node_starts_and_does_what_the_file_says(case: Published, directory: P
     assert (config.privacy is not None) == said.get("privacy-enabled", False)
     assert bool(config.permissioning.node_contract) == said.get("permissions-nodes-contract-enabled", False)
     assert bool(config.permissioning.account_contract) == said.get("permissions-accounts-contract-enabled", False)
-    trio.run(_started, config, load_genesis(case.genesis).chain_id)
+    trio.run(start_and_ask, config, load_genesis(case.genesis).chain_id)
 
 
-async def _started(config: NodeConfig, chain_id: int) -> None:
+async def start_and_ask(config: NodeConfig, chain_id: int) -> None:
+    """Start a node, ask it for its chain, and stop it."""
     node = open_node(config)
     try:
         async with trio.open_nursery() as nursery:

@@ -9,14 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
+from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
-from tests.integration.test_published_configurations import REPOSITORIES
+from lacnode.cli.node_config import node_config
+from lacnode.cli.sources import collect_settings, parse_command_line
+from tests.integration.test_published_configurations import NO_PORTS, REPOSITORIES, start_and_ask
 
 ALASTRIA = REPOSITORIES / "alastria+alastria-node-besu" / "docker-compose" / "alastria-node" / "entrypoint.sh"
 ALASTRIA_FILES = REPOSITORIES / "alastria+alastria-node-besu-directory" / "config"
 QUICKSTART = REPOSITORIES / "Consensys+quorum-dev-quickstart"
 QUICKSTART_FILES = QUICKSTART / "files" / "besu" / "config" / "besu"
+RBB_COMPOSE = REPOSITORIES / "RBBNet+start-network" / "docker-compose.yml.hbs"
+RBB_GENESIS = REPOSITORIES / "RBBNet+rbb" / "artefatos" / "observer" / "genesis.json"
 
 
 @pytest.fixture
@@ -99,3 +105,31 @@ def test_the_commands_of_the_quickstart_are_understood(
     ]
     status = main([*line, "validate-config", file])
     assert (status, capsys.readouterr().err) == (0, "")
+
+
+@pytest.mark.skipif(
+    not RBB_COMPOSE.exists() or not RBB_GENESIS.exists(), reason="the published repositories are not here"
+)
+@pytest.mark.parametrize("observer", [False, True], ids=["node", "observer"])
+def test_the_compose_file_of_rbb_starts_a_node(observer: bool, directory: Path) -> None:
+    compose = RBB_COMPOSE.read_text("utf-8")
+    variables = dict(re.findall(r'^ +(\w+): "([^"{]*)"$', compose, re.MULTILINE))
+    # The script of an observer deletes this line from the file.
+    if observer:
+        del variables["BESU_PERMISSIONS_NODES_CONTRACT_ENABLED"]
+    words = re.findall(r"^ +(--\S+)$", compose, re.MULTILINE)
+    assert len(variables) > 15
+    assert words
+    places = [
+        f"--data-path={directory}",
+        f"--genesis-file={RBB_GENESIS}",
+        "--metrics-host=127.0.0.1",
+        "--metrics-port=0",
+    ]
+    addresses = ["--bootnodes=", "--p2p-host=127.0.0.1", "--p2p-interface=127.0.0.1"]
+    options, _ = parse_command_line([*words, *places, *addresses, *NO_PORTS])
+    config = node_config(collect_settings(options, variables))
+    assert config.host_names
+    assert config.permissioning.account_contract is not None
+    assert (config.permissioning.node_contract is None) == observer
+    trio.run(start_and_ask, config, load_genesis(RBB_GENESIS).chain_id)

@@ -181,6 +181,12 @@ async def test_categories_choose_and_a_body_may_be_compressed() -> None:
     assert [*by_name(server.messages[0])] == [("ethereum", "blockchain_height")]
 
 
+def test_a_name_that_is_no_unicode_is_sent_all_the_same() -> None:
+    receiver = OtlpCollector(OtlpSettings(), {"service.name": b"n\xff".decode(errors="surrogateescape")}, 1)
+    (message,) = json.loads(receiver.encode([]))["resourceMetrics"]
+    assert pairs(message["resource"]["attributes"]) == {"service.name": "n?"}
+
+
 def test_memory_and_collections_have_the_names_of_besu() -> None:
     families = MetricsRegistry(opentelemetry_series(), {MetricCategory.JVM}).read(())
     found = by_name(json.loads(encode_otlp(families, {}, 1, 2)))
