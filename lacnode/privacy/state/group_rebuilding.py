@@ -70,7 +70,7 @@ class GroupRebuilder:
             stored = PrivateStoreReader(snapshot)
             begun = self._begun_block(stored, group_id, first)
             later = [place for place in stored.marker_places(group_id, first.number) if place > first]
-            old = [(number, self.read_block(number)[1]) for number in stored.changes_from(group_id, first.number)]
+            old = [(number, self._hash_at(number)) for number in stored.changes_from(group_id, first.number)]
             # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
             told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
         # The executor begins with the state before the late marker. Everything after it may change.
@@ -146,15 +146,22 @@ class GroupRebuilder:
         """Return the marker at `place`. GroupRebuildError if its block is missing."""
         return self.read_block(place.number)[0].transactions[place.index]
 
+    def _hash_at(self, number: int) -> bytes:
+        """Return the hash of a public block. GroupRebuildError if it is missing."""
+        hash_ = self._context.history.hash_at(number)
+        if hash_ is None:
+            raise GroupRebuildError(f"block {number} is not there")
+        return hash_
+
     def read_block(self, number: int) -> tuple[Block, bytes]:
         """Return a public block and its hash. GroupRebuildError if it is missing."""
         # Each marker of a block asks for its block. To decode it each time would take longer than most transactions.
         if self._last_block is not None and self._last_block[0].number == number:
             return self._last_block
         # A node that pruned old blocks cannot rebuild from there. The caller then tries again later or reports it.
-        hash_ = self._context.history.hash_at(number)
-        block = None if hash_ is None else self._context.history.block_of(hash_)
-        if block is None or hash_ is None:
+        hash_ = self._hash_at(number)
+        block = self._context.history.block_of(hash_)
+        if block is None:
             raise GroupRebuildError(f"block {number} is not there")
         self._last_block = block, hash_
         return block, hash_

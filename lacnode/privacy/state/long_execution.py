@@ -9,6 +9,7 @@ beginning. Where the group has executed something after it already, every try ex
 all blocks are taken along.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ class LongExecution:
         except Exception as error:
             # A transaction of a known sender would be the first one again at each step. It is tried again with pauses.
             self._context.failures.record_failure(long.group_id, "the execution of a long private transaction", error)
-            self._give_up(running.long, failing=True)
+            self._give_up(running.long, failing=False)
         finally:
             self._try = None
             # Remembered until the next try: this one must not be ended again before it had its time.
@@ -222,7 +223,9 @@ class LongExecution:
         with self._context.database.read() as snapshot:
             together = list(islice(LongTransactionReader(snapshot).of_group(long.group_id), MAX_TRIED_TOGETHER))
         may_follow = partial(self._may_follow, None if running.is_rebuild else long.place.number)
-        return [long, *takewhile(may_follow, together[1:])]
+        # Markers of a rebuild are in many blocks, and reading these takes time too. Most of the try is for the execution.
+        until_seconds = running.reached_at + running.seconds / 4 if running.is_rebuild else math.inf
+        return [long, *takewhile(lambda one: time.monotonic() < until_seconds and may_follow(one), together[1:])]
 
     def _may_follow(self, number: int | None, later: LongPrivateTransaction) -> bool:
         """Return True if `later` is tried with the ones before it. `number` is the block where it must be, if not None."""

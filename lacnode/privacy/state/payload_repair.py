@@ -164,7 +164,7 @@ class PayloadRepair:
             return self._after_failure([marker], error)
         except Exception as error:
             self._context.failures.record_failure(marker.payload_key, LATE_PAYLOAD, error)
-            return [self._postponed(marker, failing=True)]
+            return [self._postponed(marker, failing=False)]
         if isinstance(late, _LatePayload):
             groups.setdefault(late.batch_key(), []).append(late)
             return []
@@ -195,7 +195,7 @@ class PayloadRepair:
         except Exception as error:
             # They would be the first ones again at each step, and no other group would be repaired.
             self._context.failures.record_failure(group[0].group_id, LATE_PAYLOAD, error)
-            return [self._postponed(late.marker, failing=True) for late in group]
+            return [self._postponed(late.marker, failing=False) for late in group]
 
     def _execute_or_wait(self, group: list[_LatePayload]) -> list[AbsentMarker]:
         slices, group_id = self._processor.slices(is_behind=False), group[0].group_id

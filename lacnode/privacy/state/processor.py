@@ -189,9 +189,9 @@ class PrivateProcessor:
         return None
 
     def _unreadable(self, place: MarkerPlace, marker: Transaction, error: Exception) -> AbsentMarker:
-        """Return the marker as it is recorded after an unexpected error. One payload must not stop all groups."""
+        """Return the marker as it is recorded after an unexpected error. No other group waits for this payload."""
         self._context.failures.record_failure(read_payload_key(marker), "the reading of a payload", error)
-        return self.make_absent_marker(place, marker, failing=True)
+        return self.make_absent_marker(place, marker, failing=False)
 
     def _failing(self, place: MarkerPlace, marker: Transaction, failure: PayloadUnavailableError) -> AbsentMarker:
         """Return the marker as it is recorded after repeated failures of the manager. Raise `failure` before."""

@@ -10,7 +10,7 @@ from lacnode.privacy.state.flexible.group_contracts import decode_members
 from lacnode.privacy.state.group_failures import MAX_LOGGED_FAILURES, GroupFailures
 from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder
-from lacnode.privacy.state.group_statuses import GroupStatuses
+from lacnode.privacy.state.group_statuses import GroupCondition, GroupStatuses
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionWriter
 from lacnode.privacy.state.payload_reader import PayloadReader
 from lacnode.privacy.state.private_store import MarkerPlace
@@ -209,3 +209,17 @@ class TestExecution:
         while network.b.privacy_controller.execution.long_execution.step():
             pass
         assert sorted(tried) == sorted([BAD, GOOD])
+
+    def test_a_group_that_fails_lets_no_other_group_wait(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A payload that the manager fails to give may be any group's. This one is known to be of one group."""
+        with network.b.node.chain._database.write() as batch:
+            block = network.b.node.chain.block_at(1)
+            assert block is not None
+            long = LongPrivateTransaction(BAD, MarkerPlace(1, 0), block.transactions[0].hash)
+            LongTransactionWriter(batch).add(long)
+        monkeypatch.setattr(GroupRebuilder, "rebuild", failing_for(GroupRebuilder.rebuild, BAD))
+        assert network.b.privacy_controller.execution.long_execution.step()
+        (good,) = [status for status in network.b.privacy_controller.statuses.all() if status.group_id == GOOD]
+        assert good.condition is GroupCondition.CURRENT
