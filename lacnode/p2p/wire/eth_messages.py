@@ -25,14 +25,21 @@ from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.rlp import RlpError, RlpItem, RlpValue
+from lacnode.primitives.rlp_spans import EMPTY_LIST, item_end, split_list
 from lacnode.primitives.transaction import SET_CODE, Transaction
 
 FIRST_VERSION_WITH_FORK_ID = 64
 FIRST_VERSION_WITH_TRANSACTION_TYPES = 68
 
 MAX_SMALL_BODY_BYTES = 256 * 1024
-"""Largest body, in bytes, of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and
+"""Largest body, in bytes, of a request or an announcement. The largest honest one, 4096 hashes with types and
 sizes, has 155 KB. A frame full of empty lists would take seconds and a gigabyte of memory to decode."""
+
+
+MAX_STATUS_BYTES = 1024
+"""Largest body of a Status, in bytes. A correct one has fewer than 200. A stranger may send it before it is a peer."""
+
+_MOST_HEADER_FIELDS = 21
 
 
 class EthMessage(Protocol):
@@ -279,7 +286,14 @@ class EncodedNewBlock:
 def header_of_new_block(body: bytes) -> BlockHeader:
     """Return the header in the body of a NewBlock, without reading the transactions. RlpError if there is no header."""
     begin = body[: 2 * MAX_SMALL_BODY_BYTES]  # more is no header
-    return BlockHeader.from_item(rlp.first_item(rlp.content_of_first_list(rlp.content_of_first_list(begin))))
+    block = rlp.content_of_first_list(rlp.content_of_first_list(begin))
+    encoded = block[: item_end(block, 0)] if block else b""
+    fields = split_list(encoded, _MOST_HEADER_FIELDS)
+    # Before the decoding, which is done on the event loop: a false header of small lists would hold it for a third of a
+    # second.
+    if fields is None or any(field[0] >= EMPTY_LIST for field in fields):
+        raise RlpError(f"header: a list of at most {_MOST_HEADER_FIELDS} byte strings was expected")
+    return BlockHeader.from_item(rlp.decode(encoded))
 
 
 # -- pooled transactions: codes 0x08 to 0x0A -------------------------------------------------------------------------
@@ -482,10 +496,9 @@ def decode(version: int, code: int, body: bytes) -> EthMessage:
     if not since <= version < until:
         raise RlpError(f"eth/{version} has no message {code:#04x}")
     # Before the first decoding: only answers and pushed blocks and transactions have a reason to be long.
-    if code in _SMALL and len(body) > MAX_SMALL_BODY_BYTES:
-        raise RlpError(
-            f"eth message {code:#04x}: at most {MAX_SMALL_BODY_BYTES} bytes were expected, found {len(body)}"
-        )
+    most = MAX_STATUS_BYTES if code == Status.CODE else MAX_SMALL_BODY_BYTES
+    if code in _SMALL and len(body) > most:
+        raise RlpError(f"eth message {code:#04x}: at most {most} bytes were expected, found {len(body)}")
     item = rlp.decode(body)
     # Messages that no request belongs to have no id in any version.
     if version < FIRST_VERSION_WITH_REQUEST_IDS or code in _WITHOUT_REQUEST_ID:

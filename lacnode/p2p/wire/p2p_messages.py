@@ -26,6 +26,9 @@ EMPTY_LIST = b"\xc0"
 MAX_HELLO_BYTES = 16 * 1024
 """Largest body of a Hello in bytes. Real ones have about 150 bytes."""
 
+MAX_DISCONNECT_BYTES = 1024
+"""Length of a Disconnect. A correct one has three bytes at most."""
+
 MAX_CLIENT_ID_BYTES = 256
 """The number of bytes that this node keeps of a client's name."""
 
@@ -128,6 +131,9 @@ class Disconnect:
         """Read the Disconnect in `body`: `[reason]`, a bare reason, an empty list, or no bytes. RlpError for other bytes."""
         # A node that leaves may not care about the form. The reason only explains the end of the session, so all forms
         # are read.
+        # Before the decoding: any stranger may send it in place of its Hello.
+        if len(body) > MAX_DISCONNECT_BYTES:
+            raise RlpError(f"disconnect: at most {MAX_DISCONNECT_BYTES} bytes were expected, found {len(body)}")
         item = rlp.decode(body) if body else b""
         if isinstance(item, list):
             item = item[0] if item else b""
