@@ -26,7 +26,7 @@ def build(cargo_output: int | None) -> Path:
         raise BuildError(f"the native library is not built on {sys.platform}")
     cargo = shutil.which("cargo")
     if cargo is None:
-        raise BuildError("there is no cargo; install a Rust toolchain")
+        raise BuildError("there is no cargo; install a Rust toolchain and call `make native`")
     environment = {**os.environ, "PYO3_BUILD_EXTENSION_MODULE": "1", "PYO3_PYTHON": sys.executable}
     target = Path(environment.setdefault("CARGO_TARGET_DIR", str(HERE / "target")))
     if sys.platform == "darwin":
