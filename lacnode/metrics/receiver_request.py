@@ -65,14 +65,21 @@ async def send_request(address: ReceiverAddress, request: ReceiverRequest, secon
     except trio.TooSlowError:
         raise ReceiverError(f"no answer within {seconds:g} s") from None
     except (OSError, UnicodeError, trio.BrokenResourceError) as error:
-        # trio's error for a failed connection says only that all addresses failed. Its cause is the error of the
-        # system, or of TLS.
-        raise ReceiverError(str(error.__cause__ or error)) from None
+        raise ReceiverError(_reason(error)) from None
     except h11.ProtocolError as error:
         raise ReceiverError(f"an answer that is not HTTP: {error}") from None
     if not 200 <= head.status_code < 300:
         raise ReceiverError(f"HTTP status {head.status_code}", _wait_seconds(head))
     return body
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of the system or of TLS. trio's own error says only that no address could be connected to."""
+    cause: BaseException = error.__cause__ or error
+    # One error for each address of the name. The first one says enough.
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return str(cause)
 
 
 async def _exchange(address: ReceiverAddress, request: ReceiverRequest) -> tuple[h11.Response, bytes]:

@@ -288,6 +288,13 @@ async def test_an_answer_that_comes_byte_by_byte_is_left() -> None:
     assert await push_to(drip, request_seconds=0.3) == "no answer within 0.3 s"
 
 
+async def test_a_collector_that_is_away_is_told_of_in_the_words_of_the_system() -> None:
+    with collector() as server:
+        pass
+    with pytest.raises(ReceiverError, match="Connection refused"):
+        await OtlpCollector(OtlpSettings("127.0.0.1", server.port), {}, 1).push(b"{}")
+
+
 async def test_a_port_of_grpc_is_named() -> None:
     with captured_logs() as logs:
         settings = OtlpSettings("127.0.0.1", otlp_module.GRPC_PORT, request_seconds=0.001)
