@@ -92,6 +92,8 @@ class TestStrangers:
     async def test_a_node_that_comes_again_and_again_is_told_to_wait(self) -> None:
         async with world() as w:
             node = await w.node()
+            # The same burst, and nothing comes back however long the sessions take.
+            node.network.peer_set._sessions = RateLimits(per_second=1e-6, burst=SESSIONS_AT_ONCE)
             key = NodeKey.generate()
             for count in range(SESSIONS_AT_ONCE):
                 client = await Client.connect(node, key=key)
