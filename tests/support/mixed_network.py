@@ -1,10 +1,11 @@
 """Networks of this project's nodes and nodes of another project on this machine. `MixedNode` is one node of either kind.
 
-The other kind: `goquorum_network.py`.
+The other kinds: `goquorum_network.py` and `besu_network.py`. What such a network did: `mixed_chain.py`.
 """
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -104,16 +105,30 @@ class MixedNode:
             self.process.wait(DEADLINE)
             self.process = None
 
+    def pause(self) -> None:
+        """Stop the process where it is. Its connections stay."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def call(self, method: str, *params: Any) -> Any:
         """The result of a JSON-RPC method. AssertionError for an error, OSError while the node is not up."""
+        answer = self.reply(method, *params)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def reply(self, method: str, *params: Any) -> dict[str, Any]:
+        """The answer of a JSON-RPC method, with `result` or `error`. OSError while the node is not up."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=20) as response:
-            answer = json.load(response)
-        assert "result" in answer, answer
-        return answer["result"]
+            answer: dict[str, Any] = json.load(response)
+        return answer
 
     def height(self) -> int:
         """The number of the head. -1 while the node is not up."""
