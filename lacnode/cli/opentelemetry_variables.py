@@ -18,7 +18,9 @@ from lacnode.metrics.otlp_receiver import OtlpFileError, collector_tls
 MAX_VARIABLE_CHARACTERS = 8192
 """The longest value. The headers are sent with every push."""
 
-MAX_DURATION_SECONDS = 86_400
+MIN_INTERVAL_SECONDS, MAX_DURATION_SECONDS = 0.1, 86_400
+"""The shortest interval, since each message reads all series and the chain needs the time, and the longest duration."""
+
 _DEFAULT_URL = "http://localhost:4318"
 _PATH = "/v1/metrics"
 _UNIT_SECONDS = {"": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -63,8 +65,8 @@ def otlp_settings(
         target=f"{url.path or '/'}{'?' if url.query else ''}{url.query}",
         headers=tuple(_headers(variables)),
         gzip=variables.choice("COMPRESSION", ("none", "gzip")) == "gzip",
-        request_seconds=_seconds(*variables.exporter("TIMEOUT"), 10.0),
-        interval_seconds=_seconds(*variables.named("OTEL_METRIC_EXPORT_INTERVAL"), 60.0),
+        request_seconds=_seconds(*variables.exporter("TIMEOUT"), 10.0, 0.001),
+        interval_seconds=_seconds(*variables.named("OTEL_METRIC_EXPORT_INTERVAL"), 60.0, MIN_INTERVAL_SECONDS),
         resource=tuple(_resource(variables, read).items()),
         ca_file=variables.path("CERTIFICATE"),
         client_certificate_file=variables.path("CLIENT_CERTIFICATE"),
@@ -179,14 +181,15 @@ def _pairs(name: str, text: str) -> Iterator[tuple[str, str]]:
         yield key.strip(), unquote(value.strip())
 
 
-def _seconds(name: str, text: str, default: float) -> float:
-    """Return a duration. A number without a unit has milliseconds."""
+def _seconds(name: str, text: str, default: float, lowest: float) -> float:
+    """Return a duration of at least `lowest`. A number without a unit has milliseconds."""
     if not text:
         return default
     found = _DURATION.fullmatch(text)
     seconds = int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0.0
-    if not 0 < seconds <= MAX_DURATION_SECONDS:
-        raise UsageError(f"{name}={text[:80]}: milliseconds from 1 to 86400000 were expected")
+    if not lowest <= seconds <= MAX_DURATION_SECONDS:
+        expected = f"milliseconds from {lowest * 1000:.0f} to {MAX_DURATION_SECONDS * 1000}"
+        raise UsageError(f"{name}={text[:80]}: {expected} were expected")
     return seconds
 
 
