@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,8 @@ def main() -> int:
     if unknown:
         print(f"no benchmark called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
+    # A benchmark stops its networks when it is interrupted, and a signal's default action would leave them running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     RESULTS.mkdir(exist_ok=True)
     for name in names:
         print(f"{name} ...", flush=True)
