@@ -1,5 +1,4 @@
-"""Both execution engines side by side, in one run: whole blocks, calls, and imports. Every value but those of imports
-is a ratio to py-evm.
+"""Both execution engines side by side, in one run: whole blocks and calls. Every value is a ratio to py-evm.
 
 The relay-like call does what LACChain's relay hub has contracts do: it recovers a signature, hashes in a loop, calls another
 contract, writes three new slots and two events.
@@ -12,7 +11,7 @@ from typing import Any
 
 from eth_account import Account
 
-from benchmarks.execution import SENDER, import_times, token_transfers
+from benchmarks.execution import SENDER, token_transfers
 from benchmarks.measure import Measure
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
@@ -73,7 +72,8 @@ def _signed(nonce: int, to: bytes, data: bytes, gas: int, value: int = 0) -> Tra
     return Transaction.decode(bytes(Account.sign_transaction(fields, SENDER.private_key).raw_transaction))
 
 
-def _transfers() -> list[Transaction]:
+def plain_transfers() -> list[Transaction]:
+    """1,000 transfers of one sender, each to another account."""
     return [_signed(n, keccak256(b"recipient %d" % n)[:20], b"", 21_000, 1) for n in range(1000)]
 
 
@@ -94,7 +94,7 @@ def workloads() -> list[Workload]:
     relay = [_signed(n, RELAY, keccak256(b"call %d" % n) + bytes(96), 200_000) for n in range(300)]
     loop = [_signed(0, LOOP, b"", LOOP_GAS)]
     return [
-        Workload("1,000 transfers", [], _transfers(), 30),
+        Workload("1,000 transfers", [], plain_transfers(), 30),
         Workload("1,000 ERC-20 transfers", setup, tokens, 20),
         Workload("300 relay-like calls", [], relay, 25),
         Workload("20 million gas of computation", [], loop, 60),
@@ -195,34 +195,6 @@ def _calls(engine: ExecutionEngine, header: BlockHeader, request: CallRequest) -
     return lambda: [engine.call(header.state_root, header, request, lambda number: None) for _ in range(200)]
 
 
-def _import_measures() -> list[Measure]:
-    """Blocks of 1,000 transactions, senders known, with every check, committed with fsync."""
-    setup, tokens = token_transfers()
-    plain = [transaction.raw for transaction in _transfers()]
-    return [
-        _import_measure("ERC-20 transfers", [setup, tokens], 15_000),
-        _import_measure("transfers", [plain], 20_000),
-    ]
-
-
-def _import_measure(name: str, contents: Sequence[Sequence[bytes]], at_least: float) -> Measure:
-    genesis = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
-    spec = parse_genesis(genesis)
-    for raw in contents[-1]:
-        secp256k1.recover_sender(Transaction.decode(raw))
-    taken = {
-        kind: [import_times(spec, contents, kind=kind) for _ in range(ROUNDS)]
-        for kind in (EngineKind.PYTHON, EngineKind.NATIVE)
-    }
-    python, native = (min(seconds for seconds, _ in rounds) for rounds in taken.values())
-    processor = min(processor_seconds for _, processor_seconds in taken[EngineKind.NATIVE])
-    note = (
-        f"senders known; {1000 / processor:.0f} tx/s of processor time; py-evm {1000 / python:.0f} tx/s in the same run, "
-        f"native {python / native:.1f} times as fast"
-    )
-    return Measure(f"import of 1,000 {name}, with fsync, native", 1000 / native, "tx/s", at_least, note=note)
-
-
 def measure() -> list[Measure]:
     """Ratios of speeds, the best of a few rounds each. Nothing where the native library is not built."""
     reason = why_no_library()
@@ -231,7 +203,7 @@ def measure() -> list[Measure]:
         return []
     bench = Bench()
     measures = [each for workload in workloads() for each in _block_measures(bench, workload)]
-    return [*measures, _call_measure(bench), *_import_measures()]
+    return [*measures, _call_measure(bench)]
 
 
 if __name__ == "__main__":
