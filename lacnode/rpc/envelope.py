@@ -79,7 +79,8 @@ def read_call(value: object) -> Call:
         raise MalformedCallError(None)
     if isinstance(method, int | float):
         # Jackson makes text of any scalar. Such a method is "Method not found", not "Invalid Request".
-        method = orjson.dumps(method).decode()
+        # A whole number of more than 64 bits is one of them, which orjson does not write.
+        method = json.dumps(method)
     if not isinstance(method, str) or not (params is None or isinstance(params, list)):
         raise MalformedCallError(_java_int(id_))
     return Call(method, params or [], id_, "id" in value)

@@ -125,6 +125,11 @@ class TestIds:
     def test_a_malformed_call_gets_back_what_java_makes_an_int_of(self, id_: str, answered: int | None) -> None:
         assert error_of(http(f'{{"id":{id_},"method":null}}')) == (answered, -32600, "Invalid Request")
 
+    @pytest.mark.parametrize("method", ["7", "1.5", "true", str(2**70), str(-(2**70))])
+    def test_a_method_that_is_a_scalar_is_a_text_as_in_besu(self, method: str) -> None:
+        reply = http(f'{{"id":{2**80},"method":{method}}}')
+        assert error_of(reply) == (2**80, -32601, "Method not found")
+
 
 class TestCalls:
     def test_jsonrpc_and_unknown_members_are_not_looked_at(self) -> None:
