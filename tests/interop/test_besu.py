@@ -1,4 +1,4 @@
-"""lacnode with real Besu nodes: mixed validators of IBFT 2.0 and QBFT, through kills, votes and transactions.
+"""lacnode with real Besu nodes: mixed validators of IBFT 2.0 and QBFT, and each kind as an observer of the other.
 
 `LACNODE_BESU` names the program (`tests/support/besu_network.py`). docs/spec/interop.md has what was seen.
 """
@@ -105,6 +105,26 @@ def test_mixed_validators_agree_through_kills_votes_and_transactions(tmp_path: P
         assert differing_blocks(nodes, 0, last) == []
         assert differing_receipts(nodes, [hash_ for sender in senders for hash_ in sender.sent]) == []
         assert [block for block in late if block.number not in excused.get(block.turn, ())] == []
+
+
+@pytest.mark.parametrize("protocol", RPC_PREFIXES)
+@pytest.mark.parametrize("of_besu", [True, False], ids=["besu", "lacnode"])
+def test_each_kind_synchronises_a_chain_that_the_other_kind_made(tmp_path: Path, of_besu: bool, protocol: str) -> None:
+    besu = BesuNode("besu", tmp_path / "b", (3000).to_bytes(32), besu_program())
+    lacnode = LacnodeNode("lacnode", tmp_path / "l", (2000).to_bytes(32))
+    both: tuple[MixedNode, MixedNode] = (besu, lacnode) if of_besu else (lacnode, besu)
+    maker, observer = both
+    sender = MixedSender(funded_accounts(1)[0].private_key)
+    with running_network(tmp_path, besu_genesis(protocol, [maker.key.address], SECTION), [maker], later=[observer]):
+        wait_for_height([maker], 1)
+        sender.use(maker, contract_of(maker, sender.deploy(maker)))
+        wait_for_height([maker], 12)
+        observer.start()
+        # It follows the new blocks after those that it synchronised.
+        wait_for_height(both, 12)
+        wait_for_height(both, maker.height() + 3)
+        assert differing_blocks(both, 0, min(node.height() for node in both)) == []
+        assert differing_receipts(both, sender.sent) == []
 
 
 def test_the_program_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
