@@ -10,6 +10,7 @@ import pytest
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.devnet.accounts import funded_accounts
+from lacnode.devnet.permissioned_genesis import ACCOUNT_INGRESS, NODE_INGRESS, devnet_accounts
 from tests.support.besu_network import BesuNode, besu_genesis, besu_program
 from tests.support.mixed_chain import (
     MixedSender,
@@ -34,6 +35,13 @@ RPC_PREFIXES = {"ibft2": "ibft", "qbft": "qbft"}
 
 SECTION = {"epochlength": 30_000, "blockperiodseconds": 1, "requesttimeoutseconds": 4}
 BLOCKS = 100
+PERMISSIONS = (
+    "--permissions-nodes-contract-enabled",
+    f"--permissions-nodes-contract-address=0x{NODE_INGRESS.hex()}",
+    "--permissions-accounts-contract-enabled",
+    f"--permissions-accounts-contract-address=0x{ACCOUNT_INGRESS.hex()}",
+)
+"""Options of both kinds of nodes."""
 
 
 def vote(voters: Sequence[MixedNode], protocol: str, subject: MixedNode, *, add: bool) -> None:
@@ -105,6 +113,42 @@ def test_mixed_validators_agree_through_kills_votes_and_transactions(tmp_path: P
         assert differing_blocks(nodes, 0, last) == []
         assert differing_receipts(nodes, [hash_ for sender in senders for hash_ in sender.sent]) == []
         assert [block for block in late if block.number not in excused.get(block.turn, ())] == []
+
+
+def test_rounds_after_a_stopped_proposer_and_permissions_by_contract(tmp_path: Path) -> None:
+    besu = BesuNode("besu", tmp_path / "b", (3000).to_bytes(32), besu_program(), PERMISSIONS)
+    ours = [LacnodeNode(f"lacnode-{i}", tmp_path / f"l{i}", (2000 + i).to_bytes(32), PERMISSIONS) for i in range(3)]
+    nodes: list[MixedNode] = [besu, *ours]
+    permitted, refused = [MixedSender(account.private_key) for account in funded_accounts(2)]
+    genesis = besu_genesis("ibft2", [node.key.address for node in nodes], SECTION)
+    sender = bytes.fromhex(funded_accounts(1)[0].address[2:])
+    genesis["alloc"] |= devnet_accounts([sender], [(node.enode, "validator", node.name) for node in nodes])
+    with running_network(tmp_path, genesis, nodes):
+        wait_for_height(nodes, 3)
+        contract = contract_of(besu, permitted.deploy(besu))
+        excused: dict[bytes, range] = {}
+        for stopped in (ours[0], besu):
+            others = [node for node in nodes if node is not stopped]
+            first = max(node.height() for node in others) + 1
+            stopped.pause()
+            permitted.use(others[0], contract)
+            wait_for_height(others, first + 8)
+            stopped.resume()
+            wait_for_height(nodes, max(node.height() for node in others))
+            excused[stopped.key.address] = range(first, max(node.height() for node in others) + 2 * len(nodes))
+        wait_for(lambda: all_have_receipts(nodes, permitted.sent), "the transactions are in blocks", nodes)
+        wait_for_height(nodes, max(node.height() for node in nodes) + 2 * len(nodes))
+        raw = refused.sign(to=b"\x5e" * 20)
+        # lacnode adds its reason as `data`.
+        replies = [node.reply("eth_sendRawTransaction", raw)["error"] for node in nodes]
+        errors = {(error["code"], error["message"]) for error in replies}
+        last = min(node.height() for node in nodes)
+        late = late_blocks(besu, "ibft2", 2, last)
+        assert differing_blocks(nodes, 0, last) == []
+        assert differing_receipts(nodes, permitted.sent) == []
+        assert {block.turn for block in late} >= set(excused)
+        assert [block for block in late if block.number not in excused.get(block.turn, ())] == []
+        assert errors == {(-32007, "Sender account not authorized to send transactions")}
 
 
 @pytest.mark.parametrize("protocol", RPC_PREFIXES)
