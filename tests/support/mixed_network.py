@@ -47,7 +47,7 @@ def program_of(variable: str, what: str) -> str:
     path = os.environ.get(variable, "")
     if not path or not Path(path).is_file():
         pytest.skip(f"{variable} names no {what}")
-    return path
+    return str(Path(path).absolute())
 
 
 def mixed_genesis(
