@@ -178,8 +178,10 @@ def test_a_manager_that_is_off_while_the_chain_goes_on() -> None:
     trio.run(story)
 
 
-def test_a_manager_that_breaks_and_then_hangs() -> None:
+def test_a_manager_that_breaks_and_then_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it does, the public chain of its node goes on, and the private state follows when it works again."""
+    # An unexpected error costs its group the time until late payloads are looked for again: half a minute, then a minute.
+    monkeypatch.setattr("lacnode.privacy.state.processor.FIRST_PAYLOAD_RETRY_SECONDS", 1)
 
     class Unwell(MemoryManager):
         hanging = threading.Event()
