@@ -161,8 +161,8 @@ class BlockVerifier:
         """Raises BlockRefusedError if the body does not fit the header and the fork."""
         with refusing_internal_errors(block.number):
             check_body(block, self._fork(block.header))
-        if not self._spec.may_have_gas_price_at(block.number):
-            check_gas_prices(block)
+            if not self._spec.may_have_gas_price_at(block.number):
+                check_gas_prices(block)
 
     def execute(
         self,

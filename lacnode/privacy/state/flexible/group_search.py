@@ -163,14 +163,11 @@ class GroupSearch:
         limit_seconds = max(LEAST_ANSWER_SECONDS, left_seconds / 2)
         try:
             group = self._find(group_id, min(until_seconds, started + limit_seconds))
-        except CallLimitExceededError:
-            self._known.remove(group_id)
-            self._silent.add(group_id, root, time.monotonic() - started)
-            return
         except Exception as error:
-            # One contract that the code cannot handle must not hide all other groups. Like a silent one, it is not asked
-            # again at once.
-            self._context.failures.record_failure(group_id, SEARCH, error)
+            # A contract may run too long. One that the code cannot handle must not hide all other groups either.
+            if not isinstance(error, CallLimitExceededError):
+                self._context.failures.record_failure(group_id, SEARCH, error)
+            # It is not asked again at once.
             self._known.remove(group_id)
             self._silent.add(group_id, root, time.monotonic() - started)
             return
