@@ -2,12 +2,13 @@
 
 Each transaction has a time slice. It is shorter if its group is new, or if its sender is neither an own key nor a
 punctual sender: a key whose last private transaction ended in its slice. Time that was lost to transactions that did
-not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After lost time, a group has a slice only if enough was
-executed in it before. Punctual senders need that only after more lost time, own keys never. Transactions that end may
-take too much, too. A group that took more than its share without a change of its state has no slice. While newer blocks
-wait, all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with many
-markers of one payload, costs the other groups little. This module must not decide the result of a transaction. A
-transaction without a slice is executed apart, with the same result.
+not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After a slice that was lost in a block, a new group has
+no slice there. After lost time, a group has a slice only if enough was executed in it before. Punctual senders need
+that only after more lost time, own keys never. Transactions that end may take too much, too. A group that took more
+than its share without a change of its state has no slice. While newer blocks wait, all its time counts. Reading a
+payload counts like executing it. So a sender with many groups, or with many markers of one payload, costs the other
+groups little. This module must not decide the result of a transaction. A transaction without a slice is executed apart,
+with the same result.
 """
 
 import time
@@ -122,10 +123,15 @@ class GroupSlices:
         self.prior = prior
         self._is_behind = is_behind
         self._waiting: set[bytes] = set()
+        self._has_lost_slice = False
+        """Whether a transaction of this block did not end in its slice."""
 
     def admits(self, group_id: bytes, private_from: bytes) -> bool:
         """Return True if the next transaction from the key `private_from` to the group is executed now."""
         if self.is_waiting(group_id):
+            return False
+        # A stranger can put transactions of many new groups into one block, each of which would lose a slice there.
+        if self._has_lost_slice and not self._is_settled(group_id, private_from):
             return False
         # Work that changes the state costs the others nothing until newer blocks wait. Work without a result is cheap to
         # order: any number of markers of one payload that fails. It delays the others in the same block already.
@@ -150,20 +156,27 @@ class GroupSlices:
     @contextmanager
     def slice(self, group_id: bytes, private_from: bytes) -> Iterator[ExecutionBudget]:
         """Give the budget of one private transaction from the key `private_from` to the group, as `TimeSlices.slice`."""
-        with self.slices.slice(*self._bounds_of(group_id, private_from)) as budget:
-            yield budget
+        try:
+            with self.slices.slice(*self._bounds_of(group_id, private_from)) as budget:
+                yield budget
+        except BudgetExceededError:
+            self._has_lost_slice = True
+            raise
 
     def _bounds_of(self, group_id: bytes, private_from: bytes) -> tuple[float, float]:
         """Return the seconds of a slice before any time was lost, and the least."""
-        # The first endless transaction of a stranger is not known as such before its slice ends. So it is short. One
-        # cheap transaction makes any sender punctual, so the group must have a history, too.
-        is_settled = self.prior.is_own_key(private_from) or (
+        # The first endless transaction of a stranger is not known as such before its slice ends. So it is short.
+        if self._is_settled(group_id, private_from):
+            return SLICE_SECONDS, MIN_PUNCTUAL_SLICE_SECONDS
+        return SHORT_SLICE_SECONDS, MIN_SLICE_SECONDS
+
+    def _is_settled(self, group_id: bytes, private_from: bytes) -> bool:
+        """Return True for an own key, and for a punctual sender in a group with `SETTLED_CHANGES`."""
+        # One cheap transaction makes any sender punctual, so the group must have a history, too.
+        return self.prior.is_own_key(private_from) or (
             self.prior.is_own_or_punctual_sender(private_from)
             and self.prior.count_changes(group_id, SETTLED_CHANGES) >= SETTLED_CHANGES
         )
-        if is_settled:
-            return SLICE_SECONDS, MIN_PUNCTUAL_SLICE_SECONDS
-        return SHORT_SLICE_SECONDS, MIN_SLICE_SECONDS
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group waits for a transaction that is executed apart."""

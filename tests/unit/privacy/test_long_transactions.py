@@ -382,6 +382,16 @@ class TestWhoHasASlice:
         slices.hold_group(HONEST)
         assert not slices.admits(HONEST, KEY_A)
 
+    def test_after_a_lost_slice_in_the_block_a_new_group_has_none(self) -> None:
+        """However many groups strangers make, one block loses one slice to them."""
+        prior = Prior({HONEST: SETTLED_CHANGES, HOSTILE: SETTLED_CHANGES - 1}, known={KEY_A, KEY_C})
+        slices, other = GroupSlices(TimeSlices(), prior, is_behind=False), bytes(32)
+        assert slices.admits(HOSTILE, KEY_C)
+        with pytest.raises(BudgetExceededError), slices.slice(other, KEY_C):
+            raise BudgetExceededError
+        assert not slices.admits(HOSTILE, KEY_C)
+        assert slices.admits(HONEST, KEY_A)
+
     def test_the_more_time_is_lost_the_more_a_group_must_have_carried_out(self) -> None:
         prior = Prior({HONEST: 5, HOSTILE: 1})
         for lost, admitted in ((0.0, [True, True]), (0.5, [True, True]), (1.0, [True, False]), (3.0, [False, False])):
