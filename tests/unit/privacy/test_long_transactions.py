@@ -407,9 +407,9 @@ class TestWhoHasASlice:
     def test_senders_that_became_known_for_it_have_no_more_than_a_second_in_new_groups(self) -> None:
         """Each sent one cheap transaction before its endless ones. An own key goes on."""
         clock, prior = _Clock(), Prior({HONEST: MAX_CARRIED_OUT}, own={KEY_A})
-        time_slices = TimeSlices(clock)
-        slices, lost = GroupSlices(time_slices, prior, is_behind=False), 0.0
+        time_slices, lost = TimeSlices(clock), 0.0
         for number in range(100):
+            slices = GroupSlices(time_slices, prior, is_behind=False)  # of a block of its own
             sender, group = bytes([1, number]) * 16, bytes([2, number]) * 16
             prior.known.add(sender)
             if slices.admits(group, sender):
