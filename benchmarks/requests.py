@@ -17,9 +17,9 @@ import psutil  # type: ignore[import-untyped]
 from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 
+from benchmarks.load import CONTRACTS
 from benchmarks.measure import Measure
 from benchmarks.networks import Network, devnet
-from benchmarks.throughput import CONTRACTS
 from lacnode.primitives.keccak import keccak256
 
 CALLS = 1_000
