@@ -41,6 +41,7 @@ from lacnode.chainspec.spec import (
     PRAGUE_BLOBS,
     BlobSchedule,
     ChainSpec,
+    DevnetRules,
     GenesisAccount,
     GenesisBlock,
     RequestContracts,
@@ -90,6 +91,7 @@ class _Lacnode(GenesisSection):
 
     permissioning: _Permissioning = _Permissioning()
     devnet: bool = False
+    stateadministrator: OptionalAddress = None
 
 
 class _Config(GenesisSection):
@@ -246,7 +248,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
             config.blobschedule.prague.schedule(PRAGUE_BLOBS),
         ),
         permissioning=_permissioning(config.lacnode.permissioning),
-        is_devnet=config.lacnode.devnet,
+        devnet=_devnet(config.lacnode),
         goquorum=None if quorum is None else quorum.rules,
     )
 
@@ -259,6 +261,17 @@ def _from_goquorum(config: object) -> RewrittenConfig | None:
         return goquorum.rewrite(config)
     except GoQuorumGenesisError as error:
         raise GenesisError(str(error)) from None
+
+
+def _devnet(section: _Lacnode) -> DevnetRules | None:
+    if section.devnet:
+        return DevnetRules(section.stateadministrator)
+    if section.stateadministrator is not None:
+        raise GenesisError(
+            "config.lacnode.stateAdministrator: only a devnet may have an account that changes the state of others "
+            "(config.lacnode.devnet)"
+        )
+    return None
 
 
 def _permissioning(section: _Permissioning) -> PermissioningSchedule:

@@ -101,12 +101,20 @@ PRAGUE_BLOBS = BlobSchedule(6, 9, 5_007_716)
 
 
 @dataclass(frozen=True, slots=True)
+class DevnetRules:
+    """What only a devnet has. Its chain may be taken back, and transactions of `state_administrator` (20 bytes, None for no
+    account) may change any state."""
+
+    state_administrator: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSpec:
     """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network.
 
     `contract_size_limit` is in bytes, None for the limit of the fork. `config_document` is the object `config` as written.
     `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_schedules` are
-    those of Cancun and of Prague. `is_devnet` says that the chain is a devnet's and may be taken back.
+    those of Cancun and of Prague. `devnet` is None on every chain but a devnet's.
     """
 
     chain_id: int
@@ -124,7 +132,7 @@ class ChainSpec:
     permissioning: PermissioningSchedule = NO_EXCEPTIONS
     protocols: tuple[tuple[int, str], ...] = ((0, "ibft2"),)
     """The name of the consensus protocol from each height on, ascending from height 0."""
-    is_devnet: bool = False
+    devnet: DevnetRules | None = None
     goquorum: GoQuorumRules | None = None
     constant_base_fee: int | None = None
     """The base fee in wei per gas of every block that this node builds from London on. None if it follows the parent.

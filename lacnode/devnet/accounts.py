@@ -49,6 +49,11 @@ def mnemonic_accounts() -> tuple[DevnetAccount, ...]:
     return tuple(_account(bytes.fromhex(digits)) for digits in _MNEMONIC_KEYS)
 
 
+def state_administrator() -> DevnetAccount:
+    """Return the account whose transactions change the state of a devnet. It has no ether."""
+    return _account(keccak256(b"lacnode devnet state administrator"))
+
+
 def _account(private_key: bytes) -> DevnetAccount:
     key = NodeKey.from_private_key(private_key)
     return DevnetAccount(to_hex(key.address), to_hex(key.private_key))

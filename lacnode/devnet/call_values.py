@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from lacnode.primitives.hexadecimal import address_from_hex, to_hex
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.rpc.errors import invalid_params
 
 
@@ -38,3 +38,11 @@ def address(value: object) -> str:
         return to_hex(address_from_hex(str(value)))
     except ValueError:
         raise invalid_params(f"an address was expected, not {json.dumps(value, default=str)[:80]}") from None
+
+
+def byte_string(value: object) -> str:
+    """Return bytes in hexadecimal digits in lower case, with 0x. RpcError if they are none."""
+    try:
+        return to_hex(from_hex(str(value)))
+    except ValueError:
+        raise invalid_params(f"bytes were expected, not {json.dumps(value, default=str)[:80]}") from None

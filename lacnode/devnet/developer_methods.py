@@ -11,14 +11,17 @@ import orjson
 import trio
 
 from lacnode import __version__
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.devnet.account_sender import AccountSender
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
-from lacnode.devnet.accounts import DevnetAccount
-from lacnode.devnet.balance_setting import MINED_SECONDS, BalanceSetting
+from lacnode.devnet.accounts import DevnetAccount, state_administrator
 from lacnode.devnet.call_values import quantity, required_values
 from lacnode.devnet.coordinator import BlockMode, Coordinator
 from lacnode.devnet.request_forwarder import RequestForwarder
+from lacnode.devnet.state_changes import MINED_SECONDS, StateChanges
 from lacnode.devnet.state_setters import StateSetters
-from lacnode.primitives.hexadecimal import from_hex
+from lacnode.evm.state_administration import state_administrator_of
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
 DeveloperMethod = Callable[[list[Any]], Awaitable[object]]
@@ -30,30 +33,32 @@ CLIENT_VERSION = f"HardhatNetwork/lacnode/v{__version__}"
 
 
 class DeveloperMethods:
-    """The methods by name. `accounts` are those of the devnet with their keys, and `has_fee_market` says that the chain has
-    London's rules."""
+    """The methods by name. `accounts` are those of the devnet with their keys. `block_period` is in seconds."""
 
     def __init__(
         self,
         coordinator: Coordinator,
         node: RequestForwarder,
         accounts: Sequence[DevnetAccount],
-        chain_id: int,
-        *,
-        has_fee_market: bool,
+        spec: ChainSpec,
         block_period: float,
     ) -> None:
         self._coordinator = coordinator
         self._node = node
         self._accounts = accounts
-        self._chain_id = chain_id
-        self._signer = AccountSigner(accounts, chain_id)
-        self._has_fee_market = has_fee_market
+        self._chain_id = spec.chain_id
+        self._signer = AccountSigner(accounts, spec.chain_id)
         self._block_period = block_period
-        # A nonce is read and used in two calls. Two transactions at once must not get the same one.
-        self._sending = trio.Lock()
-        balances = BalanceSetting(node, accounts, self._submit, self._makes_blocks)
-        self._setters = StateSetters(node, accounts, balances, chain_id)
+        self._sender = AccountSender(node, self._signer, spec)
+        administrator = state_administrator()
+        has_administrator = state_administrator_of(spec) == address_from_hex(administrator.address)
+        changes = StateChanges(
+            node,
+            administrator.address if has_administrator else None,
+            AccountSender(node, AccountSigner([administrator], spec.chain_id), spec).send,
+            self._makes_blocks,
+        )
+        self._setters = StateSetters(node, accounts, changes, spec.chain_id)
         self.by_name = self._methods()
 
     def _methods(self) -> Mapping[str, DeveloperMethod]:
@@ -118,50 +123,17 @@ class DeveloperMethods:
 
     async def _send_transaction(self, params: list[Any]) -> object:
         (call,) = required_values(params, 1)
-        return await self._when_mined(await self._submit(call))
-
-    async def _submit(self, call: object) -> object:
-        async with self._sending:
-            return await self._node.call("eth_sendRawTransaction", await self._signed([call]))
+        return await self._when_mined(await self._sender.send(call))
 
     def _makes_blocks(self) -> bool:
         return self._coordinator.mode is not BlockMode.MANUAL or self._coordinator.interval_seconds is not None
 
     async def _sign_transaction(self, params: list[Any]) -> object:
-        return await self._signed(params)
+        (call,) = required_values(params, 1)
+        return await self._sender.signed(call)
 
     async def _send_raw_transaction(self, params: list[Any]) -> object:
         return await self._when_mined(await self._node.call("eth_sendRawTransaction", *params))
-
-    async def _signed(self, params: list[Any]) -> str:
-        (call,) = required_values(params, 1)
-        if not isinstance(call, dict) or "from" not in call:
-            raise invalid_params("a transaction with `from` was expected")
-        try:
-            self._signer.key(str(call["from"]))
-            return self._signer.sign_transaction(await self._completed(call))
-        except UnknownAccountError as error:
-            raise RpcError(SERVER_ERROR, str(error)) from None
-
-    async def _completed(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Return the call object with everything that a signature covers."""
-        chain_id = call.get("chainId")
-        if chain_id is not None and quantity(chain_id) != self._chain_id:
-            raise invalid_params(f"the chain id is {self._chain_id}")
-        filled = {name: value for name, value in call.items() if value is not None}
-        if "nonce" not in filled:
-            filled["nonce"] = await self._node.call("eth_getTransactionCount", call["from"], "pending")
-        if "gas" not in filled:
-            filled["gas"] = await self._node.call("eth_estimateGas", filled)
-        has_price = {"gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"} & filled.keys()
-        if not has_price and self._has_fee_market:
-            price = await self._node.call("eth_gasPrice")
-            filled |= {"maxFeePerGas": price, "maxPriorityFeePerGas": "0x0"}
-        elif not has_price:
-            filled["gasPrice"] = await self._node.call("eth_gasPrice")
-        elif "maxPriorityFeePerGas" in filled:
-            filled.setdefault("maxFeePerGas", filled["maxPriorityFeePerGas"])
-        return filled
 
     async def _when_mined(self, hash_: object) -> object:
         """Return the hash once the transaction is in a block, where blocks are made on demand: scripts read the result at

@@ -1,7 +1,8 @@
 """The devnet's genesis: an IBFT 2.0 network with free gas, by the rules of a chosen fork.
 
-It says that it is a devnet's: only then may a node be stopped, taken back and given another clock. Must contain only keys
-that Besu knows or ignores, so that a Besu node can join.
+It says that it is a devnet's: only then may a node be stopped, taken back and given another clock. It names the account that
+may change the state (`hardhat_setCode` and its kin). Must contain only keys that Besu knows or ignores, so that a Besu node
+can join, and follow until the state is changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from types import MappingProxyType
 
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.protocols import PROTOCOLS
-from lacnode.devnet.accounts import BALANCE_WEI, DevnetAccount
+from lacnode.devnet.accounts import BALANCE_WEI, DevnetAccount, state_administrator
 from lacnode.primitives.hexadecimal import to_hex
 
 CHAIN_ID = 648_555
@@ -89,7 +90,7 @@ def devnet_genesis(
     if qbft_start_block is not None:
         sections["qbft"] = {**section, "startBlock": qbft_start_block}
     return {
-        "config": {"chainId": CHAIN_ID, **rules, **sections, "lacnode": {"devnet": True}},
+        "config": {"chainId": CHAIN_ID, **rules, **sections, "lacnode": _own_section()},
         "nonce": "0x0",
         "timestamp": hex(timestamp),
         "extraData": to_hex(PROTOCOLS[consensus].encode_extra_data(extra_data)),
@@ -101,6 +102,10 @@ def devnet_genesis(
         **({"baseFeePerGas": "0x0"} if "zeroBaseFee" in rules else {}),
         "alloc": {**_funded(accounts), **(_request_contracts() if "pragueTime" in rules else {})},
     }
+
+
+def _own_section() -> dict[str, object]:
+    return {"devnet": True, "stateAdministrator": state_administrator().address}
 
 
 def _funded(accounts: Sequence[DevnetAccount]) -> dict[str, dict[str, str]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import structlog
 import trio
 
-from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.devnet.block_maker import make_blocks
 from lacnode.devnet.coordinator import Coordinator
@@ -62,14 +61,7 @@ class DevnetProgram:
             self._directory, self._hosted, manifest.block_period, on_demand=manifest.blocks_on_demand
         )
         node = RequestForwarder(manifest.nodes[0].rpc_port, coordinator.group.pause)
-        methods = DeveloperMethods(
-            coordinator,
-            node,
-            manifest.developer_accounts,
-            spec.chain_id,
-            has_fee_market=spec.forks.fork_at(0, spec.genesis.timestamp) >= Fork.LONDON,
-            block_period=manifest.block_period,
-        )
+        methods = DeveloperMethods(coordinator, node, manifest.developer_accounts, spec, manifest.block_period)
         endpoint = DeveloperEndpoint(node, methods.by_name, manifest.cors_origins)
         await nursery.start(partial(endpoint.run, manifest.developer_port))
         log.info(f"developer endpoint listening on {manifest.developer_url}")

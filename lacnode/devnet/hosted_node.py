@@ -203,7 +203,7 @@ class HostedNode:
 
 def _check_is_devnet(config: NodeConfig) -> None:
     try:
-        is_devnet = load_genesis(config.genesis_file).is_devnet
+        is_devnet = load_genesis(config.genesis_file).devnet is not None
     except GenesisError as error:
         raise NodeStartError(str(error)) from None
     if not is_devnet:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
-from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts
+from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_accounts, state_administrator
 from lacnode.devnet.allowed_pages import HOSTS, ORIGINS
 from lacnode.devnet.devnet_genesis import CHAIN_ID, DEFAULT_CONSENSUS, DEFAULT_FORK, LACCHAIN_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, developer_port, node_ports
@@ -310,6 +310,7 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
     addresses = [address_from_hex(account.address) for account in manifest.accounts]
     # A private transaction's marker is signed by the writer itself.
     addresses += [address_from_hex(node.address) for node in manifest.nodes if node.privacy_key is not None]
+    addresses.append(address_from_hex(state_administrator().address))
     nodes = [(node.enode, node.role, node.name) for node in manifest.nodes]
     alloc = genesis["alloc"]
     assert isinstance(alloc, dict)

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 from lacnode.rpc.errors import SERVER_ERROR, RpcError
 
-_CODE = "deploy the contract, or name `code` and `stateDiff` in the state overrides of eth_call or eth_simulateV1"
 _SENDER = (
     "accounts of eth_accounts send without it; eth_call, eth_estimateGas and eth_simulateV1 take any `from`; transactions "
     "of others need the key of their sender"
@@ -18,10 +17,6 @@ _BLOCK = "the rules of the chain decide it; eth_simulateV1 takes it among its bl
 
 _INSTEAD = {
     "dealErc20": "send tokens from an account that has some, or name `stateDiff` in the state overrides of eth_call",
-    "setCode": _CODE,
-    "setStorageAt": _CODE,
-    "setNonce": "send transactions from the account, use another account of eth_accounts, or name `nonce` in the state "
-    "overrides of eth_simulateV1",
     "impersonateAccount": _SENDER,
     "stopImpersonatingAccount": _SENDER,
     "autoImpersonateAccount": _SENDER,

@@ -1,17 +1,19 @@
 """The methods of Hardhat's network and of Anvil that set a part of the state, as far as validators can agree on it.
 
-A balance changes by a transaction of the devnet. Everything else is refused with the reason, unless it is as the caller
-wants it already. Must not change anything outside of a block.
+Balance, nonce, code and storage change by a transaction of the devnet's administrator. Everything else is refused with the
+reason, unless it is as the caller wants it already. Must not change anything outside of a block.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from lacnode.devnet.accounts import DevnetAccount
-from lacnode.devnet.balance_setting import BalanceSetting
-from lacnode.devnet.call_values import address, quantity, required_values
+from lacnode.devnet.call_values import address, byte_string, quantity, required_values
 from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_forwarder import RequestForwarder
+from lacnode.devnet.state_changes import StateChanges
+from lacnode.evm.state_administration import AccountUpdate
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 
 Setter = Callable[[list[Any]], Awaitable[object]]
 Condition = Callable[[list[Any]], Awaitable[bool]]
@@ -20,22 +22,26 @@ PREFIXES = ("hardhat_", "anvil_", "evm_")
 
 
 class StateSetters:
-    """The methods by name. `accounts` are those whose keys the devnet has, and `balances` changes balances."""
+    """The methods by name. `accounts` are those whose keys the devnet has, and `changes` changes the state."""
 
     def __init__(
-        self, node: RequestForwarder, accounts: Sequence[DevnetAccount], balances: BalanceSetting, chain_id: int
+        self, node: RequestForwarder, accounts: Sequence[DevnetAccount], changes: StateChanges, chain_id: int
     ) -> None:
         self._node = node
         self._addresses = {account.address.lower() for account in accounts}
-        self._balances = balances
+        self._changes = changes
         self._chain_id = chain_id
 
     def methods(self) -> Mapping[str, Setter]:
         """Return the methods, by name."""
-        refused = refused_methods()
+        setters: dict[str, Setter] = {
+            "addBalance": self._add_balance,
+            "setBalance": _unless(self._has_balance, self._set_balance),
+            "setNonce": _unless(self._has_nonce, self._set_nonce),
+            "setCode": _unless(self._has_code, self._set_code),
+            "setStorageAt": _unless(self._has_slot, self._set_slot),
+        }
         holding: dict[str, Condition] = {
-            "setNonce": self._has_nonce,
-            "setCode": self._has_code,
             "setNextBlockBaseFeePerGas": self._has_base_fee,
             "setBlockGasLimit": self._has_gas_limit,
             "setChainId": self._has_chain_id,
@@ -43,23 +49,46 @@ class StateSetters:
             "stopImpersonatingAccount": _always,
             "autoImpersonateAccount": _is_false,
         }
+        refused = refused_methods()
         named: dict[str, Setter] = {}
         for prefix in PREFIXES:
-            named[prefix + "setBalance"] = self._set_balance
-            named[prefix + "addBalance"] = self._add_balance
+            named |= {prefix + name: setter for name, setter in setters.items()}
             for name, holds in holding.items():
                 named[prefix + name] = _unless(holds, refused[prefix + name])
         return {**refused, **named}
 
-    async def _set_balance(self, params: list[Any]) -> object:
-        account, wei = required_values(params, 2)
-        await self._balances.set_balance(address(account), quantity(wei, 256))
-        return True
+    # -- by transactions of the administrator --------------------------------------------------------------------
 
     async def _add_balance(self, params: list[Any]) -> object:
         account, wei = required_values(params, 2)
-        await self._balances.add_balance(address(account), quantity(wei, 256))
+        await self._changes.add_balance(address(account), quantity(wei, 256))
         return True
+
+    async def _set_balance(self, params: list[Any]) -> object:
+        account, wei = required_values(params, 2)
+        return await self._change(account, balance=quantity(wei, 256))
+
+    async def _set_nonce(self, params: list[Any]) -> object:
+        account, nonce = required_values(params, 2)
+        return await self._change(account, nonce=quantity(nonce))
+
+    async def _set_code(self, params: list[Any]) -> object:
+        account, code = required_values(params, 2)
+        return await self._change(account, code=from_hex(byte_string(code)))
+
+    async def _set_slot(self, params: list[Any]) -> object:
+        account, slot, value = required_values(params, 3)
+        return await self._change(account, storage=((quantity(slot, 256), quantity(value, 256)),))
+
+    async def _change(self, account: object, **values: Any) -> bool:
+        await self._changes.change(AccountUpdate(address_from_hex(address(account)), **values))
+        return True
+
+    # -- what holds already --------------------------------------------------------------------------------------
+
+    async def _has_balance(self, params: list[Any]) -> bool:
+        account, wei = required_values(params, 2)
+        return await self._number("eth_getBalance", address(account), "latest") == quantity(wei, 256)
 
     async def _has_nonce(self, params: list[Any]) -> bool:
         account, nonce = required_values(params, 2)
@@ -67,7 +96,12 @@ class StateSetters:
 
     async def _has_code(self, params: list[Any]) -> bool:
         account, code = required_values(params, 2)
-        return str(await self._node.call("eth_getCode", address(account), "latest")) == str(code).lower()
+        return str(await self._node.call("eth_getCode", address(account), "latest")) == byte_string(code)
+
+    async def _has_slot(self, params: list[Any]) -> bool:
+        account, slot, value = required_values(params, 3)
+        place = to_hex(quantity(slot, 256).to_bytes(32))
+        return await self._number("eth_getStorageAt", address(account), place, "latest") == quantity(value, 256)
 
     async def _has_base_fee(self, params: list[Any]) -> bool:
         (fee,) = required_values(params, 1)
@@ -101,8 +135,8 @@ async def _is_false(params: list[Any]) -> bool:
     return params[:1] == [False]
 
 
-def _unless(holds: Condition, refuse: Setter) -> Setter:
-    async def set_or_refuse(params: list[Any]) -> object:
-        return True if await holds(params) else await refuse(params)
+def _unless(holds: Condition, set_or_refuse: Setter) -> Setter:
+    async def ensure(params: list[Any]) -> object:
+        return True if await holds(params) else await set_or_refuse(params)
 
-    return set_or_refuse
+    return ensure

@@ -11,6 +11,7 @@ from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, 
 from lacnode.evm.engine import NATIVE, ExecutedBlock, NodeStore, OpenBlock, SystemCallError
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.native_library import native_library
+from lacnode.evm.native_rules import is_left_to_python
 from lacnode.evm.native_state import CurrentBudget
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import DELEGATION_PREFIX, created_address
@@ -84,6 +85,8 @@ class NativeBlock:
         if self._python is not None:
             return self._python.add(transaction, sender, budget)
         self._use(budget)
+        if is_left_to_python([transaction], self._spec):
+            return self._in_python(budget).add(transaction, sender, budget)
         try:
             # Besu's checks in Besu's order come first. The library has checks of its own, in another order and with
             # other texts.
@@ -94,7 +97,8 @@ class NativeBlock:
             raise _size_exceeded(str(large)) from None
         # The library may have lost the block. py-evm executes it from its beginning.
         except native_library().NativeError as error:
-            return self._in_python(budget, error).add(transaction, sender, budget)
+            self._differences.record_library_error(error, "executes the block")
+            return self._in_python(budget).add(transaction, sender, budget)
 
     def _run(self, transaction: Transaction, sender: bytes) -> Receipt:
         limits = (MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES) if self._within_limits else (None, None)
@@ -131,10 +135,8 @@ class NativeBlock:
         self._current.budget = budget.joined_with(self._engine_budget)
         self._current.budget.check()
 
-    def _in_python(self, budget: ExecutionBudget, error: Exception) -> OpenBlock:
-        """Return the same block on py-evm, with all its transactions, because of the library's `error`. After an error of
-        py-evm this block goes on."""
-        self._differences.record_library_error(error, "executes the block")
+    def _in_python(self, budget: ExecutionBudget) -> OpenBlock:
+        """Return the same block on py-evm, with all its transactions. After an error of py-evm this block goes on."""
         block = self._reopen()
         # The transactions were executed before, so py-evm takes them too, unless the engines differ.
         for transaction, sender in zip(self._transactions, self._senders, strict=True):
@@ -180,7 +182,8 @@ class NativeBlock:
         try:
             return self.close_natively(budget)
         except native_library().NativeError as error:
-            return self._in_python(budget, error).close(budget)
+            self._differences.record_library_error(error, "executes the block")
+            return self._in_python(budget).close(budget)
 
     def close_natively(self, budget: ExecutionBudget) -> ExecutedBlock:
         """Close the block as `close` does, but not on py-evm. The library's `NativeError` if it cannot."""
@@ -242,7 +245,8 @@ class NativeBlock:
         try:
             return run_private_before(self._public_state(), store, root, message, marker, base_fee, deadline, joined)
         except native_library().NativeError as error:
-            block = self._in_python(budget, error)
+            self._differences.record_library_error(error, "executes the block")
+            block = self._in_python(budget)
         return block.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
 
 

@@ -12,6 +12,7 @@ from lacnode.evm.overrides import Overrides
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
 from lacnode.evm.py_evm_transaction import EvmTransaction
+from lacnode.evm.state_administration import is_for_administration
 from lacnode.primitives.header import BlockHeader
 
 MODEXP = (5).to_bytes(20)
@@ -36,8 +37,11 @@ class CalledAccounts:
         return 0 if account is None else int.from_bytes(account[1])
 
 
-def fits_library(call: CallRequest) -> bool:
-    """Return whether the library can make `call`: its numbers are small enough, and it moves no precompile."""
+def fits_library(call: CallRequest, spec: ChainSpec) -> bool:
+    """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it is none of
+    the administrator of a devnet."""
+    if is_for_administration(call.to, spec):
+        return False
     prices = (call.gas_price, call.max_fee_per_gas, call.max_priority_fee_per_gas, call.gas)
     return (
         all(price is None or price < _UINT64 for price in prices)

@@ -33,7 +33,7 @@ from lacnode.evm.native_block import NativeBlock
 from lacnode.evm.native_call import call_natively, fits_library, limit_exceeded
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_refusals import REFUSALS
-from lacnode.evm.native_rules import reason_for_python
+from lacnode.evm.native_rules import is_left_to_python, reason_for_python
 from lacnode.evm.native_state import (
     NODE_CACHE_BYTES,
     OVERLAY_CACHE_BYTES,
@@ -43,7 +43,6 @@ from lacnode.evm.native_state import (
     open_native,
 )
 from lacnode.evm.native_tracer import NativeTracer
-from lacnode.evm.private_markers import has_private_marker
 from lacnode.evm.py_evm_block import new_state
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
@@ -161,8 +160,7 @@ class NativeEngine(PythonStates):
     ) -> Outcome | None:
         """Return the library's outcome of a block, without py-evm. None where the library cannot execute it.
         ExecutionInterruptedError when `budget` says so."""
-        # The library knows no private transactions of GoQuorum.
-        if reason_for_python(self._spec, header) is not None or has_private_marker(transactions, self._spec):
+        if reason_for_python(self._spec, header) is not None or is_left_to_python(transactions, self._spec):
             return None
         library = native_library()
         try:
@@ -267,7 +265,7 @@ class NativeEngine(PythonStates):
     def _called(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult | None:
-        if reason_for_python(self._spec, header) is not None or not fits_library(call):
+        if reason_for_python(self._spec, header) is not None or not fits_library(call, self._spec):
             return None
         library = native_library()
         try:

@@ -5,10 +5,15 @@ more than 64 bits, an account with storage and neither nonce nor code, more than
 library). The library reports them as a `NativeError`, and py-evm executes the block or the call from its beginning.
 """
 
+from collections.abc import Sequence
+
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.base_fee import blob_base_fee
+from lacnode.evm.private_markers import has_private_marker
+from lacnode.evm.state_administration import is_for_administration
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import Transaction
 
 STACK_WORDS = 1024
 """Words on the stack of every network but those whose genesis says otherwise."""
@@ -30,3 +35,10 @@ def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
     if max(spec.chain_id, header.base_fee or 0, blob_base_fee(spec, header)) >= _UINT64:
         return "the chain id or a base fee has more than 64 bits"
     return None
+
+
+def is_left_to_python(transactions: Sequence[Transaction], spec: ChainSpec) -> bool:
+    """Return whether py-evm executes a block because of its `transactions`: the library knows neither private transactions
+    of GoQuorum nor the administrator of a devnet."""
+    is_administered = spec.devnet is not None and any(is_for_administration(each.to, spec) for each in transactions)
+    return is_administered or has_private_marker(transactions, spec)

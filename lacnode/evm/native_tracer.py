@@ -17,10 +17,9 @@ from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.native_call import CalledAccounts, call_arguments, fits_library, override_accounts
 from lacnode.evm.native_library import native_library
-from lacnode.evm.native_rules import reason_for_python
+from lacnode.evm.native_rules import is_left_to_python, reason_for_python
 from lacnode.evm.native_state import CurrentBudget, begin_block, open_native
 from lacnode.evm.native_trace import NativeSteps, account_changes, instructions_of, traced_calls
-from lacnode.evm.private_markers import has_private_marker
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_call_rules import checked_call
@@ -89,7 +88,7 @@ class NativeTracer:
 
     def _block(self, block: BlockToTrace, options: RecordingOptions, first: int) -> Iterator[TracedTransaction]:
         self._check_fits(block.header, options)
-        if has_private_marker(block.transactions, self._spec):
+        if is_left_to_python(block.transactions, self._spec):
             raise _LeftToPythonError
         header = block.header
         raws = [transaction.raw for transaction in block.transactions]
@@ -169,7 +168,7 @@ class NativeTracer:
         native = None
         for call, options in calls:
             self._check_fits(header, options)
-            if not fits_library(call):
+            if not fits_library(call, self._spec):
                 raise _LeftToPythonError
             if native is None:
                 native, current = self._opened(header.state_root, header, base_fee)

@@ -21,6 +21,7 @@ from lacnode.evm.py_evm_private import run_private_before
 from lacnode.evm.py_evm_system_calls import begin_block, end_block
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.state_administration import administration_rules
 from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
 from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union
@@ -72,7 +73,11 @@ def new_state(
         excess_blob_gas=header.excess_blob_gas or 0,
     )
     state = state_class(
-        fork, spec.contract_bytes_at(header.number), spec.evm_stack_size, spec.constant_base_fee is not None
+        fork,
+        spec.contract_bytes_at(header.number),
+        spec.evm_stack_size,
+        spec.constant_base_fee is not None,
+        administration_rules(spec, header.number, fork),
     )
     return state(store, context, root)
 

@@ -22,7 +22,9 @@ from eth.vm.forks.tangerine_whistle.state import TangerineWhistleState
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.budget import UNLIMITED
 from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_administration import administered_executor
 from lacnode.evm.py_evm_computation import computation_class
+from lacnode.evm.state_administration import AdministrationRules
 
 STATES: dict[Fork, Any] = {
     Fork.FRONTIER: FrontierState,
@@ -44,13 +46,21 @@ STATES: dict[Fork, Any] = {
 
 
 @lru_cache(maxsize=64)
-def state_class(fork: Fork, code_size_limit: int | None, stack_size: int, constant_base_fee: bool) -> Any:
+def state_class(
+    fork: Fork,
+    code_size_limit: int | None,
+    stack_size: int,
+    constant_base_fee: bool,
+    administration: AdministrationRules | None = None,
+) -> Any:
     """The `State` class of `fork` on a network with these limits (None for the fork's own). An execution sets the
-    `budget` of its state."""
+    `budget` of its state. Only a devnet has rules of `administration`."""
     base = STATES[fork]
     computation = computation_class(base.computation_class, fork, code_size_limit, stack_size)
     members: dict[str, Any] = {"computation_class": computation, "account_db_class": Accounts, "budget": UNLIMITED}
     if constant_base_fee and fork >= Fork.CANCUN:
         # Besu's fee market with a constant base fee has no price for blobs.
         members["blob_base_fee"] = property(lambda _: 0)
+    if administration is not None:
+        members["transaction_executor_class"] = administered_executor(base.transaction_executor_class, administration)
     return type(f"Network{base.__name__}", (base,), members)

@@ -16,8 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "private_deployment.py"
 CALL_SECONDS = 120
 RECIPIENT = "0x" + "12" * 20
+CHANGED = "0x" + "34" * 20
+READER = "0x60005460005260206000f3"
+"""Returns slot 0."""
 
 pytestmark = pytest.mark.xdist_group("developer-endpoint")
+
+
+def word(value: int) -> str:
+    return f"0x{value:064x}"
+
+
+def block_hash(url: str, number: str) -> str | None:
+    block = ask(url, "eth_getBlockByNumber", number, False)
+    return None if block is None else str(block["hash"])
 
 
 class Endpoint:
@@ -84,21 +96,28 @@ def test_a_transaction_is_in_a_block_when_the_call_returns_and_idle_time_makes_n
     assert int(endpoint.head()["number"], 16) == before + 1
 
 
-def test_a_balance_is_set_by_a_transaction_on_every_node(endpoint: Endpoint) -> None:
+def test_an_account_is_changed_on_every_node_and_a_node_that_joins_follows(endpoint: Endpoint) -> None:
     first = endpoint.ask("eth_accounts")[0]
     nonce = endpoint.ask("eth_getTransactionCount", first, "latest")
-    wanted = endpoint.balance(endpoint.url) + 10**18
-    assert endpoint.ask("hardhat_setBalance", RECIPIENT, hex(wanted)) is True
-    assert endpoint.balance(endpoint.url) == wanted
-    until(lambda: {endpoint.balance(url) for url in endpoint.nodes.values()} == {wanted}, "every node has the block")
+    assert endpoint.ask("hardhat_setBalance", CHANGED, "0x99") is True
+    assert endpoint.ask("hardhat_setNonce", CHANGED, "0x7") is True
+    assert endpoint.ask("hardhat_setCode", CHANGED, READER) is True
+    assert endpoint.ask("hardhat_setStorageAt", CHANGED, "0x0", word(42)) is True
+    assert endpoint.ask("anvil_setBalance", CHANGED, "0x1") is True
     assert endpoint.ask("eth_getTransactionCount", first, "latest") == nonce
-    # A contract that refuses ether: it reverts at every call.
-    creation = "0x6005600c60003960056000f3" + "60006000fd"
-    hash_ = endpoint.ask("eth_sendTransaction", {"from": first, "data": creation})
-    contract = endpoint.ask("eth_getTransactionReceipt", hash_)["contractAddress"]
-    assert endpoint.ask("anvil_setBalance", contract, "0x99") is True
-    assert endpoint.ask("eth_getBalance", contract, "latest") == "0x99"
-    assert "only the key" in endpoint.reply("anvil_setBalance", contract, "0x1")["error"]["message"]
+    assert endpoint.ask("eth_call", {"to": CHANGED}, "latest") == word(42)
+    assert "cannot fall to 6" in str(endpoint.reply("hardhat_setNonce", CHANGED, "0x6")["error"])
+    head = endpoint.head()
+    until(lambda: endpoint.heads() == {head["hash"]}, "every node has the blocks")
+    endpoint.network.command("kill", "validator-3")
+    assert endpoint.ask("anvil_setStorageAt", CHANGED, "0x0", word(43)) is True
+    endpoint.network.command("start", "validator-3")
+    endpoint.network.command("join", "joiner")
+    head = endpoint.head()
+    urls = [*endpoint.nodes.values(), endpoint.network.url("joiner")]
+    until(lambda: all(block_hash(url, head["number"]) == head["hash"] for url in urls), "both have followed")
+    assert {ask(url, "eth_getStorageAt", CHANGED, "0x0", head["number"]) for url in urls} == {word(43)}
+    assert {ask(url, "eth_getBalance", CHANGED, head["number"]) for url in urls} == {"0x1"}
 
 
 def test_a_revert_takes_back_every_node_and_the_private_states(endpoint: Endpoint) -> None:
@@ -108,12 +127,14 @@ def test_a_revert_takes_back_every_node_and_the_private_states(endpoint: Endpoin
     snapshot = endpoint.ask("evm_snapshot")
     head = endpoint.head()
     deploy_privately(endpoint)
+    endpoint.ask("hardhat_setStorageAt", CHANGED, "0x0", word(44))
     endpoint.pay(5)
     other_history = endpoint.ask("eth_getBlockByNumber", hex(int(head["number"], 16) + 1), False)
     assert sum(private_groups(endpoint)) > sum(groups)
     assert endpoint.ask("evm_revert", snapshot) is True
     assert endpoint.heads() == {head["hash"]}
     assert private_groups(endpoint) == groups
+    assert endpoint.ask("eth_call", {"to": CHANGED}, "latest") == word(43)
     # The consensus goes on from there: all nodes get another block at the same height.
     endpoint.pay(7)
     until(lambda: len(endpoint.heads()) == 1, "every node has the block")

@@ -93,9 +93,16 @@ def test_forge_deploys_and_cast_reads_what_the_contract_did(foundry: Foundry) ->
     assert "successfully executed" in foundry.says("cast", "run", paid["transactionHash"])
 
 
-def test_cast_sets_a_balance_and_is_told_what_to_do_in_the_place_of_what_is_not_possible(foundry: Foundry) -> None:
+def test_casts_cheat_calls_change_the_state_and_the_others_say_what_to_do(foundry: Foundry) -> None:
     poor = "0x" + "5e" * 20
     assert foundry.says("cast", "rpc", "anvil_setBalance", poor, "0x1234") == "true"
     assert foundry.says("cast", "balance", poor) == str(0x1234)
-    refused = foundry.run("cast", "rpc", "anvil_setCode", poor, "0x00")
-    assert "deploy the contract" in refused.stderr
+    assert foundry.says("cast", "rpc", "anvil_setNonce", poor, "0x7") == "true"
+    assert foundry.says("cast", "nonce", poor) == "7"
+    assert foundry.says("cast", "rpc", "anvil_setCode", poor, "0x60005460005260206000f3") == "true"
+    word = "0x" + "00" * 31 + "2a"
+    assert foundry.says("cast", "rpc", "anvil_setStorageAt", poor, "0x0", word) == "true"
+    assert foundry.says("cast", "storage", poor, "0") == word
+    assert foundry.says("cast", "call", poor) == word
+    refused = foundry.run("cast", "rpc", "anvil_setCoinbase", poor)
+    assert "block overrides" in refused.stderr

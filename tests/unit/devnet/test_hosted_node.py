@@ -26,7 +26,7 @@ def no_mark(document: dict[str, Any]) -> None:
 
 
 def mark_off(document: dict[str, Any]) -> None:
-    document["config"]["lacnode"]["devnet"] = False
+    document["config"]["lacnode"] = {"devnet": False}
 
 
 @pytest.mark.parametrize("change", [no_mark, mark_off])

@@ -9,8 +9,7 @@ from lacnode.rpc.errors import RpcError
 @pytest.mark.parametrize(
     ("method", "instead"),
     [
-        ("hardhat_setNonce", "another account of eth_accounts"),
-        ("anvil_setCode", "state overrides"),
+        ("hardhat_setPrevRandao", "block overrides"),
         ("anvil_impersonateAccount", "take any `from`"),
         ("evm_setBlockGasLimit", "block overrides"),
         ("anvil_reset", "evm_snapshot"),

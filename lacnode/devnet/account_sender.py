@@ -1,0 +1,59 @@
+"""Completes, signs and sends transactions of accounts whose keys the devnet has. Must not know who may use which key."""
+
+from typing import Any
+
+import trio
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
+from lacnode.devnet.call_values import quantity
+from lacnode.devnet.request_forwarder import RequestForwarder
+from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
+
+
+class AccountSender:
+    """Signs with the keys of `signer` and sends to `node`, whose chain is that of `spec`."""
+
+    def __init__(self, node: RequestForwarder, signer: AccountSigner, spec: ChainSpec) -> None:
+        self._node = node
+        self._signer = signer
+        self._chain_id = spec.chain_id
+        self._has_fee_market = spec.forks.fork_at(0, spec.genesis.timestamp) >= Fork.LONDON
+        # A nonce is read and used in two calls. Two transactions at once must not get the same one.
+        self._sending = trio.Lock()
+
+    async def send(self, call: object) -> object:
+        """Send the transaction of a call object with `from`. Return its hash. RpcError if that is not possible."""
+        async with self._sending:
+            return await self._node.call("eth_sendRawTransaction", await self.signed(call))
+
+    async def signed(self, call: object) -> str:
+        """Return the signed transaction of a call object with `from`. RpcError if that is not possible."""
+        if not isinstance(call, dict) or "from" not in call:
+            raise invalid_params("a transaction with `from` was expected")
+        try:
+            self._signer.key(str(call["from"]))
+            return self._signer.sign_transaction(await self._completed(call))
+        except UnknownAccountError as error:
+            raise RpcError(SERVER_ERROR, str(error)) from None
+
+    async def _completed(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Return the call object with everything that a signature covers."""
+        chain_id = call.get("chainId")
+        if chain_id is not None and quantity(chain_id) != self._chain_id:
+            raise invalid_params(f"the chain id is {self._chain_id}")
+        filled = {name: value for name, value in call.items() if value is not None}
+        if "nonce" not in filled:
+            filled["nonce"] = await self._node.call("eth_getTransactionCount", call["from"], "pending")
+        if "gas" not in filled:
+            filled["gas"] = await self._node.call("eth_estimateGas", filled)
+        has_price = {"gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"} & filled.keys()
+        if not has_price and self._has_fee_market:
+            price = await self._node.call("eth_gasPrice")
+            filled |= {"maxFeePerGas": price, "maxPriorityFeePerGas": "0x0"}
+        elif not has_price:
+            filled["gasPrice"] = await self._node.call("eth_gasPrice")
+        elif "maxPriorityFeePerGas" in filled:
+            filled.setdefault("maxFeePerGas", filled["maxPriorityFeePerGas"])
+        return filled

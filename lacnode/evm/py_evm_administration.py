@@ -1,0 +1,129 @@
+"""How py-evm executes the transactions of a devnet's administrator (`state_administration`).
+
+The transaction itself is executed first, as one to an account without code. Then the change is made. If it is not possible,
+both are undone, and the transaction has reverted with the reason. Must not be used on a chain without administrator.
+"""
+
+from typing import Any
+
+from eth.exceptions import Revert, VMError
+
+from lacnode.chainspec.forks import Fork
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.state_administration import (
+    MAX_NONCE,
+    STATE_CHANGE_ADDRESS,
+    AccountUpdate,
+    AdministrationRules,
+    InvalidAdministrationError,
+    decode_account_update,
+)
+from lacnode.primitives.keccak import EMPTY_KECCAK
+
+ACCOUNT_GAS, SLOT_GAS, CODE_BYTE_GAS = 25_000, 22_100, 200
+"""The gas of an account, a slot and a byte of code: about what the EVM takes. So the gas of a block bounds the changes."""
+
+PRECOMPILE_ADDRESSES = 0x100
+"""The addresses below this number have no code and no storage of their own: they are for precompiles."""
+
+_ERROR_SELECTOR = bytes.fromhex("08c379a0")
+_DELEGATION_PREFIX, _DELEGATION_BYTES = b"\xef\x01\x00", 23
+
+
+def administered_executor(base: Any, rules: AdministrationRules) -> Any:
+    """Return `base`, the executor class of a fork, with `rules` for the transactions of the administrator."""
+
+    class AdministeredExecutor(base):  # type: ignore[misc]
+        def build_computation(self, message: Any, transaction: Any) -> Any:
+            if transaction.sender != rules.administrator or message.to != STATE_CHANGE_ADDRESS:
+                return super().build_computation(message, transaction)
+            accounts: Accounts = self.vm_state._account_db
+            before = accounts.record()
+            computation = super().build_computation(message, transaction)
+            try:
+                change = decode_account_update(bytes(message.data))
+                computation.consume_gas(_gas_of(change), "state change")
+                _check_has_no_value(message.value)
+                change_account(accounts, change, rules, self.vm_state.budget)
+            except InvalidAdministrationError as invalid:
+                accounts.discard(before)
+                computation.error, computation.output = Revert(str(invalid)), _revert_output(str(invalid))
+            except VMError as error:
+                accounts.discard(before)
+                computation.error = error
+            return computation
+
+    return AdministeredExecutor
+
+
+def change_account(
+    accounts: Accounts, change: AccountUpdate, rules: AdministrationRules, budget: ExecutionBudget
+) -> None:
+    """Make `change`. InvalidAdministrationError if it is not possible: some of it may be made then."""
+    _check_allowed(change, rules)
+    address = change.address
+    if change.balance is not None:
+        accounts.set_balance(address, change.balance)
+    if change.nonce is not None:
+        _check_nonce(change.nonce, accounts.get_nonce(address))
+        accounts.set_nonce(address, change.nonce)
+    if change.code is not None:
+        accounts.set_code(address, change.code)
+    if change.storage and not accounts.get_nonce(address) and accounts.get_code_hash(address) == EMPTY_KECCAK:
+        raise InvalidAdministrationError("an account without code and nonce has no storage: set its code first")
+    for slot, value in change.storage:
+        budget.check()  # the slot's value before is read from the database
+        accounts.set_storage(address, slot, value)
+    # No account of these forks is empty (EIP-161).
+    if accounts.account_is_empty(address):
+        accounts.delete_account(address)
+
+
+def _check_allowed(change: AccountUpdate, rules: AdministrationRules) -> None:
+    if change.address in rules.protected:
+        raise InvalidAdministrationError(
+            f"0x{change.address.hex()} belongs to the rules of the chain and cannot change"
+        )
+    is_precompile = int.from_bytes(change.address) < PRECOMPILE_ADDRESSES
+    if is_precompile and (change.code is not None or change.storage):
+        raise InvalidAdministrationError(
+            f"0x{change.address.hex()} is an address of precompiles: it has no code to change"
+        )
+    if change.code is not None:
+        _check_code(change.code, rules)
+
+
+def _check_code(code: bytes, rules: AdministrationRules) -> None:
+    if len(code) > rules.max_code_bytes:
+        raise InvalidAdministrationError(
+            f"the code has {len(code)} bytes, and contracts of this network have at most {rules.max_code_bytes}"
+        )
+    is_delegation = len(code) == _DELEGATION_BYTES and code.startswith(_DELEGATION_PREFIX)
+    # The engines read other code with this byte in ways of their own. No transaction can deploy it (EIP-3541).
+    if code[:1] == b"\xef" and not (is_delegation and rules.fork >= Fork.PRAGUE):
+        raise InvalidAdministrationError("code that begins with 0xEF cannot be deployed")
+
+
+def _check_nonce(nonce: int, now: int) -> None:
+    # A lower nonce would let a transaction be in the chain twice, with one hash.
+    if nonce < now:
+        raise InvalidAdministrationError(f"the nonce is {now} and cannot fall to {nonce}")
+    if nonce > MAX_NONCE:
+        raise InvalidAdministrationError(f"a nonce is at most {MAX_NONCE}")
+
+
+def _check_has_no_value(value: int) -> None:
+    if value:
+        raise InvalidAdministrationError("ether sent with a change of the state would be lost")
+
+
+def _gas_of(change: AccountUpdate) -> int:
+    return ACCOUNT_GAS + SLOT_GAS * len(change.storage) + CODE_BYTE_GAS * len(change.code or b"")
+
+
+def _revert_output(text: str) -> bytes:
+    """Return `text` as Solidity's `Error(string)`."""
+    encoded = text.encode()
+    padded = encoded + bytes(-len(encoded) % 32)
+    return _ERROR_SELECTOR + (32).to_bytes(32) + len(encoded).to_bytes(32) + padded

@@ -1,0 +1,119 @@
+"""Changes of the state that a devnet's administrator orders by transactions (`hardhat_setCode` and its kin).
+
+The genesis of a devnet names the administrator (`config.lacnode.stateAdministrator`). Its transactions to the addresses of
+this file change accounts, and every validator executes them by the same rule (`py_evm_administration`). A transaction of
+another sender to these addresses is an ordinary one. Must have no effect on a chain whose genesis is not a devnet's.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue, as_bytes, as_scalar
+
+STATE_CHANGE_ADDRESS = b"lacnode-state-change"
+"""The data of a transaction to this address is an `AccountUpdate`."""
+
+ADMINISTRATION_ADDRESSES = frozenset((STATE_CHANGE_ADDRESS,))
+
+MAX_NONCE = 2**64 - 2
+"""The highest nonce that an account may have (EIP-2681)."""
+
+FORK_CODE_BYTES = 24_576
+"""The longest code where the genesis sets no limit (EIP-170)."""
+
+
+class InvalidAdministrationError(ValueError):
+    """A transaction of the administrator that cannot be carried out. The text is the reason of its revert."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdministrationRules:
+    """What the administrator (20 bytes) may change in a block of `fork`. `protected` accounts stay as they are: without them
+    no block could be made. Code has at most `max_code_bytes`."""
+
+    administrator: bytes
+    protected: frozenset[bytes]
+    max_code_bytes: int
+    fork: Fork
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUpdate:
+    """New values of the account at `address` (20 bytes). None leaves a value as it is. `storage` has pairs of slot and
+    value."""
+
+    address: bytes
+    balance: int | None = None
+    nonce: int | None = None
+    code: bytes | None = None
+    storage: tuple[tuple[int, int], ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the data of the transaction. A list of one item stands for a value, the empty list for None."""
+        balance: RlpValue = [] if self.balance is None else [rlp.scalar(self.balance)]
+        nonce: RlpValue = [] if self.nonce is None else [rlp.scalar(self.nonce)]
+        code: RlpValue = [] if self.code is None else [self.code]
+        storage: RlpValue = [[rlp.scalar(slot), rlp.scalar(value)] for slot, value in self.storage]
+        return rlp.encode([self.address, balance, nonce, code, storage])
+
+
+def state_administrator_of(spec: ChainSpec) -> bytes | None:
+    """Return the administrator's account (20 bytes). None on a chain without administrator."""
+    return None if spec.devnet is None else spec.devnet.state_administrator
+
+
+def administration_rules(spec: ChainSpec, height: int, fork: Fork) -> AdministrationRules | None:
+    """Return the rules for block `height`. None on a chain without administrator."""
+    administrator = state_administrator_of(spec)
+    if administrator is None:
+        return None
+    protected = {administrator, *ADMINISTRATION_ADDRESSES, HISTORY_STORAGE_ADDRESS}
+    if spec.request_contracts is not None:
+        protected |= {spec.request_contracts.withdrawal, spec.request_contracts.consolidation}
+    limit = spec.contract_bytes_at(height)
+    return AdministrationRules(administrator, frozenset(protected), FORK_CODE_BYTES if limit is None else limit, fork)
+
+
+def is_for_administration(to: bytes | None, spec: ChainSpec) -> bool:
+    """Return whether a transaction or a call to the address `to` may be one of the administrator."""
+    return to in ADMINISTRATION_ADDRESSES and state_administrator_of(spec) is not None
+
+
+def decode_account_update(data: bytes) -> AccountUpdate:
+    """Return the change in the data of a transaction. InvalidAdministrationError if there is none."""
+    try:
+        fields = RlpFields(rlp.decode_list(data, "account update"), "account update")
+        return _read_account_update(fields)
+    except rlp.RlpError as error:
+        raise InvalidAdministrationError(f"the data is no change of an account: {error}") from None
+
+
+def _read_account_update(fields: RlpFields) -> AccountUpdate:
+    address = fields.bytes("address", 20)
+    balance, nonce, code = (_at_most_one(fields.list(name), name) for name in ("balance", "nonce", "code"))
+    storage = tuple(_read_slot(item) for item in fields.list("storage"))
+    fields.end()
+    return AccountUpdate(
+        address,
+        as_scalar(balance[0], "balance") if balance else None,
+        as_scalar(nonce[0], "nonce", 8) if nonce else None,
+        as_bytes(code[0], "code") if code else None,
+        storage,
+    )
+
+
+def _at_most_one(items: list[RlpItem], name: str) -> list[RlpItem]:
+    """Return `items`. RlpError if there are several."""
+    if len(items) > 1:
+        raise rlp.RlpError(f"{name}: {len(items)} values")
+    return items
+
+
+def _read_slot(item: RlpItem) -> tuple[int, int]:
+    fields = RlpFields(rlp.as_list(item, "slot"), "slot")
+    slot, value = fields.scalar("number"), fields.scalar("value")
+    fields.end()
+    return slot, value

@@ -1,0 +1,234 @@
+"""A devnet's administrator changes accounts by transactions, on both engines alike. Other chains have no such rule."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from lacnode.chainspec.genesis import GenesisError, parse_genesis
+from lacnode.crypto.node_key import NodeKey
+from lacnode.evm.engine_kind import EngineKind, why_no_library
+from lacnode.evm.state_administration import STATE_CHANGE_ADDRESS, AccountUpdate, state_administrator_of
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.revert_text import revert_text
+from tests.support.rpc_chain import (
+    LOGGER_ADDRESS,
+    POOR,
+    RICH,
+    STORER,
+    STORER_ADDRESS,
+    RpcTestNode,
+    genesis_document,
+    node,
+    signed,
+)
+
+ADMINISTRATOR = NodeKey.from_private_key(b"\x66" * 32)
+PLACE = b"\x71" * 20
+"""An address without an account."""
+
+PRAGUE = {
+    "berlinBlock": 0,
+    "londonBlock": 0,
+    "zeroBaseFee": True,
+    "shanghaiTime": 0,
+    "cancunTime": 0,
+    "pragueTime": 0,
+    "withdrawalRequestContractAddress": to_hex(LOGGER_ADDRESS),
+    "consolidationRequestContractAddress": to_hex(LOGGER_ADDRESS),
+    "depositContractAddress": to_hex(LOGGER_ADDRESS),
+}
+DEVNET = {"lacnode": {"devnet": True, "stateAdministrator": to_hex(ADMINISTRATOR.address)}}
+
+
+@pytest.fixture(params=[EngineKind.PYTHON, EngineKind.NATIVE], ids=["python", "native"])
+def kind(request: pytest.FixtureRequest) -> EngineKind:
+    """The engine of the node that builds blocks."""
+    found: EngineKind = request.param
+    if found is EngineKind.NATIVE and (reason := why_no_library()) is not None:
+        pytest.skip(reason)
+    return found
+
+
+def devnet(kind: EngineKind = EngineKind.PYTHON) -> RpcTestNode:
+    return node(forks={**PRAGUE, **DEVNET}, evm=kind)
+
+
+def order(
+    data: bytes, nonce: int = 0, *, key: NodeKey = ADMINISTRATOR, value: int = 0, price: int = 0, gas: int = 5_000_000
+) -> Transaction:
+    return signed(key, nonce, to=STATE_CHANGE_ADDRESS, data=data, value=value, price=price, gas=gas)
+
+
+def grown(builder: RpcTestNode, *transactions: Transaction) -> Block:
+    """A block of `transactions`."""
+    builder.send(*transactions)
+    block = builder.grow()
+    assert [each.hash for each in block.transactions] == [each.hash for each in transactions]
+    return block
+
+
+def statuses(built: RpcTestNode, block: Block) -> list[object]:
+    found = [built.call("eth_getTransactionReceipt", to_hex(each.hash)) for each in block.transactions]
+    return [receipt["status"] for receipt in found if isinstance(receipt, dict)]
+
+
+def reason(built: RpcTestNode, data: bytes, value: int = 0) -> str:
+    """The text with which the transaction of a change reverts."""
+    block = grown(built, order(data, value=value))
+    assert statuses(built, block) == ["0x0"]
+    asked = {"from": to_hex(ADMINISTRATOR.address), "to": to_hex(STATE_CHANGE_ADDRESS), "data": to_hex(data)}
+    error = built.error("eth_call", {**asked, "value": hex(value)}, hex(block.header.number - 1))
+    assert isinstance(error.data, str)
+    return revert_text(bytes.fromhex(error.data[2:])) or ""
+
+
+def values(built: RpcTestNode, address: bytes) -> tuple[object, ...]:
+    at = (to_hex(address), "latest")
+    return (
+        built.call("eth_getBalance", *at),
+        built.call("eth_getTransactionCount", *at),
+        built.call("eth_getCode", *at),
+        built.call("eth_getStorageAt", to_hex(address), "0x0", "latest"),
+    )
+
+
+def word(value: int) -> str:
+    return to_hex(value.to_bytes(32))
+
+
+def test_all_values_of_an_account_change_and_both_engines_agree(kind: EngineKind) -> None:
+    built = devnet(kind)
+    change = AccountUpdate(PLACE, balance=5, nonce=7, code=STORER, storage=((0, 9), (2**255, 1)))
+    # A transaction before it and one after it in the same block: the second one calls the code that it has set.
+    paid = grown(built, signed(to=ADMINISTRATOR.address, value=10**9), signed(nonce=1, to=POOR.address, value=10**9))
+    block = grown(
+        built,
+        signed(nonce=2, price=3),
+        order(change.encode(), price=2),
+        signed(POOR, price=1, to=PLACE, data=(8).to_bytes(32)),
+    )
+    assert statuses(built, block) == ["0x1"] * 3
+    assert values(built, PLACE) == ("0x5", "0x7", to_hex(STORER), word(8))
+    other = devnet(EngineKind.PYTHON if kind is EngineKind.NATIVE else EngineKind.NATIVE)
+    assert other.chain.import_block(paid)
+    assert other.chain.import_block(block)
+    assert other.chain.head.header.state_root == built.chain.head.header.state_root
+    # The next block, which the native library can execute, goes on from there.
+    block = grown(built, signed(nonce=3, to=PLACE, data=(3).to_bytes(32)))
+    assert other.chain.import_block(block)
+    assert values(other, PLACE) == ("0x5", "0x7", to_hex(STORER), word(3))
+
+
+def test_what_is_not_named_stays(kind: EngineKind) -> None:
+    built = devnet(kind)
+    grown(built, signed(nonce=0, to=STORER_ADDRESS, data=(8).to_bytes(32)))
+    grown(built, order(AccountUpdate(STORER_ADDRESS, balance=1).encode()))
+    grown(built, order(AccountUpdate(STORER_ADDRESS, code=b"\x00").encode(), 1))
+    assert values(built, STORER_ADDRESS) == ("0x1", "0x0", "0x00", word(8))
+
+
+def test_a_balance_falls_and_an_account_without_anything_is_gone(kind: EngineKind) -> None:
+    built = devnet(kind)
+    grown(built, order(AccountUpdate(PLACE, balance=5).encode()))
+    with_account = built.chain.head.header.state_root
+    grown(built, order(AccountUpdate(PLACE, balance=0).encode(), 1))
+    assert built.chain.head.header.state_root != with_account
+    assert not built.chain.state_at(built.chain.head.header).exists(PLACE)
+
+
+@pytest.mark.parametrize("key", [RICH, ADMINISTRATOR])
+def test_only_the_administrator_of_a_devnet_changes_anything(kind: EngineKind, key: NodeKey) -> None:
+    """A transaction of another sender, and one on a chain whose genesis names no administrator, are ordinary ones."""
+    built = devnet(kind) if key is RICH else node(forks=PRAGUE, evm=kind)
+    before = values(built, STORER_ADDRESS)
+    grown(built, order(AccountUpdate(STORER_ADDRESS, balance=7, code=b"\x00").encode(), key=key))
+    assert values(built, STORER_ADDRESS) == before
+
+
+def test_a_contract_that_the_administrator_calls_cannot_pass_it_on(kind: EngineKind) -> None:
+    built = devnet(kind)
+    data = AccountUpdate(STORER_ADDRESS, balance=7).encode()
+    copied = bytes.fromhex("36600060003760006000366000600073") + STATE_CHANGE_ADDRESS + bytes.fromhex("5af100")
+    grown(built, order(AccountUpdate(PLACE, code=copied).encode()))
+    grown(built, signed(ADMINISTRATOR, 1, to=PLACE, data=data))
+    assert built.call("eth_getBalance", to_hex(STORER_ADDRESS), "latest") == "0x0"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (AccountUpdate(RICH.address, nonce=0), "the nonce is 1 and cannot fall to 0"),
+        (AccountUpdate(PLACE, nonce=2**64 - 1), "a nonce is at most"),
+        (AccountUpdate(PLACE, storage=((0, 1),)), "set its code first"),
+        (AccountUpdate(PLACE, balance=1, storage=((0, 1),)), "set its code first"),
+        (AccountUpdate(PLACE, code=bytes(24_577)), "contracts of this network have at most 24576"),
+        (AccountUpdate(PLACE, code=b"\xef\x01"), "begins with 0xEF"),
+        (AccountUpdate(bytes(19) + b"\x04", code=b"\x00"), "address of precompiles"),
+        (AccountUpdate(ADMINISTRATOR.address, balance=1), "belongs to the rules of the chain"),
+        (AccountUpdate(STATE_CHANGE_ADDRESS, code=b"\x00"), "belongs to the rules of the chain"),
+        (AccountUpdate(LOGGER_ADDRESS, code=b""), "belongs to the rules of the chain"),
+    ],
+)
+def test_a_change_that_is_not_possible_reverts_with_the_reason(change: AccountUpdate, text: str) -> None:
+    built = devnet()
+    grown(built, signed(nonce=0))
+    before = values(built, change.address)
+    assert text in reason(built, change.encode())
+    if change.address != ADMINISTRATOR.address:
+        assert values(built, change.address) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc0", b"\x01" * 40, AccountUpdate(PLACE, balance=1).encode() + b"\x00"])
+def test_other_data_changes_nothing(data: bytes) -> None:
+    assert "the data is no change of an account" in reason(devnet(), data)
+
+
+def test_ether_is_not_taken() -> None:
+    built = devnet()
+    grown(built, signed(nonce=0, to=ADMINISTRATOR.address, value=5))
+    assert "would be lost" in reason(built, AccountUpdate(PLACE, balance=1).encode(), value=5)
+    assert built.call("eth_getBalance", to_hex(ADMINISTRATOR.address), "latest") == "0x5"
+
+
+def test_the_gas_bounds_a_change_and_the_estimate_is_enough(kind: EngineKind) -> None:
+    built = devnet(kind)
+    slots: Sequence[tuple[int, int]] = [(slot, 1) for slot in range(50)]
+    data = AccountUpdate(PLACE, code=STORER, storage=tuple(slots)).encode()
+    call = {"from": to_hex(ADMINISTRATOR.address), "to": to_hex(STATE_CHANGE_ADDRESS), "data": to_hex(data)}
+    estimate = int(str(built.call("eth_estimateGas", call)), 16)
+    assert estimate > 50 * 20_000
+    assert statuses(built, grown(built, order(data, gas=estimate // 2))) == ["0x0"]
+    assert values(built, PLACE)[2] == "0x"
+    assert statuses(built, grown(built, order(data, 1, gas=estimate))) == ["0x1"]
+    assert values(built, PLACE)[3] == word(1)
+
+
+def test_a_trace_shows_the_change(kind: EngineKind) -> None:
+    built = devnet(kind)
+    block = grown(built, order(AccountUpdate(PLACE, balance=5, code=STORER, storage=((0, 9),)).encode()))
+    (hash_,) = [to_hex(each.hash) for each in block.transactions]
+    traced = built.call(
+        "debug_traceTransaction", hash_, {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}
+    )
+    assert isinstance(traced, dict)
+    found = traced["post"][to_hex(PLACE)]
+    assert (found["balance"], found["code"]) == ("0x5", to_hex(STORER))
+    called = built.call("debug_traceTransaction", hash_, {"tracer": "callTracer"})
+    assert isinstance(called, dict)
+    assert called["to"] == to_hex(STATE_CHANGE_ADDRESS)
+
+
+def test_only_the_genesis_of_a_devnet_may_name_an_administrator() -> None:
+    named = {"stateAdministrator": to_hex(ADMINISTRATOR.address)}
+    with pytest.raises(GenesisError, match="only a devnet may have an account"):
+        parse_genesis(genesis_document({**PRAGUE, "lacnode": named}))
+    assert state_administrator_of(parse_genesis(genesis_document({**PRAGUE, "lacnode": {"devnet": True}}))) is None
+
+
+def test_the_code_of_a_changed_account_is_found_by_its_hash() -> None:
+    built = devnet()
+    grown(built, order(AccountUpdate(PLACE, code=STORER).encode()))
+    assert built.chain.state_at(built.chain.head.header).contract(PLACE)[0] == keccak256(STORER)
