@@ -279,6 +279,20 @@ CONSENSUS = (
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(
+        "a-relay-pays-for-another-signature",
+        "lacnode/consensus/bft/first_copies.py",
+        "if sender in senders:",
+        "if senders:",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
+        "blocks-of-copies-are-decoded",
+        CONTROLLER,
+        "if has_block(message) and self._first_copies.has(author, payload_hash):",
+        "if False:",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
         "messages-of-an-expelled-peer-are-read-on",
         "lacnode/validator/validator.py",
         "if self._network.blame(effect.address, effect.fault):",

@@ -29,7 +29,7 @@ from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
 from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
-from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, round_id_of
+from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -275,9 +275,14 @@ class BftController:
             if refused:
                 self._false_copies.add(event.sender, author)
                 return _attribute_to(event.sender, refused)
+            # Of the outline: for QBFT the hash of the whole payload would cover megabytes.
+            payload_hash = protocol.codec.signature_hash(message.signed.payload)
+            is_second = isinstance(message, Proposal) and height.received_proposals.is_second(message)
             # Only now the transactions are decoded, which takes a second for some megabytes. The proof that came with the
             # block does not need them, and a second proposal is not used.
-            if not (isinstance(message, Proposal) and height.received_proposals.is_second(message)):
+            if not is_second:
+                if has_block(message) and self._first_copies.has(author, payload_hash):
+                    return self._handle_copy(event, message, height, payload_hash, now_ms)
                 message = envelope.with_body(message)
                 check_body(message)
         except TooManyItemsError as error:
@@ -290,20 +295,38 @@ class BftController:
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
-        relayed = [] if has_seals else self._relay(event, message, height)
+        relayed = [] if has_seals else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
-    def _relay(self, event: MessageReceived, message: Message, height: HeightManager) -> list[Effect]:
-        """Relay a message that has passed its check. The author pays for its first copy."""
-        author = message.signed.author
-        payload_hash = self._protocols.at(height.number).codec.signature_hash(message.signed.payload)
-        is_first = self._first_copies.add(author, payload_hash)
-        charge: list[Effect] = [ChargeAuthor(author)] if is_first and author != event.sender else []
+    def _handle_copy(
+        self, event: MessageReceived, outline: Message, height: HeightManager, payload_hash: bytes, now_ms: int
+    ) -> list[Effect]:
+        """Handle a message with a block whose payload was handled before. The block is not decoded.
+
+        The author can sign one payload any number of times. With the block of each copy, it could keep this node busy
+        through every relay.
+        """
+        charge = self._charge(event, outline.signed.author, payload_hash)
+        if round_id_of(outline).round >= height.round.number:
+            return charge
+        # The author may lag. Its messages of earlier rounds are answered, and their blocks are not used.
+        return [*charge, *_attribute_to(event.sender, height.handle_message(outline, now_ms))]
+
+    def _relay(
+        self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
+    ) -> list[Effect]:
+        """Relay a message that has passed its check, whose payload has this hash."""
+        charge = self._charge(event, message.signed.author, payload_hash)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.is_second(message):
             return charge
         relay = self._message_relay.relay
         return [*charge, *relay(event, message, height.committee, height.round.number, payload_hash)]
+
+    def _charge(self, event: MessageReceived, author: bytes, payload_hash: bytes) -> list[Effect]:
+        """Let `author` pay for a message that has passed its check, if it is the first copy from its sender."""
+        is_first = self._first_copies.add(author, payload_hash, event.sender)
+        return [ChargeAuthor(author)] if is_first and author != event.sender else []
 
 
 def _log_protocol(protocols: ProtocolSchedule, head: HeadChanged) -> list[Effect]:

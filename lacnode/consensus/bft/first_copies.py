@@ -1,28 +1,42 @@
-"""The signed payloads that were read at one height, so that the author pays for the first copy of each.
+"""The signed payloads that were read at one height, and who delivered them, so that the right validator pays for each copy.
 
-A correct validator relays what others sign. If it had to pay for that, a faulty validator could use up the time of all
-others by messages of its own. A peer pays for every further copy, because it can make any number of them by changing the
-unsigned part. Must not decide which messages are read.
+A correct validator relays what others sign, each payload once. If it had to pay for that, a faulty validator could use up
+the time of all others by messages of its own. So the author pays for the first copy that each peer delivers. A peer pays
+for every further copy, because it can make any number of them by changing the unsigned part. It is not enough that the
+author pays for the first copy of all: it can sign a payload any number of times, and give each relay other bytes. Must not
+decide which messages are relayed.
 """
 
-from lacnode.consensus.bft.message_buffers import MessageTracker
+from collections import OrderedDict
 
 MAX_FIRST_COPIES = 256
 """Payloads that are remembered for each author. With one more, the oldest one of the author is forgotten."""
 
 
 class FirstCopies:
-    """The payloads of each author. Authors are validators, so their number is bounded."""
+    """The payloads of each author, with the peers that delivered them. Authors and peers are validators, so their number is
+    bounded. Addresses have 20 bytes, and hashes 32."""
 
     def __init__(self) -> None:
         # Each author has a history of its own. With a common one, a validator could push out the payloads of another
         # one, deliver them again, and make it pay again.
-        self._of_authors: dict[bytes, MessageTracker] = {}
+        self._of_authors: dict[bytes, OrderedDict[bytes, set[bytes]]] = {}
 
     def clear(self) -> None:
         """Forget all copies, because a new height begins."""
         self._of_authors.clear()
 
-    def add(self, author: bytes, payload_hash: bytes) -> bool:
-        """Note that a payload with this signed hash (32 bytes) was read. Return whether it is the first copy."""
-        return self._of_authors.setdefault(author, MessageTracker(MAX_FIRST_COPIES)).add(payload_hash)
+    def has(self, author: bytes, payload_hash: bytes) -> bool:
+        """Whether a payload with this signed hash was read, whichever peer delivered it."""
+        return payload_hash in self._of_authors.get(author, ())
+
+    def add(self, author: bytes, payload_hash: bytes, sender: bytes) -> bool:
+        """Note that `sender` delivered a payload with this signed hash. Return whether it is its first copy."""
+        payloads = self._of_authors.setdefault(author, OrderedDict())
+        senders = payloads.setdefault(payload_hash, set())
+        if sender in senders:
+            return False
+        senders.add(sender)
+        if len(payloads) > MAX_FIRST_COPIES:
+            payloads.popitem(last=False)
+        return True

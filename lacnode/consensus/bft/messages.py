@@ -80,6 +80,11 @@ def round_id_of(message: Message) -> RoundId:
     return message.signed.payload.round_id
 
 
+def has_block(message: Message) -> bool:
+    """Whether `message` carries a block."""
+    return isinstance(message, Proposal | RoundChange) and message.block is not None
+
+
 def with_block(message: Message, block: Block) -> Message:
     """`message` with `block` instead of its own, which has the same header."""
     match message:

@@ -1,8 +1,11 @@
 """A validator relays what another one signs. It must not pay for that with its own share of the time."""
 
+from collections import Counter
 from dataclasses import replace
 from itertools import islice, permutations
+from unittest.mock import patch
 
+import coincurve
 import trio
 import trio.testing
 
@@ -12,11 +15,28 @@ from lacnode.consensus.bft.first_copies import MAX_FIRST_COPIES
 from lacnode.consensus.bft.message_buffers import MessageLimits
 from lacnode.consensus.bft.messages import Message
 from lacnode.consensus.ibft2.messages import encode_message
+from lacnode.consensus.ibft2.payloads import signature_hash
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import CURVE_ORDER, is_low_s
+from lacnode.primitives.block import Block
 from lacnode.validator.event_queue import ConsensusEventQueue
 from lacnode.validator.message_reader import MessageReader
 from lacnode.workers.worker import ThreadWorker
 from tests.support.ibft2_blocks import with_seals
-from tests.unit.consensus.test_network import FOUR, A, B, Bench, C, D, only, prepare, prepared_by, propose, round_change
+from tests.unit.consensus.test_network import (
+    FOUR,
+    A,
+    B,
+    Bench,
+    C,
+    D,
+    M,
+    only,
+    prepare,
+    prepared_by,
+    propose,
+    round_change,
+)
 
 SECONDS_OF_A_MESSAGE = 0.5
 
@@ -28,9 +48,10 @@ class Reading:
         self.bench = Bench(B, FOUR).start()
         self.queue = ConsensusEventQueue(1_000)
         self.queue.set_senders(self.bench.validators)
+        self.paid = Counter[bytes]()
         self._seconds = 0.0
         self._reader = MessageReader(
-            self.bench.machine, ThreadWorker(), self.queue.charge, lambda: self.bench.now_ms, self._thread_seconds
+            self.bench.machine, ThreadWorker(), self._charge, lambda: self.bench.now_ms, self._thread_seconds
         )
 
     def put(self, message: Message, via: bytes) -> None:
@@ -40,6 +61,10 @@ class Reading:
         event = await self.queue.get()
         assert isinstance(event, MessageReceived)
         await self._reader.read(event)
+
+    def _charge(self, address: bytes, seconds: float) -> None:
+        self.paid[address] += 1
+        self.queue.charge(address, seconds)
 
     def _thread_seconds(self) -> float:
         # Asked before and after each message.
@@ -61,6 +86,18 @@ async def test_a_relay_does_not_pay_for_what_another_validator_signs(autojump_cl
     reading.put(round_change(D, 30, prepared), via=D.address)
     await reading.read_one()
     assert trio.current_time() > 60, "D waits for its share"
+
+
+async def test_a_relay_does_not_pay_for_several_signatures_of_a_payload(autojump_clock: trio.testing.MockClock) -> None:
+    """Attack: D signs each of its round changes twice, and sends one to A and the other to C. Both relay what they got."""
+    reading = Reading()
+    for number in range(1, 4):
+        asked = round_change(D, number)
+        reading.put(asked, via=C.address)
+        reading.put(signed_again(asked), via=A.address)
+    for _ in range(6):
+        await reading.read_one()
+    assert reading.paid == {D.address: 6}
 
 
 async def test_a_peer_pays_for_further_copies_of_a_message(autojump_clock: trio.testing.MockClock) -> None:
@@ -101,3 +138,32 @@ def test_nobody_makes_another_validator_pay_again() -> None:
     for number in range(MAX_FIRST_COPIES + MessageLimits().duplicate_messages):
         bench.hear(round_change(D, 2 + number))
     assert not only(ChargeAuthor, bench.hear(asked, via=D.address))
+
+
+def test_the_block_of_a_message_is_read_once() -> None:
+    """Attack: D signs a round change with a long block for each validator anew. Each of them relays it."""
+    bench = Bench(B, FOUR).start()
+    shown = round_change(D, 1, prepared_by(propose(A, bench.make_block()), B, C, D))
+    bench.hear(shown, via=A.address)
+    copy = signed_again(shown)
+    assert shown.block is not None
+    with patch.object(Block, "with_body_of", side_effect=AssertionError("the block is decoded again")):
+        assert only(ChargeAuthor, bench.hear(copy, via=C.address)) == [ChargeAuthor(D.address)]
+
+
+def signed_again(message: M) -> M:
+    """The message with another valid signature of its author."""
+    key = next(number for number in range(1, 11) if is_key_of(number, message.signed.author))
+    nonce = 77
+    point = coincurve.PublicKey.from_secret(nonce.to_bytes(32)).format(compressed=False)
+    r, v = int.from_bytes(point[1:33]), point[-1] % 2
+    digest = int.from_bytes(signature_hash(message.signed.payload))
+    s = pow(nonce, -1, CURVE_ORDER) * (digest + r * key) % CURVE_ORDER
+    signature = r.to_bytes(32) + s.to_bytes(32) + bytes([v])
+    if not is_low_s(signature):
+        signature = r.to_bytes(32) + (CURVE_ORDER - s).to_bytes(32) + bytes([1 - v])
+    return replace(message, signed=replace(message.signed, signature=signature))
+
+
+def is_key_of(number: int, address: bytes) -> bool:
+    return NodeKey.from_private_key(number.to_bytes(32)).address == address
