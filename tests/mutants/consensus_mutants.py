@@ -219,7 +219,7 @@ CONSENSUS = (
         "messages-relayed-before-their-proofs-are-checked",
         CONTROLLER,
         "            return _attribute_to(event.sender, refused)\n",
-        "            return [*self._relay(event, message, height), *_attribute_to(event.sender, refused)]\n",
+        "            return [*self._relay(event, message, height, b), *_attribute_to(event.sender, refused)]\n",
         ("tests/unit/consensus/test_relaying.py",),
     ),
     Mutant(
@@ -273,9 +273,9 @@ CONSENSUS = (
     ),
     Mutant(
         "an-author-pays-for-every-copy",
-        CONTROLLER,
-        "if is_first and author != event.sender",
-        "if author != event.sender",
+        "lacnode/consensus/bft/first_copies.py",
+        "if sender in senders:",
+        "if False:",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from lacnode.consensus.bft.clock_skew import ClockSkew
 from lacnode.consensus.bft.effects import (
     BlamePeer,
-    ChargeAuthor,
     Effect,
     PeerIsAhead,
     RedeliverMessage,
@@ -281,8 +280,10 @@ class BftController:
             # Only now the transactions are decoded, which takes a second for some megabytes. The proof that came with the
             # block does not need them, and a second proposal is not used.
             if not is_second:
+                # The author can sign one payload any number of times, and give each relay other bytes.
                 if has_block(message) and self._first_copies.has(author, payload_hash):
-                    return self._handle_copy(event, message, height, payload_hash, now_ms)
+                    charge = self._first_copies.charge(author, payload_hash, event.sender)
+                    return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.with_body(message)
                 check_body(message)
         except TooManyItemsError as error:
@@ -298,35 +299,24 @@ class BftController:
         relayed = [] if has_seals else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
-    def _handle_copy(
-        self, event: MessageReceived, outline: Message, height: HeightManager, payload_hash: bytes, now_ms: int
-    ) -> list[Effect]:
-        """Handle a message with a block whose payload was handled before. The block is not decoded.
-
-        The author can sign one payload any number of times. With the block of each copy, it could keep this node busy
-        through every relay.
-        """
-        charge = self._charge(event, outline.signed.author, payload_hash)
-        if round_id_of(outline).round >= height.round.number:
-            return charge
-        # The author may lag. Its messages of earlier rounds are answered, and their blocks are not used.
-        return [*charge, *_attribute_to(event.sender, height.handle_message(outline, now_ms))]
-
     def _relay(
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
-        charge = self._charge(event, message.signed.author, payload_hash)
+        charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.is_second(message):
             return charge
         relay = self._message_relay.relay
         return [*charge, *relay(event, message, height.committee, height.round.number, payload_hash)]
 
-    def _charge(self, event: MessageReceived, author: bytes, payload_hash: bytes) -> list[Effect]:
-        """Let `author` pay for a message that has passed its check, if it is the first copy from its sender."""
-        is_first = self._first_copies.add(author, payload_hash, event.sender)
-        return [ChargeAuthor(author)] if is_first and author != event.sender else []
+
+def _handle_copy(event: MessageReceived, outline: Message, height: HeightManager, now_ms: int) -> list[Effect]:
+    """The effects of a message with a block whose payload was handled before. Its block was not decoded."""
+    if round_id_of(outline).round >= height.round.number:
+        return []
+    # The author may lag. A message of an earlier round is answered, and its block is not used.
+    return _attribute_to(event.sender, height.handle_message(outline, now_ms))
 
 
 def _log_protocol(protocols: ProtocolSchedule, head: HeadChanged) -> list[Effect]:

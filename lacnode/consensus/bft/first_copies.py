@@ -9,6 +9,8 @@ decide which messages are relayed.
 
 from collections import OrderedDict
 
+from lacnode.consensus.bft.effects import ChargeAuthor, Effect
+
 MAX_FIRST_COPIES = 256
 """Payloads that are remembered for each author. With one more, the oldest one of the author is forgotten."""
 
@@ -30,13 +32,14 @@ class FirstCopies:
         """Whether a payload with this signed hash was read, whichever peer delivered it."""
         return payload_hash in self._of_authors.get(author, ())
 
-    def add(self, author: bytes, payload_hash: bytes, sender: bytes) -> bool:
-        """Note that `sender` delivered a payload with this signed hash. Return whether it is its first copy."""
+    def charge(self, author: bytes, payload_hash: bytes, sender: bytes) -> list[Effect]:
+        """Note that `sender` delivered a payload with this signed hash, which has passed its check. Return the effect that
+        charges the author, if the author pays."""
         payloads = self._of_authors.setdefault(author, OrderedDict())
         senders = payloads.setdefault(payload_hash, set())
         if sender in senders:
-            return False
+            return []
         senders.add(sender)
         if len(payloads) > MAX_FIRST_COPIES:
             payloads.popitem(last=False)
-        return True
+        return [ChargeAuthor(author)] if author != sender else []

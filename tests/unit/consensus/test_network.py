@@ -3,7 +3,10 @@ machine alone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
+
+import coincurve
 
 from lacnode.consensus.bft.controller import BftController
 from lacnode.consensus.bft.effects import (
@@ -49,9 +52,10 @@ from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import decode_message, encode_message
-from lacnode.consensus.ibft2.payloads import prepared_certificate
+from lacnode.consensus.ibft2.payloads import prepared_certificate, signature_hash
 from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import CURVE_ORDER, is_low_s
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -109,6 +113,24 @@ def signed(payload: P, key: NodeKey) -> SignedPayload[P]:
     result = sign_payload(payload, key)
     assert isinstance(result.payload, type(payload))
     return SignedPayload(result.payload, result.signature, result.author)
+
+
+def signed_again(message: M) -> M:
+    """The message with another valid signature of its author."""
+    key = next(number for number in range(1, 11) if _is_key_of(number, message.signed.author))
+    nonce = 77
+    point = coincurve.PublicKey.from_secret(nonce.to_bytes(32)).format(compressed=False)
+    r, v = int.from_bytes(point[1:33]), point[-1] % 2
+    digest = int.from_bytes(signature_hash(message.signed.payload))
+    s = pow(nonce, -1, CURVE_ORDER) * (digest + r * key) % CURVE_ORDER
+    signature = r.to_bytes(32) + s.to_bytes(32) + bytes([v])
+    if not is_low_s(signature):
+        signature = r.to_bytes(32) + (CURVE_ORDER - s).to_bytes(32) + bytes([1 - v])
+    return replace(message, signed=replace(message.signed, signature=signature))
+
+
+def _is_key_of(number: int, address: bytes) -> bool:
+    return NodeKey.from_private_key(number.to_bytes(32)).address == address
 
 
 def propose(key: NodeKey, block: Block, certificate: Iterable[RoundChange] | None = None) -> Proposal:

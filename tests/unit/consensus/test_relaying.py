@@ -21,6 +21,7 @@ from tests.unit.consensus.test_network import (
     round_change,
     sent,
     signed,
+    signed_again,
     topics,
 )
 
@@ -86,6 +87,13 @@ def test_one_signed_payload_is_relayed_once_whatever_is_attached_to_it() -> None
     proposal = propose(B, bench.make_block(1), list(asked.values()))
     copies = [with_round_changes(proposal, *(asked[key] for key in FIVE if key is not other)) for other in FIVE]
     assert relayed(bench.hear(proposal, *copies, via=B.address)) == 1
+
+
+def test_a_vote_is_relayed_once_whatever_its_signature() -> None:
+    """Attack: D signs its prepare again and again. Each signature is valid."""
+    bench = bench_of_c()
+    vote = prepare(D, propose(A, bench.make_block()))
+    assert relayed(bench.hear(vote, signed_again(vote), via=B.address)) == 1
 
 
 def test_seals_attached_to_a_block_use_up_no_bytes_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:

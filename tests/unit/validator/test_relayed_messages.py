@@ -5,7 +5,6 @@ from dataclasses import replace
 from itertools import islice, permutations
 from unittest.mock import patch
 
-import coincurve
 import trio
 import trio.testing
 
@@ -15,9 +14,6 @@ from lacnode.consensus.bft.first_copies import MAX_FIRST_COPIES
 from lacnode.consensus.bft.message_buffers import MessageLimits
 from lacnode.consensus.bft.messages import Message
 from lacnode.consensus.ibft2.messages import encode_message
-from lacnode.consensus.ibft2.payloads import signature_hash
-from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import CURVE_ORDER, is_low_s
 from lacnode.primitives.block import Block
 from lacnode.validator.event_queue import ConsensusEventQueue
 from lacnode.validator.message_reader import MessageReader
@@ -30,12 +26,12 @@ from tests.unit.consensus.test_network import (
     Bench,
     C,
     D,
-    M,
     only,
     prepare,
     prepared_by,
     propose,
     round_change,
+    signed_again,
 )
 
 SECONDS_OF_A_MESSAGE = 0.5
@@ -149,21 +145,3 @@ def test_the_block_of_a_message_is_read_once() -> None:
     assert shown.block is not None
     with patch.object(Block, "with_body_of", side_effect=AssertionError("the block is decoded again")):
         assert only(ChargeAuthor, bench.hear(copy, via=C.address)) == [ChargeAuthor(D.address)]
-
-
-def signed_again(message: M) -> M:
-    """The message with another valid signature of its author."""
-    key = next(number for number in range(1, 11) if is_key_of(number, message.signed.author))
-    nonce = 77
-    point = coincurve.PublicKey.from_secret(nonce.to_bytes(32)).format(compressed=False)
-    r, v = int.from_bytes(point[1:33]), point[-1] % 2
-    digest = int.from_bytes(signature_hash(message.signed.payload))
-    s = pow(nonce, -1, CURVE_ORDER) * (digest + r * key) % CURVE_ORDER
-    signature = r.to_bytes(32) + s.to_bytes(32) + bytes([v])
-    if not is_low_s(signature):
-        signature = r.to_bytes(32) + (CURVE_ORDER - s).to_bytes(32) + bytes([1 - v])
-    return replace(message, signed=replace(message.signed, signature=signature))
-
-
-def is_key_of(number: int, address: bytes) -> bool:
-    return NodeKey.from_private_key(number.to_bytes(32)).address == address
