@@ -29,7 +29,7 @@ class FirstCopies:
         self._of_authors.clear()
 
     def has(self, author: bytes, payload_hash: bytes) -> bool:
-        """Whether a payload with this signed hash was read, whichever peer delivered it."""
+        """Whether a payload with this signed hash was read. Any peer may have delivered it."""
         return payload_hash in self._of_authors.get(author, ())
 
     def charge(self, author: bytes, payload_hash: bytes, sender: bytes) -> list[Effect]:
