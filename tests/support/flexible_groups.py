@@ -64,8 +64,8 @@ def removing(key: bytes) -> bytes:
 class Groups(PrivateTestNetwork):
     """A stage of flexible groups. Alice's account owns them; Bob's deploys and calls."""
 
-    def __init__(self) -> None:
-        super().__init__(mode=GroupMode.FLEXIBLE)
+    def __init__(self, *, knows_own_keys: bool = False) -> None:
+        super().__init__(mode=GroupMode.FLEXIBLE, knows_own_keys=knows_own_keys)
 
     def send(
         self,

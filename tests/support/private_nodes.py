@@ -195,11 +195,14 @@ class PrivateTestNetwork:
         manager: "Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]" = MemoryManager,
         gas_limit: int = GAS_LIMIT,
         qbft: bool = False,
+        knows_own_keys: bool = False,
     ) -> None:
         """With `tenants` the first node is theirs: its manager has their keys, and they say whose they use.
 
-        With `qbft` the blocks are those of QBFT, and not of IBFT 2.0.
+        With `qbft` the blocks are those of QBFT, and not of IBFT 2.0. With `knows_own_keys` each node knows the key of its
+        manager as its own, as it does with a manager in its process.
         """
+        self._knows_own_keys = knows_own_keys
         self._qbft = qbft
         self.mode = mode
         self._genesis = genesis or PrivateGenesis()
@@ -237,6 +240,7 @@ class PrivateTestNetwork:
                     self.clock,
                     self.mode,
                     self._genesis,
+                    own_keys=frozenset((key,) if self._knows_own_keys else ()),
                 ),
                 public_key=None if key in self._tenants else key,
                 signer=signer,

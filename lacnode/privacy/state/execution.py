@@ -22,7 +22,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
-from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, refusal
+from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, members, refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
@@ -243,21 +243,8 @@ class PrivateBlockExecutor:
         """
         if task.version is None:
             return False
-        root = self._root(task.group_id)
-
-        def ask(data: bytes) -> bytes | None:
-            # The sender is the zero address and the gas price is Besu's. A contract can see both, so they must be the
-            # same everywhere.
-            question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, QUERY_GAS_PRICE_WEI)
-
-            def execute() -> bytes | None:
-                result = public.execute_private(self._store, root, question, task.index, budget)
-                return result.output if result.success else None
-
-            return self._answers.ask(root, self._store.get, public.block.header.gas_limit, data, execute)
-
         try:
-            why = refusal(task.private, task.version, ask)
+            why = refusal(task.private, task.version, self._asker(public, task.group_id, task.index, budget))
         except NOT_OF_TRANSACTION:
             raise
         except Exception as error:
@@ -268,6 +255,30 @@ class PrivateBlockExecutor:
             marker = public.block.transactions[task.index]
             log.info("private transaction not let in", marker=marker.hash.hex(), why=why)
         return why is not None
+
+    def read_members(self, public: PublicBlock, group_id: bytes, budget: ExecutionBudget) -> tuple[bytes, ...] | None:
+        """Return the members of a flexible group at the first transaction of a block. None if its contract does not answer.
+
+        The first transaction needs no execution of others before it.
+        """
+        return members(self._asker(public, group_id, 0, budget))
+
+    def _asker(self, public: PublicBlock, group_id: bytes, index: int, budget: ExecutionBudget) -> Ask:
+        """Return the questions to a group's contract, in the public state at the marker at `index`."""
+        root = self._root(group_id)
+
+        def ask(data: bytes) -> bytes | None:
+            # The sender is the zero address and the gas price is Besu's. A contract can see both, so they must be the
+            # same everywhere.
+            question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, QUERY_GAS_PRICE_WEI)
+
+            def execute() -> bytes | None:
+                result = public.execute_private(self._store, root, question, index, budget)
+                return result.output if result.success else None
+
+            return self._answers.ask(root, self._store.get, public.block.header.gas_limit, data, execute)
+
+        return ask
 
     def _settle(
         self, records: BlockRecords, block: Block, task: PrivateTask, marker: Transaction, result: PrivateResult

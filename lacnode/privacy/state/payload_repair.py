@@ -266,7 +266,7 @@ class PayloadRepair:
         # A marker with two keys may wait for the history. The payload key in the record says which of the two is
         # missing.
         waits_for_history = marker.payload_key != read_payload_key(late.transaction)
-        if waits_for_history and not rehydration.has(marker.payload_key):
+        if waits_for_history and not rehydration.has(late.group_id, marker.payload_key):
             raise PayloadNotFoundError
 
     def _after_failure(self, markers: list[AbsentMarker], error: Exception) -> list[AbsentMarker]:

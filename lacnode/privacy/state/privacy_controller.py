@@ -21,6 +21,7 @@ from lacnode.privacy.state.private_receipts import FoundPrivateTransaction, Priv
 from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_sending import MarkerSubmitter, PrivateTransactionSender
 from lacnode.privacy.state.private_states import PrivateStates
+from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.private_transaction import PrivateTransaction, Restriction
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
@@ -159,7 +160,7 @@ class PrivacyController:
 
     def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionLocation) -> FoundPrivateTransaction | None:
         """Return the transaction that a flexible group's history has for a marker."""
-        told = self._histories.find_transaction(marker_hash)
+        told = self._histories.find_transaction(marker_hash, MarkerPlace(place.number, place.index))
         if told is None or not self.may_see_group(told[0]):
             return None
         return FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)

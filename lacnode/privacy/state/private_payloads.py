@@ -4,7 +4,7 @@ This module must not show the content of a payload.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -91,11 +91,16 @@ def receive_history(manager: TransactionManager, key: bytes) -> GroupHistory:
     return receive_told_history(manager, key)[0]
 
 
-def receive_told_history(manager: TransactionManager, key: bytes) -> tuple[GroupHistory, bytes]:
-    """Return the same and the key (32 bytes) that sent it. UnusablePayloadError if it is no history."""
+def receive_told_history(
+    manager: TransactionManager, key: bytes, check: Callable[[], None] = lambda: None
+) -> tuple[GroupHistory, bytes]:
+    """Return the same and the key (32 bytes) that sent it. UnusablePayloadError if it is no history.
+
+    `check` is called for each transaction of the history. Its errors pass through.
+    """
     received = _received(manager, key, None)
     try:
-        return decode_history_payload(received.payload), received.sender
+        return decode_history_payload(received.payload, check), received.sender
     except RlpError:
         raise UnusablePayloadError("it is no group's history") from None
 

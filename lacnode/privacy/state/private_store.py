@@ -272,6 +272,11 @@ class PrivateStoreReader:
         return 0 if data is None else int.from_bytes(data)
 
 
+def has_marker(snapshot: Snapshot, group_id: bytes, place: MarkerPlace) -> bool:
+    """Return True if the marker at `place` concerned the group."""
+    return snapshot.get(MARKERS, group_id + place.key()) is not None
+
+
 class PrivateStoreWriter:
     """Writes to the private tables within one batch."""
 

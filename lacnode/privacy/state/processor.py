@@ -291,12 +291,12 @@ class PrivateProcessor:
 
         They wait for the history. A node that has it was refused by the contract, and waits without an effect.
         """
-        # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits
-        # for it.
+        # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits.
         waiting = []
+        groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}
         for index, transaction in enumerate(block.transactions):
             key = read_history_key(transaction) if transaction.hash in records.refused else None
-            if key is not None and not self.rehydration.has(key):
+            if key is not None and not self.rehydration.has(groups[transaction.hash], key):
                 waiting.append(
                     self.make_absent_marker(MarkerPlace(block.number, index), transaction, failing=False, key=key)
                 )

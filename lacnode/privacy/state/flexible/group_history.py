@@ -4,7 +4,7 @@ Follows Besu's `PrivateTransactionWithMetadata`. A history is believed if its ex
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lacnode.primitives import rlp
@@ -37,10 +37,16 @@ def encode_history_payload(past: Sequence[PastTransaction]) -> bytes:
     return base64.b64encode(rlp.encode(items))
 
 
-def decode_history_payload(payload: bytes) -> GroupHistory:
-    """Decode what `encode_history_payload` encoded. RlpError if it is not the history of one group."""
-    items = rlp.as_list(decode_payload_item(payload), "history")
-    past = tuple(_past_transaction(item) for item in items)
+def decode_history_payload(payload: bytes, check: Callable[[], None] = lambda: None) -> GroupHistory:
+    """Decode what `encode_history_payload` encoded. RlpError if it is not the history of one group.
+
+    `check` is called for each transaction. It may raise an error to end the work.
+    """
+    past = []
+    for item in rlp.as_list(decode_payload_item(payload), "history"):
+        # A stranger's history may have 55,000 transactions, which take seconds.
+        check()
+        past.append(_past_transaction(item))
     # One history speaks of one group. A mixed one could carry transactions into a group without its members' consent.
     groups = {entry.private.group_id for entry in past}
     if len(groups) != 1:
@@ -48,7 +54,7 @@ def decode_history_payload(payload: bytes) -> GroupHistory:
     (group_id,) = groups
     if group_id is None:
         raise RlpError("history: transactions of a group were expected")
-    return GroupHistory(group_id, past)
+    return GroupHistory(group_id, tuple(past))
 
 
 def _past_transaction(item: RlpItem) -> PastTransaction:

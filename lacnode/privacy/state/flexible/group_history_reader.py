@@ -14,7 +14,7 @@ from lacnode.privacy.state.private_payloads import (
     UnusablePayloadError,
     receive_history,
 )
-from lacnode.privacy.state.private_store import PrivateStoreReader
+from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, has_marker
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 
 
@@ -24,15 +24,21 @@ class GroupHistoryReader:
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
-    def find_transaction(self, marker_hash: bytes) -> tuple[bytes, PrivateTransaction] | None:
-        """Return the group and the private transaction of a marker that is in a history. None if it is in none.
+    def find_transaction(self, marker_hash: bytes, place: MarkerPlace) -> tuple[bytes, PrivateTransaction] | None:
+        """Return the group and the private transaction of the marker at `place`. None if it is in no history.
 
         EnclaveUnreachableError if the manager does not answer. PayloadUnavailableError if the transaction was not found and
         the manager does not give one of the histories.
         """
         with self._context.database.read() as snapshot:
             # The snapshot is closed before the manager is asked. An open one would hold old pages of the database.
-            keys = list(PrivateStoreReader(snapshot).history_keys())
+            # Strangers can send any number of histories of their own groups. Only those of a group that the marker
+            # concerned are read.
+            keys = [
+                (group_id, key)
+                for group_id, key in PrivateStoreReader(snapshot).history_keys()
+                if has_marker(snapshot, group_id, place)
+            ]
         unavailable: PayloadUnavailableError | None = None
         for group_id, key in keys:
             try:

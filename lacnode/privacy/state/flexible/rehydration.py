@@ -8,11 +8,13 @@ that executes the group.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 import structlog
 
 from lacnode.evm.budget import ExecutionBudget
+from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.keys import to_base64
@@ -72,25 +74,25 @@ class Rehydration:
         if key is None or self._context.mode is GroupMode.OFFCHAIN:
             return
         try:
-            history, teller = receive_told_history(self._context.manager, key)
+            history, teller = receive_told_history(self._context.manager, key, budget.check)
             if history.group_id != group_id:
                 raise UnusablePayloadError("it is another group's history")
-            self._take_over(_Told(history, key, teller, self._placed(history, number), marker, number), budget)
+            self._take_over(_Told(history, key, teller, self._placed(history, number, budget), marker, number), budget)
         except PayloadNotFoundError:
             return
         except UnusablePayloadError as useless:
             log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
 
-    def has(self, key: bytes) -> bool:
-        """Return True if the history in the payload `key` was taken over."""
+    def has(self, group_id: bytes, key: bytes) -> bool:
+        """Return True if the history in the payload `key` was taken over as the last one of the group."""
         with self._context.database.read() as snapshot:
-            return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys())
+            return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys(group_id))
 
     def _take_over(self, told: "_Told", budget: ExecutionBudget) -> None:
         group_id, is_accepted = told.history.group_id, self._is_accepted(told)
         try:
             # Without the operator's word, only what comes after the own last transaction is taken over.
-            new = told.placed if is_accepted else self._unknown(group_id, told.placed, told.number)
+            new = told.placed if is_accepted else self._acceptable(told, budget)
         except HistoryContradictionError as contradiction:
             self._contradicts(told, "a group's history ignored", str(contradiction), contradiction.found)
             return
@@ -130,6 +132,31 @@ class Rehydration:
             histories.remove_acceptance(group_id)
         log.info("a group's history was taken over", transactions=len(new), block=told.number)
 
+    def _acceptable(self, told: "_Told", budget: ExecutionBudget) -> Sequence[Placed]:
+        """Return the part to take over without the operator's word. HistoryContradictionError as for `_unknown`, and if
+        this node is a member of the group already."""
+        new, root = self._unknown(told, budget)
+        # The transactions of a history are executed without a question to the contract. A removed member knows the roots
+        # up to its removal. It could otherwise write into the group, at one member and not at the others.
+        if new and root != EMPTY_TRIE_ROOT and not self._may_learn(told, budget):
+            raise HistoryContradictionError(
+                "a member does not need it, and it has more than was carried out here", root
+            )
+        return new
+
+    def _may_learn(self, told: "_Told", budget: ExecutionBudget) -> bool:
+        """Return True if a history may have transactions that this node has not executed: it is no member of the group.
+
+        The contract decides, in the last state here. A member receives every payload itself.
+        """
+        block, hash_ = self._read_block(told.number)
+        run = self._create_executor(self._context.head() + 1)
+        found = run.read_members(run.open_public(block, hash_), told.history.group_id, budget)
+        if found is None:
+            return False
+        # With tenants and a manager elsewhere no own key is known. Then the sender has to be a member.
+        return self._context.own_keys.isdisjoint(found) if self._context.own_keys else told.teller in found
+
     def _is_accepted(self, told: "_Told") -> bool:
         """Return True if the operator wants this history in place of what was executed here."""
         with self._context.database.read() as snapshot:
@@ -154,54 +181,64 @@ class Rehydration:
                 root = told.history.past[-1].root
                 histories.add(ContradictingHistory(group_id, told.teller, told.payload_key, place, root, found))
 
-    def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
+    def _placed(self, history: GroupHistory, number: int, budget: ExecutionBudget) -> list[Placed]:
         """Return the history with the places of its markers.
 
         UnusablePayloadError if they are not markers before block `number`, in the chain's order.
         """
         placed: list[Placed] = []
+        # The last block is kept. A history may name each of a thousand markers in a block, which would be decoded as often.
+        block_of = lru_cache(maxsize=1)(self._context.history.block_of)
         for past in history.past:
+            budget.check()
             # Each transaction must have its marker in the chain, in order. A history cannot invent transactions.
-            place = self._place(past.marker_hash)
+            place = self._place(past.marker_hash, block_of)
             if place is None or place.number >= number or (placed and place <= placed[-1][0]):
                 raise UnusablePayloadError("its markers are not in the chain, or in another order")
             placed.append((place, past))
         return placed
 
-    def _place(self, marker_hash: bytes) -> MarkerPlace | None:
+    def _place(self, marker_hash: bytes, block_of: Callable[[bytes], Block | None] | None = None) -> MarkerPlace | None:
         found = self._context.history.transaction_location(marker_hash)
-        block = None if found is None else self._context.history.block_of(found.block_hash)
+        block = None if found is None else (block_of or self._context.history.block_of)(found.block_hash)
         if found is None or block is None or not self._context.mode.may_be_marker(block.transactions[found.index]):
             return None
         # Only a marker address counts. Any other transaction in the chain cannot have executed a private one.
         return MarkerPlace(found.number, found.index)
 
-    def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
-        """Return the part after the last transaction that was executed here, with its whole block.
+    def _unknown(self, told: "_Told", budget: ExecutionBudget) -> tuple[Sequence[Placed], bytes]:
+        """Return the part after the last transaction that was executed here, with its whole block, and the root here.
 
         HistoryContradictionError if the group has a state here and the history has none of its roots. Its sender may
         then be a stranger.
         """
+        group_id, placed, number = told.history.group_id, told.placed, told.number
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
+            root = stored.root_at(group_id, self._context.head())
             # From the end: the last common root is where the two histories agree.
             for at in range(len(placed) - 1, -1, -1):
+                budget.check()
                 place, past = placed[at]
                 block_hash = self._context.history.hash_at(place.number) or b""
                 if MarkerRoot(past.marker_hash, past.root) in stored.metadata(block_hash, group_id):
                     start = next((later.number for later, _ in placed[at + 1 :]), number)
-                    return [entry for entry in placed if entry[0].number >= start]
-            root = stored.root_at(group_id, number)
-            if root != EMPTY_TRIE_ROOT:
-                raise HistoryContradictionError("it has nothing of what was carried out here in the group", root)
-        return placed
+                    return [entry for entry in placed if entry[0].number >= start], root
+            before = stored.root_at(group_id, number)
+            if before != EMPTY_TRIE_ROOT:
+                raise HistoryContradictionError("it has nothing of what was carried out here in the group", before)
+        return placed, root
 
     def _carry_out(
         self, run: PrivateBlockExecutor, group_id: bytes, number: int, placed: Sequence[Placed], budget: ExecutionBudget
     ) -> BlockRecords:
-        block, hash_ = self._context.history.block_at(number), self._context.history.hash_at(number)
-        if block is None or hash_ is None:
-            raise UnusablePayloadError(f"block {number} is not there")
+        block, hash_ = self._read_block(number)
         # No version: the contract was asked when the transaction was executed first. Its members agreed then.
         tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
         return run.execute_block(block, hash_, tasks, budget)
+
+    def _read_block(self, number: int) -> tuple[Block, bytes]:
+        block, hash_ = self._context.history.block_at(number), self._context.history.hash_at(number)
+        if block is None or hash_ is None:
+            raise UnusablePayloadError(f"block {number} is not there")
+        return block, hash_
