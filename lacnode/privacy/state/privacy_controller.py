@@ -87,8 +87,9 @@ class PrivacyController:
         # Besu refuses every other restriction too.
         if private.restriction is not Restriction.RESTRICTED:
             raise PrivateSendError(PrivateSendReason.UNSUPPORTED_RESTRICTION)
-        # In a flexible group the contract decides who is a member, when the transaction is distributed.
-        if self.groups.has_fixed_members:
+        # In a flexible group the manager checks the key, as in Besu. It has the keys of all tenants, so a tenant could send
+        # in the name of another.
+        if self.groups.has_fixed_members or self.has_tenants:
             self._check_sender_key(private)
         return self.sender.submit_marker(private, self._check_and_distribute(private))
 

@@ -361,6 +361,15 @@ class TestFlexibleGroups:
         assert flexible.ask(OTHER, "priv_call", b64(self.GROUP), call, number) == to_hex(word(0)), "a member it was"
         assert flexible.ask(ONE, "priv_call", b64(self.GROUP), call, "latest") == to_hex(word(0))
 
+    @pytest.mark.parametrize("method", ["eea_sendRawTransaction", "priv_distributeRawTransaction"])
+    def test_a_tenant_does_not_send_by_the_key_of_another(self, flexible: Shared, method: str) -> None:
+        """The manager has both keys, and both tenants are members: the contract would accept the transaction."""
+        forged = raw(1, data=word(9), group=self.GROUP, to=self.KEEPER_ADDRESS, by=BOB)
+        refused = flexible.ask(OTHER, method, forged)
+        assert refused == (-50100, "Private from does not match enclave public key")
+        own = raw(1, data=word(9), group=self.GROUP, to=self.KEEPER_ADDRESS, by=BOB, private_from=KEY_D)
+        assert isinstance(flexible.ask(OTHER, method, own), str)
+
     def test_a_removed_tenant_hears_no_more(self, flexible: Shared) -> None:
         filter_ = flexible.ask(OTHER, "priv_newFilter", b64(self.GROUP), {})
         flexible.ask(OTHER, "priv_subscribe", b64(self.GROUP), "logs", {})
