@@ -17,6 +17,7 @@ from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import DevnetAccount, state_administrator
 from lacnode.devnet.call_values import quantity, required_values
 from lacnode.devnet.coordinator import BlockMode, Coordinator
+from lacnode.devnet.impersonation import Impersonation
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.devnet.state_changes import MINED_SECONDS, StateChanges
 from lacnode.devnet.state_setters import StateSetters
@@ -50,15 +51,13 @@ class DeveloperMethods:
         self._signer = AccountSigner(accounts, spec.chain_id)
         self._block_period = block_period
         self._sender = AccountSender(node, self._signer, spec)
-        administrator = state_administrator()
-        has_administrator = state_administrator_of(spec) == address_from_hex(administrator.address)
-        changes = StateChanges(
-            node,
-            administrator.address if has_administrator else None,
-            AccountSender(node, AccountSigner([administrator], spec.chain_id), spec).send,
-            self._makes_blocks,
-        )
-        self._setters = StateSetters(node, accounts, changes, spec.chain_id)
+        account = state_administrator()
+        has_administrator = state_administrator_of(spec) == address_from_hex(account.address)
+        administrator = account.address if has_administrator else None
+        order = AccountSender(node, AccountSigner([account], spec.chain_id), spec).send
+        self._impersonation = Impersonation(node, administrator, order)
+        changes = StateChanges(node, administrator, order, self._makes_blocks)
+        self._setters = StateSetters(node, changes, spec.chain_id)
         self.by_name = self._methods()
 
     def _methods(self) -> Mapping[str, DeveloperMethod]:
@@ -88,12 +87,14 @@ class DeveloperMethods:
             named[prefix + "setNextBlockTimestamp"] = self._set_next_timestamp
             named[prefix + "setAutomine"] = self._set_automine
             named[prefix + "setIntervalMining"] = self._set_interval
+            named |= {prefix + name: method for name, method in self._impersonation.methods().items()}
         return {**self._setters.methods(), **named}
 
     # -- accounts ------------------------------------------------------------------------------------------------
 
     async def _eth_accounts(self, params: list[Any]) -> object:
-        return [account.address for account in self._accounts]
+        own = [account.address for account in self._accounts]
+        return [*own, *(account for account in self._impersonation.accounts if account not in own)]
 
     async def _eth_sign(self, params: list[Any]) -> object:
         address, message = required_values(params, 2)
@@ -123,7 +124,12 @@ class DeveloperMethods:
 
     async def _send_transaction(self, params: list[Any]) -> object:
         (call,) = required_values(params, 1)
-        return await self._when_mined(await self._sender.send(call))
+        if not isinstance(call, dict) or "from" not in call:
+            raise invalid_params("a transaction with `from` was expected")
+        has_key = str(call["from"]).lower() in (account.address for account in self._accounts)
+        is_impersonated = not has_key and self._impersonation.impersonates(call["from"])
+        sender = self._impersonation if is_impersonated else self._sender
+        return await self._when_mined(await sender.send(call))
 
     def _makes_blocks(self) -> bool:
         return self._coordinator.mode is not BlockMode.MANUAL or self._coordinator.interval_seconds is not None

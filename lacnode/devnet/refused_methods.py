@@ -9,17 +9,10 @@ from typing import Any, NoReturn
 
 from lacnode.rpc.errors import SERVER_ERROR, RpcError
 
-_SENDER = (
-    "accounts of eth_accounts send without it; eth_call, eth_estimateGas and eth_simulateV1 take any `from`; transactions "
-    "of others need the key of their sender"
-)
 _BLOCK = "the rules of the chain decide it; eth_simulateV1 takes it among its block overrides"
 
 _INSTEAD = {
     "dealErc20": "send tokens from an account that has some, or name `stateDiff` in the state overrides of eth_call",
-    "impersonateAccount": _SENDER,
-    "stopImpersonatingAccount": _SENDER,
-    "autoImpersonateAccount": _SENDER,
     "setCoinbase": "each block has the address of the validator that made it; " + _BLOCK,
     "setPrevRandao": _BLOCK,
     "setNextBlockBaseFeePerGas": _BLOCK,

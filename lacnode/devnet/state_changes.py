@@ -22,6 +22,10 @@ MINED_SECONDS = 20.0
 
 POLL_SECONDS = 0.05
 
+NO_ADMINISTRATOR = (
+    "the genesis of this devnet names no administrator, because an earlier release made it: make a new devnet"
+)
+
 
 class StateChanges:
     """Sends the transactions of `administrator` (an address), None on a devnet without one. `send` signs and sends a call
@@ -57,10 +61,7 @@ class StateChanges:
 
     async def _change(self, change: AccountUpdate) -> None:
         if self._administrator is None:
-            raise RpcError(
-                SERVER_ERROR,
-                "the genesis of this devnet names no administrator, because an earlier release made it: make a new one",
-            )
+            raise RpcError(SERVER_ERROR, NO_ADMINISTRATOR)
         if not self._makes_blocks():
             raise RpcError(
                 SERVER_ERROR,

@@ -4,10 +4,9 @@ Balance, nonce, code and storage change by a transaction of the devnet's adminis
 reason, unless it is as the caller wants it already. Must not change anything outside of a block.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.call_values import address, byte_string, quantity, required_values
 from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_forwarder import RequestForwarder
@@ -22,13 +21,10 @@ PREFIXES = ("hardhat_", "anvil_", "evm_")
 
 
 class StateSetters:
-    """The methods by name. `accounts` are those whose keys the devnet has, and `changes` changes the state."""
+    """The methods by name. `changes` changes the state."""
 
-    def __init__(
-        self, node: RequestForwarder, accounts: Sequence[DevnetAccount], changes: StateChanges, chain_id: int
-    ) -> None:
+    def __init__(self, node: RequestForwarder, changes: StateChanges, chain_id: int) -> None:
         self._node = node
-        self._addresses = {account.address.lower() for account in accounts}
         self._changes = changes
         self._chain_id = chain_id
 
@@ -45,9 +41,6 @@ class StateSetters:
             "setNextBlockBaseFeePerGas": self._has_base_fee,
             "setBlockGasLimit": self._has_gas_limit,
             "setChainId": self._has_chain_id,
-            "impersonateAccount": self._has_key,
-            "stopImpersonatingAccount": _always,
-            "autoImpersonateAccount": _is_false,
         }
         refused = refused_methods()
         named: dict[str, Setter] = {}
@@ -118,21 +111,8 @@ class StateSetters:
         (chain_id,) = required_values(params, 1)
         return quantity(chain_id) == self._chain_id
 
-    async def _has_key(self, params: list[Any]) -> bool:
-        (account,) = required_values(params, 1)
-        return address(account) in self._addresses
-
     async def _number(self, method: str, *params: object) -> int:
         return int(str(await self._node.call(method, *params)), 16)
-
-
-async def _always(params: list[Any]) -> bool:
-    # No account is impersonated before or after it.
-    return True
-
-
-async def _is_false(params: list[Any]) -> bool:
-    return params[:1] == [False]
 
 
 def _unless(holds: Condition, set_or_refuse: Setter) -> Setter:

@@ -1,9 +1,11 @@
 """How py-evm executes the transactions of a devnet's administrator (`state_administration`).
 
-The transaction itself is executed first, as one to an account without code. Then the change is made. If it is not possible,
-both are undone, and the transaction has reverted with the reason. Must not be used on a chain without administrator.
+A change of the state: the transaction itself is executed first, as one to an account without code, and then the change is
+made. An impersonated call: it is executed in the place of the transaction. What is not possible has no effect, and the
+transaction has reverted with the reason. Must not be used on a chain without administrator.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from eth.exceptions import Revert, VMError
@@ -12,14 +14,18 @@ from lacnode.chainspec.forks import Fork
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.state_administration import (
+    ADMINISTRATION_ADDRESSES,
     MAX_NONCE,
     STATE_CHANGE_ADDRESS,
     AccountUpdate,
     AdministrationRules,
+    ImpersonatedCall,
     InvalidAdministrationError,
     decode_account_update,
+    decode_impersonated_call,
 )
 from lacnode.primitives.keccak import EMPTY_KECCAK
+from lacnode.primitives.transaction import LEGACY
 
 ACCOUNT_GAS, SLOT_GAS, CODE_BYTE_GAS = 25_000, 22_100, 200
 """The gas of an account, a slot and a byte of code: about what the EVM takes. So the gas of a block bounds the changes."""
@@ -36,25 +42,82 @@ def administered_executor(base: Any, rules: AdministrationRules) -> Any:
 
     class AdministeredExecutor(base):  # type: ignore[misc]
         def build_computation(self, message: Any, transaction: Any) -> Any:
-            if transaction.sender != rules.administrator or message.to != STATE_CHANGE_ADDRESS:
+            if transaction.sender != rules.administrator or message.to not in ADMINISTRATION_ADDRESSES:
                 return super().build_computation(message, transaction)
+            if message.to == STATE_CHANGE_ADDRESS:
+                return self._change_state(message, transaction)
+            return self._impersonate(message, transaction)
+
+        def _change_state(self, message: Any, transaction: Any) -> Any:
             accounts: Accounts = self.vm_state._account_db
             before = accounts.record()
             computation = super().build_computation(message, transaction)
             try:
-                change = decode_account_update(bytes(message.data))
-                computation.consume_gas(_gas_of(change), "state change")
                 _check_has_no_value(message.value)
-                change_account(accounts, change, rules, self.vm_state.budget)
+                update = decode_account_update(bytes(message.data))
+                computation.consume_gas(_gas_of(update), "state change")
+                change_account(accounts, update, rules, self.vm_state.budget)
             except InvalidAdministrationError as invalid:
                 accounts.discard(before)
-                computation.error, computation.output = Revert(str(invalid)), _revert_output(str(invalid))
+                _fail(computation, invalid)
             except VMError as error:
                 accounts.discard(before)
                 computation.error = error
             return computation
 
+        def _impersonate(self, message: Any, transaction: Any) -> Any:
+            accounts: Accounts = self.vm_state._account_db
+            try:
+                _check_has_no_value(message.value)
+                call = decode_impersonated_call(bytes(message.data))
+                _check_call(call, accounts, rules)
+                _check_is_free(transaction)
+            except InvalidAdministrationError as invalid:
+                before = accounts.record()
+                computation = super().build_computation(message, transaction)
+                accounts.discard(before)
+                _fail(computation, invalid)
+                return computation
+            impersonated = _impersonated(transaction, call)
+            # It counts the sender's nonce up, as for a transaction of its own, and finds the code of a delegation.
+            return super().build_computation(self.build_evm_message(impersonated), impersonated)
+
     return AdministeredExecutor
+
+
+def _impersonated(transaction: Any, call: ImpersonatedCall) -> Any:
+    """Return the transaction in the place of `transaction`: the gas and the access list are those of the administrator's."""
+    return replace(
+        transaction,
+        type_id=LEGACY,
+        sender=call.sender,
+        to=call.to,
+        value=call.value,
+        data=call.data,
+        # The administrator's transaction has carried them out already.
+        authorization_list=(),
+        blob_versioned_hashes=(),
+    )
+
+
+def _check_call(call: ImpersonatedCall, accounts: Accounts, rules: AdministrationRules) -> None:
+    if call.sender == rules.administrator:
+        raise InvalidAdministrationError("the administrator cannot impersonate itself")
+    if accounts.get_nonce(call.sender) > MAX_NONCE:
+        raise InvalidAdministrationError(f"0x{call.sender.hex()} has no nonce left")
+    balance = accounts.get_balance(call.sender)
+    if balance < call.value:
+        raise InvalidAdministrationError(f"0x{call.sender.hex()} has {balance} wei, less than the value {call.value}")
+
+
+def _check_is_free(transaction: Any) -> None:
+    # py-evm pays what is left of the gas to the sender of the call, and the administrator has bought it.
+    if transaction.max_fee_per_gas:
+        raise InvalidAdministrationError("an impersonated call has a gas price of 0")
+
+
+def _fail(computation: Any, invalid: InvalidAdministrationError) -> None:
+    computation.error, computation.output = Revert(str(invalid)), _revert_output(str(invalid))
 
 
 def change_account(
@@ -115,7 +178,7 @@ def _check_nonce(nonce: int, now: int) -> None:
 
 def _check_has_no_value(value: int) -> None:
     if value:
-        raise InvalidAdministrationError("ether sent with a change of the state would be lost")
+        raise InvalidAdministrationError("ether sent with an order of the administrator would be lost")
 
 
 def _gas_of(change: AccountUpdate) -> int:

@@ -1,7 +1,8 @@
-"""Changes of the state that a devnet's administrator orders by transactions (`hardhat_setCode` and its kin).
+"""What a devnet's administrator orders by transactions: changes of accounts (`hardhat_setCode` and its kin), and calls in
+the name of accounts without a key (`hardhat_impersonateAccount`).
 
-The genesis of a devnet names the administrator (`config.lacnode.stateAdministrator`). Its transactions to the addresses of
-this file change accounts, and every validator executes them by the same rule (`py_evm_administration`). A transaction of
+The genesis of a devnet names the administrator (`config.lacnode.stateAdministrator`). Every validator
+executes its transactions to the addresses of this file by the same rule (`py_evm_administration`). A transaction of
 another sender to these addresses is an ordinary one. Must have no effect on a chain whose genesis is not a devnet's.
 """
 
@@ -16,7 +17,10 @@ from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue, as_bytes, as_sc
 STATE_CHANGE_ADDRESS = b"lacnode-state-change"
 """The data of a transaction to this address is an `AccountUpdate`."""
 
-ADMINISTRATION_ADDRESSES = frozenset((STATE_CHANGE_ADDRESS,))
+IMPERSONATION_ADDRESS = b"lacnode-impersonated"
+"""The data of a transaction to this address is an `ImpersonatedCall`."""
+
+ADMINISTRATION_ADDRESSES = frozenset((STATE_CHANGE_ADDRESS, IMPERSONATION_ADDRESS))
 
 MAX_NONCE = 2**64 - 2
 """The highest nonce that an account may have (EIP-2681)."""
@@ -60,6 +64,21 @@ class AccountUpdate:
         return rlp.encode([self.address, balance, nonce, code, storage])
 
 
+@dataclass(frozen=True, slots=True)
+class ImpersonatedCall:
+    """A call that the account `sender` makes of the account `to` (20 bytes each), with `value` in wei, as if it had signed a
+    transaction."""
+
+    sender: bytes
+    to: bytes
+    value: int
+    data: bytes
+
+    def encode(self) -> bytes:
+        """Return the data of the transaction."""
+        return rlp.encode([self.sender, self.to, rlp.scalar(self.value), self.data])
+
+
 def state_administrator_of(spec: ChainSpec) -> bytes | None:
     """Return the administrator's account (20 bytes). None on a chain without administrator."""
     return None if spec.devnet is None else spec.devnet.state_administrator
@@ -89,6 +108,19 @@ def decode_account_update(data: bytes) -> AccountUpdate:
         return _read_account_update(fields)
     except rlp.RlpError as error:
         raise InvalidAdministrationError(f"the data is no change of an account: {error}") from None
+
+
+def decode_impersonated_call(data: bytes) -> ImpersonatedCall:
+    """Return the call in the data of a transaction. InvalidAdministrationError if there is none."""
+    try:
+        fields = RlpFields(rlp.decode_list(data, "impersonated call"), "impersonated call")
+        call = ImpersonatedCall(
+            fields.bytes("sender", 20), fields.bytes("to", 20), fields.scalar("value"), fields.bytes("data")
+        )
+        fields.end()
+        return call
+    except rlp.RlpError as error:
+        raise InvalidAdministrationError(f"the data is no impersonated call: {error}") from None
 
 
 def _read_account_update(fields: RlpFields) -> AccountUpdate:

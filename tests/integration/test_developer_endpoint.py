@@ -120,6 +120,25 @@ def test_an_account_is_changed_on_every_node_and_a_node_that_joins_follows(endpo
     assert {ask(url, "eth_getBalance", CHANGED, head["number"]) for url in urls} == {"0x1"}
 
 
+def test_a_contract_is_impersonated(endpoint: Endpoint) -> None:
+    contract = "0x" + "56" * 20
+    endpoint.ask("hardhat_setCode", contract, "0x00")
+    endpoint.ask("hardhat_setBalance", contract, "0x9")
+    assert "no account of this devnet" in str(endpoint.reply("eth_sendTransaction", {"from": contract, "to": CHANGED}))
+    assert endpoint.ask("hardhat_impersonateAccount", contract) is True
+    before = int(endpoint.ask("eth_getBalance", RECIPIENT, "latest"), 16)
+    hash_ = endpoint.ask("eth_sendTransaction", {"from": contract, "to": RECIPIENT, "value": "0x4"})
+    receipt = endpoint.ask("eth_getTransactionReceipt", hash_)
+    assert receipt["status"] == "0x1"
+    until(
+        lambda: {endpoint.balance(url) for url in endpoint.nodes.values()} == {before + 4}, "every node has the block"
+    )
+    assert endpoint.ask("eth_getTransactionCount", contract, "latest") == "0x1"
+    too_much = endpoint.reply("eth_sendTransaction", {"from": contract, "to": RECIPIENT, "value": "0x9"})
+    assert "has 5 wei, less than the value 9" in str(too_much["error"])
+    assert endpoint.ask("hardhat_stopImpersonatingAccount", contract) is True
+
+
 def test_a_revert_takes_back_every_node_and_the_private_states(endpoint: Endpoint) -> None:
     endpoint.pay()
     balance = endpoint.balance(endpoint.url)

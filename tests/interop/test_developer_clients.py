@@ -90,4 +90,4 @@ def test_hardhat_and_its_network_helpers(packages: Path, url: str, tmp_path: Pat
         HARDHAT_DISABLE_TELEMETRY_PROMPT="true",
         HOME=str(tmp_path),
     )
-    assert "3 passing" in said
+    assert "5 passing" in said

@@ -104,5 +104,9 @@ def test_casts_cheat_calls_change_the_state_and_the_others_say_what_to_do(foundr
     assert foundry.says("cast", "rpc", "anvil_setStorageAt", poor, "0x0", word) == "true"
     assert foundry.says("cast", "storage", poor, "0") == word
     assert foundry.says("cast", "call", poor) == word
+    assert foundry.says("cast", "rpc", "anvil_impersonateAccount", poor) == "true"
+    sent = foundry.says("cast", "send", "--unlocked", "--from", poor, RECIPIENT, "--value", "4", "--json")
+    assert json.loads(sent)["status"] == "0x1"
+    assert foundry.says("cast", "balance", poor) == str(0x1230)
     refused = foundry.run("cast", "rpc", "anvil_setCoinbase", poor)
     assert "block overrides" in refused.stderr

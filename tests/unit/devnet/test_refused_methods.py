@@ -10,7 +10,7 @@ from lacnode.rpc.errors import RpcError
     ("method", "instead"),
     [
         ("hardhat_setPrevRandao", "block overrides"),
-        ("anvil_impersonateAccount", "take any `from`"),
+        ("anvil_setNextBlockBaseFeePerGas", "block overrides"),
         ("evm_setBlockGasLimit", "block overrides"),
         ("anvil_reset", "evm_snapshot"),
     ],

@@ -5,7 +5,6 @@ from typing import Any, cast
 import pytest
 import trio
 
-from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.devnet.state_changes import StateChanges
 from lacnode.devnet.state_setters import StateSetters
@@ -13,8 +12,7 @@ from lacnode.evm.state_administration import STATE_CHANGE_ADDRESS, AccountUpdate
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.rpc.errors import RpcError
 
-FIRST, LAST, STRANGER, CONTRACT, ADMINISTRATOR = ("0x" + byte * 20 for byte in ("a1", "a2", "b1", "c1", "d1"))
-ACCOUNTS = [DevnetAccount(address, "0x" + "01" * 32) for address in (FIRST, LAST)]
+STRANGER, CONTRACT, ADMINISTRATOR = ("0x" + byte * 20 for byte in ("b1", "c1", "d1"))
 CODE = "0x6001"
 
 
@@ -22,7 +20,7 @@ class FakeNode:
     """Balances, and a block for each transaction unless blocks have stopped."""
 
     def __init__(self) -> None:
-        self.balances = {FIRST: 1000, CONTRACT: 5}
+        self.balances = {CONTRACT: 5}
         self.sent: list[AccountUpdate] = []
         self.administrator: str | None = ADMINISTRATOR
         self.makes_blocks = True
@@ -55,7 +53,7 @@ class FakeNode:
     def setters(self) -> StateSetters:
         forwarder = cast(RequestForwarder, self)
         changes = StateChanges(forwarder, self.administrator, self.send, lambda: self.makes_blocks)
-        return StateSetters(forwarder, ACCOUNTS, changes, 1337)
+        return StateSetters(forwarder, changes, 1337)
 
 
 @pytest.fixture
@@ -136,9 +134,6 @@ async def test_a_transaction_that_fails_is_told(node: FakeNode) -> None:
         ("hardhat_setNextBlockBaseFeePerGas", ("0x0",)),
         ("evm_setBlockGasLimit", ("0x100",)),
         ("anvil_setChainId", (1337,)),
-        ("hardhat_impersonateAccount", (FIRST,)),
-        ("anvil_stopImpersonatingAccount", (STRANGER,)),
-        ("anvil_autoImpersonateAccount", (False,)),
     ],
 )
 async def test_what_holds_already_is_accepted(node: FakeNode, method: str, params: tuple[object, ...]) -> None:
@@ -153,8 +148,6 @@ async def test_what_holds_already_is_accepted(node: FakeNode, method: str, param
         ("hardhat_setNextBlockBaseFeePerGas", ("0x1",)),
         ("evm_setBlockGasLimit", ("0x101",)),
         ("anvil_setChainId", (1,)),
-        ("hardhat_impersonateAccount", (STRANGER,)),
-        ("anvil_autoImpersonateAccount", (True,)),
     ],
 )
 async def test_what_does_not_hold_is_refused(node: FakeNode, method: str, params: tuple[object, ...]) -> None:

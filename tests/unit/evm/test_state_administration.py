@@ -1,21 +1,31 @@
-"""A devnet's administrator changes accounts by transactions, on both engines alike. Other chains have no such rule."""
+"""A devnet's administrator changes accounts, and makes calls in the name of others, on both engines alike. Other chains
+have no such rule."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.engine_kind import EngineKind, why_no_library
-from lacnode.evm.state_administration import STATE_CHANGE_ADDRESS, AccountUpdate, state_administrator_of
+from lacnode.evm.state_administration import (
+    IMPERSONATION_ADDRESS,
+    STATE_CHANGE_ADDRESS,
+    AccountUpdate,
+    ImpersonatedCall,
+    state_administrator_of,
+)
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.revert_text import revert_text
 from tests.support.rpc_chain import (
+    ETHER,
     LOGGER_ADDRESS,
     POOR,
+    REVERTER_ADDRESS,
     RICH,
     STORER,
     STORER_ADDRESS,
@@ -28,6 +38,9 @@ from tests.support.rpc_chain import (
 ADMINISTRATOR = NodeKey.from_private_key(b"\x66" * 32)
 PLACE = b"\x71" * 20
 """An address without an account."""
+
+CONTRACT_SENDER = b"\x72" * 20
+"""Another one. The tests give it code: no key can send for it."""
 
 PRAGUE = {
     "berlinBlock": 0,
@@ -232,3 +245,103 @@ def test_the_code_of_a_changed_account_is_found_by_its_hash() -> None:
     built = devnet()
     grown(built, order(AccountUpdate(PLACE, code=STORER).encode()))
     assert built.chain.state_at(built.chain.head.header).contract(PLACE)[0] == keccak256(STORER)
+
+
+# -- impersonated calls ----------------------------------------------------------------------------------------------
+
+
+def impersonating(call: ImpersonatedCall, nonce: int = 0, *, price: int = 0, value: int = 0) -> Transaction:
+    to, data = IMPERSONATION_ADDRESS, call.encode()
+    return signed(ADMINISTRATOR, nonce, to=to, data=data, price=price, value=value, gas=5_000_000)
+
+
+def receipt(built: RpcTestNode, transaction: Transaction) -> dict[str, Any]:
+    found = built.call("eth_getTransactionReceipt", to_hex(transaction.hash))
+    assert isinstance(found, dict)
+    return found
+
+
+TELLER = bytes.fromhex("33600055" + "32600155" + "34600255" + "00")
+"""Stores its caller, the origin of the transaction, and the value."""
+
+
+def test_a_call_comes_from_the_impersonated_account_and_the_receipt_from_the_administrator(kind: EngineKind) -> None:
+    built = devnet(kind)
+    changes = AccountUpdate(PLACE, code=TELLER), AccountUpdate(CONTRACT_SENDER, balance=9, code=b"\x00")
+    setup = [grown(built, order(change.encode(), nonce)) for nonce, change in enumerate(changes)]
+    transaction = impersonating(ImpersonatedCall(CONTRACT_SENDER, PLACE, 4, b""), 2)
+    block = grown(built, transaction)
+    found = receipt(built, transaction)
+    assert (found["status"], found["from"], found["to"]) == (
+        "0x1",
+        to_hex(ADMINISTRATOR.address),
+        to_hex(IMPERSONATION_ADDRESS),
+    )
+    slots = [built.call("eth_getStorageAt", to_hex(PLACE), hex(slot), "latest") for slot in range(3)]
+    assert slots == [word(int.from_bytes(CONTRACT_SENDER))] * 2 + [word(4)]
+    # The value and the nonce are the account's own, and the gas is free.
+    assert values(built, CONTRACT_SENDER)[:2] == ("0x5", "0x1")
+    assert values(built, ADMINISTRATOR.address)[:2] == ("0x0", "0x3")
+    traced = built.call("debug_traceTransaction", to_hex(transaction.hash), {"tracer": "callTracer"})
+    assert isinstance(traced, dict)
+    assert (traced["from"], traced["to"]) == (to_hex(CONTRACT_SENDER), to_hex(PLACE))
+    other = devnet(EngineKind.PYTHON if kind is EngineKind.NATIVE else EngineKind.NATIVE)
+    for each in (*setup, block):
+        assert other.chain.import_block(each)
+    assert other.chain.head.header.state_root == built.chain.head.header.state_root
+
+
+def test_logs_and_reverts_of_the_call_are_those_of_the_transaction(kind: EngineKind) -> None:
+    built = devnet(kind)
+    logs, reverts = (
+        impersonating(ImpersonatedCall(PLACE, to, 0, (7).to_bytes(32)), nonce)
+        for nonce, to in enumerate((LOGGER_ADDRESS, REVERTER_ADDRESS))
+    )
+    grown(built, logs, reverts)
+    (log,) = receipt(built, logs)["logs"]
+    assert (log["address"], log["data"]) == (to_hex(LOGGER_ADDRESS), word(7))
+    assert receipt(built, reverts)["status"] == "0x0"
+    asked = {"from": to_hex(ADMINISTRATOR.address), "to": to_hex(IMPERSONATION_ADDRESS), "data": to_hex(reverts.data)}
+    error = built.error("eth_estimateGas", asked)
+    assert error.data == word(7)
+    # The nonce counts as for a transaction of its own that fails.
+    assert values(built, PLACE)[1] == "0x2"
+
+
+@pytest.mark.parametrize(
+    ("call", "price", "value", "text"),
+    [
+        (ImpersonatedCall(PLACE, RICH.address, 1, b""), 0, 0, "has 0 wei, less than the value 1"),
+        (ImpersonatedCall(ADMINISTRATOR.address, RICH.address, 0, b""), 0, 0, "cannot impersonate itself"),
+        (ImpersonatedCall(PLACE, RICH.address, 0, b""), 1, 0, "a gas price of 0"),
+        (ImpersonatedCall(PLACE, RICH.address, 0, b""), 0, 1, "would be lost"),
+    ],
+)
+def test_a_call_that_is_not_possible_reverts_and_changes_nothing(
+    call: ImpersonatedCall, price: int, value: int, text: str
+) -> None:
+    built = devnet()
+    grown(built, signed(nonce=0, to=ADMINISTRATOR.address, value=ETHER))
+    before = [values(built, address) for address in (PLACE, RICH.address)]
+    transaction = impersonating(call, price=price, value=value)
+    grown(built, transaction)
+    assert receipt(built, transaction)["status"] == "0x0"
+    assert text in failure(built, transaction)
+    assert [values(built, address) for address in (PLACE, RICH.address)] == before
+    assert values(built, IMPERSONATION_ADDRESS)[0] == "0x0"
+
+
+def test_nobody_else_impersonates(kind: EngineKind) -> None:
+    built = devnet(kind)
+    data = ImpersonatedCall(RICH.address, PLACE, 5, b"").encode()
+    transaction = signed(POOR, to=IMPERSONATION_ADDRESS, data=data)
+    grown(built, transaction)
+    assert receipt(built, transaction)["status"] == "0x1"
+    assert values(built, PLACE)[0] == "0x0"
+
+
+def failure(built: RpcTestNode, transaction: Transaction) -> str:
+    """The text with which `transaction`, in the last block, reverts."""
+    sent = built.call("debug_traceTransaction", to_hex(transaction.hash), {"tracer": "callTracer"})
+    assert isinstance(sent, dict)
+    return revert_text(bytes.fromhex(sent["output"][2:])) or ""
