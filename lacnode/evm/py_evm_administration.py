@@ -15,7 +15,7 @@ from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.state_administration import (
     ADMINISTRATION_ADDRESSES,
-    MAX_NONCE,
+    HIGHEST_NONCE,
     STATE_CHANGE_ADDRESS,
     AccountUpdate,
     AdministrationRules,
@@ -103,7 +103,7 @@ def _impersonated(transaction: Any, call: ImpersonatedCall) -> Any:
 def _check_call(call: ImpersonatedCall, accounts: Accounts, rules: AdministrationRules) -> None:
     if call.sender == rules.administrator:
         raise InvalidAdministrationError("the administrator cannot impersonate itself")
-    if accounts.get_nonce(call.sender) > MAX_NONCE:
+    if accounts.get_nonce(call.sender) > HIGHEST_NONCE:
         raise InvalidAdministrationError(f"0x{call.sender.hex()} has no nonce left")
     balance = accounts.get_balance(call.sender)
     if balance < call.value:
@@ -172,8 +172,8 @@ def _check_nonce(nonce: int, now: int) -> None:
     # A lower nonce would let a transaction be in the chain twice, with one hash.
     if nonce < now:
         raise InvalidAdministrationError(f"the nonce is {now} and cannot fall to {nonce}")
-    if nonce > MAX_NONCE:
-        raise InvalidAdministrationError(f"a nonce is at most {MAX_NONCE}")
+    if nonce > HIGHEST_NONCE:
+        raise InvalidAdministrationError(f"a nonce is at most {HIGHEST_NONCE}")
 
 
 def _check_has_no_value(value: int) -> None:

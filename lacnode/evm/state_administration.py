@@ -22,7 +22,7 @@ IMPERSONATION_ADDRESS = b"lacnode-impersonated"
 
 ADMINISTRATION_ADDRESSES = frozenset((STATE_CHANGE_ADDRESS, IMPERSONATION_ADDRESS))
 
-MAX_NONCE = 2**64 - 2
+HIGHEST_NONCE = 2**64 - 2
 """The highest nonce that an account may have (EIP-2681)."""
 
 FORK_CODE_BYTES = 24_576
