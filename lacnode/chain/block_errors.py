@@ -13,6 +13,13 @@ class UndecidedBlockError(BlockRefusedError):
     """No quorum can have decided the block: its header or its seals break a rule. Another peer may have the true one."""
 
 
+class InternalBlockError(BlockRefusedError):
+    """The check of a block met an error that no rule expects: a fault of this program. The block may be valid."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__("internal-error", f"an internal error: {fault!r}")
+
+
 class UnknownParentError(BlockRefusedError):
     """The parent of the block is unknown here. The block itself may be valid."""
 

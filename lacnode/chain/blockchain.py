@@ -14,7 +14,12 @@ from dataclasses import dataclass
 import structlog
 
 from lacnode.chain.block_builder import BlockBuilder
-from lacnode.chain.block_errors import BlockRefusedError, UndecidedBlockError, UnknownParentError
+from lacnode.chain.block_errors import (
+    BlockRefusedError,
+    InternalBlockError,
+    UndecidedBlockError,
+    UnknownParentError,
+)
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.chain_store import StoredChain, write_block, write_state, write_validators_at_epoch
 from lacnode.chain.executable_chain import ExecutableChain
@@ -265,12 +270,15 @@ class Blockchain(ExecutableChain):
         )
 
     def _check_sealed(self, block: Block, parent: Head) -> None:
-        """Raises UndecidedBlockError, and ValidatorContractError if a contract names no usable validators."""
+        """Raises UndecidedBlockError, InternalBlockError, and ValidatorContractError if a contract names no usable
+        validators."""
         validators, verified = self.tally_after(parent.header).validators, self._verified.has(block.header)
         try:
             self._verifier.check_sealed_header(
                 block.header, parent.header, parent.hash, validators, seals_verified=verified
             )
+        except InternalBlockError:
+            raise
         except BlockRefusedError as refusal:
             raise UndecidedBlockError(refusal.rule, str(refusal)) from None
 

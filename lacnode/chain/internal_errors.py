@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.block_errors import BlockRefusedError, InternalBlockError
 from lacnode.consensus.bft.header_rules import HeaderRefusedError
 from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.evm.engine import ExecutionError
@@ -48,11 +48,11 @@ def rejecting_internal_errors(transaction: Transaction) -> Iterator[None]:
 
 @contextmanager
 def refusing_internal_errors(number: int) -> Iterator[None]:
-    """Raises BlockRefusedError (`internal-error`) for block `number` in place of an error that no rule expects."""
+    """Raises InternalBlockError for block `number` in place of an error that no rule expects."""
     try:
         yield
     except NOT_FAULTS:
         raise
     except Exception as fault:
         _log.exception("block", "the check of a block met an internal error", number=number)
-        raise BlockRefusedError("internal-error", f"an internal error: {fault!r}") from None
+        raise InternalBlockError(fault) from None

@@ -110,32 +110,33 @@ def decode_stored_list(data: bytes, what: str) -> list[RlpItem]:
 
 def _decode_checked(data: bytes, *, is_large: bool = False) -> RlpItem:
     if not is_large and len(data) > _DECODED_AT_ONCE_BYTES and data[0] >= EMPTY_LIST:
-        return _decode_in_parts(data, MAX_DEPTH)
+        return _decode_in_parts(data, 0, len(data), MAX_DEPTH)
     return _decode_at_once(data, is_large=is_large)
 
 
-def _decode_in_parts(data: bytes, depth: int) -> list[RlpItem]:
-    """The long list that `data` is. Other threads run between its parts. `depth` is the number of levels that are allowed.
+def _decode_in_parts(data: bytes, start: int, end: int, depth: int) -> list[RlpItem]:
+    """The long list from `start` to `end` in `data`. Other threads run between its parts. `depth` is the number of levels
+    that are allowed.
 
     Raises RlpError.
     """
-    span = list_span(data, 0)
-    if span is None or span[1] != len(data) or depth == 0:
+    span = list_span(data, start)
+    if span is None or span[1] != end or depth == 0:
         raise RlpError(
             f"malformed RLP of {len(data)} bytes: a list with this length, in minimal encoding, was expected"
         )
     items: list[RlpItem] = []
-    position, end = span
+    position = span[0]
     while position < end:
         stop = _end_of_part(data, position, end)
-        part = data[position:stop]
         # A part is some items that are short together, or one long item. Each is checked as strictly as a whole message.
-        if len(part) <= _DECODED_AT_ONCE_BYTES:
-            items += as_list(_decode_at_once(wrap_list(part)), "part")
-        elif part[0] >= EMPTY_LIST:
-            items.append(_decode_in_parts(part, depth - 1))
+        if stop - position <= _DECODED_AT_ONCE_BYTES:
+            items += as_list(_decode_at_once(wrap_list(data[position:stop])), "part")
+        elif data[position] >= EMPTY_LIST:
+            # By positions: with a copy for each level, a message of nested lists would take its length thirty times.
+            items.append(_decode_in_parts(data, position, stop, depth - 1))
         else:
-            items.append(_decode_at_once(part, is_large=True))
+            items.append(_decode_at_once(data[position:stop], is_large=True))
         position = stop
     return items
 

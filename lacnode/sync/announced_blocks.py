@@ -12,7 +12,7 @@ from functools import partial
 
 import trio
 
-from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.block_errors import BlockRefusedError, InternalBlockError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
@@ -202,7 +202,7 @@ class AnnouncedBlocks:
         except BlockRefusedError as refusal:
             # Some false bodies are forgiven: the peer may be a Besu node that relays them without a check.
             self._log_refusal(announced.peer, announced.block.header, refusal)
-            self._false_bodies[announced.peer] += 1
+            self._false_bodies[announced.peer] += not isinstance(refusal, InternalBlockError)
             if self._false_bodies[announced.peer] >= MAX_FALSE_BODIES:
                 announced.peer.end_session(DisconnectReason.USELESS_PEER)
             return False
@@ -217,8 +217,10 @@ class AnnouncedBlocks:
         return True
 
     def _end_for_false_header(self, peer: Peer, header: BlockHeader, refusal: BlockRefusedError) -> None:
-        # A correct node verifies the seals of a block before it relays it. So the peer is at fault.
         self._log_refusal(peer, header, refusal)
+        if isinstance(refusal, InternalBlockError):
+            return
+        # A correct node verifies the seals of a block before it relays it. So the peer is at fault.
         self._synchronizer.trust.record_failure(peer, PeerFault.FALSE, trio.current_time())
         peer.end_session(DisconnectReason.BREACH_OF_PROTOCOL)
 

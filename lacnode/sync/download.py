@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import trio
 
-from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.block_errors import BlockRefusedError, InternalBlockError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.header_chain import VerifiedHeaderChain
 from lacnode.p2p.peer import Peer
@@ -58,7 +58,8 @@ class BlockDownload:
     async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
         """Send verified blocks in order, not yet executed, until the peer has no more or is too slow.
 
-        The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer fails.
+        The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer fails,
+        and InternalBlockError after an error of a check that no rule expects.
         """
         chain = await self.check_worker.run(self.chain.header_chain)
         # Not the chain's own head: the downloaded headers form a chain of their own until they are imported.
@@ -129,6 +130,8 @@ class BlockDownload:
         for block in blocks:
             try:
                 self.chain.check_body(block)
+            except InternalBlockError:
+                raise
             except BlockRefusedError as refusal:
                 text = f"the body of block {block.number} is not its header's, by rule {refusal.rule}: {refusal}"
                 raise PeerFailedError(text, PeerFault.FALSE, _BREACH) from None
@@ -137,7 +140,7 @@ class BlockDownload:
 def _add_headers(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> None:
     """Add `headers` to `chain`. The first header that breaks a rule ends it, so invented headers cost one check.
 
-    Raises PeerFailedError.
+    Raises PeerFailedError, and InternalBlockError, which is no fault of the peer.
     """
     start = chain.last.number + 1
     for number, header in enumerate(headers, start):
@@ -152,6 +155,8 @@ def _add_headers(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> 
             raise PeerFailedError(text, PeerFault.FALSE, reason)
         try:
             chain.add_header(header)
+        except InternalBlockError:
+            raise
         except BlockRefusedError as refusal:
             text = f"its header {number} is refused by rule {refusal.rule}: {refusal}"
             raise PeerFailedError(text, PeerFault.FALSE, _BREACH) from None

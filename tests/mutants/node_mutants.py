@@ -158,4 +158,11 @@ NODE = (
 """,
         ("tests/unit/chain/test_internal_errors.py",),
     ),
+    Mutant(
+        "invented-blocks-beside-the-own-head-pause-the-synchronisation",
+        "lacnode/sync/synchronizer.py",
+        "except (UndecidedBlockError, UnknownParentError) as refusal:",
+        "except UndecidedBlockError as refusal:",
+        ("tests/unit/sync/test_synchronizer.py", "-k", "beside_the_own_head"),
+    ),
 )

@@ -1,5 +1,7 @@
 """Strict RLP: what Besu's reader refuses is refused, and nothing that a peer sends can take the process down."""
 
+import tracemalloc
+
 import pytest
 import rusty_rlp
 from hypothesis import given
@@ -91,6 +93,20 @@ def test_the_decoder_gets_little_at_once(message: rlp.RlpValue, monkeypatch: pyt
     monkeypatch.setattr("lacnode.primitives.rlp.rusty_rlp.decode_raw", watched)
     assert rlp.decode(encoded) == message
     assert max(lengths) <= rlp._DECODED_AT_ONCE_BYTES + 10
+
+
+def test_lists_in_lists_take_no_memory_for_each_level() -> None:
+    """Attack: a peer sends megabytes in thirty lists. With a copy for each level, 15 MB would take 450 MB."""
+    data = rlp.encode([b"a" * 100] * 20_000)
+    for _ in range(rlp.MAX_DEPTH - 1):
+        data = rlp.list_of_encoded(data)
+    tracemalloc.start()
+    try:
+        rlp.decode(data)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * len(data)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,22 @@ async def test_a_block_without_a_quorums_seals_is_not_executed(autojump_clock: M
     assert node.net.engine.executions == 1
 
 
+@pytest.mark.parametrize("check", ["check_body", "check_full"])
+async def test_an_internal_error_of_this_node_is_no_peers_fault(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RecursionError("deeper than expected")
+
+    node, (first, _) = Announcing(), chain()
+    monkeypatch.setattr(f"lacnode.chain.block_verifier.{check}", fail)
+    honest = ScriptedPeer("honest")
+    for _ in range(MAX_FALSE_BODIES):
+        await node.take((honest, first))
+    assert honest.left_for is None
+    assert node.syncing.synchronizer.trust.may_be_asked(honest.as_peer(), trio.current_time())
+
+
 async def test_a_false_body_is_not_executed_and_does_not_stand_for_the_true_one(autojump_clock: MockClock) -> None:
     node, (first, _) = Announcing(), chain()
     false = Block(first.header, BlockBody((transaction(7),)))

@@ -309,6 +309,26 @@ class TestValidatorsOfAContract:
         assert liar.left_for is DisconnectReason.BREACH_OF_PROTOCOL
         assert not [line for line in lines if "own execution" in line["event"]]
 
+    async def test_invented_blocks_beside_the_own_head_do_not_pause_the_synchronisation(
+        self, autojump_clock: MockClock
+    ) -> None:
+        """Attack: a peer waits with its invented blocks until this node has the true ones of their heights."""
+        source = contract_node()
+        true = [grow(source) for _ in range(30)]
+        chain = contract_node().chain
+
+        def give_late(headers: Sequence[BlockHeader]) -> Sequence[BlockHeader]:
+            for block in true[:2]:
+                chain.import_block(block)  # as consensus does
+            return headers
+
+        liar = ScriptedPeer("liar", [true[0], *invented_qbft(true[0], 20)], claims=HUGE, give_headers=give_late)
+        node = Syncing(chain, [liar, honest(true)])
+        with captured_logs() as lines:
+            await node.seconds_to(30, within=5)
+        assert liar.left_for is DisconnectReason.BREACH_OF_PROTOCOL
+        assert not [line for line in lines if "own execution" in line["event"]]
+
 
 def contract_node() -> RpcTestNode:
     account = list_account(VALIDATORS)
@@ -319,11 +339,16 @@ def invented_qbft(after: Block, count: int) -> list[Block]:
     """Blocks after `after` that a stranger has sealed."""
     blocks, parent = [], after.header
     for _ in range(count):
-        next_one = {"number": parent.number + 1, "timestamp": parent.timestamp + 1}
+        # Later than a true block would be: the hash does not cover the seals.
+        next_one = {"number": parent.number + 1, "timestamp": parent.timestamp + 2}
         header = parent.with_changes(parent_hash=QBFT.block_hash(parent), **next_one)
         blocks.append(sealed(Block(header, BlockBody()), [STRANGER]))
         parent = blocks[-1].header
     return blocks
+
+
+def fail(*_: object) -> None:
+    raise RecursionError("deeper than expected")
 
 
 class TestOurOwnTrouble:
@@ -342,6 +367,21 @@ class TestOurOwnTrouble:
         errors = [entry for entry in logs if entry["log_level"] == "error"]
         assert errors[0]["rule"] == "state-root"
         assert 2 <= len(errors) <= 8
+
+    @pytest.mark.parametrize("check", ["check_body", "check_full"])
+    async def test_an_internal_error_of_this_node_is_no_peers_fault(
+        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, check: str
+    ) -> None:
+        """Every peer has the same block. This node would end all its sessions, and deny the peers until it restarts."""
+        peer = honest(full_blocks(3))
+        node = syncing(peer)
+        monkeypatch.setattr(f"lacnode.chain.block_verifier.{check}", fail)
+        with captured_logs() as logs:
+            await node.run_for(5)
+        assert peer.left_for is None
+        assert [entry["rule"] for entry in logs if entry["log_level"] == "error" and "rule" in entry] == [
+            "internal-error"
+        ]
 
     async def test_a_clock_that_is_an_hour_late_makes_no_peer_a_liar(self, autojump_clock: MockClock) -> None:
         blocks = empty_blocks(10)
