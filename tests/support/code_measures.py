@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.plain_language import parsed
+
 
 @dataclass(frozen=True, slots=True)
 class ClassMeasure:
@@ -24,7 +26,7 @@ class ClassMeasure:
 
 def measure_classes(path: Path, source: str) -> Iterator[ClassMeasure]:
     """Yield the measures of every class of a Python file."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.ClassDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             yield ClassMeasure(path, node.name, lines, len(_public_members(node)))
@@ -73,7 +75,7 @@ def _comment_lines(source: str) -> set[int]:
 
 def _docstring_lines(source: str) -> set[int]:
     lines: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines

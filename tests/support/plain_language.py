@@ -12,7 +12,7 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 BANNED_FORMS = {
@@ -57,9 +57,9 @@ class Prose:
     is_docstring: bool
 
 
-@lru_cache(1)
+@cache
 def parsed(source: str) -> ast.Module:
-    """The tree of a file. The checks of one file run one after the other, so one tree is kept."""
+    """The tree of a file. It is kept: parsing a file takes longer than any check, and several tests read all files."""
     return ast.parse(source)
 
 

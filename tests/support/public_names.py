@@ -84,7 +84,7 @@ def undocumented_names(sources: Iterable[tuple[Path, str]]) -> Iterator[Finding]
     A method may be without one if it has the name of a documented method of an interface (a `Protocol`), and its class has
     every member of that interface.
     """
-    trees = [(path, ast.parse(source)) for path, source in sources]
+    trees = [(path, parsed(source)) for path, source in sources]
     interfaces = _documented_interfaces(
         [_PublicClass(path, node) for path, tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
     )

@@ -12,6 +12,9 @@ from textwrap import dedent
 import pytest
 
 from tests.support.code_measures import ClassMeasure, comments_per_100_lines, measure_classes
+from tests.support.plain_language import parsed
+
+pytestmark = pytest.mark.xdist_group("sources")
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lacnode"
@@ -135,7 +138,7 @@ def modules() -> tuple[Module, ...]:
     """Every file of lacnode."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"), str(path))
+        tree = parsed(path.read_text("utf-8"))
         found.append(Module(module_name(path), tree, tuple(imported(tree))))
     assert len(found) > 500
     return tuple(found)

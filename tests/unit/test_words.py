@@ -10,6 +10,8 @@ import pytest
 from tests.support import plain_language, public_names
 from tests.support.plain_language import Finding
 
+pytestmark = pytest.mark.xdist_group("sources")  # They share the trees of all files.
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [(path.relative_to(ROOT), path.read_text("utf-8")) for path in sorted((ROOT / "lacnode").rglob("*.py"))]
 GLOSSARY = Path("docs/developers/words.md")
@@ -24,7 +26,7 @@ def _report(findings: Iterable[Finding]) -> str:
 PACKAGES = sorted({path.parts[1] for path, _ in SOURCES})
 
 CHECKS = (*plain_language.CHECKS, public_names.vague_names)
-"""All of them for one file before the next one: parsing a file takes longer than any check."""
+"""All of them for one file before the next one: reading its comments takes longer than any check."""
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -6,6 +6,12 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests.support.plain_language import parsed
+
+pytestmark = pytest.mark.xdist_group("sources")
+
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "design.md"
 FOREIGN = {"ContextManager", "Protocol", "dataclass", "def"}
@@ -17,7 +23,7 @@ def functions_and_members() -> tuple[frozenset[str], dict[str, set[str]]]:
     functions: set[str] = set()
     members: dict[str, set[str]] = defaultdict(set)
     for file in (ROOT / "lacnode").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for node in ast.walk(parsed(file.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 functions.add(node.name)
             if isinstance(node, ast.ClassDef):
