@@ -20,10 +20,10 @@ from lacnode.crypto.recent_senders import RecentSenders
 from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.evm.engine import CallRequest, ExecutedBlock, ExecutionEngine
-from lacnode.evm.engine_differences import unlike_fields
+from lacnode.evm.engine_differences import differing_block_fields
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind, why_no_library
-from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
@@ -157,7 +157,7 @@ def _block_measures(bench: Bench, workload: Workload) -> list[Measure]:
         executed.append(run())
         for known in sender_cases:
             seconds[kind, known] = best_seconds(run) if known else best_seconds(run, before=_forget_senders)
-    assert unlike_fields(*executed) == [], "the engines differ"
+    assert differing_block_fields(*executed) == [], "the engines differ"
     gas = executed[0].gas_used
     measures = []
     for known in sender_cases:
@@ -180,7 +180,7 @@ def _call_measure(bench: Bench) -> Measure:
     setup, _ = token_transfers()
     header = bench.after([Transaction.decode(raw) for raw in setup])
     balance_of = keccak256(b"balanceOf(address)")[:4] + bytes(12) + SENDER.address
-    request = CallRequest(to=created_address(SENDER.address, 0), data=balance_of)
+    request = CallRequest(to=created_contract_address(SENDER.address, 0), data=balance_of)
     seconds = {}
     for kind, engine in bench.engines.items():
         call = _calls(engine, header, request)

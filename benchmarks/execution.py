@@ -34,7 +34,7 @@ from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind
-from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.rejection import RejectionReason
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
 from lacnode.primitives.block import Block
@@ -85,7 +85,7 @@ def _transfers() -> tuple[list[bytes], list[bytes]]:
 
 def token_transfers() -> tuple[list[bytes], list[bytes]]:
     code = bytes.fromhex(TOKEN["bytecode"][2:]) + abi_encode(["uint256"], [10**30])
-    token = created_address(SENDER.address, 0)
+    token = created_contract_address(SENDER.address, 0)
 
     def call(number: int) -> bytes:
         return TRANSFER + abi_encode(["address", "uint256"], [_recipient(number), 5])

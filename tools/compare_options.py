@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.option_values import given_value
+from lacnode.cli.option_values import parse_given_value
 from lacnode.cli.options import BY_NAME
 from lacnode.cli.sources import read_toml_texts
 
@@ -70,7 +70,7 @@ def refused_values(repository: Path, release: Release) -> list[str]:
         texts, wrong = read_toml_texts(file)
     for name, value in texts.items():
         try:
-            given_value(BY_NAME[name], value, empty_list=True)
+            parse_given_value(BY_NAME[name], value, empty_list=True)
         except UsageError as error:
             wrong.append(str(error))
     return [f"{_tag(release)}: {why.partition(' (from ')[0]}" for why in wrong]

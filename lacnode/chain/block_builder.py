@@ -6,7 +6,7 @@ This file must not sign, seal, or decide when to build.
 from collections.abc import Callable, Iterable
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.chain.gas_limit import gas_limit_floor, next_gas_limit
+from lacnode.chain.gas_limit import goquorum_gas_limit_floor, next_gas_limit
 from lacnode.chain.internal_errors import refusing_internal_errors, rejecting_internal_errors
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate, select_transactions
 from lacnode.chainspec.forks import Fork
@@ -101,7 +101,7 @@ class BlockBuilder:
                 parent.gas_limit,
                 self._gas_limit_target,
                 base_fee_begins=london_begins,
-                floor=gas_limit_floor(self._spec, number),
+                floor=goquorum_gas_limit_floor(self._spec, number),
             ),
             gas_used=0,
             timestamp=timestamp,

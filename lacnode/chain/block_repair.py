@@ -17,14 +17,14 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.storage.database import Database
 
 
-class NotProvenError(Exception):
+class RepairNotProvenError(Exception):
     """The replacement is wrong, or it cannot be proven. The text says why."""
 
 
 class BlockRepair:
     """Repairs the blocks of `chain` in `database`. It reads, executes and writes, so call it in a worker thread.
 
-    The methods raise NotProvenError, or StorageError if data that the proof needs is damaged, too.
+    The methods raise RepairNotProvenError, or StorageError if data that the proof needs is damaged, too.
     """
 
     def __init__(self, chain: Blockchain, database: Database) -> None:
@@ -32,35 +32,35 @@ class BlockRepair:
         self._database = database
 
     def store_header(self, hash_: bytes, header: BlockHeader) -> None:
-        """Store `header`, which a peer gave for `hash_` (32 bytes). Raises NotProvenError if it is another one."""
+        """Store `header`, which a peer gave for `hash_` (32 bytes). Raises RepairNotProvenError if it is another one."""
         try:
             # The hash does not cover seals and round. A peer could give this header with any seals.
             if self._chain.protocols.block_hash(header) != hash_:
-                raise NotProvenError("the header has another hash")
+                raise RepairNotProvenError("the header has another hash")
             parent = self._chain.header_of(header.parent_hash)
             if parent is None:
-                raise NotProvenError("its parent is not in the chain")
+                raise RepairNotProvenError("its parent is not in the chain")
             protocol = self._chain.protocols.at(header.number)
             check_seals(protocol, header, self._chain.validators_after(parent))
         except (RlpError, HeaderRefusedError) as error:
-            raise NotProvenError(str(error)) from None
+            raise RepairNotProvenError(str(error)) from None
         self._put(HEADERS, hash_, header.encode())
 
     def store_body(self, hash_: bytes, body: BlockBody) -> None:
-        """Store `body`, which a peer gave for the block with `hash_`. Raises NotProvenError if it is another one."""
+        """Store `body`, which a peer gave for the block with `hash_`. Raises RepairNotProvenError if it is another one."""
         header = self._header(hash_)
         # Blocks of this network have no ommers and no withdrawals, so their roots are constants.
         withdrawals_root = None if body.withdrawals is None else EMPTY_TRIE_ROOT
         if body.ommers or body.withdrawals or header.ommers_hash != EMPTY_OMMERS_HASH:
-            raise NotProvenError("the body has parts that no block of this network has")
+            raise RepairNotProvenError("the body has parts that no block of this network has")
         if (transactions_root_of(body), withdrawals_root) != (header.transactions_root, header.withdrawals_root):
-            raise NotProvenError("the body gives other roots than the header's")
+            raise RepairNotProvenError("the body gives other roots than the header's")
         self._put(BODIES, hash_, body.encode())
 
     def recompute_value(self, table: str, key: bytes) -> None:
         """Compute the value of `table` under `key` from other values of this database.
 
-        Raises NotProvenError if the table cannot be derived, or if a value that the proof needs is missing.
+        Raises RepairNotProvenError if the table cannot be derived, or if a value that the proof needs is missing.
         """
         if table == OUTCOMES:
             self._derive_receipt_records(key)
@@ -68,17 +68,17 @@ class BlockRepair:
             self._derive_number(int.from_bytes(key))
         else:
             # Trie nodes of old states have no block to execute from, and indexes are rebuilt by an import only.
-            raise NotProvenError(f"values of table {table} cannot be put back while the node runs")
+            raise RepairNotProvenError(f"values of table {table} cannot be put back while the node runs")
 
     def _derive_receipt_records(self, hash_: bytes) -> None:
         block = self._chain.block_of(hash_)
         if block is None:
-            raise NotProvenError("the block is not in the chain")
+            raise RepairNotProvenError("the block is not in the chain")
         try:
             # Execution compares the receipts with the root in the header, which is the proof.
             receipt_records = self._chain.reexecute(block)
         except BlockRefusedError as refused:
-            raise NotProvenError(str(refused)) from None
+            raise RepairNotProvenError(str(refused)) from None
         self._put(OUTCOMES, hash_, encode_receipt_records(receipt_records))
 
     def _derive_number(self, number: int) -> None:
@@ -91,13 +91,13 @@ class BlockRepair:
             child = self._chain.header_at(number + 1)
             hash_ = None if child is None else child.parent_hash
         if hash_ is None or self._header(hash_).number != number:
-            raise NotProvenError(f"the hash of block {number} is not known")
+            raise RepairNotProvenError(f"the hash of block {number} is not known")
         self._put(NUMBERS, number.to_bytes(8), hash_)
 
     def _header(self, hash_: bytes) -> BlockHeader:
         header = self._chain.header_of(hash_)
         if header is None:
-            raise NotProvenError("the block's header is not in the chain")
+            raise RepairNotProvenError("the block's header is not in the chain")
         return header
 
     def _put(self, table: str, key: bytes, value: bytes) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.chain.body_rules import check_body, check_gas_prices, check_outcome, is_outcome
-from lacnode.chain.gas_limit import gas_limit_floor
+from lacnode.chain.body_rules import check_body, check_gas_prices_are_zero, check_outcome, outcome_matches
+from lacnode.chain.gas_limit import goquorum_gas_limit_floor
 from lacnode.chain.internal_errors import refusing_internal_errors
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
@@ -16,10 +16,10 @@ from lacnode.consensus.bft.extra_data import VANITY_BYTES
 from lacnode.consensus.bft.header_rules import (
     HeaderContext,
     HeaderRefusedError,
+    check_all_but_seals,
     check_full,
     check_light,
-    check_sealed,
-    check_unsealed_by_contract,
+    check_with_unknown_validators,
     timestamp_seconds_ahead,
 )
 from lacnode.consensus.bft.protocol import BftProtocol
@@ -36,7 +36,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
 
 HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
-"""`check_light`, `check_sealed`, `check_full` or `check_unsealed_by_contract` of `consensus.bft.header_rules`."""
+"""`check_light`, `check_all_but_seals`, `check_full` or `check_with_unknown_validators` of `consensus.bft.header_rules`."""
 
 
 class BlockVerifier:
@@ -88,7 +88,7 @@ class BlockVerifier:
 
         `seals_verified`: the seals of this very header were verified before.
         """
-        check = check_sealed if seals_verified else check_full
+        check = check_all_but_seals if seals_verified else check_full
         self._check_header(check, header, parent, parent_hash, validators, is_agreed=True)
         # A sealed block is accepted with a timestamp in the future: a quorum of clocks is right, and ours is wrong.
         ahead = timestamp_seconds_ahead(header, self._now())
@@ -100,7 +100,7 @@ class BlockVerifier:
 
         Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
         """
-        self._check_header(check_unsealed_by_contract, header, parent, parent_hash, (), is_agreed=True)
+        self._check_header(check_with_unknown_validators, header, parent, parent_hash, (), is_agreed=True)
 
     def _log_late_clock(self, header: BlockHeader, ahead: float) -> None:
         """Log that a quorum sealed a timestamp which is in the future here. At most once a minute."""
@@ -131,7 +131,7 @@ class BlockVerifier:
             # London may begin at this block. Only then the gas limit may double.
             london_activation=fork >= Fork.LONDON > self._fork(parent),
             lists_validators=parameters.validator_contract is None,
-            gas_limit_floor=gas_limit_floor(self._spec, header.number),
+            goquorum_gas_limit_floor=goquorum_gas_limit_floor(self._spec, header.number),
             # Other validators do not have these rules. Without the block this node would stand still for good.
             by_goquorum=is_agreed and parameters.follows_goquorum,
         )
@@ -162,7 +162,7 @@ class BlockVerifier:
         with refusing_internal_errors(block.number):
             check_body(block, self._fork(block.header))
             if not self._spec.may_have_gas_price_at(block.number):
-                check_gas_prices(block)
+                check_gas_prices_are_zero(block)
 
     def execute(
         self,
@@ -192,7 +192,7 @@ class BlockVerifier:
             seen = self._protocols.execution_header(block.header)
             executed = self._engine.execute(parent.state_root, seen, block.transactions, ancestor_hash, budget)
             # One engine may be wrong where another is right. A block is refused only after the judgement of both.
-            if not is_outcome(block.header, executed):
+            if not outcome_matches(block.header, executed):
                 executed = self._engine.deciding_outcome(
                     executed, parent.state_root, seen, block.transactions, ancestor_hash, budget
                 )

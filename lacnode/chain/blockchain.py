@@ -21,7 +21,7 @@ from lacnode.chain.block_errors import (
     UnknownParentError,
 )
 from lacnode.chain.block_verifier import BlockVerifier
-from lacnode.chain.chain_store import StoredChain, write_block, write_state, write_validators_at_epoch
+from lacnode.chain.chain_store import StoredChain, write_block, write_epoch_validators_not_in_header, write_state
 from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
@@ -41,7 +41,7 @@ from lacnode.chain.transaction_selection import SelectionLimits, TransactionCand
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.evm.base_fee import next_base_fee
-from lacnode.evm.block_limits import block_bytes
+from lacnode.evm.block_limits import max_block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.evm.tracer import TracingEngine
@@ -123,7 +123,9 @@ class Blockchain(ExecutableChain):
         return next_base_fee(self.spec, self._head.header, timestamp)
 
     def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
-        """The state after a transaction of `sender` on the head. Raises the errors of `SimulatedContracts`."""
+        """Execute `call` by `sender` (20 bytes) on the head, without storing anything, and return the contracts after
+        it. Raises TransactionRejectedError if the transaction cannot be in the next block, and
+        ExecutionInterruptedError if `budget` is used up."""
         return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, call, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
@@ -135,7 +137,7 @@ class Blockchain(ExecutableChain):
     def header_chain(self) -> VerifiedHeaderChain:
         """A chain of headers above the head, to verify headers one by one. Their import does not verify them again."""
         head = self._head
-        tally = self.validator_sets.known_tally_after(head.header)
+        tally = self.validator_sets.tally_after_or_none(head.header)
         return VerifiedHeaderChain(
             head.header, head.hash, tally, self.spec.ibft, self.protocols, self._verifier, self._verified
         )
@@ -206,7 +208,7 @@ class Blockchain(ExecutableChain):
         with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
             period = self.spec.ibft.parameters_at(head.header.number + 1).block_period_ms / 1000
-            space, max_gas = block_bytes(period), self.counters.speed.gas_budget(period)
+            space, max_gas = max_block_bytes(period), self.counters.speed.gas_budget(period)
             limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget, space, max_gas)
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft_header(head.header, head.hash, timestamp, coinbase, extra_data)
@@ -292,7 +294,7 @@ class Blockchain(ExecutableChain):
         return executed
 
     def _store(self, block: Block, hash_: bytes, parent: Head, executed: ExecutedBlock) -> NewHead:
-        validators = self.validator_sets.missing_in_epoch(block.header, parent.header)
+        validators = self.validator_sets.find_epoch_validators_not_in_header(block.header, parent.header)
         receipt_records = receipt_records_of_execution(executed, keep_revert_reasons=self.settings.keep_revert_reasons)
         try:
             # State, block, indexes and head in one commit. A crash leaves all of it or nothing.
@@ -301,7 +303,7 @@ class Blockchain(ExecutableChain):
                 has_vote = self.protocols.extra_data(block.header).vote is not None
                 write_block(batch, block, hash_, receipt_records, has_vote=has_vote)
                 if validators is not None:
-                    write_validators_at_epoch(batch, block.number, validators)
+                    write_epoch_validators_not_in_header(batch, block.number, validators)
         except StorageError:
             # A failed commit may have dropped earlier blocks of a group, too.
             self._head = self._stored_head()

@@ -42,7 +42,7 @@ def check_body(block: Block, fork: Fork) -> None:
         raise BlockRefusedError("transactions-root", text)
 
 
-def check_gas_prices(block: Block) -> None:
+def check_gas_prices_are_zero(block: Block) -> None:
     """Raises BlockRefusedError if a transaction has a gas price above 0: GoQuorum refuses such a block."""
     for index, transaction in enumerate(block.transactions):
         if transaction.max_gas_price:
@@ -52,7 +52,7 @@ def check_gas_prices(block: Block) -> None:
             )
 
 
-def is_outcome(header: BlockHeader, executed: ExecutedBlock) -> bool:
+def outcome_matches(header: BlockHeader, executed: ExecutedBlock) -> bool:
     """Whether the results of the execution are those of `header`."""
     return all(stated == found for _, stated, found in _results(header, executed))
 

@@ -60,7 +60,7 @@ class ChainHistory:
             chain = StoredChain(snapshot)
             # One snapshot for hash and block: the index and the block it names always fit.
             hash_ = chain.hash_at(number)
-            return None if hash_ is None else chain.expected_block(hash_)
+            return None if hash_ is None else chain.require_block(hash_)
 
     def block_of(self, hash_: bytes) -> Block | None:
         """The block with this hash, with its transactions."""
@@ -72,7 +72,7 @@ class ChainHistory:
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             header, body = stored.header_of(hash_), stored.body_bytes_of(hash_)
-            return None if header is None or body is None else BlockOutline.of_stored(header, body)
+            return None if header is None or body is None else BlockOutline.from_stored_body(header, body)
 
     def stored_length_of(self, hash_: bytes) -> int:
         """The bytes of a block's stored body and receipts together. 0 for an unknown hash."""
@@ -125,7 +125,7 @@ class ChainHistory:
         test = wanted.to_bloom_test()
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
-            for number, bloom in chain.blooms(max(0, from_number), to_number):
+            for number, bloom in chain.blooms_of_blocks_with_logs(max(0, from_number), to_number):
                 # For every block, and not only for matching ones: a search without matches must end in time, too.
                 check()
                 if test.passes(bloom):

@@ -119,7 +119,7 @@ class StoredChain:
         header, body = self.header_of(hash_), self.body_of(hash_)
         return None if header is None or body is None else Block(header, body)
 
-    def expected_block(self, hash_: bytes) -> Block:
+    def require_block(self, hash_: bytes) -> Block:
         """The block that an index of this chain names. Raises DamagedValueError if it is missing."""
         return self._expected(self.block_of(hash_), HEADERS, hash_)
 
@@ -155,7 +155,7 @@ class StoredChain:
         number = int.from_bytes(data[:8])
         return TransactionLocation(self.hash_at(number) or b"", number, int.from_bytes(data[8:]))
 
-    def blooms(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    def blooms_of_blocks_with_logs(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         """The numbers and the blooms of the blocks with logs, from `start` to `end`, both included."""
         for key, bloom in self._snapshot.items(BLOOMS, _number_key(start)):
             number = int.from_bytes(key)
@@ -177,7 +177,7 @@ class StoredChain:
         return None if data is None else tuple(data[place : place + 20] for place in range(0, len(data), 20))
 
 
-def write_validators_at_epoch(batch: Batch, number: int, validators: tuple[bytes, ...]) -> None:
+def write_epoch_validators_not_in_header(batch: Batch, number: int, validators: tuple[bytes, ...]) -> None:
     """Store the validators (20-byte addresses) of epoch block `number`, whose header lists other ones."""
     batch.put(EPOCHS, _number_key(number), b"".join(validators))
 

@@ -46,8 +46,9 @@ class ExecutionSpeed:
         """The speed and the weight of each block."""
 
     @property
-    def gas_per_second(self) -> int | None:
-        """The speed that `SPEED_PERCENTILE` of the weight did not reach. None before a block has told it."""
+    def percentile_gas_per_second(self) -> int | None:
+        """The speed below which `SPEED_PERCENTILE` percent of the weight of the last blocks lies, in gas a second. None
+        before a block was measured."""
         with self._lock:
             samples = sorted(self._samples)
         left = sum(weight for _, weight in samples) * SPEED_PERCENTILE / 100
@@ -59,12 +60,12 @@ class ExecutionSpeed:
 
     def gas_budget(self, period_seconds: float) -> int | None:
         """The gas after which a proposal takes no more transactions, for a block period. None if there is no bound."""
-        speed = self.gas_per_second
+        speed = self.percentile_gas_per_second
         return None if speed is None else max(LEAST_GAS, int(speed * EXECUTION_SHARE * period_seconds))
 
     def count_executed(self, block: Block, seconds: float, period_seconds: float) -> None:
-        """`block` was executed in `seconds`."""
-        gas_used, known, budget = block.header.gas_used, self.gas_per_second, self.gas_budget(period_seconds)
+        """Record that the execution of `block` took `seconds`, in a chain with this block period."""
+        gas_used, known, budget = block.header.gas_used, self.percentile_gas_per_second, self.gas_budget(period_seconds)
         share_seconds = EXECUTION_SHARE * period_seconds
         is_long = seconds >= TELLING_SHARE * share_seconds
         is_full = budget is not None and gas_used >= budget / 2

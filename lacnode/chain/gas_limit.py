@@ -11,7 +11,7 @@ ELASTICITY_MULTIPLIER = 2
 """EIP-1559: the limit doubles in the first block with a base fee."""
 
 
-def gas_limit_floor(spec: ChainSpec, height: int) -> int:
+def goquorum_gas_limit_floor(spec: ChainSpec, height: int) -> int:
     """The gas limit to which block `height` may rise in one step. 0 if it may not: only GoQuorum's chains have one."""
     return 0 if spec.goquorum is None else spec.goquorum.gas_limit_floor_at(height)
 

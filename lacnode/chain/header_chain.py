@@ -91,7 +91,7 @@ class VerifiedHeaderChain:
         self._verifier = verifier
         self._verified = verified
 
-    def add_header(self, header: BlockHeader) -> bytes:
+    def verify_and_add_header(self, header: BlockHeader) -> bytes:
         """Add the next header, verified with its seals if its validators are known. Returns its on-chain hash (32 bytes).
 
         Raises BlockRefusedError if it breaks a rule or does not follow the last one.

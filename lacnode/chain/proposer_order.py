@@ -21,14 +21,15 @@ def proposers_after(chain: ExecutableChain, header: BlockHeader) -> tuple[bytes,
     validators = chain.validators_after(header)
     if not chain.spec.ibft.parameters_at(header.number + 1).follows_goquorum:
         return validators
-    by_text = in_text_order(validators)
+    by_text = sort_by_checksum_text(validators)
     if by_text == validators:
         return validators
     return by_text if _propose_by_text(chain, header, WINDOW_TURNS * len(validators)) else validators
 
 
-def in_text_order(validators: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """`validators` in the order of their texts. Capital letters are before small ones in it."""
+def sort_by_checksum_text(validators: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return `validators` in the order of their addresses as text with checksum (EIP-55). Capital letters come before
+    small ones."""
     return tuple(sorted(validators, key=_text))
 
 
@@ -50,7 +51,7 @@ def _propose_by_text(chain: ExecutableChain, header: BlockHeader, window: int) -
 def _shown_order(chain: ExecutableChain, number: int) -> bool | None:
     """Whether the creator of block `number` proposed by text. None if both orders, or none, give it this round."""
     header, parent = chain.header_at(number), chain.header_at(number - 1)
-    if header is None or parent is None or not chain.protocols.at(number).takes_part:
+    if header is None or parent is None or not chain.protocols.at(number).can_validate:
         return None
     validators, round_ = chain.validators_after(parent), chain.protocols.extra_data(header).round
     if not validators:
@@ -59,7 +60,7 @@ def _shown_order(chain: ExecutableChain, number: int) -> bool | None:
     creator, last = chain.protocols.creator(header), chain.protocols.creator(parent) if parent.number else bytes(20)
     by_bytes, by_text = (
         proposer_for(order, last, round_, follows_goquorum=True) == creator
-        for order in (validators, in_text_order(validators))
+        for order in (validators, sort_by_checksum_text(validators))
     )
     return None if by_bytes == by_text else by_text
 

@@ -21,9 +21,8 @@ class SpeculativeExecutions:
 
     @contextmanager
     def speculative_budget(self, budget: ExecutionBudget, hash_: bytes | None = None) -> Iterator[ExecutionBudget]:
-        """The budget of an execution inside this context. It ends with `budget`, or when an import begins.
-
-        `hash_` is the hash of the block (32 bytes), or None while the block is built. Raises ExecutionCancelledError if an
+        """Give the budget of an execution inside this context. It ends with `budget`, or when an import begins. `hash_`
+        is the hash of the block (32 bytes), or None while the block is built. Raises ExecutionCancelledError if an
         import waits.
         """
         own = ExecutionBudget()

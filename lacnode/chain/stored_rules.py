@@ -79,7 +79,7 @@ def _check_form(protocols: ProtocolSchedule, header: BlockHeader | None) -> None
 
 
 def _check_listed(schedule: IbftSchedule, number: int, listed: tuple[bytes, ...]) -> None:
-    rule, override = WrongValidatorsError.rule, schedule.validators_override(number)
+    rule, override = WrongValidatorsError.rule, schedule.validators_replaced_at(number)
     by_contract = schedule.parameters_at(number).validator_contract is not None
     if by_contract and listed:
         raise _refusal(number, rule, "its header lists validators, and by the genesis file a contract names them")

@@ -47,7 +47,7 @@ def next_tally(
 def _tally_after(
     tally: VoteTally, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
 ) -> VoteTally:
-    override = schedule.validators_override(header.number + 1)
+    override = schedule.validators_replaced_at(header.number + 1)
     is_epoch = schedule.parameters_at(header.number).is_epoch_block(header.number)
     if override is None:
         return tally.after(

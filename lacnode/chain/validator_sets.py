@@ -38,8 +38,9 @@ class ValidatorSets:
             return self._history.tally_after(header)
         return VoteTally.from_validators(self._contract.validators_after(header, contract))
 
-    def known_tally_after(self, header: BlockHeader) -> VoteTally | None:
-        """The validators and the open votes after `header`. None if a contract decides and names no usable validators."""
+    def tally_after_or_none(self, header: BlockHeader) -> VoteTally | None:
+        """The validators and the open votes after `header`. None if a contract decides about the validators and names
+        no usable ones."""
         try:
             return self.tally_after(header)
         except ValidatorContractError:
@@ -55,10 +56,10 @@ class ValidatorSets:
             self._log.warning(str(error), str(error), rule=error.rule, number=header.number + 1)
             return ()
 
-    def missing_in_epoch(self, header: BlockHeader, parent: BlockHeader) -> tuple[bytes, ...] | None:
-        """The validators of `header`, the block after `parent`, if the import must note them. None otherwise.
-
-        It must if the block begins an epoch and lists other ones, which GoQuorum's validators may decide.
+    def find_epoch_validators_not_in_header(self, header: BlockHeader, parent: BlockHeader) -> tuple[bytes, ...] | None:
+        """The validators (20-byte addresses) of `header`, the block after `parent`, if the import must store them. It
+        must if the block begins an epoch and its header lists other validators, as GoQuorum's validators may decide.
+        None otherwise.
         """
         parameters = self._schedule.parameters_at(header.number)
         if parameters.validator_contract is not None or not parameters.is_epoch_block(header.number):
@@ -66,7 +67,7 @@ class ValidatorSets:
         validators = self.tally_after(parent).validators
         return None if self._protocols.extra_data(header).validators == validators else validators
 
-    def named_by(self, header: BlockHeader) -> tuple[bytes, ...]:
+    def validators_of_block(self, header: BlockHeader) -> tuple[bytes, ...]:
         """The validators of block `header`, as `qbft_getValidatorsByBlockNumber` shows them.
 
         They are those in its extra data, and on GoQuorum's chains those by votes. With a contract they are, as in Besu, its

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from lacnode.chainspec.genesis_values import Data, Nonce, Quantity, Word, short_address, word
+from lacnode.chainspec.genesis_values import Data, Nonce, Quantity, Word, parse_short_address, word
 from lacnode.chainspec.spec import GenesisAccount
 
 
@@ -37,6 +37,6 @@ def _account(address: str, account: GenesisAllocation) -> GenesisAccount:
         # Slots and values are numbers of 256 bits. Shorter ones are filled with zeros on the left.
         storage = {int.from_bytes(word(slot)): int.from_bytes(value) for slot, value in account.storage.items()}
         slots = tuple(storage.items())
-        return GenesisAccount(short_address(address), account.balance, account.nonce, account.code, slots)
+        return GenesisAccount(parse_short_address(address), account.balance, account.nonce, account.code, slots)
     except ValueError as error:
         raise GenesisAllocationError(f"alloc.{address[:80]}: {error}") from None

@@ -94,7 +94,7 @@ class TransitionsSection(GenesisSection):
     qbft: tuple[QbftTransition, ...] = ()
 
 
-def check_engines(config: Mapping[str, Any]) -> None:
+def check_consensus_sections(config: Mapping[str, Any]) -> None:
     """Check which sections are there. Raises BftSectionError if this node cannot run the network.
 
     `config` has its keys in lower case and was not validated yet. Otherwise the first missing key of `ibft2` would be a

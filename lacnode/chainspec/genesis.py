@@ -31,7 +31,7 @@ from lacnode.chainspec.genesis_values import (
     Quantity,
     ShortAddress,
     Word,
-    integer,
+    parse_integer,
 )
 from lacnode.chainspec.goquorum import GoQuorumGenesisError, RewrittenConfig
 from lacnode.chainspec.ibft_schedule import IbftSchedule
@@ -106,7 +106,7 @@ class _Config(GenesisSection):
     zerobasefee: bool = False
     fixedbasefee: bool = False
     homesteadblock: Long | None = None
-    daoforkblock: Annotated[int, BeforeValidator(integer)] | None = None
+    daoforkblock: Annotated[int, BeforeValidator(parse_integer)] | None = None
     eip150block: Long | None = None
     eip158block: Long | None = None
     byzantiumblock: Long | None = None
@@ -321,7 +321,7 @@ def _check_engine(config: object) -> None:
     if not isinstance(config, Mapping):
         raise GenesisError("the object `config` is missing")
     try:
-        bft_sections.check_engines(config)
+        bft_sections.check_consensus_sections(config)
     except BftSectionError as error:
         raise GenesisError(str(error)) from None
     # Another curve would give other addresses for all keys.

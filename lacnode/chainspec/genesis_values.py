@@ -35,30 +35,30 @@ def _whole(value: object) -> int | str:
     return value
 
 
-def integer(value: object) -> int:
+def parse_integer(value: object) -> int:
     """A JSON number, or a string in decimal or 0x-hexadecimal. Raises ValueError for another form."""
     value = _whole(value)
     if isinstance(value, int):
         return value
     if value[:2] in ("0x", "0X"):
-        return hexadecimal(value)
+        return parse_hexadecimal(value)
     # The length is bounded: the conversion of a decimal number takes a time that grows with its square.
     if len(value) > 100 or not _DECIMAL.fullmatch(value):
         raise ValueError("decimal digits, or hexadecimal ones after 0x, were expected")
     return int(value)
 
 
-def java_integer(value: object) -> int:
+def parse_java_integer(value: object) -> int:
     """A JSON number, or a string in decimal, 0x-hexadecimal or octal after a 0, as in Java's `Long.decode`.
 
     Raises ValueError for another form.
     """
     if isinstance(value, str) and re.fullmatch("0[0-7]+", value) and len(value) < 100:
         return int(value, 8)
-    return integer(value)
+    return parse_integer(value)
 
 
-def hexadecimal(value: object) -> int:
+def parse_hexadecimal(value: object) -> int:
     """A hexadecimal number, with or without 0x. A JSON number is read by its digits. An empty string is 0.
 
     Raises ValueError for another form.
@@ -89,7 +89,7 @@ def address(value: object) -> bytes:
     return address_from_hex(value)
 
 
-def short_address(value: object) -> bytes:
+def parse_short_address(value: object) -> bytes:
     """An address of up to 20 bytes in hexadecimal, with or without 0x, filled with zeros on the left.
 
     Raises ValueError if it is longer.
@@ -100,7 +100,7 @@ def short_address(value: object) -> bytes:
     return given.rjust(20, b"\0")
 
 
-def optional_address(value: object) -> bytes | None:
+def parse_optional_address(value: object) -> bytes | None:
     """An address, or None for a blank string."""
     return None if isinstance(value, str) and not value.strip() else address(value)
 
@@ -114,15 +114,15 @@ def word(value: object) -> bytes:
 
 
 # The bounds are those of Besu's types: UInt256, Java's long and int, and the unsigned 64 bits of a nonce.
-HexadecimalQuantity = Annotated[int, BeforeValidator(hexadecimal), Field(ge=0, lt=2**256)]
-Quantity = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**256)]
-Long = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**63)]
-PositiveLong = Annotated[int, BeforeValidator(integer), Field(ge=1, lt=2**63)]
-JavaLong = Annotated[int, BeforeValidator(java_integer), Field(ge=0, lt=2**63)]
-Positive = Annotated[int, BeforeValidator(integer), Field(ge=1, lt=2**31)]
-Count = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**31)]
-Nonce = Annotated[int, BeforeValidator(hexadecimal), Field(ge=0, lt=2**64)]
+HexadecimalQuantity = Annotated[int, BeforeValidator(parse_hexadecimal), Field(ge=0, lt=2**256)]
+Quantity = Annotated[int, BeforeValidator(parse_integer), Field(ge=0, lt=2**256)]
+Long = Annotated[int, BeforeValidator(parse_integer), Field(ge=0, lt=2**63)]
+PositiveLong = Annotated[int, BeforeValidator(parse_integer), Field(ge=1, lt=2**63)]
+JavaLong = Annotated[int, BeforeValidator(parse_java_integer), Field(ge=0, lt=2**63)]
+Positive = Annotated[int, BeforeValidator(parse_integer), Field(ge=1, lt=2**31)]
+Count = Annotated[int, BeforeValidator(parse_integer), Field(ge=0, lt=2**31)]
+Nonce = Annotated[int, BeforeValidator(parse_hexadecimal), Field(ge=0, lt=2**64)]
 Data = Annotated[bytes, BeforeValidator(data)]
-ShortAddress = Annotated[bytes, BeforeValidator(short_address)]
-OptionalAddress = Annotated[bytes | None, BeforeValidator(optional_address)]
+ShortAddress = Annotated[bytes, BeforeValidator(parse_short_address)]
+OptionalAddress = Annotated[bytes | None, BeforeValidator(parse_optional_address)]
 Word = Annotated[bytes, BeforeValidator(word)]

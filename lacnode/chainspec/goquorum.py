@@ -19,9 +19,9 @@ from lacnode.chainspec.goquorum_ibft1 import (
     DEFAULT_PERIOD_SECONDS,
     DEFAULT_TIMEOUT_SECONDS,
     Ibft1Chain,
+    Ibft1Parameters,
     Ibft1SectionError,
-    Parameters,
-    read_chain,
+    read_ibft1_chain,
 )
 from lacnode.chainspec.goquorum_rules import KILOBYTE_BYTES, GoQuorumRules
 
@@ -175,13 +175,13 @@ def _ibft1(config: Mapping[str, Any], read: _Config) -> Ibft1Chain | None:
             f"config has {' and '.join(given)}: one section is for block 1, and config.transitions names later protocols"
         )
     if read.istanbul is not None:
-        parameters, test_block = Parameters(read.istanbul.epoch), read.istanbul.testqbftblock
+        parameters, test_block = Ibft1Parameters(read.istanbul.epoch), read.istanbul.testqbftblock
     else:
         assert read.ibft is not None
         ibft, test_block = read.ibft, None
         empty = ibft.emptyblockperiodseconds
-        parameters = Parameters(ibft.epochlength, ibft.blockperiodseconds, ibft.requesttimeoutseconds, empty)
-    return read_chain(config[given[0]], given[0], parameters, read.transitions, test_block)
+        parameters = Ibft1Parameters(ibft.epochlength, ibft.blockperiodseconds, ibft.requesttimeoutseconds, empty)
+    return read_ibft1_chain(config[given[0]], given[0], parameters, read.transitions, test_block)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class GoQuorumTransition(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class Ibft1Parameters:
     """The parameters at one block, in GoQuorum's units. 0 means that the genesis does not give a value."""
 
     epoch_blocks: int = 0
@@ -56,9 +56,9 @@ class Parameters:
     timeout_seconds: int = 0
     empty_period_seconds: int | None = None
 
-    def after(self, step: GoQuorumTransition) -> "Parameters":
+    def after(self, step: GoQuorumTransition) -> "Ibft1Parameters":
         """The parameters after a transition."""
-        return Parameters(
+        return Ibft1Parameters(
             step.epochlength or self.epoch_blocks,
             step.blockperiodseconds or self.period_seconds,
             step.requesttimeoutseconds or self.timeout_seconds,
@@ -87,10 +87,10 @@ class Ibft1Chain:
     warnings: tuple[str, ...] = field(default=())
 
 
-def read_chain(
+def read_ibft1_chain(
     first: Mapping[str, Any],
     name: str,
-    parameters: Parameters,
+    parameters: Ibft1Parameters,
     steps: Iterable[GoQuorumTransition],
     test_block: int | None,
 ) -> Ibft1Chain:

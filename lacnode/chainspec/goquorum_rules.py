@@ -31,11 +31,11 @@ class GoQuorumRules:
     gas_limit_floors: tuple[tuple[int, int], ...] = ()
     two_thirds_begins: int | None = 0
 
-    def contract_bytes_at(self, height: int) -> int | None:
+    def max_contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of deployed code at `height`. None for the limit of the fork."""
         return _step_at(self.contract_sizes, height)
 
-    def transaction_bytes_at(self, height: int) -> int:
+    def max_transaction_bytes_at(self, height: int) -> int:
         """The most bytes of a transaction in the pool."""
         return _step_at(self.transaction_sizes, height) or DEFAULT_TRANSACTION_BYTES
 

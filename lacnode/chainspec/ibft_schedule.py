@@ -52,6 +52,6 @@ class IbftSchedule:
         place = bisect_right(self.steps, height, key=lambda step: step[0])
         return self.steps[max(0, place - 1)][1]
 
-    def validators_override(self, height: int) -> tuple[bytes, ...] | None:
+    def validators_replaced_at(self, height: int) -> tuple[bytes, ...] | None:
         """The validators that a transition sets for block `height`, ascending (20-byte addresses). None without one."""
         return dict(self.overrides).get(height)

@@ -140,9 +140,9 @@ class ChainSpec:
     It is 0 with `zeroBaseFee`. With `fixedBaseFee` see `with_fixed_base_fee`. Blob gas costs nothing then, as in Besu.
     """
 
-    def contract_bytes_at(self, height: int) -> int | None:
+    def max_contract_bytes_at(self, height: int) -> int | None:
         """The most bytes of the code of a contract that block `height` deploys. None for the limit of the fork."""
-        own = None if self.goquorum is None else self.goquorum.contract_bytes_at(height)
+        own = None if self.goquorum is None else self.goquorum.max_contract_bytes_at(height)
         return self.contract_size_limit if own is None else own
 
     def may_have_gas_price_at(self, height: int) -> bool:

@@ -19,7 +19,7 @@ from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.cli.command_arguments import parse_command_arguments, required
 from lacnode.cli.errors import UsageError
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
 from lacnode.evm.engine_factory import make_engine
@@ -60,7 +60,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         if not file.exists():
             raise UsageError(f"Could not find file to import: {file}")
     # The whole configuration of the node is read, because `--run` starts the node with it after the import.
-    config = node_config(settings)
+    config = make_node_config(settings)
     status = _import(files, config, start or 0, end)
     # A node never starts on a chain whose import stopped half-way: it would look healthy and be behind.
     return run_node(config) if status == 0 and values.get("run") == "true" else status

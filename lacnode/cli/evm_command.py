@@ -12,7 +12,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import Settings
 from lacnode.evm.budget import UNLIMITED
 from lacnode.evm.engine import ExecutionError
-from lacnode.evm.engine_differences import Outcome, are_different, outcome_document
+from lacnode.evm.engine_differences import Outcome, outcome_document, outcomes_differ
 from lacnode.evm.engine_kind import why_no_library
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -31,7 +31,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         raise UsageError(f"both engines are needed: {reason}")
     try:
         document = orjson.loads(Path(words[1]).read_bytes())
-        outcomes = replay(document)
+        outcomes = replay_difference(document)
     except OSError as error:
         raise UsageError(f"{words[1]}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, GenesisError) as error:
@@ -39,10 +39,10 @@ def run(words: Sequence[str], settings: Settings) -> int:
     return _report(outcomes)
 
 
-def replay(document: dict[str, Any]) -> dict[str, Outcome]:
-    """Return the outcome of the block in `document` by the name of each engine (see
-    `engine_differences.difference_document`). ValueError, KeyError, TypeError or GenesisError if `document` is not
-    one of a difference."""
+def replay_difference(document: dict[str, Any]) -> dict[str, Outcome]:
+    """Execute the block in `document` again, and return its outcome by the name of each engine. `document` is the file
+    that a node writes when its engines differ. ValueError, KeyError, TypeError or GenesisError if it is another
+    file."""
     spec = parse_genesis(document["genesis"])
     # The file has the trie nodes and codes that the block reads, and no others. The engines need no database.
     nodes = {bytes.fromhex(key): bytes.fromhex(node) for key, node in document["nodes"].items()}
@@ -55,8 +55,8 @@ def replay(document: dict[str, Any]) -> dict[str, Outcome]:
         outcomes["python"] = PyEvmEngine(spec, nodes).execute(root, header, transactions, ancestors.get)
     except ExecutionError as error:
         outcomes["python"] = error
-    # `execute` would hide a difference behind py-evm's outcome. `execute_alone` gives the library's own.
-    found = NativeEngine(spec, nodes).execute_alone(root, header, transactions, ancestors.get, UNLIMITED)
+    # `execute` would hide a difference behind py-evm's outcome. `execute_natively_or_none` gives the library's own.
+    found = NativeEngine(spec, nodes).execute_natively_or_none(root, header, transactions, ancestors.get, UNLIMITED)
     # None: the library leaves such a block to py-evm, so both engines have one outcome.
     outcomes["native"] = outcomes["python"] if found is None else found
     return outcomes
@@ -64,7 +64,7 @@ def replay(document: dict[str, Any]) -> dict[str, Outcome]:
 
 def _report(outcomes: dict[str, Outcome]) -> int:
     python, native = outcomes["python"], outcomes["native"]
-    differ = are_different(python, native)
+    differ = outcomes_differ(python, native)
     # The documents are compared field by field, so that the report names only the fields that differ.
     left, right = outcome_document(python), outcome_document(native)
     for name in sorted(left.keys() | right.keys()):

@@ -86,7 +86,7 @@ def _main(words: list[str]) -> int:
         return 0
     # The line comes before the modules below are loaded, which takes seconds on a busy machine.
     log_start_line(settings)
-    config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
+    config = importlib.import_module("lacnode.cli.node_config").make_node_config(settings)
     # The log is not configured yet. The node writes these sentences when it is.
     config = replace(config, warnings=(*config.warnings, *find_java_variables(os.environ)))
     if config.devnet_directory is not None:

@@ -45,7 +45,7 @@ MAX_STATIC_NODES_FILE_BYTES = 2**24
 """Bytes: more than the longest list that is accepted."""
 
 
-def node_config(settings: Settings) -> NodeConfig:
+def make_node_config(settings: Settings) -> NodeConfig:
     """Return the configuration that `settings` mean. UsageError for the first setting that is wrong, that this
     machine does not fit, or that is not built yet."""
     read = SettingsReader(settings)

@@ -27,7 +27,9 @@ _PATTERNS = frozenset(("rpc-http-cors-origins", "graphql-http-cors-origins"))
 _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>]*>|\{\{.*?\}\}")
 
 
-def given_value(option: Option, text: str, status: int = 1, origin: str = "", *, empty_list: bool = False) -> Value:
+def parse_given_value(
+    option: Option, text: str, status: int = 1, origin: str = "", *, empty_list: bool = False
+) -> Value:
     """Return the value of a text from a command line, an environment or a file. UsageError with `status` if `text`
     has the wrong form, is empty, or still has a template's placeholder. `empty_list` allows an empty text for a list:
     it is a list without members."""

@@ -52,7 +52,7 @@ class SettingsReader:
         return cast("str | None", self.settings.get(name))
 
     def path(self, name: str) -> Path | None:
-        """Return the same as `text_or_none`, as a path."""
+        """Return the text that is set for the option as a path, without a default. None if no text is set."""
         text = self.text_or_none(name)
         return None if text is None else Path(text)
 

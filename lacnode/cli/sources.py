@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.option_values import Value, given_value
+from lacnode.cli.option_values import Value, parse_given_value
 from lacnode.cli.options import BY_NAME, OPTIONS
 from lacnode.cli.options.option import Option, OptionKind
 from lacnode.cli.profiles import profile_defaults
@@ -298,4 +298,4 @@ def _put(settings: Settings, texts: Mapping[str, str], status: int, origin: str,
         if name not in settings.values:
             # Only values that count are parsed. A wrong value in the file does no harm while the command line overrides
             # it.
-            settings.values[name] = given_value(BY_NAME[name], text, status, origin, empty_list=empty_lists)
+            settings.values[name] = parse_given_value(BY_NAME[name], text, status, origin, empty_list=empty_lists)

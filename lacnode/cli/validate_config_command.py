@@ -12,7 +12,7 @@ from lacnode.cli.command_arguments import parse_command_arguments, required
 from lacnode.cli.errors import UsageError
 from lacnode.cli.node_config import find_mistakes, spec_or_placeholder
 from lacnode.cli.notices import find_notices
-from lacnode.cli.option_values import given_value
+from lacnode.cli.option_values import parse_given_value
 from lacnode.cli.options import BY_NAME
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings, read_toml_texts
@@ -45,7 +45,7 @@ def _into(settings: Settings, path: Path) -> list[str]:
     texts, wrong = read_toml_texts(path)
     for name, text in texts.items():
         try:
-            value = given_value(BY_NAME[name], text, 1, str(path), empty_list=True)
+            value = parse_given_value(BY_NAME[name], text, 1, str(path), empty_list=True)
         except UsageError as error:
             wrong.append(str(error))
             continue

@@ -83,7 +83,7 @@ def recover_sender(transaction: Transaction) -> bytes:
     return sender
 
 
-def senders_of(
+def recover_senders(
     transactions: Sequence[Transaction], recover_many: Callable[[list[bytes]], list[bytes | None]]
 ) -> list[bytes]:
     """The 20-byte address that signed each of `transactions`.

@@ -39,7 +39,7 @@ MAX_MINED_BLOCKS = 10_000
 
 
 class BlockMode(Enum):
-    """When blocks are made: at every block period, when a transaction waits, or when a call says so."""
+    """When blocks are made: at every block period, when a transaction waits, or when a client calls a method for it."""
 
     PERIOD, ON_DEMAND, MANUAL = "period", "on demand", "manual"
 

@@ -17,7 +17,7 @@ from lacnode.devnet.developer_methods import DeveloperMethod
 from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.manifest import DevnetError
 from lacnode.devnet.request_forwarder import RequestForwarder
-from lacnode.http.connection_server import ConnectionServer, bind
+from lacnode.http.connection_server import ConnectionServer, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import JSON, Request, Response
 from lacnode.rpc.errors import INTERNAL_ERROR, SERVER_ERROR, RpcError, invalid_params
@@ -42,7 +42,7 @@ class DeveloperEndpoint:
 
     async def run(self, port: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when the port is open. PortUnavailableError if it is taken."""
-        listeners = await bind("127.0.0.1", port)
+        listeners = await open_listeners("127.0.0.1", port)
         server = ConnectionServer(
             "developer endpoint",
             MAX_CONNECTIONS,

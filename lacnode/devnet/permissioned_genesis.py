@@ -13,7 +13,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, NODE_RULES_NAME, RULES_NAME, ip_bytes
+from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, NODE_RULES_NAME, RULES_NAME, encode_ip
 from lacnode.permissioning.artifacts import load_artifact
 from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
 from lacnode.primitives import rlp
@@ -44,8 +44,9 @@ class NodeEntry:
 def permissioned_accounts(
     admins: Sequence[bytes], nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> dict[str, dict[str, object]]:
-    """Return entries of a genesis' `alloc`, by address. `admins` may change the rules. `senders` may send transactions and
-    create contracts. Groups of nodes may connect as in `permissioning.topology`. Addresses have 20 bytes."""
+    """Return entries of a genesis' `alloc`, by address. `admins` may change the rules. `senders` may send transactions
+    and create contracts. Nodes may connect by their types, by the rules of LACChain's topology. Addresses have 20
+    bytes."""
     workshop = _Workshop()
     # The admin contract is placed and not registered yet: the calls of the set-up are not checked before it is.
     workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))
@@ -75,7 +76,7 @@ def _set_up(
     for one, other in CONNECTIONS:
         yield NODE_RULES, "addConnection(bytes32,bytes32)", (GROUPS[one], GROUPS[other])
     for node in nodes:
-        id_, place = node.enode.id, (ip_bytes(node.enode.host), node.enode.tcp)
+        id_, place = node.enode.id, (encode_ip(node.enode.host), node.enode.tcp)
         yield (
             NODE_RULES,
             "addEnode(bytes32,bytes32,bytes16,uint16,uint8,bytes6,string,string,string,bytes32)",

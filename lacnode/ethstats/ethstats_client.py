@@ -145,7 +145,7 @@ class EthstatsClient:
             return
         match _emitted(text):
             case ["node-pong", *_]:
-                await connection.send(self._reports.latency(max(0, unix_ms() - self._asked_ms)))
+                await connection.send(self._reports.latency_message(max(0, unix_ms() - self._asked_ms)))
             case ["history", *rest] if trio.current_time() >= self._next_history:
                 self._next_history = trio.current_time() + HISTORY_SECONDS
                 numbers = _numbers(rest)

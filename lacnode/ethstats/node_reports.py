@@ -62,7 +62,7 @@ class NodeReports:
         """Return a question for the latency, asked at `now_ms` (Unix milliseconds)."""
         return _emit("node-ping", {"id": self._id, "clientTime": str(now_ms)})
 
-    def latency(self, milliseconds: int) -> str:
+    def latency_message(self, milliseconds: int) -> str:
         """Return the time that the server took for its last answer."""
         return _emit("latency", {"id": self._id, "latency": str(milliseconds)})
 

@@ -23,7 +23,7 @@ MAX_TRANSACTION_MEMORY_BYTES = 32 * 2**20
 and eight hundred get 400 KB each, all at once."""
 
 
-def block_bytes(period_seconds: float) -> int:
+def max_block_bytes(period_seconds: float) -> int:
     """Return the bytes that the transactions of a block may have so that it fits its period."""
     return min(MAX_BLOCK_BYTES, int(BLOCK_BYTES_PER_SECOND * max(1.0, period_seconds)))
 

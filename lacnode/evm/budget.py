@@ -86,8 +86,9 @@ class ExecutionBudget:
             time.sleep(min(CHECK_INTERVAL_SECONDS, worked / self.share - worked))
             self._resumed_at = time.monotonic()
 
-    def check_further(self, seconds: float) -> None:
-        """Return if there is time for `seconds` of work that is not interrupted. Otherwise raise as `check` does."""
+    def check_time_for(self, seconds: float) -> None:
+        """Return if there is time for `seconds` of work that cannot be interrupted. BudgetExceededError if the deadline
+        comes before its end, ExecutionCancelledError if the budget is cancelled."""
         self.check()
         if time.monotonic() + seconds > self.deadline_seconds:
             exceeded = BudgetExceededError(f"the execution has no time for {seconds:.2f} s of further work")

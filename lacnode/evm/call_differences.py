@@ -14,7 +14,7 @@ UNCOMPARED = frozenset(("accounts", "touched"))
 OUT_OF_GAS = "Out of gas"
 
 
-def unlike_call_fields(expected: CallOutcome, found: CallOutcome) -> list[str]:
+def differing_call_fields(expected: CallOutcome, found: CallOutcome) -> list[str]:
     """Return the names of the fields in which two executions of a call differ. A call that only one engine rejects, or
     for another reason, differs in its `rejection`."""
     if isinstance(expected, CallResult) and isinstance(found, CallResult):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.call_differences import CallOutcome, unlike_call_fields
+from lacnode.evm.call_differences import CallOutcome, differing_call_fields
 from lacnode.evm.engine import (
     BOTH,
     NATIVE,
@@ -21,8 +21,8 @@ from lacnode.evm.engine import (
     NodeStore,
     OpenBlock,
 )
-from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
-from lacnode.evm.native_engine import NativeEngine, execute_again
+from lacnode.evm.engine_differences import EngineDifferences, Outcome, outcomes_differ
+from lacnode.evm.native_engine import NativeEngine, make_reexecution
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -52,7 +52,7 @@ class CrossCheckedPyEvmEngine(PythonStates):
 
     @property
     def name(self) -> str:
-        """The name of the engine, as `--evm` has it."""
+        """The word `both`, by which the option `--evm` names this engine."""
         return BOTH
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
@@ -62,7 +62,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> PyEvmTracer:
-        """A tracer for one RPC call, on py-evm alone (see `tracer.TracingEngine`)."""
+        """A tracer for one RPC call. It uses py-evm alone. `budget` bounds its time, and `allowance` its steps and
+        bytes."""
         return self._python.tracer(ancestor_hash, budget, allowance)
 
     def execute(
@@ -73,7 +74,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block on both engines (see `engine.ExecutionEngine`). ExecutionError if py-evm refuses it."""
+        """Execute a whole block on both engines and return py-evm's outcome. A difference is recorded. ExecutionError
+        if py-evm refuses the block."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         expected: Outcome
         try:
@@ -98,11 +100,11 @@ class CrossCheckedPyEvmEngine(PythonStates):
     ) -> None:
         block = (parent_state_root, header, transactions, ancestor_hash)
         # `execute` would fall back to py-evm, and py-evm agrees with itself.
-        found = self._native.execute_alone(*block, budget)
-        if found is not None and are_different(expected, found):
+        found = self._native.execute_natively_or_none(*block, budget)
+        if found is not None and outcomes_differ(expected, found):
             outcomes = {PYTHON: expected, NATIVE: found}
             self._differences.record_difference(
-                self._spec, self._store, *block, outcomes, execute_again(self._spec, *block)
+                self._spec, self._store, *block, outcomes, make_reexecution(self._spec, *block)
             )
 
     def deciding_outcome(
@@ -114,7 +116,7 @@ class CrossCheckedPyEvmEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """`executed`: py-evm gave it (see `engine.ExecutionEngine`)."""
+        """Return `executed`. It decides about the block, because py-evm gave it, and only py-evm may refuse a block."""
         return executed
 
     def open_block(
@@ -125,7 +127,9 @@ class CrossCheckedPyEvmEngine(PythonStates):
         *,
         within_limits: bool = False,
     ) -> OpenBlock:
-        """Begin a block on py-evm (see `engine.ExecutionEngine`). When it is closed, the native engine executes it too."""
+        """Begin a block on py-evm, with the number, timestamp, coinbase, gas limit and base fee of `header`. When the
+        block is closed, the native engine executes it too, and a difference is recorded. `within_limits` keeps the
+        memory and the logs of its transactions within the limits for a block."""
 
         def compare(transactions: Sequence[Transaction], executed: ExecutedBlock, budget: ExecutionBudget) -> None:
             self._compare(parent_state_root, header, transactions, ancestor_hash, executed, budget)
@@ -136,15 +140,16 @@ class CrossCheckedPyEvmEngine(PythonStates):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return py-evm's outcome of `call` (see `engine.ExecutionEngine`). The native engine makes the call too."""
+        """Return py-evm's outcome of `call` on the state after `header`. The native engine makes the call too, and a
+        difference is recorded."""
         outcome: CallOutcome
         try:
             outcome = self._python.call(state_root, header, call, ancestor_hash)
         except TransactionRejectedError as rejected:
             # A rejection is an outcome too. A call that was interrupted, or has wrong overrides, has none.
             outcome = rejected
-        found = self._native.call_alone(state_root, header, call, ancestor_hash)
-        if found is not None and (unlike := unlike_call_fields(outcome, found)):
+        found = self._native.call_natively_or_none(state_root, header, call, ancestor_hash)
+        if found is not None and (unlike := differing_call_fields(outcome, found)):
             self._differences.record_call_difference(header, call, unlike)
         if isinstance(outcome, TransactionRejectedError):
             raise outcome

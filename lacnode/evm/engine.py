@@ -60,7 +60,8 @@ class OverlaidNodes:
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
-        """See `NodeStore`."""
+        """Return the trie node or the code with the Keccak hash `key` (32 bytes): from the overlay if it has it,
+        otherwise from the store. None if it is absent in both."""
         return self._nodes.get(key) or self._store.get(key)
 
 
@@ -184,13 +185,14 @@ class OpenBlock(Protocol):
         """About the seconds that `close`, and reading the transactions, will take for those that were added."""
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction`. TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when
-        `budget` says so, or has no time for what the transaction adds to `estimated_closing_seconds`. After an error
-        nothing has changed, and the block goes on."""
+        """Execute `transaction` and add it to the block. TransactionRejectedError if it cannot be in this block.
+        ExecutionInterruptedError if `budget` is used up or cancelled, or has no time for the further seconds that
+        closing the block would take. After an error nothing has changed, and other transactions can be added."""
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Pay the block's reward and compute the roots. The block takes no more transactions. SystemCallError if a
-        call that ends every block fails, ExecutionInterruptedError when `budget` says so."""
+        """Finish the block: make the calls that end every block, pay its reward and compute the roots. The block takes
+        no more transactions. SystemCallError if a call that ends every block fails, ExecutionInterruptedError if
+        `budget` is used up or cancelled."""
 
     def execute_private(
         self,
@@ -202,13 +204,11 @@ class OpenBlock(Protocol):
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root`, whose nodes `store` has, with the accounts as they are in
-        this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
-        Nothing of the block changes.
-
-        TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic seconds), where there
-        is one.
-        ExecutionInterruptedError when `budget` says so.
+        """Execute `message` on the private state at `root`, whose nodes are in `store`. It sees the public accounts of
+        this block behind the private ones: as they are now, or as they are while `marker` (a transaction and its
+        sender) is executed. The block does not change. TransactionRejectedError for a wrong nonce.
+        CallLimitExceededError after `deadline` (monotonic seconds, None for no deadline). ExecutionInterruptedError if
+        `budget` is used up or cancelled.
         """
         ...
 
@@ -234,8 +234,8 @@ class ExecutionEngine(Protocol):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block. ExecutionError if one of its transactions cannot be in it, ExecutionInterruptedError
-        when `budget` says so."""
+        """Execute a whole block and return its outcome. ExecutionError if one of its transactions cannot be in it,
+        ExecutionInterruptedError if `budget` is used up or cancelled."""
 
     def deciding_outcome(
         self,
@@ -246,9 +246,10 @@ class ExecutionEngine(Protocol):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return the outcome that decides about a block whose header contradicts `executed`, the outcome of this engine.
-        Only py-evm may refuse a block. So this is `executed` itself if py-evm gave it. Otherwise py-evm executes the block,
-        and this is its outcome. Errors are those of `execute`."""
+        """Return the outcome that decides about a block whose header contradicts `executed`, the outcome of this
+        engine. Only py-evm may refuse a block. So this is `executed` itself if py-evm gave it. Otherwise py-evm
+        executes the block, and this is its outcome. ExecutionError if py-evm refuses the block,
+        ExecutionInterruptedError if `budget` is used up or cancelled."""
 
     def open_block(
         self,

@@ -52,19 +52,19 @@ class RecordingNodes:
         return value
 
 
-def unlike_fields(expected: ExecutedBlock, found: ExecutedBlock) -> list[str]:
+def differing_block_fields(expected: ExecutedBlock, found: ExecutedBlock) -> list[str]:
     """Return the names of the fields in which two executions of a block differ."""
     names = [field.name for field in fields(ExecutedBlock) if field.name not in IGNORED]
     return [name for name in names if getattr(expected, name) != getattr(found, name)]
 
 
-def are_different(expected: "Outcome", found: "Outcome") -> bool:
+def outcomes_differ(expected: "Outcome", found: "Outcome") -> bool:
     """Return whether two engines differ on a block. A block that both refuse may be wrong in several ways: its
     reasons are not compared."""
     if isinstance(expected, ExecutionError) or isinstance(found, ExecutionError):
         # One of them executed the block and the other refused it.
         return type(expected) is ExecutedBlock or type(found) is ExecutedBlock
-    return bool(unlike_fields(expected, found))
+    return bool(differing_block_fields(expected, found))
 
 
 Outcome = ExecutedBlock | ExecutionError
@@ -138,14 +138,14 @@ class EngineDifferences:
             self.panic_count += 1
             self._log.error(task, f"the native library has a fault; py-evm {task}", fault=str(error))
 
-    def take_counts(self) -> tuple[int, int]:
+    def pop_counts(self) -> tuple[int, int]:
         """Return the calls on which the engines differed, and the panics. The counts begin at 0 again."""
         counts = self.call_count, self.panic_count
         self.call_count = self.panic_count = 0
         return counts
 
     def add_counts(self, calls: int, panics: int) -> None:
-        """Count what `take_counts` returned in another process of this node. That process has logged it."""
+        """Count what `pop_counts` returned in another process of this node. That process has logged it."""
         self.call_count += calls
         self.panic_count += panics
 

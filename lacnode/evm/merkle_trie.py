@@ -77,8 +77,9 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
 def update(
     root: bytes, changes: Mapping[bytes, bytes], read: ReadNode, budget: ExecutionBudget = UNLIMITED
 ) -> tuple[bytes, dict[bytes, bytes]]:
-    """Return the root after `changes` (key to value, empty deletes), and the new nodes by hash. MissingNodeError if
-    the trie is not whole, ExecutionInterruptedError when `budget` says so."""
+    """Return the root after `changes`, and the new nodes by hash. `changes` maps keys to values. An empty value deletes
+    its key. MissingNodeError if a node of the trie is missing, ExecutionInterruptedError if `budget` is used up or
+    cancelled."""
     budget.check()
     if not changes:
         return root, {}

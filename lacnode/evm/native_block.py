@@ -14,10 +14,10 @@ from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import is_left_to_python
 from lacnode.evm.native_state import CurrentBudget
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
-from lacnode.evm.py_evm_block import DELEGATION_PREFIX, created_address
-from lacnode.evm.py_evm_private import run_private_before
+from lacnode.evm.py_evm_block import DELEGATION_PREFIX, created_contract_address
+from lacnode.evm.py_evm_private import run_private_before_marker
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
-from lacnode.evm.system_contracts import contracts_asked_for_requests, missing_contract
+from lacnode.evm.system_contracts import contracts_asked_for_requests, missing_contract_error
 from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -30,9 +30,9 @@ CHANGE_SECONDS = 5e-6
 
 
 class NativeBlock:
-    """An open block (see `engine.OpenBlock`). `reopen` begins the same block on py-evm, for a transaction that the
-    library cannot execute. `public_state` makes a py-evm state of this block's accounts. Panics of the library go to
-    `differences`."""
+    """A block in the making on the native library (an `engine.OpenBlock`). `reopen` begins the same block on py-evm,
+    for a transaction that the library cannot execute. `public_state` makes a py-evm state of this block's accounts.
+    Panics of the library go to `differences`."""
 
     def __init__(
         self,
@@ -75,13 +75,15 @@ class NativeBlock:
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """About how long `close` will take (see `engine.OpenBlock`)."""
+        """About how many seconds `close` will take for the transactions that were added so far."""
         return self._closing_seconds if self._python is None else self._python.estimated_closing_seconds
 
     # -- adding ----------------------------------------------------------------------------------------------------------
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction` (see `engine.OpenBlock`)."""
+        """Execute `transaction` and add it to the block. TransactionRejectedError if it cannot be in this block.
+        ExecutionInterruptedError if `budget` is used up or cancelled, or has no time left to close the block with it.
+        After an error nothing has changed."""
         if self._python is not None:
             return self._python.add(transaction, sender, budget)
         self._use(budget)
@@ -109,8 +111,10 @@ class NativeBlock:
             # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it is
             # set aside here.
             estimated_closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
-            estimated_closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
-            self._current.budget.check_further(estimated_closing_seconds)
+            estimated_closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.count_access_list_items(
+                transaction
+            )
+            self._current.budget.check_time_for(estimated_closing_seconds)
             self._check_logs(log_bytes)
         except BaseException:
             # The outcome does not fit, or cannot be read. The library forgets it, and the block is as it was before.
@@ -164,9 +168,10 @@ class NativeBlock:
 
     # -- the whole block -------------------------------------------------------------------------------------------------
 
-    def add_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
+    def execute_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
         """Execute all transactions of a block of another validator. The library's `NativeError` if it cannot, or
-        refuses one. ExecutionInterruptedError when `budget` says so. After an error the block is of no use."""
+        refuses one. ExecutionInterruptedError if `budget` is used up or cancelled. After an error the block must not be
+        used."""
         self._use(budget)
         raws = [transaction.raw for transaction in transactions]
         *outcomes, gas, reasons = self._native.run_all(raws, senders, self._current.check)
@@ -176,7 +181,8 @@ class NativeBlock:
         self._gas, self._reasons = gas, reasons
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""
+        """Finish the block: make the calls that end every block, pay its reward and compute the roots. SystemCallError
+        if such a call fails, ExecutionInterruptedError if `budget` is used up or cancelled."""
         if self._python is not None:
             return self._python.close(budget)
         try:
@@ -186,7 +192,8 @@ class NativeBlock:
             return self._in_python(budget).close(budget)
 
     def close_natively(self, budget: ExecutionBudget) -> ExecutedBlock:
-        """Close the block as `close` does, but not on py-evm. The library's `NativeError` if it cannot."""
+        """Finish the block with the library alone: make the calls that end every block, pay the reward and compute the
+        roots. The library's `NativeError` if it cannot."""
         self._use(budget)
         # The order is consensus: requests first, the reward after them, then the roots.
         for address in contracts_asked_for_requests(self._fork, self._spec):
@@ -210,7 +217,7 @@ class NativeBlock:
             revert_reasons=tuple(self._reasons),
             senders=tuple(self._senders),
             created=tuple(
-                created_address(sender, transaction.nonce) if transaction.to is None else None
+                created_contract_address(sender, transaction.nonce) if transaction.to is None else None
                 for transaction, sender in zip(self._transactions, self._senders, strict=True)
             ),
             nodes=nodes,
@@ -220,7 +227,7 @@ class NativeBlock:
     def _ask(self, address: bytes) -> None:
         account = self._native.account(address)
         if account is None or account[2] == EMPTY_KECCAK:
-            raise missing_contract(address)
+            raise missing_contract_error(address)
         if not self._native.system_call(address, b"", self._current.check):
             raise SystemCallError(f"the system call to 0x{address.hex()} failed")
 
@@ -236,14 +243,17 @@ class NativeBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root` (see `engine.OpenBlock`). py-evm executes it: no other
-        network has Besu's way of undoing in a private state, and revm has none for it. It reads this block's accounts
-        as they are now."""
+        """Execute `message` on the private state at `root`, with the public accounts of this block behind it as they
+        are now, or at `marker`. py-evm executes it: only Besu undoes changes of a private state in this way, and revm
+        cannot. The block does not change. Raises TransactionRejectedError, CallLimitExceededError after `deadline`, or
+        ExecutionInterruptedError."""
         if self._python is not None:
             return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
         base_fee, joined = self._header.base_fee, budget.joined_with(self._engine_budget)
         try:
-            return run_private_before(self._public_state(), store, root, message, marker, base_fee, deadline, joined)
+            return run_private_before_marker(
+                self._public_state(), store, root, message, marker, base_fee, deadline, joined
+            )
         except native_library().NativeError as error:
             self._differences.record_library_error(error, "executes the block")
             block = self._in_python(budget)

@@ -7,7 +7,7 @@ from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, SizeExceede
 from lacnode.evm.engine import AncestorHash, CallLimitExceededError, CallRequest, CallResult
 from lacnode.evm.native_halts import halt_and_explanation
 from lacnode.evm.native_library import native_library
-from lacnode.evm.native_state import CurrentBudget, open_native
+from lacnode.evm.native_state import CurrentBudget, open_native_block
 from lacnode.evm.overrides import Overrides
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
@@ -64,13 +64,13 @@ def call_natively(
     ancestor_hash: AncestorHash,
     budget: ExecutionBudget,
 ) -> CallResult:
-    """Return the outcome of `call` (see `engine.ExecutionEngine`). SizeExceededError if it needs more memory or
-    writes more logs than a call may, TransactionRejectedError if it cannot begin, the library's `NativeError` if the
-    library cannot make it."""
+    """Return the library's outcome of `call` on the state at `state_root`, in the environment of `header`.
+    SizeExceededError if it needs more memory or writes more logs than a call may, TransactionRejectedError if it cannot
+    begin, the library's `NativeError` if the library cannot make it."""
     # A free call has a gas price of 0. A base fee above 0 would refuse it.
     base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
     current = CurrentBudget(budget if call.deadline is None else budget.with_deadline(call.deadline))
-    native = open_native(spec, nodes, state_root, header, ancestor_hash, current, base_fee=base_fee)
+    native = open_native_block(spec, nodes, state_root, header, ancestor_hash, current, base_fee=base_fee)
     # Overrides come before the first look at an account: the checks below see them.
     override_accounts(native, call.overrides, current.budget)
     fork = spec.forks.fork_at(header.number, header.timestamp)
@@ -83,7 +83,7 @@ def call_natively(
     success, output, used, before_refund, halt, last_opcode, touched, accessed_addresses, has_read_block = made
     if halt == "PrecompileError" and transaction.to == MODEXP:
         halt = "OutOfGas"  # MODEXP fails in no other way. revm has another name for lengths beyond 64 bits.
-    halt, explanation = halt_and_explanation(halt, last_opcode, spec.contract_bytes_at(header.number), fork)
+    halt, explanation = halt_and_explanation(halt, last_opcode, spec.max_contract_bytes_at(header.number), fork)
     return CallResult(
         success=success,
         output=output,
@@ -100,14 +100,15 @@ def call_natively(
 def _made(native: Any, transaction: EvmTransaction, call: CallRequest, current: CurrentBudget) -> Any:
     current.budget.check()
     return native.call(
-        *call_arguments(transaction, call),
+        *native_call_arguments(transaction, call),
         current.check,
         None if call.deadline is None else MAX_CALL_MEMORY_BYTES,
     )
 
 
-def call_arguments(transaction: EvmTransaction, call: CallRequest) -> tuple[object, ...]:
-    """Return what the library's `call` and `trace_call` take first: the members of `transaction`, made of `call`."""
+def native_call_arguments(transaction: EvmTransaction, call: CallRequest) -> tuple[object, ...]:
+    """Return the first arguments of the library's functions `call` and `trace_call`: the members of `transaction`,
+    which was made of `call`."""
     return (
         transaction.type_id,
         transaction.sender,
@@ -122,7 +123,8 @@ def call_arguments(transaction: EvmTransaction, call: CallRequest) -> tuple[obje
 
 
 def override_accounts(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
-    """Let the accounts of the library's block look as `overrides` say. ExecutionInterruptedError when `budget` says so."""
+    """Apply `overrides` to the accounts of the library's block `native`. ExecutionInterruptedError if `budget` is used
+    up or cancelled."""
     for address, override in overrides:
         balance = None if override.balance is None else override.balance.to_bytes(32)
         native.override_account(address, override.nonce, balance, override.code, override.clears_storage)
@@ -131,6 +133,6 @@ def override_accounts(native: Any, overrides: Overrides, budget: ExecutionBudget
             native.override_slot(address, slot.to_bytes(32), value.to_bytes(32))
 
 
-def limit_exceeded(exceeded: BudgetExceededError) -> CallLimitExceededError:
+def to_call_limit_error(exceeded: BudgetExceededError) -> CallLimitExceededError:
     """Return the error for a caller whose call took too long, or too much memory."""
     return CallLimitExceededError(str(exceeded))

@@ -11,7 +11,7 @@ from typing import Any
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.crypto.secp256k1 import SignatureError, senders_of
+from lacnode.crypto.secp256k1 import SignatureError, recover_senders
 from lacnode.evm.base_fee import blob_base_fee
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.call_differences import CallOutcome
@@ -28,22 +28,22 @@ from lacnode.evm.engine import (
     OverlaidNodes,
     SystemCallError,
 )
-from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
+from lacnode.evm.engine_differences import EngineDifferences, Outcome, outcomes_differ
 from lacnode.evm.native_block import NativeBlock
-from lacnode.evm.native_call import call_natively, fits_library, limit_exceeded
+from lacnode.evm.native_call import call_natively, fits_library, to_call_limit_error
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_refusals import REFUSALS
-from lacnode.evm.native_rules import is_left_to_python, reason_for_python
+from lacnode.evm.native_rules import is_left_to_python, reason_for_py_evm
 from lacnode.evm.native_state import (
     NODE_CACHE_BYTES,
     OVERLAY_CACHE_BYTES,
     CurrentBudget,
     begin_block,
-    node_cache,
-    open_native,
+    make_node_cache,
+    open_native_block,
 )
 from lacnode.evm.native_tracer import NativeTracer
-from lacnode.evm.py_evm_block import new_state
+from lacnode.evm.py_evm_block import new_py_evm_state
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
 from lacnode.evm.py_evm_tracer import PyEvmTracer
@@ -72,11 +72,11 @@ class NativeEngine(PythonStates):
         self._spec = spec
         self._store = store
         self._budget = budget
-        self._nodes = node_cache(store, cache_bytes)
+        self._nodes = make_node_cache(store, cache_bytes)
 
     @property
     def name(self) -> str:
-        """The name of the engine, as `--evm` has it."""
+        """The word `native`, by which the option `--evm` names this engine."""
         return NATIVE
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":
@@ -94,9 +94,10 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block (see `engine.ExecutionEngine`)."""
+        """Execute a whole block on the library, or on py-evm where the library cannot execute it or refuses it.
+        ExecutionError if py-evm refuses the block, ExecutionInterruptedError if `budget` is used up or cancelled."""
         block = (parent_state_root, header, transactions, ancestor_hash)
-        found = self.execute_alone(*block, budget) if self._is_worth_it(header, transactions) else None
+        found = self.execute_natively_or_none(*block, budget) if self._is_worth_it(header, transactions) else None
         # The caller compares it with the header, and asks `deciding_outcome` before it refuses the block.
         if isinstance(found, ExecutedBlock):
             return found
@@ -116,10 +117,10 @@ class NativeEngine(PythonStates):
         found: Outcome,
     ) -> None:
         block = (parent_state_root, header, transactions, ancestor_hash)
-        if are_different(expected, found):
+        if outcomes_differ(expected, found):
             outcomes = {PYTHON: expected, NATIVE: found}
             self._differences.record_difference(
-                self._spec, self._store, *block, outcomes, execute_again(self._spec, *block)
+                self._spec, self._store, *block, outcomes, make_reexecution(self._spec, *block)
             )
 
     def deciding_outcome(
@@ -131,7 +132,8 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return py-evm's outcome of a block (see `engine.ExecutionEngine`). ExecutionError if py-evm refuses it."""
+        """Return py-evm's outcome of a block whose header contradicts `executed`. Only py-evm may refuse a block. It
+        executes the block, unless it gave `executed` itself. ExecutionError if py-evm refuses the block."""
         # py-evm has executed it already. A second run would give the same.
         if executed.executed_by == PYTHON:
             return executed
@@ -148,9 +150,9 @@ class NativeEngine(PythonStates):
     def _is_worth_it(self, header: BlockHeader, transactions: Sequence[Transaction]) -> bool:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         # py-evm sees at once that an empty block before Prague changes nothing. Opening a native block costs more.
-        return (bool(transactions) or fork >= Fork.PRAGUE) and reason_for_python(self._spec, header) is None
+        return (bool(transactions) or fork >= Fork.PRAGUE) and reason_for_py_evm(self._spec, header) is None
 
-    def execute_alone(
+    def execute_natively_or_none(
         self,
         parent_state_root: bytes,
         header: BlockHeader,
@@ -158,16 +160,16 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
     ) -> Outcome | None:
-        """Return the library's outcome of a block, without py-evm. None where the library cannot execute it.
-        ExecutionInterruptedError when `budget` says so."""
-        if reason_for_python(self._spec, header) is not None or is_left_to_python(transactions, self._spec):
+        """Return the library's outcome of a block, without py-evm. It may be an error that refuses the block. None if
+        the library cannot execute the block. ExecutionInterruptedError if `budget` is used up or cancelled."""
+        if reason_for_py_evm(self._spec, header) is not None or is_left_to_python(transactions, self._spec):
             return None
         library = native_library()
         try:
             # All senders at once: the library recovers them on several threads, without Python's lock.
-            senders = senders_of(transactions, library.recover_senders)
+            senders = recover_senders(transactions, library.recover_senders)
             block = self._native_block(parent_state_root, header, ancestor_hash, budget, within_limits=False)
-            block.add_all(list(transactions), senders, budget)
+            block.execute_all(list(transactions), senders, budget)
             return block.close_natively(budget)
         # A refusal is an outcome, and not an error of the library. It must be caught before `NativeError`, its base
         # class.
@@ -190,9 +192,10 @@ class NativeEngine(PythonStates):
         *,
         within_limits: bool = False,
     ) -> OpenBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header` (see
-        `engine.ExecutionEngine`)."""
-        if reason_for_python(self._spec, header) is None:
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`: on the library, or on
+        py-evm where the library cannot. `within_limits` keeps the memory and the logs of its transactions within the
+        limits for a block. SystemCallError if a call that begins every block fails."""
+        if reason_for_py_evm(self._spec, header) is None:
             try:
                 return self._native_block(
                     parent_state_root, header, ancestor_hash, UNLIMITED, within_limits=within_limits
@@ -214,13 +217,13 @@ class NativeEngine(PythonStates):
         within_limits: bool,
     ) -> NativeBlock:
         spec, current = self._spec, CurrentBudget(self._budget.joined_with(budget))
-        native = open_native(spec, self._nodes, root, header, ancestor_hash, current, base_fee=header.base_fee)
+        native = open_native_block(spec, self._nodes, root, header, ancestor_hash, current, base_fee=header.base_fee)
         begin_block(spec, native, header, current)
         # Beginning the block is done. Each transaction brings a budget of its own.
         current.budget = self._budget
 
         def public_state() -> Any:
-            state = new_state(spec, self._store, root, header, ancestor_hash, base_fee=header.base_fee)
+            state = new_py_evm_state(spec, self._store, root, header, ancestor_hash, base_fee=header.base_fee)
             # A private message reads the accounts as they are in the open block, which only the library has.
             state._account_db = NativeAccounts(native)
             return state
@@ -242,15 +245,17 @@ class NativeEngine(PythonStates):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call` (see `engine.ExecutionEngine`)."""
+        """Return the outcome of `call` on the state after `header`: the library's, or py-evm's where the library cannot
+        make the call. TransactionRejectedError if the call could not begin, CallLimitExceededError if it took too long
+        or too much memory."""
         try:
             made = self._called(state_root, header, call, ancestor_hash)
         # py-evm is slower and has the same limits. It would exceed them too, so the caller gets the error at once.
         except BudgetExceededError as exceeded:
-            raise limit_exceeded(exceeded) from None
+            raise to_call_limit_error(exceeded) from None
         return self._python.call(state_root, header, call, ancestor_hash) if made is None else made
 
-    def call_alone(
+    def call_natively_or_none(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallOutcome | None:
         """Return the library's outcome of `call`, without py-evm. None where the library cannot make it, or not in the
@@ -265,7 +270,7 @@ class NativeEngine(PythonStates):
     def _called(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult | None:
-        if reason_for_python(self._spec, header) is not None or not fits_library(call, self._spec):
+        if reason_for_py_evm(self._spec, header) is not None or not fits_library(call, self._spec):
             return None
         library = native_library()
         try:
@@ -279,13 +284,13 @@ class NativeEngine(PythonStates):
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> NativeTracer:
-        """Return a tracer for one RPC call (see `tracer.TracingEngine`)."""
+        """Return a tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes."""
         counted, joined = TraceAllowance() if allowance is None else allowance, self._budget.joined_with(budget)
         python = PyEvmTracer(self._spec, self._store, ancestor_hash, joined, counted)
         return NativeTracer(self._spec, self._nodes, python, ancestor_hash, joined, counted, self._differences)
 
 
-def execute_again(
+def make_reexecution(
     spec: ChainSpec,
     parent_state_root: bytes,
     header: BlockHeader,
@@ -299,6 +304,6 @@ def execute_again(
         block = (parent_state_root, header, transactions, ancestor_hash)
         with contextlib.suppress(ExecutionError):
             PyEvmEngine(spec, store).execute(*block)
-        NativeEngine(spec, store).execute_alone(*block, UNLIMITED)
+        NativeEngine(spec, store).execute_natively_or_none(*block, UNLIMITED)
 
     return execute

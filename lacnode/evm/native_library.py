@@ -38,5 +38,6 @@ def native_library() -> Any:
 
 
 def native_version() -> str:
-    """The version of the library. NativeLibraryError as `native_library`."""
+    """The version of the native library. NativeLibraryError if the library is missing, broken, or of another version
+    than this node needs."""
     return str(native_library().VERSION)

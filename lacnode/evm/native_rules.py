@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.base_fee import blob_base_fee
-from lacnode.evm.private_markers import has_private_marker
+from lacnode.evm.private_markers import has_goquorum_private
 from lacnode.evm.state_administration import is_for_administration
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
@@ -21,7 +21,7 @@ STACK_WORDS = 1024
 _UINT64 = 2**64
 
 
-def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
+def reason_for_py_evm(spec: ChainSpec, header: BlockHeader) -> str | None:
     """Return why py-evm executes in the block of `header`. None if the native engine can."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     # The library makes no state root between two transactions.
@@ -41,4 +41,4 @@ def is_left_to_python(transactions: Sequence[Transaction], spec: ChainSpec) -> b
     """Return whether py-evm executes a block because of its `transactions`: the library knows neither private transactions
     of GoQuorum nor the administrator of a devnet."""
     is_administered = spec.devnet is not None and any(is_for_administration(each.to, spec) for each in transactions)
-    return is_administered or has_private_marker(transactions, spec)
+    return is_administered or has_goquorum_private(transactions, spec)

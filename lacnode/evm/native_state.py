@@ -31,11 +31,11 @@ class CurrentBudget:
         self.budget = budget
 
     def check(self) -> None:
-        """Raise as `ExecutionBudget.check` of the current budget does."""
+        """Raise BudgetExceededError or ExecutionCancelledError if the library's current execution must stop."""
         self.budget.check()
 
 
-def node_cache(store: NodeStore, capacity_bytes: int) -> Any:
+def make_node_cache(store: NodeStore, capacity_bytes: int) -> Any:
     """Return a cache of the library before `store`. It keeps at most `capacity_bytes` bytes of nodes."""
 
     def read(key: bytes) -> bytes:
@@ -48,7 +48,7 @@ def node_cache(store: NodeStore, capacity_bytes: int) -> Any:
     return native_library().NodeCache(read, capacity_bytes)
 
 
-def open_native(
+def open_native_block(
     spec: ChainSpec,
     nodes: Any,
     root: bytes,
@@ -85,7 +85,7 @@ def open_native(
         mix_hash=header.mix_hash,
         blob_base_fee=blob_base_fee(spec, header),
         max_blobs=spec.blob_schedule_of(fork).max,
-        code_size_limit=spec.contract_bytes_at(header.number),
+        code_size_limit=spec.max_contract_bytes_at(header.number),
         ancestor_hash=hash_of,
         long_precompile=long_precompile,
     )

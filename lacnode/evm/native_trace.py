@@ -131,7 +131,7 @@ def traced_calls(trace: Any) -> list[TracedCall]:
     return calls
 
 
-def account_changes(changes: Any) -> dict[bytes, AccountChange]:
+def decode_account_changes(changes: Any) -> dict[bytes, AccountChange]:
     """Return the library's changes by address."""
     return {
         address: AccountChange(

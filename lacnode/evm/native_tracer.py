@@ -11,17 +11,17 @@ from typing import Any
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.crypto.secp256k1 import SignatureError, senders_of
+from lacnode.crypto.secp256k1 import SignatureError, recover_senders
 from lacnode.evm.budget import ExecutionBudget, SizeExceededError
 from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
 from lacnode.evm.engine_differences import EngineDifferences
-from lacnode.evm.native_call import CalledAccounts, call_arguments, fits_library, override_accounts
+from lacnode.evm.native_call import CalledAccounts, fits_library, native_call_arguments, override_accounts
 from lacnode.evm.native_library import native_library
-from lacnode.evm.native_rules import is_left_to_python, reason_for_python
-from lacnode.evm.native_state import CurrentBudget, begin_block, open_native
-from lacnode.evm.native_trace import NativeSteps, account_changes, instructions_of, traced_calls
+from lacnode.evm.native_rules import is_left_to_python, reason_for_py_evm
+from lacnode.evm.native_state import CurrentBudget, begin_block, open_native_block
+from lacnode.evm.native_trace import NativeSteps, decode_account_changes, instructions_of, traced_calls
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
 from lacnode.evm.py_evm_tracer import PyEvmTracer
@@ -42,8 +42,8 @@ class _LeftToPythonError(Exception):
 
 
 class NativeTracer:
-    """Traces on the states behind `nodes`, the library's cache (see `tracer.Tracer`). `python` traces on the same states,
-    and counts in the same `allowance`. Panics of the library go to `differences`."""
+    """A `tracer.Tracer` on the states behind `nodes`, the library's cache. `python` traces on the same states what the
+    library cannot, and counts in the same `allowance`. Panics of the library go to `differences`."""
 
     def __init__(
         self,
@@ -64,11 +64,12 @@ class NativeTracer:
         self._differences = differences
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block` (see `tracer.Tracer`)."""
+        """Return the accounts after the first `count` transactions of `block`, which are executed again."""
         return self._python.accounts_after(block, count)
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return the entries of the state trie from `start` on (see `tracer.Tracer`)."""
+        """Return the hashes of the addresses in the state at `state_root` with their accounts in RLP, ascending, from
+        the hash `start` on."""
         return self._python.state_entries(state_root, start)
 
     # -- blocks ----------------------------------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ class NativeTracer:
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
-        """Return the transactions of `block` from the index `first` on (see `tracer.Tracer`)."""
+        """Execute the transactions of `block` again, and return the records of those from the index `first` on, in
+        order."""
         index = first
         try:
             for traced in self._block(block, options, first):
@@ -93,7 +95,7 @@ class NativeTracer:
         header = block.header
         raws = [transaction.raw for transaction in block.transactions]
         with self._library_errors():
-            senders = senders_of(block.transactions, native_library().recover_senders)
+            senders = recover_senders(block.transactions, native_library().recover_senders)
             native, current = self._opened(block.parent_state_root, header, header.base_fee)
             begin_block(self._spec, native, header, current)
             native.run_all(raws[:first], senders[:first], current.check)
@@ -106,13 +108,15 @@ class NativeTracer:
             yield traced
 
     def _check_fits(self, header: BlockHeader, options: RecordingOptions) -> None:
-        if options.detail is TraceDetail.STATE or reason_for_python(self._spec, header) is not None:
+        if options.detail is TraceDetail.STATE or reason_for_py_evm(self._spec, header) is not None:
             raise _LeftToPythonError
 
     def _opened(self, root: bytes, header: BlockHeader, base_fee: int | None) -> tuple[Any, CurrentBudget]:
         current = CurrentBudget(self._budget)
         current.check()
-        opened = open_native(self._spec, self._nodes, root, header, self._ancestor_hash, current, base_fee=base_fee)
+        opened = open_native_block(
+            self._spec, self._nodes, root, header, self._ancestor_hash, current, base_fee=base_fee
+        )
         return opened, current
 
     def _arguments(self, options: RecordingOptions, fork: Fork) -> tuple[object, ...]:
@@ -133,14 +137,14 @@ class NativeTracer:
             value=transaction.value,
             gas_limit=transaction.gas,
             data=transaction.data,
-            created=None if transaction.to else created_address(transaction.sender, transaction.nonce),
+            created=None if transaction.to else created_contract_address(transaction.sender, transaction.nonce),
             gas_used=gas_used,
             is_success=is_success,
             output=output,
             revert_reason=reverted,
             call=calls[0] if calls else None,
             steps=NativeSteps(trace, instructions_of(fork), calls),
-            changes=account_changes(changes),
+            changes=decode_account_changes(changes),
         )
 
     # -- calls -----------------------------------------------------------------------------------------------------------
@@ -148,7 +152,8 @@ class NativeTracer:
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Return the traces of `calls` on the state after `header` (see `tracer.Tracer`)."""
+        """Execute `calls` on the state after `header`, each on the state that the call before left, and return their
+        records."""
         begun_with, count = (self._allowance.steps_left, self._allowance.bytes_left), 0
         try:
             for traced in self._calls(header, calls):
@@ -195,7 +200,7 @@ class NativeTracer:
             if not transaction.to and transaction.nonce != accounts.get_nonce(call.sender):
                 raise _LeftToPythonError
             record = native.trace_call(
-                *call_arguments(transaction, call),
+                *native_call_arguments(transaction, call),
                 current.check,
                 MAX_CALL_MEMORY_BYTES,
                 *self._arguments(options, fork),

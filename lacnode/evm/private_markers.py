@@ -16,7 +16,7 @@ from lacnode.primitives.transaction import LEGACY, Transaction
 PRIVATE_V = (37, 38)
 
 
-def is_private_marker(transaction: Transaction, spec: ChainSpec) -> bool:
+def is_goquorum_private(transaction: Transaction, spec: ChainSpec) -> bool:
     """Whether `transaction` is a private one of GoQuorum on this chain."""
     rules = spec.goquorum
     return (
@@ -29,13 +29,13 @@ def is_private_marker(transaction: Transaction, spec: ChainSpec) -> bool:
 
 def sender_of(transaction: Transaction, spec: ChainSpec) -> bytes:
     """The sender (20 bytes) of any transaction. Raises SignatureError if there is none."""
-    if is_private_marker(transaction, spec):
+    if is_goquorum_private(transaction, spec):
         # The v is not that of chain 1 (EIP-155): the signature covers no chain id.
         transaction = replace(transaction, chain_id=None)
     return recover_sender(transaction)
 
 
-def check_private_marker(transaction: Transaction, *, nonce: int, gas_left: int) -> None:
+def check_goquorum_private(transaction: Transaction, *, nonce: int, gas_left: int) -> None:
     """Check a private transaction of a sender with this `nonce`. Raises TransactionRejectedError."""
     if transaction.nonce != nonce:
         reason = RejectionReason.NONCE_TOO_LOW if transaction.nonce < nonce else RejectionReason.NONCE_TOO_HIGH
@@ -51,6 +51,6 @@ def check_private_marker(transaction: Transaction, *, nonce: int, gas_left: int)
         )
 
 
-def has_private_marker(transactions: Sequence[Transaction], spec: ChainSpec) -> bool:
+def has_goquorum_private(transactions: Sequence[Transaction], spec: ChainSpec) -> bool:
     """Whether one of `transactions` is a private one of GoQuorum on this chain."""
-    return spec.goquorum is not None and any(is_private_marker(transaction, spec) for transaction in transactions)
+    return spec.goquorum is not None and any(is_goquorum_private(transaction, spec) for transaction in transactions)

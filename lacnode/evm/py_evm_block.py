@@ -12,19 +12,19 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
-from lacnode.evm.private_markers import check_private_marker, is_private_marker
+from lacnode.evm.private_markers import check_goquorum_private, is_goquorum_private
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
 from lacnode.evm.py_evm_limits import TransactionLimits
-from lacnode.evm.py_evm_private import run_private_before
+from lacnode.evm.py_evm_private import run_private_before_marker
 from lacnode.evm.py_evm_system_calls import begin_block, end_block
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.state_administration import administration_rules
 from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
 from lacnode.primitives import rlp
-from lacnode.primitives.bloom import union
+from lacnode.primitives.bloom import union_of_blooms
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, keccak256
 from lacnode.primitives.ordered_root import ordered_root, transactions_root
@@ -48,7 +48,7 @@ DELEGATION_PREFIX = b"\xef\x01\x00"
 """The bytes before the address in the code of an account that delegates (EIP-7702)."""
 
 
-def new_state(
+def new_py_evm_state(
     spec: ChainSpec,
     store: NodeStore,
     root: bytes,
@@ -74,7 +74,7 @@ def new_state(
     )
     state = state_class(
         fork,
-        spec.contract_bytes_at(header.number),
+        spec.max_contract_bytes_at(header.number),
         spec.evm_stack_size,
         spec.constant_base_fee is not None,
         administration_rules(spec, header.number, fork),
@@ -104,7 +104,7 @@ def run(state: Any, transaction: EvmTransaction) -> Any:
             state.clear_transient_storage()
 
 
-def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
+def gas_used_and_before_refund(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
     """Return the gas charged, after and before refunds."""
     consumed = transaction.gas - computation.get_gas_remaining()
     # EIP-3529 lowered the share of the gas that refunds may return.
@@ -128,7 +128,7 @@ class BlockStart:
 
 
 class PyEvmBlock:
-    """A block that py-evm executes, one transaction after the other (see `engine.OpenBlock`)."""
+    """A block in the making that py-evm executes, one transaction after the other (an `engine.OpenBlock`)."""
 
     def __init__(self, start: BlockStart, *, within_limits: bool = False) -> None:
         header = start.header
@@ -136,7 +136,7 @@ class PyEvmBlock:
         self._engine_budget = start.budget
         self._header = header
         self._fork = start.spec.forks.fork_at(header.number, header.timestamp)
-        self._state = new_state(
+        self._state = new_py_evm_state(
             start.spec, start.store, start.parent_state_root, header, start.ancestor_hash, base_fee=header.base_fee
         )
         self._accounts: Accounts = self._state._account_db
@@ -160,7 +160,7 @@ class PyEvmBlock:
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """About how long `close` will take (see `engine.OpenBlock`)."""
+        """About how many seconds `close` will take for the transactions that were added so far."""
         return self._closing_seconds
 
     @property
@@ -169,8 +169,10 @@ class PyEvmBlock:
         return self._header.gas_limit - self._total_gas - self._marker_gas
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction` (see `engine.OpenBlock`)."""
-        if is_private_marker(transaction, self._spec):
+        """Execute `transaction` and add it to the block. TransactionRejectedError if it cannot be in this block.
+        ExecutionInterruptedError if `budget` is used up or cancelled, or has no time left to close the block with it.
+        After an error nothing has changed."""
+        if is_goquorum_private(transaction, self._spec):
             return self._add_private_marker(transaction, sender)
         # Checked on the state as it is now: an earlier transaction of the block may have used the nonce or the funds.
         self._check(transaction, sender)
@@ -185,8 +187,8 @@ class PyEvmBlock:
             estimated_closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(
                 computation
             )
-            estimated_closing_seconds += ACCESS_ITEM_SECONDS * access_items(transaction)
-            self._state.budget.check_further(estimated_closing_seconds)
+            estimated_closing_seconds += ACCESS_ITEM_SECONDS * count_access_list_items(transaction)
+            self._state.budget.check_time_for(estimated_closing_seconds)
             self._limits.check_logs()
         except BaseException:
             # Every error, also one of the process: the block goes on without this transaction, or is closed without it.
@@ -196,7 +198,7 @@ class PyEvmBlock:
         self._closing_seconds += estimated_closing_seconds
         # Before the receipt: receipts before Byzantium have the state root of exactly this point.
         self._accounts.lock_changes()
-        used, _ = gas_used(evm_transaction, computation, self._fork)
+        used, _ = gas_used_and_before_refund(evm_transaction, computation, self._fork)
         return self._note(transaction, sender, used, computation)
 
     def _note(self, transaction: Transaction, sender: bytes, used: int, computation: Any) -> Receipt:
@@ -206,7 +208,7 @@ class PyEvmBlock:
         return self._keep(transaction, sender, receipt, used, revert_reason(computation))
 
     def _add_private_marker(self, transaction: Transaction, sender: bytes) -> Receipt:
-        check_private_marker(transaction, nonce=self._accounts.get_nonce(sender), gas_left=self.gas_left)
+        check_goquorum_private(transaction, nonce=self._accounts.get_nonce(sender), gas_left=self.gas_left)
         self._accounts.increment_nonce(sender)
         self._accounts.lock_changes()
         # A node of GoQuorum that is no party takes the whole gas limit from the block, and a party takes less. So all
@@ -224,7 +226,7 @@ class PyEvmBlock:
         self._receipts.append(receipt)
         self._gas.append(used)
         self._reasons.append(reason)
-        self._created.append(created_address(sender, transaction.nonce) if transaction.is_creation else None)
+        self._created.append(created_contract_address(sender, transaction.nonce) if transaction.is_creation else None)
         return receipt
 
     def _run(self, transaction: Transaction, evm_transaction: EvmTransaction) -> Any:
@@ -232,7 +234,8 @@ class PyEvmBlock:
         return run(self._state, evm_transaction)
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""
+        """Finish the block: make the calls that end every block, pay its reward and compute the roots. SystemCallError
+        if such a call fails, ExecutionInterruptedError if `budget` is used up or cancelled."""
         budget = budget.joined_with(self._engine_budget)
         self._state.budget = budget
         self._limits.begin()
@@ -244,7 +247,7 @@ class PyEvmBlock:
             state_root=root,
             transactions_root=transactions_root(self._transactions, budget.check),
             receipts_root=ordered_root([_encoded(receipt, budget) for receipt in self._receipts], budget.check),
-            logs_bloom=union(receipt.logs_bloom for receipt in self._receipts),
+            logs_bloom=union_of_blooms(receipt.logs_bloom for receipt in self._receipts),
             gas_used=self._total_gas,
             receipts=tuple(self._receipts),
             gas_used_by=tuple(self._gas),
@@ -269,9 +272,13 @@ class PyEvmBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root` (see `engine.OpenBlock`)."""
+        """Execute `message` on the private state at `root`, with the public accounts of this block behind it as they
+        are now, or at `marker`. The block does not change. Raises TransactionRejectedError, CallLimitExceededError
+        after `deadline`, or ExecutionInterruptedError."""
         budget = budget.joined_with(self._engine_budget)
-        return run_private_before(self._state, store, root, message, marker, self._header.base_fee, deadline, budget)
+        return run_private_before_marker(
+            self._state, store, root, message, marker, self._header.base_fee, deadline, budget
+        )
 
     def _check(self, transaction: Transaction, sender: bytes) -> None:
         check_transaction(transaction, self._spec, self._fork)
@@ -321,7 +328,7 @@ def _encoded(receipt: Receipt, budget: ExecutionBudget) -> bytes:
     return receipt.encode()
 
 
-def access_items(transaction: Transaction) -> int:
+def count_access_list_items(transaction: Transaction) -> int:
     """Addresses and slots in the access list of `transaction`."""
     return sum(1 + len(slots) for _, slots in transaction.access_list)
 
@@ -330,6 +337,6 @@ def _log_bytes(computation: Any) -> int:
     return sum(len(data) for _, _, data in computation.get_log_entries())
 
 
-def created_address(sender: bytes, nonce: int) -> bytes:
+def created_contract_address(sender: bytes, nonce: int) -> bytes:
     """The 20-byte address of the contract that `sender` creates with `nonce`."""
     return keccak256(rlp.encode([sender, rlp.scalar(nonce)]))[12:]

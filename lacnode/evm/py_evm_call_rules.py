@@ -28,9 +28,9 @@ def checked_call(
     *,
     allows_nonce_gap: bool = True,
 ) -> EvmTransaction:
-    """Return what is executed for `call` in the environment of `header`. TransactionRejectedError if it could not begin.
-    Its text is Besu's. `allows_nonce_gap`: its nonce may be above the account's, since calls are often made for a later
-    moment."""
+    """Check `call` by the rules for calls, and return it as a transaction for py-evm, in the environment of `header`.
+    TransactionRejectedError, with Besu's text, if it could not begin. `allows_nonce_gap`: its nonce may be above the
+    account's, since calls are often made for a later moment."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     gas = header.gas_limit if call.gas is None else call.gas
     nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce

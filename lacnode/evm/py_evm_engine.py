@@ -21,10 +21,10 @@ from lacnode.evm.engine import (
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used, new_state, run
+from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used_and_before_refund, new_py_evm_state, run
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
-from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReads
 from lacnode.evm.py_evm_tracer import PyEvmTracer
@@ -54,7 +54,7 @@ class PyEvmEngine:
 
     @property
     def name(self) -> str:
-        """The name of the engine, as `--evm` has it."""
+        """The word `python`, by which the option `--evm` names this engine."""
         return PYTHON
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
@@ -82,8 +82,8 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block (see `engine.ExecutionEngine`). ExecutionError if one of its transactions cannot be
-        in it."""
+        """Execute a whole block and return its outcome. ExecutionError if one of its transactions cannot be in it,
+        ExecutionInterruptedError if `budget` is used up or cancelled."""
         # Most blocks of a quiet network are empty. Opening a state for them costs milliseconds.
         if not transactions and self._changes_nothing(header):
             return _empty_block(parent_state_root)
@@ -108,7 +108,7 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return `executed` itself: the outcome of py-evm decides (see `engine.ExecutionEngine`)."""
+        """Return `executed` itself. The outcome of py-evm decides about a block, because only py-evm may refuse one."""
         return executed
 
     def _changes_nothing(self, header: BlockHeader) -> bool:
@@ -124,16 +124,17 @@ class PyEvmEngine:
         *,
         within_limits: bool = False,
     ) -> PyEvmBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header` (see
-        `engine.ExecutionEngine`)."""
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`. `within_limits` keeps
+        the memory and the logs of its transactions within the limits for a block. SystemCallError if a call that begins
+        every block fails."""
         start = BlockStart(self._spec, self._store, parent_state_root, header, ancestor_hash, self._budget)
         return PyEvmBlock(start, within_limits=within_limits)
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call` (see `engine.ExecutionEngine`). CallLimitExceededError if it took too long, or too
-        much memory."""
+        """Return the outcome of `call` on the state after `header`. TransactionRejectedError if the call could not
+        begin. CallLimitExceededError if it took too long, or too much memory."""
         try:
             return self._call(state_root, header, call, ancestor_hash)
         except BudgetExceededError as exceeded:
@@ -144,12 +145,12 @@ class PyEvmEngine:
     ) -> CallResult:
         # A free call has a gas price of 0. A base fee above 0 would refuse it.
         base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
-        state = new_state(self._spec, self._store, state_root, header, ancestor_hash, base_fee=base_fee)
+        state = new_py_evm_state(self._spec, self._store, state_root, header, ancestor_hash, base_fee=base_fee)
         state.budget = self._budget
         # A call without a deadline is bounded by its gas alone.
         if call.deadline is not None:
             state.budget = self._budget.with_deadline(call.deadline)
-            limit_memory(state)
+            limit_call_memory_and_logs(state)
         if call.overrides:
             apply_overrides(state, call.overrides)
         reads = EnvironmentReads(state)
@@ -157,7 +158,7 @@ class PyEvmEngine:
         accounts: Accounts = state._account_db
         transaction = checked_call(call, accounts, header, base_fee, self._spec)
         computation = run(state, transaction)
-        used, before_refund = gas_used(transaction, computation, fork)
+        used, before_refund = gas_used_and_before_refund(transaction, computation, fork)
         return CallResult(
             success=computation.is_success,
             output=bytes(computation.output),
@@ -175,13 +176,13 @@ class PyEvmEngine:
         return PyEvmStateView(self._store, state_root)
 
     def check_running(self) -> None:
-        """See `engine.ExecutionEngine`."""
+        """Raise ExecutionCancelledError if the engine is stopped. It is for work between two executions."""
         self._budget.check()
 
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> PyEvmTracer:
-        """A tracer for one RPC call (see `tracer.TracingEngine`)."""
+        """A tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes."""
         return PyEvmTracer(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
@@ -197,7 +198,7 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
 
 
 class PyEvmStateView:
-    """Accounts at one state root (see `engine.StateView`)."""
+    """The accounts at one state root (an `engine.StateView`). Accounts that do not exist look empty."""
 
     def __init__(self, store: NodeStore, root: bytes) -> None:
         self._store = store

@@ -24,13 +24,13 @@ class HeldBytes:
         self.logs = 0
 
 
-def limit_memory(state: Any) -> None:
+def limit_call_memory_and_logs(state: Any) -> None:
     """Make every computation of `state` raise SizeExceededError when the memory or the logs of a call exceed
     `MAX_CALL_MEMORY_BYTES`."""
-    limit_bytes(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
+    limit_total_memory_and_logs(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
 
 
-def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
+def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
     """Make every computation of `state` raise SizeExceededError when all memory together, or all logs, have more
     bytes than these. The returned counts must be set to 0 before each execution."""
     base = state.computation_class
@@ -76,7 +76,7 @@ class TransactionLimits:
         self._held = HeldBytes()
         self._log_bytes = 0
         if are_applied:
-            self._held = limit_bytes(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
+            self._held = limit_total_memory_and_logs(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
 
     def begin(self) -> None:
         """Begin a transaction, or a call that the block makes by itself."""

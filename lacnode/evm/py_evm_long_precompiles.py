@@ -37,8 +37,8 @@ class _Call:
 
 
 def run_precompile(fork: Fork, number: int, data: bytes, gas: int, budget: ExecutionBudget) -> tuple[int, bytes] | None:
-    """Return the gas used and the output of the precompile `number` of `fork`. None if the call fails,
-    ExecutionInterruptedError when `budget` says so."""
+    """Return the gas used and the output of the precompile `number` of `fork`. None if the call fails.
+    ExecutionInterruptedError if `budget` is used up or cancelled."""
     call: Any = _Call(data, gas, budget)
     try:
         replace_precompiles({}, fork)[number.to_bytes(20)](call)

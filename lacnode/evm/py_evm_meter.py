@@ -16,7 +16,8 @@ CHECK_EVERY_GAS = 10_000
 
 
 class BudgetMeter(GasMeter):
-    """The meter of one call. Consuming gas raises ExecutionInterruptedError once `budget` says so."""
+    """The gas meter of one call. Consuming gas raises ExecutionInterruptedError once `budget` is used up or
+    cancelled."""
 
     def __init__(self, start_gas: int, refund_strategy: Any, budget: ExecutionBudget) -> None:
         super().__init__(start_gas, refund_strategy)

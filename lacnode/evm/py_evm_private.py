@@ -18,7 +18,7 @@ from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallLimitExceededError, NodeStore
 from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts, Checkpoint
-from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_meter import BudgetMeter
 from lacnode.evm.py_evm_trie_accounts import Account
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
@@ -195,7 +195,7 @@ def _is_empty(account: Account | None) -> bool:
 # -- running -------------------------------------------------------------------------------------------------------
 
 
-def run_private_before(
+def run_private_before_marker(
     public_state: Any,
     store: NodeStore,
     root: bytes,
@@ -205,9 +205,10 @@ def run_private_before(
     deadline: float | None,
     budget: ExecutionBudget,
 ) -> PrivateResult:
-    """Execute `message` as `run_private` does. Where there is a `marker` (a transaction and its sender), it is
-    executed before the first instruction of that transaction. Nothing of `public_state` changes. Errors are those of
-    `run_private`."""
+    """Execute `message` on the private state at `root`, before the accounts of `public_state`. If there is a `marker`
+    (a transaction and its sender), the message is executed before the first instruction of that transaction. Nothing of
+    `public_state` changes. TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline`
+    (monotonic seconds), if there is one. ExecutionInterruptedError if `budget` is used up or cancelled."""
     accounts: Accounts = public_state._account_db
     # The block goes on after this message: the nonce and the funds of the marker's sender must be as before.
     checkpoint = accounts.record()
@@ -234,17 +235,16 @@ def run_private(
     deadline: float | None,
     budget: ExecutionBudget,
 ) -> PrivateResult:
-    """Execute `message` on the private state at `root`, before the accounts of `public_state`, which stay as they are.
-
-    TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic seconds), if there is one.
-    ExecutionInterruptedError when `budget` says so.
+    """Execute `message` on the private state at `root`, before the accounts of `public_state`, which do not change.
+    TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic seconds), if there is
+    one. ExecutionInterruptedError if `budget` is used up or cancelled.
     """
     # Without a deadline all members must fail at the same point, so the bounds are counts. With one, it is a call
     # of one node: time and memory bound it.
     if deadline is None:
         return _run(public_state, store, root, message, budget, _bound)
     try:
-        return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_memory)
+        return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_call_memory_and_logs)
     except BudgetExceededError as exceeded:
         raise CallLimitExceededError(str(exceeded)) from None
 

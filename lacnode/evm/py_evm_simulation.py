@@ -8,10 +8,10 @@ from typing import Any
 
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import Overrides
-from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used, revert_reason, run
+from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used_and_before_refund, revert_reason, run
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
-from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_bytes
+from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_total_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_tracer import run_recorded
@@ -68,7 +68,7 @@ class SimulatedBlock(PyEvmBlock):
         super().__init__(start)
 
     def _begin(self) -> None:
-        self._held = limit_bytes(self._state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
+        self._held = limit_total_memory_and_logs(self._state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
         # Before the calls that begin a block: they see the overrides too, as in Besu.
         apply_overrides(self._state, self._overrides)
         super()._begin()
@@ -77,8 +77,8 @@ class SimulatedBlock(PyEvmBlock):
         """Pay nothing: Besu simulates no reward."""
 
     def call(self, call: CallRequest, gas: int) -> SimulatedCall:
-        """Execute `call` with `gas`. TransactionRejectedError if it could not begin, ExecutionInterruptedError when the
-        budget says so. The block cannot be used after an error."""
+        """Execute `call` with the gas limit `gas`. TransactionRejectedError if it could not begin,
+        ExecutionInterruptedError if the budget is used up or cancelled. The block cannot be used after an error."""
         accounts, base_fee = self._accounts, self._header.base_fee
         priced = replace(call, gas=gas, allow_exceeding_balance=not self._validates)
         evm_transaction = checked_call(
@@ -89,7 +89,7 @@ class SimulatedBlock(PyEvmBlock):
         self._held.memory = self._held.logs = 0
         computation, recorder = self._executed(evm_transaction)
         accounts.lock_changes()
-        used, _ = gas_used(evm_transaction, computation, self._fork)
+        used, _ = gas_used_and_before_refund(evm_transaction, computation, self._fork)
         receipt = self._note(transaction, call.sender, used, computation)
         root = None if recorder is None else recorder.root
         return SimulatedCall(

@@ -13,9 +13,8 @@ from lacnode.primitives.keccak import EMPTY_KECCAK
 
 
 def state_changes(accounts: Accounts, read: Iterable[tuple[bytes, int | None]] = ()) -> dict[bytes, AccountChange]:
-    """Return the changes since the last `lock_changes`, by address, in the order of addresses.
-
-    `read` are further accounts and slots (address, slot or None) that the result has too, changed or not.
+    """Return the changes of the current transaction, by address, in the order of addresses. `read` are further accounts
+    and slots (address, slot or None) that the result has too, changed or not.
     """
     first = _accounts_before(accounts)
     slots = {address: dict(before) for address, before in accounts._before.items()}

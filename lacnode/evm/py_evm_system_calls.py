@@ -14,7 +14,7 @@ from eth_typing import Address
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import SystemCallError
-from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS, contracts_asked_for_requests, missing_contract
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS, contracts_asked_for_requests, missing_contract_error
 
 SYSTEM_ADDRESS = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
 """The sender of system calls. It has no account."""
@@ -36,7 +36,7 @@ def end_block(state: Any, fork: Fork, spec: ChainSpec) -> None:
     # The order is EIP-7685's: withdrawals, then consolidations.
     for address in contracts_asked_for_requests(fork, spec):
         if not state.get_code(Address(address)):
-            raise missing_contract(address)
+            raise missing_contract_error(address)
         _call(state, address, b"")
 
 

@@ -14,9 +14,17 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, CallRequest, ExecutionError, NodeStore
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, created_address, gas_used, new_state, revert_reason, run
+from lacnode.evm.py_evm_block import (
+    BlockStart,
+    PyEvmBlock,
+    created_contract_address,
+    gas_used_and_before_refund,
+    new_py_evm_state,
+    revert_reason,
+    run,
+)
 from lacnode.evm.py_evm_call_rules import checked_call
-from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_state_changes import state_changes
@@ -26,7 +34,7 @@ from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TracedTransaction
 from lacnode.evm.tracer import BlockToTrace
 from lacnode.evm.transaction_validation import initcode_gas
-from lacnode.evm.trie_range import entries_from
+from lacnode.evm.trie_range import trie_entries_from
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
@@ -51,7 +59,8 @@ class PyEvmTracer:
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
-        """Return the transactions of `block` from the index `first` on (see `tracer.Tracer`)."""
+        """Execute the transactions of `block` again, and return the records of those from the index `first` on, in
+        order."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions):
             recorder = TraceRecorder(options, self._allowance) if index >= first else None
@@ -60,7 +69,7 @@ class PyEvmTracer:
                 yield traced
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block` (see `tracer.Tracer`)."""
+        """Return the accounts after the first `count` transactions of `block`, which are executed again."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions[:count]):
             opened.traced(index, transaction, None)
@@ -71,18 +80,22 @@ class PyEvmTracer:
         return _TracingBlock(BlockStart(self._spec, self._store, root, header, self._ancestor_hash, self._budget))
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return the entries of the state trie from `start` on (see `tracer.Tracer`)."""
-        return entries_from(state_root, start, self._store.get)
+        """Return the hashes of the addresses in the state at `state_root` with their accounts in RLP, ascending, from
+        the hash `start` on."""
+        return trie_entries_from(state_root, start, self._store.get)
 
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Return the traces of `calls` on the state after `header` (see `tracer.Tracer`)."""
+        """Execute `calls` on the state after `header`, each on the state that the call before left, and return their
+        records."""
         free = all(call.allow_exceeding_balance for call, _ in calls)
         base_fee = 0 if header.base_fee is not None and free else header.base_fee
-        state = new_state(self._spec, self._store, header.state_root, header, self._ancestor_hash, base_fee=base_fee)
+        state = new_py_evm_state(
+            self._spec, self._store, header.state_root, header, self._ancestor_hash, base_fee=base_fee
+        )
         state.budget = self._budget
-        limit_memory(state)
+        limit_call_memory_and_logs(state)
         original = state.computation_class
         for call, options in calls:
             state.computation_class = original
@@ -102,7 +115,7 @@ class PyEvmTracer:
         )
         recorder = TraceRecorder(options, self._allowance)
         computation = run_recorded(state, transaction, recorder, fork)
-        used, _ = gas_used(transaction, computation, fork)
+        used, _ = gas_used_and_before_refund(transaction, computation, fork)
         return traced_transaction(transaction, None, accounts, computation, used, recorder, state.coinbase)
 
 
@@ -137,7 +150,7 @@ class _TracingBlock(PyEvmBlock):
             computation = run_recorded(self._state, evm_transaction, self._recorder, self._fork)
         finally:
             self._state.computation_class = self._original_class
-        used, _ = gas_used(evm_transaction, computation, self._fork)
+        used, _ = gas_used_and_before_refund(evm_transaction, computation, self._fork)
         # Here and not after `add`: the changes can be told from those of earlier transactions only before they are
         # locked.
         self._traced = traced_transaction(
@@ -181,7 +194,7 @@ def traced_transaction(
         value=transaction.value,
         gas_limit=transaction.gas,
         data=transaction.data,
-        created=None if transaction.to else created_address(transaction.sender, transaction.nonce),
+        created=None if transaction.to else created_contract_address(transaction.sender, transaction.nonce),
         gas_used=used,
         is_success=computation.is_success,
         output=bytes(computation.output) if computation.is_success else b"",

@@ -92,7 +92,7 @@ def administration_rules(spec: ChainSpec, height: int, fork: Fork) -> Administra
     protected = {administrator, *ADMINISTRATION_ADDRESSES, HISTORY_STORAGE_ADDRESS}
     if spec.request_contracts is not None:
         protected |= {spec.request_contracts.withdrawal, spec.request_contracts.consolidation}
-    limit = spec.contract_bytes_at(height)
+    limit = spec.max_contract_bytes_at(height)
     return AdministrationRules(administrator, frozenset(protected), FORK_CODE_BYTES if limit is None else limit, fork)
 
 

@@ -15,6 +15,6 @@ def contracts_asked_for_requests(fork: Fork, spec: ChainSpec) -> tuple[bytes, ..
     return (spec.request_contracts.withdrawal, spec.request_contracts.consolidation)
 
 
-def missing_contract(address: bytes) -> SystemCallError:
+def missing_contract_error(address: bytes) -> SystemCallError:
     """Return the error of a block that asks `address`, where there is no contract."""
     return SystemCallError(f"the system contract 0x{address.hex()}, which Prague needs, has no code")

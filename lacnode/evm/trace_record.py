@@ -129,7 +129,7 @@ class TracedStep:
 
     @property
     def is_call(self) -> bool:
-        """Return whether it is a CALL or one of its kin. The call need not be made."""
+        """Return whether the instruction is CALL, CALLCODE, DELEGATECALL or STATICCALL. The call need not be made."""
         return self.opcode in (0xF1, 0xF2, 0xF4, 0xFA)
 
     @property

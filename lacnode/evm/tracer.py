@@ -41,15 +41,17 @@ class Tracer(Protocol):
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Return the traces of `calls` on the state after `header`, each on the state that the one before left.
-
-        Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be applied, and the
-        errors of `trace_block`.
+        """Execute `calls` on the state after `header`, each on the state that the call before left, and return their
+        records. Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be
+        applied, TraceTooLargeError if more is recorded than may be, ExecutionInterruptedError if the budget is used up
+        or cancelled. MissingNodeError if the store does not have the state.
         """
         ...
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`. Raises the errors of `trace_block`."""
+        """Execute the first `count` transactions of `block` again, and return the accounts after them. Raises
+        ExecutionError if one of them cannot be in the block, ExecutionInterruptedError if the budget is used up or
+        cancelled. MissingNodeError if the store does not have the state."""
         ...
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:

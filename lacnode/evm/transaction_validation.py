@@ -49,7 +49,7 @@ def initcode_gas(data: bytes, fork: Fork) -> int:
 
 
 def floor_gas(data: bytes, fork: Fork) -> int:
-    """Return the least gas that a transaction with `data` is charged from Prague on (EIP-7623). 0 before."""
+    """Return the least gas that a transaction with `data` is charged from Prague on (EIP-7623). 0 before Prague."""
     if fork < Fork.PRAGUE:
         return 0
     return 21_000 + 10 * (4 * len(data) - 3 * data.count(0))

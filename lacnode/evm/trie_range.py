@@ -8,7 +8,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpItem
 
 
-def entries_from(root: bytes, start: bytes, read: ReadNode) -> Iterator[tuple[bytes, bytes]]:
+def trie_entries_from(root: bytes, start: bytes, read: ReadNode) -> Iterator[tuple[bytes, bytes]]:
     """Return the keys (32-byte hashes) from `start` on with their values, in ascending order. MissingNodeError if the
     trie is not whole."""
     if root == EMPTY_TRIE_ROOT:

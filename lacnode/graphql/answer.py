@@ -42,9 +42,9 @@ _MAKERS = Makers(BlockObject, MinedTransaction)
 
 
 def answer_query(reading: ReadContext, params: Params) -> object:
-    """Return the answer to a question. `params` are its text, the name of its operation, its variables and its `Live`.
-
-    RpcError if the question took too much time or memory. Mistakes in the text become errors in the answer.
+    """Return the answer to a query. `params` are its text, the name of its operation, its variables and the facts that
+    only the node knows (`Live`). RpcError if the query took too much time or memory. Mistakes in the text become errors
+    in the answer.
     """
     text, operation, variables, live = params
     assert isinstance(text, str)
@@ -62,9 +62,9 @@ def answer_query(reading: ReadContext, params: Params) -> object:
         raise ended.cause from None
 
 
-def carry_out_if_mutation(services: RpcServices, text: str, operation: str | None, variables: object) -> Json | None:
-    """Execute `operation` of `text` in the node's own process and return the answer. None if it is a question.
-    RpcError as in `answer_query`."""
+def execute_if_mutation(services: RpcServices, text: str, operation: str | None, variables: object) -> Json | None:
+    """Execute `operation` of `text` in the node's own process and return the answer. None if it is a query, which a
+    reader must answer. RpcError if the execution took too much time or memory."""
     try:
         document = read_document(text, operation)
     except QueryRefusedError as refusal:

@@ -75,9 +75,9 @@ class QueryExecution:
         # Numbers and texts are short. Only bytes, such as code and data, can be large.
         self._bytes += 2 * len(value) if isinstance(value, bytes) else 0
         if self._values > MAX_VALUES or self._bytes > MAX_RESULT_BYTES:
-            raise QueryEndedError(self.too_much(f"more than {MAX_VALUES} values or {MAX_RESULT_BYTES} bytes"))
+            raise QueryEndedError(self.too_large_error(f"more than {MAX_VALUES} values or {MAX_RESULT_BYTES} bytes"))
 
     @staticmethod
-    def too_much(why: str) -> RpcError:
+    def too_large_error(why: str) -> RpcError:
         """Return the error for an answer that would be too large."""
         return range_too_large(why)

@@ -48,7 +48,7 @@ class Question:
     variables: Mapping[str, object] | None = None
 
 
-def question_of(request: Request) -> Question:
+def parse_question(request: Request) -> Question:
     """Return the question of a GET or a POST. MalformedRequestError if it has none.
 
     The body is the text of the query if its type is not JSON.

@@ -7,10 +7,10 @@ import orjson
 import structlog
 import trio
 
-from lacnode.graphql.requests import Answerer, MalformedRequestError, question_of
+from lacnode.graphql.requests import Answerer, MalformedRequestError, parse_question
 from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
 from lacnode.http.arriving_bodies import ArrivingBodies
-from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
 from lacnode.http.http_messages import JSON, Header, Request, Response
 from lacnode.http.send_backlog import SendBacklog
@@ -52,7 +52,7 @@ class GraphQlServer:
         await trio.to_thread.run_sync(importlib.import_module, "lacnode.graphql.answer")
         backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         async with AsyncExitStack() as stack:
-            listeners = await bind(self._settings.host, self._settings.port)
+            listeners = await open_listeners(self._settings.host, self._settings.port)
             for listener in listeners:
                 await stack.enter_async_context(listener)
             self.port = bound_port(listeners)
@@ -98,7 +98,7 @@ class Routes:
 
     async def _question(self, request: Request, cors: list[Header]) -> Response:
         try:
-            question = question_of(request)
+            question = parse_question(request)
         except MalformedRequestError as error:
             return Response(400, orjson.dumps({"errors": [{"message": str(error)}]}), (JSON, *cors))
         steps = self._answerer.steps(question, request.client)

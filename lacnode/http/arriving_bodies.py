@@ -30,7 +30,7 @@ class ArrivingBodies:
         self._total = 0
 
     @contextmanager
-    def count_body(self, client: str) -> Iterator[ArrivingBody]:
+    def track_body(self, client: str) -> Iterator[ArrivingBody]:
         """Yield an empty body for a request of the address `client`. Its bytes count until the `with` block ends."""
         body = ArrivingBody(client)
         self._bodies[body] = None

@@ -22,7 +22,7 @@ class PortUnavailableError(Exception):
     """A port cannot be opened: another process uses it, or the system refuses it. The text is Besu's in the first case."""
 
 
-async def bind(host: str, port: int) -> list[trio.SocketListener]:
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     """Return sockets that listen on `host`. A `port` of 0 is any free port. PortUnavailableError if the port cannot be
     opened."""
     try:

@@ -16,7 +16,7 @@ from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
 from lacnode.http.connection_server import client_address
 from lacnode.http.head_lines import HeadLines
 from lacnode.http.http_messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Request, RequestHandler, Response
-from lacnode.http.plain_requests import ends_with_head, plain_request
+from lacnode.http.plain_requests import ends_with_head, parse_plain_request
 from lacnode.http.response_sender import ResponseSender
 from lacnode.http.send_backlog import SendBacklog
 
@@ -105,7 +105,7 @@ class HttpConnection:
         """Answer the request that begins with `data`. Return whether another one may follow."""
         if data and ends_with_head(data):
             data += self._body_at_once()
-        plain = plain_request(data, self._client)
+        plain = parse_plain_request(data, self._client)
         if plain is not None and len(plain.body) <= self._largest_body(plain):
             return await self._serve_plain(plain)
         if data:
@@ -136,7 +136,7 @@ class HttpConnection:
     async def _serve_plain(self, request: Request) -> bool:
         response = self._routes.answer_head(request)
         if response is None:
-            with self._arriving.count_body(self._client) as body:
+            with self._arriving.track_body(self._client) as body:
                 # Set before the bytes count: a request that is being answered is not given up.
                 body.is_complete = True
                 self._arriving.add_bytes(body, len(request.body))
@@ -148,7 +148,7 @@ class HttpConnection:
 
     async def _response(self) -> Response | None:
         """Return the response to the next request. None if the client left in the middle of it."""
-        with self._arriving.count_body(self._client) as body:
+        with self._arriving.track_body(self._client) as body:
             received = await self._receive(body)
             body.is_complete = True
             return await self._routes.answer(received) if isinstance(received, Request) else received

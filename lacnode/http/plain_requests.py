@@ -27,7 +27,7 @@ def ends_with_head(data: bytes) -> bool:
     return data.endswith(b"\r\n\r\n")
 
 
-def plain_request(data: bytes, client: str) -> Request | None:
+def parse_plain_request(data: bytes, client: str) -> Request | None:
     """Return the request that `data` is from its first byte to its last. None if `data` is anything else."""
     match = _HEAD.match(data, 0, MAX_PLAIN_HEAD_BYTES)
     if match is None:

@@ -47,7 +47,7 @@ class ResponseSender:
             await self._send(response, head, is_plain=False)
 
     async def send_plain(self, response: Response, request: Request) -> None:
-        """Send the response to a plain request. BrokenResourceError as in `send`."""
+        """Send the response to a plain request. BrokenResourceError if the client does not read the response."""
         if len(response.body) < MIN_COMPRESSED_BYTES and isinstance(self._stream, trio.SocketStream):
             parts = self._parts(response, response.body, None, is_plain=True)
             # The system takes nearly every short response at once. Only the rest of a response needs a time limit.

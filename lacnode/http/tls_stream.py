@@ -69,7 +69,7 @@ class TlsStream(PeekableStream):
             raise trio.BrokenResourceError("the client has not been looked at")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream.send_all`."""
+        """Encrypt and send all of `data`. trio.BrokenResourceError if either side breaks off TLS."""
         rest = memoryview(data)
         while rest:
             # One record at a time. OpenSSL would copy the whole of a payload of 16 MB into its memory at once.
@@ -77,12 +77,13 @@ class TlsStream(PeekableStream):
             rest = rest[await self._repeat_until_done(partial(_call_without_waiting, self._connection.send, part)) :]
 
     async def wait_send_all_might_not_block(self) -> None:
-        """See `trio.abc.SendStream.wait_send_all_might_not_block`."""
+        """Wait until the transport may take more bytes (a method of `trio.abc.SendStream`)."""
         async with self._sending:
             await self._transport.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """See `trio.abc.ReceiveStream.receive_some`."""
+        """Return decrypted bytes, at most `max_bytes`. Empty at the end of the stream. trio.BrokenResourceError if
+        either side breaks off TLS."""
         try:
             return await self._repeat_until_done(
                 partial(_call_without_waiting, self._read_records, max_bytes or READ_BYTES)
@@ -103,7 +104,7 @@ class TlsStream(PeekableStream):
         return bytes(content)
 
     async def peek(self) -> bytes:
-        """See `PeekableStream.peek`."""
+        """Return the next decrypted byte and leave it in the stream. Empty at the end."""
         try:
             return await self._repeat_until_done(
                 partial(_call_without_waiting, partial(self._connection.recv, flags=MSG_PEEK), 1)

@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from lacnode.http.allowed_hosts import AllowedHosts
-from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import HOST_REFUSED, JSON, Request, Response
 from lacnode.metrics.metrics_settings import MetricsSettings
@@ -36,7 +36,7 @@ class MetricsEndpoint:
         opened."""
         routes = MetricsRoutes(self.registry, AllowedHosts(self._settings.allowed_hosts))
         async with AsyncExitStack() as stack:
-            listeners = await bind(self._settings.host, self._settings.port)
+            listeners = await open_listeners(self._settings.host, self._settings.port)
             for listener in listeners:
                 await stack.enter_async_context(listener)
             self.port = bound_port(listeners)

@@ -38,9 +38,9 @@ class PushGateway:
         await self._request("POST", body)
         return ""
 
-    async def say_farewell(self) -> None:
-        """Remove every series of the job. Without this, the gateway would show the last values of a node that is gone.
-        ReceiverError if the gateway does not do it."""
+    async def report_stop(self) -> None:
+        """Remove every series of the job. Without this, the gateway would show the last values of a node that has
+        stopped. ReceiverError if the gateway does not do it."""
         await self._request("DELETE", b"")
 
     async def _request(self, method: str, body: bytes) -> None:

@@ -68,8 +68,8 @@ class OtlpCollector:
             return ""
         return f"{refused} values are refused: {reason[:MAX_REMARK_CHARACTERS]}"
 
-    async def say_farewell(self) -> None:
-        """Do nothing: a collector keeps no values of a node that is gone."""
+    async def report_stop(self) -> None:
+        """Do nothing: a collector keeps no values of a node that has stopped."""
 
 
 def _as_unicode(text: str) -> str:

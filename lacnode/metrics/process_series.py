@@ -53,7 +53,7 @@ def process_series(client_version: str) -> Iterator[MetricSeries]:
         "1 for the release of this node",
         lambda: [MetricSample(1, {"version": client_version})],
     )
-    started = started_at()
+    started = process_start_seconds()
     process = MetricCategory.PROCESS
     yield counter(process, "cpu_seconds_total", "Processor time in seconds", time.process_time)
     yield gauge(process, "start_time_seconds", "Start of the process in Unix seconds", lambda: started)
@@ -146,7 +146,7 @@ def _limit(kind: int) -> float:
     return float("inf") if soft == resource.RLIM_INFINITY else soft
 
 
-def started_at() -> float:
+def process_start_seconds() -> float:
     """Return the start of this process in Unix seconds."""
     # The name of the program is in parentheses and may hold blanks, so the fields are counted behind it.
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

@@ -40,8 +40,8 @@ class MetricsReceiver(Protocol):
     async def push(self, body: bytes) -> str:
         """Send a body. Return a remark of the receiver, empty if it has none. ReceiverError if it does not take it."""
 
-    async def say_farewell(self) -> None:
-        """Tell the receiver that the node stops. ReceiverError if it does not listen."""
+    async def report_stop(self) -> None:
+        """Tell the receiver that the node stops. ReceiverError if the receiver does not accept this."""
 
 
 class MetricsPush:
@@ -118,6 +118,6 @@ class MetricsPush:
         # The node's stop has cancelled this task. The shield lets the last request go out.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL_SECONDS):
             try:
-                await self._receiver.say_farewell()
+                await self._receiver.report_stop()
             except ReceiverError as error:
                 log.debug("the receiver of the metrics was not told of the stop", reason=str(error))

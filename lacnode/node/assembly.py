@@ -17,7 +17,7 @@ from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.gateway import PushGateway
 from lacnode.metrics.otlp_receiver import OtlpCollector
-from lacnode.metrics.process_series import opentelemetry_series, started_at
+from lacnode.metrics.process_series import opentelemetry_series, process_start_seconds
 from lacnode.metrics.push import MetricsPush
 from lacnode.metrics.series import MetricSeries, MetricsRegistry
 from lacnode.node.chain_assembly import ChainParts, build_chain_parts
@@ -172,7 +172,7 @@ def _build_push(shared: SharedObjects, chain: ChainParts, series: Sequence[Metri
         "service.instance.id": f"0x{shared.key.address.hex()}",
         **dict(otlp.resource),
     }
-    collector = OtlpCollector(otlp, resource, int(started_at() * 1e9))
+    collector = OtlpCollector(otlp, resource, int(process_start_seconds() * 1e9))
     registry = MetricsRegistry([*series, *opentelemetry_series()], otlp.categories)
     return MetricsPush(collector, otlp.interval_seconds, registry)
 

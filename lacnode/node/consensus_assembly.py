@@ -90,5 +90,5 @@ def _build_validator(
         now_ms=lambda: int(shared.resources.pacing.now() * 1000),
         may_run_timers=shared.resources.pacing.may_run_timers,
         message_limit=max(parameters.message_queue_limit for parameters in steps),
-        proposes_round_zero=ProposalForm(shared.spec, shared.peers).is_round_zero,
+        proposes_round_zero=ProposalForm(shared.spec, shared.peers).uses_round_zero,
     )

@@ -55,7 +55,7 @@ class PeerConsensusNetwork:
         """Announce `block` to every peer."""
         self._blocks.announce(block)
 
-    def blame(self, address: bytes, fault: str) -> bool:
+    def count_fault(self, address: bytes, fault: str) -> bool:
         """Count a fault of the peer at `address`. End its session if there are too many. Return whether it was ended.
 
         A validator relays messages of others, and it may relay any number of them. So only a fault that a correct

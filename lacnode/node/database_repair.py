@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 import trio
 
-from lacnode.chain.block_repair import BlockRepair, NotProvenError
+from lacnode.chain.block_repair import BlockRepair, RepairNotProvenError
 from lacnode.chain.chain_store import BODIES, HEADERS
 from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.storage.database import Database
@@ -33,8 +33,8 @@ MAX_REMEMBERED_DAMAGES = 1024
 
 
 def reread_damaged_value(database: Database, table: str, key: bytes) -> None:
-    """Read a value that a reader process found damaged. The database reports it to its listener, which has it
-    repaired."""
+    """Read a value that a reader process found damaged. The database of the node then finds the damage itself, and its
+    listener starts the repair."""
     with suppress(StorageError), database.read() as snapshot:
         snapshot.get(table, key)
 
@@ -73,7 +73,7 @@ class DatabaseRepair:
             where = f"table {error.table}, key 0x{error.key.hex()}"
             try:
                 await self._repaired(error.table, error.key)
-            except (NotProvenError, StorageError) as failure:
+            except (RepairNotProvenError, StorageError) as failure:
                 log.error(f"a damaged value was not repaired: {where}: {failure}")
             else:
                 self._met.pop((error.table, error.key), None)
@@ -95,20 +95,20 @@ class DatabaseRepair:
                 await take(peer)
             # A peer may not have the block, or send another one. The hash proves the value, so the next peer is as
             # good.
-            except (NotProvenError, RequestFailedError) as failure:
+            except (RepairNotProvenError, RequestFailedError) as failure:
                 reason = f"the last peer that was asked did not help: {failure}"
             else:
                 return
-        raise NotProvenError(reason)
+        raise RepairNotProvenError(reason)
 
     async def _header_from(self, peer: Peer, hash_: bytes) -> None:
         headers = await peer.requests.request_headers(hash_, 1)
         if not headers:
-            raise NotProvenError("it does not have the header")
+            raise RepairNotProvenError("it does not have the header")
         await self._worker.run(partial(self._repair.store_header, hash_, headers[0]))
 
     async def _body_from(self, peer: Peer, hash_: bytes) -> None:
         bodies = await peer.requests.request_bodies([hash_])
         if not bodies:
-            raise NotProvenError("it does not have the body")
+            raise RepairNotProvenError("it does not have the body")
         await self._worker.run(partial(self._repair.store_body, hash_, bodies[0]))

@@ -21,7 +21,7 @@ def subscribe_parts(parts: NodeParts) -> None:
     events.syncing_changed.subscribe(lambda _: parts.rpc.subscriptions.sync_changed(parts.peers.synchronizer.status))
     events.hold_back_heads.subscribe(parts.consensus.validator.hold_back_heads)
     events.caught_up.subscribe(lambda _: parts.peers.policy.mark_stale())
-    parts.peers.policy.on_change(parts.network.recheck)
+    parts.peers.policy.on_change(parts.network.recheck_connections)
     _subscribe_to_threads(parts)
 
 

@@ -20,7 +20,8 @@ MAX_FAULTS_FILE_BYTES = 2**20
 
 
 async def watch_faults(path: Path, policy: DenyListPolicy, changed: Callable[[], None]) -> None:
-    """Keep `policy` in step with the file at `path`, calling `changed` after each change, until cancelled."""
+    """Read the file at `path` again and again, and deny connections in `policy` with the node ids that are in it. Call
+    `changed` after each change. Runs until cancelled."""
     while True:
         denied = _read(path)
         # A file that is being written may be half there. The former list stays until the file can be read.

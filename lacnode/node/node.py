@@ -136,7 +136,7 @@ class Node:
         if local_nodes is not None and local_nodes.refreshes_addresses:
             nursery.start_soon(_refresh_host_names, local_nodes)
         if self.config.faults_file is not None:
-            nursery.start_soon(watch_faults, self.config.faults_file, parts.faults, parts.network.recheck)
+            nursery.start_soon(watch_faults, self.config.faults_file, parts.faults, parts.network.recheck_connections)
 
     async def _start_private(self, nursery: trio.Nursery, private: PrivacyService) -> None:
         """Start private transactions. A manager in this process opens its port for other managers."""

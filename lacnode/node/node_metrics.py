@@ -159,7 +159,7 @@ def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
     )
 
 
-def manager_series(quota: Quota) -> Iterator[MetricSeries]:
+def manager_quota_series(quota: Quota) -> Iterator[MetricSeries]:
     """The bytes that the transaction manager in this node keeps for other managers."""
     usage = quota.usage
     kept = "Bytes of payloads that others pushed"

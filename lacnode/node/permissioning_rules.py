@@ -88,7 +88,7 @@ class PermissioningRules:
         decision = self._explained_nodes.decide(source, destination, context, CONTRACT_TIMEOUT_SECONDS)
         if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
             return decision
-        is_askable = self.node_contract.can_express(source, destination)
+        is_askable = self.node_contract.can_encode_question(source, destination)
         if not is_askable or not self.node_contract.gives_answer(
             source, destination, context.header, CONTRACT_TIMEOUT_SECONDS
         ):
@@ -120,7 +120,7 @@ class PermissioningRules:
             return None
         return f"{enode.id.hex()[:16]}… is at {enode.host_and_port} and listed with {place}"
 
-    def own_type(self, head: BlockHeader) -> NodeType | None:
+    def own_node_type(self, head: BlockHeader) -> NodeType | None:
         """Return the role that the node contract gives this node, None if it gives none."""
         ingress = self.settings.node_contract
         return None if ingress is None else read_node_type(self._reader, ingress, self._own_id, head)

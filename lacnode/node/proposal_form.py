@@ -18,7 +18,7 @@ READ_CHARACTERS = 200
 """Characters of a client's name that are read. A peer may send a longer one."""
 
 
-def needs_round_zero(client_id: str) -> bool:
+def accepts_only_round_zero(client_id: str) -> bool:
     """Whether a node with this name in its Hello accepts round 0 only."""
     name = client_id[:READ_CHARACTERS]
     if _GOQUORUM.search(name):
@@ -34,9 +34,9 @@ class ProposalForm:
         self._is_goquorum = spec.goquorum is not None
         self._peers = peers
 
-    def is_round_zero(self, validators: Collection[bytes]) -> bool:
+    def uses_round_zero(self, validators: Collection[bytes]) -> bool:
         """Whether blocks are proposed with round 0 to `validators` (20-byte addresses)."""
         # A genesis of GoQuorum is enough: its validators may be down now and come back in the middle of the height.
         return self._is_goquorum or any(
-            peer.address in validators and needs_round_zero(peer.description.client_id) for peer in self._peers()
+            peer.address in validators and accepts_only_round_zero(peer.description.client_id) for peer in self._peers()
         )

@@ -49,7 +49,7 @@ class RoleMonitor:
         """Return the role now. Runs in a worker thread, since it calls a contract."""
         head = self._chain.head.header
         is_validator = self._address in self._chain.validators_after(head)
-        listed = self._permissions.own_type(head)
+        listed = self._permissions.own_node_type(head)
         return RoleView(
             configured=None if self._role is None else self._role.value,
             is_validator=is_validator,

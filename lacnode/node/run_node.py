@@ -81,7 +81,7 @@ class NodeProgram(Protocol):
         """Close the files of the node."""
 
 
-class OneNode:
+class SingleNodeProgram:
     """One node from the start of the process to its end. `manager` keeps the payloads of private transactions."""
 
     def __init__(self, config: NodeConfig, manager: TransactionManager | None = None) -> None:
@@ -107,7 +107,7 @@ class OneNode:
 def run_node(config: NodeConfig, manager: TransactionManager | None = None, program: NodeProgram | None = None) -> int:
     """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP. Return the
     exit status. A `program` opens and runs the node in its own way."""
-    program = program or OneNode(config, manager)
+    program = program or SingleNodeProgram(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()
     configure_logs(config.logging, config.colour, config.logging_format)

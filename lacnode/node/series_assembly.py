@@ -9,7 +9,13 @@ from lacnode.node.client_version import client_version
 from lacnode.node.consensus_assembly import ConsensusParts
 from lacnode.node.consensus_metrics import consensus_series
 from lacnode.node.network_metrics import network_series, synchronizer_series
-from lacnode.node.node_metrics import chain_series, engine_series, manager_series, permission_series, privacy_series
+from lacnode.node.node_metrics import (
+    chain_series,
+    engine_series,
+    manager_quota_series,
+    permission_series,
+    privacy_series,
+)
 from lacnode.node.peer_assembly import PeerParts
 from lacnode.node.pool_metrics import pool_series
 from lacnode.node.privacy_service import PrivacyService
@@ -57,5 +63,5 @@ def _private_series(shared: SharedObjects, private: PrivacyService | None) -> li
     hosted = None if manager is None else manager.hosted
     return [
         *(() if private is None else privacy_series(private.privacy_controller.statuses)),
-        *(() if hosted is None else manager_series(hosted.quota)),
+        *(() if hosted is None else manager_quota_series(hosted.quota)),
     ]

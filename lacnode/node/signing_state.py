@@ -9,11 +9,11 @@ from pathlib import Path
 import structlog
 
 from lacnode.chain.chain_store import StoredChain
-from lacnode.consensus.bft.journal import Journal, encode_loss
+from lacnode.consensus.bft.journal import Journal, encode_loss_record
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.disk import REAL_DISK, Disk
-from lacnode.storage.log_pairing import PairedDatabase, find_loss, pair_log, read_known_position
+from lacnode.storage.log_pairing import PairedDatabase, find_loss, pair_log, read_known_log_position
 
 log = structlog.get_logger("consensus")
 
@@ -37,10 +37,10 @@ def open_signing_state(
     """Return the consensus log of the validator with the 20-byte address `owner` in the data directory, paired with
     `database`. Its journal has a loss on record if anything is missing, unless `reset` settles that. StorageError if
     the disk fails, RlpError for damaged records."""
-    known = read_known_position(database)
+    known = read_known_log_position(database)
     # A new node has no log and no chain: it has signed nothing, and there is no loss. A chain without a log means
     # that the log was lost.
-    if_missing = [encode_loss(MISSING_LOG)] if known is not None or _has_chain(database) else []
+    if_missing = [encode_loss_record(MISSING_LOG)] if known is not None or _has_chain(database) else []
     records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing, disk=disk)
     try:
         _log_findings(records)
@@ -75,7 +75,7 @@ def _log_findings(records: ConsensusLog) -> None:
 
 
 def _reset_or_warn(journal: Journal, records: ConsensusLog, *, reset: bool) -> None:
-    loss, floor = journal.loss, journal.floor
+    loss, floor = journal.loss, journal.signing_floor
     if reset and (loss is not None or floor > 0):
         # On the disk before the validator runs: the reset counts once, also if the option is left in place.
         records.append(journal.resolve_loss(0))

@@ -43,7 +43,7 @@ class SigningWait:
         self._state_changed = moved
         self._journal = journal
         self._record = record
-        self._rule = SigningResumption(own_address, has_loss=journal.loss is not None, floor=journal.floor)
+        self._rule = SigningResumption(own_address, has_loss=journal.loss is not None, floor=journal.signing_floor)
         self._logged_stage: ResumptionStage | None = None
 
     @property

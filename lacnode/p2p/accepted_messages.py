@@ -35,7 +35,8 @@ read. Reading one takes its bytes twice. A longer announced block is not kept: i
 
 @dataclass
 class UnaskedBytes:
-    """The bytes that such messages hold now. All peers of a node share one object."""
+    """The number of bytes of long messages that this node did not ask for and that it holds now. All peers of a node
+    share one object."""
 
     held: int = 0
 

@@ -57,7 +57,7 @@ class PoolReader(Protocol):
 
 
 class NoTransactions:
-    """The empty pool that peers see if a node hands no transactions on."""
+    """A `PoolReader` without transactions. Peers see it if this node does not relay transactions."""
 
     def transaction(self, hash_: bytes) -> Transaction | None:
         """Return None for every hash."""

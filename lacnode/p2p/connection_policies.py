@@ -1,8 +1,8 @@
 """The policies that decide about connections. Permissioning is one of them.
 
 The network asks before it dials, after the Hello of the other node, and again for every session when a policy may have
-changed its answer (`P2pNetwork.recheck`). `decide` answers at once and on the event loop. A policy that has to look
-something up refuses until it knows the answer. `consult` waits for that answer where a session can wait.
+changed its answer (`P2pNetwork.recheck_connections`). `decide` answers at once and on the event loop. A policy that has
+to look something up refuses until it knows the answer. `prepare_decision` waits for that answer where a session can wait.
 """
 
 from collections.abc import Iterable

@@ -87,8 +87,9 @@ class Dialer:
         return min((target.next_attempt for target in waiting if target.next_attempt > now), default=None)
 
     def record_end(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
-        """An attempt has failed, or the session that it led to has ended. Only a `was_lasting` session is a success: a
-        node that accepts sessions and drops them at once is not dialled more often than an unreachable node."""
+        """Record that an attempt has failed, or that the session that it led to has ended. Only a session that
+        `was_lasting` is a success: a node that accepts sessions and drops them at once is not dialled more often than
+        an unreachable node."""
         target = self._targets.get(id_)
         if target is None:
             return

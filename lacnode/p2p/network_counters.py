@@ -43,7 +43,7 @@ class NetworkCounters:
         self.datagrams_out: Counter[str] = Counter()
 
     def session_ended(self, cause: ConnectionFailedError | None) -> None:
-        """A peer has left for `cause`, None if this node stops."""
+        """Count a session that has ended. `cause` is the error that ended it, None if this node stops."""
         if isinstance(cause, PeerDisconnectedError):
             # A connection that just breaks has no reason. Besu counts it so.
             reason = cause.theirs or DisconnectReason.TCP_SUBSYSTEM_ERROR
@@ -53,23 +53,23 @@ class NetworkCounters:
         self.disconnected["local", reason.name] += 1
 
     def message_received(self, table: CapabilityTable, message_id: int) -> None:
-        """A peer with the protocols of `table` has sent a message with this absolute id."""
+        """Count a message with this absolute id from a peer with the protocols of `table`."""
         key = _key(table, message_id)
         if key is not None:
             self.messages_in[key] += 1
 
     def message_sent(self, table: CapabilityTable, message_id: int) -> None:
-        """This node has sent a message with this absolute id."""
+        """Count a message with this absolute id that this node has sent to a peer with the protocols of `table`."""
         key = _key(table, message_id)
         if key is not None:
             self.messages_out[key] += 1
 
     def datagram_sent(self, datagram: bytes) -> None:
-        """This node has sent a packet of discovery."""
+        """Count a packet of discovery that this node has sent."""
         self.datagrams_out[_packet_name(datagram)] += 1
 
     def datagram_received(self, datagram: bytes) -> None:
-        """A packet of discovery has come whose hash and signature are right."""
+        """Count a packet of discovery that has come and whose hash and signature are right."""
         self.datagrams_in[_packet_name(datagram)] += 1
 
 

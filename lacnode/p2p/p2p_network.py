@@ -146,7 +146,8 @@ class P2pNetwork:
         return self._status()
 
     def dial_when_permitted(self, enode: Enode) -> None:
-        """The policy has refused the node `enode`, which dialled this one. `recheck` dials it once it is permitted."""
+        """Remember the node `enode`, which dialled this node and was refused by the policy. `recheck_connections` dials
+        it once it is permitted."""
         if self._config.dial_discovered and enode.is_listening:
             self._refused_dialers.add(enode)
 
@@ -172,8 +173,9 @@ class P2pNetwork:
             peer.end_session(DisconnectReason.REQUESTED)
         return removed
 
-    def recheck(self) -> None:
-        """The policy may answer differently now. End the sessions that it refuses, and search and dial again."""
+    def recheck_connections(self) -> None:
+        """Ask the policy again about every session, because its answers may have changed. Sessions that it refuses now
+        are ended, and nodes are searched and dialled again."""
         if self._machine is not None:
             self._machine.retry_soon(time.time())
         for peer in self.peers:

@@ -184,7 +184,7 @@ class Peer:
         await self.left.wait()
 
     async def wait_for_end(self) -> DisconnectReason:
-        """Wait until `leave` is called, and return its reason."""
+        """Wait until this node or the peer ends the session, and return the reason."""
         await self._close.wait()
         assert self.end_reason is not None
         return self.end_reason

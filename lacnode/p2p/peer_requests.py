@@ -41,11 +41,11 @@ class PeerReputation:
         self._useless: deque[float] = deque(maxlen=MAX_USELESS_ANSWERS)
 
     def record_answer(self, kind: int) -> None:
-        """The peer has answered a request whose answer has code `kind`."""
+        """Record that the peer has answered a request. `kind` is the message code of the answer."""
         self._timeouts.pop(kind, None)
 
     def record_timeout(self, kind: int) -> None:
-        """The peer has not answered a request whose answer has code `kind`."""
+        """Record that the peer has not answered a request in time. `kind` is the message code of the answer."""
         self._timeouts[kind] = self._timeouts.get(kind, 0) + 1
         if self._timeouts[kind] >= MAX_TIMEOUTS:
             self._set_reason(DisconnectReason.TIMEOUT)

@@ -70,8 +70,9 @@ class PeerSet:
             return DisconnectReason.TOO_MANY_PEERS
         return None
 
-    def exceeds_session_rate(self, id_: bytes) -> bool:
-        """Return True if the node `id_` begins sessions too often. Must be called once for each session that it begins."""
+    def record_session_and_check_rate(self, id_: bytes) -> bool:
+        """Record that the node `id_` begins a session. Return True if it begins sessions too often. Must be called once
+        for each session that it begins."""
         return id_ not in self.exempt and not self._sessions.try_spend(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:

@@ -40,10 +40,10 @@ class PeerShares:
         self.serving = FairShare(_SERVING)
         self.unasked = UnaskedBytes()
 
-    def workers_of(self, *, is_validator: bool) -> trio.CapacityLimiter:
-        """The limit of the threads that decode the large messages of validators, or of other peers."""
+    def decoding_workers_for(self, *, is_validator: bool) -> trio.CapacityLimiter:
+        """The limiter of the threads that decode large messages: validators have one, all other peers another."""
         return self._validator_workers if is_validator else self.serving_workers
 
-    def reading_of(self, *, is_validator: bool) -> FairShare:
-        """The shares of the processor for reading what validators send, or other peers."""
+    def reading_share_for(self, *, is_validator: bool) -> FairShare:
+        """The shares of the processor for reading messages: validators have their own, all other peers others."""
         return self._reading_of_validators if is_validator else self._reading

@@ -148,7 +148,7 @@ class RlpxConnection:
                 return frame
             self._unread = await self._read()
 
-    def pop_opening_seconds(self) -> float:
+    def pop_decoding_seconds(self) -> float:
         """Return the processor time, in seconds, of decrypting and decompressing since the last call."""
         seconds, self._opening_seconds = self._opening_seconds, 0.0
         return seconds

@@ -88,11 +88,11 @@ class SendQueue:
         while not any(lane.size for lane in lanes):
             await self._changed.wait()
         message = next(lane for lane in lanes if lane.size).get()
-        # `wait_until_ready` waits for the queue to become shorter.
+        # `wait_for_answer_space` waits for the queue to become shorter.
         self._change()
         return message
 
-    async def wait_until_ready(self) -> None:
+    async def wait_for_answer_space(self) -> None:
         """Wait until at most `MAX_BYTES_BEFORE_NEXT_ANSWER` bytes wait in the ordinary lane."""
         while self._ordinary.size > MAX_BYTES_BEFORE_NEXT_ANSWER:
             await self._changed.wait()

@@ -217,7 +217,7 @@ async def _serve(
     async for request in requests:
         seconds = await _answer(request, peer, network)
         # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
-        await admitted.outbox.wait_until_ready()
+        await admitted.outbox.wait_for_answer_space()
         shares.spend(peer.id, seconds, trio.current_time())
         await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
 
@@ -255,7 +255,7 @@ async def _read(
             # The message has been handled, and its bytes are free again.
             accepted.release()
             # Asked again for each message: a block may have changed the validators.
-            reading = network.shares.reading_of(is_validator=network.handler.hears_consensus(peer))
+            reading = network.shares.reading_share_for(is_validator=network.handler.hears_consensus(peer))
             reading.spend(peer.id, seconds, trio.current_time())
             # A peer that used up its share is not read for a while. Its messages wait in its own socket.
             await _sleep(reading.wait_seconds(peer.id, trio.current_time()))
@@ -271,7 +271,7 @@ async def _read_one(
     # be held by each peer that then says nothing, beside the bytes that are counted.
     frame = await _next_frame(admitted, network)
     network.counters.message_received(admitted.table, frame.message_id)
-    return admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
+    return admitted.connection.pop_decoding_seconds() + await _heard(frame, admitted, network, requests)
 
 
 async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> Frame:
@@ -313,11 +313,11 @@ async def _heard(
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began
-    workers = network.shares.workers_of(is_validator=network.handler.hears_consensus(peer))
+    workers = network.shares.decoding_workers_for(is_validator=network.handler.hears_consensus(peer))
     message, seconds = await _opened(route, frame.body, workers)
     # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
     began = time.thread_time()
-    unpack_message(message, peer, network.handler, requests)
+    dispatch_message(message, peer, network.handler, requests)
     return seconds + time.thread_time() - began
 
 
@@ -350,7 +350,7 @@ async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter) -> t
         raise ConnectionFailedError(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 
 
-def unpack_message(
+def dispatch_message(
     message: EthMessage, peer: Peer, handler: NetworkHandler, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
     """Give `message`, which `peer` sent, to the request, the handler or the server that it is for. ConnectionFailedError if

@@ -48,18 +48,18 @@ def encode_connection_call(source: Enode, destination: Enode) -> bytes:
 
     UnsupportedNodeError if a host is not an IP address.
     """
-    return CONNECTION_ALLOWED_V1 + split_enode(source) + split_enode(destination)
+    return CONNECTION_ALLOWED_V1 + encode_enode_words(source) + encode_enode_words(destination)
 
 
-def split_enode(enode: Enode) -> bytes:
+def encode_enode_words(enode: Enode) -> bytes:
     """Encode a node in four words: the node id in two, the IP address as left-aligned bytes16, the TCP port.
 
     UnsupportedNodeError if the host is not an IP address.
     """
-    return enode.id + ip_bytes(enode.host).ljust(32, b"\0") + enode.tcp.to_bytes(32, "big")
+    return enode.id + encode_ip(enode.host).ljust(32, b"\0") + enode.tcp.to_bytes(32, "big")
 
 
-def ip_bytes(host: str) -> bytes:
+def encode_ip(host: str) -> bytes:
     """Encode an IP address in 16 bytes. An IPv4 address takes its mapped form (RFC 4291, section 2.5.5.2).
 
     UnsupportedNodeError if `host` is not an IP address.
@@ -74,8 +74,8 @@ def ip_bytes(host: str) -> bytes:
     return address.packed
 
 
-def ip_text(packed: bytes) -> str:
-    """Return the canonical text of an address that `ip_bytes` encoded."""
+def decode_ip(packed: bytes) -> str:
+    """Return the canonical text of an address that `encode_ip` encoded."""
     address = IPv6Address(packed)
     return str(address.ipv4_mapped or address)
 

@@ -45,10 +45,9 @@ class _CachedAnswer:
 
 
 class ContractAnswerCache:
-    """The answers of the contract at the address `contract`. Safe to use from several threads.
-
-    `capacity` is the largest number of answers. `known_codes` contains hashes of code. A contract whose code is known
-    looks only at the relevant part of a question (see `ask`).
+    """The answers of the contract at the address `contract`. Safe to use from several threads. `capacity` is the
+    largest number of answers. `known_codes` contains hashes of code. A contract with such code looks at a part of a
+    question only, which the caller names.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.permissions_file import (
     AllowlistKind,
     PermissionsFileError,
+    entries_under_own_key,
     read_entries,
-    stored_entries,
     write_entries,
 )
 from lacnode.permissioning.settings import PermissioningSettings
@@ -396,7 +396,7 @@ class _Nodes:
 def _store(path: Path, kind: AllowlistKind, before: Sequence[str], after: Sequence[str]) -> None:
     """Write `after` to the file, which should contain `before`. AllowlistChangeError if it does not, or on failure."""
     try:
-        stored = set(stored_entries(path, kind))
+        stored = set(entries_under_own_key(path, kind))
         # An operator may have edited the file since the node read it. The node must not overwrite such an edit with its
         # own, older list. As in Besu, the new list is in force and the file stays as it is.
         if not stored.issuperset(before):

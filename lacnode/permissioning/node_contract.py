@@ -93,7 +93,7 @@ class NodeContract:
             pass
         return True
 
-    def can_express(self, source: Enode, destination: Enode) -> bool:
+    def can_encode_question(self, source: Enode, destination: Enode) -> bool:
         """Return True if the interface can express the question. Interface 1 has no host names."""
         try:
             return self.version != 1 or bool(encode_connection_call(source, destination))

@@ -44,7 +44,7 @@ def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
     return entries
 
 
-def stored_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
+def entries_under_own_key(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
     """Return the list under its own key, and () if the file does not have this key.
 
     OSError if the file cannot be read. ValueError if it is not valid TOML.

@@ -17,11 +17,11 @@ from lacnode.permissioning.abi import (
     UnexpectedAnswerError,
     UnsupportedNodeError,
     decode_address,
+    decode_ip,
+    encode_enode_words,
     encode_node_call,
     encode_registered_call,
     encode_transaction_call,
-    ip_text,
-    split_enode,
 )
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.decision import Decision
@@ -125,7 +125,7 @@ class RefusalExplainer:
 
     def _own_connection(self, rules: bytes, source: Enode, destination: Enode, header: BlockHeader) -> str | None:
         try:
-            data = OWN_CONNECTION + split_enode(source) + split_enode(destination)
+            data = OWN_CONNECTION + encode_enode_words(source) + encode_enode_words(destination)
         except UnsupportedNodeError:
             return None
         return self._own_rule_sentence(rules, data, header)
@@ -138,7 +138,7 @@ class RefusalExplainer:
             elsewhere = self._listed_host_and_port(rules, enode.id, header)
             # An address that changed is the most frequent cause of a refusal, so the listed address is shown.
             hint = f"; its key is listed with {elsewhere}" if elsewhere else ""
-            yield f"{enode.short} is not in the contract's list with this address and port{hint}"
+            yield f"{enode.short_text} is not in the contract's list with this address and port{hint}"
         if not unlisted:
             yield "both nodes may be listed, but not in groups that may connect"
 
@@ -148,7 +148,7 @@ class RefusalExplainer:
         LACChain's rules have no function for this question, so the list itself is read.
         """
         try:
-            if self._says_no(rules, ENODE_LISTED_V1 + split_enode(enode), header):
+            if self._says_no(rules, ENODE_LISTED_V1 + encode_enode_words(enode), header):
                 return True
         except UnsupportedNodeError:
             return False
@@ -235,4 +235,4 @@ def _explained(refusal: Decision, rules: bytes, reasons: list[str]) -> Decision:
 
 def _host_and_port(words: bytes) -> str:
     """Return the `host:port` of two words of interface 1: the address and the port."""
-    return f"{url_host(ip_text(words[:16]))}:{int.from_bytes(words[32:64])}"
+    return f"{url_host(decode_ip(words[:16]))}:{int.from_bytes(words[32:64])}"

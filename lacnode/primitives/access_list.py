@@ -17,7 +17,7 @@ _BARE_ENTRY = b"\xd6\x94"
 """The first bytes of an entry without keys. It has 23 bytes, and the last one is an empty list."""
 
 
-def split_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | None:
+def split_list_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | None:
     """Split an encoded list at item number `index`: the encoded items before it, the item, and the items after it.
 
     None if the list does not have this item, or is not in minimal encoding.

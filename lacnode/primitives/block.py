@@ -6,7 +6,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
-from lacnode.primitives.rlp_spans import EMPTY_LIST, content_of_string, items_of, list_length
+from lacnode.primitives.rlp_spans import EMPTY_LIST, content_of_string, encoded_list_length, items_of
 from lacnode.primitives.transaction import Transaction
 
 
@@ -86,7 +86,7 @@ class Block:
     @classmethod
     def from_item(cls, item: RlpItem) -> "Block":
         """The block of a decoded list. Raises RlpError if it is malformed."""
-        return Block.without_body(item).with_body_of(item)
+        return Block.without_body(item).with_body_from_item(item)
 
     @classmethod
     def without_body(cls, item: RlpItem) -> "Block":
@@ -97,7 +97,7 @@ class Block:
             raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")
         return cls(BlockHeader.from_item(items[0]), BlockBody())
 
-    def with_body_of(self, item: RlpItem) -> "Block":
+    def with_body_from_item(self, item: RlpItem) -> "Block":
         """The same header with the body of the block in `item`. Raises RlpError if the body is malformed."""
         return Block(self.header, BlockBody.from_items(rlp.as_list(item, "block")[1:]))
 
@@ -117,11 +117,11 @@ class BlockOutline:
         return cls(block.header, hashes, len(block.encode()))
 
     @classmethod
-    def of_stored(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
+    def from_stored_body(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
         """The outline of a stored body. The transactions are not decoded."""
         parts = list(items_of(stored_body))
         # A legacy transaction is a list in the body, and a typed one is a string. The hash covers the content.
         hashes = tuple(
             keccak256(item if item[0] >= EMPTY_LIST else content_of_string(item)) for item in items_of(parts[0])
         )
-        return cls(header, hashes, list_length(len(header.encode()) + sum(map(len, parts))))
+        return cls(header, hashes, encoded_list_length(len(header.encode()) + sum(map(len, parts))))

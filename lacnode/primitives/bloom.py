@@ -28,7 +28,7 @@ def bloom_of(items: Iterable[bytes]) -> bytes:
     return bits.to_bytes(BLOOM_BYTES)
 
 
-def union(blooms: Iterable[bytes]) -> bytes:
+def union_of_blooms(blooms: Iterable[bytes]) -> bytes:
     """The filter (256 bytes) with all the items that are in any of `blooms`."""
     bits = 0
     for bloom in blooms:

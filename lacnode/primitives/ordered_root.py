@@ -38,7 +38,8 @@ def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _do_nothin
 
 
 def transactions_root(transactions: Sequence[Transaction], check: Callable[[], None] = _do_nothing) -> bytes:
-    """The `ordered_root` of the transactions of a block (32 bytes). `check` is called as in `ordered_root`."""
+    """The root of the transactions of a block (32 bytes), as a header has it. `check` is called for every few
+    transactions. It may raise an error to end the work."""
     # The same transactions are checked in the proposal, before and after the execution, and before the import. Their
     # hashes cover all their bytes, so the hashes are a safe key.
     key = tuple(transaction.hash for transaction in transactions)

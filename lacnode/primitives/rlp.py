@@ -222,15 +222,15 @@ def content_of_first_list(data: bytes) -> bytes:
     return data[start:end]
 
 
-def first_item(data: bytes) -> RlpItem:
+def decode_first_item(data: bytes) -> RlpItem:
     """The item at the beginning of `data`. Other bytes may follow it. Raises RlpError if there is no item."""
     # Only the bytes of the first item are decoded: the rest of a large message may not be needed.
     return decode(data[: _content(data, 0)[1]] if data else b"")
 
 
 def decode_list(data: bytes, what: str) -> list[RlpItem]:
-    """The items of the one list in `data`. Raises RlpError, with the name `what`, if it is a byte string. Raises the errors
-    of `decode`."""
+    """The items of the one list in `data`. Raises RlpError, with the name `what`, if it is a byte string, if it is not
+    in minimal encoding, or if other bytes follow. Raises TooManyItemsError for too many items."""
     return as_list(decode(data), what)
 
 
@@ -293,15 +293,17 @@ class RlpFields:
         return item
 
     def bytes(self, name: str, size: int | None = None) -> bytes:
-        """The next item as a byte string. Raises RlpError (see `as_bytes`)."""
+        """The next item as a byte string of `size` bytes, or of any size for None. Raises RlpError if it is a list or
+        has another size."""
         return as_bytes(self.item(name), f"{self._what}.{name}", size)
 
     def scalar(self, name: str, max_size: int = 32) -> int:
-        """The next item as an integer. Raises RlpError (see `as_scalar`)."""
+        """The next item as an unsigned integer of at most `max_size` bytes. Raises RlpError if it is none, or has
+        leading zero bytes."""
         return as_scalar(self.item(name), f"{self._what}.{name}", max_size)
 
     def list(self, name: str) -> "list[RlpItem]":
-        """The next item as a list. Raises RlpError (see `as_list`)."""
+        """The next item as a list. Raises RlpError if it is a byte string."""
         return as_list(self.item(name), f"{self._what}.{name}")
 
     def optional_bytes(self, name: str, size: int) -> "_OptionalBytes":

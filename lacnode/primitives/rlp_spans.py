@@ -45,7 +45,7 @@ def _item_spans(encoded: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
         at = stop
 
 
-def list_length(content_bytes: int) -> int:
+def encoded_list_length(content_bytes: int) -> int:
     """The bytes of a list with `content_bytes` bytes of content."""
     return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from lacnode.primitives import rlp
-from lacnode.primitives.access_list import AccessListEntry, read_access_list, split_at
+from lacnode.primitives.access_list import AccessListEntry, read_access_list, split_list_at
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
@@ -178,7 +178,7 @@ def _split_access_list(type_: int, payload: bytes) -> tuple[AccessList, bytes] |
 
     None if the access list is not regular. The whole payload must be decoded then, and the decoder names the fault.
     """
-    parts = split_at(payload, _ACCESS_LIST_INDEX[type_])
+    parts = split_list_at(payload, _ACCESS_LIST_INDEX[type_])
     access_list = None if parts is None else read_access_list(parts[1])
     if parts is None or access_list is None:
         return None

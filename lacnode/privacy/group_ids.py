@@ -22,7 +22,7 @@ def java_array_hash(key: bytes) -> int:
     return value - (1 << 32) if value >= 1 << 31 else value
 
 
-def sort_keys(members: Iterable[bytes]) -> list[bytes]:
+def sort_keys_by_java_hash(members: Iterable[bytes]) -> list[bytes]:
     """Return the distinct keys in the order of `java_array_hash`. Keys with equal hashes keep their order."""
     # `sorted` is stable, as Java's sort is. The order of equal hashes is a part of the id.
     return sorted(dict.fromkeys(members), key=java_array_hash)
@@ -33,7 +33,7 @@ def group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
 
     A LEGACY group has no seed.
     """
-    return keccak256(encode([*sort_keys(members), *([] if seed is None else [seed])]))
+    return keccak256(encode([*sort_keys_by_java_hash(members), *([] if seed is None else [seed])]))
 
 
 def legacy_lookup_id(members: Iterable[bytes]) -> bytes:
@@ -46,7 +46,7 @@ def tessera_group_id(members: Iterable[bytes], seed: bytes | None = None) -> byt
 
     It differs from `group_id` if a length takes more than one byte: Tessera writes it little-endian.
     """
-    items = [*sort_keys(members), *([] if seed is None else [seed])]
+    items = [*sort_keys_by_java_hash(members), *([] if seed is None else [seed])]
     payload = b"".join(_tessera_header(item, 0x80) + item for item in items)
     return keccak256(_tessera_header(payload, 0xC0) + payload)
 

@@ -37,13 +37,15 @@ class AnswerSize:
             raise range_too_large(f"the answer is larger than {self._max_bytes} bytes")
 
     def add_transaction(self, transaction: Transaction, *, with_raw: bool = False) -> None:
-        """Add a transaction. `with_raw` adds its encoding, which the pool's methods show. RpcError as in `add`."""
+        """Add the bytes of a transaction to the count. `with_raw` adds its encoding, which the pool's methods show.
+        RpcError (`range_too_large`) if the answer becomes larger than `max_bytes`."""
         access_list = sum(ENTRY_BYTES + KEY_BYTES * len(keys) for _, keys in transaction.access_list)
         # Each byte of data becomes two hexadecimal digits. This holds for the sizes below too.
         raw = 2 * len(transaction.raw) if with_raw else 0
         self.add(TRANSACTION_BYTES + 2 * len(transaction.data) + access_list + raw)
 
     def add_receipt(self, outcome: ReceiptRecord) -> None:
-        """Add a receipt with its logs. RpcError as in `add`."""
+        """Add the bytes of a receipt with its logs to the count. RpcError (`range_too_large`) if the answer becomes
+        larger than `max_bytes`."""
         logs = sum(LOG_BYTES + 2 * len(log.data) for log in outcome.receipt.logs)
         self.add(RECEIPT_BYTES + 2 * len(outcome.revert_reason or b"") + logs)

@@ -13,17 +13,17 @@ LARGE_BLOCK_BYTES = 512 * 1024
 """A block is large if its stored body and outcomes have more bytes. A smaller block is decoded within 50 milliseconds."""
 
 
-def is_large(services: RpcServices, hash_: bytes) -> bool:
+def is_large_undecoded_block(services: RpcServices, hash_: bytes) -> bool:
     """Return True if the block is not decoded yet and is too large to decode in this process."""
     return not services.caches.blocks.has_cached(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
 
 
 def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
-    """Return the answer of `handler` to the block's hash and `params`, or a `ReadCall` if a reader must answer. RpcError as
-    `handler` raises it."""
+    """Call `handler` with the block's hash and `params` and return its answer, or return a `ReadCall` if the block is
+    large and a reader must answer. Raises the RpcError of `handler`."""
     # A trial in this process cannot be stopped while it decodes a block. `is_long` prevents the trial.
     call = ReadCall(handler, (hash_, *params), is_long=True)
-    if is_large(services, hash_):
+    if is_large_undecoded_block(services, hash_):
         return call
     # No deadline is needed: a block of this size is decoded at once, or is decoded already.
     return call.answer(ReadContext(services.chain, services.settings, math.inf, services.caches.blocks))

@@ -24,7 +24,7 @@ MAX_OVERRIDDEN_ACCOUNTS, MAX_OVERRIDDEN_SLOTS, MAX_OVERRIDDEN_CODE_BYTES = 1_000
 
 
 @with_error_message(INVALID_CALL)
-def call_request(value: object) -> tuple[CallRequest, bool | None]:
+def parse_call_request(value: object) -> tuple[CallRequest, bool | None]:
     """Parse a call object. Returns the call and its `strict` member, which is None if it is missing. RpcError "Invalid call
     params" if a member does not fit."""
     if not isinstance(value, Mapping):
@@ -40,7 +40,7 @@ def call_request(value: object) -> tuple[CallRequest, bool | None]:
         max_priority_fee_per_gas=_wei_member(value, "maxPriorityFeePerGas"),
         value=_wei_member(value, "value") or 0,
         data=_payload(value),
-        access_list=() if value.get("accessList") is None else access_list(value["accessList"]),
+        access_list=() if value.get("accessList") is None else parse_access_list(value["accessList"]),
         nonce=None if value.get("nonce") is None else parse_quantity(value["nonce"], "nonce", MAX_NONCE),
         chain_id=None if value.get("chainId") is None else parse_quantity(value["chainId"], "chainId"),
     )
@@ -61,7 +61,7 @@ def _wei_member(value: Mapping[str, object], name: str) -> int | None:
     return None if found is None else parse_wei(found, name)
 
 
-def access_list(value: object) -> tuple[AccessListEntry, ...]:
+def parse_access_list(value: object) -> tuple[AccessListEntry, ...]:
     """Parse an access list (EIP-2930): addresses with their storage keys. RpcError if the value is no such list."""
     if not isinstance(value, list):
         raise invalid_params("accessList: an array was expected")
@@ -78,7 +78,7 @@ def access_list(value: object) -> tuple[AccessListEntry, ...]:
 
 
 @with_error_message(INVALID_CALL)
-def state_overrides(value: object, check: Callable[[], None]) -> Overrides:
+def parse_state_overrides(value: object, check: Callable[[], None]) -> Overrides:
     """Parse an object of overrides by address. None means no overrides. The last one counts if an address is written twice.
 
     `check` is called for every account and slot and raises when the time of the call is over. RpcError "Invalid call

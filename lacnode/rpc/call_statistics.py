@@ -59,7 +59,7 @@ class CallStatistics:
         self._shown: dict[str, MethodTimes] = {}
 
     def count_call(self, method: str, seconds: float) -> None:
-        """A call of `method`, which this node has, has ended after `seconds`."""
+        """Count a call of `method`, which this node has, that has ended after `seconds`."""
         with self._lock:
             times = self._times.setdefault(method, _Times())
             times.count += 1

@@ -29,8 +29,8 @@ from lacnode.rpc.envelope import (
     encode,
     error_reply,
     parameter_count,
+    parse_call,
     parse_json,
-    read_call,
     success_reply,
 )
 from lacnode.rpc.errors import BusyError, RpcError
@@ -270,7 +270,7 @@ class Dispatcher:
     def _answer(self, value: object, caller: Caller) -> Part[Json | None]:
         """Return the reply to one call, or None for a notification. BusyError if the call cannot be carried out now."""
         try:
-            call = read_call(value)
+            call = parse_call(value)
         except MalformedCallError as malformed:
             return error_reply(malformed.id, errors.invalid_request())
         if not call.wants_reply:
@@ -363,7 +363,7 @@ class Dispatcher:
 def _refusal(value: object, error: RpcError) -> Json | None:
     """Return the reply to a call that is not carried out, or None for a notification."""
     try:
-        call = read_call(value)
+        call = parse_call(value)
     except MalformedCallError as malformed:
         return error_reply(malformed.id, errors.invalid_request())
     return error_reply(call.id, error) if call.wants_reply else None

@@ -69,7 +69,7 @@ def _lost_digits(call: object) -> bool:
     return isinstance(id_, float) and abs(id_) >= EXACT_FLOAT
 
 
-def read_call(value: object) -> Call:
+def parse_call(value: object) -> Call:
     """Return the call in a JSON value. `jsonrpc` and unknown members are ignored, as in Besu. MalformedCallError if
     the value is no call."""
     if not isinstance(value, dict):

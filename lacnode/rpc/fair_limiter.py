@@ -49,7 +49,8 @@ class FairLimiter:
             self.release()
 
     async def acquire(self, client: str) -> None:
-        """Wait for a turn for the address `client`. Call `release` when it ends. BusyError as in `turn`."""
+        """Wait for a turn for the address `client`. The caller must call `release` when its turn ends. BusyError if too
+        many requests wait, or if the wait was too long."""
         if self._free:
             self._free -= 1
             return
@@ -92,7 +93,7 @@ class FairLimiter:
         return True
 
     def release(self) -> None:
-        """End a turn that `acquire` gave."""
+        """End a turn that `acquire` gave, and give it to the request whose turn is next."""
         if not self._waiting:
             self._free += 1
             return

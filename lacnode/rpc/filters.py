@@ -19,7 +19,7 @@ from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, invalid_params, logs_filter_not_found
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.eth_transactions import read_filter_logs
-from lacnode.rpc.parameters import log_query, parse_text, required
+from lacnode.rpc.parameters import parse_log_query, parse_text, required
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled_transaction import PooledTransaction
@@ -152,7 +152,7 @@ class PollingFilters:
 
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
         document = required(params, 0, "filter")
-        query = log_query(services, document)
+        query = parse_log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
         return self._add(services, PollingFilter(LOGS, self._now(), kept_members(document), query.wanted, last_block))
 
@@ -196,11 +196,11 @@ class PollingFilters:
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
         with self._lock:
-            return self._filters.pop(filter_id(params), None) is not None
+            return self._filters.pop(parse_filter_id(params), None) is not None
 
     def _used(self, params: Params, index: int = 0) -> PollingFilter | None:
         self._sweep()
-        filter_ = self._filters.get(filter_id(params, index))
+        filter_ = self._filters.get(parse_filter_id(params, index))
         if filter_ is not None:
             filter_.last_used = self._now()
         return filter_
@@ -213,7 +213,7 @@ def kept_members(document: object) -> dict[str, object]:
     return {name: members[name] for name in FILTER_MEMBERS if name in members}
 
 
-def filter_id(params: Params, index: int = 0) -> str:
+def parse_filter_id(params: Params, index: int = 0) -> str:
     """Return the filter id at `index` of `params`. RpcError "Invalid params" if it is missing or too long."""
     id_ = parse_text(required(params, index, "filter id"), "filter id")
     if len(id_) > 64:

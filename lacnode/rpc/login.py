@@ -45,12 +45,12 @@ class LoginRoutes:
         self._login = login
 
     def answer_head(self, head: Request) -> Response | None:
-        """See `http_messages.RequestHandler`."""
+        """Return the refusal of a request by its `Host` and `Origin`. None if it may pass."""
         refusal = self._gate.refusal(head.headers)
         return None if refusal is None else Response(refusal.status, refusal.body, (JSON,), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """See `http_messages.RequestHandler`."""
+        """Return the answer to `POST /login`. Every other request gets the status 400."""
         if request.method == "POST" and request.target.partition("?")[0] == "/login":
             return await self._login.answer(request, [])
         return Response(400, NO_HTTP, close=True)

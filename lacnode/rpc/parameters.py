@@ -254,7 +254,7 @@ class LogQuery:
 
 
 @with_error_message(INVALID_FILTER)
-def log_query(services: HasChain, value: object) -> LogQuery:
+def parse_log_query(services: HasChain, value: object) -> LogQuery:
     """Parse a filter object. RpcError "Invalid filter params" if a member does not fit, and `LIMIT_EXCEEDED` if it names too
     many addresses or topics."""
     if not isinstance(value, Mapping):

@@ -3,10 +3,10 @@ them. Each filter answers for its own group only."""
 
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
-from lacnode.rpc.filters import PollingFilter, PollingFilters, filter_id, kept_members
+from lacnode.rpc.filters import PollingFilter, PollingFilters, kept_members, parse_filter_id
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.priv import matching_private_logs
-from lacnode.rpc.parameters import log_query, required
+from lacnode.rpc.parameters import parse_log_query, required
 from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
 from lacnode.rpc.results import log as shown_log
 from lacnode.rpc.services import RpcServices
@@ -40,7 +40,7 @@ class PrivateFilters(PollingFilters):
         check_member(privacy_controller(services), group)
         # Membership is checked before the filter is parsed. A tenant that is no member learns nothing else.
         document = required(params, 1, "filter")
-        query = log_query(services, document)
+        query = parse_log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
         return self._add(
             services, PollingFilter(group.hex(), self._now(), kept_members(document), query.wanted, last_block)
@@ -62,13 +62,13 @@ class PrivateFilters(PollingFilters):
             filter_ = self._own(params)
         if filter_ is None:
             raise logs_filter_not_found()
-        query = log_query(services, filter_.document)
+        query = parse_log_query(services, filter_.document)
         return matching_private_logs(services, privacy_controller(services), bytes.fromhex(filter_.kind), query)
 
     def _private_uninstall(self, services: RpcServices, params: Params) -> object:
         check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
-            return self._own(params) is not None and self._filters.pop(filter_id(params, 1), None) is not None
+            return self._own(params) is not None and self._filters.pop(parse_filter_id(params, 1), None) is not None
 
     def _own(self, params: Params) -> PollingFilter | None:
         """Return the filter with the id in `params` if it belongs to the group in `params`, else None."""

@@ -36,7 +36,7 @@ def quantity(value: int) -> str:
 
 
 def optional_quantity(value: int | None) -> str | None:
-    """Return a number as `quantity` does. None for None."""
+    """Return a number in hexadecimal digits after 0x, without leading zeros. None for None."""
     return None if value is None else hex(value)
 
 
@@ -66,7 +66,8 @@ def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transact
 
 
 def simulated_outline(found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
-    """Return a block that is on no chain, as `block_outline` does. It has no total difficulty."""
+    """Return a simulated block, which is on no chain, with `transactions` or the hashes of its transactions. It has no
+    total difficulty."""
     shown = {**_header_first(found.header, hash_), "extraData": to_hex(found.header.extra_data)}
     requests = found.header.requests_hash
     return {

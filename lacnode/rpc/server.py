@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from lacnode.http.arriving_bodies import ArrivingBodies
-from lacnode.http.connection_server import ConnectionServer, PortUnavailableError, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, PortUnavailableError, bound_port, open_listeners
 from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc.call_statistics import CallStatistics
@@ -199,7 +199,7 @@ def _host_and_cors_filter(settings: HttpSettings | WebSocketSettings | None) -> 
 
 
 async def _opened(settings: HttpSettings | WebSocketSettings, stack: AsyncExitStack) -> Listeners:
-    listeners = await bind(settings.host, settings.port)
+    listeners = await open_listeners(settings.host, settings.port)
     for listener in listeners:
         await stack.enter_async_context(listener)
     return listeners

@@ -61,7 +61,8 @@ class ServerTlsPort:
         self._computing = trio.CapacityLimiter(HANDSHAKES_AT_ONCE)
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
-        """See `rpc_tls.TlsPort.secure`."""
+        """Make the handshake on a new connection, and return the encrypted stream. None if the client takes too long.
+        trio.BrokenResourceError if the handshake fails."""
         self._share.spend(HANDSHAKE_COST_SECONDS)
         check = None if self._trust is None else ClientCertificateCheck(self._trust, self._refused)
         secured = TlsStream(stream, self._context, check, self._computing)

@@ -7,7 +7,15 @@ from functools import partial
 from lacnode.rpc.errors import INVALID_REQUEST, RpcError, internal_error, method_not_enabled
 from lacnode.rpc.method_registry import Handler, Params
 from lacnode.rpc.notice import Listener
-from lacnode.rpc.parameters import LogQuery, log_query, optional, parse_boolean, parse_quantity, parse_text, required
+from lacnode.rpc.parameters import (
+    LogQuery,
+    optional,
+    parse_boolean,
+    parse_log_query,
+    parse_quantity,
+    parse_text,
+    required,
+)
 from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
@@ -70,7 +78,7 @@ class SubscriptionMethods:
             group, kind = group_id(required(params, 0, "privacyGroupId")), required(params, 1, "subscription type")
             if kind != LOGS:
                 raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: {LOGS} was expected")
-            query = log_query(services, required(params, 2, "filter"))
+            query = parse_log_query(services, required(params, 2, "filter"))
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         controller = privacy_controller(services)
@@ -107,7 +115,7 @@ def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | 
     if kind not in TYPES:
         raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: one of {', '.join(TYPES)} was expected")
     if kind == LOGS:
-        return kind, False, log_query(services, required(params, 1, "filter"))
+        return kind, False, parse_log_query(services, required(params, 1, "filter"))
     options = optional(params, 1)
     if options is None:
         return kind, False, None

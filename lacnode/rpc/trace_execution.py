@@ -95,7 +95,7 @@ def traced_calls(
     return tracer_of(reading).trace_calls(header, calls)
 
 
-def capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:
+def with_capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:
     """Return `call` with its gas, or else the block's limit, up to the cap of calls."""
     gas, cap = header.gas_limit if call.gas is None else call.gas, reading.settings.gas_cap
     return replace(call, gas=min(gas, cap) if cap > 0 else gas)

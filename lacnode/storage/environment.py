@@ -160,7 +160,7 @@ class Environment:
             self._tables = self._existing_tables()
 
     def open_pages(self) -> LmdbSnapshot:
-        """Open a read transaction. Close it with `close_pages`. Raises StorageError if the database is closed."""
+        """Open a read transaction. Close it with `close_read_transaction`. Raises StorageError if the database is closed."""
         with self._condition:
             if self._readers_wait:
                 # A new reader now would make the growing of the map wait once more, without end under load.
@@ -174,7 +174,7 @@ class Environment:
             self._open_pages += 1
             return pages
 
-    def close_pages(self, pages: LmdbSnapshot) -> None:
+    def close_read_transaction(self, pages: LmdbSnapshot) -> None:
         """End a read transaction that `open_pages` began."""
         with self._condition:
             # Aborted and not committed: a read transaction has nothing to commit, and aborting frees its slot.

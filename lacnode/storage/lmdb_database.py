@@ -80,7 +80,7 @@ class LmdbDatabase:
             try:
                 yield batch
             finally:
-                self._environment.close_pages(pages)
+                self._environment.close_read_transaction(pages)
             # The snapshot is closed before the commit: the commit may have to grow the map, and would wait for it.
             self._commit(batch.changes)
 
@@ -114,7 +114,7 @@ class LmdbDatabase:
         try:
             yield pages
         finally:
-            self._environment.close_pages(pages)
+            self._environment.close_read_transaction(pages)
 
     def on_damage(self, listener: DamageListener) -> None:
         """Call `listener` with every damaged value, in the thread that finds it."""
@@ -172,7 +172,7 @@ class _Reading:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._environment.close_pages(self._pages)
+        self._environment.close_read_transaction(self._pages)
 
 
 def _lock_directory(directory: Path, files: Path) -> FileLock:

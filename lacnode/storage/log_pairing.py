@@ -25,7 +25,7 @@ class PairedDatabase(Database, Protocol):
         ...
 
 
-def read_known_position(database: Database) -> LogPosition | None:
+def read_known_log_position(database: Database) -> LogPosition | None:
     """The position of the log at the last commit of the database. None if the database has not seen a log."""
     # Read before `pair_log`, which overwrites it.
     with database.read() as snapshot:

@@ -42,7 +42,8 @@ class _Tables:
 
 
 class MemoryDatabase:
-    """See `Database`. Layers are merged into the base as soon as no snapshot is open."""
+    """A `Database` whose tables are in the memory of this process. Committed batches are merged into one base as soon
+    as no snapshot is open."""
 
     def __init__(self) -> None:
         self._base = _Tables()

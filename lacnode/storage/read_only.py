@@ -19,9 +19,9 @@ from lacnode.storage.storage_errors import StorageError
 
 
 class ReadOnlyDatabase:
-    """See `Database`. `directory` is the data directory of a node. Use it from one thread. Raises StorageError.
-
-    The content that `read` shows does not change between two calls of `refresh`, so one snapshot serves a whole RPC call.
+    """A `Database` of a running node, for reading in another process. `directory` is the data directory of the node.
+    Use it from one thread. Raises StorageError. The content that `read` shows does not change between two calls of
+    `refresh`, so one snapshot serves a whole RPC call.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -213,7 +213,7 @@ class AnnouncedBlocks:
         chain = self._chain.header_chain()
         if header.parent_hash != chain.last_hash:
             return False
-        chain.add_header(header)
+        chain.verify_and_add_header(header)
         return True
 
     def _end_for_false_header(self, peer: Peer, header: BlockHeader, refusal: BlockRefusedError) -> None:

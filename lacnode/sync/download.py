@@ -154,7 +154,7 @@ def _add_headers(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> 
             reason = DisconnectReason.SUBPROTOCOL_REASON if number == start else _BREACH
             raise PeerFailedError(text, PeerFault.FALSE, reason)
         try:
-            chain.add_header(header)
+            chain.verify_and_add_header(header)
         except InternalBlockError:
             raise
         except BlockRefusedError as refusal:

@@ -112,7 +112,7 @@ class PeerTrust:
         record = self._nodes.get(peer.id)
         return record is None or not (record.failures or record.is_slow)
 
-    def seconds_to_next_release(self, now: float) -> float:
+    def seconds_until_peer_may_be_asked(self, now: float) -> float:
         """Seconds until a peer may be asked again. MAX_WAIT_SECONDS if no peer waits."""
         waits = (record.blocked_until - now for record in self._nodes.values() if record.blocked_until > now)
         return min(waits, default=MAX_WAIT_SECONDS)

@@ -167,7 +167,8 @@ class Synchronizer:
             # Woken by the end of the next pause, or by a new claim.
             self._behind_since = None
             return min(
-                PEER_CHECK_INTERVAL_SECONDS, max(MISSING_BLOCK_GRACE_SECONDS, self.trust.seconds_to_next_release(now))
+                PEER_CHECK_INTERVAL_SECONDS,
+                max(MISSING_BLOCK_GRACE_SECONDS, self.trust.seconds_until_peer_may_be_asked(now)),
             )
         if self._behind_since is None:
             self._behind_since = now

@@ -11,7 +11,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.engine import StateView
 from lacnode.evm.merkle_trie import MissingNodeError
-from lacnode.evm.private_markers import is_private_marker
+from lacnode.evm.private_markers import is_goquorum_private
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.transaction_validation import check_chain_id, check_sender, check_transaction
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -87,12 +87,12 @@ class TransactionAdmission:
         rules = self._spec.goquorum
         if rules is None:
             return
-        length, most = len(transaction.raw), rules.transaction_bytes_at(height)
+        length, most = len(transaction.raw), rules.max_transaction_bytes_at(height)
         if length > most:
             raise TransactionRejectedError(
                 RejectionReason.TX_TOO_LARGE, f"it has {length} bytes, txnSizeLimit of the genesis is {most}"
             )
-        if is_private_marker(transaction, self._spec):
+        if is_goquorum_private(transaction, self._spec):
             # Its v is that of chain 1, too. That error alone would not say what to do.
             raise TransactionRejectedError(
                 RejectionReason.WRONG_CHAIN_ID,

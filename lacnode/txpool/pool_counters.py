@@ -38,17 +38,17 @@ class PoolCounters:
         self._rejected: Counter[tuple[bool, RejectionReason]] = Counter()
 
     def count_added(self, pooled: PooledTransaction) -> None:
-        """The pool has taken the transaction."""
+        """Count a transaction that the pool has taken."""
         with self._lock:
             self._added[pooled.local, pooled.priority] += 1
 
     def count_removed(self, pooled: PooledTransaction, removal: Removal) -> None:
-        """The transaction has left the pool."""
+        """Count a transaction that has left the pool, and why."""
         with self._lock:
             self._removed[(pooled.local, pooled.priority), removal] += 1
 
     def count_rejected(self, local: bool, reason: RejectionReason) -> None:
-        """The pool has rejected a transaction."""
+        """Count a transaction that the pool has rejected, and why. `local`: a user of this node sent it."""
         with self._lock:
             self._rejected[local, reason] += 1
 

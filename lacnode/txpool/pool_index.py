@@ -36,11 +36,11 @@ class PoolIndex:
         """The number of senders with a transaction."""
         return len(self._by_sender)
 
-    def of_hash(self, hash_: bytes) -> PooledTransaction | None:
+    def find_by_hash(self, hash_: bytes) -> PooledTransaction | None:
         """The transaction with this hash (32 bytes), or None."""
         return self._by_hash.get(hash_)
 
-    def of_nonce(self, sender: bytes, nonce: int) -> PooledTransaction | None:
+    def find_by_nonce(self, sender: bytes, nonce: int) -> PooledTransaction | None:
         """The transaction of `sender` (20-byte address) with this nonce, or None."""
         return self._by_sender.get(sender, {}).get(nonce)
 
@@ -52,7 +52,7 @@ class PoolIndex:
         """Whether `sender` has a transaction in the pool."""
         return sender in self._by_sender
 
-    def run_from(self, sender: bytes, nonce: int) -> list[PooledTransaction]:
+    def transactions_from_nonce(self, sender: bytes, nonce: int) -> list[PooledTransaction]:
         """The transactions of `sender` from `nonce` on, in the order of nonces, up to the first nonce that is missing."""
         nonces = self._by_sender.get(sender, {})
         run = []
@@ -66,7 +66,7 @@ class PoolIndex:
 
         `account_nonce` returns the nonce of an address on the state. Senders without such a transaction are left out.
         """
-        runs = {sender: self.run_from(sender, account_nonce(sender)) for sender in self._by_sender}
+        runs = {sender: self.transactions_from_nonce(sender, account_nonce(sender)) for sender in self._by_sender}
         return {sender: run for sender, run in runs.items() if run}
 
     def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:

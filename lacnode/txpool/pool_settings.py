@@ -50,7 +50,7 @@ class PoolSettings:
         return max(MIN_POOL_BYTES, BYTES_OF_EACH * self.max_size)
 
     @property
-    def nonce_distance(self) -> int:
+    def too_far_nonce_distance(self) -> int:
         """The least distance of a nonce from the account's nonce that is too far."""
         if self.layered:
             return LAYERED_FUTURE_NONCES

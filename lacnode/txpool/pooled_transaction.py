@@ -85,7 +85,8 @@ class CandidateOwner(Protocol):
 
 
 class PoolCandidate:
-    """A transaction that is offered to a block builder (see `chain.transaction_selection.TransactionCandidate`)."""
+    """A pooled transaction that is offered to a block builder (a `chain.transaction_selection.TransactionCandidate`).
+    It tells the pool what the builder did with it."""
 
     def __init__(self, pooled: PooledTransaction, pool: CandidateOwner, *, is_last: bool) -> None:
         self.transaction = pooled.transaction

@@ -100,7 +100,7 @@ class TransactionPool:
         self._notify_dropped(gone)
 
     def _check_new(self, transaction: Transaction) -> None:
-        if self._index.of_hash(transaction.hash) is not None:
+        if self._index.find_by_hash(transaction.hash) is not None:
             raise TransactionRejectedError(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
 
     def _check_not_slow(self, transaction: Transaction, now: float) -> None:
@@ -123,18 +123,18 @@ class TransactionPool:
             raise TransactionRejectedError(
                 RejectionReason.NONCE_TOO_LOW, f"nonce {transaction.nonce} was used, the next is {nonce}"
             )
-        if transaction.nonce - nonce >= self.settings.nonce_distance:
+        if transaction.nonce - nonce >= self.settings.too_far_nonce_distance:
             raise TransactionRejectedError(
                 RejectionReason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER,
                 f"nonce {transaction.nonce}, the account's is {nonce}, "
-                f"at most {self.settings.nonce_distance - 1} ahead",
+                f"at most {self.settings.too_far_nonce_distance - 1} ahead",
             )
         return head
 
     def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
         """Insert the transaction. Return those that were removed for it."""
         transaction = pooled.transaction
-        replaced = self._index.of_nonce(pooled.sender, transaction.nonce)
+        replaced = self._index.find_by_nonce(pooled.sender, transaction.nonce)
         if replaced is not None and not may_replace(
             transaction, replaced.transaction, self.settings.price_bump, base_fee
         ):
@@ -158,7 +158,7 @@ class TransactionPool:
         gone: list[PooledTransaction] = []
         with self._lock:
             for transaction, sender in zip(transactions, senders, strict=True):
-                pooled = self._index.of_nonce(sender, transaction.nonce)
+                pooled = self._index.find_by_nonce(sender, transaction.nonce)
                 if pooled is not None:
                     is_in_block = pooled.transaction.hash == transaction.hash
                     self._index.remove(pooled, Removal.CONFIRMED if is_in_block else Removal.INVALIDATED)
@@ -205,7 +205,7 @@ class TransactionPool:
         """Remove a transaction that a block builder could not include in any block, for `reason`."""
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
-            known = self._index.of_hash(pooled.transaction.hash)
+            known = self._index.find_by_hash(pooled.transaction.hash)
             if known is not None:
                 self._index.remove(known, Removal.DROPPED)
         if known is not None:
@@ -221,15 +221,16 @@ class TransactionPool:
 
     def is_pooled_or_refused(self, hash_: bytes) -> bool:
         """Whether the transaction with this hash is pooled, or was dropped for its time. A peer need not send it then."""
-        return self._index.of_hash(hash_) is not None or bool(self._slow_transactions.refused_seconds(hash_, self._now))
+        is_pooled = self._index.find_by_hash(hash_) is not None
+        return is_pooled or self._slow_transactions.refused_seconds(hash_, self._now) > 0
 
     def pooled(self, hash_: bytes) -> PooledTransaction | None:
         """The pooled transaction with this hash (32 bytes), or None."""
-        return self._index.of_hash(hash_)
+        return self._index.find_by_hash(hash_)
 
     def transaction(self, hash_: bytes) -> Transaction | None:
         """The transaction with this hash, or None."""
-        pooled = self._index.of_hash(hash_)
+        pooled = self._index.find_by_hash(hash_)
         return None if pooled is None else pooled.transaction
 
     def all(self) -> list[PooledTransaction]:
@@ -243,7 +244,7 @@ class TransactionPool:
             if not self._index.has_sender(sender):
                 return None
             nonce = self._head().accounts.nonce(sender)
-            return nonce + len(self._index.run_from(sender, nonce))
+            return nonce + len(self._index.transactions_from_nonce(sender, nonce))
 
     @property
     def statistics(self) -> PoolStatistics:

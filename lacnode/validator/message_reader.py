@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from lacnode.consensus.bft.controller import BftController
-from lacnode.consensus.bft.effects import ChargeAuthor, CheckProposal, Effect
+from lacnode.consensus.bft.effects import ChargeTimeToAuthor, CheckProposal, Effect
 from lacnode.consensus.bft.events import MessageReceived
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.workers.worker import Worker
@@ -53,7 +53,7 @@ class MessageReader:
         # The first valid proposal of a round is free. Its check costs more than reading it, and a network with full blocks
         # must not make its proposers wait for their share.
         if not any(isinstance(effect, CheckProposal) for effect in effects):
-            authors = [effect.author for effect in effects if isinstance(effect, ChargeAuthor)]
+            authors = [effect.author for effect in effects if isinstance(effect, ChargeTimeToAuthor)]
             self._charge(authors[0] if authors else event.sender, seconds)
         return effects
 

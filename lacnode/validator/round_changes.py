@@ -1,7 +1,7 @@
 """The number of further rounds that a validator went to, for its metrics. Must not decide which round it is."""
 
 
-class RoundChanges:
+class RoundChangeCounter:
     """Counts since the start. Written on the event loop, read by any thread."""
 
     def __init__(self) -> None:

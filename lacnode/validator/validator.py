@@ -56,7 +56,7 @@ from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.validator.event_queue import ConsensusEventQueue
 from lacnode.validator.message_reader import MessageReader
 from lacnode.validator.proposal_work import BlockCreator, ProposalWork
-from lacnode.validator.round_changes import RoundChanges
+from lacnode.validator.round_changes import RoundChangeCounter
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
 from lacnode.validator.timers import HeightTimers
 from lacnode.workers.worker import Worker
@@ -82,7 +82,7 @@ class ConsensusNetwork(Protocol):
     def announce_block(self, block: Block) -> None:
         """Announce `block` to all peers: the validators have agreed on it, and this node has imported it."""
 
-    def blame(self, address: bytes, fault: str) -> bool:
+    def count_fault(self, address: bytes, fault: str) -> bool:
         """The peer at `address` has sent a message that no correct validator sends. Return whether it was expelled."""
 
 
@@ -122,7 +122,7 @@ class Validator:
         self._chain = chain
         self._network = network
         self._state_worker = state_worker
-        self.round_changes = RoundChanges()
+        self.round_changes = RoundChangeCounter()
         self._proposes_round_zero = proposes_round_zero
         self._log_worker = log_worker
         self._now_ms = now_ms
@@ -251,7 +251,7 @@ class Validator:
             case PeerIsAhead():
                 self._network.peer_is_ahead(effect.address, effect.number)
             case BlamePeer():
-                if self._network.blame(effect.address, effect.fault):
+                if self._network.count_fault(effect.address, effect.fault):
                     # A thousand messages of the peer may wait. Its session is over, so they would only cost time.
                     self._intake.drop_messages_of(effect.address)
                     self.machine.drop_messages_of(effect.address)

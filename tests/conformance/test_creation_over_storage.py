@@ -13,7 +13,7 @@ from lacnode.chainspec.spec import GenesisAccount
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_sender, sign
 from lacnode.evm.engine import ExecutedBlock, StateView
-from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
@@ -84,7 +84,7 @@ def assert_untouched(state: StateView, account: GenesisAccount) -> None:
 @pytest.mark.parametrize("fork", FORKS, ids=lambda fork: fork.name)
 class TestFails:
     def test_by_a_transaction(self, fork: Fork) -> None:
-        taken = with_storage(created_address(SENDER.address, 0))
+        taken = with_storage(created_contract_address(SENDER.address, 0))
         block, state = execute(fork, b"", STORES, [taken])
         assert [receipt.status for receipt in block.receipts] == [0]
         assert block.gas_used == GAS
@@ -92,7 +92,7 @@ class TestFails:
         assert_untouched(state, taken)
 
     def test_by_create(self, fork: Fork) -> None:
-        taken = with_storage(created_address(CREATOR, 1))
+        taken = with_storage(created_contract_address(CREATOR, 1))
         block, state = execute(fork, CREATOR, b"", [creator(create(STORES)), taken])
         assert [receipt.status for receipt in block.receipts] == [1]
         assert state.storage(CREATOR, 0) == 1, "CREATE gave 0"
@@ -101,8 +101,8 @@ class TestFails:
         assert_untouched(state, taken)
 
     def test_by_create_in_init_code(self, fork: Fork) -> None:
-        outer = created_address(SENDER.address, 0)
-        taken = with_storage(created_address(outer, 1))
+        outer = created_contract_address(SENDER.address, 0)
+        taken = with_storage(created_contract_address(outer, 1))
         block, state = execute(fork, b"", create(STORES) + push(9, 1) + b"\x55\x00", [taken])
         assert [receipt.status for receipt in block.receipts] == [1]
         assert state.storage(outer, 9) == 0, "the inner creation gave 0"
@@ -110,7 +110,7 @@ class TestFails:
         assert_untouched(state, taken)
 
     def test_without_any_balance(self, fork: Fork) -> None:
-        taken = with_storage(created_address(CREATOR, 1), balance=0)
+        taken = with_storage(created_contract_address(CREATOR, 1), balance=0)
         _, state = execute(fork, CREATOR, b"", [creator(create(STORES)), taken])
         assert state.storage(CREATOR, 0) == 1
         assert state.storage(taken.address, 1) == 0x77
@@ -128,7 +128,7 @@ def test_create2_fails(fork: Fork) -> None:
 
 @pytest.mark.parametrize("fork", FORKS, ids=lambda fork: fork.name)
 def test_a_balance_alone_does_not_matter(fork: Fork) -> None:
-    address = created_address(CREATOR, 1)
+    address = created_contract_address(CREATOR, 1)
     rich = GenesisAccount(address, 5, 0, b"", ())
     _, state = execute(fork, CREATOR, b"", [creator(create(STORES)), rich])
     assert state.storage(CREATOR, 0) == int.from_bytes(address) + 1

@@ -10,7 +10,7 @@ from typing import Any
 from lacnode.chainspec.forks import Fork
 from lacnode.crypto.secp256k1 import recover_sender
 from lacnode.evm.budget import ExecutionInterruptedError
-from lacnode.evm.call_differences import unlike_call_fields
+from lacnode.evm.call_differences import differing_call_fields
 from lacnode.evm.engine import (
     NATIVE,
     CallLimitExceededError,
@@ -210,7 +210,7 @@ def _unlike_call(scenario: Scenario, header: BlockHeader, call: CallRequest) -> 
         return [] if expected == found else [f"{_shown(expected)} and {_shown(found)}"]
     return [
         f"{name}: {_shown(getattr(expected, name))} and {_shown(getattr(found, name))}"
-        for name in unlike_call_fields(expected, found)
+        for name in differing_call_fields(expected, found)
     ]
 
 

@@ -30,7 +30,7 @@ def test_a_block_that_the_library_alone_refuses_is_a_difference(monkeypatch: pyt
     def refuse(*_: object) -> None:
         raise native_library().RefusedError("LackOfFundForMaxFee")
 
-    monkeypatch.setattr(NativeBlock, "add_all", refuse)
+    monkeypatch.setattr(NativeBlock, "execute_all", refuse)
     assert any("the library says otherwise" in each for each in found())
 
 
@@ -54,7 +54,7 @@ def test_what_the_library_leaves_to_py_evm_is_not_counted_as_compared(monkeypatc
     def fail(*_: object) -> None:
         raise native_library().UnsupportedError("a price of more than 64 bits")
 
-    monkeypatch.setattr(NativeBlock, "add_all", fail)
+    monkeypatch.setattr(NativeBlock, "execute_all", fail)
     count = Count()
     assert found(count) == []
     assert count.transactions == 0

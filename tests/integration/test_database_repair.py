@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import trio
 
-from lacnode.chain.block_repair import BlockRepair, NotProvenError
+from lacnode.chain.block_repair import BlockRepair, RepairNotProvenError
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE
 from lacnode.node.database_repair import DatabaseRepair
@@ -148,15 +148,15 @@ def test_what_is_not_proven_is_not_stored(tmp_path: Path) -> None:
     assert other is not None
     assert hash_ is not None
     repair = BlockRepair(chain.chain, database)
-    with pytest.raises(NotProvenError, match="another hash"):
+    with pytest.raises(RepairNotProvenError, match="another hash"):
         repair.store_header(hash_, other.header)
-    with pytest.raises(NotProvenError, match="seal"):
+    with pytest.raises(RepairNotProvenError, match="seal"):
         repair.store_header(hash_, with_seals(block, ()).header)
-    with pytest.raises(NotProvenError, match="roots"):
+    with pytest.raises(RepairNotProvenError, match="roots"):
         repair.store_body(hash_, other.body)
-    with pytest.raises(NotProvenError, match="parts"):
+    with pytest.raises(RepairNotProvenError, match="parts"):
         repair.store_body(hash_, replace(block.body, withdrawals=(b"",)))
-    with pytest.raises(NotProvenError, match="cannot be put back"):
+    with pytest.raises(RepairNotProvenError, match="cannot be put back"):
         repair.recompute_value(STATE, bytes(32))
     repair.store_header(hash_, block.header)
     repair.store_body(hash_, block.body)

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
-from lacnode.cli.evm_command import replay, run
+from lacnode.cli.evm_command import replay_difference, run
 from lacnode.cli.sources import Settings
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError
 from lacnode.evm.comparing_engine import CrossCheckedPyEvmEngine
 from lacnode.evm.engine import NATIVE, PYTHON, CallRequest, CallResult, ExecutedBlock, ExecutionEngine, ExecutionError
-from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, MAX_FILES, EngineDifferences, are_different
+from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, MAX_FILES, EngineDifferences, outcomes_differ
 from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.evm.native_block import NativeBlock
 from lacnode.evm.native_engine import NativeEngine
@@ -48,13 +48,13 @@ def transactions() -> list[Transaction]:
 @pytest.fixture
 def _wrong_gas(monkeypatch: pytest.MonkeyPatch) -> None:
     """The native engine believes that the first transaction of a block used a unit of gas more."""
-    add_all = NativeBlock.add_all
+    add_all = NativeBlock.execute_all
 
     def wrong(block: NativeBlock, *arguments: Any) -> None:
         add_all(block, *arguments)
         block._gas[0] += 1
 
-    monkeypatch.setattr(NativeBlock, "add_all", wrong)
+    monkeypatch.setattr(NativeBlock, "execute_all", wrong)
 
 
 def test_engines_that_agree_leave_nothing_behind(tmp_path: Path) -> None:
@@ -95,25 +95,25 @@ def test_a_file_is_replayed_where_there_is_no_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patched:
-        add_all = NativeBlock.add_all
+        add_all = NativeBlock.execute_all
 
         def wrong(block: NativeBlock, *arguments: Any) -> None:
             add_all(block, *arguments)
             block._gas[0] += 1
 
-        patched.setattr(NativeBlock, "add_all", wrong)
+        patched.setattr(NativeBlock, "execute_all", wrong)
         net, executing, _ = on(EngineKind.BOTH, tmp_path)
         expected = execute(net, executing, *transactions())
         (path,) = (tmp_path / DIFFERENCES_DIRECTORY).iterdir()
         assert run(["replay", str(path)], Settings()) == 1
         assert "gasUsedBy" in capsys.readouterr().out
     assert run(["replay", str(path)], Settings()) == 0
-    assert replay(orjson.loads(path.read_bytes())) == {PYTHON: expected, NATIVE: expected}
+    assert replay_difference(orjson.loads(path.read_bytes())) == {PYTHON: expected, NATIVE: expected}
 
 
 def test_files_are_bounded_in_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net, executing, differences = on(EngineKind.BOTH, tmp_path)
-    monkeypatch.setattr("lacnode.evm.comparing_engine.are_different", lambda *_: True)
+    monkeypatch.setattr("lacnode.evm.comparing_engine.outcomes_differ", lambda *_: True)
     for _ in range(MAX_FILES + 2):
         execute(net, executing, transactions()[0])
     assert differences.count == MAX_FILES + 2
@@ -178,7 +178,7 @@ class TestTheNativeEngine:
         def refusing(*_: Any) -> None:
             raise native_library().RefusedError("NonceTooHigh")
 
-        monkeypatch.setattr(NativeBlock, "add_all", refusing)
+        monkeypatch.setattr(NativeBlock, "execute_all", refusing)
         assert execute(net, executing, *transactions()).executed_by == PYTHON
         assert differences.count == 1
 
@@ -190,7 +190,7 @@ class TestTheNativeEngine:
         def panicking(*_: Any) -> None:
             raise native_library().PanicError("index out of bounds")
 
-        monkeypatch.setattr(NativeBlock, "add_all", panicking)
+        monkeypatch.setattr(NativeBlock, "execute_all", panicking)
         assert execute(net, executing, *transactions()).executed_by == PYTHON
         assert differences.count == 0
 
@@ -198,6 +198,6 @@ class TestTheNativeEngine:
 def test_two_refusals_of_one_block_are_no_difference() -> None:
     use(EngineKind.PYTHON)
     executed = execute(net := Network(), engine(net.spec, net.store))
-    assert not are_different(ExecutionError("this"), ExecutionError("that"))
-    assert are_different(ExecutionError("this"), executed)
-    assert are_different(executed, ExecutionError("that"))
+    assert not outcomes_differ(ExecutionError("this"), ExecutionError("that"))
+    assert outcomes_differ(ExecutionError("this"), executed)
+    assert outcomes_differ(executed, ExecutionError("that"))

@@ -7,7 +7,7 @@ import pytest
 
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.engine import ExecutionError
-from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
@@ -93,7 +93,7 @@ class TestTransactions:
         net = Network()
         code = returned(push(7, 1))
         block = net.execute(signed(RICH, 0, data=deploying(code)), signed(RICH, 1, to=FRIEND))
-        address = created_address(RICH.address, 0)
+        address = created_contract_address(RICH.address, 0)
         assert block.created == (address, None)
         assert net.state.code(address) == code
         assert net.state.nonce(address) == 1
@@ -238,7 +238,9 @@ class TestGenesisOptions:
         net = Network(**config)
         init = push(size, 4) + bytes.fromhex("6000f3")
         block = net.execute(signed(RICH, 0, data=init, gas=90_000_000))
-        assert (block.receipts[0].status == 1) == (len(net.state.code(created_address(RICH.address, 0))) == size)
+        assert (block.receipts[0].status == 1) == (
+            len(net.state.code(created_contract_address(RICH.address, 0))) == size
+        )
         if block.receipts[0].status == 0:
             assert block.gas_used == 90_000_000
         return block.receipts[0].status == 1
@@ -293,7 +295,7 @@ class TestGenesisOptions:
 
     def test_a_creation_fails_where_a_genesis_put_storage(self) -> None:
         """As Besu 25.5 (EIP-7610); Besu 24.1 emptied the storage."""
-        address = created_address(RICH.address, 0)
+        address = created_contract_address(RICH.address, 0)
         net = Network({address: {"balance": "1", "storage": {"0": "5", "1": "6"}}})
         block = net.execute(signed(RICH, 0, data=bytes.fromhex("6000546002556007600155")))
         assert statuses(block.receipts) == [0]

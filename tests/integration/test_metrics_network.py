@@ -25,7 +25,7 @@ from lacnode.metrics.prometheus_text import encode_metrics
 from lacnode.metrics.series import MetricSeries, MetricsRegistry, MetricType
 from lacnode.node.network_metrics import synchronizer_series
 from lacnode.node.node import Node
-from lacnode.node.node_metrics import engine_series, manager_series, privacy_series
+from lacnode.node.node_metrics import engine_series, manager_quota_series, privacy_series
 from lacnode.node.rpc_metrics import rpc_series
 from lacnode.privacy.manager.quota import Quota
 from lacnode.privacy.state.group_statuses import GroupCondition, GroupStatuses, PrivacyHealth
@@ -118,7 +118,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> NetworkScrapes:
 
 
 def private_series() -> list[MetricSeries]:
-    return [*privacy_series(cast(GroupStatuses, None)), *manager_series(cast(Quota, _Usage()))]
+    return [*privacy_series(cast(GroupStatuses, None)), *manager_quota_series(cast(Quota, _Usage()))]
 
 
 class _Usage:

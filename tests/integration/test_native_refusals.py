@@ -86,7 +86,7 @@ def test_revm_and_py_evm_refuse_for_the_same_reason(name: str, monkeypatch: pyte
     with pytest.raises(ExecutionError, match=REFUSALS[name].name):
         PyEvmEngine(net.spec, net.store).execute(net.header.state_root, header, [transaction], hash_of)
     refused = []
-    add_all = NativeBlock.add_all
+    add_all = NativeBlock.execute_all
 
     def watched(block: NativeBlock, *arguments: Any) -> None:
         try:
@@ -95,7 +95,7 @@ def test_revm_and_py_evm_refuse_for_the_same_reason(name: str, monkeypatch: pyte
             refused.append(str(error))
             raise
 
-    monkeypatch.setattr(NativeBlock, "add_all", watched)
+    monkeypatch.setattr(NativeBlock, "execute_all", watched)
     with pytest.raises(ExecutionError, match=REFUSALS[name].name):
         NativeEngine(net.spec, net.store).execute(net.header.state_root, header, [transaction], hash_of)
     assert refused == [name]

@@ -218,7 +218,7 @@ class TestPermission:
             await wall.knocked.wait()
             other.network.remove_static_and_disconnect(node.enode)
             wall.denied = frozenset()
-            node.network.recheck()
+            node.network.recheck_connections()
             await node.peers_are(other)
             assert not node.peer(other).description.inbound
 
@@ -236,12 +236,12 @@ class TestPermission:
             one, other = await w.node(policy=wall), await w.node()
             await connected(one, other)
             wall.denied = frozenset({other.id})
-            one.network.recheck()
+            one.network.recheck_connections()
             assert "requested" in (await other.recorder.wait("left")).content
             await one.recorder.wait("left")
             assert not one.network.peers
             wall.denied = frozenset()
-            one.network.recheck()
+            one.network.recheck_connections()
             await one.recorder.wait("joined", 2)
             await other.recorder.wait("joined", 2)
 

@@ -18,9 +18,9 @@ from lacnode.permissioning.abi import (
     REFUSED,
     RULES_NAME,
     encode_connection_call,
+    encode_enode_words,
     encode_node_call,
     encode_transaction_call,
-    split_enode,
 )
 from lacnode.permissioning.artifacts import NAMES, load_artifact
 from lacnode.permissioning.node_contract import NodeContract
@@ -56,7 +56,7 @@ UNREADABLE = (
 
 
 def split(node: Enode) -> tuple[bytes, bytes, bytes, int]:
-    words = split_enode(node)
+    words = encode_enode_words(node)
     return words[:32], words[32:64], words[64:80], int.from_bytes(words[96:])
 
 

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
-from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, Response
 from lacnode.node.configuration import PrivacySettings
@@ -71,7 +71,7 @@ async def enclave(path: Path, shown: str = "enclave") -> AsyncIterator[Enclave]:
     context.load_cert_chain(path / f"{shown}.pem", path / f"{shown}.key")
     service = ManagerService(KeyRing([A, B]), PayloadStore(), ServiceSettings(client_port=None))
     routes = _Counting(service.manager, "test", trio.CapacityLimiter(1))
-    listeners = await bind("127.0.0.1", 0)
+    listeners = await open_listeners("127.0.0.1", 0)
     found = Enclave(bound_port(listeners))
     routes.heads = found.heads
 

@@ -14,7 +14,7 @@ import trio
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import encode_map
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info, is_url
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import MAX_URLS_PER_SOURCE
@@ -317,12 +317,12 @@ class TestWhatTheySend:
     async def test_a_payload_for_a_group_of_recipients_that_they_are_not_in(self) -> None:
         """The stranger's own key and signature, and the id of {A, B}, which anyone computes."""
         sent = encode_payload_text(private(private_from=EVIL.public, private_for=(B.public,)))
-        sealed = encrypt(sent, EVIL, [B.public], group_id((A.public, B.public))).with_boxes_at([0])
+        sealed = encrypt_payload(sent, EVIL, [B.public], group_id((A.public, B.public))).with_boxes_at([0])
         async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR) as client:
             answer = await client.post("/push", content=encode_orion_payload(sealed))
             assert (answer.status_code, answer.json()) == (404, {"error": "PrivacyGroupNotFound"})
             assert not b.manager.has_payload(sealed.key, B.public)
-            own = encrypt(sent, EVIL, [B.public], group_id((EVIL.public, B.public))).with_boxes_at([0])
+            own = encrypt_payload(sent, EVIL, [B.public], group_id((EVIL.public, B.public))).with_boxes_at([0])
             assert (await client.post("/push", content=encode_orion_payload(own))).status_code == 200
 
     async def test_a_body_that_is_compressed_is_not_unfolded(self) -> None:

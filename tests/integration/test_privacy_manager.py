@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from lacnode.privacy.keys import KeyPair, to_base64
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.key_files import save_key_pair
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 from lacnode.privacy.service.http_manager import HttpTransactionManager, error_code
@@ -110,8 +110,8 @@ class TestNodeApi:
     def test_garbage_truncated_and_strangers_payloads(self, trio_of_managers: list[OwnManager]) -> None:
         a, b, _ = trio_of_managers
         stranger = KeyPair.generate()
-        for_another = encode_orion_payload(encrypt(SECRET, stranger, [a.key], bytes(32)).with_boxes_at([0]))
-        good = encode_orion_payload(encrypt(SECRET, stranger, [b.key], bytes(32)).with_boxes_at([0]))
+        for_another = encode_orion_payload(encrypt_payload(SECRET, stranger, [a.key], bytes(32)).with_boxes_at([0]))
+        good = encode_orion_payload(encrypt_payload(SECRET, stranger, [b.key], bytes(32)).with_boxes_at([0]))
         with httpx.Client(base_url=b.node_url, headers=CBOR) as http:
             for body in (b"", b"\xff" * 50, good[:-1], good + b"\0", b"\x81" * 5000):
                 assert http.post("/push", content=body).json() == {"error": "ObjectJsonDeserialization"}

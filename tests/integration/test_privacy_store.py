@@ -17,7 +17,7 @@ import sqlalchemy as sql
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.audit_log import AuditLogError, audit_entry, export_audit_log
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_with, encrypt
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.key_files import save_key_pair
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -74,7 +74,7 @@ Opened = Callable[[str], PayloadStore]
 
 
 def sealed(number: int, *recipients: KeyPair) -> EncryptedPayload:
-    return encrypt(number.to_bytes(4), A, [recipient.public for recipient in recipients], bytes(32))
+    return encrypt_payload(number.to_bytes(4), A, [recipient.public for recipient in recipients], bytes(32))
 
 
 def share(payload: EncryptedPayload, position: int, recipient: KeyPair) -> tuple[EncryptedPayload, dict[bytes, int]]:
@@ -93,7 +93,7 @@ class TestContract:
         assert stored is not None
         assert (set(stored.parties), len(stored.payload.boxes)) == ({B.public, C.public}, 2)
         for reader in (B, C):
-            opened_at = decrypt_with(stored.payload.with_boxes_at([stored.parties[reader.public]]), reader)
+            opened_at = decrypt_payload(stored.payload.with_boxes_at([stored.parties[reader.public]]), reader)
             assert opened_at == (0, (1).to_bytes(4))
         assert store.find_payload(bytes(32)) is None
         assert not store.is_empty()
@@ -241,7 +241,7 @@ class TestAtOnce:
             assert len(stored.payload.boxes) == WRITERS
             for reader in readers:
                 mine = stored.payload.with_boxes_at([stored.parties[reader.public]])
-                assert decrypt_with(mine, reader) == (0, number.to_bytes(4))
+                assert decrypt_payload(mine, reader) == (0, number.to_bytes(4))
         assert all_groups(look) == [group]
         assert len(look.read_known_nodes()) == 1
         assert len(list(export_audit_log(look))) == WRITERS * PAYLOADS

@@ -20,7 +20,7 @@ import trio
 
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.run_node import open_node
@@ -121,7 +121,7 @@ def started_config(case: Published, directory: Path) -> NodeConfig:
         f"--{name}=127.0.0.1" for name in keys if re.fullmatch(r"(rpc-http|rpc-ws|graphql-http|metrics)-host", name)
     ]
     line = [*options, *NO_ADDRESSES, *NO_PORTS, *places, f"--config-file={file}"]
-    return node_config(collect_settings(dict(word[2:].split("=", 1) for word in line), {}))
+    return make_node_config(collect_settings(dict(word[2:].split("=", 1) for word in line), {}))
 
 
 @pytest.mark.skipif(not FILES, reason="no published configuration files are here")

@@ -13,7 +13,7 @@ import trio
 
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.sources import collect_settings, parse_command_line
 from tests.integration.test_published_configurations import NO_PORTS, REPOSITORIES, start_and_ask
 
@@ -128,7 +128,7 @@ def test_the_compose_file_of_rbb_starts_a_node(observer: bool, directory: Path) 
     ]
     addresses = ["--bootnodes=", "--p2p-host=127.0.0.1", "--p2p-interface=127.0.0.1"]
     options, _ = parse_command_line([*words, *places, *addresses, *NO_PORTS])
-    config = node_config(collect_settings(options, variables))
+    config = make_node_config(collect_settings(options, variables))
     assert config.host_names
     assert config.permissioning.account_contract is not None
     assert (config.permissioning.node_contract is None) == observer

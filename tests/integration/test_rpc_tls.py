@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from trio_websocket import open_websocket_url
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.node_config import find_mistakes, node_config
+from lacnode.cli.node_config import find_mistakes, make_node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
@@ -399,7 +399,7 @@ def options(path: Path, **named: str) -> dict[str, str]:
 
 def test_the_options_of_besu_make_the_settings(files: Path) -> None:
     known = known_clients(files, "client")
-    config = node_config(
+    config = make_node_config(
         collect_settings(
             options(
                 files,
@@ -467,7 +467,7 @@ def test_options_that_do_not_fit_are_refused_in_besus_words(files: Path, named: 
         "rpc_http_tls_keystore_password_file": str(files / "password"),
     }
     with pytest.raises(UsageError) as refused:
-        node_config(
+        make_node_config(
             collect_settings(
                 options(
                     files, **(named if len(named) == 1 and "rpc_http_tls_enabled" in named else {**whole, **named})

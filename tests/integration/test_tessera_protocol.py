@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from lacnode.privacy.keys import KeyPair, to_base64
-from lacnode.privacy.manager.encrypted_payload import encrypt
+from lacnode.privacy.manager.encrypted_payload import encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.peer_sender import PeerCall
@@ -101,7 +101,7 @@ def test_what_a_tessera_asks_and_pushes(own: OwnManager, tessera: FakeTessera) -
         record = GroupRecord((THEIRS.public, own.key), "customs", "", True, GroupType.PANTHEON, bytes(20))
         told = http.post("/pushPrivacyGroup", content=encode_tessera_group(record))
         assert (told.status_code, told.content) == (200, b"")
-        payload = encrypt(SECRET, THEIRS, [own.key], record.id).with_boxes_at([0])
+        payload = encrypt_payload(SECRET, THEIRS, [own.key], record.id).with_boxes_at([0])
         pushed = http.post("/push", content=encode_tessera_payload(payload, [own.key]))
         assert (pushed.status_code, pushed.text) == (201, to_base64(payload.key))
         with HttpTransactionManager(own.client_url) as client:

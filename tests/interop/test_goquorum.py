@@ -89,4 +89,4 @@ def test_the_binary_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_network_of_the_tests_is_one_that_lacnode_reads() -> None:
     """Without a GoQuorum binary, too: the genesis of these tests starts a node."""
     spec = parse_genesis(goquorum_genesis("qbft", [bytes(20)], {"qbft": QBFT}))
-    assert (spec.protocols, spec.warnings, spec.contract_bytes_at(1)) == (((0, "qbft"),), (), 65536)
+    assert (spec.protocols, spec.warnings, spec.max_contract_bytes_at(1)) == (((0, "qbft"),), (), 65536)

@@ -105,8 +105,8 @@ CONSENSUS = (
     Mutant(
         "one-round-change-is-followed",
         HEIGHT,
-        "self.round_changes.wanted_by(self.committee.max_faulty + 1, above=self.round.number)",
-        "self.round_changes.wanted_by(1, above=self.round.number)",
+        "self.round_changes.highest_round_wanted_by(self.committee.max_faulty + 1, above=self.round.number)",
+        "self.round_changes.highest_round_wanted_by(1, above=self.round.number)",
         ("tests/simulation/test_faults.py", "-k", "a_hurrier"),
     ),
     Mutant(
@@ -225,8 +225,8 @@ CONSENSUS = (
     Mutant(
         "seals-of-a-stranger-are-relayed",
         CONTROLLER,
-        "[] if has_seals else self._relay(event, message, height)",
-        "self._relay(event, message, height)",
+        "[] if has_seals else self._relay(event, message, height, payload_hash)",
+        "self._relay(event, message, height, payload_hash)",
         ("tests/unit/consensus/test_relaying.py",),
     ),
     Mutant(
@@ -295,15 +295,15 @@ CONSENSUS = (
     Mutant(
         "messages-of-an-expelled-peer-are-read-on",
         "lacnode/validator/validator.py",
-        "if self._network.blame(effect.address, effect.fault):",
-        "if not self._network.blame(effect.address, effect.fault):",
+        "if self._network.count_fault(effect.address, effect.fault):",
+        "if not self._network.count_fault(effect.address, effect.fault):",
         ("tests/unit/validator/test_driver.py",),
     ),
     Mutant(
         "transactions-decoded-before-their-proof",
         "lacnode/consensus/bft/controller.py",
-        "decoded = envelope.outline(height.committee.validators.__contains__)",
-        "decoded = envelope.with_body(envelope.outline(height.committee.validators.__contains__))",
+        "decoded = envelope.decode_without_body(height.committee.validators.__contains__)",
+        "decoded = envelope.with_body(envelope.decode_without_body(height.committee.validators.__contains__))",
         ("tests/unit/consensus/test_false_copies.py",),
     ),
     Mutant(

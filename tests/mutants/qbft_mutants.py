@@ -131,8 +131,8 @@ QBFT = (
     Mutant(
         "qbft-prepared-block-with-round-0-refused",
         VALIDATION,
-        "for round_ in (certificate.round, 0)}",
-        "for round_ in (certificate.round,)}",
+        "for round_ in (certificate.round, 0)",
+        "for round_ in (certificate.round,)",
         PROOFS,
     ),
     Mutant(
@@ -173,7 +173,7 @@ QBFT = (
     Mutant(
         "qbft-hash-of-a-block-covers-its-round",
         f"{FOLDER}/block_hash.py",
-        "    return hash_for_round(header, 0)\n",
+        "    return committed_seal_hash_in_round(header, 0)\n",
         "    return committed_seal_hash(header)\n",
         BYTES,
     ),

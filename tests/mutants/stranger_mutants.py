@@ -216,8 +216,8 @@ STRANGERS = (
     Mutant(
         "an-open-group-takes-members",
         "lacnode/privacy/state/flexible/group_contract_queries.py",
-        "    if is_addition(private) and not is_locked:",
-        "    if not any((is_addition(private), is_locked, True)):",
+        "    if adds_members(private) and not is_locked:",
+        "    if not any((adds_members(private), is_locked, True)):",
         ("tests/unit/privacy/test_flexible_groups.py",),
     ),
     Mutant(
@@ -244,7 +244,7 @@ STRANGERS = (
     Mutant(
         "slow-contracts-cost-nothing",
         "lacnode/privacy/state/flexible/group_search.py",
-        "        self._silent.count_slow(time.monotonic() - started - LEAST_ANSWER_SECONDS)\n",
+        "        self._silent.count_lost_time(time.monotonic() - started - LEAST_ANSWER_SECONDS)\n",
         "",
         ("tests/unit/privacy/test_group_search.py",),
     ),

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.manager.bounded_json import read_json
+from lacnode.privacy.manager.bounded_json import parse_bounded_json
 from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import CborError, encode_array, encode_map
-from lacnode.privacy.manager.encrypted_payload import decode_orion_payload, encode_orion_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import decode_orion_payload, encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
@@ -26,7 +26,7 @@ from lacnode.privacy.manager.tessera.tessera_party_info import (
 from lacnode.privacy.manager.tessera.tessera_payload import decode_tessera_payload, encode_tessera_payload
 
 A, B = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
-SEALED = encrypt(b"a payload", A, [B.public], bytes(32))
+SEALED = encrypt_payload(b"a payload", A, [B.public], bytes(32))
 VIEW = PartyInfo("http://a", ("http://a", "http://b:8080"), {A.public: "http://a", B.public: "http://b:8080"})
 RECORDS = (
     encode_orion_payload(SEALED),
@@ -46,7 +46,7 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     decode_tessera_party_info_json,
     decode_tessera_payload,
     decode_tessera_group,
-    read_json,
+    parse_bounded_json,
 )
 EXPECTED = (MalformedCborError, CborError, TesseraError, ValueError)
 SLOW_SECONDS = 0.02

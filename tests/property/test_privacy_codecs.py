@@ -14,9 +14,9 @@ from lacnode.privacy.manager.cbor_records import CborError, encode_map
 from lacnode.privacy.manager.encrypted_payload import (
     EncryptedPayload,
     decode_orion_payload,
-    decrypt_with,
+    decrypt_payload,
     encode_orion_payload,
-    encrypt,
+    encrypt_payload,
     restore_own_box,
 )
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
@@ -131,12 +131,12 @@ def test_garbage_is_refused(data: bytes) -> None:
 @given(st.binary(max_size=2000))
 def test_only_parties_read_and_a_sender_can_reclaim(plaintext: bytes) -> None:
     sender, recipient, stranger = NODES
-    sealed = encrypt(plaintext, sender, [recipient.public], bytes(32))
-    assert decrypt_with(sealed, recipient) == (0, plaintext)
-    assert decrypt_with(sealed, stranger) is None
+    sealed = encrypt_payload(plaintext, sender, [recipient.public], bytes(32))
+    assert decrypt_payload(sealed, recipient) == (0, plaintext)
+    assert decrypt_payload(sealed, stranger) is None
     back = restore_own_box(sealed.with_boxes_at([0]), recipient.public, sender)
     assert back is not None
-    assert decrypt_with(back, sender) == (0, plaintext)
+    assert decrypt_payload(back, sender) == (0, plaintext)
     assert restore_own_box(sealed.with_boxes_at([0]), recipient.public, stranger) is None
 
 

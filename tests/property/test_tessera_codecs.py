@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_with, encrypt
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
@@ -117,7 +117,9 @@ def test_garbage_is_refused(data: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_nothing_but_a_uuid_is_opened_for_a_stranger(plaintext: bytes) -> None:
-    sealed = encode_tessera_payload(encrypt(plaintext, OTHER, [OWN.public], NO_GROUP).with_boxes_at([0]), [OWN.public])
+    sealed = encode_tessera_payload(
+        encrypt_payload(plaintext, OTHER, [OWN.public], NO_GROUP).with_boxes_at([0]), [OWN.public]
+    )
     with pytest.raises(TesseraError):
         answer_key_challenge(sealed, KeyRing([OWN]))
 
@@ -136,10 +138,10 @@ def test_enhanced_privacy_is_refused(payload: EncryptedPayload, value: int) -> N
 
 @given(st.binary(min_size=1, max_size=2000))
 def test_ours_in_their_form_opens_as_before(plaintext: bytes) -> None:
-    sealed = encrypt(plaintext, OWN, [OTHER.public], bytes(32)).with_boxes_at([0])
+    sealed = encrypt_payload(plaintext, OWN, [OTHER.public], bytes(32)).with_boxes_at([0])
     found = decode_tessera_payload(encode_tessera_payload(sealed, [OTHER.public])).payload
     assert found.key == sealed.key
-    assert decrypt_with(found, OTHER) == (0, plaintext)
+    assert decrypt_payload(found, OTHER) == (0, plaintext)
 
 
 @given(st.lists(KEYS, min_size=1, max_size=10, unique=True))

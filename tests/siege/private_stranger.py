@@ -14,7 +14,7 @@ from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import KeyPair, from_base64
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.state.privacy_marker import GroupMode, create_marker
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
@@ -72,7 +72,7 @@ class PrivateStranger:
     async def push_text(self, victim: DevnetNode, text: bytes, sent: Sent) -> bytes | None:
         """The same for any payload."""
         key = key_of(victim)
-        sealed = encrypt(text, self.pair, [key], legacy_group_id(self.pair.public, (key,)))
+        sealed = encrypt_payload(text, self.pair, [key], legacy_group_id(self.pair.public, (key,)))
         status = await _post(victim, encode_orion_payload(sealed.with_boxes_at([0])))
         sent.count(f"pushes answered {status}")
         return sealed.key if status == "200" else None

@@ -65,7 +65,7 @@ class Invariants:
         """One protocol at a time: an honest validator says and relays only what its height is decided by (besu#10680)."""
         if author in self._byzantine:
             return
-        protocol = self._protocols.of_code(code, 0)
+        protocol = self._protocols.protocol_of_code(code, 0)
         height = protocol.codec.open_message(code, data).round_id.sequence
         if protocol is not self._protocols.at(height):
             raise Broken(f"{author.hex()} sent a message of {protocol.name} for height {height}")

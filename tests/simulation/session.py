@@ -14,7 +14,7 @@ from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.send_queue import SendQueue
-from lacnode.p2p.session import MAX_PENDING_REQUESTS, unpack_message
+from lacnode.p2p.session import MAX_PENDING_REQUESTS, dispatch_message
 from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES, supported_capabilities
 from lacnode.p2p.wire.capabilities import FIRST_OFFSET, CapabilityTable, Route
 from lacnode.p2p.wire.enode import Enode
@@ -98,7 +98,7 @@ class End:
             self.life.consensus_received(self.peer, route.code, body)
             return
         try:
-            unpack_message(_decoded(ETH_VERSION, route.code, body), self.peer, self.life, self._requests)
+            dispatch_message(_decoded(ETH_VERSION, route.code, body), self.peer, self.life, self._requests)
         except (ConnectionFailedError, RlpError) as failure:
             self.life.breached(self.peer, str(failure))
             self._end_session(str(failure))
@@ -116,7 +116,7 @@ class End:
     async def _serve(self) -> None:
         async for request in self._waiting:
             self.peer.send(await self.life.answer(request))
-            await self.outbox.wait_until_ready()
+            await self.outbox.wait_for_answer_space()
 
 
 class Session:

@@ -106,8 +106,12 @@ def repeated_commits_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def one_vote_takes_us_along(monkeypatch: pytest.MonkeyPatch) -> None:
     """A single round change for a later round is followed, instead of f+1."""
-    wanted_by = RoundChangeManager.wanted_by
-    monkeypatch.setattr(RoundChangeManager, "wanted_by", lambda book, count, above: wanted_by(book, 1, above))
+    highest_round_wanted_by = RoundChangeManager.highest_round_wanted_by
+    monkeypatch.setattr(
+        RoundChangeManager,
+        "highest_round_wanted_by",
+        lambda book, count, above: highest_round_wanted_by(book, 1, above),
+    )
 
 
 # -- scenarios that hold without them --------------------------------------------------------------------------------

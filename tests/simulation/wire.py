@@ -30,7 +30,7 @@ class Wire:
 
     def protocol_of(self, code: int) -> BftProtocol:
         """The protocol whose messages have this code, the first one for a code that no message has."""
-        return self.protocols.of_code(code, 0)
+        return self.protocols.protocol_of_code(code, 0)
 
     def like(self, code: int, kind: MessageKind) -> int:
         """The code of `kind` in the protocol that has `code`."""

@@ -11,9 +11,9 @@ from lacnode.privacy.group_ids import group_id, java_array_hash, legacy_lookup_i
 from lacnode.privacy.keys import KeyPair, from_base64, to_base64
 from lacnode.privacy.manager.encrypted_payload import (
     decode_orion_payload,
-    decrypt_with,
+    decrypt_payload,
     encode_orion_payload,
-    encrypt,
+    encrypt_payload,
     payload_key,
 )
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
@@ -102,7 +102,7 @@ def test_tessera_ids_of_large_groups(vector: Vector) -> None:
 def test_payload(vector: Vector) -> None:
     sender = KEYS[vector["sender"]]
     recipients = [KEYS[name].public for name in vector["recipients"]]
-    sealed = encrypt(
+    sealed = encrypt_payload(
         from_hex(vector["payload"]),
         sender,
         recipients,
@@ -118,10 +118,10 @@ def test_payload(vector: Vector) -> None:
     for name, pushed in vector["pushCbor"].items():
         position = vector["recipients"].index(name)
         assert encode_orion_payload(sealed.with_boxes_at([position])) == from_hex(pushed)
-        assert decrypt_with(decode_orion_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
-    assert decrypt_with(sealed, sender) == (len(recipients), from_hex(vector["payload"]))
+        assert decrypt_payload(decode_orion_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
+    assert decrypt_payload(sealed, sender) == (len(recipients), from_hex(vector["payload"]))
     stranger = next(pair for name, pair in KEYS.items() if name not in (*vector["recipients"], vector["sender"]))
-    assert decrypt_with(sealed, stranger) is None
+    assert decrypt_payload(sealed, stranger) is None
 
 
 @pytest.mark.parametrize("vector", DOCUMENT["orion_wire"]["partyinfo"], ids=lambda vector: vector["source"][:8])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing, from_base64
-from lacnode.privacy.manager.encrypted_payload import decrypt_with
+from lacnode.privacy.manager.encrypted_payload import decrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group, encode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
@@ -35,7 +35,7 @@ def test_payload(name: str) -> None:
     found = decode_tessera_payload(recorded(name))
     assert (found.payload.sender, found.recipients) == (TESSERA.public, (OWN.public,))
     assert found.payload.key == recorded("payloadKey")
-    assert decrypt_with(found.payload, OWN) == (0, recorded("payload"))
+    assert decrypt_payload(found.payload, OWN) == (0, recorded("payload"))
     assert encode_tessera_payload(found.payload, found.recipients) == recorded(name)
 
 
@@ -61,7 +61,7 @@ def test_party_info_in_both_forms() -> None:
 def test_its_question_for_a_key_is_answered() -> None:
     question = decode_tessera_payload(recorded("validate"))
     assert question.payload.group_id == NO_GROUP
-    opened = decrypt_with(question.payload, OWN)
+    opened = decrypt_payload(question.payload, OWN)
     assert opened is not None
     assert answer_key_challenge(recorded("validate"), KeyRing([TESSERA, OWN])) == opened[1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lacnode.cli.errors import UsageError
 from lacnode.cli.permissions.node_client import NodeClient
-from lacnode.cli.permissions.rule_contracts import AccountRules, Admins, NodeRules
+from lacnode.cli.permissions.rule_contracts import AccountRules, AdminList, NodeRules
 from lacnode.cli.permissions.transaction_sender import TransactionSender
 from lacnode.crypto.node_key import KeyFileError, load_node_key
 from lacnode.p2p.wire.enode import Enode, EnodeError
@@ -120,12 +120,14 @@ def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
 def _add_node(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, enode = _node_rules(arguments, client), _enode(arguments.subject)
     data = rules.encode_addition(enode, NodeType[arguments.role.upper()], arguments.name, arguments.organization)
-    return _changed(arguments, client, rules.address, data, f"{arguments.role} {enode.short} is on the list")
+    return _changed(arguments, client, rules.address, data, f"{arguments.role} {enode.short_text} is on the list")
 
 
 def _remove_node(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, enode = _node_rules(arguments, client), _enode(arguments.subject)
-    return _changed(arguments, client, rules.address, rules.encode_removal(enode), f"{enode.short} is off the list")
+    return _changed(
+        arguments, client, rules.address, rules.encode_removal(enode), f"{enode.short_text} is off the list"
+    )
 
 
 def _node_rules(arguments: argparse.Namespace, client: NodeClient) -> NodeRules:
@@ -185,10 +187,10 @@ def _change_admin(arguments: argparse.Namespace, client: NodeClient) -> int:
     return _changed(arguments, client, admins.address, data, done)
 
 
-def _admins(arguments: argparse.Namespace, client: NodeClient) -> Admins:
+def _admins(arguments: argparse.Namespace, client: NodeClient) -> AdminList:
     # The administrators are found by the node ingress. lacnode's networks register one admin contract in both
     # ingresses.
-    return Admins(client, _contract(arguments.node_contract, client, "nodeContract", "--node-contract"))
+    return AdminList(client, _contract(arguments.node_contract, client, "nodeContract", "--node-contract"))
 
 
 # -- decisions -------------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from lacnode.permissioning.abi import (
     RULES_NAME,
     UnexpectedAnswerError,
     decode_address,
+    decode_ip,
+    encode_ip,
     encode_registered_call,
-    ip_bytes,
-    ip_text,
 )
 from lacnode.permissioning.topology import GROUPS, NodeType
 from lacnode.primitives.hexadecimal import to_hex
@@ -133,13 +133,13 @@ class NodeRules:
                 return ListedNode(bytes.fromhex(id_), host, port)
             if self.family is RulesContractFamily.STANDARD_1:
                 high, low, ip, port = decode(ENODE_TYPES.split(","), entry)
-                return ListedNode(high + low, url_host(ip_text(ip)), port)
+                return ListedNode(high + low, url_host(decode_ip(ip)), port)
             # lacnode's own contract has LACChain's entries, so one decoder reads both.
             high, low, ip, port, kind, _, name, _, _, _ = decode(
                 ["bytes32", "bytes32", "bytes16", "uint16", "uint8", "bytes6", "string", "string", "string", "bytes32"],
                 entry,
             )
-            return ListedNode(high + low, url_host(ip_text(ip)), port, _type(kind).lower_name, name)
+            return ListedNode(high + low, url_host(decode_ip(ip)), port, _type(kind).lower_name, name)
         except (DecodingError, OverflowError, ValueError) as error:
             raise UsageError(
                 f"the contract at {to_hex(self.address)} lists something that is no node: {error}"
@@ -209,7 +209,7 @@ class AccountRules:
         return call_data("setDeployRight(address,bool)", account, allowed)
 
 
-class Admins:
+class AdminList:
     """The admin contract behind an ingress. UsageError if none is registered in it."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
@@ -239,7 +239,7 @@ def _type(number: int) -> NodeType:
 
 
 def _split(enode: Enode) -> tuple[bytes, bytes, bytes, int]:
-    return enode.id[:32], enode.id[32:], ip_bytes(enode.host), enode.tcp
+    return enode.id[:32], enode.id[32:], encode_ip(enode.host), enode.tcp
 
 
 def _addresses(output: bytes | None) -> list[bytes]:

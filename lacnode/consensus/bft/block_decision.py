@@ -37,11 +37,10 @@ class BlockDecision:
             effects.append(ImportBlock(digest, round_.sealed_block))
         return effects
 
-    def import_failed(self, digest: bytes) -> bool:
-        """Note that the agreed block could not be imported. Return False if this block is not being imported.
-
-        The block is not imported again: every further commit would start the import again. Synchronisation or the next
-        round brings it.
+    def record_import_failure(self, digest: bytes) -> bool:
+        """Record that the agreed block could not be imported. Return False if this block is not being imported. The
+        block is not imported again at this height, because every further commit would start the import again.
+        Synchronisation or the next round brings it.
         """
         if self.importing != digest:
             return False

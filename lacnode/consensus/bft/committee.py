@@ -9,11 +9,10 @@ from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent block.
-
-    `proposer_prepares` is the rule of the protocol (`protocol.BftProtocol`). `follows_goquorum`: see
-    `chainspec.ibft_schedule.IbftParameters`. `proposers` are the validators in the order in which they propose, empty for
-    the order of `validators`.
+    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent
+    block. `proposer_prepares`: the proposer sends a prepare like all others. `follows_goquorum`: GoQuorum's rule says
+    who proposes after a creator that is a validator no longer. `proposers` are the validators in the order in which
+    they propose, empty for the order of `validators`.
     """
 
     height: int

@@ -33,7 +33,7 @@ from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.round_timers import RoundTimers
-from lacnode.consensus.bft.unsigned_content import FalseCopyError, check_body, check_outline
+from lacnode.consensus.bft.unsigned_content import FalseCopyError, check_body, check_header_and_strip_seals
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
@@ -136,7 +136,7 @@ class BftController:
             proposal=round_.digest,
             prepared_by=tuple(round_.prepares),
             committed_by=tuple(round_.commits),
-            round_changes=height.round_changes.authors(),
+            round_changes=height.round_changes.authors_by_round(),
             locked_round=None if height.prepared is None else height.prepared.round,
             phase=round_.phase.value,
             missing=height.missing,
@@ -163,7 +163,7 @@ class BftController:
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
-        if self._address not in head.validators or not self._protocols.at(head.header.number + 1).takes_part:
+        if self._address not in head.validators or not self._protocols.at(head.header.number + 1).can_validate:
             self._height = None
             return [StopTimers(), *_no_part(self._address, head)]
         self._height = self._new_height(head)
@@ -228,7 +228,7 @@ class BftController:
             return []
         try:
             current = self._head.header.number + 1
-            protocol = self._protocols.of_code(event.code, current)
+            protocol = self._protocols.protocol_of_code(event.code, current)
             envelope = protocol.codec.open_message(event.code, event.data)
             round_id = envelope.round_id
             # Before the buffer: such a message would wait there and then be dropped.
@@ -253,7 +253,7 @@ class BftController:
         if envelope.kind is MessageKind.PROPOSAL and author != self._height.committee.proposer(round_id.round):
             # A proposal holds a block of megabytes. Any validator could send such blocks in every round.
             return _refuse_out_of_turn(event, round_id, author)
-        if self._false_copies.may_be_false(event.sender, envelope, author):
+        if self._false_copies.exceeds_false_copies(event.sender, envelope, author):
             return []
         # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
@@ -266,8 +266,8 @@ class BftController:
         protocol = self._protocols.at(height.number)
         try:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
-            decoded = envelope.outline(height.committee.validators.__contains__)
-            message = check_outline(protocol, decoded)
+            decoded = envelope.decode_without_body(height.committee.validators.__contains__)
+            message = check_header_and_strip_seals(protocol, decoded)
             has_seals = message is not decoded
             # Before the clock and the relay: a peer may have changed what the author did not sign.
             refused = check_proofs(height.committee, protocol.justifications, message)
@@ -276,7 +276,7 @@ class BftController:
                 return _attribute_to(event.sender, refused)
             # Of the outline: for QBFT the hash of the whole payload would cover megabytes.
             payload_hash = protocol.codec.signature_hash(message.signed.payload)
-            is_second = isinstance(message, Proposal) and height.received_proposals.is_second(message)
+            is_second = isinstance(message, Proposal) and height.received_proposals.contradicts_first(message)
             # Only now the transactions are decoded, which takes a second for some megabytes. The proof that came with the
             # block does not need them, and a second proposal is not used.
             if not is_second:
@@ -305,7 +305,7 @@ class BftController:
         """Relay a message that has passed its check, whose payload has this hash."""
         charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
-        if isinstance(message, Proposal) and height.received_proposals.is_second(message):
+        if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):
             return charge
         relay = self._message_relay.relay
         return [*charge, *relay(event, message, height.committee, height.round.number, payload_hash)]

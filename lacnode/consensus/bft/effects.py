@@ -139,9 +139,9 @@ class RedeliverMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeAuthor:
-    """The author (20 bytes) pays for the time that this message took, and not the peer that delivered it. A correct
-    validator had to relay the message."""
+class ChargeTimeToAuthor:
+    """The processor time of this message counts for its author (20 bytes), and not for the peer that delivered it. A
+    correct validator had to relay the message."""
 
     author: bytes
 
@@ -191,7 +191,7 @@ Effect = (
     | SendMessage
     | ImportBlock
     | RedeliverMessage
-    | ChargeAuthor
+    | ChargeTimeToAuthor
     | PeerIsAhead
     | BlamePeer
     | WriteLogLine

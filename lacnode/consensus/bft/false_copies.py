@@ -24,14 +24,14 @@ class FalseCopies:
         self._of_peers: Counter[bytes] = Counter()
 
     def clear(self) -> None:
-        """Forget all of them, when a height starts."""
+        """Set all counts to 0, because a new height begins."""
         self._of_peers.clear()
 
     def add(self, sender: bytes, author: bytes) -> None:
         """Count a message with a false part that `sender` delivered, unless it is its `author`."""
         self._of_peers[sender] += author != sender
 
-    def may_be_false(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
+    def exceeds_false_copies(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
         """Whether `sender` delivers a message of another author with unsigned parts, after too many false ones."""
         # All of a prepare or a commit is signed. So the votes that the peer relays count on.
         has_unsigned_parts = envelope.kind in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE)

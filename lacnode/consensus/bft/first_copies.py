@@ -9,7 +9,7 @@ decide which messages are relayed.
 
 from collections import OrderedDict
 
-from lacnode.consensus.bft.effects import ChargeAuthor, Effect
+from lacnode.consensus.bft.effects import ChargeTimeToAuthor, Effect
 
 MAX_FIRST_COPIES = 256
 """Payloads that are remembered for each author. With one more, the oldest one of the author is forgotten."""
@@ -42,4 +42,4 @@ class FirstCopies:
         senders.add(sender)
         if len(payloads) > MAX_FIRST_COPIES:
             payloads.popitem(last=False)
-        return [ChargeAuthor(author)] if author != sender else []
+        return [ChargeTimeToAuthor(author)] if author != sender else []

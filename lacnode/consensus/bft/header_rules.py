@@ -137,7 +137,7 @@ class HeaderContext:
     `parent_hash` is the on-chain hash of `parent` (32 bytes), by the protocol of its height. `validators` is the set after
     `parent`, ascending (20-byte addresses). `now` is the clock of this node in Unix seconds. Only proposals are compared
     with it. `base_fee_market`: London is active at this height. `london_activation`: London starts at this height.
-    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `gas_limit_floor`: a
+    `lists_validators`: the extra data lists the validators. Otherwise a contract names them. `goquorum_gas_limit_floor`: a
     block may rise to this gas limit in one step, as GoQuorum's nodes do. `by_goquorum`: validators of GoQuorum decided or
     prepared the block. They compare neither the gas limit nor the list of validators, so neither is checked.
     """
@@ -150,7 +150,7 @@ class HeaderContext:
     base_fee_market: bool = False
     london_activation: bool = False
     lists_validators: bool = True
-    gas_limit_floor: int = 0
+    goquorum_gas_limit_floor: int = 0
     by_goquorum: bool = False
 
 
@@ -165,15 +165,14 @@ def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderConte
 
 
 def check_full(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
-    """Check a header with its commit seals: all rules but those about this node's clock (see `check_sealed`).
-
-    Raises the HeaderRefusedError of the first rule that `header` breaks.
+    """Check a header with its commit seals by all rules, except those about the clock of this node. A quorum has sealed
+    the timestamp, so this node must accept it. Raises the HeaderRefusedError of the first broken rule.
     """
-    check_sealed(protocol, header, context)
+    check_all_but_seals(protocol, header, context)
     check_seals(protocol, header, context.validators)
 
 
-def check_sealed(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+def check_all_but_seals(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check a header whose seals the caller checks itself. Raises the HeaderRefusedError of the first broken rule.
 
     The clock of this node is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node, the
@@ -249,7 +248,7 @@ def _check_gas_limit(header: BlockHeader, context: HeaderContext) -> None:
     # The elasticity of London doubles the gas limit of its first block (EIP-1559).
     reference = parent_limit * 2 if context.london_activation else parent_limit
     # Only a rise may be larger. Otherwise one proposer could let the limit fall until no transaction fits a block.
-    is_rise_to_floor = reference <= header.gas_limit <= context.gas_limit_floor
+    is_rise_to_floor = reference <= header.gas_limit <= context.goquorum_gas_limit_floor
     if not is_rise_to_floor and abs(header.gas_limit - reference) >= reference // 1024:
         raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
 
@@ -282,7 +281,7 @@ def _check_constants(protocol: BftProtocol, header: BlockHeader) -> None:
         raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not one of this protocol")
 
 
-def check_unsealed_by_contract(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+def check_with_unknown_validators(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check what can be checked of a header while its validators are unknown: a contract names them, and the state before
     it is not here yet. Coinbase, seals and clock are not checked. Raises the HeaderRefusedError of the first broken rule."""
     _check_place_and_gas(header, context)

@@ -111,7 +111,7 @@ class HeightManager:
         self._out.append(self.timers.start_round(self.round.number, now_ms))
         is_prepared = self._current.restore_prepared()
         if is_prepared and self.round.digest is not None:
-            self.received_proposals.set_first(self.round.number, self.round.digest)
+            self.received_proposals.record_first(self.round.number, self.round.digest)
         self._out += self._current.start_block_timer(self._signed, self.timers, now_ms)
         # If a block was prepared in this round, a quorum is in this round, and our round change is no longer needed.
         if self._signed.digest(MessageKind.ROUND_CHANGE, self.round.number) is not None and not is_prepared:
@@ -186,7 +186,7 @@ class HeightManager:
                 self._accept(proposal)
 
     def _accept(self, proposal: Proposal) -> None:
-        self.received_proposals.set_first(self.round.number, proposal.signed.payload.digest)
+        self.received_proposals.record_first(self.round.number, proposal.signed.payload.digest)
         # The proposer waits no longer. If there is no agreement on its block, that must not last until an empty one is due.
         self._out += [*self.timers.end_waiting(self._now_ms), *self._current.accept_proposal(proposal)]
 
@@ -200,7 +200,7 @@ class HeightManager:
 
     def _import_failed(self, digest: bytes, reason: str) -> None:
         """Go on after an agreed block could not be imported."""
-        if self._decision.import_failed(digest):
+        if self._decision.record_import_failure(digest):
             self._log("import-failed", f"block {self.number} was agreed on but not imported: {reason}")
             # The round timer starts again, because it was ignored during the import.
             self._out.append(self.timers.start_round(self.round.number, self._now_ms))
@@ -234,7 +234,7 @@ class HeightManager:
 
     def _send_round_change(self) -> None:
         """Ask the others to come to the current round."""
-        self._out.append(self._own_round_change.ask_for(self.round.id, self.prepared))
+        self._out.append(self._own_round_change.request_signature(self.round.id, self.prepared))
 
     def _receive_round_change(self, message: RoundChange) -> None:
         if self.round_changes.add(message):
@@ -251,7 +251,7 @@ class HeightManager:
         if len(messages) < self.committee.quorum:
             # At least one of f+1 validators is correct, so its timer has really expired. Fewer than f+1 could all be
             # faulty, and they could push the network from round to round.
-            wanted = self.round_changes.wanted_by(self.committee.max_faulty + 1, above=self.round.number)
+            wanted = self.round_changes.highest_round_wanted_by(self.committee.max_faulty + 1, above=self.round.number)
             if wanted is not None and wanted <= MAX_ROUND:
                 self._enter_round(wanted)
                 self._send_round_change()

@@ -44,7 +44,7 @@ _OTHER_VOTE = {MessageKind.PREPARE: MessageKind.COMMIT, MessageKind.COMMIT: Mess
 _SIGNED, _PREPARED, _FINISHED, _DRAFT, _LOST, _FLOOR = b"", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 
 
-def encode_loss(reason: str) -> bytes:
+def encode_loss_record(reason: str) -> bytes:
     """Encode the record that says that records are missing, and why. It is also the first record of a new log file that
     replaces a lost one."""
     return rlp.encode([_LOST, reason.encode()])
@@ -122,8 +122,9 @@ class Journal:
         return self._loss
 
     @property
-    def floor(self) -> int:
-        """The highest height at which this validator may have signed something that it has lost. -1 if there is none."""
+    def signing_floor(self) -> int:
+        """The highest height at which this validator may have signed something whose record is lost. Nothing is signed
+        up to it. -1 if there is no such height."""
         return self._floor
 
     def signed_at(self, height: int) -> SignedAtHeight:
@@ -176,7 +177,7 @@ class Journal:
         """Return the record to write when records are missing. Nothing is signed until `resolve_loss`."""
         # The loss is itself a record: a restart before the loss is resolved must not forget it.
         self._loss = reason
-        return encode_loss(reason)
+        return encode_loss_record(reason)
 
     def resolve_loss(self, floor: int) -> bytes:
         """Return the record that ends a loss. Nothing is ever signed at heights up to `floor`."""
@@ -192,7 +193,7 @@ class Journal:
         if self._floor > self._finished:
             records.append(rlp.encode([_FLOOR, rlp.scalar(self._floor)]))
         if self._loss is not None:
-            records.append(encode_loss(self._loss))
+            records.append(encode_loss_record(self._loss))
         # The floor comes before the loss: replaying a floor ends a loss.
         for height, signed in sorted(self._heights.items()):
             # Heights above the head can exist: this validator may have restarted on an older database.

@@ -33,7 +33,7 @@ def decode_unsigned_items(items: Sequence[bytes]) -> list[RlpItem]:
 
     Raises RlpError if one of them is malformed.
     """
-    return [*map(header_only, items[:1]), *map(rlp.decode, items[1:])]
+    return [*map(decode_header_only, items[:1]), *map(rlp.decode, items[1:])]
 
 
 def with_body_of_block(outline: Message, items: Sequence[bytes]) -> Message:
@@ -42,10 +42,10 @@ def with_body_of_block(outline: Message, items: Sequence[bytes]) -> Message:
     An outline without a block is returned as it is. Raises RlpError if the body is malformed.
     """
     block = outline.block if isinstance(outline, Proposal | RoundChange) else None
-    return outline if block is None else with_block(outline, block.with_body_of(rlp.decode(items[0])))
+    return outline if block is None else with_block(outline, block.with_body_from_item(rlp.decode(items[0])))
 
 
-def header_only(encoded_block: bytes) -> RlpItem:
+def decode_header_only(encoded_block: bytes) -> RlpItem:
     """The item of a block in which only the header is decoded. All other items are empty lists. An empty item is returned as
     it is. Raises RlpError if the item is not a block or the header is not RLP."""
     if encoded_block in _NO_BLOCK:

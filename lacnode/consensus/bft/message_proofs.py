@@ -13,9 +13,9 @@ from lacnode.consensus.bft.refusals import refuse_and_blame
 
 
 def check_proofs(committee: Committee, rules: JustificationRules, message: Message) -> list[Effect]:
-    """Check a message of the height of `committee`, except the validity of a proposed block.
-
-    Return the effects of a refusal, or an empty list. Prepares and commits prove nothing beside their signature.
+    """Check what a message of the height of `committee` proves. The validity of a proposed block is not checked. Return
+    the effects of a refusal, or an empty list if the proofs hold. Prepares and commits prove nothing beside their
+    signature.
     """
     if not isinstance(message, Proposal | RoundChange):
         return []

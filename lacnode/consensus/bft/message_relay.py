@@ -39,7 +39,7 @@ class MessageRelay:
         # Not the signature: an author can make many of them for one payload.
         key = keccak256(author + payload_hash)
         # The share comes first: a payload that is not relayed must not be remembered as relayed.
-        if not others or not self._shares.has_left(*share) or not self._relayed.add(key):
+        if not others or not self._shares.may_relay(*share) or not self._relayed.add(key):
             return []
         self._shares.add(*share, len(event.data))
         return [SendMessage(event.code, event.data, others, is_relayed=True)]

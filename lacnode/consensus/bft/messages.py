@@ -98,7 +98,7 @@ def with_block(message: Message, block: Block) -> Message:
 class MessageEnvelope(Protocol):
     """A message of which only the signed payload is decoded. Each further step costs more.
 
-    `round_id` costs nothing more. `author` costs one recovery of a signature. `outline` costs those of the
+    `round_id` costs nothing more. `author` costs one recovery of a signature. `decode_without_body` costs those of the
     certificates, and `with_body` the decoding of megabytes of transactions (`decode_whole` does both). A caller drops a
     message of another height, or of an address that is not a validator, or one that proves nothing, before it pays for
     the next step.
@@ -116,7 +116,7 @@ class MessageEnvelope(Protocol):
     def author(self) -> bytes:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
 
-    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+    def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode all but the body of the block, which is empty in the result. Raises RlpError if that is malformed, or if an
         author not `known` signed a part."""
 
@@ -127,4 +127,4 @@ class MessageEnvelope(Protocol):
 
 def decode_whole(envelope: MessageEnvelope, known: AuthorFilter = allow_any_author) -> Message:
     """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-    return envelope.with_body(envelope.outline(known))
+    return envelope.with_body(envelope.decode_without_body(known))

@@ -17,8 +17,9 @@ class OwnRoundChange:
         self._protocol = protocol
         self._prepared: PreparedBlock | None = None
 
-    def ask_for(self, round_id: RoundId, prepared: PreparedBlock | None) -> SignPayload:
-        """Ask for the signature. `prepared` is the block of the highest round that this validator has seen prepared."""
+    def request_signature(self, round_id: RoundId, prepared: PreparedBlock | None) -> SignPayload:
+        """Return the effect that asks for the signature of a round change to `round_id`. `prepared` is the block of the
+        highest round that this validator has seen prepared, or None."""
         # The prepared block must be in it. A quorum of round changes without it would allow a new block, although a
         # quorum may have committed the prepared one. It is kept here, because a later one may be prepared before the
         # signature is there.

@@ -91,7 +91,7 @@ class BftProtocol(Protocol):
     `name` is its section in the genesis file. `capability` is the name and the version in devp2p, and `message_space` the
     number of codes. `proposer_prepares`: the proposer sends a prepare like all others, and a quorum of prepares is needed.
     `first_round_waits_for_block`: the timer of round 0 starts when the block is due, not with the height.
-    `checks_ommers_and_nonce`: the header rules cover these two fields. `takes_part`: this node can be a validator of the
+    `checks_ommers_and_nonce`: the header rules cover these two fields. `can_validate`: this node can be a validator of the
     protocol. Otherwise it only verifies and keeps the blocks. `headers` says where a header has its creator and its vote.
     """
 
@@ -120,7 +120,7 @@ class BftProtocol(Protocol):
         """Whether the header rules cover the ommers hash and the nonce."""
 
     @property
-    def takes_part(self) -> bool:
+    def can_validate(self) -> bool:
         """Whether this node can be a validator of the protocol."""
 
     @property

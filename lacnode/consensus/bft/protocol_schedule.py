@@ -31,7 +31,7 @@ class ProtocolSchedule:
         """The protocol that agrees on block `height`."""
         return self.steps[max(0, bisect_right(self.steps, height, key=lambda step: step[0]) - 1)][1]
 
-    def of_code(self, code: int, height: int) -> BftProtocol:
+    def protocol_of_code(self, code: int, height: int) -> BftProtocol:
         """The protocol that has a message with this code, or else the one of `height`.
 
         A message for a later height may come before the protocol of that height has begun.
@@ -61,7 +61,8 @@ class ProtocolSchedule:
         return self.at(header.number).headers.creator(header)
 
     def execution_header(self, header: BlockHeader) -> BlockHeader:
-        """`header` as the EVM sees it: the result of COINBASE is the creator. Raises RlpError like `creator`."""
+        """Return `header` with the creator of the block as its coinbase, so that the instruction COINBASE returns the
+        creator. Raises RlpError if the header does not say who created the block."""
         creator = self.creator(header)
         return header if creator == header.coinbase else header.with_changes(coinbase=creator)
 

@@ -27,26 +27,27 @@ class ReceivedProposals:
         if its block is invalid: a proposer that could try again could make us check blocks without end."""
 
     def examine(self, proposal: Proposal) -> list[Effect]:
-        """Ask for the check of the block of a proposal for the current round or a later one. Its proofs hold."""
+        """Return the effect that asks for the check of the proposed block, for a proposal of the current round or a
+        later one. The proofs of the proposal were checked before."""
         round_, digest = round_id_of(proposal).round, proposal.signed.payload.digest
         if round_ in self._first_digests:
             return self._examine_second(proposal)
         is_new = self._justifications.proposes_new_block(proposal)
         # Only with true proofs this counts as the first proposal of its proposer. The justification is not signed by the
         # proposer: a peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
-        self.set_first(round_, digest)
+        self.record_first(round_, digest)
         self._checks[round_, digest] = proposal
         # Each check holds a whole block. The bound keeps validators of many rounds from filling the memory.
         if len(self._checks) > MAX_PROPOSALS_CHECKED:
             del self._checks[min(self._checks)]
         return [CheckProposal(round_, digest, proposal.block, is_prepared=not is_new)]
 
-    def is_second(self, proposal: Proposal) -> bool:
+    def contradicts_first(self, proposal: Proposal) -> bool:
         """Whether another block was proposed for the round of `proposal` before. Its proposer is not checked."""
         digest = proposal.signed.payload.digest
         return self._first_digests.get(round_id_of(proposal).round, digest) != digest
 
-    def set_first(self, round_: int, digest: bytes) -> None:
+    def record_first(self, round_: int, digest: bytes) -> None:
         """Note which proposal of a round counts."""
         self._first_digests[round_] = digest
 
@@ -63,7 +64,7 @@ class ReceivedProposals:
     def _examine_second(self, proposal: Proposal) -> list[Effect]:
         """Log a second proposal that differs from the first one, and blame its author."""
         payload = proposal.signed.payload
-        if not self.is_second(proposal):
+        if not self.contradicts_first(proposal):
             return []
         # A fault each time, because each one costs the decoding of a block. Besu keeps no journal, so it may propose twice
         # after a restart: one fault alone has no effect.

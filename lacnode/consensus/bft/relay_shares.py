@@ -47,7 +47,7 @@ class RelayShares:
         """Set all counts to 0, because a new height begins."""
         self._shares.clear()
 
-    def has_left(self, sender: bytes | None, author: bytes, round_: int, current_round: int) -> bool:
+    def may_relay(self, sender: bytes | None, author: bytes, round_: int, current_round: int) -> bool:
         """Whether another message of `author` for `round_` may be relayed that `sender` delivered.
 
         Addresses have 20 bytes. `sender` is None for a peer that is not a validator.
@@ -60,7 +60,7 @@ class RelayShares:
         return has_messages_left and share.bytes_of_round[counted] < MAX_RELAYED_INDIRECT_BYTES
 
     def add(self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int) -> None:
-        """Count a message that is relayed. The arguments are those of `has_left`."""
+        """Count a message that is relayed. The arguments are those of `may_relay`."""
         share = self._shares.setdefault((sender, author), _Share())
         share.messages += 1
         share.bytes += length_bytes

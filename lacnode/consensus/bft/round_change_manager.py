@@ -38,11 +38,11 @@ class RoundChangeManager:
         """The round changes for round `target`, in the order in which they came."""
         return list(self._by_target.get(target, {}).values())
 
-    def authors(self) -> dict[int, list[bytes]]:
+    def authors_by_round(self) -> dict[int, list[bytes]]:
         """The authors of the round changes, by round."""
         return {target: list(messages) for target, messages in sorted(self._by_target.items())}
 
-    def wanted_by(self, count: int, above: int) -> int | None:
+    def highest_round_wanted_by(self, count: int, above: int) -> int | None:
         """The highest round above `above` that at least `count` validators ask for or have passed. None if there is none.
 
         A validator that asks for round 7 has left all rounds before it, so it counts for round 5 as well.

@@ -99,7 +99,8 @@ class RoundManager:
     # -- after a restart -------------------------------------------------------------------------------------------
 
     def restore_prepared(self) -> bool:
-        """Take a block that was prepared in this round as the proposal of this round. Return False if there is none."""
+        """Accept the prepared block of this height as the proposal of this round, with its prepares, if it was prepared
+        in this round. Return False otherwise."""
         prepared = self._decision.prepared
         if prepared is None or prepared.round != self.round.number:
             return False

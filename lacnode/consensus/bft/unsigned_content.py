@@ -23,7 +23,7 @@ class BodyMismatchError(FalseCopyError):
     """The body is not the one that the header names. The text names the part."""
 
 
-def check_outline(protocol: BftProtocol, message: Message) -> Message:
+def check_header_and_strip_seals(protocol: BftProtocol, message: Message) -> Message:
     """Return `message`, whose block has no body yet, without seals in the block.
 
     Raises FalseCopyError if the header is not the one that the author signed for, and RlpError if its extra data is

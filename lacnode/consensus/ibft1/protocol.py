@@ -1,6 +1,6 @@
 """IBFT 1 as the core of consensus sees it. It has headers and no messages: this node takes no part in IBFT 1.
 
-The core does not start a height of a protocol that has `takes_part` off, so nothing asks for messages to send. A message
+The core does not start a height of a protocol that has `can_validate` off, so nothing asks for messages to send. A message
 that a peer sends is refused.
 """
 
@@ -34,13 +34,14 @@ class _NoMessages:
 
 
 class Ibft1Protocol:
-    """IBFT 1 (`bft.protocol.BftProtocol`). See `Ibft1HeaderForm` for `two_thirds_begins`."""
+    """IBFT 1 (a `bft.protocol.BftProtocol`). Blocks below height `two_thirds_begins` need 2f+1 seals, later ones
+    ceil(2n/3). With None all blocks need 2f+1."""
 
     name = "ibft1"
     # GoQuorum's nodes speak eth/66 beside this sub-protocol. Its messages go to validators only.
     capability = ("istanbul", 100)
     message_space = 0x16
-    takes_part = False
+    can_validate = False
     proposer_prepares = True
     first_round_waits_for_block = True
     checks_ommers_and_nonce = True

@@ -28,14 +28,16 @@ def on_chain_hash(header: BlockHeader) -> bytes:
 
 
 def committed_seal_hash(header: BlockHeader) -> bytes:
-    """The digest (32 bytes) of consensus messages. Each commit seal signs it. Raises RlpError like `on_chain_hash`."""
+    """The digest (32 bytes) that proposals, prepares and commits name, and that each commit seal signs: the hash of the
+    header without its seals. Raises RlpError if the extra data is not IBFT 2.0's."""
     if header.number == 0:
         return keccak256(header.encode())
     return _hash_with(header, encode_without_seals(decode_extra_data(header.extra_data)))
 
 
 def committed_seal_hash_in_round(header: BlockHeader, round_: int) -> bytes:
-    """The digest that the block would have if it was proposed in `round_`. Raises RlpError like `on_chain_hash`."""
+    """The digest (32 bytes) that the block would have in messages if it was proposed in `round_`. Raises RlpError if
+    the extra data is not IBFT 2.0's."""
     return _hash_with(header, encode_without_seals(decode_extra_data(header.extra_data).with_round(round_)))
 
 

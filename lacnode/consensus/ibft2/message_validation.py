@@ -92,9 +92,8 @@ def check_prepared_certificate(committee: Committee, certificate: PreparedCertif
 
 
 def best_prepared(messages: Sequence[RoundChange]) -> PreparedBlock | None:
-    """The block with the certificate of the highest prepared round. None if no message shows one.
-
-    The first one wins if several have that round, as in `best_certificate`: both must choose the same block.
+    """The block with the certificate of the highest prepared round in `messages`. None if no message shows one. If
+    several have that round, the first one counts, because the proposer chooses in the same way.
     """
     # A round change with a certificate has passed `check_round_change`, so its block is the one of the certificate.
     best: PreparedBlock | None = None

@@ -80,7 +80,7 @@ class Ibft2Envelope:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
         return recover_author(self.signed, CODES[self.kind])
 
-    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+    def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError."""
         if self.kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
             return _DECODERS[self.kind](self.signed, known)

@@ -19,17 +19,18 @@ def on_chain_hash(header: BlockHeader) -> bytes:
 
     Raises RlpError if the extra data is not QBFT's.
     """
-    return hash_for_round(header, 0)
+    return committed_seal_hash_in_round(header, 0)
 
 
 def committed_seal_hash(header: BlockHeader) -> bytes:
     """The hash (32 bytes) of a header with its round and without its seals. Raises RlpError if the extra data is not
     QBFT's."""
-    return hash_for_round(header, decode_extra_data(header.extra_data).round)
+    return committed_seal_hash_in_round(header, decode_extra_data(header.extra_data).round)
 
 
-def hash_for_round(header: BlockHeader, round_: int) -> bytes:
-    """The committed-seal hash (32 bytes) of the header if it had `round_`. Raises RlpError like `on_chain_hash`."""
+def committed_seal_hash_in_round(header: BlockHeader, round_: int) -> bytes:
+    """The digest (32 bytes) that the block would have in messages if it was proposed in `round_`. Raises RlpError if
+    the extra data is not QBFT's."""
     if header.number == 0:
         # Besu hashes the genesis with the extra data as written in the file. That data may contain seals.
         return keccak256(header.encode())

@@ -7,13 +7,13 @@ would cost the same for every peer that sends one, also for one that is no valid
 from dataclasses import dataclass
 from functools import cached_property
 
-from lacnode.consensus.bft.message_parts import header_only, split_list_item
+from lacnode.consensus.bft.message_parts import decode_header_only, split_list_item
 from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
 from lacnode.consensus.bft.payloads import AuthorFilter, MessageKind, ProposalPayload, RoundId, SignedPayload
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
 from lacnode.consensus.qbft.block_hash import committed_seal_hash
 from lacnode.consensus.qbft.extra_data import decode_extra_data
-from lacnode.consensus.qbft.payloads import decode_round_id, hash_of_encoded
+from lacnode.consensus.qbft.payloads import decode_round_id, signature_hash_of_encoded
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError, RlpFields
@@ -48,7 +48,7 @@ class EncodedProposal:
     def author(self) -> bytes:
         """The address (20 bytes) that signed. Raises RlpError if it cannot be recovered."""
         # Kept, because a message is asked for it before it is decoded, and the hash covers megabytes.
-        return recover_signer(hash_of_encoded(MessageKind.PROPOSAL, self.payload), self.signature)
+        return recover_signer(signature_hash_of_encoded(MessageKind.PROPOSAL, self.payload), self.signature)
 
     def without_body(self, known: AuthorFilter) -> SignedPayload[ProposalPayload]:
         """Decode all but the body of the block. Raises RlpError if that is malformed or not signed by a `known` author."""
@@ -57,7 +57,7 @@ class EncodedProposal:
             raise RlpError(f"{_NAME}: signed by 0x{author.hex()}, no validator here")
         if len(self.items) != 3:
             raise RlpError(f"{_NAME}: 3 items were expected, found {len(self.items)}")
-        block = Block.without_body(header_only(self.items[2]))
+        block = Block.without_body(decode_header_only(self.items[2]))
         # The signature covers the seals. So the author is to blame, and not the peer that relays the message.
         if decode_extra_data(block.header.extra_data).seals:
             raise RlpError(f"{_NAME}.block: a proposed block has no seals yet")
@@ -67,7 +67,7 @@ class EncodedProposal:
     def with_body(self, block: Block) -> Block:
         """The block with its body. `block` is the one of `without_body`. Raises RlpError if the body is malformed or does
         not fit the header."""
-        whole = block.with_body_of(rlp.decode(self.items[2]))
+        whole = block.with_body_from_item(rlp.decode(self.items[2]))
         # The signature covers the body. So the author is to blame, and not the peer that relays the message.
         try:
             check_body_matches(whole)

@@ -32,7 +32,7 @@ def decode_extra_data(data: bytes) -> ExtraData:
     return _decode_cached(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
 
 
-def as_round(value: int) -> int:
+def check_round_number(value: int) -> int:
     """`value` as a round. Raises RlpError if it is larger than `MAX_ROUND_NUMBER`."""
     if value > MAX_ROUND_NUMBER:
         raise RlpError(f"round: {value} is larger than {MAX_ROUND_NUMBER}")
@@ -51,7 +51,7 @@ def _decode(data: bytes) -> ExtraData:
         validators=tuple(rlp.as_bytes(item, "validator", 20) for item in fields.list("validators")),
         # An absent vote is an empty list, and not an empty string.
         vote=_vote(fields.list("vote")),
-        round=as_round(fields.scalar("round", 4)),
+        round=check_round_number(fields.scalar("round", 4)),
         seals=tuple(decode_seal(item) for item in fields.list("seals")),
     )
     # More items would give one block two encodings: the hashes are made of the decoded items.

@@ -27,7 +27,7 @@ from lacnode.consensus.bft.payloads import (
     SignedPayload,
 )
 from lacnode.consensus.bft.prepared_block import PreparedBlock, best_certificate
-from lacnode.consensus.qbft.block_hash import committed_seal_hash, hash_for_round
+from lacnode.consensus.qbft.block_hash import committed_seal_hash, committed_seal_hash_in_round
 from lacnode.consensus.qbft.extra_data import decode_extra_data
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
@@ -146,4 +146,6 @@ def _check_block(block: Block, round_id: RoundId) -> None:
 
 def _names_block(certificate: PreparedCertificate, block: Block) -> bool:
     """Whether the digest of the certificate is that of `block`, as it was proposed in the prepared round."""
-    return certificate.digest in {hash_for_round(block.header, round_) for round_ in (certificate.round, 0)}
+    return certificate.digest in {
+        committed_seal_hash_in_round(block.header, round_) for round_ in (certificate.round, 0)
+    }

@@ -76,15 +76,15 @@ def open_message(code: int, data: bytes) -> MessageEnvelope:
         raise RlpError(f"message code 0x12 to 0x15 was expected, found {code:#x}")
     # A proposal and a round change wrap the signed payload, because their justification is not signed.
     if kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
-        return Envelope(kind, rlp.decode_list(data, "message"), ())
+        return QbftEnvelope(kind, rlp.decode_list(data, "message"), ())
     signed, *rest = split_list_item(data, "message") or [b""]
     if kind is MessageKind.PROPOSAL:
-        return ProposalEnvelope(EncodedProposal.of(signed), tuple(rest))
-    return Envelope(kind, rlp.decode(signed), tuple(rest))
+        return QbftProposalEnvelope(EncodedProposal.of(signed), tuple(rest))
+    return QbftEnvelope(kind, rlp.decode(signed), tuple(rest))
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class QbftEnvelope:
     """A message of which only the signed payload is decoded (`bft.messages.MessageEnvelope`). It is not a proposal."""
 
     kind: MessageKind
@@ -103,7 +103,7 @@ class Envelope:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
         return recover_author(self.signed, self.kind)
 
-    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+    def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode all but the body of the block. Raises RlpError."""
         if self.kind is MessageKind.PREPARE:
             return Prepare(decode_signed_prepare(self.signed, known))
@@ -117,7 +117,7 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class ProposalEnvelope:
+class QbftProposalEnvelope:
     """A proposal of which nothing is decoded yet (`bft.messages.MessageEnvelope`)."""
 
     signed: EncodedProposal
@@ -139,7 +139,7 @@ class ProposalEnvelope:
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
         return self.signed.author
 
-    def outline(self, known: AuthorFilter = allow_any_author) -> Message:
+    def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode all but the body of the block. Raises RlpError."""
         signed = self.signed.without_body(known)
         fields = RlpFields([rlp.decode(item) for item in self.rest], "proposal")

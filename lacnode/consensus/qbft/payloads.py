@@ -21,7 +21,7 @@ from lacnode.consensus.bft.payloads import (
     allow_each_once,
 )
 from lacnode.consensus.bft.signed_payloads import decode_signed_list, decode_signed_payload
-from lacnode.consensus.qbft.extra_data import as_round
+from lacnode.consensus.qbft.extra_data import check_round_number
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
@@ -56,7 +56,7 @@ def encode_payload(payload: Payload) -> bytes:
 
 def signature_hash(payload: Payload) -> bytes:
     """The hash (32 bytes) that the author signs."""
-    return hash_of_encoded(payload.kind, encode_payload(payload))
+    return signature_hash_of_encoded(payload.kind, encode_payload(payload))
 
 
 def encode_signed(signed: SignedPayload[Payload]) -> bytes:
@@ -89,7 +89,7 @@ def prepared_fields(certificate: PreparedCertificate | None) -> list[RlpValue]:
     return [] if certificate is None else [rlp.scalar(certificate.round), certificate.digest]
 
 
-def hash_of_encoded(kind: MessageKind, encoded_payload: bytes) -> bytes:
+def signature_hash_of_encoded(kind: MessageKind, encoded_payload: bytes) -> bytes:
     """The hash (32 bytes) that the author of an encoded payload signs."""
     # The code is signed, too. Without it, a prepare of one round could be used as another message with the same fields.
     return keccak256(rlp.list_of_encoded(bytes([CODES[kind]]), encoded_payload))
@@ -134,7 +134,7 @@ def decode_prepared_fields(items: list[RlpItem]) -> PreparedCertificate | None:
     if not items:
         return None
     fields = RlpFields(items, "prepared")
-    certificate = PreparedCertificate(as_round(fields.scalar("round", 4)), fields.bytes("digest", 32))
+    certificate = PreparedCertificate(check_round_number(fields.scalar("round", 4)), fields.bytes("digest", 32))
     fields.end()
     return certificate
 
@@ -163,7 +163,7 @@ def decode_round_id(fields: RlpFields) -> RoundId:
     sequence, round_ = fields.scalar("sequence", 8), fields.scalar("round", 4)
     if sequence > MAX_SEQUENCE:
         raise RlpError(f"sequence: {sequence} is larger than {MAX_SEQUENCE}")
-    return RoundId(sequence, as_round(round_))
+    return RoundId(sequence, check_round_number(round_))
 
 
 def round_id_of_signed(item: RlpItem, kind: MessageKind) -> RoundId:
@@ -182,4 +182,4 @@ def recover_author(item: RlpItem, kind: MessageKind) -> bytes:
 
 def _decode_signed(item: RlpItem, kind: MessageKind, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
-    return decode_signed_payload(item, _NAMES[kind], lambda encoded: hash_of_encoded(kind, encoded), known)
+    return decode_signed_payload(item, _NAMES[kind], lambda encoded: signature_hash_of_encoded(kind, encoded), known)

@@ -48,7 +48,7 @@ class QbftCodec:
 
     def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
         fields = RlpFields(rlp.as_list(item, "certificate"), "certificate")
-        round_, digest = extra_data.as_round(fields.scalar("round", 4)), fields.bytes("digest", 32)
+        round_, digest = extra_data.check_round_number(fields.scalar("round", 4)), fields.bytes("digest", 32)
         proof = RlpFields([rlp.decode(fields.bytes("prepares"))], "certificate")
         fields.end()
         return PreparedCertificate(round_, digest, payloads.decode_prepares(proof, allow_any_author))
@@ -106,7 +106,7 @@ class QbftProtocol:
     proposer_prepares = True
     first_round_waits_for_block = True
     checks_ommers_and_nonce = False
-    takes_part = True
+    can_validate = True
     headers = BESU_HEADERS
     codec = QbftCodec()
     justifications = QbftJustifications()

@@ -19,7 +19,7 @@ class PointError(Exception):
     """The coordinates are those of no point on the curve."""
 
 
-def point(x: int, y: int) -> Point:
+def checked_point(x: int, y: int) -> Point:
     """Return the point with these coordinates. PointError if there is none."""
     if x >= P or y >= P:
         raise PointError("a coordinate is not below the field's prime")

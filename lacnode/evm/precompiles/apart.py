@@ -14,7 +14,7 @@ from typing import IO
 from lacnode.evm.budget import CHECK_INTERVAL_SECONDS
 
 
-def compute_apart(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
+def compute_in_own_process(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
     """Return the output of `program`, a Python text that may import `library`, for the input `data`. None if its
     process ends otherwise.
 

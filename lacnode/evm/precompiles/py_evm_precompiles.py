@@ -104,12 +104,12 @@ def _point_bytes(point: alt_bn128.Point) -> bytes:
 
 def _add(data: bytes) -> bytes:
     x1, y1, x2, y2 = _numbers(data, 4)
-    return _point_bytes(alt_bn128.add(alt_bn128.point(x1, y1), alt_bn128.point(x2, y2)))
+    return _point_bytes(alt_bn128.add(alt_bn128.checked_point(x1, y1), alt_bn128.checked_point(x2, y2)))
 
 
 def _multiply(data: bytes) -> bytes:
     x, y, scalar = _numbers(data, 3)
-    return _point_bytes(alt_bn128.multiply(alt_bn128.point(x, y), scalar))
+    return _point_bytes(alt_bn128.multiply(alt_bn128.checked_point(x, y), scalar))
 
 
 def _pairing(data: bytes, check: Callable[[], None]) -> bytes:
@@ -120,7 +120,7 @@ def _pairing(data: bytes, check: Callable[[], None]) -> bytes:
 def _pair(data: bytes, check: Callable[[], None]) -> tuple[alt_bn128.Point, alt_bn128_pairing.TwistPoint]:
     """Return the two points. Of the second one's coordinates the imaginary part comes first."""
     x, y, x_u, x_1, y_u, y_1 = _numbers(data, 6)
-    left, right = alt_bn128.point(x, y), alt_bn128_pairing.checked_twist_point((x_1, x_u), (y_1, y_u))
+    left, right = alt_bn128.checked_point(x, y), alt_bn128_pairing.checked_twist_point((x_1, x_u), (y_1, y_u))
     # The point at infinity needs no test of its order, and the test is long.
     if right != alt_bn128_pairing.INFINITY2:
         alt_bn128_pairing.check_order(right, check)

@@ -55,6 +55,8 @@ def logs_to_json(execution: QueryExecution, found: Iterable[LogWithMetadata]) ->
         execution.check_deadline()
         size += LOG_OVERHEAD_BYTES + 2 * len(log.log.data)
         if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
-            raise QueryEndedError(execution.too_much(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match"))
+            raise QueryEndedError(
+                execution.too_large_error(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match")
+            )
         shown.append(GraphQlLog(execution, log))
     return shown

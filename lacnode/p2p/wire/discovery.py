@@ -30,7 +30,7 @@ from lacnode.p2p.wire.discv4 import (
 from lacnode.p2p.wire.ecies import RandomBytes
 from lacnode.p2p.wire.endpoint_proofs import Address, EndpointProofs, ProofAttempt, datagram_address
 from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES, Enode
-from lacnode.p2p.wire.enr import NodeRecord, local_pairs
+from lacnode.p2p.wire.enr import NodeRecord, local_record_pairs
 from lacnode.p2p.wire.kademlia import BUCKET_NODES, RoutingTable
 from lacnode.p2p.wire.lookup import Lookup
 from lacnode.p2p.wire.refused_dialers import RefusedDialers
@@ -147,7 +147,7 @@ class Discovery:
         return list(self._table)
 
     def forget(self, node_id: bytes) -> None:
-        """Drop a node, for example because it is no longer permitted."""
+        """Drop a node from the table and forget its endpoint proof, for example because it is no longer permitted."""
         self._table.remove(node_id)
         self._bonds.forget(node_id)
 
@@ -342,7 +342,7 @@ class Discovery:
         return SendDatagram(encode_packet(message, self._key), address)
 
     def _pairs(self) -> dict[bytes, rlp.RlpItem]:
-        return local_pairs(self._local.ip, self._local.tcp, self._local.udp, self._fork_id())
+        return local_record_pairs(self._local.ip, self._local.tcp, self._local.udp, self._fork_id())
 
 
 def _resolved(node: Enode) -> Enode:

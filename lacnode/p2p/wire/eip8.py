@@ -32,5 +32,6 @@ def item_size(data: bytes) -> int:
 
 
 def decode_first_list(data: bytes, what: str) -> list[RlpItem]:
-    """Return the list that `data` starts with, and ignore all bytes after it. RlpError naming `what` if there is none."""
+    """Return the items of the list at the beginning of `data`, and ignore all bytes after it. RlpError, with the name
+    `what`, if `data` does not begin with a list."""
     return rlp.decode_list(data[: item_size(data[:_MAX_HEADER_BYTES])], what)

@@ -75,7 +75,7 @@ class Enode:
         return f"{url_host(self.host)}:{self.tcp}"
 
     @property
-    def short(self) -> str:
+    def short_text(self) -> str:
         """The beginning of the id, the host and the port, for messages to people."""
         return f"{self.id.hex()[:16]}…@{self.host_and_port}"
 

@@ -96,7 +96,7 @@ class NodeRecord:
         return dict(self.pairs).get(key)
 
 
-def local_pairs(ip: str, tcp: int, udp: int, fork_id: ForkId) -> dict[bytes, RlpItem]:
+def local_record_pairs(ip: str, tcp: int, udp: int, fork_id: ForkId) -> dict[bytes, RlpItem]:
     """Return the pairs of this node's record, with the keys that Besu writes: address, ports, and the fork id under `eth`
     (EIP-2124). ValueError if `ip` is no IP literal."""
     address = ip_address(ip)

@@ -21,14 +21,14 @@ def fields_of(item: RlpItem, what: str) -> RlpFields:
     return RlpFields(rlp.as_list(item, what), what)
 
 
-def encode_request(version: int, request_id: int, content: RlpValue) -> bytes:
+def encode_with_request_id(version: int, request_id: int, content: RlpValue) -> bytes:
     """Return the body of a request or an answer. From eth/66 on it has the request id (EIP-2481)."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return rlp.encode(content)
     return rlp.encode([rlp.scalar(request_id), content])
 
 
-def wrap(version: int, request_id: int, encoded: bytes) -> bytes:
+def prepend_request_id(version: int, request_id: int, encoded: bytes) -> bytes:
     """Return the body of a request or an answer whose content is `encoded` already. From eth/66 on it has the request id."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
@@ -52,12 +52,12 @@ def transactions_of(item: RlpItem, what: str) -> tuple[Transaction, ...]:
     return tuple(Transaction.from_item(transaction) for transaction in items)
 
 
-def hashes_of(item: RlpItem, what: str) -> tuple[bytes, ...]:
+def decode_hashes(item: RlpItem, what: str) -> tuple[bytes, ...]:
     """Return the 32-byte hashes of a list. RlpError if one has another length."""
     return tuple(rlp.as_bytes(entry, what, 32) for entry in rlp.as_list(item, what))
 
 
-def hash_and_number_of(item: RlpItem) -> tuple[bytes, int]:
+def decode_hash_and_number(item: RlpItem) -> tuple[bytes, int]:
     """Return a block's hash and number from an entry of NewBlockHashes."""
     fields = fields_of(item, "newBlockHash")
     entry = (fields.bytes("hash", 32), fields.scalar("number", 8))
@@ -65,7 +65,7 @@ def hash_and_number_of(item: RlpItem) -> tuple[bytes, int]:
     return entry
 
 
-def fork_id_of(item: RlpItem) -> ForkId:
+def decode_fork_id(item: RlpItem) -> ForkId:
     """Return the fork id `[hash, next]` (EIP-2124)."""
     fields = fields_of(item, "forkId")
     fork_id = ForkId(fields.bytes("hash", 4), fields.scalar("next", 8))

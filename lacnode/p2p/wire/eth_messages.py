@@ -11,14 +11,14 @@ from typing import ClassVar, Protocol, TypeAlias
 from lacnode.chainspec.forks import ForkId
 from lacnode.p2p.wire.eth_fields import (
     FIRST_VERSION_WITH_REQUEST_IDS,
-    encode_request,
+    decode_fork_id,
+    decode_hash_and_number,
+    decode_hashes,
     encode_transactions,
+    encode_with_request_id,
     fields_of,
-    fork_id_of,
-    hash_and_number_of,
-    hashes_of,
+    prepend_request_id,
     transactions_of,
-    wrap,
 )
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
@@ -68,7 +68,8 @@ class Status:
     fork_id: ForkId | None
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`. ValueError if a fork id is needed and missing."""
+        """Return the body of the message as RLP in `version` of the `eth` protocol (62 to 68). ValueError if a fork id
+        is needed and missing."""
         fields: list[RlpValue] = [
             rlp.scalar(self.version),
             rlp.scalar(self.network_id),
@@ -92,7 +93,7 @@ class Status:
             total_difficulty=fields.scalar("totalDifficulty"),
             best_hash=fields.bytes("bestHash", 32),
             genesis_hash=fields.bytes("genesisHash", 32),
-            fork_id=fork_id_of(fields.item("forkId")) if version >= FIRST_VERSION_WITH_FORK_ID else None,
+            fork_id=decode_fork_id(fields.item("forkId")) if version >= FIRST_VERSION_WITH_FORK_ID else None,
         )
         fields.end()
         return status
@@ -107,13 +108,13 @@ class NewBlockHashes:
     blocks: tuple[tuple[bytes, int], ...]
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
+        """Return the body of the message as RLP. It is the same in every version of the `eth` protocol."""
         return rlp.encode([[block_hash, rlp.scalar(number)] for block_hash, number in self.blocks])
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(tuple(hash_and_number_of(entry) for entry in rlp.as_list(item, "newBlockHashes")))
+        return cls(tuple(decode_hash_and_number(entry) for entry in rlp.as_list(item, "newBlockHashes")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Transactions:
     transactions: tuple[Transaction, ...]
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
+        """Return the body of the message as RLP. It is the same in every version of the `eth` protocol."""
         return encode_transactions(self.transactions)
 
     @classmethod
@@ -153,10 +154,13 @@ class GetBlockHeaders:
     reverse: bool = False
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
+        """Return the body of the request as RLP in `version` of the `eth` protocol (62 to 68). From eth/66 on it has
+        the request id."""
         start = self.start if isinstance(self.start, bytes) else rlp.scalar(self.start)
         reverse = b"\1" if self.reverse else b""
-        return encode_request(version, self.request_id, [start, rlp.scalar(self.limit), rlp.scalar(self.skip), reverse])
+        return encode_with_request_id(
+            version, self.request_id, [start, rlp.scalar(self.limit), rlp.scalar(self.skip), reverse]
+        )
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
@@ -185,8 +189,9 @@ class BlockHeaders:
     headers: tuple[BlockHeader, ...]
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
-        return encode_request(version, self.request_id, [header.fields() for header in self.headers])
+        """Return the body of the answer as RLP in `version` of the `eth` protocol (62 to 68). From eth/66 on it has the
+        request id."""
+        return encode_with_request_id(version, self.request_id, [header.fields() for header in self.headers])
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
@@ -204,7 +209,7 @@ class _HashesRequest:
 
     def encode(self, version: int) -> bytes:
         """See `EthMessage.encode`."""
-        return encode_request(version, self.request_id, self.hashes)
+        return encode_with_request_id(version, self.request_id, self.hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,7 @@ class GetBlockBodies(_HashesRequest):
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(request_id, hashes_of(item, "getBlockBodies"))
+        return cls(request_id, decode_hashes(item, "getBlockBodies"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +234,11 @@ class BlockBodies:
     bodies: tuple[BlockBody, ...]
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
-        return wrap(version, self.request_id, rlp.list_of_encoded(*[body.encode() for body in self.bodies]))
+        """Return the body of the answer as RLP in `version` of the `eth` protocol (62 to 68). From eth/66 on it has the
+        request id."""
+        return prepend_request_id(
+            version, self.request_id, rlp.list_of_encoded(*[body.encode() for body in self.bodies])
+        )
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
@@ -252,7 +260,7 @@ class NewBlock:
     total_difficulty: int
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
+        """Return the body of the message as RLP. It is the same in every version of the `eth` protocol."""
         return rlp.list_of_encoded(self.block.encode(), rlp.encode(rlp.scalar(self.total_difficulty)))
 
     @classmethod
@@ -279,7 +287,7 @@ class EncodedNewBlock:
         return cls(NewBlock(block, total_difficulty).encode(FIRST_VERSION_WITH_FORK_ID))
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
+        """Return the body that was encoded before. It is the same in every version of the `eth` protocol."""
         return self.body
 
 
@@ -321,7 +329,8 @@ class NewPooledTransactionHashes:
         )
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`. ValueError if the version is 68 or above and a type or a size is missing."""
+        """Return the body of the message as RLP in `version` of the `eth` protocol (65 to 68). From eth/68 on it has
+        types and sizes. ValueError if one of them is missing then."""
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return rlp.encode(self.hashes)
         if not len(self.types) == len(self.sizes) == len(self.hashes):
@@ -333,11 +342,11 @@ class NewPooledTransactionHashes:
         """Read the announcement. RlpError if it is malformed or the three lists differ in length."""
         what = "newPooledTransactionHashes"
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
-            return cls(hashes_of(item, what))
+            return cls(decode_hashes(item, what))
         fields = fields_of(item, what)
         types = fields.bytes("types")
         sizes = tuple(rlp.as_scalar(size, f"{what}.size", 4) for size in fields.list("sizes"))
-        hashes = hashes_of(fields.item("hashes"), f"{what}.hashes")
+        hashes = decode_hashes(fields.item("hashes"), f"{what}.hashes")
         fields.end()
         if not len(types) == len(sizes) == len(hashes):
             raise RlpError(f"{what}: {len(types)} types, {len(sizes)} sizes and {len(hashes)} hashes")
@@ -355,7 +364,7 @@ class GetPooledTransactions(_HashesRequest):
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(request_id, hashes_of(item, "getPooledTransactions"))
+        return cls(request_id, decode_hashes(item, "getPooledTransactions"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,8 +377,9 @@ class PooledTransactions:
     transactions: tuple[Transaction, ...]
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
-        return wrap(version, self.request_id, encode_transactions(self.transactions))
+        """Return the body of the answer as RLP in `version` of the `eth` protocol (65 to 68). From eth/66 on it has the
+        request id."""
+        return prepend_request_id(version, self.request_id, encode_transactions(self.transactions))
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
@@ -389,7 +399,7 @@ class GetNodeData(_HashesRequest):
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(request_id, hashes_of(item, "getNodeData"))
+        return cls(request_id, decode_hashes(item, "getNodeData"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,8 +412,9 @@ class NodeData:
     values: tuple[bytes, ...] = ()
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
-        return encode_request(version, self.request_id, self.values)
+        """Return the body of the answer as RLP in `version` of the `eth` protocol (63 to 66). In eth/66 it has the
+        request id."""
+        return encode_with_request_id(version, self.request_id, self.values)
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
@@ -421,7 +432,7 @@ class GetReceipts(_HashesRequest):
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(request_id, hashes_of(item, "getReceipts"))
+        return cls(request_id, decode_hashes(item, "getReceipts"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,8 +446,9 @@ class Receipts:
     receipts: tuple[tuple[Receipt, ...], ...]
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`."""
-        return encode_request(
+        """Return the body of the answer as RLP in `version` of the `eth` protocol (63 to 68). From eth/66 on it has the
+        request id."""
+        return encode_with_request_id(
             version, self.request_id, [[receipt.to_item() for receipt in from_item] for from_item in self.receipts]
         )
 

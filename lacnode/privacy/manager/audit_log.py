@@ -11,7 +11,7 @@ from typing import Any
 
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.manager.store_tables import AUDIT_START, chain_hash
+from lacnode.privacy.manager.store_tables import AUDIT_START, audit_chain_hash
 
 
 class AuditLogError(Exception):
@@ -54,7 +54,7 @@ def export_audit_log(store: PayloadStore) -> Iterator[dict[str, Any]]:
     for expected, (number, entry, digest) in enumerate(store.read_audit_log(), start=1):
         # A reader that has noted a hash earlier can compare it. A chain that was computed again from some entry on
         # ends in another hash.
-        if number != expected or chain_hash(previous, number, entry) != digest:
+        if number != expected or audit_chain_hash(previous, number, entry) != digest:
             raise AuditLogError(f"entry {expected} of the audit log is missing or was changed")
         yield {"number": number, **json.loads(entry), "hash": digest.hex()}
         previous = digest

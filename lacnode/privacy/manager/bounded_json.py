@@ -6,7 +6,7 @@ MAX_VALUES = 16_384
 """The largest number of values in one document. The characters that separate values are counted."""
 
 
-def read_json(data: bytes) -> object:
+def parse_bounded_json(data: bytes) -> object:
     """Parse `data`. ValueError if it is not JSON or has too many values."""
     # The count comes before the parser, which would build all values first. Separators inside texts count too: that can
     # refuse a document, but it never lets one through.

@@ -85,7 +85,7 @@ class BoundedTable(Generic[K, V]):
             return False
         return self._insert(key, value, source, trust_level)
 
-    def lower_trust(self, key: K) -> None:
+    def mark_silent(self, key: K) -> None:
         """Lower an unconfirmed entry to SILENT. Its manager did not answer a call."""
         trust_level, source = self._levels_and_sources.get(key, (None, ""))
         # A confirmed entry keeps its level. A manager that is down for an hour must not lose its place to strangers.

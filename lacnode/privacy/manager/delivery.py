@@ -45,7 +45,8 @@ class PayloadDelivery:
             raise EnclaveError(error.code, str(error)) from None
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """See `MemberUrlFinder.accepts_unproven_group`."""
+        """Return True if the manager of one of `members` may be an Orion or a Tessera, which announce groups without a
+        proof."""
         return self._url_finder.accepts_unproven_group(members)
 
     def check_shareable(self, record: GroupRecord, urls: Iterable[str]) -> None:

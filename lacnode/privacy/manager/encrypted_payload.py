@@ -54,7 +54,7 @@ def payload_key(cipher_text: bytes) -> bytes:
     return hashlib.new("sha512_256", cipher_text).digest()
 
 
-def encrypt(
+def encrypt_payload(
     payload: bytes,
     sender: KeyPair,
     recipients: Sequence[bytes],
@@ -92,7 +92,7 @@ def _find_own_box(payload: EncryptedPayload, other: bytes, own: KeyPair) -> tupl
     return None
 
 
-def decrypt_with(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] | None:
+def decrypt_payload(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] | None:
     """Return the position of the box for `own`, and the plaintext. None if no box opens or the cipher text does not fit."""
     found = _find_own_box(payload, payload.sender, own)
     # Only the first box that opens is used on the cipher text. Its sender made it: no other key can. A sender could
@@ -131,7 +131,7 @@ def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]
     found: dict[bytes, int] = {}
     for public in keys.public_keys:
         pair = keys.find_pair(public)
-        opened = None if pair is None else decrypt_with(payload, pair)
+        opened = None if pair is None else decrypt_payload(payload, pair)
         if opened is not None:
             found[public] = opened[0]
     return found

@@ -81,7 +81,8 @@ class KnownGroups:
             self._store_record(GroupRecord.legacy(tuple(members)))
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """See `GroupKnowledge.named_members`."""
+        """Return the members of the PANTHEON group `group_id` (32 bytes). None if the group is unknown, empty if it has
+        another type."""
         record = self._find_record(group_id)
         if record is None:
             return None
@@ -89,10 +90,10 @@ class KnownGroups:
         return record.members if record.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """See `GroupKnowledge.widened_members`.
-
-        A sender does not reveal its `alwayssendto`. Three cases are found: a group that was sent to from here, a group that
-        is widened as here, and a group that is widened by one known key.
+        """Return the members of the LEGACY group `group_id` if they are `named` and more, as the `alwayssendto` of a
+        sender makes them. None if they are not found. A sender does not reveal its `alwayssendto`. So three cases are
+        found: a group that was sent to from here, a group with the `alwayssendto` of this manager, and a group with one
+        further known key.
         """
         record = self._find_record(group_id)
         # The stored record comes first. It costs no computation, and it also covers groups with several extra keys.

@@ -10,7 +10,7 @@ from functools import partial
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.audit_log import audit_entry
 from lacnode.privacy.manager.delivery import PayloadDelivery, keys_for_error_text
-from lacnode.privacy.manager.encrypted_payload import MAX_PAYLOAD_BYTES, decrypt_with, encrypt
+from lacnode.privacy.manager.encrypted_payload import MAX_PAYLOAD_BYTES, decrypt_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.key_proofs import KeyProofs
 from lacnode.privacy.manager.known_groups import KnownGroups
@@ -99,7 +99,9 @@ class LocalTransactionManager:
         return True
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """See `TransactionManager.send`."""
+        """Encrypt `payload` for `recipients` and the sender (None for the first own key), store it, deliver it, and
+        return its key (32 bytes). Its group is the LEGACY group of the sender and the recipients. EnclaveError if a
+        recipient is unknown or a manager does not confirm."""
         own = self._keys.sender_pair(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
         # the order of the boxes. `dict.fromkeys` removes repetitions and keeps the order.
@@ -108,7 +110,8 @@ class LocalTransactionManager:
         return self._send(payload, own, members, record.id, named=recipients, new=record)
 
     def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
-        """See `TransactionManager.send_to_group`. EnclaveError `PrivacyGroupNotFound` if the sender is not a member."""
+        """Encrypt `payload` for the members of the group `group_id` (32 bytes), store it, deliver it, and return its
+        key (32 bytes). EnclaveError `PrivacyGroupNotFound` if the sender is not a member."""
         own = self._keys.sender_pair(sender).public
         record = self.groups.active_record(group_id)
         if own not in record.members:
@@ -137,7 +140,7 @@ class LocalTransactionManager:
             self._delivery.check_shareable(new, places.urls.values())
         # A key that is no point of the curve makes libsodium raise. The client gets Orion's error for it.
         try:
-            sealed = encrypt(payload, self._keys.sender_pair(own), recipients, group_id)
+            sealed = encrypt_payload(payload, self._keys.sender_pair(own), recipients, group_id)
         except (ValueError, RuntimeError):
             raise EnclaveError("EnclaveEncryptCombineKeys") from None
         # Parties are the recipients and the sender, with the positions of their boxes. The sender's box is the last.
@@ -163,7 +166,8 @@ class LocalTransactionManager:
         return sealed.key
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """See `TransactionManager.receive`. EnclaveError if the payload is not here or if no own key opens it."""
+        """Return the plaintext of the payload `key` (32 bytes) with its sender and group, opened with the private key
+        of `to` or of any own key. EnclaveError if the payload is not here or if no own key opens it."""
         stored = call_store(self._store.find_payload, key)
         if stored is None:
             if self._missing_payloads is not None:
@@ -173,7 +177,7 @@ class LocalTransactionManager:
         if to is not None and self._keys.find_pair(to) is None:
             raise EnclaveError("EnclaveNoMatchingPrivateKey")
         for public in self._keys.public_keys if to is None else (to,):
-            opened = decrypt_with(stored.payload, self._keys.sender_pair(public))
+            opened = decrypt_payload(stored.payload, self._keys.sender_pair(public))
             if opened is not None:
                 return ReceivedPayload(opened[1], stored.payload.sender, stored.payload.group_id)
         raise EnclaveError("EnclaveKeysCannotDecryptPayload")
@@ -188,23 +192,26 @@ class LocalTransactionManager:
         description: str = "",
         seed: bytes | None = None,
     ) -> PrivacyGroup:
-        """See `TransactionManager.create_group`."""
+        """Create a PANTHEON group, store it, and announce it to the managers of all members. The seed is random if
+        `seed` is None. EnclaveError if the sender is no member or a manager does not confirm."""
         return self.groups.create(members, sender, name, description, seed)
 
     def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
-        """See `TransactionManager.delete_group`."""
+        """Delete a group, announce its deletion to the managers of all members, and return its id (32 bytes).
+        EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
         return self.groups.delete(group_id, sender)
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """See `TransactionManager.find_groups`."""
+        """Return the stored groups that have exactly these members, in any order. Deleted groups are left out."""
         return self.groups.find(members)
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """See `TransactionManager.retrieve_group`."""
+        """Return the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
         return self.groups.retrieve(group_id)
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """See `TransactionManager.widened_members`."""
+        """Return the members of the LEGACY group `group_id` if they are `named` and more, as the `alwayssendto` of a
+        sender makes them. None if they are not found."""
         return self._known_groups.widened_members(named, group_id)
 
     def exchange_party_info(self, body: bytes, source: str = "") -> bytes:

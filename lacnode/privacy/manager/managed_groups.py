@@ -46,7 +46,8 @@ class ManagedGroups:
         description: str = "",
         seed: bytes | None = None,
     ) -> PrivacyGroup:
-        """See `TransactionManager.create_group`. EnclaveError if the sender is no member or a manager does not confirm."""
+        """Create a PANTHEON group for a client, store it, and announce it to the managers of all members. The seed is
+        random if `seed` is None. EnclaveError if the sender is no member or a manager does not confirm."""
         own = self._keys.sender_pair(sender).public
         if own not in members:
             raise EnclaveError("CreatePrivacyGroupShouldIncludeSelf")
@@ -70,7 +71,8 @@ class ManagedGroups:
             raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
 
     def delete(self, group_id: bytes, sender: bytes | None) -> bytes:
-        """See `TransactionManager.delete_group`. EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
+        """Delete a group for a client, announce the deletion, and return the id of the group (32 bytes). EnclaveError
+        `PrivacyGroupNotDeleted` if the sender may not delete it."""
         own = self._keys.sender_pair(sender).public
         record = call_store(self._store.groups.find, group_id)
         if record is None or not record.active or own not in record.members:
@@ -95,11 +97,11 @@ class ManagedGroups:
         return places.unproven
 
     def find(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """See `TransactionManager.find_groups`."""
+        """Return the active groups that have exactly these members, in any order."""
         return [record.group for record in call_store(self._store.groups.find_by_members, members)]
 
     def retrieve(self, group_id: bytes) -> PrivacyGroup:
-        """See `TransactionManager.retrieve_group`."""
+        """Return the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
         return self.active_record(group_id).group
 
     def active_record(self, group_id: bytes) -> GroupRecord:
@@ -128,8 +130,9 @@ class ManagedGroups:
         self.accept(record)
         return to_base64(record.id)
 
-    def receive_proven(self, body: bytes) -> str:
-        """Store a group that a member announces with a proof of its key. Return its id in base64."""
+    def receive_proven_announcement(self, body: bytes) -> str:
+        """Store the group in `body`, an announcement of a member that proves its key. Return the id of the group in
+        base64. EnclaveError if the proof does not hold, or `PrivacyGroupNotStored` if the record is refused."""
         told = decode_or_refuse(lambda body: decode_proven_group(body, self._keys), body)
         self.accept(told.record, told.teller)
         return to_base64(told.record.id)

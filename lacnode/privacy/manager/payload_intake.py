@@ -16,7 +16,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     MAX_PAYLOAD_BYTES,
     EncryptedPayload,
     decode_orion_payload,
-    decrypt_with,
+    decrypt_payload,
     find_own_boxes,
 )
 from lacnode.privacy.manager.known_groups import KnownGroups
@@ -52,7 +52,8 @@ class PayloadIntake:
         self._listeners.append(listener)
 
     def receive_push(self, body: bytes) -> str:
-        """Store a payload that a manager pushes, as `accept` does. Return its key in base64."""
+        """Store the encoded payload in `body`, which another manager pushes. Return its key in base64. EnclaveError if
+        it is malformed, if no own key opens it, or if it does not belong to its group."""
         payload = decode_or_refuse(decode_orion_payload, body)
         self.accept(payload)
         return to_base64(payload.key)
@@ -136,9 +137,9 @@ class PayloadIntake:
         readers: Mapping[bytes, int],
         recovery_boxes: Mapping[bytes, bytes] | None = None,
     ) -> int:
-        """Store a payload that another manager gives back, as `store` does. Return 1 if it was stored, else 0.
-
-        A refused payload is left out. One bad payload must not stop the recovery of all others.
+        """Store a payload that another manager gives back. `readers` are the own keys that open it, with the positions
+        of their boxes. Return 1 if it was stored, else 0. A refused payload is left out, because one bad payload must
+        not stop the recovery of all others.
         """
         try:
             self.store(payload, readers, "recovered", recovery_boxes)
@@ -152,7 +153,7 @@ class PayloadIntake:
         This manager gives a stored payload to the node and to other managers as a payload of its group.
         """
         # One reader is enough. All readers opened the same cipher text, so they see the same plaintext.
-        opened = decrypt_with(payload, self._keys.sender_pair(next(iter(readers))))
+        opened = decrypt_payload(payload, self._keys.sender_pair(next(iter(readers))))
         why = None if opened is None else self._groups.find_refusal(payload, opened[1])
         if why is not None:
             log.warning(f"a payload of {to_base64(payload.sender)} is refused: {why}", payload=to_base64(payload.key))

@@ -123,9 +123,9 @@ class PeerDirectory:
     def mark_silent(self, url: str) -> None:
         """Record that the manager at `url` did not answer. Its unproven entries are dropped first from now on."""
         with self._lock:
-            self._urls.lower_trust(url)
+            self._urls.mark_silent(url)
             for key in [key for key, place in self._keys.items() if place == url]:
-                self._keys.lower_trust(key)
+                self._keys.mark_silent(key)
 
     def has_answered(self, url: str) -> bool:
         """Return True if `url` is the operator's, or if a manager has answered there (also before a restart)."""

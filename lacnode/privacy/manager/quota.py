@@ -51,7 +51,7 @@ class QuotaSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class QuotaAlarm:
     """A bound that is almost reached: `what` is bounded, and how much is left."""
 
     what: str
@@ -64,7 +64,7 @@ class Alarm:
 
 
 @dataclass(slots=True)
-class Usage:
+class QuotaUsage:
     """The bytes that are stored for known keys and for unknown keys."""
 
     known_bytes: int = 0
@@ -90,7 +90,7 @@ class Quota:
         self._lock = threading.Lock()
         # An alarm is logged once for each bound. A full store would otherwise log it for every payload.
         self._alarmed: set[str] = set()
-        self.usage = Usage()
+        self.usage = QuotaUsage()
 
     def check_space(self, sender: bytes, sender_bytes: int, size: int) -> bool:
         """Check that `size` more bytes of `sender` (32 bytes) may be stored. Return True if `sender` is a known key.
@@ -151,11 +151,11 @@ class Quota:
             raise QuotaExceededError("the disk is almost full")
         self._alarm(self._disk_alarm(free - size))
 
-    def _disk_alarm(self, free: int) -> Alarm | None:
+    def _disk_alarm(self, free: int) -> QuotaAlarm | None:
         """Pushes are refused at the reserve. The alarm comes at twice the reserve, while there is time to act."""
         if free >= 2 * self._settings.disk_reserve_bytes:
             return None
-        return Alarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
+        return QuotaAlarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
 
     def _check_bound(self, what: str, used: int, limit: int) -> None:
         if not limit:
@@ -164,7 +164,7 @@ class Quota:
             raise QuotaExceededError(f"the bound of {what} is reached")
         self._alarm(_store_alarm(what, used, limit))
 
-    def _alarm(self, alarm: Alarm | None) -> None:
+    def _alarm(self, alarm: QuotaAlarm | None) -> None:
         with self._lock:
             if alarm is None or alarm.what in self._alarmed:
                 return
@@ -183,7 +183,7 @@ class Quota:
         return tuple(alarm.text for alarm in found if alarm is not None)
 
 
-def _store_alarm(what: str, used: int, limit: int) -> Alarm | None:
+def _store_alarm(what: str, used: int, limit: int) -> QuotaAlarm | None:
     if not limit or used <= ALARM_SHARE * limit:
         return None
-    return Alarm(what, f"{used // MEGABYTE} of {limit // MEGABYTE} MiB are used")
+    return QuotaAlarm(what, f"{used // MEGABYTE} of {limit // MEGABYTE} MiB are used")

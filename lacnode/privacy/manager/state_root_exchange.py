@@ -90,11 +90,12 @@ class PeerStateRootClient:
 
     @property
     def own_keys(self) -> Sequence[bytes]:
-        """See `StateRootClient.own_keys`."""
+        """The own public keys (32 bytes) that can ask other members."""
         return self._manager.keys.public_keys
 
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
-        """See `StateRootClient.ask`."""
+        """As the key `own`, ask the manager of each key in `questions` for the states of groups, at most
+        `MAX_STATE_ROOT_QUERIES` each. Return the replies by key. A manager that does not answer has none."""
         pair, found = self._manager.keys.sender_pair(own), dict[bytes, Sequence[GroupState | None]]()
         for wave in self._managers_to_ask(questions):
             # The random id ties an answer to its request. A manager could otherwise replay an older sealed answer.

@@ -79,10 +79,10 @@ def append_audit_entry(connection: sql.Connection, entry: bytes) -> None:
     last = connection.execute(_LAST_AUDIT_ENTRY).first()
     # The hash of each entry includes the one before. An entry that is changed or removed later breaks the chain.
     number, previous = (1, AUDIT_START) if last is None else (last.number + 1, bytes(last.hash))
-    row = {"number": number, "entry": entry, "hash": chain_hash(previous, number, entry)}
+    row = {"number": number, "entry": entry, "hash": audit_chain_hash(previous, number, entry)}
     connection.execute(_INSERT_AUDIT_ENTRY, row)
 
 
-def chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
+def audit_chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
     """Return the hash of an entry of the audit log: SHA-256 of the hash before, the number (8 bytes) and the entry."""
     return hashlib.sha256(previous + number.to_bytes(8) + entry).digest()

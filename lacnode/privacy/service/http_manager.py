@@ -74,7 +74,7 @@ class HttpTransactionManager:
         self.close()
 
     def is_up(self) -> bool:
-        """See `TransactionManager.is_up`."""
+        """Return True if the manager answers. Raises no error."""
         try:
             self._call("GET", "/upcheck")
         except (EnclaveUnreachableError, EnclaveError):
@@ -82,19 +82,24 @@ class HttpTransactionManager:
         return True
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """See `TransactionManager.send`."""
+        """Let the manager encrypt, store and deliver `payload` for `recipients` and the sender (None for the manager's
+        first key). Return the key of the payload (32 bytes). EnclaveError if the manager refuses,
+        EnclaveUnreachableError if it does not answer."""
         body: dict[str, Any] = {"payload": to_base64(payload), "to": [to_base64(key) for key in recipients]}
         if sender is not None:
             body["from"] = to_base64(sender)
         return _bytes(_object(self._post("/send", body)), "key")
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        """See `TransactionManager.send_to_group`."""
+        """Let the manager encrypt, store and deliver `payload` for the members of the group `group_id` (32 bytes).
+        Return the key of the payload (32 bytes). EnclaveError if the manager refuses, EnclaveUnreachableError if it
+        does not answer."""
         body = {"payload": to_base64(payload), "from": to_base64(sender), "privacyGroupId": to_base64(group_id)}
         return _bytes(_object(self._post("/send", body)), "key")
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """See `TransactionManager.receive`. EnclaveError also if the manager is an Orion before 1.6.0."""
+        """Return the payload of `key` (32 bytes), which the manager opens with the private key of `to` or of any own
+        key. EnclaveError if the manager does not have it, or is an Orion before 1.6.0."""
         body = {"key": to_base64(key), "to": None if to is None else to_base64(to)}
         answer = _object(self._post("/receive", body, ORION_CONTENT_TYPE))
         # Besu's check. Without the sender's key the node cannot decide to which group the payload belongs.
@@ -109,7 +114,8 @@ class HttpTransactionManager:
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """See `TransactionManager.create_group`."""
+        """Let the manager create a group and announce it to the managers of its members. The manager chooses the seed
+        if `seed` is None. EnclaveError if the manager refuses."""
         body: dict[str, Any] = {
             "addresses": [to_base64(member) for member in members],
             "from": to_base64(sender),
@@ -121,25 +127,27 @@ class HttpTransactionManager:
         return _group(self._post("/createPrivacyGroup", body))
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
-        """See `TransactionManager.delete_group`."""
+        """Let the manager delete a group. Return the id of the group (32 bytes). EnclaveError if the manager
+        refuses."""
         body = {"privacyGroupId": to_base64(group_id), "from": to_base64(sender)}
         return _bytes({"id": self._post("/deletePrivacyGroup", body)}, "id")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """See `TransactionManager.find_groups`."""
+        """Return the groups of the manager that have exactly these members, in any order."""
         found = self._post("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
         if not isinstance(found, list):
             raise _malformed("list of groups")
         return [_group(group) for group in found]
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """See `TransactionManager.retrieve_group`."""
+        """Return the group `group_id` (32 bytes) of the manager. EnclaveError `PrivacyGroupNotFound` if the manager
+        does not know it."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """See `TransactionManager.widened_members`.
-
-        Orion and Tessera store the group of a payload that their own client sent. For a received payload they store none.
+        """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
+        None if the manager has no such group. Orion and Tessera store the group of a payload that their own client
+        sent. For a received payload they store none.
         """
         try:
             group = self.retrieve_group(group_id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lacnode.privacy.keys import KEY_BYTES, decode_public_key, from_base64, to_base64
-from lacnode.privacy.manager.bounded_json import read_json
+from lacnode.privacy.manager.bounded_json import parse_bounded_json
 from lacnode.privacy.transaction_manager import EnclaveError, PrivacyGroup
 
 UNREADABLE = "ObjectJsonDeserialization"
@@ -18,7 +18,7 @@ class JsonRequestBody:
 
     def __init__(self, data: bytes, names: Sequence[str]) -> None:
         try:
-            fields = read_json(data)
+            fields = parse_bounded_json(data)
         except ValueError:
             raise EnclaveError(UNREADABLE) from None
         # A mistyped field must not be ignored: `privacyGroupID` would send to another group than the caller meant.

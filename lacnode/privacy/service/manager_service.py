@@ -11,7 +11,7 @@ import trio
 
 from lacnode import __version__
 from lacnode.http.arriving_bodies import ArrivingBodies
-from lacnode.http.connection_server import ConnectionServer, bind, bound_port, client_address
+from lacnode.http.connection_server import ConnectionServer, bound_port, client_address, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, RequestHandler
 from lacnode.http.send_backlog import SendBacklog
@@ -159,7 +159,7 @@ class ManagerService:
         settings = self._settings
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             # The port is open before the task has started. A caller that waits for the start can connect at once.
-            listeners = await bind(settings.node_host, settings.node_port)
+            listeners = await open_listeners(settings.node_host, settings.node_port)
             for listener in listeners:
                 await stack.enter_async_context(listener)
             self.node_port = bound_port(listeners)
@@ -173,7 +173,7 @@ class ManagerService:
             )
             nursery.start_soon(peers.serve, listeners)
             if settings.client_port is not None:
-                listeners = await bind(settings.client_host, settings.client_port)
+                listeners = await open_listeners(settings.client_host, settings.client_port)
                 for listener in listeners:
                     await stack.enter_async_context(listener)
                 self.client_port = bound_port(listeners)

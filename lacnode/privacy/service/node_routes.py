@@ -79,7 +79,7 @@ class NodeRoutes:
             PUSH_PATH: lambda request: _text(manager.intake.receive_push(request.body)),
             PUSH_GROUP_PATH: lambda request: _text(manager.groups.receive(request.body)),
             PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
-            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_proven(request.body)),
+            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_proven_announcement(request.body)),
             PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.body)),
             PROVE_PATH: lambda request: _cbor(responders.proofs.prove(request.body)),
             CHALLENGE_PATH: lambda request: _cbor(responders.challenges.issue_challenge(request.body)),

@@ -97,7 +97,7 @@ class _TrustedClient:
     known: Fingerprints | None = None
 
     async def send(self, call: PeerCall) -> httpcore.Response:
-        url = httpcore.URL(url_of_path(call.url, call.path))
+        url = httpcore.URL(url_with_path(call.url, call.path))
         headers = [(b"Host", _host_header(url)), *_encoded_headers((*call.headers, UNCOMPRESSED))]
         if call.method != "GET":
             headers.append((b"Content-Length", str(len(call.body)).encode("ascii")))
@@ -169,11 +169,14 @@ class HttpPeerSender:
                     self._token = self._nursery = None
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """See `PeerSender.post`. For any thread but that of the event loop."""
+        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time, from any thread but that of
+        the event loop. Return the answer by URL. REFUSED_REPLY stands for a status other than 200 and 201. None stands
+        for no answer."""
         return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED_REPLY), strict=True))
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """See `PeerCaller.call`. For any thread but that of the event loop."""
+        """Send all requests at the same time, from any thread but that of the event loop. Return the answers in order.
+        None stands for no answer and for a status other than 200 and 201."""
         return self._from_thread(calls)
 
     def _from_thread(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
@@ -302,7 +305,7 @@ async def _read(response: httpcore.Response, largest: int) -> bytes:
     return bytes(answer)
 
 
-def url_of_path(url: str, path: str) -> str:
+def url_with_path(url: str, path: str) -> str:
     """Return `path` at the host and the port of `url`. The path of `url` does not count."""
     parts = urlsplit(url)
     # A name and a password in the URL are left out. No manager asks for them.

@@ -43,9 +43,8 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """See `httpcore.AsyncNetworkBackend.connect_tcp`.
-
-        httpcore.ConnectError if no address may be called or none answers.
+        """Return a TCP connection to `host` at one of its permitted addresses (a method of
+        `httpcore.AsyncNetworkBackend`). httpcore.ConnectError if no address may be called or none answers.
         """
         failure: Exception = httpcore.ConnectError("none of its addresses may be called")
         # The connection goes to the address, not to the name. httpcore would look the name up a second time.
@@ -58,7 +57,7 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         raise failure
 
     async def sleep(self, seconds: float) -> None:
-        """See `httpcore.AsyncNetworkBackend.sleep`."""
+        """Wait for `seconds` (a method of `httpcore.AsyncNetworkBackend`)."""
         await trio.sleep(seconds)
 
     async def _permitted_addresses(self, host: str, port: int) -> list[str]:

@@ -120,9 +120,9 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
 
 
 def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
-    """Return TLS for calls. TlsSetupError if a file cannot be used. `chain` as above.
-
-    If neither `certificate` nor `key` exists, both are created for `host`, self-signed.
+    """Return TLS for calls to other managers, with the own `certificate` and `key`. If neither file exists, both are
+    created for `host`, self-signed. `chain` are files with the certificates that lead from this one to a root.
+    TlsSetupError if a file cannot be used.
     """
     _create_own_certificate(certificate, key, host)
     by_chain = _client_context(certificate, key, chain) if trust.chains else None

@@ -62,7 +62,7 @@ class ComparisonPlans:
             soon = max(now, plan.asked + MIN_COMPARE_INTERVAL_SECONDS)
             plan.shape, plan.due, plan.tries = shape, min(plan.due, soon), 0
 
-    def hurry(self, group_id: bytes) -> None:
+    def bring_forward(self, group_id: bytes) -> None:
         """Bring the next comparison of a group forward."""
         with self._lock:
             plan = self._plans.get(group_id)

@@ -45,7 +45,7 @@ class ExecutionProgress:
         return self._is_waiting
 
     @property
-    def queued(self) -> int:
+    def queued_markers(self) -> int:
         """The known markers above the cursor, which wait because the manager does not answer."""
         # A copy, because the working thread changes the dictionary while readers count.
         return sum(count for number, count in dict(self._queued).items() if number > self._cursor)

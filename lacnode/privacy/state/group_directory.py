@@ -53,11 +53,15 @@ class ManagerGroups:
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
-        """See `GroupDirectory.members_at`. The block has no influence, because the members never change."""
+        """Return the public keys of the group's members, as the manager has them. `number` has no influence, because
+        these members never change. EnclaveError if the manager has no such group."""
         return self._manager.retrieve_group(group_id).members
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
-        """See `GroupDirectory.distribute`. PrivateSendError if `private` names a group of recipients by its id."""
+        """Let the manager store `private` and send it to the members of its group, for the caller with the key
+        `own_key` (32 bytes). Return the key of the payload, which is the data of the marker. PrivateSendError if
+        `private` names a group of recipients by its id. EnclaveError or EnclaveUnreachableError if the manager
+        fails."""
         # The group is looked up first. An unknown group is then reported before the payload is encoded or stored.
         group = self._group_of(private)
         payload = encode_payload_text(private)

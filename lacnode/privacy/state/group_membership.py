@@ -76,7 +76,7 @@ class GroupMembership:
             lost_seconds = time.monotonic() - started
             # A contract that had less time than others does not count as silent: a caller asks about many groups.
             if deadline_seconds < own_deadline_seconds:
-                self._silent.count_slow(lost_seconds)
+                self._silent.count_lost_time(lost_seconds)
             else:
                 self._silent.add(group_id, root, lost_seconds)
             return None

@@ -70,9 +70,11 @@ class GroupRebuilder:
             stored = PrivateStoreReader(snapshot)
             begun = self._begun_block(stored, group_id, first)
             later = [place for place in stored.marker_places(group_id, first.number) if place > first]
-            old = [(number, self._hash_at(number)) for number in stored.changes_from(group_id, first.number)]
+            old = [
+                (number, self._hash_at(number)) for number in stored.changed_blocks_latest_first(group_id, first.number)
+            ]
             # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
-            told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
+            told = {entry.marker_hash for _, hash_ in old for entry in stored.roots_in_block(hash_, group_id)}
         # The executor begins with the state before the late marker. Everything after it may change.
         run = self._processor.create_executor(first.number)
         if group_id in begun.roots:
@@ -105,7 +107,7 @@ class GroupRebuilder:
         block, hash_ = self.read_block(at.number)
         records = BlockRecords(at.number, hash_)
         indexes = {transaction.hash: index for index, transaction in enumerate(block.transactions[: at.index])}
-        for entry in stored.metadata(hash_, group_id):
+        for entry in stored.roots_in_block(hash_, group_id):
             index = indexes.get(entry.marker_hash)
             if index is not None:
                 receipt = stored.receipt(hash_, entry.marker_hash)
@@ -181,11 +183,12 @@ class GroupRebuilder:
             yield number, (found.get(place) or self.unread_task(place, read) for place in group)
 
     def unread_task(self, place: MarkerPlace, read: ReadTask) -> UnreadTask:
-        """Return the marker at `place` as a task. `read_task` gives its payload."""
+        """Return the marker at `place` as a task whose payload is not read yet. The function `read` reads the payload
+        when the task is executed."""
         return self._processor.reader.unread_task(self.read_marker(place), place.index, partial(read, place))
 
     def read_task(self, place: MarkerPlace) -> PrivateTask:
-        """Return the task of a marker that was accepted before. The errors are those of `receive_owned`."""
+        """Return the task of a marker that was accepted before. The errors are those of `receive_checked`."""
         return self._processor.reader.read_task(self.read_marker(place), place.index, admitted=True)
 
     def _again(self, group_id: bytes, told: ReadHistory, place: MarkerPlace) -> PrivateTask | None:

@@ -75,7 +75,7 @@ class GroupStates:
                 return False
             for _, marker_hash in entries:
                 progress.tried.update(marker_hash)
-            for done, _ in stored.metadata(self._history.hash_at(block) or b"", group_id):
+            for done, _ in stored.roots_in_block(self._history.hash_at(block) or b"", group_id):
                 progress.done.update(done)
             progress.number = block
         return True

@@ -146,7 +146,7 @@ class GroupStatuses:
         """
         # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
         progress = self._processor.progress
-        before, queued = progress.last_executed_block, progress.queued if progress.is_waiting_for_manager else 0
+        before, queued = progress.last_executed_block, progress.queued_markers if progress.is_waiting_for_manager else 0
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             cursor = max(before, stored.last_executed_block() or 0)  # a block may have been carried out meanwhile

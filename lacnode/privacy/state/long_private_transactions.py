@@ -34,7 +34,7 @@ class LongPrivateTransaction:
     is_preferred: bool = False
 
     def with_one_more_try(self) -> "LongPrivateTransaction":
-        """Return the same transaction after one more try that it did not end in. It goes before others no more."""
+        """Return this transaction with one more try that did not end. It is not preferred to others any longer."""
         return replace(self, tries=self.tries + 1, is_preferred=False)
 
 

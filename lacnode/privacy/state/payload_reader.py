@@ -27,7 +27,8 @@ class PayloadReader:
         return self.known.find(read_payload_key(marker))
 
     def unread_task(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
-        """Return the task of the marker at `index` of its block. `read_task` gives its payload when it is needed."""
+        """Return the marker at `index` of its block as a task whose payload is not read yet. The function `read` reads
+        the payload when the task is executed."""
         return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:

@@ -15,17 +15,20 @@ class StoredPriorExecution:
         self._context = context
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """See `PriorExecution.is_waiting`."""
+        """Return True if the group's transactions wait for a long one, which is executed in a thread of its own."""
         with self._context.database.read() as snapshot:
             return LongTransactionReader(snapshot).is_waiting(group_id)
 
     def count_changes(self, group_id: bytes, at_most: int) -> int:
-        """See `PriorExecution.count_changes`."""
+        """Return the number of blocks that changed the group's state, counted up to `at_most`."""
         with self._context.database.read() as snapshot:
-            return sum(1 for _ in islice(PrivateStoreReader(snapshot).changes_from(group_id, 0), at_most))
+            return sum(
+                1 for _ in islice(PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, 0), at_most)
+            )
 
     def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
-        """See `PriorExecution.is_own_or_punctual_sender`."""
+        """Return True if the key `private_from` (32 bytes) is of this node, or if its last private transaction ended in
+        its time slice."""
         # The own users come first on their own node, also after they sent a slow transaction.
         if self.is_own_key(private_from):
             return True
@@ -33,5 +36,5 @@ class StoredPriorExecution:
             return is_punctual_sender(snapshot, private_from)
 
     def is_own_key(self, private_from: bytes) -> bool:
-        """See `PriorExecution.is_own_key`."""
+        """Return True if `private_from` (32 bytes) is a key of this node."""
         return private_from in self._context.own_keys

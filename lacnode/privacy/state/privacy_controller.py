@@ -16,7 +16,7 @@ from lacnode.privacy.state.group_statuses import GroupStatuses
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import PAYLOAD_KEY_BYTES, GroupMode, MarkerSigner, read_payload_key
 from lacnode.privacy.state.private_execution import PrivateExecution
-from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadNotFoundError, receive_owned
+from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadNotFoundError, receive_checked
 from lacnode.privacy.state.private_receipts import FoundPrivateTransaction, PrivateReceipts
 from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_sending import MarkerSubmitter, PrivateTransactionSender
@@ -131,7 +131,7 @@ class PrivacyController:
     def find_transaction(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
         """Return the private transaction of a mined marker, if the manager has it for this node's key. None if not.
 
-        The errors are those of `private_payloads.receive_owned` except PayloadNotFoundError.
+        The errors are those of `private_payloads.receive_checked` except PayloadNotFoundError.
         """
         history = self._context.history
         place = history.transaction_location(marker_hash)
@@ -143,7 +143,7 @@ class PrivacyController:
             return None
         # An unknown group passes: the transaction may have been executed before the manager lost the group's record.
         try:
-            payload = receive_owned(self.manager, key, self.mode, self.public_key, unknown_passes=True)
+            payload = receive_checked(self.manager, key, self.mode, self.public_key, unknown_passes=True)
         except PayloadNotFoundError:
             return self._find_told(marker_hash, key, place)
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)

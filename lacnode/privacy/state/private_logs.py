@@ -34,12 +34,13 @@ class PrivateLogs:
         """Yield the matching logs of the group from block `start` to block `end`, both included, in order."""
         with self._database.read() as snapshot:
             # Only blocks that changed the group can have logs. The range may have millions of others.
-            numbers = [n for n in PrivateStoreReader(snapshot).changes_from(group_id, start) if n <= end]
+            numbers = [n for n in PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, start) if n <= end]
         for number in reversed(numbers):
             yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)
 
     def of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[LogWithMetadata]:
-        """Yield the matching logs of one block. None for an unknown hash."""
+        """Yield the matching logs of the group in the block with the hash `block_hash` (32 bytes). There are none for
+        an unknown hash."""
         block = self._chain.block_of(block_hash)
         if block is None:
             return
@@ -49,7 +50,7 @@ class PrivateLogs:
             stored = PrivateStoreReader(snapshot)
             receipts = [
                 (marker_hash, stored.receipt(block_hash, marker_hash))
-                for marker_hash, _ in stored.metadata(block_hash, group_id)
+                for marker_hash, _ in stored.roots_in_block(block_hash, group_id)
             ]
         position = 0
         for marker_hash, receipt in receipts:

@@ -15,7 +15,7 @@ from lacnode.privacy.payload_ownership import FLEXIBLE, find_refusal, parties_of
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.group_history import GroupHistory, decode_history_payload
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
-from lacnode.privacy.state.private_transaction import PrivateTransaction, decode_payload_item, from_versioned_item
+from lacnode.privacy.state.private_transaction import PrivateTransaction, decode_payload_item, decode_versioned_item
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType, ReceivedPayload, TransactionManager
 
 log = structlog.get_logger("privacy")
@@ -80,23 +80,24 @@ def _item(received: ReceivedPayload) -> RlpItem:
 
 def _decoded(received: ReceivedPayload, item: RlpItem) -> PrivatePayload:
     try:
-        private, version = from_versioned_item(item)
+        private, version = decode_versioned_item(item)
     except RlpError:
         raise UnusablePayloadError("it is no private transaction") from None
     return PrivatePayload(private, received.sender, received.group_id, version)
 
 
 def receive_history(manager: TransactionManager, key: bytes) -> GroupHistory:
-    """Return the history of a flexible group in the payload `key`. The errors are those of `receive`."""
-    return receive_told_history(manager, key)[0]
+    """Return the history of a flexible group in the payload `key` (32 bytes). PayloadNotFoundError,
+    UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is none."""
+    return receive_history_and_sender(manager, key)[0]
 
 
-def receive_told_history(
+def receive_history_and_sender(
     manager: TransactionManager, key: bytes, check: Callable[[], None] = lambda: None
 ) -> tuple[GroupHistory, bytes]:
-    """Return the same and the key (32 bytes) that sent it. UnusablePayloadError if it is no history.
-
-    `check` is called for each transaction of the history. Its errors pass through.
+    """Return the history of a flexible group in the payload `key` (32 bytes), and the key (32 bytes) of the manager
+    that sent it. PayloadNotFoundError or PayloadUnavailableError if the payload cannot be had, UnusablePayloadError if
+    it is no history.
     """
     received = _received(manager, key, None)
     try:
@@ -115,7 +116,7 @@ def _received(manager: TransactionManager, key: bytes, to: bytes | None) -> Rece
         raise PayloadUnavailableError(error.code[:200]) from None
 
 
-def receive_owned(
+def receive_checked(
     manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
 ) -> PrivatePayload:
     """Return the private transaction of the payload `key` if it belongs to the group that it was sent to.
@@ -146,12 +147,12 @@ def receive_owned(
 def load_private_task(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
-    """Return the work at `marker`. The errors are those of `receive_owned`. UnusablePayloadError without a valid group.
+    """Return the work at `marker`. The errors are those of `receive_checked`. UnusablePayloadError without a valid group.
 
     With `admitted` the payload was executed before, so the manager may have lost the group's record since. The contract of a
     flexible group names its members and is asked each time.
     """
-    payload = receive_owned(manager, read_payload_key(marker), mode, unknown_passes=admitted)
+    payload = receive_checked(manager, read_payload_key(marker), mode, unknown_passes=admitted)
     private = payload.private
     if mode is GroupMode.OFFCHAIN:
         return PrivateTask(index, private, payload.group_id)

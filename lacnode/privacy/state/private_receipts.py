@@ -50,7 +50,7 @@ class PrivateReceipts:
         waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
 
-    def at_executing_marker(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
+    def at_first_successful_marker(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
         """Return `found` at the marker that executed it, if that is another marker of the same payload. Else `found`.
 
         Any account may send such a marker first. The receipt of the own marker then says only that the nonce is used.

@@ -75,9 +75,9 @@ class PrivateTransactionSender:
             raise PrivateSendError(PrivateSendReason.REJECTED, text, rejection=RejectionReason.NONCE_TOO_LOW)
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
-        """Let the manager store and send `private`. Return the data of the marker. See `GroupDirectory.distribute`.
-
-        PrivateSendError if the payload is not stored and sent.
+        """Let the manager store `private` and send it to its members, for the caller with the key `own_key` (32 bytes).
+        Return the data of the marker: the key of the payload and, for new members of a flexible group, the key of its
+        history. PrivateSendError if the payload is not stored and sent.
         """
         try:
             return self._groups.distribute(private, own_key)

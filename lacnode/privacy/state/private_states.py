@@ -62,7 +62,8 @@ class PrivateStates:
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
     def contract_asker(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
-        """Return the questions to a flexible group's contract. See `flexible_groups.ContractAsker`."""
+        """Return a function that asks the contract of a flexible group in the group's state after block `number`, or
+        after the head for None. A call ends at `deadline_seconds` on the monotonic clock."""
         block = self._context.history.block_at(self._context.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:

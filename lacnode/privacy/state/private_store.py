@@ -155,8 +155,8 @@ class PrivateStoreReader:
             return root if key.startswith(group_id) else EMPTY_TRIE_ROOT
         return EMPTY_TRIE_ROOT
 
-    def changes_from(self, group_id: bytes, number: int) -> Iterator[int]:
-        """Yield the numbers of the blocks from `number` on that changed the group, the last one first."""
+    def changed_blocks_latest_first(self, group_id: bytes, number: int) -> Iterator[int]:
+        """Yield the numbers of the blocks that changed the group, down to block `number`. The last one comes first."""
         for key, _ in self._snapshot.items(ROOTS, group_id):
             # The newest block has the lowest key, so the loop ends at the first older block.
             found = _LAST - int.from_bytes(key[32:])
@@ -169,7 +169,7 @@ class PrivateStoreReader:
         data = self._snapshot.get(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
         return None if data is None else PrivateReceipt.decode(data)
 
-    def metadata(self, block_hash: bytes, group_id: bytes) -> tuple[MarkerRoot, ...]:
+    def roots_in_block(self, block_hash: bytes, group_id: bytes) -> tuple[MarkerRoot, ...]:
         """Return the state roots of a group after each of its markers in this block, in order."""
         data = self._snapshot.get(METADATA, block_hash + group_id + b"METADATA")
         return () if data is None else decode_metadata(data)
@@ -191,7 +191,7 @@ class PrivateStoreReader:
         return (place for place, _ in self.marker_hashes(group_id, number))
 
     def marker_hashes(self, group_id: bytes, number: int = 0) -> Iterator[tuple[MarkerPlace, bytes]]:
-        """Yield the same with the hashes of the markers."""
+        """Yield the places and the hashes of the group's markers from block `number` on, in order."""
         for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
             if not key.startswith(group_id):
                 return
@@ -320,9 +320,9 @@ class PrivateStoreWriter:
     def delete_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
         """Delete the group's states and their receipts, and its markers before block `number`."""
         stored = PrivateStoreReader(self._batch)
-        for changed in list(stored.changes_from(group_id, 0)):
+        for changed in list(stored.changed_blocks_latest_first(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
-            for entry in stored.metadata(block_hash, group_id):
+            for entry in stored.roots_in_block(block_hash, group_id):
                 self.delete_receipt(block_hash, entry.marker_hash)
             self.delete_roots(changed, block_hash, group_id)
         for place, marker_hash in list(stored.marker_hashes(group_id)):
@@ -415,7 +415,7 @@ class PrivateStoreWriter:
 
 
 class PrivateNodeStore:
-    """The trie nodes and codes of the private states by hash, as of the last commit (see `evm.engine.NodeStore`)."""
+    """An `evm.engine.NodeStore` with the trie nodes and codes of the private states by hash, as of the last commit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -163,11 +163,12 @@ def decode_payload_text(payload: bytes) -> PrivateTransaction:
 
 def decode_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
     """Return the private transaction and its group's version (32 bytes), None without a valid one. RlpError if none."""
-    return from_versioned_item(decode_payload_item(payload))
+    return decode_versioned_item(decode_payload_item(payload))
 
 
-def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
-    """Return the same for the RLP item of a payload. RlpError if it has no private transaction."""
+def decode_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
+    """Return the private transaction in the RLP item of a payload, and its group's version (32 bytes), None without a
+    valid one. RlpError if the item has no private transaction."""
     # A payload of a flexible group is a list whose first item is the transaction, itself a list.
     if not (isinstance(item, list) and item and isinstance(item[0], list)):
         return PrivateTransaction.from_item(item), None

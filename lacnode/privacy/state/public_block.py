@@ -35,7 +35,9 @@ class PublicBlock:
     def execute_private(
         self, store: NodeStore, root: bytes, message: PrivateMessage, index: int, budget: ExecutionBudget
     ) -> PrivateResult:
-        """Execute `message` at the marker at `index`, up to which the block is executed (see `engine.OpenBlock`)."""
+        """Execute `message` on the private state at `root`, whose nodes are in `store`, at the marker at `index` of the
+        block. The block must have been executed up to that marker. ExecutionInterruptedError if `budget` is used up or
+        cancelled."""
         # The marker is passed too: its nonce and its gas are used when the private transaction begins.
         marker = (self.block.transactions[index], self._senders[index])
         return self._open.execute_private(store, root, message, marker=marker, budget=budget)

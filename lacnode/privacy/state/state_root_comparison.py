@@ -104,7 +104,9 @@ class StateRootComparison:
     # -- answering ---------------------------------------------------------------------------------------------------
 
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
-        """See `StateRootSource.answer`. A member with another root is compared soon, and so is one that had another."""
+        """Return the state of the group in `question` to the key `asker`, on behalf of the own key `own` (32 bytes
+        each). None if this node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a
+        member's. A group for which the asker has another root is compared soon."""
         group_id, number = question.group_id, min(question.number, self._last_executed_block())
         # The group must be known here by a marker. Without this, a stranger could make the manager look for any id.
         with self._context.database.read() as snapshot:
@@ -133,7 +135,7 @@ class StateRootComparison:
             is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
         # An asker that is ahead may have another root for that reason. Then one comparison too many is made.
         if state is not None and (state.root == question.root) is is_marked:
-            self._plans.hurry(group_id)
+            self._plans.bring_forward(group_id)
         return state
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -315,7 +317,7 @@ def _shapes(
 
 
 def _shape(stored: PrivateStoreReader, group_id: bytes) -> Shape:
-    return stored.revision(group_id), next(stored.changes_from(group_id, 0), 0)
+    return stored.revision(group_id), next(stored.changed_blocks_latest_first(group_id, 0), 0)
 
 
 def _of(stored: PrivateStoreReader, group_id: bytes, member: bytes) -> Iterator[Divergence]:

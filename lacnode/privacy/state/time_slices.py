@@ -67,7 +67,8 @@ class TimeSlices:
         self._updated_at = clock()
 
     def unforgiven_lost_seconds(self) -> float:
-        """Return the time that was lost lately."""
+        """Return the seconds that were lost lately to transactions that did not end. A part of them is forgotten with
+        the time."""
         now = self.clock()
         # Lost time is forgotten slowly, so that one slow transaction a minute costs nothing and many do.
         self._unforgiven_lost_seconds = max(
@@ -155,7 +156,9 @@ class GroupSlices:
 
     @contextmanager
     def slice(self, group_id: bytes, private_from: bytes) -> Iterator[ExecutionBudget]:
-        """Give the budget of one private transaction from the key `private_from` to the group, as `TimeSlices.slice`."""
+        """Give the budget of one private transaction from the key `private_from` to the group. It is shorter for a new
+        group, a sender that is neither own nor punctual, and after lost time. BudgetExceededError passes through and
+        counts as lost time."""
         try:
             with self.slices.slice(*self._bounds_of(group_id, private_from)) as budget:
                 yield budget

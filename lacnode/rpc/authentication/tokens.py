@@ -56,7 +56,8 @@ class OwnTokens:
         return jwt.encode(claims, self._private_key(), algorithm="RS256")
 
     def find_user(self, token: str) -> User | None:
-        """See `TokenChecker`."""
+        """Return the user of a token that this node issued. None if the token is forged, has expired, or is no
+        token."""
         # Without a key no token was given, so every token is forged. A key that is made now could not check it.
         with self._lock:
             key = self._key
@@ -78,7 +79,7 @@ class ForeignTokens:
         self._key = _foreign_key(file, algorithm)
 
     def find_user(self, token: str) -> User | None:
-        """See `TokenChecker`."""
+        """Return the user of a token of the other issuer. None if the token is forged, has expired, or is no token."""
         return _checked(token, self._key, self._algorithm)
 
 

@@ -11,7 +11,7 @@ from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.call_parameters import call_request, state_overrides
+from lacnode.rpc.call_parameters import parse_call_request, parse_state_overrides
 from lacnode.rpc.errors import (
     INVALID_CALL,
     INVALID_PARAMS,
@@ -37,7 +37,7 @@ TRANSFER_GAS = 21_000
 
 def eth_call(reading: ReadContext, params: Params) -> object:
     header = header_by_number_or_hash(reading, required(params, 1, "block"))
-    call, strict = call_request(optional(params, 0))
+    call, strict = parse_call_request(optional(params, 0))
     # Besu lets a sender without a balance call if no price is named. With a price the sender must be able to pay,
     # unless `strict` says otherwise. From London on the prices of EIP-1559 count too.
     free = call.gas_price in (None, 0)
@@ -49,7 +49,7 @@ def eth_call(reading: ReadContext, params: Params) -> object:
 
 
 def _overrides(reading: ReadContext, params: Params) -> Overrides:
-    return state_overrides(optional(params, 2), partial(check_time, reading))
+    return parse_state_overrides(optional(params, 2), partial(check_time, reading))
 
 
 def eth_estimateGas(reading: ReadContext, params: Params) -> object:
@@ -65,7 +65,7 @@ def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRe
     """Return the block and the call of an estimate. The gas of the call object is ignored."""
     block = optional(params, 1)
     header = header_by_number_or_hash(reading, "latest" if block is None else block)
-    call, strict = call_request(optional(params, 0))
+    call, strict = parse_call_request(optional(params, 0))
     overrides = _overrides(reading, params)
     gas = _capped(reading, header.gas_limit)
     return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)

@@ -8,7 +8,7 @@ from itertools import islice
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.trie_range import entries_from
+from lacnode.evm.trie_range import trie_entries_from
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
@@ -26,7 +26,7 @@ from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, parse_address, parse_hash32, parse_padded_bytes, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.trace_execution import block_by_number, block_to_trace, tracer_of, with_trace_errors
-from lacnode.rpc.traces.trace_options import trace_index
+from lacnode.rpc.traces.trace_options import parse_trace_index
 
 MAX_RANGE_ENTRIES = 10_000
 """Accounts or slots that one answer shows. Besu has no such bound."""
@@ -60,7 +60,7 @@ def _block_of(reading: ReadContext, value: object) -> tuple[Block, bytes] | None
 def debug_accountAt(reading: ReadContext, params: Params) -> object:
     """Return an account after a transaction. RpcError if there is no such block, transaction or account."""
     with with_error_message("Invalid transaction index params"):
-        index = trace_index(required(params, 1, "transaction index"), "transaction index")
+        index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")
     who = parse_address(required(params, 2, "address"))
     found = _block_of(reading, required(params, 0, "block"))
     if found is None:
@@ -93,7 +93,7 @@ def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
     """Return slots of an account in the order of their hashes, after a transaction of a block. Where the block has no
     such transaction, before the block, as in Besu."""
     with with_error_message("Invalid transaction index params"):
-        index = trace_index(required(params, 1, "transaction index"), "transaction index")
+        index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")
     who = parse_address(required(params, 2, "address"))
     with with_error_message("Invalid data start hash params"):
         start = parse_padded_bytes(required(params, 3, "start"), "start", 32)
@@ -108,7 +108,7 @@ def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
     accounts.make_state_root()
     account = accounts._read(who)
     root = EMPTY_TRIE_ROOT if account is None else account.storage_root
-    slots = list(islice(_checked(reading, entries_from(root, start, accounts.get)), limit + 1))
+    slots = list(islice(_checked(reading, trie_entries_from(root, start, accounts.get)), limit + 1))
     following = slots[limit][0] if len(slots) > limit else None
     return _range(slots[:limit], following, reading.chain.spec, who)
 
@@ -123,7 +123,7 @@ def _checked(reading: ReadContext, entries: Iterator[tuple[bytes, bytes]]) -> It
 
 def _limit(value: object, message: str) -> int:
     with with_error_message(message):
-        limit = trace_index(value, "limit")
+        limit = parse_trace_index(value, "limit")
     if limit < 0:
         raise RpcError(INVALID_PARAMS, message, "limit: a number that is not negative was expected")
     return min(limit, MAX_RANGE_ENTRIES)

@@ -10,17 +10,17 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc.answer_size import AnswerSize
-from lacnode.rpc.call_parameters import call_request
+from lacnode.rpc.call_parameters import parse_call_request
 from lacnode.rpc.errors import INVALID_BLOCK, INVALID_PARAMS, SERVER_ERROR, RpcError, block_not_found
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, optional, parse_bytes, parse_hash32, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.trace_execution import (
     block_by_number,
-    capped_gas,
     traced_block,
     traced_calls,
     tracer_of,
+    with_capped_gas,
     with_trace_errors,
 )
 from lacnode.rpc.traces.call_tree import call_tree, count_selectors, flat_calls
@@ -28,7 +28,7 @@ from lacnode.rpc.traces.flat_traces import Place
 from lacnode.rpc.traces.prestate import prestate
 from lacnode.rpc.traces.struct_logs import struct_logs
 from lacnode.rpc.traces.trace_files import TraceFiles
-from lacnode.rpc.traces.trace_options import TraceOptions, trace_options
+from lacnode.rpc.traces.trace_options import TraceOptions, parse_trace_options
 
 Json = dict[str, object]
 
@@ -40,7 +40,7 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
     block = None if location is None else reading.block_of(location.block_hash)
     if location is None or block is None:
         return None
-    options = trace_options(optional(params, 1))
+    options = parse_trace_options(optional(params, 1))
     traced = next(traced_block(reading, tracer_of(reading), block, options.recording_options, location.index))
     place = Place(location.block_hash, location.number, location.index, transaction_hash)
     return _shown(traced, options, AnswerSize(), place)
@@ -48,12 +48,12 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def debug_traceCall(reading: ReadContext, params: Params) -> object:
-    call, _ = call_request(required(params, 0, "call"))
+    call, _ = parse_call_request(required(params, 0, "call"))
     block = optional(params, 1)
-    options = trace_options(optional(params, 2))
+    options = parse_trace_options(optional(params, 2))
     header = header_by_number_or_hash(reading, "latest" if block is None else block)
     # The call is free, and its sender may name a later nonce, as in Besu.
-    request = capped_gas(reading, header, replace(call, allow_exceeding_balance=True))
+    request = with_capped_gas(reading, header, replace(call, allow_exceeding_balance=True))
     traced = next(traced_calls(reading, header, [(request, options.recording_options)]))
     return _shown(traced, options, AnswerSize(), None)
 
@@ -61,13 +61,13 @@ def debug_traceCall(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def debug_traceBlockByNumber(reading: ReadContext, params: Params) -> object:
     found = block_by_number(reading, required(params, 0, "block"))
-    return None if found is None else _traced(reading, *found, trace_options(optional(params, 1)))
+    return None if found is None else _traced(reading, *found, parse_trace_options(optional(params, 1)))
 
 
 @with_trace_errors
 def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
     hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
-    options = trace_options(optional(params, 1))
+    options = parse_trace_options(optional(params, 1))
     block = reading.block_of(hash_)
     return None if block is None else _traced(reading, block, hash_, options)
 
@@ -79,7 +79,7 @@ def debug_traceBlock(reading: ReadContext, params: Params) -> object:
         block = Block.decode(parse_bytes(required(params, 0, "block"), "block"))
     except RlpError as error:
         raise RpcError(INVALID_PARAMS, INVALID_BLOCK, str(error)) from None
-    options = trace_options(optional(params, 1))
+    options = parse_trace_options(optional(params, 1))
     if reading.chain.header_of(block.header.parent_hash) is None:
         raise RpcError(SERVER_ERROR, "Parent block not found")
     return _traced(reading, block, None, options)
@@ -129,7 +129,7 @@ def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> obje
     files cannot be written."""
     hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     options = optional(params, 1)
-    memory = True if options is None else trace_options(options).memory
+    memory = True if options is None else parse_trace_options(options).memory
     only = options.get("txHash") if isinstance(options, Mapping) else None
     block, directory = reading.block_of(hash_), reading.settings.trace_directory
     if block is None or directory is None:

@@ -41,10 +41,9 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
-    """Distribute a payload like `eea_sendRawTransaction`, but send no marker.
-
-    The caller makes the marker of the returned key. There are two keys if members are added to a flexible group. RpcError if
-    the transaction is refused.
+    """Let the manager store a private transaction and send it to its members, but send no marker. The caller makes the
+    marker of the returned key. There are two keys if members are added to a flexible group. RpcError if the transaction
+    is refused.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()

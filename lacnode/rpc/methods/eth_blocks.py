@@ -2,7 +2,7 @@
 
 from lacnode.primitives.block import BlockOutline
 from lacnode.rpc import results
-from lacnode.rpc.block_answers import answer_about_block, block_hash_parameter, is_large
+from lacnode.rpc.block_answers import answer_about_block, block_hash_parameter, is_large_undecoded_block
 from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, with_error_message
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
@@ -29,7 +29,7 @@ def _hash(params: Params) -> bytes:
 def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
     """Return the block with a hash, without its transactions. None if there is none."""
     # The hashes of a large block are read from its outline. To decode it takes a second.
-    if is_large(services, hash_):
+    if is_large_undecoded_block(services, hash_):
         return services.caches.blocks.load_outline(hash_)
     found = services.caches.blocks.load_block(hash_)
     return None if found is None else BlockOutline.of(found)

@@ -27,9 +27,9 @@ from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
     LogQuery,
     block_number,
-    log_query,
     parse_bytes,
     parse_hash32,
+    parse_log_query,
     parse_quantity,
     required,
 )
@@ -141,7 +141,7 @@ def _index(params: Params) -> int:
 
 def _logs_question(context: HasChain, params: Params) -> LogQuery:
     """Parse the filter of a question for logs. RpcError if it does not fit."""
-    return log_query(context, required(params, 0, "filter"))
+    return parse_log_query(context, required(params, 0, "filter"))
 
 
 def eth_getLogs(reading: ReadContext, params: Params) -> object:
@@ -155,7 +155,7 @@ def eth_getLogs(reading: ReadContext, params: Params) -> object:
 
 def read_filter_logs(reading: ReadContext, params: Params) -> object:
     """Return the logs for `eth_getFilterLogs` by the filter's object. Its range may be of any length, as in Besu."""
-    return _shown_logs(reading, log_query(reading, required(params, 0, "filter")))
+    return _shown_logs(reading, parse_log_query(reading, required(params, 0, "filter")))
 
 
 def _shown_logs(reading: ReadContext, query: LogQuery) -> list[results.Json]:

@@ -43,7 +43,7 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "clocksOff": [to_hex(address) for address in status.clocks_off],
         "connectedValidators": _connected(services, status.validators),
         "evm": services.node.engine_name,
-        "gasPerSecond": _optional_quantity(speed.gas_per_second),
+        "gasPerSecond": _optional_quantity(speed.percentile_gas_per_second),
         "proposalGasBudget": _optional_quantity(speed.gas_budget(parameters.block_period_ms / 1000)),
     }
 

@@ -9,7 +9,7 @@ from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.rpc.call_parameters import call_request
+from lacnode.rpc.call_parameters import parse_call_request
 from lacnode.rpc.errors import invalid_params, rejected, timeout
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import optional, parse_text, required
@@ -50,7 +50,7 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
     """Return whether the transaction of a call object may be sent, and the reasons. `gas` is the head's limit if it is
     missing."""
-    request, _ = call_request(optional(params, 0))
+    request, _ = parse_call_request(optional(params, 0))
     call = _transaction_call(request, services.chain.head.header.gas_limit)
     return services.permissions.explain_transaction(call, request.sender).to_json()
 
@@ -61,7 +61,7 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
 
     RpcError if the transaction is rejected, and CallTimeoutError if the simulation takes too long.
     """
-    request, _ = call_request(optional(params, 0))
+    request, _ = parse_call_request(optional(params, 0))
     # The simulation executes several calls. One budget bounds all of them together.
     budget = ExecutionBudget(time.monotonic() + SIMULATION_SECONDS)
     try:

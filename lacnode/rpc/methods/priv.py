@@ -21,7 +21,7 @@ from lacnode.privacy.state.private_store import PrivateNodeStore
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from lacnode.rpc import privacy_errors, results
-from lacnode.rpc.call_parameters import call_request
+from lacnode.rpc.call_parameters import parse_call_request
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, timeout
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.eth_transactions import logs_to_json
@@ -30,10 +30,10 @@ from lacnode.rpc.parameters import (
     block_number,
     header_by_number,
     header_by_number_or_hash,
-    log_query,
     optional,
     parse_address,
     parse_hash32,
+    parse_log_query,
     required,
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
@@ -124,7 +124,7 @@ def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     if found is None or receipts.find_receipt(found) is None:
         return None
     # A transaction may have several markers. The receipt shows the result of the one that was executed.
-    executed = receipts.at_executing_marker(found)
+    executed = receipts.at_first_successful_marker(found)
     receipt = receipts.find_receipt(executed)
     return None if receipt is None else _receipt(found, receipt, executed)
 
@@ -251,7 +251,7 @@ def priv_call(services: RpcServices, params: Params) -> object:
     then, or if the call is not one that a private state can execute."""
     controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
-    call, _ = call_request(optional(params, 1))
+    call, _ = parse_call_request(optional(params, 1))
     header = header_by_number(services, required(params, 2, "block"))
     if call.to is None:
         raise invalid_params('call: Missing "to" field in call arguments')
@@ -323,7 +323,7 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
     """Return the logs of a group. In contrast to `eth_getLogs`, a range without a first number begins at the genesis."""
     wanted = group_id(required(params, 0, "privacyGroupId"))
-    query = log_query(services, required(params, 1, "filter"))
+    query = parse_log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
         query = replace(query, from_block=0)
     return matching_private_logs(services, privacy_controller(services), wanted, query)

@@ -135,7 +135,7 @@ def _named_by(reading: ReadContext, header: BlockHeader | None) -> object:
     if header is None:
         return None
     try:
-        return _addresses(reading.chain.validator_sets.named_by(header))
+        return _addresses(reading.chain.validator_sets.validators_of_block(header))
     except ValidatorContractError as error:
         raise _no_validators(error) from None
     except RlpError:

@@ -18,7 +18,7 @@ from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, optional, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.simulation.simulated_headers import closing_header, opening_header
-from lacnode.rpc.simulation.simulation_parameters import BlockCalls, Simulation, numbered, parse_simulation
+from lacnode.rpc.simulation.simulation_parameters import BlockCalls, Simulation, number_blocks, parse_simulation
 from lacnode.rpc.simulation.simulation_results import Json, simulated_block
 from lacnode.rpc.trace_execution import trace_errors
 
@@ -69,7 +69,7 @@ class _Simulator:
         self._gas_left = cap if cap > 0 else None
 
     def run(self) -> list[Json]:
-        blocks = numbered(self._simulation.blocks, self._parent.number, self._parent.timestamp)
+        blocks = number_blocks(self._simulation.blocks, self._parent.number, self._parent.timestamp)
         # All numbers and timestamps are checked before the first block is executed.
         return [self._block(block) for block in list(blocks)]
 

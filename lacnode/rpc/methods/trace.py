@@ -15,7 +15,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.answer_size import AnswerSize
-from lacnode.rpc.call_parameters import call_request
+from lacnode.rpc.call_parameters import parse_call_request
 from lacnode.rpc.errors import (
     INVALID_COUNT,
     INVALID_FILTER,
@@ -40,16 +40,16 @@ from lacnode.rpc.parameters import (
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 from lacnode.rpc.trace_execution import (
     block_by_number,
-    capped_gas,
     traced_block,
     traced_calls,
     tracer_of,
+    with_capped_gas,
     with_trace_errors,
 )
 from lacnode.rpc.traces.flat_traces import Place, flat_traces
 from lacnode.rpc.traces.rewards import reward_trace
 from lacnode.rpc.traces.state_diff import state_diff
-from lacnode.rpc.traces.trace_options import TraceTypes, trace_types
+from lacnode.rpc.traces.trace_options import TraceTypes, parse_trace_types
 from lacnode.rpc.traces.vm_trace import vm_trace
 
 MAX_TRACED_CALLS = 100
@@ -122,7 +122,7 @@ def _trace_address(value: object) -> list[int]:
 @with_trace_errors
 def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
     number = block_number(reading, required(params, 0, "block"))
-    types = trace_types(optional(params, 1))
+    types = parse_trace_types(optional(params, 1))
     found = block_by_number(reading, number)
     if found is None:
         return None
@@ -156,7 +156,7 @@ def _parts(traced: TracedTransaction, types: TraceTypes, size: AnswerSize, *, na
 def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
     """Return the parts of one transaction, None if it is unknown. Besu does not have this method of OpenEthereum."""
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
-    types = trace_types(optional(params, 1))
+    types = parse_trace_types(optional(params, 1))
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)
     if location is None or block is None:
@@ -171,7 +171,7 @@ def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def trace_call(reading: ReadContext, params: Params) -> object:
     call = _call(reading, required(params, 0, "call"))
-    types = trace_types(optional(params, 1))
+    types = parse_trace_types(optional(params, 1))
     return _traced_calls(reading, [(call, types)], optional(params, 2))[0]
 
 
@@ -186,7 +186,7 @@ def trace_callMany(reading: ReadContext, params: Params) -> object:
     if len(given) > MAX_TRACED_CALLS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of calls exceeds maximum of {MAX_TRACED_CALLS}")
     with with_error_message(INVALID_CALLS):
-        calls = [(_call(reading, item[0]), trace_types(item[1])) for item in given]
+        calls = [(_call(reading, item[0]), parse_trace_types(item[1])) for item in given]
     return _traced_calls(reading, calls, params[1])
 
 
@@ -197,11 +197,11 @@ def trace_rawTransaction(reading: ReadContext, params: Params) -> object:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
     with with_error_message(INVALID_TRANSACTION):
         call = _call_of(parse_bytes(required(params, 0, "transaction"), "transaction"))
-    return _traced_calls(reading, [(call, trace_types(params[1]))], "latest")[0]
+    return _traced_calls(reading, [(call, parse_trace_types(params[1]))], "latest")[0]
 
 
 def _call(reading: ReadContext, value: object) -> CallRequest:
-    call, _ = call_request(value)
+    call, _ = parse_call_request(value)
     # The sender must be able to pay, as in Besu.
     return replace(call, allow_exceeding_balance=False)
 
@@ -235,7 +235,7 @@ def _traced_calls(reading: ReadContext, calls: list[tuple[CallRequest, TraceType
     if header is None:
         raise block_not_found()
     size = AnswerSize()
-    requests = [(capped_gas(reading, header, call), types.recording_options) for call, types in calls]
+    requests = [(with_capped_gas(reading, header, call), types.recording_options) for call, types in calls]
     traces = traced_calls(reading, header, requests)
     return [_shown_call(traced, types, size) for traced, (_, types) in zip(traces, calls, strict=True)]
 

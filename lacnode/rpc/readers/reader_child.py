@@ -13,7 +13,7 @@ from lacnode.rpc.readers.reader_messages import (
     ReaderSetup,
     ReaderTask,
     frame_message,
-    unpickle,
+    unpickle_message,
 )
 
 READ_SIZE_BYTES = 65_536
@@ -78,7 +78,7 @@ class ReaderChild:
         # A damaged length must not make the node allocate gigabytes.
         if size > MAX_MESSAGE_BYTES:
             raise ReaderDiedError
-        answer = unpickle(await self._receive(size))
+        answer = unpickle_message(await self._receive(size))
         if not isinstance(answer, ReaderAnswer):
             raise ReaderDiedError
         self._ends = answer.is_last

@@ -75,7 +75,7 @@ class ReaderWorker:
         answer = self._answered(task)
         damaged, self._damaged = tuple(self._damaged), []
         # The metric is the node's. This process only logs a difference.
-        differing, panics = self._differences.take_counts()
+        differing, panics = self._differences.pop_counts()
         return replace(answer, damaged=damaged, call_differences=differing, library_panics=panics)
 
     def _note_damage(self, error: DamagedValueError) -> None:

@@ -86,9 +86,9 @@ def read_message(read: Callable[[int], bytes]) -> object | None:
     if len(head) < LENGTH_BYTES or size > MAX_MESSAGE_BYTES:
         return None
     body = read(size)
-    return unpickle(body) if len(body) == size else None
+    return unpickle_message(body) if len(body) == size else None
 
 
-def unpickle(body: bytes) -> object:
+def unpickle_message(body: bytes) -> object:
     """Return the message in the bytes behind a length."""
     return pickle.loads(body)

@@ -12,9 +12,9 @@ from lacnode.rpc.call_parameters import (
     MAX_OVERRIDDEN_ACCOUNTS,
     MAX_OVERRIDDEN_CODE_BYTES,
     MAX_OVERRIDDEN_SLOTS,
-    call_request,
     check_override_size,
-    state_overrides,
+    parse_call_request,
+    parse_state_overrides,
 )
 from lacnode.rpc.errors import INVALID_PARAMS, RpcError, invalid_params
 from lacnode.rpc.parameters import parse_address, parse_boolean, parse_bytes, parse_hash32, parse_quantity, parse_wei
@@ -59,7 +59,9 @@ class BlockCalls:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What to simulate, and how. See `eth_simulateV1`."""
+    """The blocks of calls to simulate. `validates`: the calls must be valid as transactions of a real block.
+    `traces_transfers`: transfers of ether are shown as logs. `shows_transactions`: blocks show whole transactions
+    instead of hashes."""
 
     blocks: tuple[BlockCalls, ...]
     validates: bool
@@ -101,8 +103,8 @@ def _block(value: object, check: Callable[[], None]) -> BlockCalls:
         raise invalid_params("calls: an array was expected")
     return BlockCalls(
         _block_overrides(value.get("blockOverrides")),
-        state_overrides(value.get("stateOverrides"), check),
-        tuple(call_request(call)[0] for call in calls or ()),
+        parse_state_overrides(value.get("stateOverrides"), check),
+        tuple(parse_call_request(call)[0] for call in calls or ()),
     )
 
 
@@ -157,7 +159,7 @@ def _check_nonces(blocks: Sequence[BlockCalls]) -> None:
         last[call.sender] = call.nonce
 
 
-def numbered(blocks: Sequence[BlockCalls], number: int, timestamp: int) -> Iterator[BlockCalls]:
+def number_blocks(blocks: Sequence[BlockCalls], number: int, timestamp: int) -> Iterator[BlockCalls]:
     """Return `blocks` with their numbers and timestamps after the block with `number` and `timestamp`, and empty blocks
     between numbers that the caller names. RpcError if numbers or timestamps do not ascend, or the blocks are too many."""
     first = number

@@ -7,7 +7,7 @@ MAX_NESTED_CALLS = 80
 """Calls inside one another that a trace in the form of a tree shows. The writer of JSON refuses deeper trees."""
 
 
-def check_depth(traced: TracedTransaction) -> None:
+def check_call_depth(traced: TracedTransaction) -> None:
     """Return if the calls of `traced` can be shown as a tree. RpcError if they are nested too deep."""
     waiting = [] if traced.call is None else [traced.call]
     while waiting:

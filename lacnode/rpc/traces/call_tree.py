@@ -8,7 +8,7 @@ from lacnode.evm.trace_record import HaltReason, TracedCall, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.revert_text import revert_text
-from lacnode.rpc.traces.call_depth import check_depth
+from lacnode.rpc.traces.call_depth import check_call_depth
 from lacnode.rpc.traces.flat_traces import Place
 from lacnode.rpc.traces.trace_options import TraceOptions
 
@@ -37,7 +37,7 @@ Json = dict[str, object]
 def call_tree(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
     """Return the calls as `callTracer` shows them. RpcError if they exceed `size`, or are nested too deep."""
     assert traced.call is not None
-    check_depth(traced)
+    check_call_depth(traced)
     shown = _shown(traced.call, options, size, logs_count=True)
     # The transaction's own call has the gas of the whole transaction.
     shown["gas"], shown["gasUsed"] = hex(traced.gas_limit), hex(traced.gas_used)

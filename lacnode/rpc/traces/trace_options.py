@@ -41,7 +41,7 @@ class TraceOptions:
         return RecordingOptions(TraceDetail.CALLS)
 
 
-def trace_options(value: object) -> TraceOptions:
+def parse_trace_options(value: object) -> TraceOptions:
     """Parse the options of a trace. None means the defaults. RpcError if a member does not fit, or the tracer is not one
     of `TRACERS`."""
     if value is None:
@@ -104,7 +104,7 @@ class TraceTypes:
         return RecordingOptions(TraceDetail.CALLS)
 
 
-def trace_types(value: object) -> TraceTypes:
+def parse_trace_types(value: object) -> TraceTypes:
     """Parse a list of `trace`, `vmTrace` and `stateDiff`. RpcError for another one."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise RpcError(INVALID_PARAMS, INVALID_TRACE_TYPE, "an array of trace, vmTrace and stateDiff was expected")
@@ -115,7 +115,7 @@ def trace_types(value: object) -> TraceTypes:
     return TraceTypes("trace" in names, "vmtrace" in names, "statediff" in names)
 
 
-def trace_index(value: object, what: str) -> int:
+def parse_trace_index(value: object, what: str) -> int:
     """Parse an index that Besu takes as a JSON integer or as text of decimal digits. RpcError if it is neither."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value

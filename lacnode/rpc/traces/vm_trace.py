@@ -11,7 +11,7 @@ from lacnode.evm.trace_opcodes import CALLS, CREATES, RETURN, count_produced_ite
 from lacnode.evm.trace_record import HaltReason, TracedStep, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
-from lacnode.rpc.traces.call_depth import check_depth
+from lacnode.rpc.traces.call_depth import check_call_depth
 
 _SHOWN_HALTS = (HaltReason.INVALID_JUMP_DESTINATION, HaltReason.INSUFFICIENT_GAS, HaltReason.ILLEGAL_STATE_CHANGE)
 """Errors with which Besu shows the step. With others it leaves the step out."""
@@ -28,7 +28,7 @@ STEP_BYTES, ITEM_BYTES = 130, 70
 def vm_trace(traced: TracedTransaction, size: AnswerSize) -> Node:
     """Return the tree of the steps of `traced`, which must have been recorded in full. RpcError if it exceeds `size`,
     or calls are nested too deep."""
-    check_depth(traced)
+    check_call_depth(traced)
     return _Maker(traced, size).run()
 
 

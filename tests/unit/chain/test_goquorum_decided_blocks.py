@@ -77,7 +77,7 @@ class TestGasLimit:
         at, follower = goquorum_node(), goquorum_node()
         block = sealed(with_gas_limit(draft(at), limit), FOUR[:3])
         headers = follower.chain.header_chain()
-        headers.add_header(block.header)
+        headers.verify_and_add_header(block.header)
         for node in (at, follower):
             assert node.chain.import_block(block)
         proposed = draft(at)
@@ -95,10 +95,10 @@ class TestFalseLists:
         for number in range(1, EPOCH_BLOCK + 1):
             header = at.chain.header_at(number)
             assert header is not None
-            headers.add_header(header)
+            headers.verify_and_add_header(header)
         # The seals of this one are checked with the validators after the epoch block.
         grow(at, creator=FOUR[3])
-        headers.add_header(at.chain.head.header)
+        headers.verify_and_add_header(at.chain.head.header)
 
     def test_a_restart_reads_the_same_validators(self) -> None:
         at = goquorum_node()

@@ -60,7 +60,7 @@ class TestSwitch:
         for number in range(1, FIRST_QBFT_BLOCK + 3):
             header = source.chain.header_at(number)
             assert header is not None
-            assert headers.add_header(header) == source.chain.hash_at(number)
+            assert headers.verify_and_add_header(header) == source.chain.hash_at(number)
 
     @pytest.mark.parametrize("last", [LAST_IBFT2_BLOCK - 1, LAST_IBFT2_BLOCK])
     def test_a_block_of_the_other_protocol_is_refused_with_block_and_protocols(self, last: int) -> None:
@@ -86,7 +86,7 @@ class TestSwitch:
         assert header is not None
         text = "block 6 has the extra data of qbft, and by the genesis file ibft2"
         with pytest.raises(BlockRefusedError, match=text):
-            old.chain.header_chain().add_header(header)
+            old.chain.header_chain().verify_and_add_header(header)
 
     def test_a_contract_may_name_the_validators_from_it_on(self) -> None:
         three = {"validatorContractAddress": to_hex(LIST_ADDRESS)}
@@ -229,8 +229,8 @@ class TestEditedGenesis:
 
 def test_a_message_names_its_protocol_by_its_code() -> None:
     protocols: ProtocolSchedule = protocols_of(parse_genesis(migration_genesis()))
-    assert protocols.of_code(0x12, 1) is QBFT
-    assert protocols.of_code(0x01, 100) is IBFT2
+    assert protocols.protocol_of_code(0x12, 1) is QBFT
+    assert protocols.protocol_of_code(0x01, 100) is IBFT2
 
 
 def test_the_seals_of_one_protocol_are_worth_nothing_in_the_other() -> None:

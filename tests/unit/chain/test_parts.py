@@ -133,9 +133,9 @@ class TestTables:
                 write_block(batch, Block(header(number, bloom), BlockBody()), bytes([number]) * 32, (), has_vote=False)
         with database.read() as snapshot:
             chain = StoredChain(snapshot)
-            assert [number for number, _ in chain.blooms(0, 10)] == [1, 3, 4]
-            assert [number for number, _ in chain.blooms(2, 3)] == [3]
-            assert [number for number, _ in chain.blooms(5, 4)] == []
+            assert [number for number, _ in chain.blooms_of_blocks_with_logs(0, 10)] == [1, 3, 4]
+            assert [number for number, _ in chain.blooms_of_blocks_with_logs(2, 3)] == [3]
+            assert [number for number, _ in chain.blooms_of_blocks_with_logs(5, 4)] == []
             assert chain.head_hash() == b"\5" * 32
             assert chain.header_of(b"\3" * 32) == header(3, some)
 

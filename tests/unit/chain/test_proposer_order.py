@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from lacnode.chain.proposer_order import in_text_order, proposers_after
+from lacnode.chain.proposer_order import proposers_after, sort_by_checksum_text
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.proposer import proposer_for
 from lacnode.consensus.qbft.protocol import QBFT
@@ -21,7 +21,7 @@ def keys_in_two_orders() -> list[NodeKey]:
     for first in count(1000, 4):
         keys = [NodeKey.from_private_key((first + index).to_bytes(32)) for index in range(4)]
         ascending = tuple(sorted(key.address for key in keys))
-        by_text = in_text_order(ascending)
+        by_text = sort_by_checksum_text(ascending)
         if all(by_text[(by_text.index(a) + 1) % 4] != ascending[(i + 1) % 4] for i, a in enumerate(ascending)):
             return sorted(keys, key=lambda key: key.address)
     raise AssertionError
@@ -29,7 +29,7 @@ def keys_in_two_orders() -> list[NodeKey]:
 
 KEYS = keys_in_two_orders()
 ASCENDING = tuple(key.address for key in KEYS)
-BY_TEXT = in_text_order(ASCENDING)
+BY_TEXT = sort_by_checksum_text(ASCENDING)
 
 
 def chain_node(*, of_goquorum: bool = True) -> RpcTestNode:
@@ -56,7 +56,7 @@ def test_the_text_has_the_capitals_of_the_checksum() -> None:
     secrets = (2000, 2011, 1003, 1009)
     by_text = tuple(NodeKey.from_private_key(secret.to_bytes(32)).address for secret in secrets)
     assert sorted(by_text) != list(by_text)
-    assert in_text_order(tuple(sorted(by_text))) == by_text
+    assert sort_by_checksum_text(tuple(sorted(by_text))) == by_text
 
 
 def test_a_new_chain_has_the_order_of_the_bytes() -> None:

@@ -75,10 +75,10 @@ class TestSeals:
         blocks = [grow(source) for _ in range(5)]
         headers = at.chain.header_chain()
         for block in blocks:
-            assert headers.add_header(block.header) == QBFT.block_hash(block.header)
+            assert headers.verify_and_add_header(block.header) == QBFT.block_hash(block.header)
         false = qbft_node().chain.header_chain()
         with pytest.raises(BlockRefusedError, match="commit seals"):
-            false.add_header(sealed(draft(qbft_node()), FOUR[:2]).header)
+            false.verify_and_add_header(sealed(draft(qbft_node()), FOUR[:2]).header)
 
 
 class TestVotes:
@@ -167,10 +167,10 @@ class TestValidatorContract:
         good = [grow(source) for _ in range(3)]
         headers = at.chain.header_chain()
         with pytest.raises(BlockRefusedError, match="commit seals"):
-            at.chain.header_chain().add_header(sealed(good[0], FOUR[:2]).header)
+            at.chain.header_chain().verify_and_add_header(sealed(good[0], FOUR[:2]).header)
         unsealed = sealed(good[1], [])
-        headers.add_header(good[0].header)
-        headers.add_header(unsealed.header)
+        headers.verify_and_add_header(good[0].header)
+        headers.verify_and_add_header(unsealed.header)
         assert at.chain.import_block(good[0])
         assert refusal(at.chain, unsealed).rule == "commit-seals"
         assert at.chain.import_block(good[1])
@@ -179,9 +179,9 @@ class TestValidatorContract:
         source, at = by_contract(*VALIDATORS), by_contract(*VALIDATORS)
         first, second = grow(source), grow(source)
         headers = at.chain.header_chain()
-        headers.add_header(first.header)
+        headers.verify_and_add_header(first.header)
         with pytest.raises(BlockRefusedError, match="a contract names them"):
-            headers.add_header(with_extra(second, validators=VALIDATORS).header)
+            headers.verify_and_add_header(with_extra(second, validators=VALIDATORS).header)
 
 
 class TestTransitions:
@@ -201,12 +201,12 @@ class TestTransitions:
         blocks = [grow(source, keys=keys) for keys in (FOUR, FOUR, FOUR[:3], FOUR[:3], FOUR, FOUR)]
         headers = at.chain.header_chain()
         for block in blocks:
-            headers.add_header(block.header)
+            headers.verify_and_add_header(block.header)
         false = at.chain.header_chain()
         for block in blocks[:4]:
-            false.add_header(block.header)
+            false.verify_and_add_header(block.header)
         with pytest.raises(BlockRefusedError, match="commit seals"):
-            false.add_header(sealed(blocks[4], FOUR[:2]).header)
+            false.verify_and_add_header(sealed(blocks[4], FOUR[:2]).header)
         for block in blocks:
             assert at.chain.import_block(block)
 

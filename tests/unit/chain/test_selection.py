@@ -14,7 +14,7 @@ from lacnode.chain.transaction_selection import (
     SelectionLimits,
     select_transactions,
 )
-from lacnode.evm.block_limits import MAX_BLOCK_BYTES, block_bytes
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES, max_block_bytes
 from lacnode.evm.budget import (
     UNLIMITED,
     BudgetExceededError,
@@ -47,7 +47,7 @@ class Clocked:
         for _ in range(10 * transaction.nonce):
             self.now += 0.1
             budget.check()
-        budget.check_further(self.closing_seconds_of_each)
+        budget.check_time_for(self.closing_seconds_of_each)
         self.estimated_closing_seconds += self.closing_seconds_of_each
         self.taken.append(transaction)
         return Receipt.with_computed_bloom(0, 1, None, 21_000, ())
@@ -192,7 +192,13 @@ def test_those_that_are_offered_last_have_a_part_of_the_bytes_and_the_first_of_t
 
 
 def test_longer_periods_have_more_bytes_until_the_message_is_full() -> None:
-    assert [block_bytes(seconds) for seconds in (0.2, 1, 2, 5, 60)] == [2**20, 2**20, 2 * 2**20, 5 * 2**20, 8 * 2**20]
+    assert [max_block_bytes(seconds) for seconds in (0.2, 1, 2, 5, 60)] == [
+        2**20,
+        2**20,
+        2 * 2**20,
+        5 * 2**20,
+        8 * 2**20,
+    ]
 
 
 def test_a_transaction_that_fits_no_block_is_dropped(block: Clocked) -> None:

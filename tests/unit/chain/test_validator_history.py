@@ -67,7 +67,7 @@ def counted(schedule: IbftSchedule, headers: Headers, last: int) -> VoteTally:
     for header in headers.headers[: last + 1]:
         extra = decode_extra_data(header.extra_data)
         epoch = header.number % schedule.parameters_at(header.number).epoch_length == 0
-        override = schedule.validators_override(header.number + 1)
+        override = schedule.validators_replaced_at(header.number + 1)
         if override is not None:
             tally = VoteTally.from_validators(override)
         elif epoch:

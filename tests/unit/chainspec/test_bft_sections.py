@@ -113,8 +113,8 @@ class TestTransitions:
             bytes.fromhex(CONTRACT[2:]),
             None,
         ]
-        assert schedule.validators_override(10) is None
-        assert schedule.validators_override(20) == ASCENDING
+        assert schedule.validators_replaced_at(10) is None
+        assert schedule.validators_replaced_at(20) == ASCENDING
 
     def test_a_contract_can_be_replaced_by_another(self) -> None:
         step = {"block": 10, "validatorselectionmode": "contract", "validatorcontractaddress": VALIDATORS[0]}
@@ -156,7 +156,7 @@ class TestTransitions:
         parsed = spec(**qbft(*steps))
         assert any("(block 5): validatorContractAddress has no effect" in warning for warning in parsed.warnings)
         assert any("(block 7): validators has no effect" in warning for warning in parsed.warnings)
-        assert parsed.ibft.validators_override(7) is None
+        assert parsed.ibft.validators_replaced_at(7) is None
 
     def test_transitions_of_the_other_protocol_are_warned_of(self) -> None:
         parsed = spec(qbft={}, transitions={"ibft2": [{"block": 5, "blockperiodseconds": 9}]})

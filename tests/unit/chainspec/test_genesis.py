@@ -111,9 +111,9 @@ class TestTransitions:
     def test_validators_are_replaced_at_one_block_only(self) -> None:
         validators = ["0x" + "22" * 20, "0x" + "11" * 20, "0x" + "22" * 20]
         ibft = parse_genesis(document({"transitions": {"ibft2": [{"block": 5, "validators": validators}]}})).ibft
-        assert ibft.validators_override(4) is None
-        assert ibft.validators_override(5) == (b"\x11" * 20, b"\x22" * 20)
-        assert ibft.validators_override(6) is None
+        assert ibft.validators_replaced_at(4) is None
+        assert ibft.validators_replaced_at(5) == (b"\x11" * 20, b"\x22" * 20)
+        assert ibft.validators_replaced_at(6) is None
 
     @pytest.mark.parametrize(
         "steps", [[{"block": 5}, {"block": 5}], [{"block": 0}], [{}], [{"block": 5, "validators": []}], {"block": 5}]

@@ -69,7 +69,7 @@ class TestSection:
 
     def test_the_validators_of_the_section_replace_those_of_the_header(self) -> None:
         parsed = spec({"block": 7, "blockperiodseconds": 2}, section={"validators": ["0x" + "11" * 20]})
-        assert parsed.ibft.validators_override(1) == (b"\x11" * 20,)
+        assert parsed.ibft.validators_replaced_at(1) == (b"\x11" * 20,)
 
     def test_a_contract_needs_the_mode_that_goquorum_asks_for(self) -> None:
         named = {"validatorcontractaddress": CONTRACT}
@@ -103,21 +103,21 @@ class TestSection:
 class TestSizesAndPrices:
     def test_code_sizes_by_block(self) -> None:
         parsed = spec(maxCodeSizeConfig=[{"block": 0, "size": 32}, {"block": 10, "size": 64}])
-        assert [parsed.contract_bytes_at(height) for height in (1, 9, 10)] == [32768, 32768, 65536]
-        assert spec().contract_bytes_at(5) is None
+        assert [parsed.max_contract_bytes_at(height) for height in (1, 9, 10)] == [32768, 32768, 65536]
+        assert spec().max_contract_bytes_at(5) is None
 
     def test_the_code_size_changes_at_its_block(self) -> None:
         parsed = spec(maxCodeSize=128, maxCodeSizeChangeBlock=3)
-        assert (parsed.contract_bytes_at(2), parsed.contract_bytes_at(3)) == (None, 131072)
+        assert (parsed.max_contract_bytes_at(2), parsed.max_contract_bytes_at(3)) == (None, 131072)
 
     def test_sizes_and_gas_prices_of_transitions(self) -> None:
         parsed = spec(
             {"block": 4, "contractsizelimit": 48, "transactionSizeLimit": 100}, {"block": 6, "gasPriceEnabled": True}
         )
-        assert (parsed.contract_bytes_at(3), parsed.contract_bytes_at(4)) == (None, 49152)
+        assert (parsed.max_contract_bytes_at(3), parsed.max_contract_bytes_at(4)) == (None, 49152)
         rules = parsed.goquorum
         assert rules is not None
-        assert (rules.transaction_bytes_at(3), rules.transaction_bytes_at(4)) == (65536, 102400)
+        assert (rules.max_transaction_bytes_at(3), rules.max_transaction_bytes_at(4)) == (65536, 102400)
         assert [parsed.may_have_gas_price_at(height) for height in (5, 6)] == [False, True]
 
 

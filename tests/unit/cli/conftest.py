@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.node.configuration import NodeConfig
 from tests.support.node_settings import Configure, genesis_document
@@ -30,6 +30,8 @@ def configure(tmp_path: Path, genesis: Path, monkeypatch: pytest.MonkeyPatch) ->
         if toml:
             (tmp_path / "config.toml").write_text(toml + "\n")
             line["config-file"] = str(tmp_path / "config.toml")
-        return node_config(collect_settings({"genesis-file": str(genesis), "data-path": str(tmp_path), **line}, {}))
+        return make_node_config(
+            collect_settings({"genesis-file": str(genesis), "data-path": str(tmp_path), **line}, {})
+        )
 
     return make

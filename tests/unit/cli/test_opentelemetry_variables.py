@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, OtlpSettings
 from lacnode.node.configuration import NodeConfig
@@ -23,7 +23,7 @@ def configured(genesis: Path, tmp_path: Path) -> ConfigureWith:
     def make(environment: Mapping[str, str], **options: str) -> NodeConfig:
         line = {name.replace("_", "-"): value for name, value in options.items()} or SWITCHED_ON
         files = {"genesis-file": str(genesis), "data-path": str(tmp_path)}
-        return node_config(collect_settings({**files, **line}, environment))
+        return make_node_config(collect_settings({**files, **line}, environment))
 
     return make
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.options import BY_NAME, OPTIONS
 from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
 from lacnode.cli.sources import collect_settings
@@ -137,7 +137,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(directory: Path, name: str, text: str) -> None:
     """What a start does before it opens anything."""
     line = {"genesis-file": "genesis.json", "data-path": str(directory / "data"), **ALL_ON, **NEEDED.get(name, {})}
-    node_config(collect_settings({**line, name: text}, {}))
+    make_node_config(collect_settings({**line, name: text}, {}))
 
 
 def wrong_values() -> Iterator[tuple[str, str]]:
@@ -191,7 +191,7 @@ def test_the_right_values_around_them_are_no_obstacle(directory: Path, monkeypat
         option = BY_NAME[name]
         files = {name: "there"} if option.kind is OptionKind.PATH and name != "privacy-public-key-file" else {}
         if name not in ("privacy-genesis-file", "privacy-url", "ethstats-cacert-file"):
-            node_config(
+            make_node_config(
                 collect_settings(
                     {
                         "genesis-file": "genesis.json",

@@ -112,10 +112,10 @@ def test_the_future_begins_after_the_next_second() -> None:
 
 
 def test_a_gas_limit_rises_to_the_floor_in_one_step_and_does_not_fall_to_it() -> None:
-    light(block_with(gas_limit=700_000_000).header, gas_limit_floor=700_000_000)
+    light(block_with(gas_limit=700_000_000).header, goquorum_gas_limit_floor=700_000_000)
     for limit in (700_000_001, 5_000):
         with pytest.raises(HeaderRefusedError) as refusal:
-            light(block_with(gas_limit=limit).header, gas_limit_floor=700_000_000)
+            light(block_with(gas_limit=limit).header, goquorum_gas_limit_floor=700_000_000)
         assert refusal.value.rule == "gas-limit-delta"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lacnode.consensus.bft.journal import ContradictionError, Journal, encode_loss
+from lacnode.consensus.bft.journal import ContradictionError, Journal, encode_loss_record
 from lacnode.consensus.bft.messages import NO_JUSTIFICATION
 from lacnode.consensus.bft.payloads import (
     CommitPayload,
@@ -202,14 +202,14 @@ def test_bytes_that_are_no_record_are_an_error(record: bytes) -> None:
 
 def test_after_a_loss_nothing_is_signed_until_it_is_settled_and_then_nothing_up_to_the_floor() -> None:
     keeper = Keeper()
-    keeper.records = [encode_loss("the log was missing")]
+    keeper.records = [encode_loss_record("the log was missing")]
     for _ in range(2):
         with pytest.raises(ContradictionError, match="the log was missing"):
             keeper.sign(PreparePayload(at(0, height=5), ONE))
         keeper.head(3)
     keeper.records.append(keeper.journal.resolve_loss(5))
     for _ in range(2):
-        assert (keeper.journal.loss, keeper.journal.floor) == (None, 5)
+        assert (keeper.journal.loss, keeper.journal.signing_floor) == (None, 5)
         with pytest.raises(ContradictionError, match="forgotten"):
             keeper.sign(PreparePayload(at(0, height=5), ONE))
         keeper.head(4)

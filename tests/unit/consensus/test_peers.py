@@ -143,9 +143,9 @@ async def test_large_messages_of_a_validator_count_for_what_they_take(
 async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
     for _ in range(FAULTS_AT_ONCE):
-        stage.network.blame(stage.one.address, "a malformed message")
+        stage.network.count_fault(stage.one.address, "a malformed message")
     assert not stage.one.ended()
-    stage.network.blame(stage.one.address, "a malformed message")
+    stage.network.count_fault(stage.one.address, "a malformed message")
     assert stage.one.ended()
     assert not stage.two.ended()
 
@@ -153,7 +153,7 @@ async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_
 async def test_a_fault_now_and_then_is_forgiven(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
     for _ in range(10 * FAULTS_AT_ONCE):
-        stage.network.blame(stage.one.address, "a malformed message")
+        stage.network.count_fault(stage.one.address, "a malformed message")
         await trio.sleep(4)
     assert not stage.one.ended()
 

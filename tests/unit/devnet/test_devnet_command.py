@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.cli.node_config import node_config
+from lacnode.cli.node_config import make_node_config
 from lacnode.cli.sources import collect_settings
 from lacnode.devnet.allowed_pages import HOSTS, ORIGINS
 from lacnode.devnet.devnet_command import main
@@ -35,7 +35,7 @@ def test_without_one_it_is_the_default(
 @pytest.mark.parametrize("origins", [ORIGINS, (r"https://app\.example",)])
 def test_both_ports_of_a_node_serve_the_same_pages(origins: tuple[str, ...], tmp_path: Path) -> None:
     manifest = make_devnet(tmp_path / "devnet", NetworkShape(1, cors_origins=origins), 1.0, 0)
-    config = node_config(collect_settings({"config-file": str(manifest.nodes[0].config_file)}, {}))
+    config = make_node_config(collect_settings({"config-file": str(manifest.nodes[0].config_file)}, {}))
     ports = [config.http, config.websocket]
     assert [(port.cors_origins, port.allowed_hosts) for port in ports if port is not None] == [(origins, HOSTS)] * 2
 

@@ -11,7 +11,7 @@ from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_kind import why_no_library
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.native_library import native_library
-from lacnode.evm.native_state import open_native
+from lacnode.evm.native_state import open_native_block
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail
 from lacnode.evm.tracer import BlockToTrace
@@ -51,10 +51,10 @@ class _PanickingBlock:
 
 def _panics_in(monkeypatch: pytest.MonkeyPatch, method: str, at: int = 0) -> None:
     def opened(*arguments: Any, **named: Any) -> Any:
-        return _PanickingBlock(open_native(*arguments, **named), method, at)
+        return _PanickingBlock(open_native_block(*arguments, **named), method, at)
 
     for module in ("native_engine", "native_tracer", "native_call"):
-        monkeypatch.setattr(f"lacnode.evm.{module}.open_native", opened)
+        monkeypatch.setattr(f"lacnode.evm.{module}.open_native_block", opened)
 
 
 def _engines() -> tuple[Network, PyEvmEngine, NativeEngine, EngineDifferences]:
@@ -124,8 +124,8 @@ def test_senders_that_cannot_be_recovered_together_are_recovered_by_py_evm(monke
     def panicking(*_: Any) -> None:
         raise native_library().PanicError("index out of bounds (block.rs:1:1)")
 
-    monkeypatch.setattr(native_engine, "senders_of", panicking)
-    monkeypatch.setattr(native_tracer, "senders_of", panicking)
+    monkeypatch.setattr(native_engine, "recover_senders", panicking)
+    monkeypatch.setattr(native_tracer, "recover_senders", panicking)
     block = (net.header.state_root, net.next_header(), TRANSACTIONS)
     assert native.execute(*block, hash_of) == python.execute(*block, hash_of)
     assert len(list(native.tracer(hash_of).trace_block(BlockToTrace(*block), STEPS))) == 2

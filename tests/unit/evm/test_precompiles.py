@@ -73,7 +73,7 @@ class TestAltBn128:
     @pytest.mark.parametrize("point", [(1, 3), (0, 1), (P + 1, 2), (1, P + 2), (P, 0), (0, P)])
     def test_refuses_what_is_no_point(self, point: tuple[int, int]) -> None:
         with pytest.raises(PointError):
-            alt_bn128.point(*point)
+            alt_bn128.checked_point(*point)
 
     def test_pairing_is_bilinear(self) -> None:
         left, right = alt_bn128.multiply(GENERATOR, 7), alt_bn128.multiply(GENERATOR, N - 7)

@@ -12,7 +12,7 @@ import pytest
 
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
-from lacnode.graphql.answer import answer_query, carry_out_if_mutation
+from lacnode.graphql.answer import answer_query, execute_if_mutation
 from lacnode.graphql.live import Live, PendingTransaction
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.methods.gas_prices import eth_gasPrice, eth_maxPriorityFeePerGas
@@ -91,7 +91,7 @@ def live_of(services: RpcServices) -> Live:
 def answered(release: str, text: str, variables: object) -> dict[str, Any]:
     chain = chain_of(release)
     services = services_of(chain)
-    answer: object = carry_out_if_mutation(services, text, None, variables) if "mutation" in text else None
+    answer: object = execute_if_mutation(services, text, None, variables) if "mutation" in text else None
     if answer is None:
         reading = ReadContext(chain, ApiSettings(), time.monotonic() + 60)
         answer = answer_query(reading, [text, None, variables, live_of(services)])

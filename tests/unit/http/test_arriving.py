@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from lacnode.http.arriving_bodies import ArrivingBodies
-from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, Response
 
@@ -28,8 +28,8 @@ class TestArrivingBodies:
     async def test_the_largest_of_the_address_that_holds_most_gives_way(self) -> None:
         arriving = ArrivingBodies(100)
         with ExitStack() as stack:
-            small, large = (stack.enter_context(arriving.count_body("attacker")) for _ in range(2))
-            honest = stack.enter_context(arriving.count_body("member"))
+            small, large = (stack.enter_context(arriving.track_body("attacker")) for _ in range(2))
+            honest = stack.enter_context(arriving.track_body("member"))
             arriving.add_bytes(small, 20)
             arriving.add_bytes(large, 30)
             arriving.add_bytes(honest, 45)
@@ -39,7 +39,7 @@ class TestArrivingBodies:
 
     async def test_what_is_complete_is_answered(self) -> None:
         arriving = ArrivingBodies(100)
-        with arriving.count_body("a") as complete, arriving.count_body("b") as other:
+        with arriving.track_body("a") as complete, arriving.track_body("b") as other:
             arriving.add_bytes(complete, 90)
             complete.is_complete = True
             arriving.add_bytes(other, 20)
@@ -48,9 +48,9 @@ class TestArrivingBodies:
 
     async def test_what_has_ended_does_not_count(self) -> None:
         arriving = ArrivingBodies(100)
-        with arriving.count_body("a") as body:
+        with arriving.track_body("a") as body:
             arriving.add_bytes(body, 90)
-        with arriving.count_body("a") as body:
+        with arriving.track_body("a") as body:
             arriving.add_bytes(body, 90)
             assert not body.scope.cancel_called
 
@@ -101,7 +101,7 @@ async def test_an_address_loses_its_oldest_connection_for_a_new_one() -> None:
         await HttpConnection(stream, Echoes(), 1_000).run()
 
     async with trio.open_nursery() as nursery:
-        listeners = await bind("127.0.0.1", 0)
+        listeners = await open_listeners("127.0.0.1", 0)
         nursery.start_soon(ConnectionServer("test", 100, handle_connection, 4).serve, listeners)
         slow = []
         for _ in range(12):

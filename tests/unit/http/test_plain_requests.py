@@ -7,10 +7,10 @@ import pytest
 import trio
 import trio.testing
 
-from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, Response
-from lacnode.http.plain_requests import plain_request
+from lacnode.http.plain_requests import parse_plain_request
 
 BODY = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
 PLAIN = b"POST /?a=b HTTP/1.1\r\nHost: node:8545\r\naccept: */*\r\nX-Empty:\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -43,7 +43,7 @@ def fields(request: Request) -> tuple[str, str, dict[str, str], bytes]:
 
 
 def test_a_plain_request_is_read() -> None:
-    request = plain_request(PLAIN, "10.0.0.1")
+    request = parse_plain_request(PLAIN, "10.0.0.1")
     assert request is not None
     assert fields(request) == read_by_h11(PLAIN)
     assert request.client == "10.0.0.1"
@@ -71,7 +71,7 @@ def test_a_plain_request_is_read() -> None:
     ],
 )
 def test_every_other_form_is_left_to_h11(changed: bytes) -> None:
-    assert plain_request(changed, "") is None
+    assert parse_plain_request(changed, "") is None
 
 
 def test_nothing_is_read_otherwise_than_by_h11() -> None:
@@ -85,7 +85,7 @@ def test_nothing_is_read_otherwise_than_by_h11() -> None:
             data[place : place + generator.randint(0, 2)] = generator.choice(
                 [*signs, bytes([generator.randrange(256)])]
             )
-        request = plain_request(bytes(data), "")
+        request = parse_plain_request(bytes(data), "")
         if request is not None:
             read += 1
             assert fields(request) == read_by_h11(bytes(data)), bytes(data)
@@ -102,7 +102,7 @@ class Echoes:
 
 async def replies(parts: list[bytes], *, largest: int = 1_000) -> bytes:
     """All that a client reads that sends `parts` one after the other, and ends then."""
-    listeners = await bind("127.0.0.1", 0)
+    listeners = await open_listeners("127.0.0.1", 0)
     server = ConnectionServer("test", 1, lambda stream: HttpConnection(stream, Echoes(), largest).run())
     port = bound_port(listeners)
     async with listeners[0], trio.open_nursery() as nursery, await trio.open_tcp_stream("127.0.0.1", port) as client:

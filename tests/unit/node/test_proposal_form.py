@@ -2,7 +2,7 @@
 
 import pytest
 
-from lacnode.node.proposal_form import needs_round_zero
+from lacnode.node.proposal_form import accepts_only_round_zero
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from lacnode.node.proposal_form import needs_round_zero
     ],
 )
 def test_the_form_that_a_client_takes(client_id: str, needs: bool) -> None:
-    assert needs_round_zero(client_id) is needs
+    assert accepts_only_round_zero(client_id) is needs

@@ -64,13 +64,13 @@ class TestOutbox:
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
         outbox = SendQueue()
-        await outbox.wait_until_ready()
+        await outbox.wait_for_answer_space()
         outbox.put(1, bytes(MAX_BYTES_BEFORE_NEXT_ANSWER))
         with trio.move_on_after(60) as scope:
-            await outbox.wait_until_ready()
+            await outbox.wait_for_answer_space()
         assert scope.cancelled_caught
         await outbox.get()
-        await outbox.wait_until_ready()
+        await outbox.wait_for_answer_space()
 
 
 class TestRequests:

@@ -23,14 +23,14 @@ def test_validators_do_not_wait_for_the_time_of_strangers(is_validator: bool) ->
     """Attack: as many strangers as there are slots use their least share. Together that is more than all may have."""
     shares = PeerShares()
     for number in range(STRANGERS):
-        shares.reading_of(is_validator=False).spend(number, 2.0, 0.0)
-    reading = shares.reading_of(is_validator=is_validator)
+        shares.reading_share_for(is_validator=False).spend(number, 2.0, 0.0)
+    reading = shares.reading_share_for(is_validator=is_validator)
     reading.spend("a validator", 0.5, 0.0)
     assert (reading.wait_seconds("a validator", 0.0) == 0.0) == is_validator
 
 
 def test_a_validator_has_a_bound_too() -> None:
-    reading = PeerShares().reading_of(is_validator=True)
+    reading = PeerShares().reading_share_for(is_validator=True)
     reading.spend("a validator", 10 * READING_SHARE_OF_PEER + 1, 0.0)
     assert reading.wait_seconds("a validator", 0.0) == pytest.approx(1 / READING_SHARE_OF_PEER)
     assert reading.wait_seconds("another validator", 0.0) == 0.0
@@ -41,7 +41,7 @@ async def test_a_long_message_of_a_validator_does_not_wait_for_those_of_stranger
     """Attack: strangers send long messages at once. A validator's vote is behind its own long message, on one connection."""
     shares = PeerShares()
     for number in range(PEER_WORKER_THREADS):
-        shares.workers_of(is_validator=False).acquire_on_behalf_of_nowait(number)
+        shares.decoding_workers_for(is_validator=False).acquire_on_behalf_of_nowait(number)
     with trio.move_on_after(60 if is_validator else 0.1) as scope:
         await hear(LONG_ANNOUNCEMENT, shares, is_validator=is_validator)
     assert scope.cancelled_caught != is_validator

@@ -10,7 +10,7 @@ from eth_abi.abi import encode
 from lacnode.crypto.node_key import NodeKey
 from lacnode.node.permissioning_rules import PermissioningRules
 from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning.abi import encode_node_call, split_enode
+from lacnode.permissioning.abi import encode_enode_words, encode_node_call
 from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadableError
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_permissions import PermissioningContext
@@ -71,14 +71,14 @@ class Standard:
         if asked == selector("accountInWhitelist(address)" if self.version == 1 else "accountPermitted(address)"):
             return encode(["bool"], [words[12:32] in self.accounts])
         if self.version == 1 and asked == selector("enodeInWhitelist(bytes32,bytes32,bytes16,uint16)"):
-            return encode(["bool"], [words in [split_enode(enode) for enode in self.listed]])
+            return encode(["bool"], [words in [encode_enode_words(enode) for enode in self.listed]])
         if self.version == 2 and asked == selector("enodePermitted(string,string,uint16)"):
             return encode(["bool"], [words in [encode_node_call(enode)[4:] for enode in self.listed]])
         return None
 
     def _entry(self, enode: Enode) -> bytes:
         if self.version == 1:
-            return split_enode(enode)
+            return encode_enode_words(enode)
         return encode(["string", "string", "uint16"], [enode.id.hex(), enode.host, enode.tcp])
 
 
@@ -164,7 +164,9 @@ class TestOwnRules:
 
     def test_a_node_that_moved_is_found_by_its_key(self) -> None:
         listed = node("writer", "10.0.0.7")
-        contracts = ScriptedContracts({(RULES, NODE_OF + listed.id): (1).to_bytes(32) * 3 + split_enode(listed)[64:]})
+        contracts = ScriptedContracts(
+            {(RULES, NODE_OF + listed.id): (1).to_bytes(32) * 3 + encode_enode_words(listed)[64:]}
+        )
         contracts.register(INGRESS, admin=None, rules=RULES)
         explainer = RefusalExplainer(contracts, INGRESS)
         assert explainer.find_listed_address(node("writer", "10.0.0.8"), HEADER) == "10.0.0.7:30303"

@@ -69,9 +69,9 @@ def test_yes_and_no_are_answers(answer: bytes, allowed: bool) -> None:
 def test_a_question_that_the_interface_cannot_express_is_no_fault_of_the_contract() -> None:
     contract = NodeContract(ScriptedContracts(), INGRESS, 1)
     assert contract.gives_answer(ONE, NAMED, HEADER, 1)
-    assert not contract.can_express(ONE, NAMED)
-    assert contract.can_express(ONE, OTHER)
-    assert NodeContract(ScriptedContracts(), INGRESS, 2).can_express(ONE, NAMED)
+    assert not contract.can_encode_question(ONE, NAMED)
+    assert contract.can_encode_question(ONE, OTHER)
+    assert NodeContract(ScriptedContracts(), INGRESS, 2).can_encode_question(ONE, NAMED)
     assert not contract.decide(ONE, NAMED, HEADER, 1).allowed
 
 

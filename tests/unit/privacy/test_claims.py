@@ -268,7 +268,7 @@ class TestOnlyProven:
         scene.sender(ELSEWHERE).groups.receive(encode_orion_group(record))
         body = encode_proven_group(record, B, A.public)
         assert body is not None
-        scene.sender().groups.receive_proven(body)
+        scene.sender().groups.receive_proven_announcement(body)
 
 
 class Confirming(Scene):

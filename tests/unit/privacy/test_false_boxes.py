@@ -9,7 +9,7 @@ from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.encrypted_payload import (
     MAX_BOXES,
     EncryptedPayload,
-    encrypt,
+    encrypt_payload,
     find_own_boxes,
     restore_own_box,
 )
@@ -43,7 +43,7 @@ def with_false_boxes(sealed: EncryptedPayload, count: int) -> EncryptedPayload:
 
 def test_a_pushed_cipher_text_is_read_once_for_each_own_key(opened: list[bytes]) -> None:
     """15 MB are read in 15 ms: once for each box would be a minute for one push."""
-    sealed = encrypt(b"x", STRANGER, [OWN.public], bytes(32))
+    sealed = encrypt_payload(b"x", STRANGER, [OWN.public], bytes(32))
     false = with_false_boxes(sealed, MAX_BOXES - len(sealed.boxes))
     assert find_own_boxes(false, KeyRing([KeyPair.generate(), OWN])) == {}
     assert len(opened) == 1
@@ -52,7 +52,7 @@ def test_a_pushed_cipher_text_is_read_once_for_each_own_key(opened: list[bytes])
 
 def test_a_recovered_cipher_text_is_read_once(opened: list[bytes]) -> None:
     """The boxes come from the recipient that is asked for the payload."""
-    sealed = encrypt(b"x", OWN, [STRANGER.public], bytes(32))
+    sealed = encrypt_payload(b"x", OWN, [STRANGER.public], bytes(32))
     false = with_false_boxes(sealed, MAX_BOXES - len(sealed.boxes))
     assert restore_own_box(false, STRANGER.public, OWN) is None
     assert len(opened) == 1

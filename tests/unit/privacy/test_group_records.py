@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.privacy.group_ids import group_id, sort_keys
+from lacnode.privacy.group_ids import group_id, sort_keys_by_java_hash
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -30,7 +30,7 @@ def named(*members: bytes, seed: bytes = b"seed", name: str = "ours") -> GroupRe
 
 def colliding() -> GroupRecord:
     """All members but the last, and its key as the seed: the id of the group of recipients {A, B, C}."""
-    *first, last = sort_keys((A.public, B.public, C.public))
+    *first, last = sort_keys_by_java_hash((A.public, B.public, C.public))
     record = named(*first, seed=last)
     assert record.id == group_id((A.public, B.public, C.public))
     return record
@@ -42,7 +42,7 @@ def push(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair 
         return manager.groups.receive(encode_orion_group(record))
     body = encode_proven_group(record, teller, manager.keys.public_keys[0])
     assert body is not None
-    return manager.groups.receive_proven(body)
+    return manager.groups.receive_proven_announcement(body)
 
 
 def refused(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair | None = None) -> bool:
@@ -80,7 +80,7 @@ class TestColliding:
             maker.create_group(record.members, own, seed=record.seed)
 
     def test_a_seed_as_long_as_a_key_that_collides_with_nothing_is_taken(self, network: ManagerNetwork) -> None:
-        first, last = sort_keys((A.public, B.public))
+        first, last = sort_keys_by_java_hash((A.public, B.public))
         record = named(last, A.public, B.public, seed=first)
         assert record.id != group_id((*record.members, first))
         assert push(network.managers["http://b"], record, A)

@@ -62,8 +62,8 @@ def continued(groups: Groups, written: PrivateTransaction, marker: Transaction, 
     records = processor.create_executor(number).execute_block(block, hash_, [task])
     with context.database.read() as snapshot:
         stored = PrivateStoreReader(snapshot)
-        last = next(stored.changes_from(GROUP, 0))
-        known = stored.metadata(context.history.hash_at(last) or b"", GROUP)[-1]
+        last = next(stored.changed_blocks_latest_first(GROUP, 0))
+        known = stored.roots_in_block(context.history.hash_at(last) or b"", GROUP)[-1]
     return [
         PastTransaction(written, known.marker_hash, known.root),
         PastTransaction(written, marker.hash, records.roots[GROUP][-1].root),

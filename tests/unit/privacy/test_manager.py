@@ -8,7 +8,7 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.audit_log import export_audit_log
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
 from lacnode.privacy.manager.missing_payloads import FETCH_ATTEMPTS, MissingPayloads
@@ -158,19 +158,19 @@ class TestHostilePeers:
                 method(body)
 
     def test_what_is_for_others_is_never_stored(self, network: ManagerNetwork) -> None:
-        sealed = encrypt(SECRET, A1, [C1.public], bytes(32))
+        sealed = encrypt_payload(SECRET, A1, [C1.public], bytes(32))
         with refused("EnclaveKeysCannotDecryptPayload"):
             network.managers["http://b"].intake.receive_push(encode_orion_payload(sealed))
         assert network.stores["http://b"].find_payload(sealed.key) is None
 
     def test_a_changed_cipher_text_is_refused(self, network: ManagerNetwork) -> None:
-        sealed = encrypt(SECRET, A1, [B1.public], bytes(32))
+        sealed = encrypt_payload(SECRET, A1, [B1.public], bytes(32))
         changed = replace(sealed, cipher_text=sealed.cipher_text[:-1] + bytes([sealed.cipher_text[-1] ^ 1]))
         with refused("EnclaveKeysCannotDecryptPayload"):
             network.managers["http://b"].intake.receive_push(encode_orion_payload(changed))
 
     def test_a_replay_changes_nothing(self, network: ManagerNetwork) -> None:
-        b, sealed = network.managers["http://b"], encrypt(SECRET, A1, [B1.public], bytes(32)).with_boxes_at([0])
+        b, sealed = network.managers["http://b"], encrypt_payload(SECRET, A1, [B1.public], bytes(32)).with_boxes_at([0])
         assert b.intake.receive_push(encode_orion_payload(sealed)) == b.intake.receive_push(
             encode_orion_payload(sealed)
         )
@@ -179,8 +179,8 @@ class TestHostilePeers:
 
     def test_the_same_cipher_text_under_another_sender_is_refused(self, network: ManagerNetwork) -> None:
         b, master = network.managers["http://b"], bytes(range(32))
-        first = encrypt(SECRET, A1, [B1.public], bytes(32), master)
-        again = encrypt(SECRET, STRANGER, [B1.public], bytes(32), master)
+        first = encrypt_payload(SECRET, A1, [B1.public], bytes(32), master)
+        again = encrypt_payload(SECRET, STRANGER, [B1.public], bytes(32), master)
         assert first.key == again.key
         b.intake.receive_push(encode_orion_payload(first))
         with refused("InvalidPayload"):
@@ -190,7 +190,7 @@ class TestHostilePeers:
     def test_a_stranger_cannot_send_into_a_known_group(self, network: ManagerNetwork) -> None:
         a, b, _ = network.managers.values()
         group = a.create_group([A1.public, B1.public], A1.public)
-        sealed = encrypt(SECRET, STRANGER, [B1.public], group.id)
+        sealed = encrypt_payload(SECRET, STRANGER, [B1.public], group.id)
         with refused("PrivacyGroupNotFound"):
             b.intake.receive_push(encode_orion_payload(sealed))
 

@@ -9,7 +9,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.group_ids import group_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt, find_own_boxes
+from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload, find_own_boxes
 from lacnode.privacy.manager.known_groups import MAX_WIDENING_KEYS, MAX_WIDENING_WORK, KnownGroups
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -70,7 +70,7 @@ def strangers_payload() -> bytes:
 
 def push(manager: LocalTransactionManager, plaintext: bytes, sender: KeyPair, sent_to: bytes) -> bytes:
     """The key of what `sender` pushes to B."""
-    sealed = encrypt(plaintext, sender, [B.public], sent_to).with_boxes_at([0])
+    sealed = encrypt_payload(plaintext, sender, [B.public], sent_to).with_boxes_at([0])
     manager.intake.receive_push(encode_orion_payload(sealed))
     return sealed.key
 
@@ -123,13 +123,13 @@ class TestWhatIsPushed:
     def test_as_a_tessera_pushes_it(self, network: ManagerNetwork) -> None:
         b = network.managers["http://b"]
         responder = TesseraPeerApi(b, TesseraNodes(b.keys, (), _Silent(), lambda: None))
-        sealed = encrypt(strangers_payload(), E, [B.public], A_AND_B).with_boxes_at([0])
+        sealed = encrypt_payload(strangers_payload(), E, [B.public], A_AND_B).with_boxes_at([0])
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
             responder.receive_push(encode_tessera_payload(sealed, [B.public]))
         large = [KeyPair.from_private_bytes(bytes([number]) * 32).public for number in range(40, 50)]
         theirs = tessera_group_id((A.public, B.public, *large))
         honest = encode_payload_text(private(private_from=A.public, private_for=(B.public, *large)))
-        sealed = encrypt(honest, A, [B.public], theirs).with_boxes_at([0])
+        sealed = encrypt_payload(honest, A, [B.public], theirs).with_boxes_at([0])
         assert responder.receive_push(encode_tessera_payload(sealed, [B.public]))
 
 
@@ -141,8 +141,8 @@ class _Silent:
 class TestWhatIsGivenBack:
     def test_one_bad_payload_keeps_no_other_from_coming(self, network: ManagerNetwork) -> None:
         b = network.managers["http://b"]
-        bad = encrypt(strangers_payload(), E, [B.public], A_AND_B).with_boxes_at([0])
-        good = encrypt(b"anything", A, [B.public], A_AND_B).with_boxes_at([0])
+        bad = encrypt_payload(strangers_payload(), E, [B.public], A_AND_B).with_boxes_at([0])
+        good = encrypt_payload(b"anything", A, [B.public], A_AND_B).with_boxes_at([0])
         kept = [b.intake.store_recovered(sealed, find_own_boxes(sealed, b.keys)) for sealed in (bad, good)]
         assert kept == [0, 1]
         assert not b.has_payload(bad.key, B.public)
@@ -171,7 +171,7 @@ class TestWidenedGroups:
             "supervisor": lambda: self.manager(S),
         }[case]()
         reader = manager.keys.public_keys[0]
-        sealed = encrypt(plaintext, A, [reader], id_).with_boxes_at([0])
+        sealed = encrypt_payload(plaintext, A, [reader], id_).with_boxes_at([0])
         manager.intake.receive_push(encode_orion_payload(sealed))
         assert manager.receive(sealed.key).group_id == id_
         assert set(manager.retrieve_group(id_).members) == {A.public, B.public, *more}

@@ -63,7 +63,10 @@ class Two:
             if path == RECOVER_PATH:
                 self.asked += 1
                 return {url: self.responder.answer_request(body)}
-            answers = {PUSH_PATH: manager.intake.receive_push, PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven}
+            answers = {
+                PUSH_PATH: manager.intake.receive_push,
+                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven_announcement,
+            }
             return {url: answers[path](body).encode() if path in answers else REFUSED_REPLY}
         except EnclaveError:
             return {url: None}

@@ -6,7 +6,7 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import encode_map
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, PayloadRecovery, RecoveryResponder
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -78,7 +78,7 @@ class Members:
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
                 PUSH_GROUP_PATH: manager.groups.receive,
-                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven,
+                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven_announcement,
                 PUSH_WITH_BOXES_PATH: manager.intake.receive_push_with_boxes,
             }
             return answers[path](body).encode()
@@ -191,7 +191,7 @@ def pushed(
 
 
 class TestHostile:
-    payload = encrypt(SECRET, A, [B.public], bytes(32))
+    payload = encrypt_payload(SECRET, A, [B.public], bytes(32))
     box: Mapping[bytes, bytes] = {D.public: bytes(48)}
 
     def test_only_the_sender_is_believed_and_only_of_what_comes_with_it(self, members: Members) -> None:
@@ -210,7 +210,7 @@ class TestHostile:
     def test_what_no_own_key_opens_is_not_kept_for_others(self, members: Members) -> None:
         with refused("EnclaveKeysCannotDecryptPayload"):
             members.managers["http://b"].intake.receive_push_with_boxes(
-                pushed(encrypt(SECRET, A, [C.public], bytes(32)), {C.public: bytes(48)})
+                pushed(encrypt_payload(SECRET, A, [C.public], bytes(32)), {C.public: bytes(48)})
             )
 
     def test_a_message_sent_back_to_its_sender_changes_nothing(self, members: Members) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lacnode.privacy.keys import KeyPair, to_base64
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.payload_store import PAYLOAD_ROWS_BYTES, PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings
@@ -45,7 +45,7 @@ SMALL = QuotaSettings(known_bytes=320_000, unknown_bytes=160_000, disk_reserve_b
 
 
 def payload(sender: KeyPair, size: int = 1_000, to: KeyPair = A) -> EncryptedPayload:
-    return encrypt(os.urandom(size), sender, [to.public], bytes(32))
+    return encrypt_payload(os.urandom(size), sender, [to.public], bytes(32))
 
 
 def pushed(store: PayloadStore, sender: KeyPair, size: int = 1_000) -> bool:

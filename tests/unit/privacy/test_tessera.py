@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_with, encrypt
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -118,7 +118,7 @@ class TestSending:
             (key, (THEIRS.public,)), (key, (SECOND.public,)),
         ]  # fmt: skip
         for (payload, _), pair in zip(tessera.payloads, (THEIRS, SECOND), strict=True):
-            assert decrypt_with(payload, pair) == (0, SECRET)
+            assert decrypt_payload(payload, pair) == (0, SECRET)
 
     def test_what_is_not_confirmed_is_told_to_the_sender(self) -> None:
         gone, other_mode = fake(), fake()
@@ -154,7 +154,7 @@ class TestSending:
 
 
 def pushed(sender: KeyPair = THEIRS, to: KeyPair = OWN, group_id: bytes = bytes(32)) -> EncryptedPayload:
-    return encrypt(SECRET, sender, [to.public], group_id).with_boxes_at([0])
+    return encrypt_payload(SECRET, sender, [to.public], group_id).with_boxes_at([0])
 
 
 class TestReceiving:

@@ -17,7 +17,7 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.filters import EXPIRY_SECONDS, PollingFilters
 from lacnode.rpc.method_registry import Handler
 from lacnode.rpc.notice import Notice
-from lacnode.rpc.parameters import log_query
+from lacnode.rpc.parameters import parse_log_query
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.services import RpcServices
@@ -390,7 +390,7 @@ class TestManySubscriptions:
             {"address": to_hex(LOGGER_ADDRESS)},
         )
         for document in wished:
-            subscriptions.add(LOGS, False, log_query(services, document), listener)
+            subscriptions.add(LOGS, False, parse_log_query(services, document), listener)
         subscriptions.activate(listener)
         asked: list[LogFilter] = []
         matches = LogFilter.matches
@@ -409,13 +409,13 @@ class TestManySubscriptions:
         polling, listener = Polling(), Listener()
         subscriptions = Subscriptions(polling.net.chain)
         services = cast(RpcServices, Services(polling.net.chain, ApiSettings()))
-        two = log_query(services, {"topics": [["0x" + "11" * 32, "0x" + "22" * 32]]})
+        two = parse_log_query(services, {"topics": [["0x" + "11" * 32, "0x" + "22" * 32]]})
         subscriptions.add(LOGS, False, two, listener)
         with pytest.raises(RpcError) as refused:
             subscriptions.add(LOGS, False, two, listener)
         assert refused.value.code == -32005
         subscriptions.add(LOGS, False, two, Listener())
-        subscriptions.add(LOGS, False, log_query(services, {}), listener)
+        subscriptions.add(LOGS, False, parse_log_query(services, {}), listener)
 
     def test_leave_nothing_behind(self) -> None:
         polling, listener = Polling(), Listener()
@@ -432,8 +432,8 @@ class TestQueriesOfLogs:
     def test_name_only_so_many_addresses_and_topics(self) -> None:
         services = cast(RpcServices, Services(Polling().net.chain, ApiSettings()))
         topics = [to_hex(number.to_bytes(32)) for number in range(1_000)]
-        log_query(services, {"topics": [topics[:500], topics[500:]], "address": [to_hex(bytes(20))] * 1_000})
+        parse_log_query(services, {"topics": [topics[:500], topics[500:]], "address": [to_hex(bytes(20))] * 1_000})
         for document in ({"topics": [topics, topics[:1]]}, {"topics": [*topics, None]}, {"address": ["0x1"] * 1_001}):
             with pytest.raises(RpcError) as refused:
-                log_query(services, document)
+                parse_log_query(services, document)
             assert refused.value.code == -32005

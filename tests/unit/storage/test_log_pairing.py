@@ -8,7 +8,7 @@ import pytest
 
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.lmdb_database import LmdbDatabase
-from lacnode.storage.log_pairing import find_loss, pair_log, read_known_position
+from lacnode.storage.log_pairing import find_loss, pair_log, read_known_log_position
 from lacnode.storage.memory_database import MemoryDatabase
 
 
@@ -29,12 +29,12 @@ def commit(database: LmdbDatabase) -> None:
 
 
 def loss_of(log: ConsensusLog, database: LmdbDatabase) -> str | None:
-    return find_loss(log, read_known_position(database))
+    return find_loss(log, read_known_log_position(database))
 
 
 def test_a_database_that_never_had_a_log_loses_nothing(tmp_path: Path) -> None:
     log = open_log(tmp_path / "consensus.log")
-    assert read_known_position(MemoryDatabase()) is None
+    assert read_known_log_position(MemoryDatabase()) is None
     assert find_loss(log, None) is None
     log.close()
 
@@ -42,11 +42,11 @@ def test_a_database_that_never_had_a_log_loses_nothing(tmp_path: Path) -> None:
 def test_the_position_is_stored_at_once_and_with_each_commit(tmp_path: Path, database: LmdbDatabase) -> None:
     log = open_log(tmp_path / "consensus.log")
     pair_log(database, log)
-    assert read_known_position(database) == log.position
+    assert read_known_log_position(database) == log.position
     log.append(b"a signature")
-    assert read_known_position(database) != log.position, "the log was written, the database was not"
+    assert read_known_log_position(database) != log.position, "the log was written, the database was not"
     commit(database)
-    assert read_known_position(database) == log.position
+    assert read_known_log_position(database) == log.position
     log.append(b"another one")
     assert loss_of(log, database) is None, "a log that has grown since the last commit is complete"
     log.rewrite([b"what is left"])

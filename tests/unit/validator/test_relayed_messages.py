@@ -8,7 +8,7 @@ from unittest.mock import patch
 import trio
 import trio.testing
 
-from lacnode.consensus.bft.effects import ChargeAuthor
+from lacnode.consensus.bft.effects import ChargeTimeToAuthor
 from lacnode.consensus.bft.events import MessageReceived
 from lacnode.consensus.bft.first_copies import MAX_FIRST_COPIES
 from lacnode.consensus.bft.message_buffers import MessageLimits
@@ -120,20 +120,20 @@ def test_the_author_pays_for_the_first_copy_of_each_payload() -> None:
     shown = round_change(A, 1, prepared_by(proposal, B, C, D))
     assert shown.block is not None
     sealed = replace(shown, block=with_seals(shown.block, (bytes([1]) * 64 + b"\0",)))
-    assert not only(ChargeAuthor, bench.hear(sealed, via=D.address)), "a peer attached the seals"
-    assert only(ChargeAuthor, bench.hear(shown, via=D.address)) == [ChargeAuthor(A.address)]
+    assert not only(ChargeTimeToAuthor, bench.hear(sealed, via=D.address)), "a peer attached the seals"
+    assert only(ChargeTimeToAuthor, bench.hear(shown, via=D.address)) == [ChargeTimeToAuthor(A.address)]
     refused = round_change(A, 1, prepared_by(proposal, C))
-    assert not only(ChargeAuthor, bench.hear(refused, via=D.address)), "it proves nothing, so D does not relay it"
+    assert not only(ChargeTimeToAuthor, bench.hear(refused, via=D.address)), "it proves nothing, so D does not relay it"
 
 
 def test_nobody_makes_another_validator_pay_again() -> None:
     """Attack: D signs so many payloads that those of A are forgotten, and delivers a message of A again."""
     bench = Bench(B, FOUR).start()
     asked = round_change(A, 1)
-    assert only(ChargeAuthor, bench.hear(asked, via=D.address)) == [ChargeAuthor(A.address)]
+    assert only(ChargeTimeToAuthor, bench.hear(asked, via=D.address)) == [ChargeTimeToAuthor(A.address)]
     for number in range(MAX_FIRST_COPIES + MessageLimits().duplicate_messages):
         bench.hear(round_change(D, 2 + number))
-    assert not only(ChargeAuthor, bench.hear(asked, via=D.address))
+    assert not only(ChargeTimeToAuthor, bench.hear(asked, via=D.address))
 
 
 def test_the_block_of_a_message_is_read_once() -> None:
@@ -144,4 +144,4 @@ def test_the_block_of_a_message_is_read_once() -> None:
     copy = signed_again(shown)
     assert shown.block is not None
     with patch.object(Block, "with_body_of", side_effect=AssertionError("the block is decoded again")):
-        assert only(ChargeAuthor, bench.hear(copy, via=C.address)) == [ChargeAuthor(D.address)]
+        assert only(ChargeTimeToAuthor, bench.hear(copy, via=C.address)) == [ChargeTimeToAuthor(D.address)]

@@ -8,7 +8,7 @@ import hmac
 import uuid
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.encrypted_payload import decrypt_with, encrypt
+from lacnode.privacy.manager.encrypted_payload import decrypt_payload, encrypt_payload
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tessera_payload, encode_tessera_payload
 
@@ -19,7 +19,9 @@ class TesseraKeyChallenge:
     def __init__(self, own: KeyPair, key: bytes) -> None:
         self._expected = str(uuid.uuid4()).encode()
         # The challenge is sealed like a payload, with the receiver's box alone and no group.
-        self.body = encode_tessera_payload(encrypt(self._expected, own, [key], NO_GROUP).with_boxes_at([0]), [key])
+        self.body = encode_tessera_payload(
+            encrypt_payload(self._expected, own, [key], NO_GROUP).with_boxes_at([0]), [key]
+        )
 
     def is_answered_by(self, answer: bytes | None) -> bool:
         """Return True if `answer` proves the key."""
@@ -32,7 +34,7 @@ def answer_key_challenge(body: bytes, keys: KeyRing) -> bytes:
     # and read it. So the plaintext must be a UUID.
     payload = decode_tessera_payload(body).payload
     for public in keys.public_keys:
-        opened = decrypt_with(payload, keys.sender_pair(public))
+        opened = decrypt_payload(payload, keys.sender_pair(public))
         if opened is not None and _is_uuid(opened[1]):
             return opened[1]
     raise TesseraError("challenge: a UUID for an own key was expected")

@@ -6,7 +6,7 @@ Follows Tessera's `PartyInfoParser` and `PartyInfoResource`. Here it becomes a `
 from typing import Any
 
 from lacnode.privacy.keys import KEY_BYTES, from_base64
-from lacnode.privacy.manager.bounded_json import read_json
+from lacnode.privacy.manager.bounded_json import parse_bounded_json
 from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_KEYS, MAX_PARTY_INFO_URLS, PartyInfo, validate_url
 from lacnode.privacy.manager.tessera.tessera_encoding import (
     LENGTH_FIELD_BYTES,
@@ -47,7 +47,7 @@ def decode_tessera_party_info(data: bytes) -> PartyInfo:
 def decode_tessera_party_info_json(data: bytes) -> PartyInfo:
     """Read a party info in the JSON of a Tessera's answer. TesseraError if it is malformed or has too many values."""
     try:
-        answer: Any = read_json(data)
+        answer: Any = parse_bounded_json(data)
         keys = {from_base64(entry["key"], KEY_BYTES): validate_url(entry["url"]) for entry in answer["keys"]}
         return PartyInfo(validate_url(answer["url"]), (), keys)
     except (ValueError, LookupError, TypeError, AttributeError):

@@ -42,7 +42,8 @@ class TesseraPeerApi:
         return to_base64(payload.key)
 
     def receive_group(self, body: bytes) -> None:
-        """Store an announced group, as `ManagedGroups.accept` does."""
+        """Store the group in `body`, which a Tessera announces without a proof. EnclaveError if the record is malformed
+        or refused."""
         self._manager.groups.accept(_decode_or_refuse(decode_tessera_group, body))
 
     def answer_party_info(self, body: bytes) -> bytes:

@@ -99,7 +99,7 @@ class ContradictingHistoryWriter:
         self._put(replace(history, is_dismissed=True))
 
     def remove(self, group_id: bytes, teller: bytes) -> None:
-        """Delete the history of the sender. It was taken over."""
+        """Delete the history that the key `teller` sent, because this node has taken it over."""
         self._batch.delete(META, _TOLD + group_id + teller)
 
     def accept(self, history: ContradictingHistory) -> None:

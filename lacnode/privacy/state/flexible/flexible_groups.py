@@ -10,7 +10,7 @@ from functools import cache, partial
 
 from lacnode.privacy.state.flexible.flexible_group import FlexibleGroup
 from lacnode.privacy.state.flexible.group_contract_queries import Ask, members, version
-from lacnode.privacy.state.flexible.group_contracts import added_members, is_addition
+from lacnode.privacy.state.flexible.group_contracts import added_members, adds_members
 from lacnode.privacy.state.flexible.group_history import PastTransaction, encode_history_payload
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
 from lacnode.privacy.state.flexible.group_search import CONTRACT_ANSWER_SECONDS, GroupSearch
@@ -50,7 +50,9 @@ class FlexibleGroups:
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
-        """See `GroupDirectory.members_at`."""
+        """Return the public keys that the group's contract lists after block `number` or the head. None if there is no
+        such group yet. CallLimitExceededError if the contract does not answer in time, or not by `deadline_seconds` on
+        the monotonic clock."""
         group = self.find(group_id, number, deadline_seconds)
         return None if group is None else group.members
 
@@ -93,11 +95,14 @@ class FlexibleGroups:
         return FlexibleGroup(private.group_id, members)
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
-        """See `GroupDirectory.distribute`. The history of the group goes to the members that `private` adds."""
+        """Let the manager store `private` and send it to the members of its flexible group, for the caller with the key
+        `own_key` (32 bytes). Members that `private` adds also receive the history of the group. Return the data of the
+        marker: the key of the payload and, with new members, the key of the history. PrivateSendError, EnclaveError or
+        EnclaveUnreachableError if it fails."""
         group = self._recipients(private, own_key)
         manager, sender = self._context.manager, private.private_from
         # The history is read before anything is sent. A lost payload must not leave new members without a history.
-        past = self._past(group.id) if is_addition(private) else []
+        past = self._past(group.id) if adds_members(private) else []
         # The version is read now. If members change before the marker is mined, the contract refuses the transaction,
         # because the new members do not have it.
         payload = encode_versioned_payload(
@@ -122,9 +127,11 @@ class FlexibleGroups:
     def _roots(self, group_id: bytes) -> Iterator[MarkerRoot]:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            # `changes_from` yields the last block first. A history is in the order of the chain.
-            numbers = reversed(list(stored.changes_from(group_id, 0)))
-            roots = [stored.metadata(self._context.history.hash_at(number) or b"", group_id) for number in numbers]
+            # `changed_blocks_latest_first` yields the last block first. A history is in the order of the chain.
+            numbers = reversed(list(stored.changed_blocks_latest_first(group_id, 0)))
+            roots = [
+                stored.roots_in_block(self._context.history.hash_at(number) or b"", group_id) for number in numbers
+            ]
         return (root for block in roots for root in block)
 
     def _past_transaction(

@@ -11,9 +11,9 @@ from lacnode.privacy.state.flexible.group_contracts import (
     GET_PARTICIPANTS,
     GET_VERSION,
     added_members,
+    adds_members,
     calls_group_contract,
     decode_members,
-    is_addition,
 )
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 
@@ -41,7 +41,7 @@ def refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> s
     """Return why `private` is not executed, None if it is. It was sent when the group had `expected_version`."""
     # A locked group takes calls of its own contract alone. The lock keeps other transactions out while members join.
     is_locked = not any(ask(CAN_EXECUTE) or b"")
-    if is_addition(private) and not is_locked:
+    if adds_members(private) and not is_locked:
         return "members are added while the group is not locked"
     if is_locked and not calls_group_contract(private):
         return "the group is locked"

@@ -42,7 +42,7 @@ def calls_group_contract(private: PrivateTransaction) -> bool:
     return private.to == PROXY_ADDRESS
 
 
-def is_addition(private: PrivateTransaction) -> bool:
+def adds_members(private: PrivateTransaction) -> bool:
     """Return True if `private` adds members to its group, or creates it."""
     return calls_group_contract(private) and private.data.startswith(ADD_PARTICIPANTS)
 
@@ -50,7 +50,7 @@ def is_addition(private: PrivateTransaction) -> bool:
 def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
     """Return the keys that an addition names. Empty if they cannot be read, as in Besu."""
     # Besu takes call data that cannot be read for an addition of no member.
-    return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if is_addition(private) else ()
+    return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if adds_members(private) else ()
 
 
 def decode_members(encoded: bytes) -> tuple[bytes, ...]:

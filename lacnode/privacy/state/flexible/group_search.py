@@ -172,4 +172,4 @@ class GroupSearch:
             self._silent.add(group_id, root, time.monotonic() - started)
             return
         self._known.add(group_id, root, () if group is None else group.members)
-        self._silent.count_slow(time.monotonic() - started - LEAST_ANSWER_SECONDS)
+        self._silent.count_lost_time(time.monotonic() - started - LEAST_ANSWER_SECONDS)

@@ -28,7 +28,11 @@ from lacnode.privacy.state.flexible.contradicting_histories import (
 from lacnode.privacy.state.flexible.group_history import GroupHistory, PastTransaction
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key
-from lacnode.privacy.state.private_payloads import PayloadNotFoundError, UnusablePayloadError, receive_told_history
+from lacnode.privacy.state.private_payloads import (
+    PayloadNotFoundError,
+    UnusablePayloadError,
+    receive_history_and_sender,
+)
 from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 
@@ -74,7 +78,7 @@ class Rehydration:
         if key is None or self._context.mode is GroupMode.OFFCHAIN:
             return
         try:
-            history, teller = receive_told_history(self._context.manager, key, budget.check)
+            history, teller = receive_history_and_sender(self._context.manager, key, budget.check)
             if history.group_id != group_id:
                 raise UnusablePayloadError("it is another group's history")
             self._take_over(_Told(history, key, teller, self._placed(history, number, budget), marker, number), budget)
@@ -221,7 +225,7 @@ class Rehydration:
                 budget.check()
                 place, past = placed[at]
                 block_hash = self._context.history.hash_at(place.number) or b""
-                if MarkerRoot(past.marker_hash, past.root) in stored.metadata(block_hash, group_id):
+                if MarkerRoot(past.marker_hash, past.root) in stored.roots_in_block(block_hash, group_id):
                     start = next((later.number for later, _ in placed[at + 1 :]), number)
                     return [entry for entry in placed if entry[0].number >= start], root
             before = stored.root_at(group_id, number)

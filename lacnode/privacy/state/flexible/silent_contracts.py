@@ -29,7 +29,8 @@ class SilentContracts:
         self._updated_at = clock()
 
     def unforgiven_lost_seconds(self) -> float:
-        """Return the seconds lost to contracts that did not answer, less what was forgiven since."""
+        """Return the seconds that contracts without an answer have cost lately. A part of them is forgotten with the
+        time."""
         with self._lock:
             return self._lost()
 
@@ -50,7 +51,7 @@ class SilentContracts:
             if len(self._groups) > MAX_SILENT_CONTRACTS:
                 del self._groups[next(iter(self._groups))]
 
-    def count_slow(self, seconds: float) -> None:
+    def count_lost_time(self, seconds: float) -> None:
         """Count `seconds` of an answer that came late as lost. Nothing is counted if they are negative."""
         if seconds > 0:
             with self._lock:

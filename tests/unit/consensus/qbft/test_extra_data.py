@@ -3,7 +3,7 @@
 import pytest
 
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.qbft.block_hash import committed_seal_hash, hash_for_round, on_chain_hash
+from lacnode.consensus.qbft.block_hash import committed_seal_hash, committed_seal_hash_in_round, on_chain_hash
 from lacnode.consensus.qbft.extra_data import decode_extra_data, encode_extra_data
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
@@ -83,5 +83,5 @@ def test_the_committed_seal_hash_covers_the_round_but_not_the_seals() -> None:
     first, third = make_block(A, 0).header, make_block(A, 3).header
     extra = decode_extra_data(third.extra_data).with_seals((SEAL,))
     sealed = third.with_changes(extra_data=encode_extra_data(extra))
-    assert committed_seal_hash(sealed) == committed_seal_hash(third) == hash_for_round(first, 3)
+    assert committed_seal_hash(sealed) == committed_seal_hash(third) == committed_seal_hash_in_round(first, 3)
     assert committed_seal_hash(third) != committed_seal_hash(first)
