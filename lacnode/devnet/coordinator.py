@@ -126,21 +126,49 @@ class Coordinator:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:
                 return False
-            nodes = self.group.running_nodes()
-            self.group.check_no_foreign_peers(await self.group.send_to_all(nodes, "pace", {}, COMMAND_SECONDS))
-            async with self.group.stopped(nodes):
-                self._next_timestamp = self._fixed_time = None
-                # From here on the revert counts, also if this process ends now: a node that starts follows it.
-                self._change(
-                    generation=self._state.generation + 1,
-                    copy=snapshot.copy,
-                    clock_offset_seconds=snapshot.clock_offset_seconds,
-                    last_height=snapshot.number,
-                )
-            await self.group.wait_for_block(nodes, snapshot.number)
+            await self._take_back(snapshot.copy, snapshot.number, snapshot.clock_offset_seconds)
             self.snapshots.record_revert(id_)
-            await self._go_on(nodes)
             return True
+
+    async def reset(self) -> None:
+        """Take all nodes back to the genesis block, with the machine's clock, and forget all snapshots. DevnetError, and
+        nothing has changed, if a node is in the way."""
+        async with self._lock:
+            if any(node.privacy_key for node in self.group.manifest().nodes):
+                # Their directories hold keys beside the payloads, and only a snapshot has both.
+                raise DevnetError(
+                    "a devnet with transaction managers has no reset: take evm_snapshot at the start, and evm_revert later"
+                )
+            copy = self.snapshots.new_empty_copy()
+            head = await self._take_back(copy, 0, 0.0)
+            self.snapshots.record_reset(NetworkSnapshot(copy, 0, head.hash, 0.0))
+
+    async def _take_back(self, copy: int, number: int, clock_offset_seconds: float) -> CommonHead:
+        """Let all nodes go on from the files of a copy, in which their last block is `number`. Return that block.
+        DevnetError, and nothing has changed, if a node is in the way."""
+        nodes = self.group.running_nodes()
+        self.group.check_no_foreign_peers(await self.group.send_to_all(nodes, "pace", {}, COMMAND_SECONDS))
+        async with self.group.stopped(nodes):
+            self._next_timestamp = self._fixed_time = None
+            # From here on the revert counts, also if this process ends now: a node that starts follows it.
+            self._change(
+                generation=self._state.generation + 1,
+                copy=copy,
+                clock_offset_seconds=clock_offset_seconds,
+                last_height=number,
+            )
+        head = await self.group.wait_for_block(nodes, number)
+        await self._go_on(nodes)
+        return head
+
+    async def drop_transactions(self, which: Document) -> int:
+        """Remove transactions from the pools of all nodes, as `hosted_node` has it. Return the highest number of one node.
+        DevnetError if a node does not do it."""
+        async with self._holding(all_nodes=True) as (nodes, _):
+            dropped = await self.group.send_to_all(nodes, "drop", which, COMMAND_SECONDS)
+            # A node may have got one from another node while that one had not dropped it yet.
+            await self.group.send_to_all(nodes, "drop", which, COMMAND_SECONDS)
+            return max(int(answer["number"]) for answer in dropped)
 
     # -- transactions that wait ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.devnet.account_sender import AccountSender
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import DevnetAccount, state_administrator
-from lacnode.devnet.call_values import quantity, required_values
+from lacnode.devnet.call_values import address, byte_string, quantity, required_values
 from lacnode.devnet.coordinator import BlockMode, Coordinator
 from lacnode.devnet.impersonation import Impersonation
 from lacnode.devnet.request_forwarder import RequestForwarder
@@ -50,6 +50,7 @@ class DeveloperMethods:
         self._chain_id = spec.chain_id
         self._signer = AccountSigner(accounts, spec.chain_id)
         self._block_period = block_period
+        self._fork_name = spec.forks.fork_at(1, spec.genesis.timestamp + 1).name.lower()
         self._sender = AccountSender(node, self._signer, spec)
         account = state_administrator()
         has_administrator = state_administrator_of(spec) == address_from_hex(account.address)
@@ -64,7 +65,8 @@ class DeveloperMethods:
         named: dict[str, DeveloperMethod] = {
             "web3_clientVersion": self._client_version,
             "hardhat_metadata": self._metadata,
-            "anvil_nodeInfo": self._metadata,
+            "anvil_metadata": self._metadata,
+            "anvil_nodeInfo": self._node_info,
             "hardhat_getAutomine": self._get_automine,
             "anvil_getAutomine": self._get_automine,
             "eth_accounts": self._eth_accounts,
@@ -83,6 +85,10 @@ class DeveloperMethods:
         for prefix in ("evm_", "hardhat_", "anvil_"):
             named[prefix + "snapshot"] = self._snapshot
             named[prefix + "revert"] = self._revert
+            named[prefix + "reset"] = self._reset
+            named[prefix + "dropTransaction"] = self._drop_transaction
+            named[prefix + "dropAllTransactions"] = self._drop_all
+            named[prefix + "removePoolTransactions"] = self._drop_of_sender
             named[prefix + "increaseTime"] = self._increase_time
             named[prefix + "setNextBlockTimestamp"] = self._set_next_timestamp
             named[prefix + "setAutomine"] = self._set_automine
@@ -97,28 +103,28 @@ class DeveloperMethods:
         return [*own, *(account for account in self._impersonation.accounts if account not in own)]
 
     async def _eth_sign(self, params: list[Any]) -> object:
-        address, message = required_values(params, 2)
-        return self._sign(str(address), str(message))
+        account, message = required_values(params, 2)
+        return self._sign(str(account), str(message))
 
     async def _personal_sign(self, params: list[Any]) -> object:
-        message, address = required_values(params, 2)
-        return self._sign(str(address), str(message))
+        message, account = required_values(params, 2)
+        return self._sign(str(account), str(message))
 
-    def _sign(self, address: str, message: str) -> str:
+    def _sign(self, account: str, message: str) -> str:
         if len(message) > 2 * MAX_MESSAGE_BYTES:
             raise invalid_params(f"a message has at most {MAX_MESSAGE_BYTES} bytes")
         try:
-            return self._signer.sign_message(address, from_hex(message))
+            return self._signer.sign_message(account, from_hex(message))
         except UnknownAccountError as error:
             raise RpcError(SERVER_ERROR, str(error)) from None
 
     async def _sign_typed_data(self, params: list[Any]) -> object:
-        address, document = required_values(params, 2)
+        account, document = required_values(params, 2)
         # Some wallets send the document as text.
         if isinstance(document, str):
             document = orjson.loads(document)
         try:
-            return self._signer.sign_typed_data(str(address), document)
+            return self._signer.sign_typed_data(str(account), document)
         except UnknownAccountError as error:
             raise RpcError(SERVER_ERROR, str(error)) from None
 
@@ -209,6 +215,35 @@ class DeveloperMethods:
         (id_,) = required_values(params, 1)
         return await self._coordinator.revert(quantity(id_))
 
+    async def _reset(self, params: list[Any]) -> object:
+        if params and isinstance(params[0], dict) and params[0].get("forking"):
+            raise RpcError(
+                SERVER_ERROR, "no chain can be forked: without `forking`, the devnet goes back to its genesis"
+            )
+        await self._coordinator.reset()
+        self._impersonation.stop_all()
+        return True
+
+    # -- pools ---------------------------------------------------------------------------------------------------
+
+    async def _drop_transaction(self, params: list[Any]) -> object:
+        (hash_,) = required_values(params, 1)
+        digits = byte_string(hash_)[2:]
+        if await self._coordinator.drop_transactions({"hash": digits}):
+            return True
+        if await self._node.call("eth_getTransactionReceipt", hash_) is not None:
+            raise RpcError(SERVER_ERROR, f"transaction {hash_} is in a block already")
+        return False
+
+    async def _drop_of_sender(self, params: list[Any]) -> object:
+        (account,) = required_values(params, 1)
+        await self._coordinator.drop_transactions({"sender": address(account)[2:]})
+        return None
+
+    async def _drop_all(self, params: list[Any]) -> object:
+        await self._coordinator.drop_transactions({})
+        return None
+
     # -- about this network --------------------------------------------------------------------------------------
 
     async def _client_version(self, params: list[Any]) -> object:
@@ -226,4 +261,22 @@ class DeveloperMethods:
             "instanceId": genesis["hash"],
             "latestBlockNumber": quantity(block["number"]),
             "latestBlockHash": block["hash"],
+        }
+
+    async def _node_info(self, params: list[Any]) -> object:
+        block = await self._node.call("eth_getBlockByNumber", "latest", False)
+        assert isinstance(block, dict)
+        return {
+            "currentBlockNumber": block["number"],
+            "currentBlockTimestamp": quantity(block["timestamp"]),
+            "currentBlockHash": block["hash"],
+            "hardFork": self._fork_name,
+            "transactionOrder": "fees",
+            "environment": {
+                "baseFee": block.get("baseFeePerGas", "0x0"),
+                "chainId": self._chain_id,
+                "gasLimit": quantity(block["gasLimit"]),
+                "gasPrice": await self._node.call("eth_gasPrice"),
+            },
+            "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},
         }

@@ -147,6 +147,8 @@ class HostedNode:
                 return self._pace(values)
             case "wait":
                 return await self._wait(int(values["number"]), float(values["seconds"]))
+            case "drop":
+                return self._drop(values)
             case "stop":
                 await self._stop()
             case "start":
@@ -157,9 +159,7 @@ class HostedNode:
 
     def _pace(self, values: Document) -> Document:
         """Take a clock and a last height, and return the state of the node."""
-        node = self._node
-        if node is None or self._phase is not HostedNodePhase.RUNNING:
-            raise ControlError("the node is not running")
+        node = self._running_node()
         if values:
             fixed, height = values["fixed_time"], values["last_height"]
             self.pacing.offset_seconds = float(values["offset_seconds"])
@@ -170,13 +170,29 @@ class HostedNode:
 
     async def _wait(self, number: int, seconds: float) -> Document:
         """Return the state of the node once it has block `number`."""
-        node = self._node
-        if node is None or self._phase is not HostedNodePhase.RUNNING:
-            raise ControlError("the node is not running")
+        node = self._running_node()
         with trio.move_on_after(seconds):
             await node.wait_for_block(number)
             return self._describe(node)
         raise ControlError(f"there is no block {number} after {seconds:.0f} s; do most of the validators run?")
+
+    def _drop(self, values: Document) -> Document:
+        """Remove transactions from the pool: the one with the hash in `values`, those of the sender in it, or all. Return
+        their number."""
+        pool, hash_, sender = self._running_node().pool, values.get("hash"), values.get("sender")
+        chosen = [
+            pooled
+            for pooled in pool.all()
+            if hash_ in (None, pooled.transaction.hash.hex()) and sender in (None, pooled.sender.hex())
+        ]
+        for pooled in chosen:
+            pool.drop(pooled, None)
+        return {"number": len(chosen)}
+
+    def _running_node(self) -> Node:
+        if self._node is None or self._phase is not HostedNodePhase.RUNNING:
+            raise ControlError("the node is not running")
+        return self._node
 
     def _describe(self, node: Node) -> Document:
         head = node.chain.head

@@ -55,6 +55,11 @@ class Impersonation:
             "autoImpersonateAccount": self._impersonate_all,
         }
 
+    def stop_all(self) -> None:
+        """Impersonate no account any more."""
+        self._accounts.clear()
+        self._impersonates_all = False
+
     async def send(self, call: Transaction) -> object:
         """Send the transaction of a call object in the name of its `from`. Return the hash of the administrator's
         transaction. RpcError if that is not possible."""

@@ -9,18 +9,27 @@ from typing import Any, NoReturn
 
 from lacnode.rpc.errors import SERVER_ERROR, RpcError
 
+_TOKENS = "impersonate an account that has tokens, or set a slot of the contract with anvil_setStorageAt"
+_STATE = "evm_snapshot and evm_revert keep the state of all nodes"
+_BLOCKS = "blocks that the validators agreed on are final; take evm_snapshot before, and evm_revert later"
+_TIME = "evm_increaseTime, evm_setNextBlockTimestamp and the interval of hardhat_mine move the clock of all nodes"
 _BLOCK = "the rules of the chain decide it; eth_simulateV1 takes it among its block overrides"
 
 _INSTEAD = {
-    "dealErc20": "send tokens from an account that has some, or name `stateDiff` in the state overrides of eth_call",
+    "dealERC20": _TOKENS,
+    "setERC20Allowance": _TOKENS,
+    "dumpState": _STATE,
+    "loadState": _STATE,
+    "rollback": _BLOCKS,
+    "reorg": _BLOCKS,
+    "setTime": _TIME,
+    "setBlockTimestampInterval": _TIME,
+    "removeBlockTimestampInterval": _TIME,
     "setCoinbase": "each block has the address of the validator that made it; " + _BLOCK,
     "setPrevRandao": _BLOCK,
     "setNextBlockBaseFeePerGas": _BLOCK,
     "setBlockGasLimit": _BLOCK,
     "setMinGasPrice": "the price is 0; `lacnode devnet --fork` chooses the rules",
-    "dropTransaction": "send another transaction with the same nonce and a higher price, or take a snapshot before",
-    "dropAllTransactions": "a revert to a snapshot empties the pools of all nodes",
-    "reset": "take evm_snapshot at the start and evm_revert later, or start a new devnet; no chain can be forked",
     "setRpcUrl": "no chain can be forked",
     "setChainId": "the genesis file has it; start a network of your own with another one",
 }

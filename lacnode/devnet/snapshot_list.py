@@ -40,6 +40,13 @@ class SnapshotList:
         self._last_copy += 1
         return self._last_copy
 
+    def new_empty_copy(self) -> int:
+        """Make a copy without files, that of nodes before their first start. Return its number."""
+        copy = self.new_copy_number()
+        # It is on the disk, so that no later coordinator uses the number again.
+        (self._directory / str(copy)).mkdir(mode=0o700, parents=True)
+        return copy
+
     def add(self, snapshot: NetworkSnapshot) -> int:
         """Add a snapshot. Return its id, which is higher than all before."""
         self._last_id += 1
@@ -57,6 +64,12 @@ class SnapshotList:
         """Forget the snapshot with this id, which is restored now, and all later ones. KeyError if there is none."""
         self.restored = self._by_id[id_]
         self._by_id = {each: kept for each, kept in self._by_id.items() if each < id_}
+
+    def record_reset(self, snapshot: NetworkSnapshot) -> None:
+        """Forget all snapshots: `snapshot`, which has no id, is restored now."""
+        self.restored = snapshot
+        self._by_id.clear()
+        self._delete_unused()
 
     def _copies(self) -> list[int]:
         if not self._directory.is_dir():

@@ -201,15 +201,15 @@ class TransactionPool:
         if is_over:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
-    def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
-        """Remove a transaction that a block builder could not include in any block, for `reason`."""
+    def drop(self, pooled: PooledTransaction, reason: RejectionReason | None) -> None:
+        """Remove a transaction that fits into no block, for `reason`. None: its user asked for it."""
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
             known = self._index.find_by_hash(pooled.transaction.hash)
             if known is not None:
                 self._index.remove(known, Removal.DROPPED)
         if known is not None:
-            log.debug("transaction dropped while building", hash=known.transaction.hash.hex(), reason=reason.name)
+            log.debug("transaction dropped", hash=known.transaction.hash.hex(), reason=reason and reason.name)
             self._notify_dropped([known])
 
     def _notify_dropped(self, gone: Iterable[PooledTransaction]) -> None:

@@ -120,6 +120,13 @@ def test_an_account_is_changed_on_every_node_and_a_node_that_joins_follows(endpo
     assert {ask(url, "eth_getBalance", CHANGED, head["number"]) for url in urls} == {"0x1"}
 
 
+def test_the_endpoint_describes_the_chain(endpoint: Endpoint) -> None:
+    head, found = endpoint.head(), endpoint.ask("anvil_nodeInfo")
+    assert (found["currentBlockHash"], found["hardFork"]) == (head["hash"], "prague")
+    assert found["environment"]["gasLimit"] == int(head["gasLimit"], 16)
+    assert endpoint.ask("anvil_metadata")["latestBlockHash"] == head["hash"]
+
+
 def test_a_contract_is_impersonated(endpoint: Endpoint) -> None:
     contract = "0x" + "56" * 20
     endpoint.ask("hardhat_setCode", contract, "0x00")
@@ -137,6 +144,24 @@ def test_a_contract_is_impersonated(endpoint: Endpoint) -> None:
     too_much = endpoint.reply("eth_sendTransaction", {"from": contract, "to": RECIPIENT, "value": "0x9"})
     assert "has 5 wei, less than the value 9" in str(too_much["error"])
     assert endpoint.ask("hardhat_stopImpersonatingAccount", contract) is True
+
+
+def test_a_waiting_transaction_is_dropped_from_the_pools_of_all_nodes(endpoint: Endpoint) -> None:
+    urls = [url for name, url in endpoint.nodes.items() if name.startswith("validator")]
+    endpoint.ask("evm_setAutomine", False)
+    try:
+        hash_ = endpoint.pay()
+        until(lambda: all(ask(url, "eth_getTransactionByHash", hash_) for url in urls), "every validator has it")
+        assert endpoint.ask("hardhat_dropTransaction", hash_) is True
+        assert [ask(url, "eth_getTransactionByHash", hash_) for url in urls] == [None] * len(urls)
+        assert endpoint.ask("hardhat_dropTransaction", hash_) is False
+        balance = endpoint.balance(endpoint.url)
+        endpoint.ask("evm_mine")
+        assert endpoint.balance(endpoint.url) == balance
+    finally:
+        endpoint.ask("evm_setAutomine", True)
+    assert "in a block already" in str(endpoint.reply("hardhat_dropTransaction", endpoint.pay())["error"])
+    assert "has no reset" in str(endpoint.reply("hardhat_reset")["error"])
 
 
 def test_a_revert_takes_back_every_node_and_the_private_states(endpoint: Endpoint) -> None:

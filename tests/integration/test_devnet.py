@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 from lacnode.devnet.devnet_ports import FIRST_RPC_PORT
-from tests.support.devnet import Devnet, ask, height, running_devnet, until
+from tests.support.devnet import COMMAND_SECONDS, Devnet, ask, height, running_devnet, until
 
 FAST = ("--block-period", "0.5")
 
@@ -67,6 +69,9 @@ def test_a_partition_stops_the_smaller_side_and_heals(tmp_path: Path) -> None:
         until(lambda: ask(inside, "net_peerCount") == "0x3", "everybody connected again")
 
 
+RESET = {"jsonrpc": "2.0", "id": 1, "method": "hardhat_reset", "params": []}
+
+
 def test_a_paused_node_catches_up(tmp_path: Path) -> None:
     with running_devnet(tmp_path / "net", *FAST) as network:
         url, other = network.url("validator-1"), network.url("validator-2")
@@ -76,6 +81,26 @@ def test_a_paused_node_catches_up(tmp_path: Path) -> None:
         until(lambda: height(other) >= reached + 3, "the others going on")
         network.command("resume", "validator-1")
         until(lambda: height(url) >= reached + 3, "the paused one caught up")
+        _reset_takes_all_nodes_to_the_genesis(network)
+
+
+def _reset_takes_all_nodes_to_the_genesis(network: Devnet) -> None:
+    status = network.status()
+    urls = [node["rpc_url"] for node in status["nodes"]]
+
+    def first_blocks() -> set[str | None]:
+        blocks = [ask(url, "eth_getBlockByNumber", "0x1", False) for url in urls]
+        return {None if block is None else block["hash"] for block in blocks}
+
+    (before,) = first_blocks()
+    network.command("kill", "validator-4")
+    endpoint = status["developer_url"]
+    assert httpx.post(endpoint, json=RESET, timeout=COMMAND_SECONDS).json()["result"] is True
+    # A node that is down follows when it starts.
+    network.command("start", "validator-4")
+    until(
+        lambda: not {None, before} & first_blocks() and len(first_blocks()) == 1, "all nodes have another first block"
+    )
 
 
 def test_a_fifth_node_syncs_is_voted_in_and_voted_out(tmp_path: Path) -> None:

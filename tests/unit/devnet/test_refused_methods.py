@@ -12,7 +12,7 @@ from lacnode.rpc.errors import RpcError
         ("hardhat_setPrevRandao", "block overrides"),
         ("anvil_setNextBlockBaseFeePerGas", "block overrides"),
         ("evm_setBlockGasLimit", "block overrides"),
-        ("anvil_reset", "evm_snapshot"),
+        ("anvil_setRpcUrl", "no chain can be forked"),
     ],
 )
 async def test_a_method_that_is_not_possible_says_what_is(method: str, instead: str) -> None:

@@ -56,3 +56,15 @@ def test_their_number_is_bounded(tmp_path: Path) -> None:
     assert len(copies(tmp_path)) == MAX_SNAPSHOTS
     assert snapshots.find(ids[1]) is None
     assert snapshots.find(ids[2]) is not None
+
+
+def test_a_reset_forgets_all_snapshots_and_its_empty_copy_stays(tmp_path: Path) -> None:
+    snapshots = SnapshotList(tmp_path, None)
+    first, _ = taken(tmp_path, snapshots)
+    copy = snapshots.new_empty_copy()
+    snapshots.record_reset(snapshot(copy))
+    assert snapshots.find(first) is None
+    assert copies(tmp_path) == {str(copy)}
+    assert list((tmp_path / str(copy)).iterdir()) == []
+    # A node that is down during the reset follows it, so the number must not be given to another copy.
+    assert SnapshotList(tmp_path, copy).new_copy_number() > copy
