@@ -5,6 +5,7 @@ store anything.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lacnode.chainspec.forks import Fork
@@ -183,6 +184,12 @@ def traced_transaction(
     coinbase: bytes,
 ) -> TracedTransaction:
     """Return the record of a transaction whose changes are not locked yet. `hash_` is None for a call."""
+    message = computation.msg
+    if message.sender != transaction.sender:
+        # An impersonated call of a devnet was executed in the place of the transaction, and is what the record shows.
+        transaction = replace(
+            transaction, sender=message.sender, to=message.to, value=message.value, data=bytes(message.data)
+        )
     read = recorder.reads
     if recorder.options.reads:
         read = {(coinbase, None): None, (transaction.sender, None): None, **read}

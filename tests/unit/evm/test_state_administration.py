@@ -285,6 +285,10 @@ def test_a_call_comes_from_the_impersonated_account_and_the_receipt_from_the_adm
     traced = built.call("debug_traceTransaction", to_hex(transaction.hash), {"tracer": "callTracer"})
     assert isinstance(traced, dict)
     assert (traced["from"], traced["to"]) == (to_hex(CONTRACT_SENDER), to_hex(PLACE))
+    listed = built.call("trace_transaction", to_hex(transaction.hash))
+    assert isinstance(listed, list)
+    action = listed[0]["action"]
+    assert (action["from"], action["to"], action["value"]) == (to_hex(CONTRACT_SENDER), to_hex(PLACE), "0x4")
     other = devnet(EngineKind.PYTHON if kind is EngineKind.NATIVE else EngineKind.NATIVE)
     for each in (*setup, block):
         assert other.chain.import_block(each)
