@@ -15,6 +15,9 @@ ACCESS_LIST_FACTOR, ENTRY_BYTES = 4, 120
 """What a transaction with an access list takes for each byte of its encoding, and for each entry: an address and a storage
 key are objects of their own."""
 
+AUTHORIZATION_BYTES = 272
+"""What an authorization (EIP-7702) takes besides its encoding: an object with an address and two long numbers."""
+
 Rank = tuple[bool, int, int]
 """A smaller rank is more important. Two transactions of a pool never have the same rank."""
 
@@ -35,13 +38,15 @@ class PooledTransaction:
 
     @property
     def memory_bytes(self) -> int:
-        """About what the transaction takes in memory. A long access list takes several times its encoding."""
+        """About what the transaction takes in memory. A long access list takes several times its encoding, and so do many
+        authorizations."""
         encoded = len(self.transaction.raw)
         entries = len(self.transaction.access_list)
+        authorizations = AUTHORIZATION_BYTES * len(self.transaction.authorizations)
         if entries:
-            return ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries
+            return ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries + authorizations
         # The data is kept a second time, beside the encoding.
-        return encoded + len(self.transaction.data)
+        return encoded + len(self.transaction.data) + authorizations
 
     def pays_at_least(self, min_gas_price: int, min_priority_fee: int, base_fee: int | None) -> bool:
         """Whether it pays the lowest prices for a block (wei per gas). Priority transactions need not pay them.

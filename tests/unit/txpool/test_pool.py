@@ -8,6 +8,7 @@ import pytest
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.rejection import RejectionReason as Reason
+from lacnode.primitives import rlp
 from lacnode.primitives.transaction import Transaction
 from lacnode.txpool import pool_settings
 from lacnode.txpool.importance_order import ImportanceOrder
@@ -336,3 +337,18 @@ def test_an_access_list_counts_with_what_it_takes_in_memory(keys: int) -> None:
     for entry in transaction.access_list:
         taken += sum(map(sys.getsizeof, (entry, *entry, *entry[1])))
     assert pooled.memory_bytes > 0.95 * taken
+
+
+def test_authorizations_count_with_what_they_take_in_memory() -> None:
+    """A pool of transactions of many short authorizations would take six times its bound."""
+    long = [b"\x01", bytes(20), b"\x05", b"\x01", b"\xf1" * 32, b"\x11" * 32]
+    short = [b"\x01", bytes(20), b"", b"", b"\x01", b"\x01"]
+    for authorization in (long, short):
+        fields: list[rlp.RlpValue] = [b"\x01", b"", b"", b"", rlp.scalar(10_000_000), bytes(20), b"", b"", []]
+        fields += [[authorization] * 1_000, b"", b"\x01", b"\x01"]
+        transaction = Transaction.decode(b"\x04" + rlp.encode(fields))
+        taken = sys.getsizeof(transaction.raw) + sys.getsizeof(transaction.authorizations)
+        for each in transaction.authorizations:
+            taken += sum(map(sys.getsizeof, (each, each.address, each.r, each.s)))
+        pooled = PooledTransaction(transaction, bytes(20), local=False, priority=False, sequence=0, added_at=0.0)
+        assert pooled.memory_bytes > 0.95 * taken
