@@ -134,20 +134,19 @@ class RequestQuota:
         """Count one request of `requester`. EnclaveError `EnclaveNotPayloadOwner` if it is one too many."""
         with self._lock:
             now = self._clock()
-            since, count = self._seen.get(requester, (now, 0))
+            # Taken out and put at the end again: the order is by the last request.
+            since, count = self._seen.pop(requester, (now, 0))
             # A period begins with the first request of a key. A fixed clock period would allow twice the number around
             # its end.
             if now - since >= QUOTA_PERIOD_SECONDS:
                 since, count = now, 0
+            self._seen[requester] = (since, min(count + 1, self._requests))
+            # The table is bounded too, because keys cost nothing. The key that has not asked for the longest time is
+            # dropped. To refuse new keys would let a stranger with thousands of keys keep all members out.
+            if len(self._seen) > MAX_REQUESTERS:
+                del self._seen[next(iter(self._seen))]
             if count >= self._requests:
                 raise EnclaveError(REFUSED_CODE)
-            # The table is bounded too, because keys cost nothing. When it is full, new keys wait until old entries
-            # expire. Known requesters go on.
-            if requester not in self._seen and len(self._seen) >= MAX_REQUESTERS:
-                self._seen = {key: seen for key, seen in self._seen.items() if now - seen[0] < QUOTA_PERIOD_SECONDS}
-                if len(self._seen) >= MAX_REQUESTERS:
-                    raise EnclaveError(REFUSED_CODE)
-            self._seen[requester] = (since, count + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
 from lacnode.privacy.manager.proven_requests import (
     CHALLENGE_PATH,
     CHALLENGE_VALID_SECONDS,
+    MAX_REQUESTERS,
     RequestAuthenticator,
     RequestQuota,
 )
@@ -225,3 +226,14 @@ def test_payloads_of_others_are_not_read_for_a_question_about_them(two: Two, mon
     assert PayloadRecovery(lost, two).recover_payloads([*others, wanted, bytes(32)]) == 1
     assert read == [wanted]
     assert lost.receive(wanted).payload == b"yours"
+
+
+def test_a_stranger_with_thousands_of_keys_keeps_nobody_out(two: Two) -> None:
+    quota = RequestQuota(2, lambda: two.now)
+    for number in range(MAX_REQUESTERS + 1):
+        quota.count_request(number.to_bytes(32))
+    quota.count_request(B.public)
+    assert len(quota._seen) == MAX_REQUESTERS
+    quota.count_request(B.public)
+    with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
+        quota.count_request(B.public)
