@@ -4,7 +4,7 @@ Both are used in the same way, so private execution does not know which one it h
 connection. It only names the requests and the answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -103,6 +103,11 @@ class TransactionManager(Protocol):
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """Return one group. EnclaveError `PrivacyGroupNotFound` if it is unknown."""
+
+    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+        """Return the members of a PANTHEON group, also of a deleted one. None if it is unknown, empty if it has another
+        type.
+        """
 
     # The manager answers this question, not the node: only managers know the keys that `alwayssendto` may add.
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:

@@ -2,7 +2,7 @@
 forgetful or broken."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lacnode.chain.chain_store import DatabaseNodeStore
@@ -59,6 +59,7 @@ class MemoryManager:
     others: "dict[bytes, MemoryManager]"
     payloads: dict[bytes, ReceivedPayload] = field(default_factory=dict)
     groups: dict[bytes, PrivacyGroup] = field(default_factory=dict)
+    deleted: dict[bytes, PrivacyGroup] = field(default_factory=dict)
     is_off: bool = False
     failing: set[bytes] = field(default_factory=set)
     asked: list[bytes] = field(default_factory=list)
@@ -123,8 +124,10 @@ class MemoryManager:
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
         self._check_on()
-        if self.groups.pop(group_id, None) is None:
+        deleted = self.groups.pop(group_id, None)
+        if deleted is None:
             raise EnclaveError("PrivacyGroupNotDeleted")
+        self.deleted[group_id] = deleted
         return group_id
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
@@ -136,6 +139,11 @@ class MemoryManager:
         if group_id not in self.groups:
             raise EnclaveError("PrivacyGroupNotFound")
         return self.groups[group_id]
+
+    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+        self._check_on()
+        group = self.groups.get(group_id) or self.deleted.get(group_id)
+        return None if group is None else group.members if group.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         self._check_on()

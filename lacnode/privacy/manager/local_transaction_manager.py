@@ -4,7 +4,7 @@ A payload is stored before it is sent, and before its key is given to the client
 an own key opens it. This module must not hold a plaintext longer than a call, and must not log it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from lacnode.privacy.keys import KeyRing
@@ -208,6 +208,10 @@ class LocalTransactionManager:
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """Return the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
         return self.groups.retrieve(group_id)
+
+    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+        """See `TransactionManager.named_members`."""
+        return self._known_groups.named_members(group_id)
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         """Return the members of the LEGACY group `group_id` if they are `named` and more, as the `alwayssendto` of a

@@ -5,7 +5,7 @@ The form of its answers is checked like that of a stranger.
 
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import httpx
@@ -143,6 +143,17 @@ class HttpTransactionManager:
         """Return the group `group_id` (32 bytes) of the manager. EnclaveError `PrivacyGroupNotFound` if the manager
         does not know it."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
+
+    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+        """See `TransactionManager.named_members`. A manager elsewhere does not tell a deleted group from an unknown one.
+
+        As in Besu, every error of the manager means that the group does not exist.
+        """
+        try:
+            group = self.retrieve_group(group_id)
+        except EnclaveError:
+            return None
+        return group.members if group.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.

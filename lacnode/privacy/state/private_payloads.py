@@ -4,7 +4,7 @@ This module must not show the content of a payload.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -16,7 +16,7 @@ from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.group_history import GroupHistory, decode_history_payload
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
 from lacnode.privacy.state.private_transaction import PrivateTransaction, decode_payload_item, decode_versioned_item
-from lacnode.privacy.transaction_manager import EnclaveError, GroupType, ReceivedPayload, TransactionManager
+from lacnode.privacy.transaction_manager import EnclaveError, ReceivedPayload, TransactionManager
 
 log = structlog.get_logger("privacy")
 
@@ -133,9 +133,7 @@ def receive_checked(
     # The id would be a database key of another length. Another group's rows could then be read by it.
     if mode is GroupMode.OFFCHAIN and len(received.group_id) != GROUP_ID_BYTES:
         raise PayloadUnavailableError("a group id that is not 32 bytes")
-    why = find_refusal(
-        parties, received.sender, received.group_id, _ManagersGroups(manager), unknown_passes=unknown_passes
-    )
+    why = find_refusal(parties, received.sender, received.group_id, manager, unknown_passes=unknown_passes)
     # A payload for a flexible group must not change a group of the manager on a node that has no flexible groups.
     if why is None and mode is GroupMode.OFFCHAIN and parties.is_flexible:
         why = FLEXIBLE
@@ -160,22 +158,3 @@ def load_private_task(
     if private.group_id is None or payload.version is None:
         raise UnusablePayloadError("it is for no flexible group")
     return PrivateTask(index, private, private.group_id, payload.version)
-
-
-class _ManagersGroups:
-    """The `GroupKnowledge` of a manager. As in Besu, every error of the manager means that the group does not exist."""
-
-    def __init__(self, manager: TransactionManager) -> None:
-        self._manager = manager
-
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """See `GroupKnowledge.named_members`."""
-        try:
-            group = self._manager.retrieve_group(group_id)
-        except EnclaveError:
-            return None
-        return group.members if group.type is GroupType.PANTHEON else ()
-
-    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Collection[bytes] | None:
-        """See `GroupKnowledge.widened_members`."""
-        return self._manager.widened_members(named, group_id)

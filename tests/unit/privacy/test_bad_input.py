@@ -2,7 +2,7 @@
 payload that a recipient does not have. Nodes with the real transaction managers, which reach each other by a call."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -48,6 +48,10 @@ class Sealing(MemoryManager):
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         group: PrivacyGroup = self.real.retrieve_group(group_id)
         return group
+
+    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+        members: Collection[bytes] | None = self.real.named_members(group_id)
+        return members
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         members: Sequence[bytes] | None = self.real.widened_members(named, group_id)

@@ -253,6 +253,15 @@ class TestWhatIsExecuted:
         assert stage.b.root(other) == stage.b.root(mine) == EMPTY_TRIE_ROOT
         assert stage.b.node.call("lac_whyPrivateTransactionIgnored", to_hex(marker)) == ANOTHER_GROUP
 
+    def test_a_deletion_that_one_member_hears_of_first_does_not_divide_the_members(self) -> None:
+        """A member may delete the group at B alone, or just before B comes to the marker."""
+        stage = PrivateTestNetwork()
+        group = stage.a.manager.create_group([KEY_A, KEY_B, KEY_C], KEY_A).id
+        stage.a.send(private(ALICE, 0, data=deploying(KEEPER), group=group))
+        stage.b.manager.delete_group(group, KEY_C)
+        stage.mine()
+        assert stage.b.root(group) == stage.a.root(group) != EMPTY_TRIE_ROOT
+
     def test_a_flexible_groups_form_is_nothing_where_there_are_none(self) -> None:
         stage = PrivateTestNetwork()
         group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
