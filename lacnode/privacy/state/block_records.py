@@ -16,9 +16,10 @@ class BlockRecords:
     """The results of one block.
 
     `roots` has the groups that changed. `refused` are the hashes of markers whose transaction the contract of a
-    flexible group refused. `long` are the transactions that are executed apart. `punctual_senders` are the keys with a
-    transaction that ended in its time slice, `slow_senders` those with one that took longer. `begin_to_wait` are the
-    groups that begin to wait for a long transaction, and whether an own or a punctual sender sent it.
+    flexible group refused. `told` are those of transactions from a history. `long` are the transactions that are
+    executed apart. `punctual_senders` are the keys with a transaction that ended in its time slice, `slow_senders`
+    those with one that took longer. `begin_to_wait` are the groups that begin to wait for a long transaction, and
+    whether an own or a punctual sender sent it.
     """
 
     number: int
@@ -28,6 +29,7 @@ class BlockRecords:
     roots: dict[bytes, list[MarkerRoot]] = field(default_factory=dict)
     logs: dict[bytes, list[LogWithMetadata]] = field(default_factory=dict)
     refused: list[bytes] = field(default_factory=list)
+    told: set[bytes] = field(default_factory=set)
     long: list[LongPrivateTransaction] = field(default_factory=list)
     begin_to_wait: dict[bytes, bool] = field(default_factory=dict)
     punctual_senders: set[bytes] = field(default_factory=set)
@@ -43,18 +45,21 @@ class BlockRecords:
 
     def write(self, writer: PrivateStoreWriter) -> None:
         """Write everything but the logs, which the receipts have."""
+        groups = {stored.marker_hash: group_id for group_id, markers in self.markers.items() for stored in markers}
         # The key of a receipt has the block hash, as in Besu, so receipts of one marker in two blocks cannot mix.
         for marker_hash, receipt in self.receipts.items():
-            writer.write_receipt(self.hash, marker_hash, receipt)
+            is_told = marker_hash in self.told
+            writer.write_receipt(self.hash, marker_hash, groups[marker_hash], receipt, is_told=is_told)
         for marker_hash in self.refused:
             # A rebuild may refuse what was executed before. Its old receipt must not stay.
-            writer.delete_receipt(self.hash, marker_hash)
+            writer.delete_receipt(self.hash, marker_hash, groups[marker_hash])
         for group_id, markers in self.markers.items():
             # Only a success makes a marker the first one of its payload. A failed one may be tried at another marker.
             successful = {root.marker_hash for root in self.roots.get(group_id, ())}
             for marker in markers:
                 writer.write_marker(group_id, marker)
-                if marker.marker_hash in successful:
+                # A history may name any marker. It does not show that the payload of the marker was executed.
+                if marker.marker_hash in successful and marker.marker_hash not in self.told:
                     writer.write_success(marker)
         # A sender with one slow transaction is not punctual, even if others of its transactions were fast.
         for private_from in self.punctual_senders - self.slow_senders:

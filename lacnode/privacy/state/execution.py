@@ -215,6 +215,8 @@ class PrivateBlockExecutor:
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         records.receipts[marker.hash] = receipt
+        if task.is_told:
+            records.told.add(marker.hash)
         self._note(records, task.group_id, task.index, marker, ahead, known)
 
     def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:

@@ -110,7 +110,7 @@ class GroupRebuilder:
         for entry in stored.roots_in_block(hash_, group_id):
             index = indexes.get(entry.marker_hash)
             if index is not None:
-                receipt = stored.receipt(hash_, entry.marker_hash)
+                receipt = stored.receipt(hash_, entry.marker_hash, group_id)
                 records.roots.setdefault(group_id, []).append(entry)
                 records.add_logs(group_id, block, index, () if receipt is None else receipt.logs)
         return records

@@ -49,7 +49,7 @@ class PrivateLogs:
         with self._database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             receipts = [
-                (marker_hash, stored.receipt(block_hash, marker_hash))
+                (marker_hash, stored.receipt(block_hash, marker_hash, group_id))
                 for marker_hash, _ in stored.roots_in_block(block_hash, group_id)
             ]
         position = 0

@@ -43,7 +43,7 @@ class PrivateReceipts:
             return None
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            receipt = stored.receipt(place.block_hash, found.marker_hash)
+            receipt = _own_receipt(stored, found, place, found.marker_hash)
             absent = stored.absent_at(MarkerPlace(place.number, place.index))
             is_long = LongTransactionReader(snapshot).is_at(MarkerPlace(place.number, place.index))
         # A marker waits for its own payload. A record of its history has another key, and its receipt is final.
@@ -59,14 +59,23 @@ class PrivateReceipts:
             stored = PrivateStoreReader(snapshot)
             # Only a receipt with the status of a used nonce is looked at. Any other one is this marker's own result.
             own, first = (
-                stored.receipt(found.place.block_hash, found.marker_hash),
+                _own_receipt(stored, found, found.place, found.marker_hash),
                 stored.first_successful_marker(found.payload_key),
             )
             if own is None or own.status is not PrivateStatus.INVALID or first is None or first[1] == found.marker_hash:
                 return found
             place = self._context.history.transaction_location(first[1])
-            before = None if place is None else stored.receipt(place.block_hash, first[1])
+            before = None if place is None else _own_receipt(stored, found, place, first[1])
         if place is None or before is None or before.status is not PrivateStatus.SUCCESSFUL:
             return found
         # The payload is the same, so only the marker and its place change.
         return replace(found, marker_hash=first[1], place=place)
+
+
+def _own_receipt(
+    stored: PrivateStoreReader, found: FoundPrivateTransaction, place: TransactionLocation, marker_hash: bytes
+) -> PrivateReceipt | None:
+    """Return the receipt of the transaction's own group at a marker, None if there is none."""
+    # The payload of a flexible group names its group inside. The manager names another one.
+    group_id = found.group_id if found.private.group_id is None else found.private.group_id
+    return stored.receipt(place.block_hash, marker_hash, group_id)

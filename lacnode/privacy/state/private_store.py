@@ -4,6 +4,7 @@
 |---|---|---|
 | private_state | node or code hash | trie node or code, of all groups |
 | private_receipts | block hash, marker hash, `RECEIPT` | private receipt (Besu's key and value) |
+| private_receipts | block hash, marker hash, `TOLD`, group id | the same of a transaction from a group's history |
 | private_metadata | block hash, group id, `METADATA` | the group's roots within the block (Besu's key and value) |
 | private_roots | group id, 2^64-1 minus number (8) | the group's root after that block, where it changed |
 | private_markers | group id, number (8), index (4) | marker hash, payload key: what concerned the group |
@@ -164,9 +165,12 @@ class PrivateStoreReader:
                 return
             yield found
 
-    def receipt(self, block_hash: bytes, marker_hash: bytes) -> PrivateReceipt | None:
-        """Return the receipt of the private transaction whose marker is in this block. None if there is none."""
-        data = self._snapshot.get(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
+    def receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> PrivateReceipt | None:
+        """Return the receipt of the group's private transaction whose marker is in this block. None if there is none."""
+        # A history of another group may name the same marker. Its receipts have the group in the key.
+        data = self._snapshot.get(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id)) or self._snapshot.get(
+            RECEIPTS, _receipt_key(block_hash, marker_hash)
+        )
         return None if data is None else PrivateReceipt.decode(data)
 
     def roots_in_block(self, block_hash: bytes, group_id: bytes) -> tuple[MarkerRoot, ...]:
@@ -297,13 +301,32 @@ class PrivateStoreWriter:
         written = sum(len(key) + len(value) for key, value in nodes.items())
         self._batch.put(META, STATE_BYTES, (PrivateStoreReader(self._batch).state_bytes() + written).to_bytes(8))
 
-    def write_receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
-        """Store the receipt of the private transaction whose marker is in this block."""
-        self._batch.put(RECEIPTS, block_hash + marker_hash + b"RECEIPT", receipt.encode())
+    def write_receipt(
+        self, block_hash: bytes, marker_hash: bytes, group_id: bytes, receipt: PrivateReceipt, *, is_told: bool
+    ) -> None:
+        """Store the receipt of the group's private transaction whose marker is in this block.
 
-    def delete_receipt(self, block_hash: bytes, marker_hash: bytes) -> None:
-        """Delete the receipt of the private transaction whose marker is in this block."""
-        self._batch.delete(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
+        `is_told` says that a history has the transaction, and not the payload of the marker.
+        """
+        told_key = _told_receipt_key(block_hash, marker_hash, group_id)
+        # Nothing ties a history's transaction to its marker. It must not replace the receipt of the marker's payload,
+        # which may belong to another group.
+        if is_told:
+            self._batch.put(RECEIPTS, told_key, receipt.encode())
+        else:
+            self._batch.put(RECEIPTS, _receipt_key(block_hash, marker_hash), receipt.encode())
+            self._batch.delete(RECEIPTS, told_key)
+
+    def delete_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:
+        """Delete the receipt of the group's private transaction whose marker is in this block."""
+        self._batch.delete(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id))
+        self._batch.delete(RECEIPTS, _receipt_key(block_hash, marker_hash))
+
+    def _forget_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:
+        # With a receipt from a history, the other one may belong to another group.
+        told_key = _told_receipt_key(block_hash, marker_hash, group_id)
+        is_told = self._batch.get(RECEIPTS, told_key) is not None
+        self._batch.delete(RECEIPTS, told_key if is_told else _receipt_key(block_hash, marker_hash))
 
     def write_roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
         """Write the roots of a group in a block. There is at least one."""
@@ -323,11 +346,11 @@ class PrivateStoreWriter:
         for changed in list(stored.changed_blocks_latest_first(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
             for entry in stored.roots_in_block(block_hash, group_id):
-                self.delete_receipt(block_hash, entry.marker_hash)
+                self._forget_receipt(block_hash, entry.marker_hash, group_id)
             self.delete_roots(changed, block_hash, group_id)
         for place, marker_hash in list(stored.marker_hashes(group_id)):
             if place.number < number:
-                self.delete_receipt(block_hash_of(place.number) or b"", marker_hash)
+                self._forget_receipt(block_hash_of(place.number) or b"", marker_hash, group_id)
                 self._batch.delete(MARKERS, group_id + place.key())
                 self._batch.delete(AHEAD, group_id + place.key())
 
@@ -423,6 +446,14 @@ class PrivateNodeStore:
     def get(self, key: bytes) -> bytes | None:
         with self._database.read() as snapshot:
             return snapshot.get(STATE, key)
+
+
+def _receipt_key(block_hash: bytes, marker_hash: bytes) -> bytes:
+    return block_hash + marker_hash + b"RECEIPT"
+
+
+def _told_receipt_key(block_hash: bytes, marker_hash: bytes, group_id: bytes) -> bytes:
+    return block_hash + marker_hash + b"TOLD" + group_id
 
 
 def _due_key(marker: AbsentMarker) -> bytes:

@@ -57,7 +57,7 @@ def receipt_of(member: Member, marker: bytes) -> PrivateReceipt | None:
     place = member.node.chain.transaction_location(marker)
     assert place is not None
     with member.node.chain._database.read() as snapshot:
-        return PrivateStoreReader(snapshot).receipt(place.block_hash, marker)
+        return PrivateStoreReader(snapshot).receipt(place.block_hash, marker, GROUP)
 
 
 def run(stage: PrivateTestNetwork, *data: bytes, to: bytes | None = None) -> PrivateReceipt:
