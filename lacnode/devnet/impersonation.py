@@ -10,7 +10,7 @@ from typing import Any
 
 from lacnode.devnet.call_values import address, byte_string, quantity, required_values
 from lacnode.devnet.request_forwarder import RequestForwarder
-from lacnode.devnet.state_changes import NO_ADMINISTRATOR
+from lacnode.devnet.state_changes import DATA_BYTE_GAS, NO_ADMINISTRATOR, TRANSACTION_GAS
 from lacnode.evm.state_administration import IMPERSONATION_ADDRESS, ImpersonatedCall
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
@@ -20,9 +20,6 @@ Transaction = dict[str, Any]
 
 MAX_IMPERSONATED = 1000
 """Accounts that are impersonated at a time."""
-
-TRANSACTION_GAS, DATA_BYTE_GAS = 21_000, 40
-"""The most gas that a transaction takes before its call begins, for itself and for a byte of its data."""
 
 
 class Impersonation:

@@ -1,7 +1,7 @@
 """Changes of accounts that the administrator of a devnet orders: a transaction in a block of all validators.
 
 No state changes outside of a block. `lacnode/evm/state_administration.py` has the form of the transactions. What the rule
-refuses, it refuses here too: the node estimates the gas of a transaction before it is sent.
+refuses, it refuses here too: the node makes each change as a call before it is sent.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,6 +21,9 @@ MINED_SECONDS = 20.0
 """Seconds that a call waits for the block of its transaction."""
 
 POLL_SECONDS = 0.05
+
+TRANSACTION_GAS, DATA_BYTE_GAS = 21_000, 40
+"""The most gas that a transaction takes before it is executed, for itself and for a byte of its data."""
 
 NO_ADMINISTRATOR = (
     "the genesis of this devnet names no administrator, because an earlier release made it: make a new devnet"
@@ -67,8 +70,12 @@ class StateChanges:
                 SERVER_ERROR,
                 "the state changes in a block, and none is made now: call evm_setAutomine with true before",
             )
-        data = to_hex(change.encode())
-        hash_ = await self._send({"from": self._administrator, "to": to_hex(STATE_CHANGE_ADDRESS), "data": data})
+        data = change.encode()
+        gas = hex(change.gas + TRANSACTION_GAS + DATA_BYTE_GAS * len(data))
+        order = {"from": self._administrator, "to": to_hex(STATE_CHANGE_ADDRESS), "data": to_hex(data), "gas": gas}
+        # It says why a change is not possible, and makes no block for that.
+        await self._node.call("eth_call", order, "latest")
+        hash_ = await self._send(order)
         receipt: Transaction | None = None
         with trio.move_on_after(MINED_SECONDS):
             receipt = await self._receipt(hash_)

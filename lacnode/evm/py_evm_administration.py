@@ -27,9 +27,6 @@ from lacnode.evm.state_administration import (
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.transaction import LEGACY
 
-ACCOUNT_GAS, SLOT_GAS, CODE_BYTE_GAS = 25_000, 22_100, 200
-"""The gas of an account, a slot and a byte of code: about what the EVM takes. So the gas of a block bounds the changes."""
-
 PRECOMPILE_ADDRESSES = 0x100
 """The addresses below this number have no code and no storage of their own: they are for precompiles."""
 
@@ -55,7 +52,7 @@ def administered_executor(base: Any, rules: AdministrationRules) -> Any:
             try:
                 _check_has_no_value(message.value)
                 update = decode_account_update(bytes(message.data))
-                computation.consume_gas(_gas_of(update), "state change")
+                computation.consume_gas(update.gas, "state change")
                 change_account(accounts, update, rules, self.vm_state.budget)
             except InvalidAdministrationError as invalid:
                 accounts.discard(before)
@@ -179,10 +176,6 @@ def _check_nonce(nonce: int, now: int) -> None:
 def _check_has_no_value(value: int) -> None:
     if value:
         raise InvalidAdministrationError("ether sent with an order of the administrator would be lost")
-
-
-def _gas_of(change: AccountUpdate) -> int:
-    return ACCOUNT_GAS + SLOT_GAS * len(change.storage) + CODE_BYTE_GAS * len(change.code or b"")
 
 
 def _revert_output(text: str) -> bytes:

@@ -22,6 +22,9 @@ IMPERSONATION_ADDRESS = b"lacnode-impersonated"
 
 ADMINISTRATION_ADDRESSES = frozenset((STATE_CHANGE_ADDRESS, IMPERSONATION_ADDRESS))
 
+ACCOUNT_GAS, SLOT_GAS, CODE_BYTE_GAS = 25_000, 22_100, 200
+"""The gas of an account, a slot and a byte of code: about what the EVM takes. So the gas of a block bounds the changes."""
+
 HIGHEST_NONCE = 2**64 - 2
 """The highest nonce that an account may have (EIP-2681)."""
 
@@ -54,6 +57,11 @@ class AccountUpdate:
     nonce: int | None = None
     code: bytes | None = None
     storage: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def gas(self) -> int:
+        """The gas of the change, without that of its transaction."""
+        return ACCOUNT_GAS + SLOT_GAS * len(self.storage) + CODE_BYTE_GAS * len(self.code or b"")
 
     def encode(self) -> bytes:
         """Return the data of the transaction. A list of one item stands for a value, the empty list for None."""

@@ -25,6 +25,7 @@ class FakeNode:
         self.administrator: str | None = ADMINISTRATOR
         self.makes_blocks = True
         self.status = "0x1"
+        self.reason: str | None = None
 
     async def call(self, method: str, *params: Any) -> object:
         if method == "eth_getBalance":
@@ -37,12 +38,16 @@ class FakeNode:
             return "0x3"
         if method == "eth_getBlockByNumber":
             return {"baseFeePerGas": "0x0", "gasLimit": "0x100"}
+        if method == "eth_call":
+            if self.reason is not None:
+                raise RpcError(-32000, self.reason)
+            return "0x"
         assert method == "eth_getTransactionReceipt"
         return {"status": self.status}
 
     async def send(self, transaction: dict[str, Any]) -> object:
         await trio.lowlevel.checkpoint()
-        assert transaction.keys() == {"from", "to", "data"}
+        assert transaction.keys() == {"from", "to", "data", "gas"}
         assert (transaction["from"], transaction["to"]) == (self.administrator, to_hex(STATE_CHANGE_ADDRESS))
         change = decode_account_update(from_hex(transaction["data"]))
         self.sent.append(change)
@@ -117,6 +122,12 @@ async def test_while_no_block_is_made_it_is_refused(node: FakeNode) -> None:
 async def test_a_devnet_of_an_earlier_release_says_so(node: FakeNode) -> None:
     node.administrator = None
     assert "names no administrator" in (await refusal(node, "hardhat_setCode", STRANGER, CODE))[1]
+
+
+async def test_what_the_chain_refuses_is_not_sent(node: FakeNode) -> None:
+    node.reason = "set its code first"
+    assert "set its code first" in (await refusal(node, "hardhat_setStorageAt", STRANGER, "0x0", "0x1"))[1]
+    assert node.sent == []
 
 
 async def test_a_transaction_that_fails_is_told(node: FakeNode) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.state_changes import DATA_BYTE_GAS, TRANSACTION_GAS
 from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.evm.state_administration import (
     IMPERSONATION_ADDRESS,
@@ -209,7 +210,8 @@ def test_ether_is_not_taken() -> None:
 def test_the_gas_bounds_a_change_and_the_estimate_is_enough(kind: EngineKind) -> None:
     built = devnet(kind)
     slots: Sequence[tuple[int, int]] = [(slot, 1) for slot in range(50)]
-    data = AccountUpdate(PLACE, code=STORER, storage=tuple(slots)).encode()
+    update = AccountUpdate(PLACE, code=STORER, storage=tuple(slots))
+    data = update.encode()
     call = {"from": to_hex(ADMINISTRATOR.address), "to": to_hex(STATE_CHANGE_ADDRESS), "data": to_hex(data)}
     estimate = int(str(built.call("eth_estimateGas", call)), 16)
     assert estimate > 50 * 20_000
@@ -217,6 +219,9 @@ def test_the_gas_bounds_a_change_and_the_estimate_is_enough(kind: EngineKind) ->
     assert values(built, PLACE)[2] == "0x"
     assert statuses(built, grown(built, order(data, 1, gas=estimate))) == ["0x1"]
     assert values(built, PLACE)[3] == word(1)
+    # What a devnet sends with it, without an estimate: the most that a transaction takes, and the gas of the change.
+    enough = TRANSACTION_GAS + DATA_BYTE_GAS * len(data) + update.gas
+    assert statuses(built, grown(built, order(data, 2, gas=enough))) == ["0x1"]
 
 
 def test_a_trace_shows_the_change(kind: EngineKind) -> None:
