@@ -4,6 +4,7 @@ A change replaces methods of the node before it starts. The node is an ordinary 
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,10 +17,12 @@ import trio
 from lacnode.chain.blockchain import Blockchain
 from lacnode.cli.main import main
 from lacnode.consensus.bft.messages import Justification, Proposal
-from lacnode.consensus.bft.payloads import RoundChangePayload
+from lacnode.consensus.bft.payloads import ProposalPayload, RoundChangePayload, SignedPayload
+from lacnode.consensus.ibft2.block_hash import committed_seal_hash
+from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import decode_message, encode_message
 from lacnode.consensus.ibft2.payloads import PROPOSAL
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_key import NodeKey, load_node_key
 from lacnode.devnet.manifest import FILE_NAME
 from lacnode.node.network_handler import NodeNetworkHandler
 from lacnode.node.node import Node
@@ -33,10 +36,13 @@ from lacnode.validator.block_creator import PoolBlockCreator
 from lacnode.validator.signing import RecordedSigner
 from tests.siege.init_codes import JUMPDESTS
 from tests.siege.transactions import SiegeSender
-from tests.support.ibft2_blocks import decode_envelope
+from tests.support.ibft2_blocks import decode_envelope, sign_payload
 
 DISTANCE_SECONDS = 0.15
 """How long a proposal travels between two validators that are far apart."""
+
+OTHER_BLOCKS = 30
+"""Blocks for one round that a validator that multiplies its proposals sends to each other validator."""
 
 SLOW_SIGNATURE_SECONDS = 1.0
 BEHIND_SECONDS = 3_600
@@ -116,6 +122,39 @@ def altered_proposals(data: bytes) -> list[bytes]:
     return [*swapped, encode_message(replace(proposal, justification=other))]
 
 
+def multiply_proposals() -> None:
+    """Send each other validator many other blocks for the same round, each with its signature, and false bodies of the true
+    one. The true one comes last."""
+    key = load_node_key(Path(sys.argv[-1]).parent / "key")
+    send = Peer.send_consensus
+
+    def send_many(self: Peer, code: int, data: bytes, *, is_relayed: bool = False) -> None:
+        if code == PROPOSAL and not is_relayed:
+            for other in (*other_proposals(data, key, self.address), *altered_proposals(data)):
+                did("multiplied proposals")
+                send(self, PROPOSAL, other)
+        send(self, code, data, is_relayed=is_relayed)
+
+    Peer.send_consensus = send_many  # type: ignore[method-assign]
+
+
+def other_proposals(data: bytes, key: NodeKey, receiver: bytes) -> list[bytes]:
+    """Proposals of `key` for the round of its proposal `data`, with other blocks, which only `receiver` gets."""
+    proposal = decode_message(PROPOSAL, data)
+    assert isinstance(proposal, Proposal)
+    header, payload = proposal.block.header, proposal.signed.payload
+    extra = decode_extra_data(header.extra_data)
+    others = []
+    for number in range(OTHER_BLOCKS):
+        vanity = receiver + number.to_bytes(32 - len(receiver))
+        other = header.with_changes(extra_data=encode_extra_data(replace(extra, vanity=vanity)))
+        signed = sign_payload(ProposalPayload(payload.round_id, committed_seal_hash(other)), key)
+        assert isinstance(signed.payload, ProposalPayload)
+        typed = SignedPayload(signed.payload, signed.signature, signed.author)
+        others.append(encode_message(replace(proposal, signed=typed, block=proposal.block.with_header(other))))
+    return others
+
+
 def be_far_away() -> None:
     """Proposals of this validator reach the first validator at once and the others a little later."""
     send = Peer.send_consensus
@@ -158,6 +197,12 @@ def sign_slowly() -> None:
     RecordedSigner.sign = sign_late  # type: ignore[method-assign]
 
 
+def open_graphql() -> None:
+    """Start GraphQL on any free port. The devnet's configuration has none."""
+    os.environ |= {"BESU_GRAPHQL_HTTP_ENABLED": "true", "BESU_GRAPHQL_HTTP_PORT": "0"}
+    did("GraphQL ports")
+
+
 def set_clock_back() -> None:
     """The wall clock of this validator is an hour behind."""
     true_time = time.time
@@ -196,7 +241,9 @@ CHANGES: dict[str, tuple[Callable[[], None], ...]] = {
     "heavy-blocks": (propose_heavy_blocks,),
     "swapped-bodies": (swap_bodies,),
     "far-away": (be_far_away,),
+    "multiplied-proposals": (multiply_proposals,),
     "slow-signer": (sign_slowly,),
+    "graphql": (open_graphql,),
     "clock-behind": (set_clock_back,),
     "recorder": (record_messages,),
 }

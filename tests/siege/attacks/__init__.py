@@ -3,6 +3,7 @@
 from tests.siege.attack import Exercise, LoadAttack
 from tests.siege.attacks import (
     access_lists,
+    api_bad_input,
     clocks,
     connection_floods,
     consensus_noise,
@@ -12,6 +13,7 @@ from tests.siege.attacks import (
     heavy_transactions,
     kills,
     large_messages,
+    long_handshakes,
     manager_ports,
     private_floods,
     rpc_starvation,
@@ -29,7 +31,9 @@ ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *swapped_bodies.ATTACKS,
     *consensus_noise.ATTACKS,
     *large_messages.ATTACKS,
+    *long_handshakes.ATTACKS,
     *rpc_starvation.ATTACKS,
+    *api_bad_input.ATTACKS,
     *websocket_readers.ATTACKS,
     *connection_floods.ATTACKS,
     *clocks.ATTACKS,

@@ -3,6 +3,9 @@
 Found before: the header of the copy is true, so the first copy counted as the proposer's word, and the honest one that
 came later was not looked at. The round was lost. Here validator-1 lies; proposals of the others reach it at once and
 each other 0.15 s later, as between countries.
+
+A validator also multiplies its own proposals: each other validator gets other blocks of the same round, and false bodies.
+Two blocks of one round are a fault of their proposer. It costs the round, and many of them end the session.
 """
 
 from dataclasses import replace
@@ -26,6 +29,13 @@ ATTACKS = (
         relay,
         VALIDATOR,
         modified=MODIFIED,
+    ),
+    LoadAttack(
+        "multiplied-proposals",
+        "a validator sends each other validator 30 other blocks of its round, and false bodies",
+        relay,
+        VALIDATOR,
+        modified={"validator-1": "multiplied-proposals"},
     ),
     LoadAttack(
         "slow-signer",
