@@ -289,7 +289,7 @@ CONSENSUS = (
         "blocks-of-copies-are-decoded",
         CONTROLLER,
         "if has_block(message) and self._first_copies.has(author, payload_hash):",
-        "if False:",
+        "if not has_block(message) and self._first_copies.has(author, payload_hash):",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(

@@ -80,7 +80,7 @@ class Stage:
             validators_after=lambda header: validators,
         )
         nothing: Any = None
-        network: Any = SimpleNamespace(blame=self._blame)
+        network: Any = SimpleNamespace(count_fault=self._count_fault)
         any_machine: Any = machine
         self.validator = Validator(
             any_machine,
@@ -99,7 +99,7 @@ class Stage:
             thread_seconds=self._processor_time,
         )
 
-    def _blame(self, address: bytes, fault: str) -> bool:
+    def _count_fault(self, address: bytes, fault: str) -> bool:
         self.blamed.append((address, fault))
         return self.expels
 

@@ -143,5 +143,5 @@ def test_the_block_of_a_message_is_read_once() -> None:
     bench.hear(shown, via=A.address)
     copy = signed_again(shown)
     assert shown.block is not None
-    with patch.object(Block, "with_body_of", side_effect=AssertionError("the block is decoded again")):
+    with patch.object(Block, "with_body_from_item", side_effect=AssertionError("the block is decoded again")):
         assert only(ChargeTimeToAuthor, bench.hear(copy, via=C.address)) == [ChargeTimeToAuthor(D.address)]
