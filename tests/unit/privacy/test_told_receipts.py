@@ -71,3 +71,19 @@ def test_of_a_later_member_are_those_of_the_group(groups: Groups) -> None:
     groups.add(KEY_B)
     assert value(groups.b) == 7
     assert logs(groups.b) == logs(groups.a) != []
+
+
+def test_payloads_that_are_still_to_come_are_executed(groups: Groups) -> None:
+    """The stranger names the marker of a payload that has not arrived at B."""
+    groups.make(KEY_A, KEY_B)
+    groups.deploy()
+    stored = groups.send(word(7), to=KEEPER_ADDRESS, by=BOB)
+    (marker,) = groups.a.node.pooled
+    late = groups.b.manager.payloads.pop(marker.data)
+    groups.mine()
+    tell_of_another_group(groups, groups.b, stored)
+    groups.b.manager.payloads[marker.data] = late
+    assert groups.b.privacy_controller.execution.repair.make_due(marker.data)
+    groups.b.work()
+    assert value(groups.b) == value(groups.a) == 7
+    assert groups.b.root(GROUP) == groups.a.root(GROUP)
