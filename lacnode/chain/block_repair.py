@@ -40,7 +40,7 @@ class BlockRepair:
             parent = self._chain.header_of(header.parent_hash)
             if parent is None:
                 raise RepairNotProvenError("its parent is not in the chain")
-            protocol = self._chain.protocols.at(header.number)
+            protocol = self._chain.protocols.protocol_at(header.number)
             check_seals(protocol, header, self._chain.validators_after(parent))
         except (RlpError, HeaderRefusedError) as error:
             raise RepairNotProvenError(str(error)) from None

@@ -137,7 +137,7 @@ class BlockVerifier:
         )
         try:
             with refusing_internal_errors(header.number):
-                check(self._protocols.at(header.number), header, context)
+                check(self._protocols.protocol_at(header.number), header, context)
         except HeaderRefusedError as refused:
             raise BlockRefusedError(refused.rule, str(refused)) from None
 

@@ -42,7 +42,7 @@ class ChainContracts:
         """
         try:
             # A call of an address without code succeeds with an empty answer. That must not look like a decision.
-            if self._engine.accounts(header.state_root).contract(contract)[0] == EMPTY_KECCAK:
+            if self._engine.accounts(header.state_root).code_hash_and_storage_root(contract)[0] == EMPTY_KECCAK:
                 raise NoContractError("does not exist: there is no code at its address")
             gas = min(header.gas_limit, RULE_CALL_GAS)
             call = CallRequest(to=contract, data=data, gas=gas, deadline=time.monotonic() + seconds)
@@ -65,14 +65,14 @@ class ChainContracts:
         """
         state = self._engine.accounts(header.state_root)
         try:
-            contracts = tuple(state.contract(address) for address in sorted(accounts))
+            contracts = tuple(state.code_hash_and_storage_root(address) for address in sorted(accounts))
         except MissingNodeError as missing:
             raise StateUnavailableError(f"cannot be read: {missing}") from None
         return self._spec.forks.fork_at(header.number, header.timestamp), header.gas_limit, contracts
 
     def _reading(self, result: CallResult, header: BlockHeader) -> ContractReading:
         state = self._engine.accounts(header.state_root)
-        hashes = {address: state.contract(address)[0] for address in result.accounts}
+        hashes = {address: state.code_hash_and_storage_root(address)[0] for address in result.accounts}
         contracts = [address for address, hash_ in hashes.items() if hash_ != EMPTY_KECCAK]
         return ContractReading(
             output=result.output,

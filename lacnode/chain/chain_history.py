@@ -105,10 +105,11 @@ class ChainHistory:
         with self._database.read() as snapshot:
             return tuple(StoredChain(snapshot).numbers_with_votes(start, end))
 
-    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
-        """The validators of epoch block `number` (20-byte addresses), if its header lists other ones. None otherwise."""
+    def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
+        """The stored validators (20-byte addresses) of the epoch block `number`, if its header lists other ones. None
+        otherwise."""
         with self._database.read() as snapshot:
-            return StoredChain(snapshot).validators_at_epoch(number)
+            return StoredChain(snapshot).epoch_validators_not_in_header(number)
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
         """The sum of the difficulties up to `header`. Every block after the genesis has difficulty 1."""

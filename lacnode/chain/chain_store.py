@@ -171,8 +171,9 @@ class StoredChain:
                 return
             yield number
 
-    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
-        """The validators of epoch block `number` (20-byte addresses), if its header lists other ones. None otherwise."""
+    def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
+        """The stored validators (20-byte addresses) of the epoch block `number`, if its header lists other ones. None
+        otherwise."""
         data = self._snapshot.get(EPOCHS, _number_key(number))
         return None if data is None else tuple(data[place : place + 20] for place in range(0, len(data), 20))
 

@@ -51,6 +51,6 @@ class ExecutableChain(ChainHistory):
         """A tracer of blocks and calls of this chain, within `budget`."""
         return self._engine.tracer(self.hash_at, budget)
 
-    def open_block(self, header: BlockHeader) -> OpenBlock:
+    def open_block_after(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`, with the values of that block, for private transactions."""
         return self._engine.open_block(header.state_root, self.protocols.execution_header(header), self.hash_at)

@@ -8,7 +8,7 @@ database.
 from collections import OrderedDict
 from typing import NamedTuple
 
-from lacnode.evm.block_limits import log_bytes
+from lacnode.evm.block_limits import estimated_log_bytes
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
@@ -60,5 +60,5 @@ class ExecutionCache:
 
 def _bytes_of(block: Block, executed: ExecutedBlock) -> int:
     nodes = sum(NODE_OVERHEAD_BYTES + len(node) for node in executed.nodes.values())
-    logs = sum(log_bytes(len(log.topics), log.data) for receipt in executed.receipts for log in receipt.logs)
+    logs = sum(estimated_log_bytes(len(log.topics), log.data) for receipt in executed.receipts for log in receipt.logs)
     return nodes + logs + sum(len(transaction.raw) for transaction in block.transactions)

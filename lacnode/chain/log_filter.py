@@ -19,7 +19,7 @@ class LogFilter:
     topics: tuple[tuple[bytes, ...], ...] = ()
 
     @property
-    def items(self) -> int:
+    def item_count(self) -> int:
         """The number of addresses and topics in the filter."""
         return len(self.addresses) + sum(map(len, self.topics))
 

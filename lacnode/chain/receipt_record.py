@@ -26,7 +26,7 @@ class ReceiptRecord:
     def fields(self) -> list[RlpValue]:
         """The items of the record, as the database stores them in RLP."""
         reverted: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
-        return [self.sender, self.receipt.encode(), rlp.scalar(self.gas_used), self.created or b"", reverted]
+        return [self.sender, self.receipt.encode(), rlp.encode_scalar(self.gas_used), self.created or b"", reverted]
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "ReceiptRecord":
@@ -36,7 +36,7 @@ class ReceiptRecord:
         sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
         gas_used, created = fields.scalar("gasUsed"), fields.optional_bytes("created", 20)
         reverted = [rlp.as_bytes(reason, "revertReason") for reason in fields.list("reverted")]
-        fields.end()
+        fields.check_no_fields_left()
         return cls(sender, receipt, gas_used, created, reverted[0] if reverted else None)
 
 

@@ -12,7 +12,7 @@ from lacnode.evm.engine import ExecutionEngine
 from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 
 
 class SimulatedContracts:
@@ -48,7 +48,7 @@ class SimulatedContracts:
 def _unsigned_transaction(call: TransactionCall, nonce: int, gas_price: int) -> Transaction:
     """A transaction with a signature that is not checked: the caller names the sender when it executes the transaction."""
     fields: list[rlp.RlpValue] = [
-        rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(call.gas_limit), call.to or b"",
-        rlp.scalar(call.value), call.data,
+        rlp.encode_scalar(nonce), rlp.encode_scalar(gas_price), rlp.encode_scalar(call.gas_limit), call.to or b"",
+        rlp.encode_scalar(call.value), call.data,
     ]  # fmt: skip
-    return Transaction.decode(sign_payload(LEGACY, fields, 27, 1, 1))
+    return Transaction.decode(encode_signed_transaction(LEGACY, fields, 27, 1, 1))

@@ -51,5 +51,5 @@ def _extra_data(protocols: ProtocolSchedule, header: BlockHeader) -> ExtraData:
     except RlpError as error:
         # A genesis that was made for another protocol. Block 1 could not name its validators.
         raise WrongGenesisError(
-            f"block 0: extraData is not that of config.{protocols.at(0).name} in the genesis file: {error}"
+            f"block 0: extraData is not that of config.{protocols.protocol_at(0).name} in the genesis file: {error}"
         ) from None

@@ -109,7 +109,7 @@ def _check_head(chain: ExecutableChain, head: BlockHeader) -> None:
 def _check_sealers(chain: ExecutableChain, head: BlockHeader, parent: BlockHeader) -> None:
     """Compare the seals of the head with the validators. On GoQuorum's chains the list in a header may be false."""
     try:
-        check_seals(chain.protocols.at(head.number), head, chain.validators_after(parent))
+        check_seals(chain.protocols.protocol_at(head.number), head, chain.validators_after(parent))
     except WrongSealsError as error:
         raise _refusal(head.number, error.rule, str(error)) from None
 

@@ -28,7 +28,7 @@ class VoteSource(Protocol):
     def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
         """The numbers in ascending order, both ends included."""
 
-    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
+    def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
         """The validators of epoch block `number`, if its header lists other ones. None otherwise."""
 
 
@@ -102,7 +102,7 @@ class ValidatorHistory:
         """
         header = self._header(number)
         # GoQuorum's validators may decide an epoch block with any list. The import noted the validators then.
-        known = self._stored.validators_at_epoch(number)
+        known = self._stored.epoch_validators_not_in_header(number)
         before = self._protocols.extra_data(header).validators if known is None else known
         return _tally_after(VoteTally.from_validators(before), header, self._schedule, self._protocols)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from lacnode.chainspec.genesis_values import Data, Nonce, Quantity, Word, parse_short_address, word
+from lacnode.chainspec.genesis_values import Data, Nonce, Quantity, Word, parse_short_address, parse_word
 from lacnode.chainspec.spec import GenesisAccount
 
 
@@ -35,7 +35,7 @@ def genesis_accounts(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAcc
 def _account(address: str, account: GenesisAllocation) -> GenesisAccount:
     try:
         # Slots and values are numbers of 256 bits. Shorter ones are filled with zeros on the left.
-        storage = {int.from_bytes(word(slot)): int.from_bytes(value) for slot, value in account.storage.items()}
+        storage = {int.from_bytes(parse_word(slot)): int.from_bytes(value) for slot, value in account.storage.items()}
         slots = tuple(storage.items())
         return GenesisAccount(parse_short_address(address), account.balance, account.nonce, account.code, slots)
     except ValueError as error:

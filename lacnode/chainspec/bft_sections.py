@@ -111,7 +111,7 @@ def check_consensus_sections(config: Mapping[str, Any]) -> None:
         )
 
 
-def protocols(first: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
+def protocols_by_height(first: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
     """The name of the protocol from each height on, ascending from height 0. Raises BftSectionError for a contradiction.
 
     `first` is the section of IBFT 2.0 or of IBFT 1.
@@ -136,7 +136,9 @@ def _name_of_first(first: Ibft2Section | None) -> str:
     return IBFT1 if isinstance(first, Ibft1Section) else IBFT2
 
 
-def schedule(first: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection) -> IbftSchedule:
+def parameters_by_height(
+    first: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
+) -> IbftSchedule:
     """The parameters by height. Raises BftSectionError for a contradiction."""
     steps: list[tuple[int, IbftParameters]] = []
     overrides: list[tuple[int, tuple[bytes, ...]]] = []
@@ -145,7 +147,7 @@ def schedule(first: Ibft2Section | None, qbft: QbftSection | None, transitions: 
         IBFT2: (first, transitions.ibft2),
         QBFT: (qbft, transitions.qbft),
     }
-    for begins, name in protocols(first, qbft):
+    for begins, name in protocols_by_height(first, qbft):
         own_steps, own_overrides = _steps(name, begins, *sections[name])
         # IBFT 2.0 ends where QBFT begins. Its later transitions have no effect, and `warnings` says so.
         steps = [step for step in steps if step[0] < begins] + own_steps
@@ -153,7 +155,9 @@ def schedule(first: Ibft2Section | None, qbft: QbftSection | None, transitions: 
     return IbftSchedule(tuple(steps), tuple(overrides))
 
 
-def warnings(ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection) -> Iterator[str]:
+def ineffective_key_warnings(
+    ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
+) -> Iterator[str]:
     """Keys that have no effect, one sentence each."""
     for name, section, listed in ((IBFT2, ibft2, transitions.ibft2), (QBFT, qbft, transitions.qbft)):
         if section is None and listed:

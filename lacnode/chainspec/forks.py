@@ -65,7 +65,7 @@ class ForkSchedule:
         upcoming = places[len(passed)] if len(passed) < len(places) else 0
         return ForkId(_checksum(genesis_hash, passed), upcoming)
 
-    def accepts(self, genesis_hash: bytes, number: int, timestamp: int, peer: "ForkId") -> bool:
+    def accepts_fork_id(self, genesis_hash: bytes, number: int, timestamp: int, peer: "ForkId") -> bool:
         """Whether a peer with this fork id may be on the same chain as a node with the head `number` and `timestamp`.
 
         It follows Besu, which is more tolerant than EIP-2124.

@@ -258,7 +258,7 @@ def _from_goquorum(config: object) -> RewrittenConfig | None:
     if not isinstance(config, Mapping) or not goquorum.is_goquorum(config):
         return None
     try:
-        return goquorum.rewrite(config)
+        return goquorum.rewrite_goquorum_config(config)
     except GoQuorumGenesisError as error:
         raise GenesisError(str(error)) from None
 
@@ -376,8 +376,8 @@ def _forks(config: _Config, timestamp: int, more_id_blocks: tuple[int, ...]) -> 
 def _consensus(config: _Config, alloc: Iterable[GenesisAccount]) -> tuple[IbftSchedule, tuple[tuple[int, str], ...]]:
     """The parameters by height, and the names of the protocols by height."""
     try:
-        schedule = bft_sections.schedule(config.ibft1 or config.ibft2, config.qbft, config.transitions)
-        protocols = bft_sections.protocols(config.ibft1 or config.ibft2, config.qbft)
+        schedule = bft_sections.parameters_by_height(config.ibft1 or config.ibft2, config.qbft, config.transitions)
+        protocols = bft_sections.protocols_by_height(config.ibft1 or config.ibft2, config.qbft)
     except BftSectionError as error:
         raise GenesisError(str(error)) from None
     contract = schedule.parameters_at(1).validator_contract
@@ -444,7 +444,7 @@ def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:
     if "transitions" in lowered:
         yield "`transitions` is outside `config`. Besu and this node do not look there, so it has no effect"
     config = genesis.config
-    yield from bft_sections.warnings(config.ibft2, config.qbft, config.transitions)
+    yield from bft_sections.ineffective_key_warnings(config.ibft2, config.qbft, config.transitions)
     sections: list[tuple[str, BaseModel]] = [
         ("", genesis),
         ("config.", genesis.config),

@@ -69,7 +69,7 @@ def parse_hexadecimal(value: object) -> int:
     return int(text.removeprefix("0x").removeprefix("0X") or "0", 16)
 
 
-def data(value: object) -> bytes:
+def parse_data(value: object) -> bytes:
     """Bytes in hexadecimal, with or without 0x. With an odd number of digits, the first digit is a byte of its own.
 
     A JSON number is read by its digits. Raises ValueError for another form.
@@ -82,7 +82,7 @@ def data(value: object) -> bytes:
     return from_hex(digits if len(digits) % 2 == 0 else "0" + digits)
 
 
-def address(value: object) -> bytes:
+def parse_genesis_address(value: object) -> bytes:
     """An address: 20 bytes in hexadecimal. Raises ValueError for another form."""
     if not isinstance(value, str):
         raise ValueError(f"an address was expected, not {type(value).__name__}")
@@ -94,7 +94,7 @@ def parse_short_address(value: object) -> bytes:
 
     Raises ValueError if it is longer.
     """
-    given = data(value)
+    given = parse_data(value)
     if len(given) > 20:
         raise ValueError(f"at most 20 bytes were expected, not {len(given)}")
     return given.rjust(20, b"\0")
@@ -102,12 +102,12 @@ def parse_short_address(value: object) -> bytes:
 
 def parse_optional_address(value: object) -> bytes | None:
     """An address, or None for a blank string."""
-    return None if isinstance(value, str) and not value.strip() else address(value)
+    return None if isinstance(value, str) and not value.strip() else parse_genesis_address(value)
 
 
-def word(value: object) -> bytes:
+def parse_word(value: object) -> bytes:
     """At most 32 bytes in hexadecimal, filled with zeros on the left. Raises ValueError if it is longer."""
-    given = data(value)
+    given = parse_data(value)
     if len(given) > 32:
         raise ValueError(f"at most 32 bytes were expected, not {len(given)}")
     return given.rjust(32, b"\0")
@@ -122,7 +122,7 @@ JavaLong = Annotated[int, BeforeValidator(parse_java_integer), Field(ge=0, lt=2*
 Positive = Annotated[int, BeforeValidator(parse_integer), Field(ge=1, lt=2**31)]
 Count = Annotated[int, BeforeValidator(parse_integer), Field(ge=0, lt=2**31)]
 Nonce = Annotated[int, BeforeValidator(parse_hexadecimal), Field(ge=0, lt=2**64)]
-Data = Annotated[bytes, BeforeValidator(data)]
+Data = Annotated[bytes, BeforeValidator(parse_data)]
 ShortAddress = Annotated[bytes, BeforeValidator(parse_short_address)]
 OptionalAddress = Annotated[bytes | None, BeforeValidator(parse_optional_address)]
-Word = Annotated[bytes, BeforeValidator(word)]
+Word = Annotated[bytes, BeforeValidator(parse_word)]

@@ -144,7 +144,7 @@ def is_goquorum(config: Mapping[str, Any]) -> bool:
     return config.get("isquorum") is True or isinstance(config.get("transitions"), list)
 
 
-def rewrite(config: Mapping[str, Any]) -> RewrittenConfig:
+def rewrite_goquorum_config(config: Mapping[str, Any]) -> RewrittenConfig:
     """`config`, with keys in lower case, in Besu's form. Raises GoQuorumGenesisError."""
     # An object `transitions` is Besu's form. The same file may serve both kinds of nodes.
     listed = config.get("transitions", [])

@@ -17,7 +17,7 @@ from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import GenesisError, load_genesis
-from lacnode.cli.command_arguments import parse_command_arguments, required
+from lacnode.cli.command_arguments import parse_command_arguments, required_option
 from lacnode.cli.errors import UsageError
 from lacnode.cli.node_config import make_node_config
 from lacnode.cli.settings_reader import SettingsReader
@@ -50,7 +50,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
     except ExportRangeError as error:
         raise UsageError(str(error)) from None
     if rest[:1] == ["export"]:
-        return _export(Path(required(values, "to")), start, end, SettingsReader(settings))
+        return _export(Path(required_option(values, "to")), start, end, SettingsReader(settings))
     if rest[:1] != ["import"]:
         raise UsageError("blocks import or blocks export was expected", 2)
     files = [Path(name) for name in [*([values["from"]] if values["from"] else []), *rest[1:]]]

@@ -35,7 +35,7 @@ def parse_command_arguments(
     return values, rest
 
 
-def required(values: Mapping[str, str | None], name: str) -> str:
+def required_option(values: Mapping[str, str | None], name: str) -> str:
     """Return the value of the option `name`. UsageError if it was not given."""
     value = values.get(name)
     if value is None:

@@ -54,7 +54,7 @@ def _damages(
 ) -> Iterator[DamageFinding]:
     # The order is from values to what refers to them. A damaged value is then named by its own place, before a
     # check that needs the value fails on it.
-    with database.open_pages() as pages:
+    with database.open_disk_snapshot() as pages:
         yield from check_values(pages, progress)
         yield from check_blocks(pages, progress)
         yield from check_state(pages, progress)

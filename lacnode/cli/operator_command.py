@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
-from lacnode.cli.command_arguments import parse_command_arguments, required
+from lacnode.cli.command_arguments import parse_command_arguments, required_option
 from lacnode.cli.errors import UsageError
 from lacnode.cli.network_genesis import write_network
 from lacnode.cli.sources import Settings
@@ -40,14 +40,14 @@ def run(words: Sequence[str], settings: Settings) -> int:
         print("lacnode indexes log blooms as blocks are imported; there is no cache to generate")
         return 0
     if rest == ["generate-network-genesis"]:
-        return write_network(Path(required(values, "config-file")), Path(required(values, "to")))
+        return write_network(Path(required_option(values, "config-file")), Path(required_option(values, "to")))
     if rest != ["generate-blockchain-config"]:
         raise UsageError("operator generate-blockchain-config or operator generate-network-genesis was expected", 2)
     return _generate(values)
 
 
 def _generate(values: dict[str, str | None]) -> int:
-    directory = Path(required(values, "to"))
+    directory = Path(required_option(values, "to"))
     # Everything is checked before the first file is written: the command does not run again into a directory with
     # files.
     names = [str(values[f"{what}-file-name"]) for what in ("genesis", "private-key", "public-key")]
@@ -55,7 +55,7 @@ def _generate(values: dict[str, str | None]) -> int:
         raise UsageError("Output file paths must be unique.")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError("Output directory already exists.")
-    document = _read(Path(required(values, "config-file")))
+    document = _read(Path(required_option(values, "config-file")))
     genesis, nodes = _parts(document)
     public_keys, private = _node_keys(nodes)
     validators = tuple(address_of(key) for key in public_keys)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import bcrypt
 
-from lacnode.cli.command_arguments import parse_command_arguments, required
+from lacnode.cli.command_arguments import parse_command_arguments, required_option
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import Settings
 
@@ -20,7 +20,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         raise UsageError("password hash --password=<VALUE> was expected", 2)
     # BCrypt leaves out the rest of a longer password without a word. Two passwords with one beginning would be the
     # same.
-    password = required(values, "password").encode()
+    password = required_option(values, "password").encode()
     if len(password) > MAX_PLAIN_PASSWORD_BYTES:
         raise UsageError(
             f"BCrypt looks at {MAX_PLAIN_PASSWORD_BYTES} bytes of a password; this one has {len(password)}"

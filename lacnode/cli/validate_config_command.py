@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lacnode.cli.command_arguments import parse_command_arguments, required
+from lacnode.cli.command_arguments import parse_command_arguments, required_option
 from lacnode.cli.errors import UsageError
 from lacnode.cli.node_config import find_mistakes, spec_or_placeholder
 from lacnode.cli.notices import find_notices
@@ -24,7 +24,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
     """Check the file. Return the exit status: 1 if the node would not start with it. UsageError if no file is named,
     or it cannot be read."""
     values, _ = parse_command_arguments(words, {"config-file": None}, command="validate-config")
-    path = Path(required(values, "config-file"))
+    path = Path(required_option(values, "config-file"))
     stops = [*_into(settings, path)]
     stops += find_mistakes(settings)
     # Two checks may find one mistake. Each sentence is printed once.

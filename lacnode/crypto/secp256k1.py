@@ -28,7 +28,7 @@ def sign(digest: bytes, private_key: bytes) -> bytes:
     return coincurve.PrivateKey(private_key).sign_recoverable(digest, hasher=None)
 
 
-def recover(digest: bytes, signature: bytes) -> bytes:
+def recover_public_key(digest: bytes, signature: bytes) -> bytes:
     """The 64-byte public key (X || Y) that signed the 32-byte `digest`. SignatureError if there is none."""
     if len(signature) != SIGNATURE_BYTES or signature[64] > 1:
         raise SignatureError("a signature of 65 bytes ending in 0 or 1 was expected")
@@ -41,7 +41,7 @@ def recover(digest: bytes, signature: bytes) -> bytes:
 
 def recover_address(digest: bytes, signature: bytes) -> bytes:
     """The 20-byte address that signed `digest`. SignatureError if there is none."""
-    return address_of(recover(digest, signature))
+    return address_of(recover_public_key(digest, signature))
 
 
 def address_of(public_key: bytes) -> bytes:

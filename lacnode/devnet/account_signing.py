@@ -9,7 +9,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, sign_payload
+from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, encode_signed_transaction
 
 
 class UnknownAccountError(Exception):
@@ -51,12 +51,12 @@ class AccountSigner:
         key = self.key(str(call["from"]))
         type_ = _type_of(call)
         payload = self._payload(call, type_)
-        unsigned = [*payload, rlp.scalar(self._chain_id), b"", b""] if type_ == LEGACY else payload
+        unsigned = [*payload, rlp.encode_scalar(self._chain_id), b"", b""] if type_ == LEGACY else payload
         encoded = rlp.encode(unsigned)
         signature = key.sign(keccak256(encoded if type_ == LEGACY else bytes([type_]) + encoded))
         parity = signature[64] + (35 + 2 * self._chain_id if type_ == LEGACY else 0)
         r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-        return to_hex(sign_payload(type_, payload, parity, r, s))
+        return to_hex(encode_signed_transaction(type_, payload, parity, r, s))
 
     def _payload(self, call: Mapping[str, object], type_: int) -> list[RlpValue]:
         to = call.get("to")
@@ -68,9 +68,9 @@ class AccountSigner:
             return [nonce, _scalar(call, "gasPrice"), *body]
         access_list = _access_list(call.get("accessList") or [])
         if type_ == ACCESS_LIST:
-            return [rlp.scalar(self._chain_id), nonce, _scalar(call, "gasPrice"), *body, access_list]
+            return [rlp.encode_scalar(self._chain_id), nonce, _scalar(call, "gasPrice"), *body, access_list]
         fees = [_scalar(call, "maxPriorityFeePerGas"), _scalar(call, "maxFeePerGas")]
-        return [rlp.scalar(self._chain_id), nonce, *fees, *body, access_list]
+        return [rlp.encode_scalar(self._chain_id), nonce, *fees, *body, access_list]
 
 
 def _type_of(call: Mapping[str, object]) -> int:
@@ -84,7 +84,7 @@ def _scalar(call: Mapping[str, object], name: str) -> bytes:
     number = value if isinstance(value, int) else int(str(value or "0x0"), 16)
     if not 0 <= number < 2**256:
         raise ValueError(f"{name}: a quantity below 2**256 was expected")
-    return rlp.scalar(number)
+    return rlp.encode_scalar(number)
 
 
 def _access_list(entries: object) -> list[RlpValue]:

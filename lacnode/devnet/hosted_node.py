@@ -126,7 +126,7 @@ class HostedNode:
                     self._enter(HostedNodePhase.RUNNING)
                     # The coordinator may have changed the state while this node could not receive it yet.
                     self.pacing.follow(load_state(self._root))
-                    self._node.validator.timers.release()
+                    self._node.validator.timers.start_kept_timers()
         # An execution in a thread ends with this error when the node stops.
         except* ExecutionCancelledError:
             log.debug("executions ended with the node")
@@ -165,7 +165,7 @@ class HostedNode:
             self.pacing.offset_seconds = float(values["offset_seconds"])
             self.pacing.fixed_time = None if fixed is None else float(fixed)
             self.pacing.last_height = None if height is None else int(height)
-            node.validator.timers.release()
+            node.validator.timers.start_kept_timers()
         return self._describe(node)
 
     async def _wait(self, number: int, seconds: float) -> Document:

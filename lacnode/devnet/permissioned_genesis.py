@@ -19,7 +19,7 @@ from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 
 ACCOUNT_INGRESS = bytes.fromhex("8888".rjust(40, "0"))
 NODE_INGRESS = bytes.fromhex("9999".rjust(40, "0"))
@@ -187,8 +187,8 @@ def _genesis(alloc: Mapping[str, object]) -> dict[str, object]:
 
 def _transaction(contract: bytes, data: bytes) -> Transaction:
     """Return a free transaction with a made-up signature. The caller gives the sender when it executes the transaction."""
-    fields: list[rlp.RlpValue] = [b"", b"", rlp.scalar(SETUP_GAS), contract, b"", data]
-    return Transaction.decode(sign_payload(LEGACY, fields, 27, 1, 1))
+    fields: list[rlp.RlpValue] = [b"", b"", rlp.encode_scalar(SETUP_GAS), contract, b"", data]
+    return Transaction.decode(encode_signed_transaction(LEGACY, fields, 27, 1, 1))
 
 
 def _no_ancestor(number: int) -> None:

@@ -106,7 +106,7 @@ class EthstatsClient:
             raise _first(group) from None
 
     async def _log_in(self, connection: StatsConnection) -> None:
-        await connection.send(self._reports.hello())
+        await connection.send(self._reports.login_message())
         with trio.move_on_after(LOGIN_SECONDS):
             while True:
                 text = await connection.receive()
@@ -119,9 +119,9 @@ class EthstatsClient:
     async def _send_reports(self, connection: StatsConnection) -> None:
         while True:
             self._asked_ms = unix_ms()
-            await connection.send(self._reports.ping(self._asked_ms))
+            await connection.send(self._reports.ping_message(self._asked_ms))
             # Reading a block takes milliseconds, and the event loop serves consensus.
-            for report in await trio.to_thread.run_sync(self._reports.full, limiter=self._working):
+            for report in await trio.to_thread.run_sync(self._reports.all_reports, limiter=self._working):
                 await connection.send(report)
             await trio.sleep(REPORT_SECONDS)
 
@@ -149,7 +149,7 @@ class EthstatsClient:
             case ["history", *rest] if trio.current_time() >= self._next_history:
                 self._next_history = trio.current_time() + HISTORY_SECONDS
                 numbers = _numbers(rest)
-                answer = await trio.to_thread.run_sync(self._reports.history, numbers, limiter=self._working)
+                answer = await trio.to_thread.run_sync(self._reports.history_message, numbers, limiter=self._working)
                 if answer is not None:
                     await connection.send(answer)
 

@@ -40,7 +40,7 @@ class NodeReports:
         self._settings = settings
         self._id = to_hex(node_id)
 
-    def hello(self) -> str:
+    def login_message(self) -> str:
         """Return the login with name and secret."""
         network = self._services.network
         info = {
@@ -58,7 +58,7 @@ class NodeReports:
         }
         return _emit("hello", {"id": self._id, "info": info, "secret": self._settings.secret})
 
-    def ping(self, now_ms: int) -> str:
+    def ping_message(self, now_ms: int) -> str:
         """Return a question for the latency, asked at `now_ms` (Unix milliseconds)."""
         return _emit("node-ping", {"id": self._id, "clientTime": str(now_ms)})
 
@@ -66,11 +66,11 @@ class NodeReports:
         """Return the time that the server took for its last answer."""
         return _emit("latency", {"id": self._id, "latency": str(milliseconds)})
 
-    def full(self) -> list[str]:
+    def all_reports(self) -> list[str]:
         """Return the reports of the last block, the pool and the node."""
         return [self._block(), self._pending(), self._stats()]
 
-    def history(self, numbers: Sequence[int]) -> str | None:
+    def history_message(self, numbers: Sequence[int]) -> str | None:
         """Return the blocks with these numbers in their order, the last 50 if there are none. None if no block is
         found."""
         head = self._services.chain.head.header.number

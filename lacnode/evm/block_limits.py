@@ -15,8 +15,8 @@ executes, encodes and stores every byte, and sends it and relays it: one mebibyt
 together. LACChain's blocks full of transfers have 1.8 MiB in 2 s."""
 
 MAX_BLOCK_LOG_BYTES = 4 * 2**20
-"""Bytes of the logs of one block (see `log_bytes`). Gas bounds them at 8 gas a byte: 44 MB for LACChain's blocks. Every
-node encodes, hashes, stores and serves them."""
+"""Bytes of the logs of one block (see `estimated_log_bytes`). Gas bounds them at 8 gas a byte: 44 MB for LACChain's blocks.
+Every node encodes, hashes, stores and serves them."""
 
 MAX_TRANSACTION_MEMORY_BYTES = 32 * 2**20
 """Bytes of the memory of all nested calls of one transaction. For the gas of LACChain's blocks one call alone gets 14 MB,
@@ -28,6 +28,6 @@ def max_block_bytes(period_seconds: float) -> int:
     return min(MAX_BLOCK_BYTES, int(BLOCK_BYTES_PER_SECOND * max(1.0, period_seconds)))
 
 
-def log_bytes(topics: int, data: bytes) -> int:
+def estimated_log_bytes(topics: int, data: bytes) -> int:
     """Return about how many bytes a log with so many topics takes in a receipt."""
     return 20 + 32 * topics + len(data)

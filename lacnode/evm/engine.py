@@ -163,8 +163,8 @@ class StateView(Protocol):
     def code(self, address: bytes) -> bytes:
         """The code of the account. Empty for an account without code."""
 
-    def contract(self, address: bytes) -> tuple[bytes, bytes]:
-        """The hash of its code and the root of its storage."""
+    def code_hash_and_storage_root(self, address: bytes) -> tuple[bytes, bytes]:
+        """The hash of the account's code and the root of its storage trie (32 bytes each)."""
 
     def storage(self, address: bytes, slot: int) -> int:
         """The value of a storage slot. 0 if it was never written."""

@@ -38,9 +38,9 @@ from lacnode.evm.native_state import (
     NODE_CACHE_BYTES,
     OVERLAY_CACHE_BYTES,
     CurrentBudget,
-    begin_block,
     make_node_cache,
     open_native_block,
+    store_parent_hash_natively,
 )
 from lacnode.evm.native_tracer import NativeTracer
 from lacnode.evm.py_evm_block import new_py_evm_state
@@ -218,7 +218,7 @@ class NativeEngine(PythonStates):
     ) -> NativeBlock:
         spec, current = self._spec, CurrentBudget(self._budget.joined_with(budget))
         native = open_native_block(spec, self._nodes, root, header, ancestor_hash, current, base_fee=header.base_fee)
-        begin_block(spec, native, header, current)
+        store_parent_hash_natively(spec, native, header, current)
         # Beginning the block is done. Each transaction brings a budget of its own.
         current.budget = self._budget
 

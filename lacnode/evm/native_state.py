@@ -91,7 +91,7 @@ def open_native_block(
     )
 
 
-def begin_block(spec: ChainSpec, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
+def store_parent_hash_natively(spec: ChainSpec, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
     """Store the parent's hash in the history contract, where a network has one (EIP-2935). SystemCallError if the
     call fails."""
     if spec.forks.fork_at(header.number, header.timestamp) < Fork.PRAGUE:

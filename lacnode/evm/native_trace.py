@@ -115,7 +115,7 @@ def _step(record: Any, names: Sequence[str], calls: Sequence[TracedCall]) -> Tra
     return step
 
 
-def traced_calls(trace: Any) -> list[TracedCall]:
+def decode_traced_calls(trace: Any) -> list[TracedCall]:
     """Return the calls of a record in the order in which they began. The first is the transaction's own."""
     calls: list[TracedCall] = []
     for (parent, kind, sender, to, value, gas, data, depth), ended in trace.calls():

@@ -18,8 +18,8 @@ from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.native_call import CalledAccounts, fits_library, native_call_arguments, override_accounts
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import is_left_to_python, reason_for_py_evm
-from lacnode.evm.native_state import CurrentBudget, begin_block, open_native_block
-from lacnode.evm.native_trace import NativeSteps, decode_account_changes, instructions_of, traced_calls
+from lacnode.evm.native_state import CurrentBudget, open_native_block, store_parent_hash_natively
+from lacnode.evm.native_trace import NativeSteps, decode_account_changes, decode_traced_calls, instructions_of
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.py_evm_call_rules import checked_call
@@ -97,7 +97,7 @@ class NativeTracer:
         with self._library_errors():
             senders = recover_senders(block.transactions, native_library().recover_senders)
             native, current = self._opened(block.parent_state_root, header, header.base_fee)
-            begin_block(self._spec, native, header, current)
+            store_parent_hash_natively(self._spec, native, header, current)
             native.run_all(raws[:first], senders[:first], current.check)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         for transaction, sender in zip(block.transactions[first:], senders[first:], strict=True):
@@ -128,7 +128,7 @@ class NativeTracer:
     def _traced(self, transaction: EvmTransaction, hash_: bytes | None, record: Any, fork: Fork) -> TracedTransaction:
         trace, is_success, output, reverted, gas_used, changes, steps_left, bytes_left = record
         self._allowance.steps_left, self._allowance.bytes_left = steps_left, bytes_left
-        calls = traced_calls(trace)
+        calls = decode_traced_calls(trace)
         return TracedTransaction(
             hash=hash_,
             sender=transaction.sender,

@@ -18,7 +18,7 @@ from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
 from lacnode.evm.py_evm_limits import TransactionLimits
 from lacnode.evm.py_evm_private import run_private_before_marker
-from lacnode.evm.py_evm_system_calls import begin_block, end_block
+from lacnode.evm.py_evm_system_calls import call_request_contracts, store_parent_hash
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.state_administration import administration_rules
@@ -90,7 +90,7 @@ def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
         yield Hash32(hash_)
 
 
-def run(state: Any, transaction: EvmTransaction) -> Any:
+def run_valid_transaction(state: Any, transaction: EvmTransaction) -> Any:
     """Execute a transaction that has been found valid. Return the finished computation."""
     executor = state.get_transaction_executor()
     message = executor.build_evm_message(transaction)
@@ -156,7 +156,7 @@ class PyEvmBlock:
 
     def _begin(self) -> None:
         """Make the calls that begin a block."""
-        begin_block(self._state, self._fork, self._header.parent_hash)
+        store_parent_hash(self._state, self._fork, self._header.parent_hash)
 
     @property
     def estimated_closing_seconds(self) -> float:
@@ -179,7 +179,7 @@ class PyEvmBlock:
         evm_transaction = from_transaction(transaction, sender, self._fork)
         self._state.budget = budget.joined_with(self._engine_budget)
         self._state.budget.check()
-        self._limits.begin()
+        self._limits.begin_transaction()
         try:
             computation = self._run(transaction, evm_transaction)
             # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it
@@ -194,7 +194,7 @@ class PyEvmBlock:
             # Every error, also one of the process: the block goes on without this transaction, or is closed without it.
             self._accounts.discard_all()
             raise
-        self._limits.added()
+        self._limits.count_added_logs()
         self._closing_seconds += estimated_closing_seconds
         # Before the receipt: receipts before Byzantium have the state root of exactly this point.
         self._accounts.lock_changes()
@@ -231,16 +231,16 @@ class PyEvmBlock:
 
     def _run(self, transaction: Transaction, evm_transaction: EvmTransaction) -> Any:
         """Execute `transaction`, which is also `evm_transaction`. Return the finished computation."""
-        return run(self._state, evm_transaction)
+        return run_valid_transaction(self._state, evm_transaction)
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
         """Finish the block: make the calls that end every block, pay its reward and compute the roots. SystemCallError
         if such a call fails, ExecutionInterruptedError if `budget` is used up or cancelled."""
         budget = budget.joined_with(self._engine_budget)
         self._state.budget = budget
-        self._limits.begin()
+        self._limits.begin_transaction()
         # The order is consensus: requests first, the reward after them, then the roots.
-        end_block(self._state, self._fork, self._spec)
+        call_request_contracts(self._state, self._fork, self._spec)
         self._pay_reward()
         root = self._accounts.make_state_root(budget)
         return ExecutedBlock(
@@ -339,4 +339,4 @@ def _log_bytes(computation: Any) -> int:
 
 def created_contract_address(sender: bytes, nonce: int) -> bytes:
     """The 20-byte address of the contract that `sender` creates with `nonce`."""
-    return keccak256(rlp.encode([sender, rlp.scalar(nonce)]))[12:]
+    return keccak256(rlp.encode([sender, rlp.encode_scalar(nonce)]))[12:]

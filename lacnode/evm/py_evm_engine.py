@@ -21,7 +21,13 @@ from lacnode.evm.engine import (
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.private_markers import sender_of
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used_and_before_refund, new_py_evm_state, run
+from lacnode.evm.py_evm_block import (
+    BlockStart,
+    PyEvmBlock,
+    gas_used_and_before_refund,
+    new_py_evm_state,
+    run_valid_transaction,
+)
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
@@ -157,7 +163,7 @@ class PyEvmEngine:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         transaction = checked_call(call, accounts, header, base_fee, self._spec)
-        computation = run(state, transaction)
+        computation = run_valid_transaction(state, transaction)
         used, before_refund = gas_used_and_before_refund(transaction, computation, fork)
         return CallResult(
             success=computation.is_success,
@@ -217,8 +223,8 @@ class PyEvmStateView:
         code_hash = self._account(address).code_hash
         return b"" if code_hash == EMPTY_KECCAK else self._store.get(code_hash) or b""
 
-    def contract(self, address: bytes) -> tuple[bytes, bytes]:
-        """The hash of its code and the root of its storage."""
+    def code_hash_and_storage_root(self, address: bytes) -> tuple[bytes, bytes]:
+        """The hash of the account's code and the root of its storage trie (32 bytes each)."""
         account = self._account(address)
         return account.code_hash, account.storage_root
 

@@ -9,7 +9,7 @@ from typing import Any
 from eth._utils.numeric import ceil32
 from eth.vm.computation import memory_gas_cost
 
-from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, log_bytes
+from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, estimated_log_bytes
 from lacnode.evm.budget import BudgetExceededError, SizeExceededError
 
 MAX_CALL_MEMORY_BYTES = 128 * 2**20
@@ -54,7 +54,7 @@ def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> H
             held.memory += len(self._memory) - before
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
-            held.logs += log_bytes(len(topics), data)
+            held.logs += estimated_log_bytes(len(topics), data)
             if held.logs > max_logs:
                 raise SizeExceededError(f"it writes more than {max_logs} bytes of logs")
             super().add_log_entry(account, topics, data)
@@ -78,7 +78,7 @@ class TransactionLimits:
         if are_applied:
             self._held = limit_total_memory_and_logs(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
 
-    def begin(self) -> None:
+    def begin_transaction(self) -> None:
         """Begin a transaction, or a call that the block makes by itself."""
         self._held.memory = self._held.logs = 0
 
@@ -87,7 +87,7 @@ class TransactionLimits:
         if self._log_bytes + self._held.logs > MAX_BLOCK_LOG_BYTES:
             raise BudgetExceededError("the block has no place for its logs")
 
-    def added(self) -> None:
+    def count_added_logs(self) -> None:
         """Count the logs of the transaction, which is in the block now."""
         self._log_bytes += self._held.logs
 

@@ -13,7 +13,7 @@ from eth.exceptions import Revert, VMError
 from eth.vm.message import Message
 from eth_typing import Address
 
-from lacnode.evm.block_limits import log_bytes
+from lacnode.evm.block_limits import estimated_log_bytes
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallLimitExceededError, NodeStore
 from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResult
@@ -153,7 +153,7 @@ class PrivateAccounts(Accounts):
             raise MissingAccountError("storage of an account that is not there")
         super().set_storage(address, slot, value)
 
-    def begin(self, sender: bytes, nonce: int) -> None:
+    def use_up_nonce(self, sender: bytes, nonce: int) -> None:
         """Use up the sender's private nonce, with any public account of the sender. TransactionRejectedError unless
         it is `nonce`."""
         # The private nonce alone counts, also where the sender's visible account is the public one. So the check on
@@ -261,7 +261,7 @@ def _run(
     state.budget = budget
     accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db)
     # The nonce is used up before the message runs: a message that fails must not be repeated.
-    accounts.begin(message.sender, message.nonce)
+    accounts.use_up_nonce(message.sender, message.nonce)
     state.computation_class = _private_computation(state.computation_class)
     # The bounds come last, so that their class is the outermost and sees every charge.
     bound(state)
@@ -389,7 +389,7 @@ def _bound(state: Any) -> None:
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
             nonlocal logged
-            logged += log_bytes(len(topics), data)
+            logged += estimated_log_bytes(len(topics), data)
             if logged > MAX_PRIVATE_LOG_BYTES:
                 raise WorkLimitExceededError
             super().add_log_entry(account, topics, data)

@@ -8,7 +8,13 @@ from typing import Any
 
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import Overrides
-from lacnode.evm.py_evm_block import BlockStart, PyEvmBlock, gas_used_and_before_refund, revert_reason, run
+from lacnode.evm.py_evm_block import (
+    BlockStart,
+    PyEvmBlock,
+    gas_used_and_before_refund,
+    revert_reason,
+    run_valid_transaction,
+)
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_total_memory_and_logs
@@ -22,7 +28,7 @@ from lacnode.evm.transfer_logs import logs_with_transfers
 from lacnode.primitives import rlp
 from lacnode.primitives.receipt import Log
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import ACCESS_LIST, LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import ACCESS_LIST, LEGACY, Transaction, encode_signed_transaction
 
 UNSIGNED_V = 27
 """The `v` of a legacy transaction without a signature, as in Besu: recovery id 0, before EIP-155."""
@@ -113,7 +119,7 @@ class SimulatedBlock(PyEvmBlock):
 
     def _executed(self, evm_transaction: EvmTransaction) -> tuple[Any, TraceRecorder | None]:
         if self._transfers is None:
-            return run(self._state, evm_transaction), None
+            return run_valid_transaction(self._state, evm_transaction), None
         recorder, original = (
             TraceRecorder(RecordingOptions(TraceDetail.CALLS), self._transfers),
             self._state.computation_class,
@@ -127,12 +133,12 @@ class SimulatedBlock(PyEvmBlock):
 def _unsigned(evm_transaction: EvmTransaction, call: CallRequest, chain_id: int) -> Transaction:
     """Return a call as a transaction whose signature is 0, as in Besu."""
     type_ = evm_transaction.type_id
-    nonce, gas = rlp.scalar(evm_transaction.nonce), rlp.scalar(evm_transaction.gas)
-    body: list[RlpValue] = [gas, evm_transaction.to, rlp.scalar(evm_transaction.value), evm_transaction.data]
-    price = rlp.scalar(evm_transaction.max_fee_per_gas)
+    nonce, gas = rlp.encode_scalar(evm_transaction.nonce), rlp.encode_scalar(evm_transaction.gas)
+    body: list[RlpValue] = [gas, evm_transaction.to, rlp.encode_scalar(evm_transaction.value), evm_transaction.data]
+    price = rlp.encode_scalar(evm_transaction.max_fee_per_gas)
     if type_ == LEGACY:
-        return Transaction.decode(sign_payload(LEGACY, [nonce, price, *body], UNSIGNED_V, 0, 0))
-    fees = [price] if type_ == ACCESS_LIST else [rlp.scalar(evm_transaction.max_priority_fee_per_gas), price]
+        return Transaction.decode(encode_signed_transaction(LEGACY, [nonce, price, *body], UNSIGNED_V, 0, 0))
+    fees = [price] if type_ == ACCESS_LIST else [rlp.encode_scalar(evm_transaction.max_priority_fee_per_gas), price]
     access_list: list[RlpValue] = [[address, list(keys)] for address, keys in call.access_list]
-    payload: list[RlpValue] = [rlp.scalar(call.chain_id or chain_id), nonce, *fees, *body, access_list]
-    return Transaction.decode(sign_payload(type_, payload, 0, 0, 0))
+    payload: list[RlpValue] = [rlp.encode_scalar(call.chain_id or chain_id), nonce, *fees, *body, access_list]
+    return Transaction.decode(encode_signed_transaction(type_, payload, 0, 0, 0))

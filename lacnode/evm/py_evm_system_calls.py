@@ -23,14 +23,14 @@ SYSTEM_CALL_GAS = 30_000_000
 """Gas of one system call. It does not count as the block's."""
 
 
-def begin_block(state: Any, fork: Fork, parent_hash: bytes) -> None:
+def store_parent_hash(state: Any, fork: Fork, parent_hash: bytes) -> None:
     """Store `parent_hash` in the history contract. Nothing happens where a network has no such contract.
     SystemCallError if the call fails."""
     if fork >= Fork.PRAGUE and state.get_code(Address(HISTORY_STORAGE_ADDRESS)):
         _call(state, HISTORY_STORAGE_ADDRESS, parent_hash)
 
 
-def end_block(state: Any, fork: Fork, spec: ChainSpec) -> None:
+def call_request_contracts(state: Any, fork: Fork, spec: ChainSpec) -> None:
     """Ask the contracts of the genesis for requests. SystemCallError where one is missing or its call fails: such a
     block is invalid."""
     # The order is EIP-7685's: withdrawals, then consolidations.

@@ -22,7 +22,7 @@ from lacnode.evm.py_evm_block import (
     gas_used_and_before_refund,
     new_py_evm_state,
     revert_reason,
-    run,
+    run_valid_transaction,
 )
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
@@ -168,7 +168,7 @@ def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorde
         # py-evm takes the gas for init code from the gas of the call. Besu takes it before the call begins, and so it is
         # shown.
         recorder.initcode_gas = initcode_gas(transaction.data, fork)
-    computation = run(state, transaction)
+    computation = run_valid_transaction(state, transaction)
     if recorder.has_open_call:
         recorder.end_call(computation)
     return computation

@@ -29,7 +29,9 @@ class Account(NamedTuple):
 
     def encode(self) -> bytes:
         """Encode the account in RLP, as the state trie stores it."""
-        return rlp.encode([rlp.scalar(self.nonce), rlp.scalar(self.balance), self.storage_root, self.code_hash])
+        return rlp.encode(
+            [rlp.encode_scalar(self.nonce), rlp.encode_scalar(self.balance), self.storage_root, self.code_hash]
+        )
 
 
 def read_account(root: bytes, address: bytes, store: NodeStore) -> Account | None:
@@ -117,6 +119,6 @@ class TrieAccounts:
     def _slot_changes(self, address: bytes, slots: Iterable[int]) -> dict[bytes, bytes]:
         values = self._storage[address]
         return {
-            hashed(slot.to_bytes(32)): rlp.encode(rlp.scalar(values[slot])) if values.get(slot) else b""
+            hashed(slot.to_bytes(32)): rlp.encode(rlp.encode_scalar(values[slot])) if values.get(slot) else b""
             for slot in slots
         }

@@ -65,10 +65,10 @@ class AccountUpdate:
 
     def encode(self) -> bytes:
         """Return the data of the transaction. A list of one item stands for a value, the empty list for None."""
-        balance: RlpValue = [] if self.balance is None else [rlp.scalar(self.balance)]
-        nonce: RlpValue = [] if self.nonce is None else [rlp.scalar(self.nonce)]
+        balance: RlpValue = [] if self.balance is None else [rlp.encode_scalar(self.balance)]
+        nonce: RlpValue = [] if self.nonce is None else [rlp.encode_scalar(self.nonce)]
         code: RlpValue = [] if self.code is None else [self.code]
-        storage: RlpValue = [[rlp.scalar(slot), rlp.scalar(value)] for slot, value in self.storage]
+        storage: RlpValue = [[rlp.encode_scalar(slot), rlp.encode_scalar(value)] for slot, value in self.storage]
         return rlp.encode([self.address, balance, nonce, code, storage])
 
 
@@ -84,7 +84,7 @@ class ImpersonatedCall:
 
     def encode(self) -> bytes:
         """Return the data of the transaction."""
-        return rlp.encode([self.sender, self.to, rlp.scalar(self.value), self.data])
+        return rlp.encode([self.sender, self.to, rlp.encode_scalar(self.value), self.data])
 
 
 def state_administrator_of(spec: ChainSpec) -> bytes | None:
@@ -125,7 +125,7 @@ def decode_impersonated_call(data: bytes) -> ImpersonatedCall:
         call = ImpersonatedCall(
             fields.bytes("sender", 20), fields.bytes("to", 20), fields.scalar("value"), fields.bytes("data")
         )
-        fields.end()
+        fields.check_no_fields_left()
         return call
     except rlp.RlpError as error:
         raise InvalidAdministrationError(f"the data is no impersonated call: {error}") from None
@@ -135,7 +135,7 @@ def _read_account_update(fields: RlpFields) -> AccountUpdate:
     address = fields.bytes("address", 20)
     balance, nonce, code = (_at_most_one(fields.list(name), name) for name in ("balance", "nonce", "code"))
     storage = tuple(_read_slot(item) for item in fields.list("storage"))
-    fields.end()
+    fields.check_no_fields_left()
     return AccountUpdate(
         address,
         as_scalar(balance[0], "balance") if balance else None,
@@ -155,5 +155,5 @@ def _at_most_one(items: list[RlpItem], name: str) -> list[RlpItem]:
 def _read_slot(item: RlpItem) -> tuple[int, int]:
     fields = RlpFields(rlp.as_list(item, "slot"), "slot")
     slot, value = fields.scalar("number"), fields.scalar("value")
-    fields.end()
+    fields.check_no_fields_left()
     return slot, value

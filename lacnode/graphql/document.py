@@ -24,7 +24,7 @@ from graphql import (
 )
 from graphql.type import SchemaMetaFieldDef
 
-from lacnode.graphql.errors import SYNTAX, QueryRefusedError, error_at_place, refused
+from lacnode.graphql.errors import SYNTAX, QueryRefusedError, error_at_place, refusal_error
 from lacnode.graphql.mistakes import RULES, mistake_to_json
 from lacnode.graphql.schema import schema
 
@@ -68,7 +68,7 @@ def read_document(text: str, operation: str | None) -> DocumentNode:
     if mistakes:
         raise QueryRefusedError([mistake_to_json(error) for error in mistakes])
     if get_operation_ast(document, operation) is None:
-        raise refused(f"Unknown operation named '{operation}'." if operation else "Must provide operation name.")
+        raise refusal_error(f"Unknown operation named '{operation}'." if operation else "Must provide operation name.")
     return document
 
 
@@ -80,7 +80,7 @@ def is_mutation(document: DocumentNode, operation: str | None) -> bool:
 
 def _parsed(text: str) -> DocumentNode:
     if len(text) > MAX_QUERY_CHARACTERS:
-        raise refused(f"maximum query length exceeded {len(text)} > {MAX_QUERY_CHARACTERS}")
+        raise refusal_error(f"maximum query length exceeded {len(text)} > {MAX_QUERY_CHARACTERS}")
     # graphql-core's parser calls itself for each bracket, so the depth is counted before it runs.
     _check_depth(text)
     try:
@@ -91,7 +91,7 @@ def _parsed(text: str) -> DocumentNode:
         ) from None
     except RecursionError:
         # Python's stack may be deep already. The text is refused, and the error is the client's.
-        raise refused("maximum query depth exceeded") from None
+        raise refusal_error("maximum query depth exceeded") from None
 
 
 def _check_depth(text: str) -> None:
@@ -104,7 +104,7 @@ def _check_depth(text: str) -> None:
         elif sign in ("}", ")", "]"):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise refused(f"maximum query depth exceeded {depth} > {MAX_DEPTH}")
+            raise refusal_error(f"maximum query depth exceeded {depth} > {MAX_DEPTH}")
 
 
 # -- complexity ------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def _check_complexity(document: DocumentNode) -> None:
         if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
             cost = costs.of(definition)
             if cost > MAX_COMPLEXITY:
-                raise refused(f"maximum query complexity exceeded {cost} > {MAX_COMPLEXITY}")
+                raise refusal_error(f"maximum query complexity exceeded {cost} > {MAX_COMPLEXITY}")
 
 
 class _Costs:

@@ -28,7 +28,7 @@ class QueryRefusedError(Exception):
         self.errors = list(errors)
 
 
-def refused(message: str, classification: str = ABORTED) -> QueryRefusedError:
+def refusal_error(message: str, classification: str = ABORTED) -> QueryRefusedError:
     """Return a refusal with one error that has no place in the text."""
     return QueryRefusedError([{"message": message, "extensions": {"classification": classification}}])
 

@@ -23,7 +23,7 @@ class HeadLines:
         self._begun_end = b""
         self._is_complete = False
 
-    def add(self, data: bytes) -> None:
+    def count_lines(self, data: bytes) -> None:
         """Count the lines in `data`, which follows the bytes before it. The body after the head does not count.
 
         RemoteProtocolError if there are more than `MAX_HEAD_LINES`.

@@ -172,7 +172,7 @@ class HttpConnection:
     async def _request(self, arriving: ArrivingBody) -> Request | Response | None:
         self._head_lines = HeadLines()
         # The client may have sent the head, or a part of it, with the request before.
-        self._head_lines.add(self._http.trailing_data[0])
+        self._head_lines.count_lines(self._http.trailing_data[0])
         with trio.move_on_after(HEAD_SECONDS) as patience:
             head = await self._event()
         if patience.cancelled_caught:
@@ -230,7 +230,7 @@ class HttpConnection:
     async def _event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             data = bytes(await self._stream.receive_some(READ_BYTES))
-            self._head_lines.add(data)
+            self._head_lines.count_lines(data)
             self._http.receive_data(data)
         return event
 

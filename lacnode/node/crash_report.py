@@ -32,8 +32,8 @@ class CrashReport:
         # The file must be open already: the handler runs in a broken process, in which nothing can be opened any more.
         faulthandler.enable(self._file)
 
-    def close(self) -> None:
-        """Delete the report: the run has ended in good order."""
+    def delete(self) -> None:
+        """Close and delete the report, because the run has ended without a crash."""
         faulthandler.disable()
         self._file.close()
         self._path.unlink(missing_ok=True)

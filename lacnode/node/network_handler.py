@@ -43,7 +43,7 @@ class NodeNetworkHandler:
         self._events.peer_left.publish(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
-    def hears_consensus(self, peer: Peer) -> bool:
+    def reads_consensus_from(self, peer: Peer) -> bool:
         """Return whether the validator reads messages of `peer`."""
         return self._consensus_peers.reads_messages_of(peer)
 

@@ -119,7 +119,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None, prog
     except NodeStartError as failure:
         ERRORS.write(str(failure))
         if report is not None:
-            report.close()
+            report.delete()
         return 1
     status = 0
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -140,7 +140,7 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None, prog
         program.close()
         _remove_runtime_files(config)
         if report is not None:
-            report.close()
+            report.delete()
     log.info("stopped")
     return status
 

@@ -48,7 +48,7 @@ def open_signing_state(
         loss = find_loss(records, known)
         # The loss is recorded before the log is paired again. A crash between the two must not make the loss look
         # settled.
-        if loss is not None and journal.loss is None:
+        if loss is not None and journal.loss_reason is None:
             records.append(journal.record_loss(loss))
         pair_log(database, records)
         _reset_or_warn(journal, records, reset=reset)
@@ -75,7 +75,7 @@ def _log_findings(records: ConsensusLog) -> None:
 
 
 def _reset_or_warn(journal: Journal, records: ConsensusLog, *, reset: bool) -> None:
-    loss, floor = journal.loss, journal.signing_floor
+    loss, floor = journal.loss_reason, journal.signing_floor
     if reset and (loss is not None or floor > 0):
         # On the disk before the validator runs: the reset counts once, also if the option is left in place.
         records.append(journal.resolve_loss(0))

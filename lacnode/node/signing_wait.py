@@ -43,7 +43,9 @@ class SigningWait:
         self._state_changed = moved
         self._journal = journal
         self._record = record
-        self._rule = SigningResumption(own_address, has_loss=journal.loss is not None, floor=journal.signing_floor)
+        self._rule = SigningResumption(
+            own_address, has_loss=journal.loss_reason is not None, floor=journal.signing_floor
+        )
         self._logged_stage: ResumptionStage | None = None
 
     @property
@@ -81,7 +83,7 @@ class SigningWait:
 
     @property
     def _reason(self) -> str:
-        loss = self._journal.loss
+        loss = self._journal.loss_reason
         return self._rule.waiting_for if loss is None else f"{loss}; {self._rule.waiting_for}"
 
     def _log_reason(self) -> None:

@@ -60,20 +60,19 @@ class AcceptedMessages:
         self._max_transactions_bytes = max(MAX_TRANSACTIONS_MESSAGE_BYTES, max_transaction_bytes + MAX_SMALL_BODY_BYTES)
         self._held = 0
 
-    def accepts(self, message_id: int, length_bytes: int) -> bool:
-        """Return True if this node keeps a message with this absolute id and this length (see `wire.frame.Accepts`).
-
-        The message counts as held until `release`, if the limit for unasked messages applies to it.
+    def accept_and_hold(self, message_id: int, length_bytes: int) -> bool:
+        """Return True if this node keeps a message with this absolute id and this length in bytes. If the limit for
+        unasked messages applies to the message, its bytes count as held until `release_held`.
         """
         if length_bytes <= MAX_SMALL_BODY_BYTES:
             return True
-        route = self._table.resolve(message_id)
+        route = self._table.resolve_message_id(message_id)
         if route is None:
             return False
         # Only validators send consensus messages. A long proposal of a validator must arrive even when strangers have
         # used up the shared bytes, so no limit is applied to it.
         if route.protocol in CONSENSUS_MESSAGES:
-            return self._handler.hears_consensus(self._peer)
+            return self._handler.reads_consensus_from(self._peer)
         # This check comes before the check for answers: an answer with transactions is also too long if no transaction
         # of it could be accepted.
         if route.code in (Transactions.CODE, PooledTransactions.CODE) and length_bytes > self._max_transactions_bytes:
@@ -81,11 +80,11 @@ class AcceptedMessages:
         if route.code in ANSWERS:
             return self._peer.requests.expects_answer(route.code)
         # The remaining messages are announcements: blocks and transactions that any peer may push.
-        return self._handler.hears_consensus(self._peer) or self._hold(length_bytes)
+        return self._handler.reads_consensus_from(self._peer) or self._hold(length_bytes)
 
-    def release(self) -> None:
-        """Give back the bytes of the last message: this node has acted on it, or the session has ended. It may be called
-        again without effect."""
+    def release_held(self) -> None:
+        """Count the bytes of the last message as held no longer: this node has acted on it, or the session has ended. A
+        second call has no effect."""
         self._unasked.held -= self._held
         self._held = 0
 

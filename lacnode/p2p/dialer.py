@@ -102,8 +102,9 @@ class Dialer:
         delay = min(MAX_RETRY_DELAY_SECONDS, FIRST_RETRY_DELAY_SECONDS * 2 ** min(target.failures, 10))
         target.next_attempt = now + delay * (1 + RETRY_JITTER_RATIO * (2 * self._rng.random() - 1))
 
-    def retry_soon(self, id_: bytes) -> None:
-        """The node has answered discovery or has dialled this node: forget its earlier failures."""
+    def forget_failures(self, id_: bytes) -> None:
+        """Forget the earlier failures of a node that has answered discovery or has dialled this node. It is dialled
+        again soon."""
         target = self._targets.get(id_)
         if target is not None:
             target.failures, target.next_attempt = 0, 0.0

@@ -67,9 +67,9 @@ class EthRequests:
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
     @property
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """The requests that wait for their turn, because as many as are allowed are open."""
-        return self._pending.waiting
+        return self._pending.waiting_count
 
     def expects_answer(self, answer_code: int) -> bool:
         """Whether a request is open whose answer has this code. Other answers need not be read."""

@@ -15,7 +15,7 @@ from lacnode.primitives.transaction import Transaction
 
 class NetworkHandler(Protocol):
     """Receives the decoded messages of peers. `peer_joined` comes before all other calls about a peer, `peer_left` after
-    them. `hears_consensus` returns True if the peer is a validator, `wants_block_body` if the block is worth decoding.
+    them. `reads_consensus_from` returns True if the peer is a validator, `wants_block_body` if the block is worth decoding.
     `block_not_kept` says that a whole block was announced that was too long to keep unasked."""
 
     def peer_joined(self, peer: Peer) -> None:
@@ -24,7 +24,7 @@ class NetworkHandler(Protocol):
     def peer_left(self, peer: Peer, reason: str) -> None:
         """The session with `peer` has ended for `reason`. No other call about this peer comes after."""
 
-    def hears_consensus(self, peer: Peer) -> bool:
+    def reads_consensus_from(self, peer: Peer) -> bool:
         """Return whether `peer` is a validator, so that its consensus messages are read."""
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:

@@ -76,7 +76,7 @@ class NetworkCounters:
 def _key(table: CapabilityTable, message_id: int) -> MessageKey | None:
     if message_id < FIRST_OFFSET:
         return "Wire", BASE_NAMES.get(message_id, UNKNOWN_NAME), message_id
-    route = table.resolve(message_id)
+    route = table.resolve_message_id(message_id)
     if route is None:
         return None
     names = CONSENSUS_MESSAGES.get(route.protocol, eth_messages.MESSAGE_NAMES)

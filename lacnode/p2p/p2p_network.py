@@ -132,7 +132,7 @@ class P2pNetwork:
         """The peers with a session, except those that are leaving."""
         return self.peer_set.connected_peers()
 
-    def connection(self, remote: Enode, is_inbound: bool) -> Connection:
+    def connection_for_policy(self, remote: Enode, is_inbound: bool) -> Connection:
         """A connection of this node with `remote`, for the policy."""
         return Connection(remote, is_inbound, self.local_enode)
 
@@ -177,9 +177,9 @@ class P2pNetwork:
         """Ask the policy again about every session, because its answers may have changed. Sessions that it refuses now
         are ended, and nodes are searched and dialled again."""
         if self._machine is not None:
-            self._machine.retry_soon(time.time())
+            self._machine.search_again_soon(time.time())
         for peer in self.peers:
-            decision = self.policy.decide(self.connection(peer.enode, peer.description.inbound))
+            decision = self.policy.decide(self.connection_for_policy(peer.enode, peer.description.inbound))
             if not decision.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=str(decision))
                 peer.end_session(DisconnectReason.REQUESTED)
@@ -297,7 +297,7 @@ class P2pNetwork:
         return self._may_dial(enode)
 
     def _may_dial(self, enode: Enode) -> bool:
-        return self.policy.decide(self.connection(enode, is_inbound=False)).allowed
+        return self.policy.decide(self.connection_for_policy(enode, is_inbound=False)).allowed
 
     async def _connect(self, enode: Enode) -> None:
         was_lasting = False
@@ -320,7 +320,7 @@ class P2pNetwork:
         if not self._config.dial_discovered:
             return
         self._dialer.add(enode, is_permanent=False)
-        self._dialer.retry_soon(enode.id)
+        self._dialer.forget_failures(enode.id)
         self._wake.set()
 
 

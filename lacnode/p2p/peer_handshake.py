@@ -13,7 +13,7 @@ from lacnode.p2p.send_queue import SendQueue
 from lacnode.p2p.session_context import SessionContext
 from lacnode.p2p.wire.capabilities import CapabilityTable, Route
 from lacnode.p2p.wire.enode import Enode
-from lacnode.p2p.wire.eth_messages import Status, decode
+from lacnode.p2p.wire.eth_messages import Status, decode_eth_message
 from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, PONG, Disconnect, DisconnectReason
 from lacnode.primitives.rlp import RlpError
@@ -92,7 +92,7 @@ def resolve_route(frame: Frame, table: CapabilityTable) -> Route | None:
             # The other node leaves, even if its reason cannot be read.
             reason = DisconnectReason.UNKNOWN
         raise PeerDisconnectedError(f"it disconnected: {reason}", reason)
-    return table.resolve(frame.message_id)
+    return table.resolve_message_id(frame.message_id)
 
 
 def _is_short(message_id: int, length_bytes: int) -> bool:
@@ -104,7 +104,7 @@ async def _check_permission(enode: Enode, inbound: bool, network: SessionContext
     denial_reason = network.peer_set.denial_reason(enode.id)
     if denial_reason is not None:
         raise ConnectionFailedError(f"denied because of an earlier session: {denial_reason}", DisconnectReason.UNKNOWN)
-    planned = network.connection(enode, inbound)
+    planned = network.connection_for_policy(enode, inbound)
     await network.policy.prepare_decision(planned)
     decision = network.policy.decide(planned)
     if not decision.allowed:
@@ -134,7 +134,7 @@ async def _exchange_status(
                 f"eth message {route.code:#04x} before Status", DisconnectReason.BREACH_OF_PROTOCOL
             )
         try:
-            theirs = decode(version, route.code, frame.body)
+            theirs = decode_eth_message(version, route.code, frame.body)
         except RlpError as error:
             raise ConnectionFailedError(f"Status: {error}", DisconnectReason.SUBPROTOCOL_REASON) from None
         assert isinstance(theirs, Status)

@@ -90,7 +90,7 @@ class PendingRequests:
         return self._room
 
     @property
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """The number of requests that wait until others are answered."""
         return self._room.statistics().tasks_waiting
 

@@ -32,7 +32,7 @@ from lacnode.p2p.wire.eth_messages import (
     Receipts,
     Status,
     Transactions,
-    decode,
+    decode_eth_message,
     header_of_new_block,
 )
 from lacnode.p2p.wire.frame import Frame
@@ -140,7 +140,7 @@ async def _join(peer: Peer, network: SessionContext) -> None:
     ConnectionFailedError if the peer may not join.
     """
     while True:
-        connection = network.connection(peer.enode, peer.description.inbound)
+        connection = network.connection_for_policy(peer.enode, peer.description.inbound)
         await network.policy.prepare_decision(connection)
         decision = network.policy.decide(connection)
         if not decision.allowed:
@@ -248,19 +248,19 @@ async def _read(
     accepted = AcceptedMessages(
         peer, admitted.table, network.handler, network.shares.unasked, network.max_transaction_bytes
     )
-    admitted.connection.accept_only(accepted.accepts)
+    admitted.connection.accept_only(accepted.accept_and_hold)
     try:
         while True:
             seconds = await _read_one(admitted, network, requests)
             # The message has been handled, and its bytes are free again.
-            accepted.release()
+            accepted.release_held()
             # Asked again for each message: a block may have changed the validators.
-            reading = network.shares.reading_share_for(is_validator=network.handler.hears_consensus(peer))
+            reading = network.shares.reading_share_for(is_validator=network.handler.reads_consensus_from(peer))
             reading.spend(peer.id, seconds, trio.current_time())
             # A peer that used up its share is not read for a while. Its messages wait in its own socket.
             await _sleep(reading.wait_seconds(peer.id, trio.current_time()))
     finally:
-        accepted.release()
+        accepted.release_held()
 
 
 async def _read_one(
@@ -313,7 +313,7 @@ async def _heard(
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began
-    workers = network.shares.decoding_workers_for(is_validator=network.handler.hears_consensus(peer))
+    workers = network.shares.decoding_workers_for(is_validator=network.handler.reads_consensus_from(peer))
     message, seconds = await _opened(route, frame.body, workers)
     # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
     began = time.thread_time()
@@ -340,7 +340,7 @@ async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter) -> t
 
     def opened() -> tuple[EthMessage, float]:
         began = time.thread_time()
-        return decode(route.version, route.code, body), time.thread_time() - began
+        return decode_eth_message(route.version, route.code, body), time.thread_time() - began
 
     try:
         if len(body) < LARGE_BODY_BYTES:

@@ -34,7 +34,7 @@ class SessionContext(Protocol):
     def status(self) -> LocalStatus:
         """Return this node's Status at this moment."""
 
-    def connection(self, remote: Enode, is_inbound: bool) -> Connection:
+    def connection_for_policy(self, remote: Enode, is_inbound: bool) -> Connection:
         """Return the connection with the node `remote`, as the connection policy sees it."""
 
     def dial_when_permitted(self, enode: Enode) -> None:

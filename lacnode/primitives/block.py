@@ -6,7 +6,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
-from lacnode.primitives.rlp_spans import EMPTY_LIST, content_of_string, encoded_list_length, items_of
+from lacnode.primitives.rlp_spans import EMPTY_LIST, content_of_string, encoded_items_of, encoded_list_length
 from lacnode.primitives.transaction import Transaction
 
 
@@ -44,7 +44,7 @@ class BlockBody:
         if fields.remaining:
             # Kept as bytes: no rule of this network reads a withdrawal.
             withdrawals = tuple(rlp.encode(item) for item in fields.list("withdrawals"))
-        fields.end()
+        fields.check_no_fields_left()
         return cls(transactions, ommers, withdrawals)
 
     @classmethod
@@ -86,10 +86,10 @@ class Block:
     @classmethod
     def from_item(cls, item: RlpItem) -> "Block":
         """The block of a decoded list. Raises RlpError if it is malformed."""
-        return Block.without_body(item).with_body_from_item(item)
+        return Block.from_item_without_body(item).with_body_from_item(item)
 
     @classmethod
-    def without_body(cls, item: RlpItem) -> "Block":
+    def from_item_without_body(cls, item: RlpItem) -> "Block":
         """The header of a decoded list, with an empty body. The items of the body are not read: there may be megabytes.
         Raises RlpError if the list or the header is malformed."""
         items = rlp.as_list(item, "block")
@@ -111,7 +111,7 @@ class BlockOutline:
     size_bytes: int
 
     @classmethod
-    def of(cls, block: Block) -> "BlockOutline":
+    def from_block(cls, block: Block) -> "BlockOutline":
         """The outline of a decoded block."""
         hashes = tuple(transaction.hash for transaction in block.transactions)
         return cls(block.header, hashes, len(block.encode()))
@@ -119,9 +119,9 @@ class BlockOutline:
     @classmethod
     def from_stored_body(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
         """The outline of a stored body. The transactions are not decoded."""
-        parts = list(items_of(stored_body))
+        parts = list(encoded_items_of(stored_body))
         # A legacy transaction is a list in the body, and a typed one is a string. The hash covers the content.
         hashes = tuple(
-            keccak256(item if item[0] >= EMPTY_LIST else content_of_string(item)) for item in items_of(parts[0])
+            keccak256(item if item[0] >= EMPTY_LIST else content_of_string(item)) for item in encoded_items_of(parts[0])
         )
         return cls(header, hashes, encoded_list_length(len(header.encode()) + sum(map(len, parts))))

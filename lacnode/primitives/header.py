@@ -50,11 +50,11 @@ class BlockHeader:
             self.transactions_root,
             self.receipts_root,
             self.logs_bloom,
-            rlp.scalar(self.difficulty),
-            rlp.scalar(self.number),
-            rlp.scalar(self.gas_limit),
-            rlp.scalar(self.gas_used),
-            rlp.scalar(self.timestamp),
+            rlp.encode_scalar(self.difficulty),
+            rlp.encode_scalar(self.number),
+            rlp.encode_scalar(self.gas_limit),
+            rlp.encode_scalar(self.gas_used),
+            rlp.encode_scalar(self.timestamp),
             self.extra_data,
             self.mix_hash,
             self.nonce,
@@ -70,7 +70,7 @@ class BlockHeader:
             # As in Besu: a field after an absent one is not written, because its position would be wrong.
             if appended is None:
                 break
-            values.append(rlp.scalar(appended) if isinstance(appended, int) else appended)
+            values.append(rlp.encode_scalar(appended) if isinstance(appended, int) else appended)
         return values
 
     def encode(self) -> bytes:
@@ -118,5 +118,5 @@ class BlockHeader:
             parent_beacon_block_root=fields.bytes("parentBeaconBlockRoot", 32) if fields.remaining else None,
             requests_hash=fields.bytes("requestsHash", 32) if fields.remaining else None,
         )
-        fields.end()
+        fields.check_no_fields_left()
         return header

@@ -33,7 +33,7 @@ def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _do_nothin
     if not values:
         return EMPTY_TRIE_ROOT
     # Sorted once. Every subtree is then a slice, and no node has to be inserted into a trie.
-    entries = sorted((rlp.encode(rlp.scalar(position)).hex(), value) for position, value in enumerate(values))
+    entries = sorted((rlp.encode(rlp.encode_scalar(position)).hex(), value) for position, value in enumerate(values))
     return keccak256(rlp.encode(_node(entries, 0, check)))
 
 

@@ -26,7 +26,7 @@ class Log:
         address = fields.bytes("address", 20)
         topics = tuple(rlp.as_bytes(topic, "topic", 32) for topic in fields.list("topics"))
         log = cls(address, topics, fields.bytes("data"))
-        fields.end()
+        fields.check_no_fields_left()
         return log
 
 
@@ -63,10 +63,15 @@ class Receipt:
 
     def _fields(self) -> list[RlpValue]:
         # Status 0 is the empty string in RLP, so it must not be mistaken for a missing status.
-        outcome = self.state_root if self.status is None else rlp.scalar(self.status)
+        outcome = self.state_root if self.status is None else rlp.encode_scalar(self.status)
         if outcome is None:
             raise ValueError("a receipt needs a status or a state root")
-        return [outcome, rlp.scalar(self.cumulative_gas_used), self.logs_bloom, [log.to_item() for log in self.logs]]
+        return [
+            outcome,
+            rlp.encode_scalar(self.cumulative_gas_used),
+            self.logs_bloom,
+            [log.to_item() for log in self.logs],
+        ]
 
     @classmethod
     def decode(cls, data: bytes) -> "Receipt":
@@ -103,5 +108,5 @@ class Receipt:
             logs_bloom=fields.bytes("logsBloom", 256),
             logs=tuple(Log.from_item(log) for log in fields.list("logs")),
         )
-        fields.end()
+        fields.check_no_fields_left()
         return receipt

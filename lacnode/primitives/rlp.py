@@ -261,7 +261,7 @@ def as_scalar(item: RlpItem, what: str, max_size: int = 32) -> int:
     return int.from_bytes(data)
 
 
-def scalar(value: int) -> bytes:
+def encode_scalar(value: int) -> bytes:
     """The minimal big-endian bytes of a non-negative integer. Zero is the empty string."""
     return value.to_bytes((value.bit_length() + 7) // 8)
 
@@ -270,7 +270,7 @@ class RlpFields:
     """The items of one list, read in order and by name. So a codec reads like the table in the specification.
 
     >>> fields = RlpFields(decode_list(encode([b"\\x01", b"ab"]), "pair"), "pair")
-    >>> fields.scalar("number"), fields.bytes("text"), fields.end()
+    >>> fields.scalar("number"), fields.bytes("text"), fields.check_no_fields_left()
     (1, b'ab', None)
     """
 
@@ -311,7 +311,7 @@ class RlpFields:
         data = as_bytes(self.item(name), f"{self._what}.{name}")
         return None if not data else as_bytes(data, f"{self._what}.{name}", size)
 
-    def end(self) -> None:
+    def check_no_fields_left(self) -> None:
         """Raises RlpError unless every item was read."""
         if self.remaining:
             raise RlpError(f"{self._what}: {self.remaining} items more than expected")

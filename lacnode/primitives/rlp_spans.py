@@ -50,7 +50,7 @@ def encoded_list_length(content_bytes: int) -> int:
     return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
 
 
-def items_of(encoded: bytes) -> Iterator[bytes]:
+def encoded_items_of(encoded: bytes) -> Iterator[bytes]:
     """The encoded items of a list that this node has encoded itself. Raises ValueError if it is not a list."""
     span = list_span(encoded, 0)
     if span is None:

@@ -105,13 +105,13 @@ class Transaction:
         """The hash (32 bytes) that the sender signed (EIP-155, EIP-2718)."""
         # The signed bytes are in `raw`, before the signature. Encoding a long access list again takes 0.3 s.
         content = rlp.list_content(self.raw if self.type == LEGACY else self.raw[1:])
-        signature = sum(len(rlp.encode(rlp.scalar(number))) for number in (self.v, self.r, self.s))
+        signature = sum(len(rlp.encode(rlp.encode_scalar(number))) for number in (self.v, self.r, self.s))
         payload = content[:-signature]
         if self.type != LEGACY:
             return keccak256(bytes([self.type]) + rlp.wrap_list(payload))
         # EIP-155 signs the chain id and two empty items in the place of the signature.
         if self.chain_id is not None:
-            payload += rlp.encode(rlp.scalar(self.chain_id)) + rlp.encode(b"") * 2
+            payload += rlp.encode(rlp.encode_scalar(self.chain_id)) + rlp.encode(b"") * 2
         return keccak256(rlp.wrap_list(payload))
 
     def to_item(self) -> RlpItem:
@@ -149,9 +149,10 @@ class Transaction:
         return cls.decode(item)
 
 
-def sign_payload(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int) -> bytes:
-    """Encode a transaction from its unsigned fields and its signature."""
-    body = rlp.encode([*payload, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])
+def encode_signed_transaction(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int) -> bytes:
+    """Encode a signed transaction of the type `type_` from its unsigned fields `payload` and its signature. For a
+    legacy transaction `v` is the full v, otherwise the parity."""
+    body = rlp.encode([*payload, rlp.encode_scalar(v), rlp.encode_scalar(r), rlp.encode_scalar(s)])
     return body if type_ == LEGACY else bytes([type_]) + body
 
 
@@ -190,7 +191,7 @@ def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:
     nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
     to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("data")
     v, r, s = fields.scalar("v"), fields.scalar("r"), fields.scalar("s")
-    fields.end()
+    fields.check_no_fields_left()
     # Values between 28 and 35 do not exist: EIP-155 starts at 35 with chain id 0.
     if v in (27, 28):
         chain_id = None
@@ -249,7 +250,7 @@ def _access_list(fields: RlpFields, read_apart: AccessList | None) -> AccessList
         entry = RlpFields(rlp.as_list(item, "accessListEntry"), "accessListEntry")
         address = entry.bytes("address", 20)
         keys = tuple(rlp.as_bytes(key, "storageKey", 32) for key in entry.list("storageKeys"))
-        entry.end()
+        entry.check_no_fields_left()
         entries.append((address, keys))
     return tuple(entries)
 
@@ -264,13 +265,13 @@ def _authorization(item: RlpItem) -> Authorization:
         r=fields.scalar("r"),
         s=fields.scalar("s"),
     )
-    fields.end()
+    fields.check_no_fields_left()
     return authorization
 
 
 def _signature(fields: RlpFields) -> tuple[int, int, int]:
     signature = (fields.scalar("yParity", 1), fields.scalar("r"), fields.scalar("s"))
-    fields.end()
+    fields.check_no_fields_left()
     if signature[0] > 1:
         raise RlpError(f"transaction.yParity: 0 or 1 was expected, found {signature[0]}")
     return signature

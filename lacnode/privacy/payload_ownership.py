@@ -100,7 +100,7 @@ def _parties(item: RlpItem, *, is_flexible: bool) -> PayloadParties | None:
     return PayloadParties(private_from, keys, None, is_flexible) if len(keys) == len(recipients) else None
 
 
-def find_refusal(
+def find_ownership_refusal(
     parties: PayloadParties, sender: bytes, sent_to: bytes, groups: GroupKnowledge, *, unknown_passes: bool = False
 ) -> str | None:
     """Return why a payload does not belong to the group `sent_to` (32 bytes). None if it does.

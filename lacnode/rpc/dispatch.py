@@ -26,7 +26,7 @@ from lacnode.rpc.envelope import (
     MalformedCallError,
     NotJsonError,
     TooManyValuesError,
-    encode,
+    encode_reply,
     error_reply,
     parameter_count,
     parse_call,
@@ -351,13 +351,15 @@ class Dispatcher:
     def _encoded(self, reply: Json) -> bytes:
         try:
             # The length is checked after encoding. Methods with large answers count their size before (`answer_size`).
-            text = encode(reply, pretty=self._pretty)
+            text = encode_reply(reply, pretty=self._pretty)
             if len(text) <= MAX_REPLY_BYTES:
                 return text
-            return encode(error_reply(reply.get("id"), errors.range_too_large(f"more than {MAX_REPLY_BYTES} bytes")))
+            return encode_reply(
+                error_reply(reply.get("id"), errors.range_too_large(f"more than {MAX_REPLY_BYTES} bytes"))
+            )
         except (TypeError, ValueError, RecursionError):
             log.exception("a method answered with what JSON cannot say")
-            return encode(error_reply(reply.get("id"), errors.internal_error()), pretty=self._pretty)
+            return encode_reply(error_reply(reply.get("id"), errors.internal_error()), pretty=self._pretty)
 
 
 def _refusal(value: object, error: RpcError) -> Json | None:

@@ -122,7 +122,7 @@ class EncodedJson:
         self.text = text
 
 
-def encode(reply: Json, *, pretty: bool = False) -> bytes:
+def encode_reply(reply: Json, *, pretty: bool = False) -> bytes:
     """Return the JSON text of a reply. TypeError or ValueError if it holds a value that JSON has no form for."""
     try:
         if pretty:

@@ -173,8 +173,8 @@ class PollingFilters:
         if sum(filter_.client == added.client for filter_ in filters) >= MAX_FILTERS_OF_CLIENT:
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS_OF_CLIENT} filters of this client")
         if (
-            added.wanted.items
-            and sum(filter_.wanted.items for filter_ in filters) + added.wanted.items > MAX_FILTER_ITEMS
+            added.wanted.item_count
+            and sum(filter_.wanted.item_count for filter_ in filters) + added.wanted.item_count > MAX_FILTER_ITEMS
         ):
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTER_ITEMS} addresses and topics in all filters")
 

@@ -13,7 +13,7 @@ MIN_PEERS, MAX_BLOCKS_BEHIND = 1, 2
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth | None) -> tuple[int, bytes]:
+def health_response(services: RpcServices, path: str, query: str, standing: PrivacyHealth | None) -> tuple[int, bytes]:
     """Return HTTP's status and body for one of the two paths. Must be called on the event loop, where peers are counted.
 
     The body is Besu's with three more members: the name of the EVM if it is a native one, the conflicts of this node's role

@@ -10,7 +10,7 @@ from lacnode.http.http_messages import JSON, Header, Request, Response
 from lacnode.rpc import errors
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import error_reply
-from lacnode.rpc.health import LIVENESS, READINESS, health
+from lacnode.rpc.health import LIVENESS, READINESS, health_response
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.login import Login
 from lacnode.rpc.request_runner import RequestRunner
@@ -85,7 +85,7 @@ class HttpRoutes:
         room = self._services.privacy
         # The state of the groups is read from the database, so it is read in a thread.
         standing = None if room is None else await trio.to_thread.run_sync(room.statuses.health, limiter=self._looking)
-        status, body = health(self._services, path, query, standing)
+        status, body = health_response(self._services, path, query, standing)
         return Response(status, body, (JSON, *cors))
 
     async def _call(self, request: Request, cors: list[Header]) -> Response:

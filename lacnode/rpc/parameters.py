@@ -164,7 +164,7 @@ def parse_storage_slot(value: object) -> int:
 # -- blocks --------------------------------------------------------------------------------------------------------
 
 
-def block_number(services: HasChain, value: object) -> int:
+def parse_block_number(services: HasChain, value: object) -> int:
     """Return the number that a block parameter of type "number" means. It may be above the head.
 
     RpcError "Unknown block" for `finalized` and `safe`. IBFT 2.0 marks no block so.
@@ -202,7 +202,7 @@ def _java_long(word: str) -> int:
 
 def header_by_number(services: HasChain, value: object) -> BlockHeader | None:
     """Return the header that a "number" parameter means, or None if the number is above the head."""
-    return services.chain.header_at(block_number(services, value))
+    return services.chain.header_at(parse_block_number(services, value))
 
 
 def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
@@ -278,7 +278,7 @@ def parse_log_query(services: HasChain, value: object) -> LogQuery:
 
 def _range_end(services: HasChain, value: object) -> int:
     try:
-        return block_number(services, "latest" if value is None else value)
+        return parse_block_number(services, "latest" if value is None else value)
     except RpcError as error:
         raise invalid_params(f"filter: {error.message}") from None
 

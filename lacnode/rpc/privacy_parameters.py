@@ -35,7 +35,7 @@ def check_member(controller: PrivacyController, group: bytes, number: int | None
         raise unauthorized()
 
 
-def key(value: object, what: str) -> bytes:
+def parse_key(value: object, what: str) -> bytes:
     """Parse a public key in base64: 32 bytes, or 91 bytes for elliptic curves. RpcError "Invalid params" if it is none."""
     found = _base64(value, what)
     if len(found) not in (32, 91):
@@ -43,14 +43,14 @@ def key(value: object, what: str) -> bytes:
     return found
 
 
-def keys(value: object, what: str) -> tuple[bytes, ...]:
+def parse_keys(value: object, what: str) -> tuple[bytes, ...]:
     """Parse a list of public keys. RpcError "Invalid params" if it is none or too long."""
     if not isinstance(value, list) or len(value) > MAX_KEYS_IN_LIST:
         raise invalid_params(f"{what}: an array of keys in base64 was expected")
-    return tuple(key(item, what) for item in value)
+    return tuple(parse_key(item, what) for item in value)
 
 
-def group_id(value: object) -> bytes:
+def parse_group_id(value: object) -> bytes:
     """Parse the id of a privacy group, 32 bytes in base64. RpcError "Invalid params" if it is none."""
     found = _base64(value, "privacyGroupId")
     if len(found) != 32:

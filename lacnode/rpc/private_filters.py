@@ -7,7 +7,7 @@ from lacnode.rpc.filters import PollingFilter, PollingFilters, kept_members, par
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.priv import matching_private_logs
 from lacnode.rpc.parameters import parse_log_query, required
-from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
+from lacnode.rpc.privacy_parameters import check_member, parse_group_id, privacy_controller
 from lacnode.rpc.results import log as shown_log
 from lacnode.rpc.services import RpcServices
 
@@ -36,7 +36,7 @@ class PrivateFilters(PollingFilters):
         )
 
     def _new_private_filter(self, services: RpcServices, params: Params) -> object:
-        group = group_id(required(params, 0, "privacyGroupId"))
+        group = parse_group_id(required(params, 0, "privacyGroupId"))
         check_member(privacy_controller(services), group)
         # Membership is checked before the filter is parsed. A tenant that is no member learns nothing else.
         document = required(params, 1, "filter")
@@ -48,7 +48,7 @@ class PrivateFilters(PollingFilters):
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:
         # A member may have left the group since the filter was made, so membership is checked at every poll.
-        check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
+        check_member(privacy_controller(services), parse_group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
             if filter_ is None:
@@ -57,7 +57,7 @@ class PrivateFilters(PollingFilters):
         return [entry if isinstance(entry, str) else shown_log(entry) for entry in gathered]
 
     def _private_logs(self, services: RpcServices, params: Params) -> object:
-        check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
+        check_member(privacy_controller(services), parse_group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
         if filter_ is None:
@@ -66,13 +66,13 @@ class PrivateFilters(PollingFilters):
         return matching_private_logs(services, privacy_controller(services), bytes.fromhex(filter_.kind), query)
 
     def _private_uninstall(self, services: RpcServices, params: Params) -> object:
-        check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
+        check_member(privacy_controller(services), parse_group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             return self._own(params) is not None and self._filters.pop(parse_filter_id(params, 1), None) is not None
 
     def _own(self, params: Params) -> PollingFilter | None:
         """Return the filter with the id in `params` if it belongs to the group in `params`, else None."""
-        group = group_id(required(params, 0, "privacyGroupId"))
+        group = parse_group_id(required(params, 0, "privacyGroupId"))
         filter_ = self._used(params, 1)
         # Without this comparison a member of one group could read the filter of another group by its id.
         return filter_ if filter_ is not None and filter_.kind == group.hex() else None

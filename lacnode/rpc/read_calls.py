@@ -68,7 +68,7 @@ class ReadableChain(Protocol):
     def tracer(self, budget: ExecutionBudget) -> Tracer:
         """A tracer of blocks and calls of this chain, within `budget`."""
 
-    def open_block(self, header: BlockHeader) -> OpenBlock:
+    def open_block_after(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`, with the values of that block."""
 
     def header_at(self, number: int) -> BlockHeader | None:

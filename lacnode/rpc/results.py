@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
-from lacnode.crypto.secp256k1 import recover
+from lacnode.crypto.secp256k1 import recover_public_key
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockOutline
 from lacnode.primitives.header import BlockHeader
@@ -54,7 +54,7 @@ def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: 
     RpcError if the answer has more than `max_bytes` (None for `MAX_ANSWER_BYTES`). Notices of subscriptions have no bound.
     """
     shown = _block_transactions(chain, found, hash_, AnswerSize(max_bytes)) if full else None
-    return block_outline(chain, BlockOutline.of(found), hash_, shown)
+    return block_outline(chain, BlockOutline.from_block(found), hash_, shown)
 
 
 def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
@@ -232,7 +232,7 @@ def _access_list(transaction: Transaction) -> list[Json]:
 
 def _public_key(transaction: Transaction) -> bytes:
     signature = transaction.r.to_bytes(32) + transaction.s.to_bytes(32) + bytes([transaction.y_parity])
-    return recover(transaction.signing_hash(), signature)
+    return recover_public_key(transaction.signing_hash(), signature)
 
 
 # -- receipts and logs ---------------------------------------------------------------------------------------------
@@ -304,4 +304,4 @@ def log(found: LogWithMetadata) -> Json:
 
 def minimal_key(slot: int) -> str:
     """Return a storage key in the form of `eth_getProof`: hexadecimal without leading zero bytes."""
-    return to_hex(rlp.scalar(slot))
+    return to_hex(rlp.encode_scalar(slot))

@@ -16,7 +16,7 @@ from lacnode.rpc.parameters import (
     parse_text,
     required,
 )
-from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
+from lacnode.rpc.privacy_parameters import check_member, parse_group_id, privacy_controller
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
 
@@ -75,7 +75,10 @@ class SubscriptionMethods:
     def _subscribe_privately(self, services: RpcServices, params: Params) -> object:
         _check_private(services)
         try:
-            group, kind = group_id(required(params, 0, "privacyGroupId")), required(params, 1, "subscription type")
+            group, kind = (
+                parse_group_id(required(params, 0, "privacyGroupId")),
+                required(params, 1, "subscription type"),
+            )
             if kind != LOGS:
                 raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: {LOGS} was expected")
             query = parse_log_query(services, required(params, 2, "filter"))
@@ -91,7 +94,7 @@ class SubscriptionMethods:
     def _unsubscribe_privately(self, services: RpcServices, params: Params) -> object:
         _check_private(services)
         try:
-            group = group_id(required(params, 0, "privacyGroupId"))
+            group = parse_group_id(required(params, 0, "privacyGroupId"))
             number = parse_quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None

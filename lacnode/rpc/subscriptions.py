@@ -221,9 +221,9 @@ def _check_limits(own: Collection[Subscription], query: LogQuery | None) -> None
     """RpcError if a connection with the subscriptions `own` may not add one with `query`."""
     if len(own) >= MAX_SUBSCRIPTIONS_PER_CONNECTION:
         raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_SUBSCRIPTIONS_PER_CONNECTION} subscriptions")
-    if query is not None and query.wanted.items:
-        items = sum(subscription.query.wanted.items for subscription in own if subscription.query is not None)
-        if items + query.wanted.items > MAX_FILTER_ITEMS_PER_CONNECTION:
+    if query is not None and query.wanted.item_count:
+        items = sum(subscription.query.wanted.item_count for subscription in own if subscription.query is not None)
+        if items + query.wanted.item_count > MAX_FILTER_ITEMS_PER_CONNECTION:
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTER_ITEMS_PER_CONNECTION} addresses and topics")
 
 

@@ -24,7 +24,7 @@ from lacnode.rpc.errors import (
     timeout,
     world_state_unavailable,
 )
-from lacnode.rpc.parameters import block_number
+from lacnode.rpc.parameters import parse_block_number
 from lacnode.rpc.read_calls import Params, ReadContext, ReadHandler
 
 
@@ -67,7 +67,7 @@ def tracer_of(reading: ReadContext) -> Tracer:
 
 def block_by_number(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
     """Return the block that a "number" parameter means, with its hash. None if there is none."""
-    hash_ = reading.chain.hash_at(block_number(reading, value))
+    hash_ = reading.chain.hash_at(parse_block_number(reading, value))
     found = None if hash_ is None else reading.block_of(hash_)
     return None if found is None or hash_ is None else (found, hash_)
 

@@ -46,8 +46,8 @@ def _prospect(tally: VoteTally, here: ConnectedValidators, recipient: bytes, add
         "votedBy": [to_hex(voter) for voter in sorted(voters)],
         "votesNeeded": needed,
         "votesMissing": max(0, needed - len(voters)),
-        "validatorsAfter": [to_hex(address) for address in change.after],
-        "quorumAfter": quorum(len(change.after)) if change.after else 0,
+        "validatorsAfter": [to_hex(address) for address in change.validators_after],
+        "quorumAfter": quorum(len(change.validators_after)) if change.validators_after else 0,
         "warnings": change.warnings(),
     }
 

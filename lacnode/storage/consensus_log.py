@@ -104,7 +104,7 @@ class ConsensusLog:
         """How far the log on the disk has come. Safe from any thread."""
         return self._position
 
-    def contains(self, earlier: LogPosition) -> bool:
+    def continues_from(self, earlier: LogPosition) -> bool:
         """Whether this log continues the log at `earlier`: it has grown, or was rewritten from it."""
         newest = earlier.identities[0]
         if newest != self._header.identity:

@@ -159,7 +159,7 @@ class Environment:
             add_checksums(path, self._env)
             self._tables = self._existing_tables()
 
-    def open_pages(self) -> LmdbSnapshot:
+    def open_read_transaction(self) -> LmdbSnapshot:
         """Open a read transaction. Close it with `close_read_transaction`. Raises StorageError if the database is closed."""
         with self._condition:
             if self._readers_wait:
@@ -175,7 +175,7 @@ class Environment:
             return pages
 
     def close_read_transaction(self, pages: LmdbSnapshot) -> None:
-        """End a read transaction that `open_pages` began."""
+        """End a read transaction that `open_read_transaction` began."""
         with self._condition:
             # Aborted and not committed: a read transaction has nothing to commit, and aborting frees its slot.
             pages.transaction.abort()

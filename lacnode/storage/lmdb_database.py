@@ -69,13 +69,13 @@ class LmdbDatabase:
     def read(self) -> "_Reading":
         # Pages and layers are taken together. Between the two, a flush could move a layer into pages that are newer.
         with self._state:
-            return _Reading(self._environment, self._environment.open_pages(), self._layers)
+            return _Reading(self._environment, self._environment.open_read_transaction(), self._layers)
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
         # One batch at a time. It reads its own snapshot, and its changes rest on that snapshot.
         with self._writer:
-            pages = self._environment.open_pages()
+            pages = self._environment.open_read_transaction()
             batch = LayeredBatch(pages, self._layers)
             try:
                 yield batch
@@ -107,10 +107,10 @@ class LmdbDatabase:
         self._environment.forget_dead_readers()
 
     @contextmanager
-    def open_pages(self) -> Iterator[LmdbSnapshot]:
+    def open_disk_snapshot(self) -> Iterator[LmdbSnapshot]:
         """A snapshot of the disk, table by table, to check all values."""
         # Without the layers of a group: a check is about the disk.
-        pages = self._environment.open_pages()
+        pages = self._environment.open_read_transaction()
         try:
             yield pages
         finally:

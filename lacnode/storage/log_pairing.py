@@ -35,7 +35,7 @@ def read_known_log_position(database: Database) -> LogPosition | None:
 
 def find_loss(log: ConsensusLog, known: LogPosition | None) -> str | None:
     """The fault of `log`, if the database knew the position `known`. None if no record can be missing."""
-    if known is not None and not log.contains(known):
+    if known is not None and not log.continues_from(known):
         found = log.position
         # Three kinds of fault, from the identity to the length: each needs another action of the operator.
         if found.identities[0] not in known.identities:

@@ -45,13 +45,13 @@ class ReadOnlyDatabase:
 
     def refresh(self) -> None:
         """Open a snapshot of the last commit."""
-        self.release()
+        self.close_snapshot()
         try:
             self._pages = self._open_snapshot()
         except lmdb.Error as error:
             raise translate_lmdb_error(self._path, error) from None
 
-    def release(self) -> None:
+    def close_snapshot(self) -> None:
         """Close the snapshot. The node cannot use the pages of an open snapshot again."""
         if self._pages is not None:
             self._pages.transaction.abort()
@@ -78,7 +78,7 @@ class ReadOnlyDatabase:
         self._on_damage = listener
 
     def close(self) -> None:
-        self.release()
+        self.close_snapshot()
         self._env.close()
 
     def _open_snapshot(self) -> LmdbSnapshot:

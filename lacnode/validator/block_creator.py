@@ -89,7 +89,7 @@ class PoolBlockCreator:
         period = self._chain.spec.ibft.parameters_at(height).block_period_ms / 1000
         # Choosing may not take the whole period: closing the block and the messages of the round need time too.
         deadline = time.monotonic() + self._selection_share * period
-        extra_data = self._chain.protocols.at(height).encode_extra_data(extra)
+        extra_data = self._chain.protocols.protocol_at(height).encode_extra_data(extra)
         return self._chain.build_block(timestamp, self._address, extra_data, candidates, deadline, budget)
 
     def _extra_data(self, parent: BlockHeader, round_: int, *, votes: bool = True) -> ExtraData:

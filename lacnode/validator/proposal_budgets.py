@@ -19,7 +19,7 @@ class ProposalBudgets:
         self._budgets: dict[ExecutionBudget, tuple[int, int]] = {}
 
     @contextmanager
-    def budget(self, height: int, round_: int) -> Iterator[ExecutionBudget]:
+    def budget_for_round(self, height: int, round_: int) -> Iterator[ExecutionBudget]:
         """Give the budget of work for a round. It is cancelled once the validator has gone beyond this round."""
         budget = ExecutionBudget()
         self._budgets[budget] = (height, round_)

@@ -53,7 +53,7 @@ class ProposalWork:
     async def build(self, effect: BuildBlock) -> None:
         """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered if none can be built."""
         try:
-            with self._budgets.budget(effect.height, effect.round) as budget:
+            with self._budgets.budget_for_round(effect.height, effect.round) as budget:
                 build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
                 block = await self._worker.run(build)
         # The import of the new head is an event of its own, and the machine asks for the next block after it.
@@ -73,7 +73,7 @@ class ProposalWork:
         found = False
         search = self._block_creator.has_transaction
         try:
-            with self._budgets.budget(effect.height, effect.round) as budget:
+            with self._budgets.budget_for_round(effect.height, effect.round) as budget:
                 self._search_budget = budget
                 found = await self._worker.run(partial(search, effect.height, effect.round, effect.timestamp, budget))
         except StaleHeightError:
@@ -91,7 +91,7 @@ class ProposalWork:
         failure: str | None = None
         check = partial(self._chain.check_proposal, is_prepared=effect.is_prepared)
         try:
-            with self._budgets.budget(effect.block.number, effect.round) as budget:
+            with self._budgets.budget_for_round(effect.block.number, effect.round) as budget:
                 await self._worker.run(partial(check, effect.block, budget))
         except BlockRefusedError as error:
             failure = str(error)

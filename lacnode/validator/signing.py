@@ -67,7 +67,7 @@ class RecordedSigner:
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         """Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer."""
-        return sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
+        return sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> None:
         """Put on record the block of the proposal that comes next."""
@@ -77,10 +77,10 @@ class RecordedSigner:
         """Put on record the proof for the commit that comes next."""
         self._records.append(self._journal.record_prepared(prepared))
 
-    def head_changed(self, number: int) -> None:
+    def forget_final_blocks(self, number: int) -> None:
         """Note that block `number` is final. The journal drops its entries at once, the records do every
         `COMPACTION_INTERVAL_BLOCKS`."""
-        records = self._journal.head_changed(number)
+        records = self._journal.forget_final_blocks(number)
         # Old records do no harm: a restart reads them and drops them. Rewriting at every block would cost a flush each.
         if number - self._compacted_at >= COMPACTION_INTERVAL_BLOCKS:
             self._compacted_at = number

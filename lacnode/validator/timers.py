@@ -68,7 +68,7 @@ class HeightTimers:
         """Start the timer of `effect` instead of the one before, or keep it until its height may run."""
         self._timer_of(effect).stop()
         self._held[type(effect)] = effect
-        self.release()
+        self.start_kept_timers()
 
     def stop(self) -> None:
         """Stop both timers, and forget those that are kept."""
@@ -76,7 +76,7 @@ class HeightTimers:
         self._block_timer.stop()
         self._round_timer.stop()
 
-    def release(self) -> None:
+    def start_kept_timers(self) -> None:
         """Start the kept timers whose height may run now."""
         for effect in list(self._held.values()):
             if self._may_run(effect.height):

@@ -193,7 +193,7 @@ class Validator:
         if isinstance(event, HeadChanged):
             # Before the machine: at the new height it asks for records, which must come after the entries of the old
             # height are dropped.
-            await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
+            await self._log_worker.run(partial(self._signer.forget_final_blocks, event.header.number))
         # Refusals do not go through the intake: another event must not come between an effect and its refusal. Messages
         # that waited for this height do: there may be a thousand, and own events and other peers must come between them.
         events, early_messages = deque[Event]([event]), list[MessageReceived]()

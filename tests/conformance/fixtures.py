@@ -17,7 +17,7 @@ from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.transaction import LEGACY, sign_payload
+from lacnode.primitives.transaction import LEGACY, encode_signed_transaction
 
 FORKS: Mapping[str, Fork] = {
     "Frontier": Fork.FRONTIER,
@@ -122,16 +122,16 @@ def _encoded(transaction: Mapping[str, Any], result: Mapping[str, Any]) -> bytes
         return from_hex(result["txbytes"])
     indexes = result["indexes"]
     payload = [
-        rlp.scalar(_integer(transaction["nonce"])),
-        rlp.scalar(_integer(transaction["gasPrice"])),
-        rlp.scalar(_integer(transaction["gasLimit"][indexes["gas"]])),
+        rlp.encode_scalar(_integer(transaction["nonce"])),
+        rlp.encode_scalar(_integer(transaction["gasPrice"])),
+        rlp.encode_scalar(_integer(transaction["gasLimit"][indexes["gas"]])),
         _data(transaction["to"]),
-        rlp.scalar(_integer(transaction["value"][indexes["value"]])),
+        rlp.encode_scalar(_integer(transaction["value"][indexes["value"]])),
         _data(transaction["data"][indexes["data"]]),
     ]
     signature = sign(keccak256(rlp.encode(payload)), from_hex(transaction["secretKey"]))
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    return sign_payload(LEGACY, payload, 27 + signature[64], r, s)
+    return encode_signed_transaction(LEGACY, payload, 27 + signature[64], r, s)
 
 
 def _integer(text: str) -> int:

@@ -16,7 +16,7 @@ from lacnode.evm.engine import ExecutedBlock, StateView
 from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 from tests.conformance.execution import network
 from tests.support.engines import engine
 from tests.support.evm_network import push
@@ -65,10 +65,10 @@ def execute(fork: Fork, to: bytes, data: bytes, accounts: Sequence[GenesisAccoun
         .genesis.header(root)
         .with_changes(number=1, gas_limit=10 * GAS, coinbase=b"\xcb" * 20, base_fee=0 if fork >= Fork.LONDON else None)
     )
-    payload = [b"", rlp.scalar(1), rlp.scalar(GAS), to, b"", data]
+    payload = [b"", rlp.encode_scalar(1), rlp.encode_scalar(GAS), to, b"", data]
     signature = sign(keccak256(rlp.encode(payload)), SENDER.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    transaction = Transaction.decode(sign_payload(LEGACY, payload, 27 + signature[64], r, s))
+    transaction = Transaction.decode(encode_signed_transaction(LEGACY, payload, 27 + signature[64], r, s))
     assert recover_sender(transaction) == SENDER.address
     executed = executing.execute(root, header, [transaction], lambda _: None)
     nodes.update(executed.nodes)

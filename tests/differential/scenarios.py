@@ -13,7 +13,15 @@ from lacnode.evm.engine import StateView
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Transaction, sign_payload
+from lacnode.primitives.transaction import (
+    ACCESS_LIST,
+    BLOB,
+    FEE_MARKET,
+    LEGACY,
+    SET_CODE,
+    Transaction,
+    encode_signed_transaction,
+)
 from tests.differential.programs import SLOTS, Programs
 
 CHAIN_ID = 1337
@@ -118,28 +126,28 @@ class Senders:
         types += [SET_CODE, SET_CODE] if fork >= Fork.PRAGUE and to else []
         type_ = rng.choice(types) if rng.random() < 0.995 else rng.choice((ACCESS_LIST, FEE_MARKET))
         price = (self._network.base_fee or 0) + (0 if key is KEYS[3] else rng.choice((0, 0, 0, 1, 3)))
-        body: list[RlpValue] = [rlp.scalar(gas), to, rlp.scalar(value), data]
+        body: list[RlpValue] = [rlp.encode_scalar(gas), to, rlp.encode_scalar(value), data]
         if type_ == LEGACY:
-            return self._legacy(key, [rlp.scalar(nonce), rlp.scalar(price), *body])
+            return self._legacy(key, [rlp.encode_scalar(nonce), rlp.encode_scalar(price), *body])
         fees = (
-            [rlp.scalar(rng.choice((0, min(1, price), price))), rlp.scalar(price)]
+            [rlp.encode_scalar(rng.choice((0, min(1, price), price))), rlp.encode_scalar(price)]
             if type_ > ACCESS_LIST
-            else [rlp.scalar(price)]
+            else [rlp.encode_scalar(price)]
         )
-        payload = [rlp.scalar(CHAIN_ID), rlp.scalar(nonce), *fees, *body, self._access_list()]
+        payload = [rlp.encode_scalar(CHAIN_ID), rlp.encode_scalar(nonce), *fees, *body, self._access_list()]
         if type_ == BLOB:
             payload += self._blobs()
         if type_ == SET_CODE:
             payload.append([self._authorization() for _ in range(rng.choice((1, 2, 3)) if rng.random() < 0.98 else 0)])
         signature = sign(keccak256(bytes([type_]) + rlp.encode(payload)), key.private_key)
-        return Transaction.decode(sign_payload(type_, payload, signature[64], *_r_and_s(signature)))
+        return Transaction.decode(encode_signed_transaction(type_, payload, signature[64], *_r_and_s(signature)))
 
     def _legacy(self, key: NodeKey, payload: list[RlpValue]) -> Transaction:
         is_protected = self._rng.random() < 0.7
-        signed = [*payload, rlp.scalar(CHAIN_ID), b"", b""] if is_protected else payload
+        signed = [*payload, rlp.encode_scalar(CHAIN_ID), b"", b""] if is_protected else payload
         signature = sign(keccak256(rlp.encode(signed)), key.private_key)
         v = signature[64] + (35 + 2 * CHAIN_ID if is_protected else 27)
-        return Transaction.decode(sign_payload(LEGACY, payload, v, *_r_and_s(signature)))
+        return Transaction.decode(encode_signed_transaction(LEGACY, payload, v, *_r_and_s(signature)))
 
     def _access_list(self) -> list[RlpValue]:
         rng = self._rng
@@ -151,7 +159,10 @@ class Senders:
         rng = self._rng
         count = rng.choice((1, 2, 3, 6)) if rng.random() < 0.97 else rng.choice((0, 7, 10))
         version = b"\1" if rng.random() < 0.98 else b"\2"
-        return [rlp.scalar(rng.choice((1, 1, 1, 1, 5, 10**9))), [version + rng.randbytes(31) for _ in range(count)]]
+        return [
+            rlp.encode_scalar(rng.choice((1, 1, 1, 1, 5, 10**9))),
+            [version + rng.randbytes(31) for _ in range(count)],
+        ]
 
     def _authorization(self) -> list[RlpValue]:
         rng = self._rng
@@ -159,12 +170,12 @@ class Senders:
         wrong_by, chain_id = rng.choice((0, 0, 0, 0, 0, 0, 0, 1)), rng.choice((0, CHAIN_ID, CHAIN_ID, CHAIN_ID, 5))
         nonce = self._nonces.get(key.address, 0) + wrong_by
         target = rng.choice((*CONTRACTS, bytes(20), self._programs.address()))
-        fields: list[RlpValue] = [rlp.scalar(chain_id), target, rlp.scalar(nonce)]
+        fields: list[RlpValue] = [rlp.encode_scalar(chain_id), target, rlp.encode_scalar(nonce)]
         signature = sign(keccak256(b"\5" + rlp.encode(fields)), key.private_key)
         r, s = _r_and_s(signature)
         if not wrong_by and chain_id != 5:
             self._nonces[key.address] = nonce + 1
-        return [*fields, rlp.scalar(signature[64]), rlp.scalar(r), rlp.scalar(s)]
+        return [*fields, rlp.encode_scalar(signature[64]), rlp.encode_scalar(r), rlp.encode_scalar(s)]
 
 
 def _r_and_s(signature: bytes) -> tuple[int, int]:

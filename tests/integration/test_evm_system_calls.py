@@ -12,7 +12,7 @@ from lacnode.evm.py_evm_system_calls import SYSTEM_ADDRESS
 from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
+from lacnode.primitives.transaction import BLOB, Transaction, encode_signed_transaction
 from tests.support.evm_network import CHAIN_ID, RICH, Network, push, returned, signed
 
 pytestmark = pytest.mark.usefixtures("each_engine")
@@ -163,10 +163,10 @@ class TestBlobPrice:
             net.execute(self.blob_transaction(max_fee_per_blob_gas=0), base_fee=0)
 
     def blob_transaction(self, max_fee_per_blob_gas: int) -> Transaction:
-        fees, gas = [b"", b""], rlp.scalar(100_000)
-        fee = rlp.scalar(max_fee_per_blob_gas)
+        fees, gas = [b"", b""], rlp.encode_scalar(100_000)
+        fee = rlp.encode_scalar(max_fee_per_blob_gas)
         payload: list[rlp.RlpValue] = [
-            rlp.scalar(CHAIN_ID),
+            rlp.encode_scalar(CHAIN_ID),
             b"",
             *fees,
             gas,
@@ -179,4 +179,4 @@ class TestBlobPrice:
         ]
         signature = sign(keccak256(bytes([BLOB]) + rlp.encode(payload)), RICH.private_key)
         r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-        return Transaction.decode(sign_payload(BLOB, payload, signature[64], r, s))
+        return Transaction.decode(encode_signed_transaction(BLOB, payload, signature[64], r, s))

@@ -90,7 +90,7 @@ class Journey:
         """Let blocks up to `height` be made."""
         self.last_height = height
         for index in self.nodes.keys() & set(VALIDATORS):
-            self.nodes[index].validator.timers.release()
+            self.nodes[index].validator.timers.start_kept_timers()
 
     async def all_have(self, number: int, *but: int) -> None:
         """Return once every running node has block `number`, except those named."""

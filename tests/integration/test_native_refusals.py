@@ -17,7 +17,7 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
+from lacnode.primitives.transaction import BLOB, Transaction, encode_signed_transaction
 from tests.support.evm_network import CHAIN_ID, FRIEND, GAS_LIMIT, POOR, RICH, Network, hash_of, signed
 
 if reason := why_no_library():
@@ -32,19 +32,19 @@ OWNER = NodeKey.from_private_key(keccak256(b"owner of a contract"))
 
 def typed(type_: int, fields: list[RlpValue], nonce: int = 0) -> Transaction:
     """A transaction of `RICH` with these fields after the nonce."""
-    payload = [rlp.scalar(CHAIN_ID), rlp.scalar(nonce), *fields]
+    payload = [rlp.encode_scalar(CHAIN_ID), rlp.encode_scalar(nonce), *fields]
     signature = sign(keccak256(bytes([type_]) + rlp.encode(payload)), RICH.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    return Transaction.decode(sign_payload(type_, payload, signature[64], r, s))
+    return Transaction.decode(encode_signed_transaction(type_, payload, signature[64], r, s))
 
 
 def blobs(hashes: list[RlpValue], blob_fee: int = 10) -> Transaction:
-    gas = [rlp.scalar(10), rlp.scalar(10), rlp.scalar(100_000)]
-    return typed(BLOB, [*gas, FRIEND, b"", b"", [], rlp.scalar(blob_fee), hashes])
+    gas = [rlp.encode_scalar(10), rlp.encode_scalar(10), rlp.encode_scalar(100_000)]
+    return typed(BLOB, [*gas, FRIEND, b"", b"", [], rlp.encode_scalar(blob_fee), hashes])
 
 
 def set_code(authorizations: list[RlpValue]) -> Transaction:
-    return typed(4, [b"", b"", rlp.scalar(100_000), FRIEND, b"", b"", [], authorizations])
+    return typed(4, [b"", b"", rlp.encode_scalar(100_000), FRIEND, b"", b"", [], authorizations])
 
 
 HASH = b"\1" + bytes(31)

@@ -444,7 +444,7 @@ class Uninterested(Recorder):
 class HearsNoValidator(Recorder):
     """Takes each peer for one that is no validator."""
 
-    def hears_consensus(self, peer: Peer) -> bool:
+    def reads_consensus_from(self, peer: Peer) -> bool:
         return False
 
 

@@ -17,7 +17,7 @@ from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.key_files import save_key_pair
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
-from lacnode.privacy.service.http_manager import HttpTransactionManager, error_code
+from lacnode.privacy.service.http_manager import HttpTransactionManager, parse_error_code
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from tests.support.devnet import until
 from tests.support.managers import DEADLINE, OwnManager
@@ -294,7 +294,7 @@ class TestProcess:
     ],
 )  # fmt: skip
 def test_errors_of_orion_and_tessera(status: int, body: bytes, code: str) -> None:
-    assert error_code(status, body) == code
+    assert parse_error_code(status, body) == code
 
 
 def test_nobody_there_is_unreachable() -> None:

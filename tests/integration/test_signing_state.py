@@ -33,12 +33,12 @@ def sign(directory: Path, height: int, *, blocks: int, digest: bytes = bytes(32)
     journal = Journal.restore(records.records(), IBFT2_ONLY)
     source = network()
     for number in range(1, max(height, blocks) + 1):
-        if chain.head.header.number < number <= height and journal.signed_at(number).digest(PREPARE, 0) is None:
+        if chain.head.header.number < number <= height and journal.signed_at(number).signed_content(PREPARE, 0) is None:
             records.append(journal.check_and_record(PreparePayload(RoundId(number, 0), digest)))
         block = source.grow()
         if chain.head.header.number < number <= blocks:
             chain.import_block(block)
-            journal.head_changed(number)
+            journal.forget_final_blocks(number)
     records.close()
     database.close()
 
@@ -110,28 +110,28 @@ def test_a_loss_is_recognised_and_stays_on_record(
     lose(data, old)
     for _ in range(3):
         journal = opened(data)
-        assert reason in (journal.loss or "")
+        assert reason in (journal.loss_reason or "")
         with pytest.raises(ContradictionError, match="not known"):
             journal.check_and_record(PreparePayload(RoundId(9, 0), bytes(32)))
 
 
 def test_a_new_directory_an_ordinary_restart_and_an_older_database_are_no_loss(data: Path, tmp_path: Path) -> None:
-    assert opened(tmp_path / "new").loss is None
-    assert opened(data).loss is None
+    assert opened(tmp_path / "new").loss_reason is None
+    assert opened(data).loss_reason is None
     old = tmp_path / "old"
     shutil.copytree(data, old)
     sign(data, 5, blocks=4)
     shutil.rmtree(data / "database")
     shutil.copytree(old / "database", data / "database")
     journal = opened(data)
-    assert journal.loss is None
+    assert journal.loss_reason is None
     with pytest.raises(ContradictionError):
         journal.check_and_record(PreparePayload(RoundId(5, 0), b"\1" * 32))
 
 
 def test_a_database_that_was_deleted_is_no_loss(data: Path) -> None:
     shutil.rmtree(data / "database")
-    assert opened(data).loss is None
+    assert opened(data).loss_reason is None
 
 
 def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
     database.close()
     for _ in range(2):
         journal = opened(data)
-        assert journal.loss is None
+        assert journal.loss_reason is None
         with pytest.raises(ContradictionError):
             journal.check_and_record(PreparePayload(RoundId(3, 0), b"\1" * 32))
 
@@ -155,22 +155,22 @@ def test_a_chain_without_any_trace_of_a_log_is_a_loss(data: Path) -> None:
     with database.write() as batch:
         batch.delete("consensus_log", b"position")
     database.close()
-    assert "missing" in (opened(data).loss or "")
+    assert "missing" in (opened(data).loss_reason or "")
 
 
 def test_the_log_of_another_key_is_set_aside(data: Path) -> None:
-    assert opened(data, OTHER).loss is not None
+    assert opened(data, OTHER).loss_reason is not None
     assert (data / f"consensus.log.of-0x{OWNER.hex()}").exists()
 
 
 def test_a_reset_settles_a_loss_once(data: Path) -> None:
     (data / "consensus.log").unlink()
-    assert opened(data).loss is not None
+    assert opened(data).loss_reason is not None
     journal = opened(data, reset=True)
-    assert journal.loss is None
+    assert journal.loss_reason is None
     journal.check_and_record(PreparePayload(RoundId(3, 0), bytes(32)))
     (data / "consensus.log").unlink()
-    assert opened(data).loss is not None
+    assert opened(data).loss_reason is not None
 
 
 def test_a_reset_is_for_one_start(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ CONSENSUS = (
     Mutant(
         "messages-of-the-other-protocol-heard",
         "lacnode/consensus/bft/controller.py",
-        "if round_id.sequence >= current and protocol is not self._protocols.at(round_id.sequence):",
+        "if round_id.sequence >= current and protocol is not self._protocols.protocol_at(round_id.sequence):",
         "if round_id.sequence < 0:",
         ("tests/unit/consensus/test_protocol_change.py",),
     ),
@@ -303,7 +303,7 @@ CONSENSUS = (
         "transactions-decoded-before-their-proof",
         "lacnode/consensus/bft/controller.py",
         "decoded = envelope.decode_without_body(height.committee.validators.__contains__)",
-        "decoded = envelope.with_body(envelope.decode_without_body(height.committee.validators.__contains__))",
+        "decoded = envelope.add_decoded_body(envelope.decode_without_body(height.committee.validators.__contains__))",
         ("tests/unit/consensus/test_false_copies.py",),
     ),
     Mutant(

@@ -13,12 +13,12 @@ NODE = (
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         \"\"\"Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer.\"\"\"
-        return sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
+        return sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
 """,
         """        self._record = self._journal.check_and_record(payload)
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        signed = sign_payload(self._protocols.at(payload.round_id.sequence), payload, self._signer)
+        signed = sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
         self._records.append(self._record)
         return signed
 """,
@@ -57,8 +57,8 @@ NODE = (
     Mutant(
         "lost-log-goes-unnoticed",
         "lacnode/storage/log_pairing.py",
-        "    if known is not None and not log.contains(known):\n",
-        "    if known is not None and log.contains(known):\n",
+        "    if known is not None and not log.continues_from(known):\n",
+        "    if known is not None and log.continues_from(known):\n",
         ("tests/simulation/test_data_directories.py",),
     ),
     Mutant(

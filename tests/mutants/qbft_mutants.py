@@ -166,7 +166,8 @@ QBFT = (
     Mutant(
         "qbft-items-after-the-seals",
         EXTRA_DATA,
-        "    # More items would give one block two encodings: the hashes are made of the decoded items.\n    fields.end()\n",
+        "    # More items would give one block two encodings: the hashes are made of the decoded items.\n"
+        "    fields.check_no_fields_left()\n",
         "",
         BYTES,
     ),

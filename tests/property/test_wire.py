@@ -26,7 +26,7 @@ from lacnode.p2p.wire.discv4 import (
 from lacnode.p2p.wire.ecies import EciesError, open_sealed, seal
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.p2p.wire.enr import NodeRecord, RecordError
-from lacnode.p2p.wire.eth_messages import GetBlockHeaders, NewBlockHashes, Status, decode
+from lacnode.p2p.wire.eth_messages import GetBlockHeaders, NewBlockHashes, Status, decode_eth_message
 from lacnode.p2p.wire.frame import FrameCodec, FrameError
 from lacnode.p2p.wire.handshake import HandshakeError, Initiator, Responder, Transcript
 from lacnode.p2p.wire.p2p_messages import Disconnect, Hello
@@ -112,7 +112,7 @@ class TestGarbage:
     @given(st.integers(60, 70), st.integers(0, 0x12), garbage)
     def test_eth(self, version: int, code: int, body: bytes) -> None:
         with contextlib.suppress(RlpError):
-            decode(version, code, body)
+            decode_eth_message(version, code, body)
 
     @given(garbage)
     def test_records(self, data: bytes) -> None:
@@ -170,17 +170,17 @@ class TestRoundTrips:
         self, version: int, request_id: int, start: bytes | int, limit: int, skip: int, reverse: bool
     ) -> None:
         request = GetBlockHeaders(request_id if version >= 66 else 0, start, limit, skip, reverse)
-        assert decode(version, request.CODE, request.encode(version)) == request
+        assert decode_eth_message(version, request.CODE, request.encode(version)) == request
 
     @given(st.lists(st.tuples(hashes, words), max_size=20).map(tuple))
     def test_announcements(self, blocks: tuple[tuple[bytes, int], ...]) -> None:
         message = NewBlockHashes(blocks)
-        assert decode(66, message.CODE, message.encode(66)) == message
+        assert decode_eth_message(66, message.CODE, message.encode(66)) == message
 
     @given(words, words, hashes, hashes, st.builds(ForkId, st.binary(min_size=4, max_size=4), words))
     def test_status(self, network: int, difficulty: int, best: bytes, genesis: bytes, fork_id: ForkId) -> None:
         status = Status(68, network, difficulty, best, genesis, fork_id)
-        assert decode(68, status.CODE, status.encode(68)) == status
+        assert decode_eth_message(68, status.CODE, status.encode(68)) == status
 
     @given(
         st.builds(Ping, st.none() | endpoints, endpoints, words, st.none() | words.map(lambda seq: seq or 1))
@@ -212,5 +212,5 @@ def test_both_sides_agree_on_every_message_id(ours: list[Capability], theirs: li
     table = CapabilityTable.negotiate(ours, theirs)
     assert table == CapabilityTable.negotiate(theirs, ours)
     for message_id in range(0x10, 0x30):
-        route = table.resolve(message_id)
+        route = table.resolve_message_id(message_id)
         assert route is None or table.message_id(route.protocol, route.code) == message_id

@@ -9,7 +9,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode
 from lacnode.p2p.rlpx import ConnectionTimeouts, PeerDisconnectedError, RlpxConnection, open_rlpx
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
-from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
+from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode_eth_message
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, P2P_VERSION, PING, PONG, Disconnect, Hello
 from lacnode.primitives.rlp import RlpError
 from tests.support.ibft2_blocks import CAPABILITIES
@@ -79,10 +79,10 @@ class Stranger:
             if frame.message_id == PING:
                 await self.connection.send(PONG, EMPTY_LIST)
                 continue
-            route = self._table.resolve(frame.message_id)
+            route = self._table.resolve_message_id(frame.message_id)
             if route is not None and route.protocol == "eth":
                 try:
-                    return decode(route.version, route.code, frame.body)
+                    return decode_eth_message(route.version, route.code, frame.body)
                 except RlpError:
                     continue
 

@@ -14,7 +14,7 @@ from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import ACCESS_LIST, Transaction, sign_payload
+from lacnode.primitives.transaction import ACCESS_LIST, Transaction, encode_signed_transaction
 
 
 @dataclass
@@ -41,12 +41,18 @@ class SiegeSender:
 
     def sign_access_list(self, access_list: Sequence[AccessListEntry], *, gas: int) -> Transaction:
         """A transaction of type 1 that names what `access_list` does. `eth_account` would take minutes for a long one."""
-        payload: list[RlpValue] = [rlp.scalar(CHAIN_ID), rlp.scalar(self.nonce), b"", rlp.scalar(gas), b"\x5e" * 20]
+        payload: list[RlpValue] = [
+            rlp.encode_scalar(CHAIN_ID),
+            rlp.encode_scalar(self.nonce),
+            b"",
+            rlp.encode_scalar(gas),
+            b"\x5e" * 20,
+        ]
         payload += [b"", b"", [[address, list(keys)] for address, keys in access_list]]
         signature = sign(keccak256(bytes([ACCESS_LIST]) + rlp.encode(payload)), self.key.private_key)
         r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
         self.nonce += 1
-        return Transaction.decode(sign_payload(ACCESS_LIST, payload, signature[64], r, s))
+        return Transaction.decode(encode_signed_transaction(ACCESS_LIST, payload, signature[64], r, s))
 
     def transfer(self) -> Transaction:
         """An ordinary transfer."""

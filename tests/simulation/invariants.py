@@ -51,7 +51,7 @@ class Invariants:
         height, round_ = payload.round_id.sequence, payload.round_id.round
         if isinstance(payload, RoundChangePayload):
             self._left[author, height] = max(round_, self._left.get((author, height), 0))
-            content = self._protocols.at(height).codec.encode_payload(payload)
+            content = self._protocols.protocol_at(height).codec.encode_payload(payload)
         else:
             assert isinstance(payload, ProposalPayload | PreparePayload | CommitPayload)
             if round_ < self._left.get((author, height), 0):
@@ -67,12 +67,12 @@ class Invariants:
             return
         protocol = self._protocols.protocol_of_code(code, 0)
         height = protocol.codec.open_message(code, data).round_id.sequence
-        if protocol is not self._protocols.at(height):
+        if protocol is not self._protocols.protocol_at(height):
             raise Broken(f"{author.hex()} sent a message of {protocol.name} for height {height}")
 
     def imported(self, index: int, block: Block) -> None:
         """One block per height, for ever, and a quorum of its validators sealed it."""
-        number, protocol = block.number, self._protocols.at(block.number)
+        number, protocol = block.number, self._protocols.protocol_at(block.number)
         hash_ = protocol.block_hash(block.header)
         if self._chosen.setdefault(number, hash_) != hash_:
             raise Broken(f"node {index} has {hash_.hex()} at {number}, another has {self._chosen[number].hex()}")

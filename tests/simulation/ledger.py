@@ -20,12 +20,14 @@ from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
 from lacnode.primitives.ordered_root import ordered_root
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 
 MIX_HASH = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
 GAS_LIMIT = 10_000_000
 TRANSACTION = Transaction.decode(
-    sign_payload(LEGACY, [b"", b"", rlp.scalar(21_000), bytes(20), rlp.scalar(1), b""], 27, 1, 1)
+    encode_signed_transaction(
+        LEGACY, [b"", b"", rlp.encode_scalar(21_000), bytes(20), rlp.encode_scalar(1), b""], 27, 1, 1
+    )
 )
 ONE_TRANSACTION_ROOT = ordered_root([TRANSACTION.raw])
 
@@ -89,7 +91,9 @@ class Rules:
 
 def genesis_block(validators: tuple[bytes, ...], timestamp: int, protocols: ProtocolSchedule) -> Block:
     extra = ExtraData(vanity=bytes(32), validators=validators, vote=None, round=0, seals=())
-    return Block(_header(bytes(32), bytes(20), 0, timestamp, protocols.at(0).encode_extra_data(extra)), BlockBody())
+    return Block(
+        _header(bytes(32), bytes(20), 0, timestamp, protocols.protocol_at(0).encode_extra_data(extra)), BlockBody()
+    )
 
 
 def _header(parent: bytes, coinbase: bytes, number: int, timestamp: int, extra_data: bytes) -> BlockHeader:
@@ -177,7 +181,9 @@ class Ledger:
         """A block on the head. Blocks with different `tag`s differ."""
         vanity = tag.ljust(32, b"\0")
         extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
-        return self.block_with(coinbase, timestamp, self.protocols.at(self.head.number + 1).encode_extra_data(extra))
+        return self.block_with(
+            coinbase, timestamp, self.protocols.protocol_at(self.head.number + 1).encode_extra_data(extra)
+        )
 
     def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes, *, is_full: bool = False) -> Block:
         """A block on the head with this extra data. `is_full`: it has the one transaction that there is."""

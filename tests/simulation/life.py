@@ -207,7 +207,7 @@ class Life:
         self._changed()
         self.exchange.peer_left(peer)
 
-    def hears_consensus(self, peer: Peer) -> bool:
+    def reads_consensus_from(self, peer: Peer) -> bool:
         return True
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:

@@ -108,9 +108,9 @@ def _one_order_of_tasks() -> Iterator[None]:
 @contextmanager
 def _signatures_recovered_once() -> Iterator[None]:
     """Every node checks the same signatures; recovering one takes longer than all the rest of a delivery."""
-    recover = secp256k1.recover
-    secp256k1.recover = functools.lru_cache(maxsize=None)(recover)
+    recover = secp256k1.recover_public_key
+    secp256k1.recover_public_key = functools.lru_cache(maxsize=None)(recover)
     try:
         yield
     finally:
-        secp256k1.recover = recover
+        secp256k1.recover_public_key = recover

@@ -18,7 +18,7 @@ from lacnode.p2p.session import MAX_PENDING_REQUESTS, dispatch_message
 from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES, supported_capabilities
 from lacnode.p2p.wire.capabilities import FIRST_OFFSET, CapabilityTable, Route
 from lacnode.p2p.wire.enode import Enode
-from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
+from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode_eth_message
 from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
 from lacnode.primitives.rlp import RlpError
 
@@ -44,7 +44,7 @@ class Wire(Protocol):
         """Carry something: the sending end, what it is, and what to do where it arrives."""
 
 
-_decoded = functools.lru_cache(maxsize=512)(decode)
+_decoded = functools.lru_cache(maxsize=512)(decode_eth_message)
 
 
 class SimulatedPeer(Peer):
@@ -106,7 +106,7 @@ class End:
     async def _write(self) -> None:
         while True:
             message_id, body = await self.outbox.get()
-            route = self._table.resolve(message_id) if message_id >= FIRST_OFFSET else None
+            route = self._table.resolve_message_id(message_id) if message_id >= FIRST_OFFSET else None
             if route is not None:
                 self._wire.carry(self, route, functools.partial(self.remote.arrive, route, body))
                 busy_ms = self._wire.busy_ms(len(body))

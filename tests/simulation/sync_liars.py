@@ -38,7 +38,7 @@ class Inventor:
     def _headers(self, start: int, count: int) -> list[BlockHeader]:
         blocks = self._node.disk.ledger.blocks
         header = blocks[min(start, len(blocks)) - 1].header
-        protocol = self._node.disk.ledger.protocols.at(header.number)
+        protocol = self._node.disk.ledger.protocols.protocol_at(header.number)
         sealed = protocol.decode_extra_data(header.extra_data).with_seals((SEAL, SEAL, SEAL))
         extra = protocol.encode_extra_data(sealed)
         headers = []

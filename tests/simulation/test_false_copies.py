@@ -13,7 +13,7 @@ from lacnode.consensus.bft.messages import Proposal, RoundChange
 from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
@@ -24,8 +24,8 @@ LIAR = 3
 SLOW_MS = 100
 """How much later than the liar's copies those of the authors arrive."""
 
-FIELDS = [b"", b"", rlp.scalar(21_000), bytes(20), rlp.scalar(1), b""]
-TRANSACTION = Transaction.decode(sign_payload(LEGACY, FIELDS, 27, 1, 1))
+FIELDS = [b"", b"", rlp.encode_scalar(21_000), bytes(20), rlp.encode_scalar(1), b""]
+TRANSACTION = Transaction.decode(encode_signed_transaction(LEGACY, FIELDS, 27, 1, 1))
 
 
 def one_transaction_more(block: Block) -> Block:

@@ -193,7 +193,7 @@ def test_a_node_that_takes_the_old_protocol_one_block_too_far_is_found_out(monke
 
     def new_height(machine: BftController, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
-        protocol, signed = machine._protocols.at(head.header.number), machine._journal.signed_at(number)
+        protocol, signed = machine._protocols.protocol_at(head.header.number), machine._journal.signed_at(number)
         timers = RoundTimers(head, protocol.first_round_waits_for_block)
         return HeightManager(protocol, machine._address, head, signed, timers)
 

@@ -42,7 +42,7 @@ class Wire:
 
     def speak_alike(self, height: int, message: Message) -> bool:
         """Whether `height` and the height of `message` have one protocol."""
-        return self.protocols.at(height) is self.protocols.at(round_id_of(message).sequence)
+        return self.protocols.protocol_at(height) is self.protocols.protocol_at(round_id_of(message).sequence)
 
     def kind(self, code: int) -> MessageKind | None:
         """None for a code that no message has."""
@@ -58,7 +58,7 @@ class Wire:
 
     def write(self, message: Message) -> tuple[int, bytes]:
         """The code and the bytes."""
-        return self.write_as(self.protocols.at(round_id_of(message).sequence), message)
+        return self.write_as(self.protocols.protocol_at(round_id_of(message).sequence), message)
 
     def write_as(self, protocol: BftProtocol, message: Message) -> tuple[int, bytes]:
         """The code and the bytes in `protocol`, whatever the height."""
@@ -66,11 +66,11 @@ class Wire:
 
     def sign(self, payload: P, signer: Signer, protocol: BftProtocol | None = None) -> SignedPayload[P]:
         """`payload` signed without a journal that would mind, by the protocol of its height or the named one."""
-        signed = sign_payload(protocol or self.protocols.at(payload.round_id.sequence), payload, signer)
+        signed = sign_payload(protocol or self.protocols.protocol_at(payload.round_id.sequence), payload, signer)
         assert isinstance(signed.payload, type(payload))
         return SignedPayload(signed.payload, signed.signature, signed.author)
 
     def propose(self, round_id: RoundId, block: Block, signer: Signer) -> SignedPayload[ProposalPayload]:
-        digest = self.protocols.at(block.number).committed_seal_hash(block.header)
-        rules = self.protocols.at(round_id.sequence).justifications
+        digest = self.protocols.protocol_at(block.number).committed_seal_hash(block.header)
+        rules = self.protocols.protocol_at(round_id.sequence).justifications
         return self.sign(rules.proposal_payload(round_id, digest, block), signer)

@@ -37,7 +37,7 @@ class WatchedSigner:
         if isinstance(payload, CommitPayload) and payload.seal is None:
             self._admitted[payload.seal_digest or payload.digest] = payload, record
         else:
-            self._admitted[self._protocols.at(payload.round_id.sequence).codec.signature_hash(payload)] = (
+            self._admitted[self._protocols.protocol_at(payload.round_id.sequence).codec.signature_hash(payload)] = (
                 payload,
                 record,
             )

@@ -140,7 +140,7 @@ def _with_gifts(root: bytes, gifts: list[tuple[bytes, int]], nodes: dict[bytes, 
         key = keccak256(address)
         items = list(rlp.decode_list(trie.get(key) or EMPTY_ACCOUNT, "account"))
         assert isinstance(items[1], bytes)
-        items[1] = rlp.scalar(int.from_bytes(items[1]) + amount)
+        items[1] = rlp.encode_scalar(int.from_bytes(items[1]) + amount)
         trie.set(key, rlp.encode(items))
     return bytes(trie.root_hash)
 

@@ -37,7 +37,7 @@ class ManagerNetwork:
                 return ProofResponder(manager.keys, lambda: url).prove(body)
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
-                PUSH_GROUP_PATH: manager.groups.receive,
+                PUSH_GROUP_PATH: manager.groups.receive_announcement,
                 PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven_announcement,
                 PUSH_WITH_BOXES_PATH: manager.intake.receive_push_with_boxes,
             }

@@ -38,7 +38,7 @@ def migration_genesis(
 
 def sealed(at: RpcTestNode, block: Block, keys: Sequence[NodeKey] = FOUR, round_: int = 0) -> Block:
     """`block` as `keys` decided on it by the protocol of its height."""
-    protocol = at.chain.protocols.at(block.number)
+    protocol = at.chain.protocols.protocol_at(block.number)
     digest = seal_digest(protocol, block, round_)
     return with_seals(protocol, with_round(protocol, block, round_), tuple(key.sign(digest) for key in keys))
 

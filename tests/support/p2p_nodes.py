@@ -17,7 +17,7 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.rlpx import ConnectionTimeouts, PeerDisconnectedError, RlpxConnection, open_rlpx
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.enode import Enode
-from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
+from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode_eth_message
 from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, P2P_VERSION, Disconnect, DisconnectReason, Hello
 from lacnode.primitives import rlp
@@ -26,7 +26,7 @@ from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.receipt import Log, Receipt
-from lacnode.primitives.transaction import Transaction, sign_payload
+from lacnode.primitives.transaction import Transaction, encode_signed_transaction
 from tests.support.ibft2_blocks import CAPABILITIES
 
 DEADLINE = 20.0
@@ -37,8 +37,8 @@ NETWORK_ID = 648_541
 
 def transaction(number: int, data: bytes = b"") -> Transaction:
     """A transaction that nothing but its own number and data tells from others; the signature is not a real one."""
-    payload: list[rlp.RlpValue] = [rlp.scalar(number), b"", rlp.scalar(21_000), b"\2" * 20, b"", data]
-    return Transaction.decode(sign_payload(0, payload, 27, 1, 1))
+    payload: list[rlp.RlpValue] = [rlp.encode_scalar(number), b"", rlp.encode_scalar(21_000), b"\2" * 20, b"", data]
+    return Transaction.decode(encode_signed_transaction(0, payload, 27, 1, 1))
 
 
 def block(number: int, parent_hash: bytes, transactions: Sequence[Transaction] = ()) -> Block:
@@ -160,7 +160,7 @@ class Recorder:
     def peer_left(self, peer: Peer, reason: str) -> None:
         self.record("left", peer, reason)
 
-    def hears_consensus(self, peer: Peer) -> bool:
+    def reads_consensus_from(self, peer: Peer) -> bool:
         return True
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
@@ -368,9 +368,9 @@ class Client:
             if frame.message_id == DISCONNECT:
                 reason = Disconnect.decode(frame.body).reason
                 raise PeerDisconnectedError(str(reason), reason)
-            route = self.table.resolve(frame.message_id)
+            route = self.table.resolve_message_id(frame.message_id)
             if route is not None and route.protocol == "eth":
-                return decode(route.version, route.code, frame.body)
+                return decode_eth_message(route.version, route.code, frame.body)
 
     async def disconnect_reason(self) -> DisconnectReason:
         """Read until the other side says goodbye."""

@@ -302,14 +302,15 @@ def private(
 ) -> PrivateTransaction:
     """A signed private transaction, for `group` or else from and for keys."""
     head: list[RlpValue] = [
-        rlp.scalar(nonce), rlp.scalar(price), rlp.scalar(gas), to or b"", rlp.scalar(value), data,
+        rlp.encode_scalar(nonce), rlp.encode_scalar(price), rlp.encode_scalar(gas),
+        to or b"", rlp.encode_scalar(value), data,
     ]  # fmt: skip
     tail: list[RlpValue] = [private_from, list(private_for) if group is None else group, restriction]
-    protected: list[RlpValue] = [] if chain_id is None else [rlp.scalar(chain_id), b"", b""]
+    protected: list[RlpValue] = [] if chain_id is None else [rlp.encode_scalar(chain_id), b"", b""]
     signature = sign(keccak256(rlp.encode([*head, *protected, *tail])), key.private_key)
     v = signature[64] + (27 if chain_id is None else 35 + 2 * chain_id)
     r, s = signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")
-    return PrivateTransaction.decode(rlp.encode([*head, rlp.scalar(v), r, s, *tail]))
+    return PrivateTransaction.decode(rlp.encode([*head, rlp.encode_scalar(v), r, s, *tail]))
 
 
 def root_replaced(member: Member, group_id: bytes, root: bytes) -> None:

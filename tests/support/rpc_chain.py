@@ -25,7 +25,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import Transaction, sign_payload
+from lacnode.primitives.transaction import Transaction, encode_signed_transaction
 from lacnode.rpc.dispatch import Reply, Steps
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.method_list import all_methods
@@ -125,13 +125,14 @@ def signed(
 ) -> Transaction:
     """A legacy transaction; without `chain_id` one from before EIP-155."""
     payload: list[RlpValue] = [
-        rlp.scalar(nonce), rlp.scalar(price), rlp.scalar(gas), to or b"", rlp.scalar(value), data,
+        rlp.encode_scalar(nonce), rlp.encode_scalar(price), rlp.encode_scalar(gas),
+        to or b"", rlp.encode_scalar(value), data,
     ]  # fmt: skip
-    protected = [] if chain_id is None else [rlp.scalar(chain_id), b"", b""]
+    protected = [] if chain_id is None else [rlp.encode_scalar(chain_id), b"", b""]
     signature = sign(keccak256(rlp.encode([*payload, *protected])), key.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     v = signature[64] + (27 if chain_id is None else 35 + 2 * chain_id)
-    return Transaction.decode(sign_payload(0, payload, v, r, s))
+    return Transaction.decode(encode_signed_transaction(0, payload, v, r, s))
 
 
 def typed(
@@ -149,12 +150,13 @@ def typed(
     type_ = 1 if fees is None else 2
     prices = (price,) if fees is None else fees
     payload: list[RlpValue] = [
-        rlp.scalar(CHAIN_ID), rlp.scalar(nonce), *map(rlp.scalar, prices), rlp.scalar(gas), to or b"", b"", data,
+        rlp.encode_scalar(CHAIN_ID), rlp.encode_scalar(nonce), *map(rlp.encode_scalar, prices), rlp.encode_scalar(gas),
+        to or b"", b"", data,
         [[address, list(keys)] for address, keys in access_list],
     ]  # fmt: skip
     signature = sign(keccak256(bytes([type_]) + rlp.encode(payload)), key.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    return Transaction.decode(sign_payload(type_, payload, signature[64], r, s))
+    return Transaction.decode(encode_signed_transaction(type_, payload, signature[64], r, s))
 
 
 def high_s(transaction: Transaction) -> Transaction:
@@ -162,7 +164,7 @@ def high_s(transaction: Transaction) -> Transaction:
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     fields = list(rlp.decode_list(transaction.raw, "transaction"))
     flipped = transaction.v + 1 if transaction.y_parity == 0 else transaction.v - 1
-    return Transaction.decode(sign_payload(0, fields[:6], flipped, transaction.r, order - transaction.s))
+    return Transaction.decode(encode_signed_transaction(0, fields[:6], flipped, transaction.r, order - transaction.s))
 
 
 def answered(result: object, services: RpcServices) -> object:

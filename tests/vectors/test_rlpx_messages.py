@@ -9,7 +9,7 @@ import pytest
 import sha3
 
 from lacnode.chainspec.forks import ForkId
-from lacnode.p2p.wire.eth_messages import GetBlockHeaders, Status, decode
+from lacnode.p2p.wire.eth_messages import GetBlockHeaders, Status, decode_eth_message
 from lacnode.p2p.wire.frame import Compression, FrameCodec
 from lacnode.p2p.wire.handshake import Secrets
 from lacnode.p2p.wire.p2p_messages import EMPTY_LIST, Disconnect, DisconnectReason, Hello
@@ -86,7 +86,7 @@ def test_ping_and_pong_examples() -> None:
 )
 def test_status_of_each_network(name: str, network_id: int, fork_id: ForkId) -> None:
     body = from_hex(EXAMPLES[f"eth66_status_at_genesis_{name}"]["payload_rlp"])
-    status = decode(66, Status.CODE, body)
+    status = decode_eth_message(66, Status.CODE, body)
     assert isinstance(status, Status)
     assert (status.version, status.network_id, status.total_difficulty) == (66, network_id, 1)
     assert status.best_hash == status.genesis_hash
@@ -98,7 +98,7 @@ def test_request_for_the_genesis_header() -> None:
     body = from_hex(EXAMPLES["eth66_get_block_headers_by_hash_reqid1_mainnet_genesis"]["payload_rlp"])
     genesis = bytes.fromhex("f7c3c99a9ccb707bb8db98aa446f5158beb02eeeb04a7a08af2fa63f89b437aa")
     request = GetBlockHeaders(request_id=1, start=genesis, limit=1)
-    assert decode(66, GetBlockHeaders.CODE, body) == request
+    assert decode_eth_message(66, GetBlockHeaders.CODE, body) == request
     assert request.encode(66) == body
 
 

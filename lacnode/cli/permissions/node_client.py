@@ -27,7 +27,7 @@ class NodeClient:
         except NodeUnreachableError as silent:
             raise UsageError(str(silent)) from None
 
-    def read(self, contract: bytes, data: bytes, sender: bytes = bytes(20)) -> bytes | None:
+    def read_contract(self, contract: bytes, data: bytes, sender: bytes = bytes(20)) -> bytes | None:
         """Return the output of a contract's view. None where the contract reverts, or has no such function and no
         fallback."""
         request = {"from": to_hex(sender), "to": to_hex(contract), "data": to_hex(data)}
@@ -36,7 +36,7 @@ class NodeClient:
         except CallRefusedError:
             return None
 
-    def quantity(self, method: str, *params: object) -> int:
-        """Return the result of a call that gives a quantity. Errors are those of `call`, and ValueError for a result
-        of another kind."""
+    def call_for_quantity(self, method: str, *params: object) -> int:
+        """Call a method that gives a quantity, and return its result as an integer. CallRefusedError if the node
+        answers with an error, UsageError if it does not answer, ValueError if the result is no quantity."""
         return int(str(self.call(method, *params)), 16)

@@ -80,7 +80,7 @@ def call_data(signature: str, *values: object) -> bytes:
 
 def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
     """Return the 20-byte address of the contract registered in `ingress` under `name`. UsageError if there is none."""
-    output = client.read(ingress, encode_registered_call(name))
+    output = client.read_contract(ingress, encode_registered_call(name))
     try:
         found = None if output is None else decode_address(output)
     except UnexpectedAnswerError:
@@ -112,16 +112,16 @@ class NodeRules:
             ),
         )
         for family, question in questions:
-            if self._client.read(self.address, question):
+            if self._client.read_contract(self.address, question):
                 return family
         return RulesContractFamily.LACCHAIN
 
     def listed(self) -> Iterator[ListedNode]:
         """Yield every node of the list, at most `MAX_LISTED_ENTRIES`. UsageError if an entry does not describe a node."""
         # A missing or strange answer counts as an empty list or a huge one. The bound below keeps both harmless.
-        size = int.from_bytes(self._client.read(self.address, call_data("getSize()")) or b"")
+        size = int.from_bytes(self._client.read_contract(self.address, call_data("getSize()")) or b"")
         for index in range(min(size, MAX_LISTED_ENTRIES)):
-            entry = self._client.read(self.address, call_data("getByIndex(uint256)", index))
+            entry = self._client.read_contract(self.address, call_data("getByIndex(uint256)", index))
             if entry is None:
                 return
             yield self._entry(entry)
@@ -172,9 +172,9 @@ class AccountRules:
         self.address = read_registered_contract(client, ingress, RULES_NAME)
         # Any address will do: the answer shows only whether the contract has the function.
         somebody = bytes(20)
-        if client.read(self.address, call_data("mayDeploy(address)", somebody)):
+        if client.read_contract(self.address, call_data("mayDeploy(address)", somebody)):
             self.family = RulesContractFamily.OWN
-        elif client.read(self.address, call_data("destinationPermitted(address)", somebody)):
+        elif client.read_contract(self.address, call_data("destinationPermitted(address)", somebody)):
             self.family = RulesContractFamily.LACCHAIN
         else:
             self.family = RulesContractFamily.STANDARD_2
@@ -182,13 +182,13 @@ class AccountRules:
     def listed(self) -> list[tuple[bytes, bool | None]]:
         """Return the accounts, and whether each may create contracts (None where the contract does not distinguish
         them). UsageError if the contract's answer is no list."""
-        accounts = _addresses(self._client.read(self.address, call_data("getAccounts()")))
+        accounts = _addresses(self._client.read_contract(self.address, call_data("getAccounts()")))
         if self.family is not RulesContractFamily.OWN:
             return [(account, None) for account in accounts]
         return [(account, self._may_deploy(account)) for account in accounts]
 
     def _may_deploy(self, account: bytes) -> bool:
-        output = self._client.read(self.address, call_data("mayDeploy(address)", account))
+        output = self._client.read_contract(self.address, call_data("mayDeploy(address)", account))
         return bool(output and any(output))
 
     def encode_addition(self, account: bytes) -> bytes:
@@ -218,8 +218,8 @@ class AdminList:
 
     def listed(self) -> list[bytes]:
         """Return the address of every admin. LACChain calls them owners. UsageError if the contract's answer is no list."""
-        output = self._client.read(self.address, call_data("getAdmins()"))
-        return _addresses(output or self._client.read(self.address, call_data("getOwners()")))
+        output = self._client.read_contract(self.address, call_data("getAdmins()"))
+        return _addresses(output or self._client.read_contract(self.address, call_data("getOwners()")))
 
     def encode_addition(self, account: bytes) -> bytes:
         """Return the call that makes `account` an admin."""

@@ -40,11 +40,11 @@ class TransactionSender:
         self._check_way_back(contract, data)
         raw = sign_contract_call(
             self._key,
-            chain_id=self._client.quantity("eth_chainId"),
+            chain_id=self._client.call_for_quantity("eth_chainId"),
             # Pending transactions of the same key count: a second command must not replace the transaction of the
             # first.
-            nonce=self._client.quantity("eth_getTransactionCount", to_hex(self._key.address), "pending"),
-            gas_price=self._client.quantity("eth_gasPrice"),
+            nonce=self._client.call_for_quantity("eth_getTransactionCount", to_hex(self._key.address), "pending"),
+            gas_price=self._client.call_for_quantity("eth_gasPrice"),
             gas=gas,
             contract=contract,
             data=data,
@@ -58,7 +58,7 @@ class TransactionSender:
     def _gas(self, contract: bytes, data: bytes) -> int:
         request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
         try:
-            return max(MIN_GAS, GAS_FACTOR * self._client.quantity("eth_estimateGas", request))
+            return max(MIN_GAS, GAS_FACTOR * self._client.call_for_quantity("eth_estimateGas", request))
         except CallRefusedError as failure:
             raise UsageError(f"the contract {to_hex(contract)} refuses the change: {_told(failure)}") from None
 
@@ -99,15 +99,15 @@ def sign_contract_call(
     `gas_price` is in wei.
     """
     fields: list[rlp.RlpValue] = [
-        rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(gas), contract, rlp.scalar(0), data,
+        rlp.encode_scalar(nonce), rlp.encode_scalar(gas_price), rlp.encode_scalar(gas), contract, rlp.encode_scalar(0), data,
     ]  # fmt: skip
     # A legacy transaction is valid on networks of every fork. The chain id in the signed hash keeps it from other
     # networks.
-    digest = keccak256(rlp.encode([*fields, rlp.scalar(chain_id), b"", b""]))
+    digest = keccak256(rlp.encode([*fields, rlp.encode_scalar(chain_id), b"", b""]))
     signature = key.sign(digest)
     v = 35 + 2 * chain_id + signature[64]
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    return rlp.encode([*fields, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])
+    return rlp.encode([*fields, rlp.encode_scalar(v), rlp.encode_scalar(r), rlp.encode_scalar(s)])
 
 
 def _told(failure: CallRefusedError) -> str:

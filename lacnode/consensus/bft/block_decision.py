@@ -21,8 +21,10 @@ class BlockDecision:
         self._not_importable: set[tuple[int, bytes | None]] = set()
         """Rounds and digests of blocks that could not be imported. The seals of another round make another block."""
 
-    def advance(self, round_: Round) -> list[Effect]:
-        """Record and commit a block that a quorum has prepared. Import a block that a quorum has committed. Each once."""
+    def commit_or_import(self, round_: Round) -> list[Effect]:
+        """Return the effects of the counted messages of `round_`. If a quorum has prepared its block, the block is
+        recorded and a commit is signed. If a quorum has committed the block, it is imported. Each of the two happens
+        once."""
         effects: list[Effect] = []
         if round_.is_prepared and (self.prepared is None or self.prepared.round < round_.number):
             self.prepared = round_.prepared_block

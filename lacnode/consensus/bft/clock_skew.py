@@ -28,7 +28,7 @@ class ClockSkew:
         self._seen: dict[bytes, deque[int]] = {}
         self._last_height: dict[bytes, int] = {}
 
-    def observe(self, author: bytes, height: int, timestamp: int, now_ms: int) -> None:
+    def record_proposal_time(self, author: bytes, height: int, timestamp: int, now_ms: int) -> None:
         """Record a proposal of `author` in round 0 of `height` with this `timestamp` (seconds).
 
         `now_ms` is our wall clock (Unix milliseconds) when the proposal arrived, or when it was signed if it is our own.

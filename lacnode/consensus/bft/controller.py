@@ -139,7 +139,7 @@ class BftController:
             round_changes=height.round_changes.authors_by_round(),
             locked_round=None if height.prepared is None else height.prepared.round,
             phase=round_.phase.value,
-            missing=height.missing,
+            missing=height.missing_text,
             round_ends_ms=height.timers.round_ends_ms,
             block_due_ms=height.timers.block_due_ms,
             clock_offsets_ms=self._clocks.offsets_ms,
@@ -163,7 +163,7 @@ class BftController:
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
-        if self._address not in head.validators or not self._protocols.at(head.header.number + 1).can_validate:
+        if self._address not in head.validators or not self._protocols.protocol_at(head.header.number + 1).can_validate:
             self._height = None
             return [StopTimers(), *_no_part(self._address, head)]
         self._height = self._new_height(head)
@@ -175,7 +175,7 @@ class BftController:
 
     def _new_height(self, head: HeadChanged) -> HeightManager:
         number = head.header.number + 1
-        protocol, may_search = self._protocols.at(number), self._search_pause.allows(number)
+        protocol, may_search = self._protocols.protocol_at(number), self._search_pause.allows_search(number)
         timers = RoundTimers(head, protocol.first_round_waits_for_block, may_search=may_search)
         return HeightManager(protocol, self._address, head, self._journal.signed_at(number), timers)
 
@@ -192,13 +192,13 @@ class BftController:
     def _watch_own_clock(self, height: HeightManager, now_ms: int) -> None:
         block = height.round.block
         if block is not None and height.round.number == 0:
-            self._clocks.observe(height.round.proposer, height.number, block.header.timestamp, now_ms)
+            self._clocks.record_proposal_time(height.round.proposer, height.number, block.header.timestamp, now_ms)
 
     def _watch_clock(self, message: Message, now_ms: int) -> None:
         """Observe the clock of a proposer by a proposal of round 0. A later round may propose a block built earlier."""
         if isinstance(message, Proposal) and round_id_of(message).round == 0:
             height, timestamp = round_id_of(message).sequence, message.block.header.timestamp
-            self._clocks.observe(message.signed.author, height, timestamp, now_ms)
+            self._clocks.record_proposal_time(message.signed.author, height, timestamp, now_ms)
 
     def _log_skewed_clocks(self, head: HeadChanged) -> list[Effect]:
         """Log clocks that are off, each at most once in `SKEW_LOG_INTERVAL_BLOCKS`."""
@@ -232,7 +232,7 @@ class BftController:
             envelope = protocol.codec.open_message(event.code, event.data)
             round_id = envelope.round_id
             # Before the buffer: such a message would wait there and then be dropped.
-            if round_id.sequence >= current and protocol is not self._protocols.at(round_id.sequence):
+            if round_id.sequence >= current and protocol is not self._protocols.protocol_at(round_id.sequence):
                 return _refuse_other_protocol(event, protocol.name, round_id)
             if round_id.sequence > current:
                 # The author is not checked yet. The validators of a later height are unknown until it starts.
@@ -263,7 +263,7 @@ class BftController:
         self, event: MessageReceived, envelope: MessageEnvelope, author: bytes, height: HeightManager, now_ms: int
     ) -> list[Effect]:
         """Decode the rest of a message that a validator of this height signed. Relay the message and handle it."""
-        protocol = self._protocols.at(height.number)
+        protocol = self._protocols.protocol_at(height.number)
         try:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
             decoded = envelope.decode_without_body(height.committee.validators.__contains__)
@@ -272,7 +272,7 @@ class BftController:
             # Before the clock and the relay: a peer may have changed what the author did not sign.
             refused = check_proofs(height.committee, protocol.justifications, message)
             if refused:
-                self._false_copies.add(event.sender, author)
+                self._false_copies.count_copy(event.sender, author)
                 return _attribute_to(event.sender, refused)
             # Of the outline: for QBFT the hash of the whole payload would cover megabytes.
             payload_hash = protocol.codec.signature_hash(message.signed.payload)
@@ -284,15 +284,15 @@ class BftController:
                 if has_block(message) and self._first_copies.has(author, payload_hash):
                     charge = self._first_copies.charge(author, payload_hash, event.sender)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
-                message = envelope.with_body(message)
+                message = envelope.add_decoded_body(message)
                 check_body(message)
         except TooManyItemsError as error:
             return _refuse_malformed(event, error, is_senders=False)
         except RlpError as error:
-            self._false_copies.add(event.sender, author)
+            self._false_copies.count_copy(event.sender, author)
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except FalseCopyError as mismatch:
-            self._false_copies.add(event.sender, author)
+            self._false_copies.count_copy(event.sender, author)
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
@@ -322,7 +322,7 @@ def _handle_copy(event: MessageReceived, outline: Message, height: HeightManager
 def _log_protocol(protocols: ProtocolSchedule, head: HeadChanged) -> list[Effect]:
     """Log that another protocol than that of the last block decides the next one."""
     number = head.header.number + 1
-    before, now = protocols.at(head.header.number), protocols.at(number)
+    before, now = protocols.protocol_at(head.header.number), protocols.protocol_at(number)
     if before is now:
         return []
     return [WriteLogLine("protocol", f"{now.name} decides block {number} and later ones, {before.name} no longer")]

@@ -27,7 +27,7 @@ class FalseCopies:
         """Set all counts to 0, because a new height begins."""
         self._of_peers.clear()
 
-    def add(self, sender: bytes, author: bytes) -> None:
+    def count_copy(self, sender: bytes, author: bytes) -> None:
         """Count a message with a false part that `sender` delivered, unless it is its `author`."""
         self._of_peers[sender] += author != sender
 

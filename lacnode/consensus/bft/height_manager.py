@@ -88,7 +88,7 @@ class HeightManager:
         self._out: list[Effect] = []
         parts = protocol, self.committee, address, self._decision, self.timers, head.proposes_round_zero
         self._begin_round = partial(RoundManager, *parts)
-        self._current = self._begin_round(signed.round)
+        self._current = self._begin_round(signed.highest_round)
 
     @property
     def round(self) -> Round:
@@ -114,7 +114,7 @@ class HeightManager:
             self.received_proposals.record_first(self.round.number, self.round.digest)
         self._out += self._current.start_block_timer(self._signed, self.timers, now_ms)
         # If a block was prepared in this round, a quorum is in this round, and our round change is no longer needed.
-        if self._signed.digest(MessageKind.ROUND_CHANGE, self.round.number) is not None and not is_prepared:
+        if self._signed.signed_content(MessageKind.ROUND_CHANGE, self.round.number) is not None and not is_prepared:
             self._send_round_change()
         self._out += self._current.resend_signed(self._signed, is_prepared=is_prepared)
         return self._drain()
@@ -134,7 +134,7 @@ class HeightManager:
             case BlockBuilt(self.number, self.round.number, block):
                 self._out += self._current.builder.block_built(block, now_ms)
             case PoolSearched(self.number, self.round.number, found):
-                self._out += self._current.pool_search.answered(found, now_ms)
+                self._out += self._current.pool_search.search_finished(found, now_ms)
             # Any round: the check of a proposal for a later round is answered while we are still in an earlier one.
             case ProposalChecked(round_, digest, failure):
                 self._proposal_checked(round_, digest, failure)
@@ -218,7 +218,7 @@ class HeightManager:
             # A part of a long round has passed. Messages may have been lost in an outage, so all are sent again.
             self._out += [next_timer, *self._current.sent_messages.resend()]
             return
-        self._log("round-expired", f"no agreement in {self.round.id}: {self.missing}")
+        self._log("round-expired", f"no agreement in {self.round.id}: {self.missing_text}")
         self._enter_round(self.round.number + 1)
         self._send_round_change()
 
@@ -247,7 +247,7 @@ class HeightManager:
         """
         if self._decision.importing is not None or target <= 0:
             return
-        messages = self.round_changes.messages(target)
+        messages = self.round_changes.messages_for_round(target)
         if len(messages) < self.committee.quorum:
             # At least one of f+1 validators is correct, so its timer has really expired. Fewer than f+1 could all be
             # faulty, and they could push the network from round to round.
@@ -279,7 +279,7 @@ class HeightManager:
             case CommitPayload():
                 self._out += self._current.send_vote(Commit(SignedPayload(payload, signature, author)))
             case ProposalPayload() if self._decision.importing is None:
-                proposal = self._current.builder.signed(SignedPayload(payload, signature, author))
+                proposal = self._current.builder.payload_signed(SignedPayload(payload, signature, author))
                 if proposal is not None:
                     self._out += self._current.sent_messages.send(proposal)
                     self._accept(proposal)
@@ -287,7 +287,7 @@ class HeightManager:
                 self._round_change_signed(SignedPayload(payload, signature, author))
 
     def _round_change_signed(self, signed: SignedPayload[RoundChangePayload]) -> None:
-        message = self._own_round_change.signed(signed)
+        message = self._own_round_change.payload_signed(signed)
         self._out += self._current.sent_messages.send(message)
         # Our own round change counts like any other. It may be the one that completes a quorum.
         if self.round_changes.add(message):
@@ -296,11 +296,11 @@ class HeightManager:
     # -- explanations for operators ------------------------------------------------------------------------------
 
     @property
-    def missing(self) -> str:
+    def missing_text(self) -> str:
         """What the current round lacks, as a sentence for operators."""
         if self._decision.importing:
             return "nothing: the agreed block is being imported"
-        return self.round.missing(self._address)
+        return self.round.describe_missing(self._address)
 
     def _log(self, topic: str, text: str) -> None:
         self._out.append(WriteLogLine(topic, text))

@@ -73,18 +73,19 @@ class SignedAtHeight:
         return max((round_ for kind, round_ in self.contents if kind == MessageKind.ROUND_CHANGE), default=0)
 
     @property
-    def round(self) -> int:
+    def highest_round(self) -> int:
         """The highest round in which anything was signed or prepared. After a restart the validator goes on there."""
         prepared = 0 if self.prepared is None else self.prepared.round
         return max([prepared, *(round_ for _, round_ in self.contents)])
 
-    def digest(self, kind: int, round_: int) -> bytes | None:
-        """The content signed for (kind, round), or None."""
+    def signed_content(self, kind: int, round_: int) -> bytes | None:
+        """The digest, or the encoded round change, that was signed for a message of this `kind` in `round_`. None if
+        nothing was signed."""
         return self.contents.get((kind, round_))
 
     def signed_draft(self, round_: int) -> ProposalDraft | None:
         """The draft of `round_`, or None if its proposal was not signed or its block was not recorded."""
-        digest = self.digest(MessageKind.PROPOSAL, round_)
+        digest = self.signed_content(MessageKind.PROPOSAL, round_)
         if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != digest:
             # The digests differ if the node stopped between the record of a new draft and its signature.
             return None
@@ -117,8 +118,8 @@ class Journal:
         return journal
 
     @property
-    def loss(self) -> str | None:
-        """Why records are missing, or None if none are."""
+    def loss_reason(self) -> str | None:
+        """The reason why records of this validator's signatures are missing. None if no records are missing."""
         return self._loss
 
     @property
@@ -148,7 +149,7 @@ class Journal:
             raise ContradictionError(f"another message may have been signed for block {sequence} and forgotten")
         signed = self.signed_at(sequence)
         content = self._content(payload)
-        before = signed.digest(payload.kind, round_)
+        before = signed.signed_content(payload.kind, round_)
         if before is not None and before != content:
             raise ContradictionError(f"another message of this kind was signed for {payload.round_id}")
         # The four rules are for new contents only. A restart repeats old payloads, and the repetition of a prepare is
@@ -161,7 +162,7 @@ class Journal:
         # In memory before the signature: the next payload must be compared with this one even if signing fails, because
         # a failed signer may have made the signature.
         self._remember(payload.kind, payload.round_id, content)
-        return rlp.encode([_SIGNED, rlp.scalar(payload.kind), *payload.round_id.fields(), content])
+        return rlp.encode([_SIGNED, rlp.encode_scalar(payload.kind), *payload.round_id.fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
         """Return the record that must be on disk before the commit for `prepared` is signed."""
@@ -182,16 +183,16 @@ class Journal:
     def resolve_loss(self, floor: int) -> bytes:
         """Return the record that ends a loss. Nothing is ever signed at heights up to `floor`."""
         self._loss, self._floor = None, floor
-        return rlp.encode([_FLOOR, rlp.scalar(floor)])
+        return rlp.encode([_FLOOR, rlp.encode_scalar(floor)])
 
-    def head_changed(self, number: int) -> list[bytes]:
+    def forget_final_blocks(self, number: int) -> list[bytes]:
         """Forget block `number`, which is final, and all blocks below. Return the records that replace the whole log."""
         self._finished = max(self._finished, number)
         self._heights = {height: signed for height, signed in self._heights.items() if height > self._finished}
-        records = [rlp.encode([_FINISHED, rlp.scalar(self._finished)])]
+        records = [rlp.encode([_FINISHED, rlp.encode_scalar(self._finished)])]
         # The finished height is the first record. Replaying it later would remove the records of later heights.
         if self._floor > self._finished:
-            records.append(rlp.encode([_FLOOR, rlp.scalar(self._floor)]))
+            records.append(rlp.encode([_FLOOR, rlp.encode_scalar(self._floor)]))
         if self._loss is not None:
             records.append(encode_loss_record(self._loss))
         # The floor comes before the loss: replaying a floor ends a loss.
@@ -202,7 +203,9 @@ class Journal:
             if signed.draft is not None:
                 records.append(self.record_draft(RoundId(height, signed.draft[0]), signed.draft[1]))
             for (kind, round_), content in signed.contents.items():
-                records.append(rlp.encode([_SIGNED, rlp.scalar(kind), *RoundId(height, round_).fields(), content]))
+                records.append(
+                    rlp.encode([_SIGNED, rlp.encode_scalar(kind), *RoundId(height, round_).fields(), content])
+                )
         return records
 
     # -- rules ---------------------------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ class Journal:
         """A prepare and a commit of one round must name one block."""
         # The journal has no proof of what the proposer sent. Two votes for two blocks would help both to a quorum.
         other = _OTHER_VOTE.get(payload.kind)
-        if other is not None and signed.digest(other, payload.round_id.round) not in (None, content):
+        if other is not None and signed.signed_content(other, payload.round_id.round) not in (None, content):
             raise ContradictionError(f"another block was prepared or committed in {payload.round_id}")
 
     def _check_commit(self, signed: SignedAtHeight, payload: Payload) -> None:
@@ -271,7 +274,7 @@ class Journal:
         elif kind == _FLOOR:
             self.resolve_loss(fields.scalar("number", 8))
         else:
-            self.head_changed(fields.scalar("number", 8))
+            self.forget_final_blocks(fields.scalar("number", 8))
 
     def _replay_draft(self, round_id: RoundId, data: bytes) -> None:
         try:
@@ -284,5 +287,5 @@ class Journal:
     def _content(self, payload: Payload) -> bytes:
         # A round change has no digest of its own. Its whole content counts, because the certificate must not change.
         if isinstance(payload, RoundChangePayload):
-            return self._protocols.at(payload.round_id.sequence).codec.encode_payload(payload)
+            return self._protocols.protocol_at(payload.round_id.sequence).codec.encode_payload(payload)
         return payload.digest

@@ -41,5 +41,5 @@ class MessageRelay:
         # The share comes first: a payload that is not relayed must not be remembered as relayed.
         if not others or not self._shares.may_relay(*share) or not self._relayed.add(key):
             return []
-        self._shares.add(*share, len(event.data))
+        self._shares.count_relayed(*share, len(event.data))
         return [SendMessage(event.code, event.data, others, is_relayed=True)]

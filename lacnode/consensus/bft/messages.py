@@ -99,9 +99,9 @@ class MessageEnvelope(Protocol):
     """A message of which only the signed payload is decoded. Each further step costs more.
 
     `round_id` costs nothing more. `author` costs one recovery of a signature. `decode_without_body` costs those of the
-    certificates, and `with_body` the decoding of megabytes of transactions (`decode_whole` does both). A caller drops a
-    message of another height, or of an address that is not a validator, or one that proves nothing, before it pays for
-    the next step.
+    certificates, and `add_decoded_body` the decoding of megabytes of transactions (`decode_whole` does both). A caller
+    drops a message of another height, or of an address that is not a validator, or one that proves nothing, before it
+    pays for the next step.
     """
 
     @property
@@ -120,11 +120,11 @@ class MessageEnvelope(Protocol):
         """Decode all but the body of the block, which is empty in the result. Raises RlpError if that is malformed, or if an
         author not `known` signed a part."""
 
-    def with_body(self, outline: Message) -> Message:
+    def add_decoded_body(self, outline: Message) -> Message:
         """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if its author
         signed it and it is not the one that the header names."""
 
 
 def decode_whole(envelope: MessageEnvelope, known: AuthorFilter = allow_any_author) -> Message:
     """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
-    return envelope.with_body(envelope.decode_without_body(known))
+    return envelope.add_decoded_body(envelope.decode_without_body(known))

@@ -95,12 +95,13 @@ class OwnProposal:
         self._step(ProposerStep.CHECK_FAILED)
         self._draft = ProposalDraft()
 
-    def signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
-        """The message to send, or None if `payload` is not the one that is awaited."""
+    def payload_signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
+        """Return the message to send with the signed `payload`. None if `payload` is not the one that waits for its
+        signature."""
         # A signature may arrive twice: the signer answers late, and the node has asked again after a restart.
         if self.state is not ProposerState.SIGNING:
             return None
-        proposal = self._draft.proposal(payload)
+        proposal = self._draft.to_proposal(payload)
         if proposal is not None:
             self._step(ProposerStep.SIGNED)
         return proposal

@@ -26,6 +26,6 @@ class OwnRoundChange:
         self._prepared = prepared
         return SignPayload(self._protocol.justifications.round_change_payload(round_id, prepared))
 
-    def signed(self, signed: SignedPayload[RoundChangePayload]) -> RoundChange:
-        """The message with the signed payload."""
+    def payload_signed(self, signed: SignedPayload[RoundChangePayload]) -> RoundChange:
+        """Return the message to send with the `signed` payload and the prepared block that it names."""
         return self._protocol.justifications.round_change(signed, self._prepared)

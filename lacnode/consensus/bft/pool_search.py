@@ -34,12 +34,12 @@ class PoolSearch:
         if self._round.has_proposal or not self._timers.can_shorten(now_ms):
             return []
         # As for a block that is built now: some transactions can be mined only from a certain time on.
-        timestamp = self._timers.timestamp(self._round.number, now_ms)
+        timestamp = self._timers.timestamp_for_round(self._round.number, now_ms)
         if timestamp is None:
             return list(self._timers.start_search_timer(now_ms))
         return [SearchPool(self._round.id.sequence, self._round.number, timestamp)]
 
-    def answered(self, found: bool, now_ms: int) -> list[Effect]:
+    def search_finished(self, found: bool, now_ms: int) -> list[Effect]:
         """Shorten the round if something was `found`. Otherwise search again after one block period."""
         if self._round.has_proposal:
             return []
@@ -57,7 +57,7 @@ class SearchPause:
     def __init__(self) -> None:
         self._last_height = 0
 
-    def allows(self, height: int) -> bool:
+    def allows_search(self, height: int) -> bool:
         """Whether the pool may be searched at `height`."""
         return height > self._last_height
 

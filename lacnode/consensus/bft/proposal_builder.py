@@ -97,13 +97,14 @@ class ProposalBuilder:
         self._own.restore_signed(draft)
         return [self._sign(draft)]
 
-    def signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
-        """The message to send, or None if `payload` is not the one that is awaited."""
-        return self._own.signed(payload)
+    def payload_signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
+        """Return the message to send with the signed `payload`. None if `payload` is not the one that waits for its
+        signature."""
+        return self._own.payload_signed(payload)
 
     def _request_block(self, now_ms: int) -> list[Effect]:
         """Ask for a new block, or wait until a block may follow its parent."""
-        timestamp = self._timers.timestamp(self._round.number, now_ms)
+        timestamp = self._timers.timestamp_for_round(self._round.number, now_ms)
         if timestamp is None:
             # The other validators would refuse a block whose timestamp is too close to its parent's.
             return [self._timers.start_earliest_block_timer()]

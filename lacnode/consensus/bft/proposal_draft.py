@@ -22,7 +22,7 @@ class ProposalDraft:
         """The same draft with the built `block` and its committed-seal hash `digest` (32 bytes)."""
         return replace(self, block=block, digest=digest)
 
-    def proposal(self, signed: SignedPayload[ProposalPayload]) -> Proposal | None:
+    def to_proposal(self, signed: SignedPayload[ProposalPayload]) -> Proposal | None:
         """The message with the signed payload, or None if the payload is not for this draft."""
         # An earlier draft of the same round may have been signed late.
         if self.block is None or self.digest != signed.payload.digest:

@@ -27,7 +27,7 @@ class ProtocolSchedule:
         self._known = known or tuple(protocol for _, protocol in steps)
         self._by_code = {protocol.codec.code(kind): protocol for _, protocol in steps for kind in MessageKind}
 
-    def at(self, height: int) -> BftProtocol:
+    def protocol_at(self, height: int) -> BftProtocol:
         """The protocol that agrees on block `height`."""
         return self.steps[max(0, bisect_right(self.steps, height, key=lambda step: step[0]) - 1)][1]
 
@@ -36,18 +36,18 @@ class ProtocolSchedule:
 
         A message for a later height may come before the protocol of that height has begun.
         """
-        return self._by_code.get(code) or self.at(height)
+        return self._by_code.get(code) or self.protocol_at(height)
 
     def block_hash(self, header: BlockHeader) -> bytes:
         """The hash (32 bytes) of a block by the protocol of its height. Raises RlpError if the extra data is malformed."""
         try:
-            return self.at(header.number).block_hash(header)
+            return self.protocol_at(header.number).block_hash(header)
         except RlpError as error:
             raise self._named(header, error) from None
 
     def extra_data(self, header: BlockHeader) -> ExtraData:
         """The decoded extra data of a header. Raises RlpError if it is malformed."""
-        protocol = self.at(header.number)
+        protocol = self.protocol_at(header.number)
         try:
             extra = protocol.decode_extra_data(header.extra_data)
         except RlpError as error:
@@ -58,7 +58,7 @@ class ProtocolSchedule:
 
     def creator(self, header: BlockHeader) -> bytes:
         """The address (20 bytes) of the validator that created a block. Raises RlpError if the header does not say it."""
-        return self.at(header.number).headers.creator(header)
+        return self.protocol_at(header.number).headers.creator(header)
 
     def execution_header(self, header: BlockHeader) -> BlockHeader:
         """Return `header` with the creator of the block as its coinbase, so that the instruction COINBASE returns the
@@ -69,7 +69,7 @@ class ProtocolSchedule:
     def _named(self, header: BlockHeader, error: RlpError) -> RlpError:
         """`error`, or an OtherProtocolError if the extra data is that of another protocol."""
         # A genesis file without the switch of the network, or with another one, is the usual reason.
-        own = self.at(header.number)
+        own = self.protocol_at(header.number)
         for protocol in self._known:
             if protocol is not own and _has_form(protocol, header.extra_data):
                 return OtherProtocolError(

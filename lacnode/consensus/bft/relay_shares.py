@@ -59,7 +59,9 @@ class RelayShares:
         has_messages_left = share.messages_of_round[counted] < MAX_RELAYED_INDIRECT_MESSAGES
         return has_messages_left and share.bytes_of_round[counted] < MAX_RELAYED_INDIRECT_BYTES
 
-    def add(self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int) -> None:
+    def count_relayed(
+        self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int
+    ) -> None:
         """Count a message that is relayed. The arguments are those of `may_relay`."""
         share = self._shares.setdefault((sender, author), _Share())
         share.messages += 1

@@ -141,8 +141,9 @@ class Round:
             self.commits[signed.author] = signed
         return None
 
-    def missing(self, own_address: bytes) -> str:
-        """What this round lacks, as text for operators of the validator `own_address` (20 bytes)."""
+    def describe_missing(self, own_address: bytes) -> str:
+        """A text for operators that says what this round lacks: the proposal, or the prepares or commits of which
+        validators. `own_address` (20 bytes) is the address of this node."""
         if self.phase is Phase.WAITING:
             whose = ", this node" if self.proposer == own_address else ""
             return f"no valid proposal from 0x{self.proposer.hex()}{whose}"

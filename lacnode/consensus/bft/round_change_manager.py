@@ -34,7 +34,7 @@ class RoundChangeManager:
             self._forget(author, targets[0])
         return True
 
-    def messages(self, target: int) -> list[RoundChange]:
+    def messages_for_round(self, target: int) -> list[RoundChange]:
         """The round changes for round `target`, in the order in which they came."""
         return list(self._by_target.get(target, {}).values())
 

@@ -53,7 +53,7 @@ class RoundManager:
     def start_block_timer(self, signed: SignedAtHeight, timers: RoundTimers, now_ms: int) -> list[Effect]:
         """Wait for the time of the block, to build it or to search the pool. `signed` is the content of the journal."""
         kinds = MessageKind.PROPOSAL, MessageKind.PREPARE
-        if self.round.has_proposal or any(signed.digest(kind, self.round.number) is not None for kind in kinds):
+        if self.round.has_proposal or any(signed.signed_content(kind, self.round.number) is not None for kind in kinds):
             # The round had a valid proposal before the restart, so it does not wait for transactions.
             return list(timers.end_waiting(now_ms))
         if not self._is_proposer:
@@ -82,7 +82,7 @@ class RoundManager:
         # Where the proposal counts as the proposer's prepare, the others refuse a prepare of the proposer.
         prepare: list[Effect] = [SignPayload(PreparePayload(self.round.id, digest))] if self._prepares else []
         # Prepares and commits may have come before the proposal.
-        return [*prepare, *self._decision.advance(self.round)]
+        return [*prepare, *self._decision.commit_or_import(self.round)]
 
     def count_vote(self, vote: Prepare | Commit) -> list[Effect]:
         """Count a prepare or a commit, and go on if it completes a quorum."""
@@ -90,7 +90,7 @@ class RoundManager:
             self.round.add_prepare(vote.signed) if isinstance(vote, Prepare) else self.round.add_commit(vote.signed)
         )
         refused: list[Effect] = [] if reason is None else [log_refusal(vote, reason)]
-        return [*refused, *self._decision.advance(self.round)]
+        return [*refused, *self._decision.commit_or_import(self.round)]
 
     def send_vote(self, vote: Prepare | Commit) -> list[Effect]:
         """Send and count our own prepare or commit."""
@@ -119,7 +119,7 @@ class RoundManager:
         draft = signed.signed_draft(self.round.number)
         if draft is not None and draft.digest is not None and not is_prepared:
             effects += self.builder.restore_signed(draft)
-        digest = signed.digest(MessageKind.PREPARE, self.round.number)
+        digest = signed.signed_content(MessageKind.PREPARE, self.round.number)
         if digest is not None:
             effects.append(SignPayload(PreparePayload(self.round.id, digest)))
         # The commit is sent even if the journal has none: the proof is on disk, so the commit is the next step.

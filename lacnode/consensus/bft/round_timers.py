@@ -115,7 +115,7 @@ class RoundTimers:
         # One period from now, as in Besu: a transaction that comes now waits no longer than in a busy network.
         return self._block(min(self._empty_block_due, now_ms + self._head.block_period_ms))
 
-    def timestamp(self, number: int, now_ms: int) -> int | None:
+    def timestamp_for_round(self, number: int, now_ms: int) -> int | None:
         """The timestamp in seconds of a block that is built now for round `number`. None if its parent is too recent.
 
         Besu does not wait in later rounds, and then refuses its own block.

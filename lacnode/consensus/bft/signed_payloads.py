@@ -21,7 +21,7 @@ def decode_signed_payload(
     """
     signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
     payload, signature = signed.list("payload"), check_signature_form(signed.bytes("signature"))
-    signed.end()
+    signed.check_no_fields_left()
     author = recover_signer(signature_hash(rlp.encode(payload)), signature)
     # Before the fields are decoded: a certificate in them costs further recoveries, and a proposal of QBFT has a block of
     # megabytes.

@@ -10,7 +10,7 @@ from lacnode.primitives.rlp import RlpFields
 
 def encode_stored_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock) -> bytes:
     """Encode a block and its certificate."""
-    certificate = protocols.at(prepared.height).codec.stored_certificate_fields(prepared.certificate)
+    certificate = protocols.protocol_at(prepared.height).codec.stored_certificate_fields(prepared.certificate)
     return rlp.list_of_encoded(rlp.encode(certificate), prepared.block.encode())
 
 
@@ -18,17 +18,17 @@ def decode_stored_prepared(protocols: ProtocolSchedule, data: bytes) -> Prepared
     """Decode the bytes that `encode_stored_prepared` made. Raises RlpError if they are not a prepared block."""
     fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
     certificate, block = fields.item("certificate"), Block.from_item(fields.item("block"))
-    fields.end()
+    fields.check_no_fields_left()
     # Before the certificate: if another protocol makes this block now, the error says so.
     protocols.extra_data(block.header)
     # The signatures are recovered, but the quorum is not counted again: the journal holds only checked certificates.
-    return PreparedBlock(protocols.at(block.number).codec.decode_stored_certificate(certificate), block)
+    return PreparedBlock(protocols.protocol_at(block.number).codec.decode_stored_certificate(certificate), block)
 
 
 def encode_stored_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> bytes:
     """Encode a draft with its block."""
     assert draft.block is not None
-    justification = protocols.at(draft.block.number).codec.stored_justification_fields(draft.justification)
+    justification = protocols.protocol_at(draft.block.number).codec.stored_justification_fields(draft.justification)
     return rlp.list_of_encoded(draft.block.encode(), rlp.encode(justification))
 
 
@@ -36,8 +36,8 @@ def decode_stored_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDra
     """Decode the bytes that `encode_stored_draft` made. Raises RlpError if they are not a draft."""
     fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
     block, justification = Block.from_item(fields.item("block")), fields.item("certificate")
-    fields.end()
-    protocol = protocols.at(block.number)
+    fields.check_no_fields_left()
+    protocol = protocols.protocol_at(block.number)
     # Before the justification: if another protocol makes this block now, the error says so.
     protocols.extra_data(block.header)
     # The digest is not stored: it follows from the header, and a wrong one would be signed after a restart.

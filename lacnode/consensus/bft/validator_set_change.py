@@ -21,7 +21,7 @@ class ValidatorSetChange:
     present: frozenset[bytes]
 
     @property
-    def after(self) -> tuple[bytes, ...]:
+    def validators_after(self) -> tuple[bytes, ...]:
         """The validators after the vote has passed, ascending."""
         members = set(self.validators)
         (members.add if self.add else members.discard)(self.recipient)
@@ -29,7 +29,7 @@ class ValidatorSetChange:
 
     def warnings(self) -> list[str]:
         """The dangers of the change, one sentence each. Empty if there is none."""
-        after = self.after
+        after = self.validators_after
         if not after:
             return ["it would leave no validator at all"]
         # The margin after the change counts, not the change itself: adding an absent validator raises the quorum.

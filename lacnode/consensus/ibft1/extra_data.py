@@ -48,7 +48,7 @@ def _decode(data: bytes) -> Ibft1ExtraData:
     proposer_seal = fields.bytes("proposerSeal")
     seals = tuple(decode_seal(item) for item in fields.list("commitSeals"))
     # More items would give one block two encodings: the hashes are made of the decoded items.
-    fields.end()
+    fields.check_no_fields_left()
     if proposer_seal and len(proposer_seal) != SEAL_BYTES:
         raise RlpError(f"proposerSeal: {SEAL_BYTES} bytes were expected, found {len(proposer_seal)}")
     return Ibft1ExtraData(data[:VANITY_BYTES], validators, seals=seals, proposer_seal=proposer_seal)

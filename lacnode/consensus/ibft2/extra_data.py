@@ -54,7 +54,7 @@ def _decode(data: bytes) -> ExtraData:
         round=int.from_bytes(fields.bytes("round", 4), signed=True),
         seals=tuple(decode_seal(item) for item in fields.list("seals")),
     )
-    fields.end()
+    fields.check_no_fields_left()
     return extra
 
 
@@ -69,7 +69,7 @@ def _vote(item: RlpItem) -> Vote | None:
     # Exactly two items: an encoding with more would give two hashes to one content.
     fields = RlpFields(rlp.as_list(item, "vote"), "vote")
     recipient, kind = fields.bytes("recipient", 20), fields.bytes("type", 1)
-    fields.end()
+    fields.check_no_fields_left()
     for vote_type, byte in VOTE_BYTES.items():
         if byte == kind:
             return Vote(recipient, vote_type)

@@ -86,7 +86,7 @@ class Ibft2Envelope:
             return _DECODERS[self.kind](self.signed, known)
         return _DECODERS[self.kind]([self.signed, *decode_unsigned_items(self.rest)], known)
 
-    def with_body(self, outline: Message) -> Message:
+    def add_decoded_body(self, outline: Message) -> Message:
         """Return `outline` with the body of its block. Raises RlpError if the body is malformed."""
         return with_body_of_block(outline, self.rest)
 
@@ -113,15 +113,18 @@ def decode_round_change_certificate(item: RlpItem, known: AuthorFilter = allow_a
     payloads = tuple(
         decode_signed_round_change(payload, known, once) for payload in decode_signed_list(fields, "payloads")
     )
-    fields.end()
+    fields.check_no_fields_left()
     return Justification(payloads)
 
 
 def _proposal(item: RlpItem, known: AuthorFilter) -> Proposal:
     fields = RlpFields(rlp.as_list(item, "proposal"), "proposal")
-    signed, block = decode_signed_proposal(fields.item("payload"), known), Block.without_body(fields.item("block"))
+    signed, block = (
+        decode_signed_proposal(fields.item("payload"), known),
+        Block.from_item_without_body(fields.item("block")),
+    )
     justification = decode_round_change_certificate(fields.item("roundChangeCertificate"), known)
-    fields.end()
+    fields.check_no_fields_left()
     return Proposal(signed, block, justification)
 
 
@@ -136,10 +139,10 @@ def _commit(item: RlpItem, known: AuthorFilter) -> Commit:
 def _round_change(item: RlpItem, known: AuthorFilter) -> RoundChange:
     fields = RlpFields(rlp.as_list(item, "roundChange"), "roundChange")
     signed, block = decode_signed_round_change(fields.item("payload"), known), fields.item("block")
-    fields.end()
+    fields.check_no_fields_left()
     if block != b"" and signed.payload.certificate is None:
         raise RlpError("roundChange: a block without a certificate for it")
-    return RoundChange(signed, None if block == b"" else Block.without_body(block))
+    return RoundChange(signed, None if block == b"" else Block.from_item_without_body(block))
 
 
 _DECODERS: dict[MessageKind, Callable[[RlpItem, AuthorFilter], Message]] = {

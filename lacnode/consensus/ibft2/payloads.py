@@ -94,7 +94,7 @@ def decode_prepared_certificate(item: RlpItem, known: AuthorFilter = allow_any_a
     # One filter for all prepares: a list of one prepare repeated would cost a recovery for each copy.
     once = allow_each_once(known)
     prepares = tuple(decode_signed_prepare(prepare, once) for prepare in decode_signed_list(fields, "prepares"))
-    fields.end()
+    fields.check_no_fields_left()
     return prepared_certificate(proposal, prepares)
 
 
@@ -102,7 +102,7 @@ def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author
     """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, PROPOSAL, known)
     payload = ProposalPayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
-    fields.end()
+    fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
 
@@ -110,7 +110,7 @@ def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author)
     """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, PREPARE, known)
     payload = PreparePayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
-    fields.end()
+    fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
 
@@ -120,7 +120,7 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
     payload = CommitPayload(
         RoundId.from_fields(fields), fields.bytes("digest", 32), check_signature_form(fields.bytes("commitSeal"))
     )
-    fields.end()
+    fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
 
@@ -132,7 +132,7 @@ def decode_signed_round_change(
     # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
     fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known)
     round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")
-    fields.end()
+    fields.check_no_fields_left()
     certificate = None if shown == b"" else decode_prepared_certificate(shown, known)
     return SignedPayload(RoundChangePayload(round_id, certificate), signature, author)
 

@@ -31,7 +31,7 @@ class EncodedProposal:
     signature: bytes
 
     @classmethod
-    def of(cls, encoded: bytes) -> "EncodedProposal":
+    def split(cls, encoded: bytes) -> "EncodedProposal":
         """Cut `encoded` into its items. Raises RlpError if it is not a payload with a signature."""
         signed = split_list_item(encoded, f"signed {_NAME}")
         if len(signed) != 2:
@@ -50,23 +50,23 @@ class EncodedProposal:
         # Kept, because a message is asked for it before it is decoded, and the hash covers megabytes.
         return recover_signer(signature_hash_of_encoded(MessageKind.PROPOSAL, self.payload), self.signature)
 
-    def without_body(self, known: AuthorFilter) -> SignedPayload[ProposalPayload]:
+    def decode_without_body(self, known: AuthorFilter) -> SignedPayload[ProposalPayload]:
         """Decode all but the body of the block. Raises RlpError if that is malformed or not signed by a `known` author."""
         author = self.author
         if not known(author):
             raise RlpError(f"{_NAME}: signed by 0x{author.hex()}, no validator here")
         if len(self.items) != 3:
             raise RlpError(f"{_NAME}: 3 items were expected, found {len(self.items)}")
-        block = Block.without_body(decode_header_only(self.items[2]))
+        block = Block.from_item_without_body(decode_header_only(self.items[2]))
         # The signature covers the seals. So the author is to blame, and not the peer that relays the message.
         if decode_extra_data(block.header.extra_data).seals:
             raise RlpError(f"{_NAME}.block: a proposed block has no seals yet")
         payload = ProposalPayload(self.round_id, committed_seal_hash(block.header), block)
         return SignedPayload(payload, self.signature, author)
 
-    def with_body(self, block: Block) -> Block:
-        """The block with its body. `block` is the one of `without_body`. Raises RlpError if the body is malformed or does
-        not fit the header."""
+    def add_decoded_body(self, block: Block) -> Block:
+        """The block with its body. `block` is the one of `decode_without_body`. Raises RlpError if the body is malformed
+        or does not fit the header."""
         whole = block.with_body_from_item(rlp.decode(self.items[2]))
         # The signature covers the body. So the author is to blame, and not the peer that relays the message.
         try:

@@ -23,7 +23,7 @@ _VOTE_TYPES = {value: type_ for type_, value in _VOTE_BYTES.items()}
 def encode_extra_data(extra: ExtraData) -> bytes:
     """Encode all five items, as in a header."""
     vote: RlpValue = [] if extra.vote is None else [extra.vote.recipient, _VOTE_BYTES[extra.vote.type]]
-    return rlp.encode([extra.vanity, list(extra.validators), vote, rlp.scalar(extra.round), list(extra.seals)])
+    return rlp.encode([extra.vanity, list(extra.validators), vote, rlp.encode_scalar(extra.round), list(extra.seals)])
 
 
 def decode_extra_data(data: bytes) -> ExtraData:
@@ -55,7 +55,7 @@ def _decode(data: bytes) -> ExtraData:
         seals=tuple(decode_seal(item) for item in fields.list("seals")),
     )
     # More items would give one block two encodings: the hashes are made of the decoded items.
-    fields.end()
+    fields.check_no_fields_left()
     return extra
 
 
@@ -64,7 +64,7 @@ def _vote(items: list[RlpItem]) -> Vote | None:
         return None
     fields = RlpFields(items, "vote")
     recipient, kind = fields.bytes("recipient", 20), fields.bytes("type")
-    fields.end()
+    fields.check_no_fields_left()
     type_ = _VOTE_TYPES.get(kind)
     if type_ is None:
         raise RlpError(f"vote.type: ff or an empty string was expected, found {kind[:8].hex()}")

@@ -64,7 +64,7 @@ def decode_justification(items: list[RlpItem], known: AuthorFilter = allow_any_a
     part."""
     fields = RlpFields(items, "justification")
     justification = Justification(decode_round_changes(fields, known), decode_prepares(fields, known))
-    fields.end()
+    fields.check_no_fields_left()
     return justification
 
 
@@ -79,7 +79,7 @@ def open_message(code: int, data: bytes) -> MessageEnvelope:
         return QbftEnvelope(kind, rlp.decode_list(data, "message"), ())
     signed, *rest = split_list_item(data, "message") or [b""]
     if kind is MessageKind.PROPOSAL:
-        return QbftProposalEnvelope(EncodedProposal.of(signed), tuple(rest))
+        return QbftProposalEnvelope(EncodedProposal.split(signed), tuple(rest))
     return QbftEnvelope(kind, rlp.decode(signed), tuple(rest))
 
 
@@ -111,7 +111,7 @@ class QbftEnvelope:
             return Commit(decode_signed_commit(self.signed, known))
         return _decode_round_change([self.signed, *decode_unsigned_items(self.rest)], known)
 
-    def with_body(self, outline: Message) -> Message:
+    def add_decoded_body(self, outline: Message) -> Message:
         """Return `outline` with the body of its block. Raises RlpError if the body is malformed."""
         return with_body_of_block(outline, self.rest)
 
@@ -141,17 +141,21 @@ class QbftProposalEnvelope:
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
         """Decode all but the body of the block. Raises RlpError."""
-        signed = self.signed.without_body(known)
+        signed = self.signed.decode_without_body(known)
         fields = RlpFields([rlp.decode(item) for item in self.rest], "proposal")
         justification = decode_justification(fields.list("justification"), known)
-        fields.end()
+        fields.check_no_fields_left()
         assert signed.payload.block is not None
         return Proposal(signed, signed.payload.block, justification)
 
-    def with_body(self, outline: Message) -> Message:
+    def add_decoded_body(self, outline: Message) -> Message:
         """Return `outline` with the body of its block. Raises RlpError if the body is malformed or does not fit the header:
         the author has signed both."""
-        return with_block(outline, self.signed.with_body(outline.block)) if isinstance(outline, Proposal) else outline
+        return (
+            with_block(outline, self.signed.add_decoded_body(outline.block))
+            if isinstance(outline, Proposal)
+            else outline
+        )
 
 
 def _decode_round_change(items: list[RlpItem], known: AuthorFilter) -> RoundChange:
@@ -161,7 +165,7 @@ def _decode_round_change(items: list[RlpItem], known: AuthorFilter) -> RoundChan
     if bool(block) != (signed.payload.certificate is not None):
         raise RlpError("roundChange: a prepared round and its block come together or not at all")
     prepares = decode_prepares(fields, known)
-    fields.end()
+    fields.check_no_fields_left()
     if prepares and not block:
         raise RlpError("roundChange: prepares without a prepared round")
-    return RoundChange(signed, Block.without_body(block) if block else None, prepares)
+    return RoundChange(signed, Block.from_item_without_body(block) if block else None, prepares)

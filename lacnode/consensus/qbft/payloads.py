@@ -65,7 +65,7 @@ def encode_signed(signed: SignedPayload[Payload]) -> bytes:
 
 
 def _encode_round_id(round_id: RoundId) -> list[bytes]:
-    return [rlp.encode(rlp.scalar(round_id.sequence)), rlp.encode(rlp.scalar(round_id.round))]
+    return [rlp.encode(rlp.encode_scalar(round_id.sequence)), rlp.encode(rlp.encode_scalar(round_id.round))]
 
 
 def _encode_content(payload: Payload) -> list[bytes]:
@@ -86,7 +86,7 @@ def _encode_content(payload: Payload) -> list[bytes]:
 
 def prepared_fields(certificate: PreparedCertificate | None) -> list[RlpValue]:
     """The signed part of a certificate: the prepared round and its digest. Empty if there is no certificate."""
-    return [] if certificate is None else [rlp.scalar(certificate.round), certificate.digest]
+    return [] if certificate is None else [rlp.encode_scalar(certificate.round), certificate.digest]
 
 
 def signature_hash_of_encoded(kind: MessageKind, encoded_payload: bytes) -> bytes:
@@ -104,7 +104,7 @@ def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author)
     """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, MessageKind.PREPARE, known)
     payload = PreparePayload(decode_round_id(fields), fields.bytes("digest", 32))
-    fields.end()
+    fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
 
@@ -112,7 +112,7 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
     """Decode a signed commit payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, MessageKind.COMMIT, known)
     round_id, digest, seal = decode_round_id(fields), fields.bytes("digest", 32), fields.bytes("commitSeal")
-    fields.end()
+    fields.check_no_fields_left()
     return SignedPayload(CommitPayload(round_id, digest, check_signature_form(seal)), signature, author)
 
 
@@ -125,7 +125,7 @@ def decode_signed_round_change(
     """
     fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known)
     payload = RoundChangePayload(decode_round_id(fields), decode_prepared_fields(fields.list("prepared")))
-    fields.end()
+    fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
 
@@ -135,7 +135,7 @@ def decode_prepared_fields(items: list[RlpItem]) -> PreparedCertificate | None:
         return None
     fields = RlpFields(items, "prepared")
     certificate = PreparedCertificate(check_round_number(fields.scalar("round", 4)), fields.bytes("digest", 32))
-    fields.end()
+    fields.check_no_fields_left()
     return certificate
 
 

@@ -44,13 +44,13 @@ class QbftCodec:
 
     def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
         prepares = messages.encode_signed_list(certificate.prepares)
-        return [rlp.scalar(certificate.round), certificate.digest, prepares]
+        return [rlp.encode_scalar(certificate.round), certificate.digest, prepares]
 
     def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
         fields = RlpFields(rlp.as_list(item, "certificate"), "certificate")
         round_, digest = extra_data.check_round_number(fields.scalar("round", 4)), fields.bytes("digest", 32)
         proof = RlpFields([rlp.decode(fields.bytes("prepares"))], "certificate")
-        fields.end()
+        fields.check_no_fields_left()
         return PreparedCertificate(round_, digest, payloads.decode_prepares(proof, allow_any_author))
 
     def stored_justification_fields(self, justification: Justification) -> RlpValue:

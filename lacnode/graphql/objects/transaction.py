@@ -24,7 +24,7 @@ class AccessTuple:
     storageKeys: tuple[bytes, ...]
 
 
-class Signed:
+class SignedTransactionFields:
     """The fields that every transaction has, in a block or in the pool."""
 
     def __init__(self, execution: QueryExecution, transaction: Transaction) -> None:
@@ -55,7 +55,7 @@ class Signed:
         return None if to is None else account_at(self._execution, to, number, own)
 
 
-class WaitingTransaction(Signed):
+class WaitingTransaction(SignedTransactionFields):
     """A transaction of the pool. Fields that depend on a block are null."""
 
     index = block = status = gasUsed = cumulativeGasUsed = effectiveGasPrice = effectiveTip = None
@@ -77,7 +77,7 @@ class WaitingTransaction(Signed):
         return None
 
 
-class MinedTransaction(Signed):
+class MinedTransaction(SignedTransactionFields):
     """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError if there is none."""
 
     def __init__(self, execution: QueryExecution, block_hash: bytes, index: int) -> None:

@@ -80,7 +80,7 @@ class CapabilityTable:
         """The version of `protocol` that both sides use, None if they do not share it."""
         return next((capability.version for capability, _ in self.offsets if capability.name == protocol), None)
 
-    def resolve(self, message_id: int) -> Route | None:
+    def resolve_message_id(self, message_id: int) -> Route | None:
         """Return the meaning of `message_id` (at least 0x10). None for an id outside every range, which Besu ignores."""
         # A range without a known message is still the protocol's: the next protocol begins behind it.
         for capability, offset in self.offsets:

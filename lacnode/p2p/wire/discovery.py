@@ -43,7 +43,7 @@ REFRESH_CHECK_SECONDS = 30.0
 """Seconds between two checks whether more nodes are wanted."""
 
 REFRESH_SOON_SECONDS = 0.5
-"""Seconds to the next check after `retry_soon`. Changes of the rules come in groups."""
+"""Seconds to the next check after `search_again_soon`. Changes of the rules come in groups."""
 
 FULL_REFRESH_SECONDS = 30 * 60.0
 """Seconds after which the table is refreshed in any case."""
@@ -135,14 +135,14 @@ class Discovery:
         self._next_refresh = 0.0
 
     @property
-    def record(self) -> NodeRecord:
+    def node_record(self) -> NodeRecord:
         """This node's record with the current fork id. A change of the fork id gives the record a new number."""
         pairs = self._pairs()
         if any(self._record.get(name) != value for name, value in pairs.items()):
             self._record = NodeRecord.sign(self._key, self._record.seq + 1, pairs)
         return self._record
 
-    def nodes(self) -> list[Enode]:
+    def bonded_nodes(self) -> list[Enode]:
         """Return the bonded nodes of the table, in no order."""
         return list(self._table)
 
@@ -151,14 +151,14 @@ class Discovery:
         self._table.remove(node_id)
         self._bonds.forget(node_id)
 
-    def retry_soon(self, now: float) -> None:
+    def search_again_soon(self, now: float) -> None:
         """The rules about permitted nodes have changed: search again soon.
 
         Nodes that pinged while they were not permitted are asked for a proof first. They may hold a proof of this node
         already and not ping again, and this node answers no node without a proof.
         """
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
-        self._bonds.retry_soon(now + REFRESH_SOON_SECONDS)
+        self._bonds.ping_again_by(now + REFRESH_SOON_SECONDS)
         for enode in self._refused_dialers.pop_permitted(self._permits):
             self._bonds.begin_attempt(enode, MAX_ATTEMPTS_BY_PING)
 
@@ -211,7 +211,7 @@ class Discovery:
         actions: list[Action] = []
         if not _is_expired(ping.expiration, origin.now):
             endpoint = Endpoint(origin.address[0], origin.address[1], tcp)
-            pong = Pong(endpoint, origin.hash, _expiration(origin.now), self.record.seq)
+            pong = Pong(endpoint, origin.hash, _expiration(origin.now), self.node_record.seq)
             actions.append(self._packet(pong, origin.address))
         # A proof counts for one address. A replayed Ping from another address must not move the node in the table.
         if self._bonds.is_proven(enode.id, origin.address, origin.now):
@@ -240,7 +240,7 @@ class Discovery:
         actions: list[Action] = [] if known == attempt.enode else [NodeFound(attempt.enode)]
         # The request came before the proof. Now an answer may be longer than the request.
         if attempt.wanted_record is not None:
-            actions.append(self._packet(EnrResponse(attempt.wanted_record, self.record), origin.address))
+            actions.append(self._packet(EnrResponse(attempt.wanted_record, self.node_record), origin.address))
         return [*actions, *self._ask_neighbors(origin.now)]
 
     def _on_find_node(self, question: FindNode, origin: _Origin) -> list[Action]:
@@ -278,7 +278,7 @@ class Discovery:
         if _is_expired(request.expiration, origin.now):
             return self._drop()
         if self._may_be_answered(origin.node_id, origin.address, origin.now):
-            return [self._packet(EnrResponse(origin.hash, self.record), origin.address)]
+            return [self._packet(EnrResponse(origin.hash, self.node_record), origin.address)]
         attempt = self._bonds.find_attempt(origin.node_id)
         if attempt is not None and attempt.address == origin.address:
             attempt.wanted_record = origin.hash
@@ -330,7 +330,7 @@ class Discovery:
     def _ping(self, attempt: ProofAttempt, now: float) -> SendDatagram:
         node = attempt.enode
         recipient = Endpoint(node.host, attempt.address[1], node.tcp)
-        send = self._packet(Ping(self._local, recipient, _expiration(now), self.record.seq), attempt.address)
+        send = self._packet(Ping(self._local, recipient, _expiration(now), self.node_record.seq), attempt.address)
         attempt.record_ping(send.datagram[:32], now)
         return send
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import ClassVar, TypeAlias
 
 from lacnode.crypto.node_identity import NodeIdentity
-from lacnode.crypto.secp256k1 import SignatureError, recover
+from lacnode.crypto.secp256k1 import SignatureError, recover_public_key
 from lacnode.p2p.wire.eip8 import decode_first_list
 from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES, Enode
 from lacnode.p2p.wire.enr import NodeRecord, RecordError
@@ -45,7 +45,11 @@ class Endpoint:
 
     def fields(self) -> list[RlpValue]:
         """The items of the endpoint, in the order of discv4."""
-        return [ip_address(self.ip).packed if self.ip else b"", rlp.scalar(self.udp), rlp.scalar(self.tcp)]
+        return [
+            ip_address(self.ip).packed if self.ip else b"",
+            rlp.encode_scalar(self.udp),
+            rlp.encode_scalar(self.tcp),
+        ]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem], what: str) -> "Endpoint":
@@ -74,10 +78,10 @@ class Ping:
         """The items of the packet, in the order of discv4."""
         sender = [] if self.sender is None else [self.sender.fields()]
         return [
-            rlp.scalar(PING_VERSION),
+            rlp.encode_scalar(PING_VERSION),
             *sender,
             self.recipient.fields(),
-            rlp.scalar(self.expiration),
+            rlp.encode_scalar(self.expiration),
             *_seq_fields(self.record_seq),
         ]
 
@@ -117,7 +121,12 @@ class Pong:
 
     def fields(self) -> list[RlpValue]:
         """The items of the packet, in the order of discv4."""
-        return [self.recipient.fields(), self.ping_hash, rlp.scalar(self.expiration), *_seq_fields(self.record_seq)]
+        return [
+            self.recipient.fields(),
+            self.ping_hash,
+            rlp.encode_scalar(self.expiration),
+            *_seq_fields(self.record_seq),
+        ]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Pong":
@@ -142,7 +151,7 @@ class FindNode:
 
     def fields(self) -> list[RlpValue]:
         """The items of the packet, in the order of discv4."""
-        return [self.target, rlp.scalar(self.expiration)]
+        return [self.target, rlp.encode_scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "FindNode":
@@ -165,7 +174,7 @@ class Neighbors:
         """The items of the packet, in the order of discv4."""
         # A node without a known UDP port usually has it under the number of the TCP port.
         entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).fields(), node.id] for node in self.nodes]
-        return [entries, rlp.scalar(self.expiration)]
+        return [entries, rlp.encode_scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Neighbors":
@@ -185,7 +194,7 @@ class EnrRequest:
 
     def fields(self) -> list[RlpValue]:
         """The items of the packet, in the order of EIP-868."""
-        return [rlp.scalar(self.expiration)]
+        return [rlp.encode_scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrRequest":
@@ -257,7 +266,7 @@ def decode_packet(data: bytes) -> Packet:
     if decoder is None:
         raise DiscoveryError(f"unknown packet type {data[_SIGNATURE_END]}")
     try:
-        node_id = recover(keccak256(data[_SIGNATURE_END:]), data[_HASH_END:_SIGNATURE_END])
+        node_id = recover_public_key(keccak256(data[_SIGNATURE_END:]), data[_HASH_END:_SIGNATURE_END])
         message = decoder(decode_first_list(data[_DATA_START:], "packet"))
     except (RlpError, SignatureError, RecordError) as error:
         raise DiscoveryError(str(error)) from None
@@ -274,7 +283,7 @@ def _neighbor(items: list[RlpItem]) -> Enode | None:
 
 
 def _seq_fields(seq: int | None) -> list[RlpValue]:
-    return [] if seq is None else [rlp.scalar(seq)]
+    return [] if seq is None else [rlp.encode_scalar(seq)]
 
 
 def _seq(fields: RlpFields) -> int | None:

@@ -85,8 +85,9 @@ class EndpointProofs:
         if enode.id not in self._attempts and len(self._attempts) < limit:
             self._attempts[enode.id] = ProofAttempt(enode)
 
-    def retry_soon(self, due: float) -> None:
-        """Send the next Pings at `due` or earlier, if an attempt has any left: a node that did not answer may do so now."""
+    def ping_again_by(self, due: float) -> None:
+        """Send the next Pings of every attempt that has some left at `due` (Unix seconds) or earlier. A node that did
+        not answer before may answer now."""
         for attempt in self._attempts.values():
             if len(attempt.hashes) < MAX_PINGS:
                 attempt.due = min(attempt.due, due)

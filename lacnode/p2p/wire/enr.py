@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_identity import NodeIdentity
-from lacnode.crypto.secp256k1 import SignatureError, recover
+from lacnode.crypto.secp256k1 import SignatureError, recover_public_key
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
@@ -103,9 +103,9 @@ def local_record_pairs(ip: str, tcp: int, udp: int, fork_id: ForkId) -> dict[byt
     suffix = b"6" if address.version == 6 else b""
     return {
         b"ip" + suffix: address.packed,
-        b"tcp" + suffix: rlp.scalar(tcp),
-        b"udp" + suffix: rlp.scalar(udp),
-        b"eth": [[fork_id.hash, rlp.scalar(fork_id.next)]],
+        b"tcp" + suffix: rlp.encode_scalar(tcp),
+        b"udp" + suffix: rlp.encode_scalar(udp),
+        b"eth": [[fork_id.hash, rlp.encode_scalar(fork_id.next)]],
     }
 
 
@@ -132,7 +132,7 @@ def _signer(signature: bytes, seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]
     digest = keccak256(rlp.encode(_content(seq, pairs)))
     for parity in (b"\0", b"\1"):
         try:
-            node_id = recover(digest, signature + parity)
+            node_id = recover_public_key(digest, signature + parity)
         except SignatureError:
             continue
         if _compressed(node_id) == values.get(b"secp256k1"):
@@ -141,7 +141,7 @@ def _signer(signature: bytes, seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]
 
 
 def _content(seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]) -> list[RlpValue]:
-    return [rlp.scalar(seq), *(item for pair in pairs for item in pair)]
+    return [rlp.encode_scalar(seq), *(item for pair in pairs for item in pair)]
 
 
 def _compressed(node_id: bytes) -> bytes:

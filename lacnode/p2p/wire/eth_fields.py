@@ -25,14 +25,14 @@ def encode_with_request_id(version: int, request_id: int, content: RlpValue) -> 
     """Return the body of a request or an answer. From eth/66 on it has the request id (EIP-2481)."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return rlp.encode(content)
-    return rlp.encode([rlp.scalar(request_id), content])
+    return rlp.encode([rlp.encode_scalar(request_id), content])
 
 
 def prepend_request_id(version: int, request_id: int, encoded: bytes) -> bytes:
     """Return the body of a request or an answer whose content is `encoded` already. From eth/66 on it has the request id."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
-    return rlp.list_of_encoded(rlp.encode(rlp.scalar(request_id)), encoded)
+    return rlp.list_of_encoded(rlp.encode(rlp.encode_scalar(request_id)), encoded)
 
 
 def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
@@ -41,7 +41,7 @@ def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
     return rlp.list_of_encoded(*[each.encoded_item() for each in transactions])
 
 
-def transactions_of(item: RlpItem, what: str) -> tuple[Transaction, ...]:
+def decode_transactions(item: RlpItem, what: str) -> tuple[Transaction, ...]:
     """Return the transactions of a list. RlpError if one is malformed, or if there are more than
     `MAX_TRANSACTIONS_IN_MESSAGE`."""
     items = rlp.as_list(item, what)
@@ -61,7 +61,7 @@ def decode_hash_and_number(item: RlpItem) -> tuple[bytes, int]:
     """Return a block's hash and number from an entry of NewBlockHashes."""
     fields = fields_of(item, "newBlockHash")
     entry = (fields.bytes("hash", 32), fields.scalar("number", 8))
-    fields.end()
+    fields.check_no_fields_left()
     return entry
 
 
@@ -69,5 +69,5 @@ def decode_fork_id(item: RlpItem) -> ForkId:
     """Return the fork id `[hash, next]` (EIP-2124)."""
     fields = fields_of(item, "forkId")
     fork_id = ForkId(fields.bytes("hash", 4), fields.scalar("next", 8))
-    fields.end()
+    fields.check_no_fields_left()
     return fork_id

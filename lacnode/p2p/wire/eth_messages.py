@@ -14,11 +14,11 @@ from lacnode.p2p.wire.eth_fields import (
     decode_fork_id,
     decode_hash_and_number,
     decode_hashes,
+    decode_transactions,
     encode_transactions,
     encode_with_request_id,
     fields_of,
     prepend_request_id,
-    transactions_of,
 )
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
@@ -71,16 +71,16 @@ class Status:
         """Return the body of the message as RLP in `version` of the `eth` protocol (62 to 68). ValueError if a fork id
         is needed and missing."""
         fields: list[RlpValue] = [
-            rlp.scalar(self.version),
-            rlp.scalar(self.network_id),
-            rlp.scalar(self.total_difficulty),
+            rlp.encode_scalar(self.version),
+            rlp.encode_scalar(self.network_id),
+            rlp.encode_scalar(self.total_difficulty),
             self.best_hash,
             self.genesis_hash,
         ]
         if version >= FIRST_VERSION_WITH_FORK_ID:
             if self.fork_id is None:
                 raise ValueError(f"a Status of eth/{version} needs a fork id")
-            fields.append([self.fork_id.hash, rlp.scalar(self.fork_id.next)])
+            fields.append([self.fork_id.hash, rlp.encode_scalar(self.fork_id.next)])
         return rlp.encode(fields)
 
     @classmethod
@@ -95,7 +95,7 @@ class Status:
             genesis_hash=fields.bytes("genesisHash", 32),
             fork_id=decode_fork_id(fields.item("forkId")) if version >= FIRST_VERSION_WITH_FORK_ID else None,
         )
-        fields.end()
+        fields.check_no_fields_left()
         return status
 
 
@@ -109,7 +109,7 @@ class NewBlockHashes:
 
     def encode(self, version: int) -> bytes:
         """Return the body of the message as RLP. It is the same in every version of the `eth` protocol."""
-        return rlp.encode([[block_hash, rlp.scalar(number)] for block_hash, number in self.blocks])
+        return rlp.encode([[block_hash, rlp.encode_scalar(number)] for block_hash, number in self.blocks])
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
@@ -132,7 +132,7 @@ class Transactions:
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "Transactions":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(transactions_of(item, "transactions"))
+        return cls(decode_transactions(item, "transactions"))
 
 
 # -- headers and bodies: codes 0x03 to 0x06 --------------------------------------------------------------------------
@@ -156,10 +156,10 @@ class GetBlockHeaders:
     def encode(self, version: int) -> bytes:
         """Return the body of the request as RLP in `version` of the `eth` protocol (62 to 68). From eth/66 on it has
         the request id."""
-        start = self.start if isinstance(self.start, bytes) else rlp.scalar(self.start)
+        start = self.start if isinstance(self.start, bytes) else rlp.encode_scalar(self.start)
         reverse = b"\1" if self.reverse else b""
         return encode_with_request_id(
-            version, self.request_id, [start, rlp.scalar(self.limit), rlp.scalar(self.skip), reverse]
+            version, self.request_id, [start, rlp.encode_scalar(self.limit), rlp.encode_scalar(self.skip), reverse]
         )
 
     @classmethod
@@ -175,7 +175,7 @@ class GetBlockHeaders:
             skip=fields.scalar("skip", 8),
             reverse=fields.scalar("reverse", 1) != 0,
         )
-        fields.end()
+        fields.check_no_fields_left()
         return message
 
 
@@ -261,14 +261,14 @@ class NewBlock:
 
     def encode(self, version: int) -> bytes:
         """Return the body of the message as RLP. It is the same in every version of the `eth` protocol."""
-        return rlp.list_of_encoded(self.block.encode(), rlp.encode(rlp.scalar(self.total_difficulty)))
+        return rlp.list_of_encoded(self.block.encode(), rlp.encode(rlp.encode_scalar(self.total_difficulty)))
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
         """Decode the body of the message. Raises RlpError if it is malformed."""
         fields = fields_of(item, "newBlock")
         message = cls(Block.from_item(fields.item("block")), fields.scalar("totalDifficulty"))
-        fields.end()
+        fields.check_no_fields_left()
         return message
 
 
@@ -335,7 +335,7 @@ class NewPooledTransactionHashes:
             return rlp.encode(self.hashes)
         if not len(self.types) == len(self.sizes) == len(self.hashes):
             raise ValueError("an announcement of eth/68 needs a type and a size for each hash")
-        return rlp.encode([self.types, [rlp.scalar(size) for size in self.sizes], self.hashes])
+        return rlp.encode([self.types, [rlp.encode_scalar(size) for size in self.sizes], self.hashes])
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
@@ -347,7 +347,7 @@ class NewPooledTransactionHashes:
         types = fields.bytes("types")
         sizes = tuple(rlp.as_scalar(size, f"{what}.size", 4) for size in fields.list("sizes"))
         hashes = decode_hashes(fields.item("hashes"), f"{what}.hashes")
-        fields.end()
+        fields.check_no_fields_left()
         if not len(types) == len(sizes) == len(hashes):
             raise RlpError(f"{what}: {len(types)} types, {len(sizes)} sizes and {len(hashes)} hashes")
         if types and max(types) > SET_CODE:
@@ -384,7 +384,7 @@ class PooledTransactions:
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
         """Decode the body of the message. Raises RlpError if it is malformed."""
-        return cls(request_id, transactions_of(item, "pooledTransactions"))
+        return cls(request_id, decode_transactions(item, "pooledTransactions"))
 
 
 # -- state and receipts: codes 0x0D to 0x10 --------------------------------------------------------------------------
@@ -498,7 +498,7 @@ MESSAGE_NAMES = {message.CODE: message.__name__ for message in (*_ANNOUNCEMENTS,
 """The name of each message in the specification, by its code."""
 
 
-def decode(version: int, code: int, body: bytes) -> EthMessage:
+def decode_eth_message(version: int, code: int, body: bytes) -> EthMessage:
     """Decode the uncompressed body of the message with `code` in `eth/<version>`. Request ids are 0 before eth/66.
 
     RlpError if the version has no such code, if the body is malformed, or if a request or an announcement is too large.
@@ -517,5 +517,5 @@ def decode(version: int, code: int, body: bytes) -> EthMessage:
         return decoder(version, 0, item)
     fields = fields_of(item, "request")
     request_id, inner = fields.scalar("requestId", 8), fields.item("message")
-    fields.end()
+    fields.check_no_fields_left()
     return decoder(version, request_id, inner)

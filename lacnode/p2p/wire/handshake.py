@@ -10,7 +10,7 @@ from typing import Protocol
 import sha3
 
 from lacnode.crypto.node_identity import NodeIdentity
-from lacnode.crypto.secp256k1 import SIGNATURE_BYTES, SignatureError, recover
+from lacnode.crypto.secp256k1 import SIGNATURE_BYTES, SignatureError, recover_public_key
 from lacnode.p2p.wire.ecies import ECIES_OVERHEAD_BYTES, EciesError, RandomBytes, open_sealed, random_key, seal
 from lacnode.p2p.wire.eip8 import decode_first_list
 from lacnode.primitives import rlp
@@ -79,7 +79,7 @@ class Auth:
 
     def ephemeral_public_key(self, static_shared: bytes) -> bytes:
         """Return the 64-byte ephemeral key that signed `static_shared XOR nonce`. SignatureError if there is none."""
-        return recover(_xor(static_shared, self.nonce), self.signature)
+        return recover_public_key(_xor(static_shared, self.nonce), self.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,7 @@ def _packet(fields: list[RlpValue], remote_id: bytes, random_bytes: RandomBytes)
     """Return an EIP-8 packet: the fields and the version, with 100 to 299 bytes of padding, as in Besu."""
     # At least 100 bytes, so that the packet is longer than one of the old form (EIP-8).
     padding = random_bytes(100 + int.from_bytes(random_bytes(2)) % 200)
-    plaintext = rlp.encode([*fields, rlp.scalar(HANDSHAKE_VERSION)]) + padding
+    plaintext = rlp.encode([*fields, rlp.encode_scalar(HANDSHAKE_VERSION)]) + padding
     prefix = (len(plaintext) + ECIES_OVERHEAD_BYTES).to_bytes(2)
     return prefix + seal(plaintext, remote_id, prefix, random_bytes)
 

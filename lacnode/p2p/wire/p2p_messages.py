@@ -86,10 +86,10 @@ class Hello:
         """Return the body. It is never compressed."""
         return rlp.encode(
             [
-                rlp.scalar(self.p2p_version),
+                rlp.encode_scalar(self.p2p_version),
                 self.client_id.encode(),
-                [[capability.name.encode(), rlp.scalar(capability.version)] for capability in self.capabilities],
-                rlp.scalar(self.listen_port),
+                [[capability.name.encode(), rlp.encode_scalar(capability.version)] for capability in self.capabilities],
+                rlp.encode_scalar(self.listen_port),
                 self.node_id,
             ]
         )

@@ -9,7 +9,7 @@ from itertools import islice
 
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.payload_ownership import NO_MEMBER, find_refusal, is_legacy_group_of, read_parties
+from lacnode.privacy.payload_ownership import NO_MEMBER, find_ownership_refusal, is_legacy_group_of, read_parties
 from lacnode.privacy.transaction_manager import GroupType
 
 MAX_WIDENING_KEYS = 1024
@@ -52,7 +52,7 @@ class KnownGroups:
             return self._find_refusal_of_sender(payload)
         # The payload may name its members inside. Then the group id must follow from these members. A sender could
         # otherwise put a payload into a group that the recipients use for something else.
-        why = find_refusal(parties, payload.sender, payload.group_id, self)
+        why = find_ownership_refusal(parties, payload.sender, payload.group_id, self)
         if why is None and parties.is_flexible:
             return self._find_refusal_of_sender(payload)
         if why is None and parties.group_id is None:

@@ -124,20 +124,21 @@ class ManagedGroups:
 
     # -- the peers' side: all arguments come from other managers, and are believed only as far as they are proven ------
 
-    def receive(self, body: bytes) -> str:
-        """Store a group that a manager announces, as `accept` does. Return its id in base64."""
+    def receive_announcement(self, body: bytes) -> str:
+        """Store the group in `body`, an announcement of another manager without a proof. Return its id in base64.
+        EnclaveError `PrivacyGroupNotStored` if the record is refused or no own key is a member."""
         record = decode_or_refuse(decode_orion_group, body)
-        self.accept(record)
+        self.accept_announced_record(record)
         return to_base64(record.id)
 
     def receive_proven_announcement(self, body: bytes) -> str:
         """Store the group in `body`, an announcement of a member that proves its key. Return the id of the group in
         base64. EnclaveError if the proof does not hold, or `PrivacyGroupNotStored` if the record is refused."""
         told = decode_or_refuse(lambda body: decode_proven_group(body, self._keys), body)
-        self.accept(told.record, told.teller)
+        self.accept_announced_record(told.record, told.teller)
         return to_base64(told.record.id)
 
-    def accept(self, record: GroupRecord, teller: bytes | None = None) -> None:
+    def accept_announced_record(self, record: GroupRecord, teller: bytes | None = None) -> None:
         """Store what is new in a group record that another manager announces. `group_acceptance` has the rules.
 
         `teller` is the key (32 bytes) that the other manager has proven, None without a proof. EnclaveError

@@ -55,7 +55,7 @@ class PayloadIntake:
         """Store the encoded payload in `body`, which another manager pushes. Return its key in base64. EnclaveError if
         it is malformed, if no own key opens it, or if it does not belong to its group."""
         payload = decode_or_refuse(decode_orion_payload, body)
-        self.accept(payload)
+        self.accept_push(payload)
         return to_base64(payload.key)
 
     def receive_push_with_boxes(self, body: bytes) -> str:
@@ -68,21 +68,20 @@ class PayloadIntake:
         # The sealed part names the key and proves the sender. A third party can therefore not add boxes to a payload.
         if (payload.key, payload.sender) != (push.key, push.sender):
             raise EnclaveError("InvalidPayload")
-        self.accept(payload, push.boxes)
+        self.accept_push(payload, push.boxes)
         return to_base64(payload.key)
 
-    def accept(self, payload: EncryptedPayload, recovery_boxes: Mapping[bytes, bytes] | None = None) -> None:
-        """Store a payload that a manager pushes, and `recovery_boxes`.
-
-        EnclaveError if no own key opens the payload, or if `store` refuses it. Nothing is stored then.
+    def accept_push(self, payload: EncryptedPayload, recovery_boxes: Mapping[bytes, bytes] | None = None) -> None:
+        """Store a payload that another manager pushes, with its `recovery_boxes`. EnclaveError if no own key opens the
+        payload, if it does not belong to its group, or if a quota is reached. Nothing is stored then.
         """
         # A payload that no own key opens is useless here. To store it would let any manager fill the disk.
         readers = find_own_boxes(payload, self._keys)
         if not readers:
             raise EnclaveError("EnclaveKeysCannotDecryptPayload")
-        self.store(payload, readers, "received", recovery_boxes)
+        self.store_opened(payload, readers, "received", recovery_boxes)
 
-    def store(
+    def store_opened(
         self,
         payload: EncryptedPayload,
         readers: Mapping[bytes, int],
@@ -142,7 +141,7 @@ class PayloadIntake:
         not stop the recovery of all others.
         """
         try:
-            self.store(payload, readers, "recovered", recovery_boxes)
+            self.store_opened(payload, readers, "recovered", recovery_boxes)
         except EnclaveError:
             return 0
         return 1

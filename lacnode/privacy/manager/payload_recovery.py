@@ -84,7 +84,7 @@ class RecoveryResponder:
         proven = self._challenges.open_request(body)
         after, wanted = _read_request(proven)
         self._allowance.count_request(proven.requester)
-        return proven.seal(self._answer_page(proven.requester, proven.own.public, after, wanted))
+        return proven.seal_answer(self._answer_page(proven.requester, proven.own.public, after, wanted))
 
     def _answer_page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
         """Return one page. Groups come with the first page, and the rest of them on pages after the payloads.

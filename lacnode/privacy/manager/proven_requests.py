@@ -49,7 +49,7 @@ class ProvenRequest:
     own: KeyPair
     fields: CborFields
 
-    def seal(self, answer: bytes) -> bytes:
+    def seal_answer(self, answer: bytes) -> bytes:
         """Return `answer` in a box that only the requester and this manager can open."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         box = nacl.bindings.crypto_box(answer, nonce, self.requester, self.own.private)

@@ -70,7 +70,9 @@ class StateRootResponder:
         self._allowance.count_request(proven.requester)
         deadline = time.monotonic() + ANSWER_SECONDS
         states = [self._find_state(proven.requester, proven.own.public, question, deadline) for question in questions]
-        return proven.seal(encode_map({"id": id_, "states": encode_array([_encode_state(state) for state in states])}))
+        return proven.seal_answer(
+            encode_map({"id": id_, "states": encode_array([_encode_state(state) for state in states])})
+        )
 
     def _find_state(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
         # A question without an answer gets an empty map. The requester must not learn whether the group is unknown,

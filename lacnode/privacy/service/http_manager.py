@@ -203,7 +203,7 @@ class HttpTransactionManager:
             raise self._unreachable(_error_name(error)) from None
         self._last_reason = ""
         if status != 200:
-            raise EnclaveError(error_code(status, bytes(answer)))
+            raise EnclaveError(parse_error_code(status, bytes(answer)))
         return bytes(answer)
 
 
@@ -218,7 +218,7 @@ def _error_name(error: BaseException) -> str:
     return type(error).__name__
 
 
-def error_code(status: int, body: bytes) -> str:
+def parse_error_code(status: int, body: bytes) -> str:
     """Return Orion's error code in an answer with another status than 200.
 
     For Tessera this is its text: a code if Orion has one for it, else the text without base64.

@@ -77,7 +77,7 @@ class ManagerConfig:
     unknownkeysmegabytes: int = 1_024
     diskreservemegabytes: int = 1_024
 
-    def path(self, name: str) -> Path:
+    def resolve_path(self, name: str) -> Path:
         """Return the path of `name` in the working directory."""
         return Path(self.workdir) / name
 
@@ -101,7 +101,7 @@ class ManagerConfig:
             return "sqlite://"
         # The name of Orion's store stays the name of the file, so that two stores in one folder do not meet.
         if kind in ("leveldb", "mapdb"):
-            return f"sqlite:///{self.path(rest or 'routerdb').absolute()}.sqlite"
+            return f"sqlite:///{self.resolve_path(rest or 'routerdb').absolute()}.sqlite"
         if kind == "sql" and rest:
             url = rest.removeprefix("jdbc:")
             # The driver is fixed here. SQLAlchemy would take another one by default.

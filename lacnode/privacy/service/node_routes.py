@@ -77,7 +77,7 @@ class NodeRoutes:
         # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
         posts: dict[str, Call] = {
             PUSH_PATH: lambda request: _text(manager.intake.receive_push(request.body)),
-            PUSH_GROUP_PATH: lambda request: _text(manager.groups.receive(request.body)),
+            PUSH_GROUP_PATH: lambda request: _text(manager.groups.receive_announcement(request.body)),
             PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
             PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_proven_announcement(request.body)),
             PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.body)),

@@ -46,7 +46,7 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
         print(error, file=sys.stderr)
         return 1
     # The port file of an earlier run is replaced when the new ports are open.
-    ports, status = config.path(PORTS_FILE), 0
+    ports, status = config.resolve_path(PORTS_FILE), 0
     try:
         trio.run(_run, service, ports)
         log.info("stopped")
@@ -69,7 +69,7 @@ def open_service(
     ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError or OSError if it cannot be opened.
     """
     # The folder has private keys. Other users of the machine must not list it.
-    config.path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.resolve_path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
     files = _read_files(config)
     store = PayloadStore(config.store_url)
     try:
@@ -128,8 +128,8 @@ def _read_files(config: ManagerConfig) -> _Files:
             return None
 
     keys = tried(lambda: _keys(config))
-    token = tried(lambda: _token(config.path(config.clienttokenfile))) if config.clienttokenfile else None
-    others = [tried(partial(load_public_key, config.path(name))) for name in config.alwayssendto]
+    token = tried(lambda: _token(config.resolve_path(config.clienttokenfile))) if config.clienttokenfile else None
+    others = [tried(partial(load_public_key, config.resolve_path(name))) for name in config.alwayssendto]
     tls = tried(lambda: _tls(config)) if config.tls == "strict" else None
     client_tls = tried(lambda: _tls_for_clients(config)) if config.clientconnectiontls == "strict" else None
     if wrong or keys is None:
@@ -138,9 +138,9 @@ def _read_files(config: ManagerConfig) -> _Files:
 
 
 def _keys(config: ManagerConfig) -> KeyRing:
-    passwords = config.path(config.passwords) if config.passwords else None
+    passwords = config.resolve_path(config.passwords) if config.passwords else None
     # Relative names are in the working directory, as in Orion.
-    public, private = (list(map(config.path, names)) for names in (config.publickeys, config.privatekeys))
+    public, private = (list(map(config.resolve_path, names)) for names in (config.publickeys, config.privatekeys))
     if not public:
         raise ManagerConfigError("publickeys, privatekeys: at least one pair was expected; -g makes one")
     return KeyRing(load_key_ring(public, private, passwords))
@@ -169,30 +169,38 @@ def _settings(config: ManagerConfig, store: PayloadStore, files: _Files) -> Serv
             config.unknownkeysmegabytes * MEGABYTE,
             config.diskreservemegabytes * MEGABYTE,
         ),
-        directory=config.path("."),
+        directory=config.resolve_path("."),
         denied_networks=parse_networks("peerdeniednetworks", config.peerdeniednetworks),
     )
 
 
 def _tls(config: ManagerConfig) -> Tls:
-    of_clients = parse_trust("tlsservertrust", config.tlsservertrust, config.path(config.tlsknownclients))
-    of_servers = parse_trust("tlsclienttrust", config.tlsclienttrust, config.path(config.tlsknownservers))
+    of_clients = parse_trust("tlsservertrust", config.tlsservertrust, config.resolve_path(config.tlsknownclients))
+    of_servers = parse_trust("tlsclienttrust", config.tlsclienttrust, config.resolve_path(config.tlsknownservers))
     # A certificate that is created now must be valid for the host that other managers call.
     host = urlsplit(config.nodeurl).hostname or config.nodenetworkinterface
-    chain, client_chain = (list(map(config.path, names)) for names in (config.tlsserverchain, config.tlsclientchain))
-    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients, host, chain)
+    chain, client_chain = (
+        list(map(config.resolve_path, names)) for names in (config.tlsserverchain, config.tlsclientchain)
+    )
+    server = server_tls(
+        config.resolve_path(config.tlsservercert), config.resolve_path(config.tlsserverkey), of_clients, host, chain
+    )
     client = client_tls(
-        config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers, host, client_chain
+        config.resolve_path(config.tlsclientcert),
+        config.resolve_path(config.tlsclientkey),
+        of_servers,
+        host,
+        client_chain,
     )
     return Tls(server, client)
 
 
 def _tls_for_clients(config: ManagerConfig) -> ServerTls:
-    known = config.path(config.clientconnectiontlsknownclients)
+    known = config.resolve_path(config.clientconnectiontlsknownclients)
     trust = parse_trust("clientconnectiontlsservertrust", config.clientconnectiontlsservertrust, known)
-    certificate = config.path(config.clientconnectiontlsservercert)
-    key, host = config.path(config.clientconnectiontlsserverkey), config.clientnetworkinterface
-    chain = list(map(config.path, config.clientconnectiontlsserverchain))
+    certificate = config.resolve_path(config.clientconnectiontlsservercert)
+    key, host = config.resolve_path(config.clientconnectiontlsserverkey), config.clientnetworkinterface
+    chain = list(map(config.resolve_path, config.clientconnectiontlsserverchain))
     return server_tls(certificate, key, trust, host, chain)
 
 

@@ -22,7 +22,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
-from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, members, refusal
+from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, ask_members, ask_refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
@@ -129,7 +129,7 @@ class PrivateBlockExecutor:
             budget.check()
             private = self.read_task(records, public, task)
             if private is not None:
-                public.advance(private.index, budget)
+                public.execute_up_to(private.index, budget)
                 self.execute_task(records, public, private, budget)
         return records
 
@@ -246,7 +246,7 @@ class PrivateBlockExecutor:
         if task.version is None:
             return False
         try:
-            why = refusal(task.private, task.version, self._asker(public, task.group_id, task.index, budget))
+            why = ask_refusal(task.private, task.version, self._asker(public, task.group_id, task.index, budget))
         except NOT_OF_TRANSACTION:
             raise
         except Exception as error:
@@ -263,7 +263,7 @@ class PrivateBlockExecutor:
 
         The first transaction needs no execution of others before it.
         """
-        return members(self._asker(public, group_id, 0, budget))
+        return ask_members(self._asker(public, group_id, 0, budget))
 
     def _asker(self, public: PublicBlock, group_id: bytes, index: int, budget: ExecutionBudget) -> Ask:
         """Return the questions to a group's contract, in the public state at the marker at `index`."""

@@ -46,7 +46,7 @@ class GroupDivergences:
             PrivateStoreWriter(batch).delete_absent(told.place)  # its history is not asked for again
         return True
 
-    def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
+    def compare_and_record(self, group_id: bytes, number: int, expected: bytes) -> bool:
         """Return True if the group's root after block `number` is `expected`, another member's root.
 
         If it differs, a divergence without a known member is recorded. It ends when a given root agrees or the group is

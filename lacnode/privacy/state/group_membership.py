@@ -18,7 +18,7 @@ from lacnode.privacy.state.private_payloads import (
     PayloadNotFoundError,
     PayloadUnavailableError,
     UnusablePayloadError,
-    receive,
+    receive_payload,
 )
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id
@@ -63,7 +63,7 @@ class GroupMembership:
         with self._context.database.read() as snapshot:
             root = PrivateStoreReader(snapshot).root_at(group_id, number)
         # A contract that did not answer at this state is not asked again soon, for any question about the group.
-        if self._silent.has(group_id, root):
+        if self._silent.was_silent(group_id, root):
             return None
         started = time.monotonic()
         # Each contract that does not answer gets half of the time that the ones before left. All together lose little.
@@ -78,7 +78,7 @@ class GroupMembership:
             if deadline_seconds < own_deadline_seconds:
                 self._silent.count_lost_time(lost_seconds)
             else:
-                self._silent.add(group_id, root, lost_seconds)
+                self._silent.record_silence(group_id, root, lost_seconds)
             return None
 
     def _members_in_payloads(self, group_id: bytes) -> frozenset[bytes] | None:
@@ -106,6 +106,6 @@ class GroupMembership:
         if block is None:
             return None
         try:
-            return receive(self._context.manager, read_payload_key(block.transactions[place.index])).private
+            return receive_payload(self._context.manager, read_payload_key(block.transactions[place.index])).private
         except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
             return None

@@ -195,7 +195,7 @@ class LongExecution:
         transaction = self._rebuilding.read_marker(long.place)
         # The transaction may have waited for a history that took long. It is taken over here, without a time limit but
         # the budget.
-        self._processor.rehydration.prepare(transaction, long.place.number, long.group_id, budget)
+        self._processor.rehydration.take_over_history(transaction, long.place.number, long.group_id, budget)
         # The payloads were accepted at their markers, so they are accepted here, although the manager may have lost the
         # group.
         running.is_rebuild = self._has_later_results(long)

@@ -262,11 +262,11 @@ class PayloadRepair:
         """Take over the group history for new members. PayloadNotFoundError if the marker waits for it and it is absent."""
         rehydration, marker = self._processor.rehydration, late.marker
         # The history comes before the transaction that added this node, so it is executed before it.
-        rehydration.prepare(late.transaction, marker.place.number, late.group_id, budget)
+        rehydration.take_over_history(late.transaction, marker.place.number, late.group_id, budget)
         # A marker with two keys may wait for the history. The payload key in the record says which of the two is
         # missing.
         waits_for_history = marker.payload_key != read_payload_key(late.transaction)
-        if waits_for_history and not rehydration.has(late.group_id, marker.payload_key):
+        if waits_for_history and not rehydration.has_taken_over(late.group_id, marker.payload_key):
             raise PayloadNotFoundError
 
     def _after_failure(self, markers: list[AbsentMarker], error: Exception) -> list[AbsentMarker]:

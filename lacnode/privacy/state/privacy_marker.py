@@ -14,7 +14,7 @@ from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 
 PRIVACY_ADDRESS = bytes(19) + b"\x7e"
@@ -99,13 +99,13 @@ def create_marker(
     # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same
     # payload.
     fields: list[RlpValue] = [
-        rlp.scalar(nonce),
-        rlp.scalar(private.gas_price),
-        rlp.scalar(private.gas_limit),
+        rlp.encode_scalar(nonce),
+        rlp.encode_scalar(private.gas_price),
+        rlp.encode_scalar(private.gas_limit),
         mode.value,
         b"",
         keys,
     ]
     signature = sign(keccak256(rlp.encode(fields)), signer.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    return Transaction.decode(sign_payload(LEGACY, fields, signature[64] + 27, r, s))
+    return Transaction.decode(encode_signed_transaction(LEGACY, fields, signature[64] + 27, r, s))

@@ -11,7 +11,7 @@ import structlog
 
 from lacnode.primitives.rlp import RlpError, RlpItem
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.payload_ownership import FLEXIBLE, find_refusal, parties_of_item
+from lacnode.privacy.payload_ownership import FLEXIBLE, find_ownership_refusal, parties_of_item
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.group_history import GroupHistory, decode_history_payload
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
@@ -62,7 +62,7 @@ def is_payload_unknown(error: EnclaveError) -> bool:
     return error.code in _NOT_OURS or _NOT_OURS_IN_TESSERA.fullmatch(error.code) is not None
 
 
-def receive(manager: TransactionManager, key: bytes, to: bytes | None = None) -> PrivatePayload:
+def receive_payload(manager: TransactionManager, key: bytes, to: bytes | None = None) -> PrivatePayload:
     """Return the private transaction of the payload `key` (32 bytes), read by the key `to` or any own key.
 
     PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is none.
@@ -133,7 +133,7 @@ def receive_checked(
     # The id would be a database key of another length. Another group's rows could then be read by it.
     if mode is GroupMode.OFFCHAIN and len(received.group_id) != GROUP_ID_BYTES:
         raise PayloadUnavailableError("a group id that is not 32 bytes")
-    why = find_refusal(parties, received.sender, received.group_id, manager, unknown_passes=unknown_passes)
+    why = find_ownership_refusal(parties, received.sender, received.group_id, manager, unknown_passes=unknown_passes)
     # A payload for a flexible group must not change a group of the manager on a node that has no flexible groups.
     if why is None and mode is GroupMode.OFFCHAIN and parties.is_flexible:
         why = FLEXIBLE

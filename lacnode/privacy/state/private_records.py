@@ -36,7 +36,7 @@ class PrivateReceipt:
     def encode(self) -> bytes:
         """Encode the receipt for the database."""
         reason: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
-        return rlp.encode([rlp.scalar(self.status), [log.to_item() for log in self.logs], self.output, *reason])
+        return rlp.encode([rlp.encode_scalar(self.status), [log.to_item() for log in self.logs], self.output, *reason])
 
     @classmethod
     def decode(cls, data: bytes) -> "PrivateReceipt":
@@ -48,7 +48,7 @@ class PrivateReceipt:
         logs = tuple(Log.from_item(item) for item in fields.list("logs"))
         output = fields.bytes("output")
         reason = fields.bytes("revertReason") if fields.remaining else None
-        fields.end()
+        fields.check_no_fields_left()
         return cls(PrivateStatus(status), logs, output, reason)
 
 
@@ -72,5 +72,5 @@ def decode_metadata(data: bytes) -> tuple[MarkerRoot, ...]:
 def _marker_root(item: RlpItem) -> MarkerRoot:
     fields = RlpFields(rlp.as_list(item, "private metadata"), "private metadata")
     entry = MarkerRoot(fields.bytes("marker hash", 32), fields.bytes("state root", 32))
-    fields.end()
+    fields.check_no_fields_left()
     return entry

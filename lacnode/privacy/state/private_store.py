@@ -101,7 +101,12 @@ class AbsentMarker:
     def encode(self) -> bytes:
         """Encode the marker, without its place, for the database."""
         due = b"" if self.due is None else self.due.to_bytes(8)
-        flags = [rlp.scalar(int(self.failing)), rlp.scalar(self.tries), due, rlp.scalar(int(self.is_preferred))]
+        flags = [
+            rlp.encode_scalar(int(self.failing)),
+            rlp.encode_scalar(self.tries),
+            due,
+            rlp.encode_scalar(int(self.is_preferred)),
+        ]
         return rlp.encode([self.marker_hash, self.payload_key, *flags])
 
     @classmethod
@@ -363,7 +368,7 @@ class PrivateStoreWriter:
             self._batch.delete(AHEAD, key)
         else:
             sender, nonce = marker.ahead
-            self._batch.put(AHEAD, key, sender + rlp.scalar(nonce))
+            self._batch.put(AHEAD, key, sender + rlp.encode_scalar(nonce))
 
     def write_success(self, marker: StoredMarker) -> None:
         """Record that the private transaction of this marker succeeded."""
@@ -421,7 +426,7 @@ class PrivateStoreWriter:
 
     def write_divergence(self, group_id: bytes, divergence: Divergence) -> None:
         """Record a divergence in place of the one with the same member."""
-        fields = [rlp.scalar(divergence.number), divergence.expected, divergence.found]
+        fields = [rlp.encode_scalar(divergence.number), divergence.expected, divergence.found]
         self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
 
     def delete_divergence(self, group_id: bytes, member: bytes = b"") -> None:

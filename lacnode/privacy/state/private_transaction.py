@@ -70,7 +70,7 @@ class PrivateTransaction:
         """Return the RLP whose hash the sender signed."""
         items = rlp.decode_list(self.raw, "private transaction")
         # EIP-155: the chain id and two empty items take the places of v, r and s.
-        protected: list[RlpValue] = [] if self.chain_id is None else [rlp.scalar(self.chain_id), b"", b""]
+        protected: list[RlpValue] = [] if self.chain_id is None else [rlp.encode_scalar(self.chain_id), b"", b""]
         return rlp.encode([*items[:6], *protected, *items[9:]])
 
     def sender(self) -> bytes:
@@ -99,7 +99,7 @@ class PrivateTransaction:
         v, r, s = fields.scalar("v"), fields.scalar("r"), fields.scalar("s")
         private_from, recipients = fields.bytes("privateFrom"), fields.item("privateFor or privacyGroupId")
         restriction = fields.bytes("restriction")
-        fields.end()
+        fields.check_no_fields_left()
         # Besu refuses other values of v, too. They would give a negative chain id.
         if v not in (27, 28) and v <= 36:
             raise RlpError("private transaction.v: 27, 28 or more than 36 was expected")
@@ -143,7 +143,7 @@ def legacy_group_id(private_from: bytes, private_for: Iterable[bytes]) -> bytes:
 def private_contract_address(sender: bytes, nonce: int, group_id: bytes) -> bytes:
     """Return the address (20 bytes) of the contract that `sender` creates in a group with the private `nonce`."""
     # The group id is a part of it. The same sender and nonce in two groups must not give one address.
-    return keccak256(rlp.encode([sender, rlp.scalar(nonce), group_id]))[12:]
+    return keccak256(rlp.encode([sender, rlp.encode_scalar(nonce), group_id]))[12:]
 
 
 def encode_payload_text(transaction: PrivateTransaction) -> bytes:

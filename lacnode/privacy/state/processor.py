@@ -229,7 +229,7 @@ class PrivateProcessor:
         try:
             if slices.admits(task.group_id, task.private.private_from):
                 with slices.slice(task.group_id, task.private.private_from) as budget:
-                    self.rehydration.prepare(transaction, block.number, task.group_id, budget)
+                    self.rehydration.take_over_history(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
             # A history that does not fit into the slice is left to the long execution, which begins with it again.
             slices.hold_group(task.group_id)
@@ -296,7 +296,7 @@ class PrivateProcessor:
         groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}
         for index, transaction in enumerate(block.transactions):
             key = read_history_key(transaction) if transaction.hash in records.refused else None
-            if key is not None and not self.rehydration.has(groups[transaction.hash], key):
+            if key is not None and not self.rehydration.has_taken_over(groups[transaction.hash], key):
                 waiting.append(
                     self.make_absent_marker(MarkerPlace(block.number, index), transaction, failing=False, key=key)
                 )

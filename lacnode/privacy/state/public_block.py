@@ -26,7 +26,7 @@ class PublicBlock:
         self._open = engine.open_block(parent.state_root, block.header, history.hash_at)
         self._done = 0
 
-    def advance(self, index: int, budget: ExecutionBudget = UNLIMITED) -> None:
+    def execute_up_to(self, index: int, budget: ExecutionBudget = UNLIMITED) -> None:
         """Execute the transactions before `index`. After ExecutionInterruptedError the finished ones stay."""
         while self._done < index:
             self._open.add(self.block.transactions[self._done], self._senders[self._done], budget)

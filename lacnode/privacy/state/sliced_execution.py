@@ -87,7 +87,7 @@ class SlicedExecution:
         slices = self._slices
         try:
             # The public part has its own budget. Otherwise a full block would use up the slice of an honest transaction.
-            public.advance(task.index, slices.slices.public_budget())
+            public.execute_up_to(task.index, slices.slices.public_budget())
         except BudgetExceededError:
             log.info("the public transactions before a private one take long", block=records.number, index=task.index)
             return False

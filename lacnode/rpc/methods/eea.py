@@ -9,7 +9,7 @@ from lacnode.rpc.errors import RpcError, internal_error, observer_refuses, rejec
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import parse_address, parse_text, required
 from lacnode.rpc.privacy_errors import manager_error, privacy_error
-from lacnode.rpc.privacy_parameters import key, keys, privacy_controller
+from lacnode.rpc.privacy_parameters import parse_key, parse_keys, privacy_controller
 from lacnode.rpc.services import RpcServices
 
 _MESSAGES = {
@@ -60,8 +60,8 @@ def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object
     foreign."""
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))
-    private_from = key(required(params, 1, "privateFrom"), "privateFrom")
-    private_for = keys(required(params, 2, "privateFor"), "privateFor")
+    private_from = parse_key(required(params, 1, "privateFrom"), "privateFrom")
+    private_for = parse_keys(required(params, 2, "privateFor"), "privateFor")
     if private_from != controller.public_key:
         raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
     return results.quantity(controller.states.next_nonce(sender, legacy_group_id(private_from, private_for)))

@@ -6,9 +6,9 @@ from lacnode.rpc.block_answers import answer_about_block, block_hash_parameter, 
 from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, with_error_message
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
-    block_number,
     header_by_number,
     header_by_number_or_hash,
+    parse_block_number,
     parse_boolean,
     parse_hash32,
     parse_quantity,
@@ -19,7 +19,7 @@ from lacnode.rpc.services import RpcServices
 
 
 def _hash_by_number(services: RpcServices, params: Params) -> bytes | None:
-    return services.chain.hash_at(block_number(services, required(params, 0, "block")))
+    return services.chain.hash_at(parse_block_number(services, required(params, 0, "block")))
 
 
 def _hash(params: Params) -> bytes:
@@ -32,7 +32,7 @@ def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
     if is_large_undecoded_block(services, hash_):
         return services.caches.blocks.load_outline(hash_)
     found = services.caches.blocks.load_block(hash_)
-    return None if found is None else BlockOutline.of(found)
+    return None if found is None else BlockOutline.from_block(found)
 
 
 def eth_blockNumber(services: RpcServices, params: Params) -> object:

@@ -26,7 +26,7 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
     LogQuery,
-    block_number,
+    parse_block_number,
     parse_bytes,
     parse_hash32,
     parse_log_query,
@@ -96,7 +96,7 @@ def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params)
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
-    hash_ = services.chain.hash_at(block_number(services, required(params, 0, "block")))
+    hash_ = services.chain.hash_at(parse_block_number(services, required(params, 0, "block")))
     with with_error_message("Invalid transaction index params"):
         index = parse_quantity(required(params, 1, "index"), "index")
     return None if hash_ is None else _at(services, hash_, index)

@@ -10,7 +10,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.rpc import results
 from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, INVALID_PARAMS, RpcError
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import block_number, optional, parse_quantity, required, wrong_parameter
+from lacnode.rpc.parameters import optional, parse_block_number, parse_quantity, required, wrong_parameter
 from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.recent_prices import PriceCounts, price_at_percentile
 from lacnode.rpc.services import RpcServices
@@ -88,7 +88,7 @@ def _newest(reading: ReadContext, value: object) -> int:
     # Besu takes the head for these tags here, unlike in other methods.
     if isinstance(value, str) and value.lower() in ("finalized", "safe"):
         return head
-    newest = block_number(reading, value)
+    newest = parse_block_number(reading, value)
     if newest > head:
         raise RpcError(INVALID_PARAMS, INVALID_BLOCK_NUMBER, f"newest block: {newest} is above the head {head}")
     return newest

@@ -9,9 +9,9 @@ from lacnode.rpc.errors import dangerous_vote, internal_error, invalid_params
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
     UNSET_TAGS,
-    block_number,
     optional,
     parse_address,
+    parse_block_number,
     parse_boolean,
     parse_hash32,
     required,
@@ -24,7 +24,7 @@ DEFAULT_RANGE_BLOCKS = 100
 
 
 def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> object:
-    number = block_number(services, required(params, 0, "block"))
+    number = parse_block_number(services, required(params, 0, "block"))
     return _validators(services.chain.protocols, services.chain.header_at(number))
 
 
@@ -105,7 +105,7 @@ def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
 def _range_number(reading: ReadContext, value: object) -> int:
     if isinstance(value, str) and value.lower() in UNSET_TAGS:
         raise internal_error()
-    return block_number(reading, value)
+    return parse_block_number(reading, value)
 
 
 IBFT_METHODS = (

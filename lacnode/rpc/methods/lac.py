@@ -11,9 +11,9 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import internal_error
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import block_number, parse_hash32, required
+from lacnode.rpc.parameters import parse_block_number, parse_hash32, required
 from lacnode.rpc.privacy_errors import privacy_error
-from lacnode.rpc.privacy_parameters import group_id, in_base64, key, privacy_controller
+from lacnode.rpc.privacy_parameters import in_base64, parse_group_id, parse_key, privacy_controller
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.vote_preview import preview_pending_votes
 
@@ -27,7 +27,7 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     speed, parameters = services.chain.counters.speed, services.chain.spec.ibft.parameters_at(status.height)
     return {
         "height": status.height,
-        "protocol": services.chain.protocols.at(status.height).name,
+        "protocol": services.chain.protocols.protocol_at(status.height).name,
         "isValidator": status.is_validator,
         "validators": [to_hex(address) for address in status.validators],
         "round": status.round,
@@ -109,13 +109,13 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
 
     RpcError if the caller is no member of the group.
     """
-    wanted = group_id(required(params, 0, "privacyGroupId"))
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     number, root = (
-        block_number(services, required(params, 1, "block")),
+        parse_block_number(services, required(params, 1, "block")),
         parse_hash32(required(params, 2, "state root"), "state root"),
     )
     controller = _controller_of_member(services, wanted)
-    return controller.divergences.compare(wanted, number, root)
+    return controller.divergences.compare_and_record(wanted, number, root)
 
 
 def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
@@ -124,15 +124,15 @@ def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
 
     Returns false if no history of this member differs from this node's. RpcError if the caller is no member of the group.
     """
-    wanted = group_id(required(params, 0, "privacyGroupId"))
-    teller = key(required(params, 1, "publicKey"), "publicKey")
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
+    teller = parse_key(required(params, 1, "publicKey"), "publicKey")
     return _controller_of_member(services, wanted).divergences.accept_history(wanted, teller)
 
 
 def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
     """Dismiss the history that a member sent. Returns false if there is none. RpcError if the caller is no member."""
-    wanted = group_id(required(params, 0, "privacyGroupId"))
-    teller = key(required(params, 1, "publicKey"), "publicKey")
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
+    teller = parse_key(required(params, 1, "publicKey"), "publicKey")
     return _controller_of_member(services, wanted).divergences.dismiss_history(wanted, teller)
 
 

@@ -4,7 +4,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import block_number, parse_hash32, required
+from lacnode.rpc.parameters import parse_block_number, parse_hash32, required
 from lacnode.rpc.services import RpcServices
 
 
@@ -13,7 +13,7 @@ def eth_getMinerDataByBlockHash(services: RpcServices, params: Params) -> object
 
 
 def eth_getMinerDataByBlockNumber(services: RpcServices, params: Params) -> object:
-    return _of_block(services, services.chain.hash_at(block_number(services, required(params, 0, "block"))))
+    return _of_block(services, services.chain.hash_at(parse_block_number(services, required(params, 0, "block"))))
 
 
 def _of_block(services: RpcServices, hash_: bytes | None) -> results.Json | None:

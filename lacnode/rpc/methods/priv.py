@@ -27,17 +27,24 @@ from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.eth_transactions import logs_to_json
 from lacnode.rpc.parameters import (
     LogQuery,
-    block_number,
     header_by_number,
     header_by_number_or_hash,
     optional,
     parse_address,
+    parse_block_number,
     parse_hash32,
     parse_log_query,
     required,
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
-from lacnode.rpc.privacy_parameters import check_member, group_id, in_base64, keys, optional_text, privacy_controller
+from lacnode.rpc.privacy_parameters import (
+    check_member,
+    in_base64,
+    optional_text,
+    parse_group_id,
+    parse_keys,
+    privacy_controller,
+)
 from lacnode.rpc.read_calls import ReadCall, ReadContext
 from lacnode.rpc.results import Json
 from lacnode.rpc.services import RpcServices
@@ -54,13 +61,13 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     document = required(params, 0, "group")
     if not isinstance(document, Mapping):
         raise invalid_params("group: an object was expected")
-    members = keys(document.get("addresses"), "addresses")
+    members = parse_keys(document.get("addresses"), "addresses")
     if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.ENCLAVE_ERROR)
     name, description = optional_text(document, "name"), optional_text(document, "description")
     # Only lacnode has the parameter `mandatoryRecipient`. Besu does not know it.
     if document.get("mandatoryRecipient") is not None:
-        (supervisor,) = keys([document["mandatoryRecipient"]], "mandatoryRecipient")
+        (supervisor,) = parse_keys([document["mandatoryRecipient"]], "mandatoryRecipient")
         members, description = add_mandatory_recipient(members, description, supervisor)
     try:
         group = controller.manager.create_group(members, controller.public_key, name, description)
@@ -73,7 +80,7 @@ def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
     """Delete a group in the transaction manager and return its id. RpcError if the caller is no member, or on any
     failure."""
     controller = privacy_controller(services)
-    wanted = group_id(required(params, 0, "privacyGroupId"))
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     try:
         if not controller.may_see_group(wanted):
             raise privacy_error(privacy_errors.DELETE_GROUP_ERROR)
@@ -84,7 +91,7 @@ def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
 
 def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
     """Return the groups with exactly these members. RpcError if a tenant asks for groups without itself."""
-    members, controller = keys(required(params, 0, "addresses"), "addresses"), privacy_controller(services)
+    members, controller = parse_keys(required(params, 0, "addresses"), "addresses"), privacy_controller(services)
     if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
     try:
@@ -222,7 +229,7 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
     sender = parse_address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
     try:
-        wanted = group_id(group)
+        wanted = parse_group_id(group)
     except RpcError:
         raise privacy_error(privacy_errors.NONCE_ERROR) from None
     # The same error for a wrong id, a group that does not exist and a caller that is no member.
@@ -237,7 +244,10 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
     """Return the code of a contract in a group's state after a block. None if there is no account. RpcError if the caller is
     no member of the group."""
     controller = privacy_controller(services)
-    wanted, contract = group_id(required(params, 0, "privacyGroupId")), parse_address(required(params, 1, "address"))
+    wanted, contract = (
+        parse_group_id(required(params, 0, "privacyGroupId")),
+        parse_address(required(params, 1, "address")),
+    )
     header = header_by_number_or_hash(services, required(params, 2, "block"))
     check_member(controller, wanted)
     # Private execution follows the import of a block. Without the wait the caller would see the state before the block.
@@ -250,7 +260,7 @@ def priv_call(services: RpcServices, params: Params) -> object:
     """Execute a call on a group's state after a block. None if there is no block. RpcError if the caller was no member
     then, or if the call is not one that a private state can execute."""
     controller = privacy_controller(services)
-    wanted = group_id(required(params, 0, "privacyGroupId"))
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     call, _ = parse_call_request(optional(params, 1))
     header = header_by_number(services, required(params, 2, "block"))
     if call.to is None:
@@ -279,7 +289,7 @@ def private_call(reading: ReadContext, params: Params) -> object:
         raise internal_error()
     store = PrivateNodeStore(reading.chain.database)
     try:
-        result = reading.chain.open_block(header).execute_private(store, root, message, deadline=reading.deadline)
+        result = reading.chain.open_block_after(header).execute_private(store, root, message, deadline=reading.deadline)
     except CallLimitExceededError:
         raise timeout() from None
     return to_hex(_succeeded(result).output)
@@ -297,8 +307,8 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     """Return the state root of a group after a block. RpcError if there is no such group, or the block is above the head."""
     controller = privacy_controller(services)
-    wanted = group_id(required(params, 0, "privacyGroupId"))
-    number = block_number(services, required(params, 1, "block"))
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
+    number = parse_block_number(services, required(params, 1, "block"))
     _check_exists(controller, wanted, number)
     if number > services.chain.head.header.number:
         raise internal_error()
@@ -322,7 +332,7 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
     """Return the logs of a group. In contrast to `eth_getLogs`, a range without a first number begins at the genesis."""
-    wanted = group_id(required(params, 0, "privacyGroupId"))
+    wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     query = parse_log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
         query = replace(query, from_block=0)

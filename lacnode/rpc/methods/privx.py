@@ -7,7 +7,7 @@ from lacnode.rpc.errors import timeout
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import required
 from lacnode.rpc.privacy_errors import privacy_error
-from lacnode.rpc.privacy_parameters import in_base64, keys, privacy_controller
+from lacnode.rpc.privacy_parameters import in_base64, parse_keys, privacy_controller
 from lacnode.rpc.services import RpcServices
 
 
@@ -18,7 +18,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
     search takes too long.
     """
     controller = privacy_controller(services)
-    members = keys(required(params, 0, "addresses"), "addresses")
+    members = parse_keys(required(params, 0, "addresses"), "addresses")
     groups = controller.groups
     # A tenant may look for its own groups only.
     if not isinstance(groups, FlexibleGroups) or (controller.has_tenants and controller.public_key not in members):

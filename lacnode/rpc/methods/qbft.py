@@ -18,7 +18,7 @@ from lacnode.rpc.methods.ibft import (
     ibft_getSignerMetrics,
     ibft_proposeValidatorVote,
 )
-from lacnode.rpc.parameters import block_number, optional, parse_hash32, required
+from lacnode.rpc.parameters import optional, parse_block_number, parse_hash32, required
 from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 
@@ -36,7 +36,7 @@ def qbft_getValidatorsByBlockNumber(reading: ReadContext, params: Params) -> obj
     block = required(params, 0, "block")
     if isinstance(block, str) and block.lower() == "pending":
         return _addresses(_validators_after(reading, reading.chain.head.header))
-    return _named_by(reading, reading.chain.header_at(block_number(reading, block)))
+    return _named_by(reading, reading.chain.header_at(parse_block_number(reading, block)))
 
 
 def qbft_getValidatorsByBlockHash(reading: ReadContext, params: Params) -> object:
@@ -108,7 +108,7 @@ def _status_range(reading: ReadContext, params: Params) -> tuple[int, int]:
         raise invalid_params("pass both the start and the end block number, or neither")
     if start is None or end is None:
         return max(1, head - DEFAULT_STATUS_BLOCKS), head
-    first, last = block_number(reading, start), block_number(reading, end)
+    first, last = parse_block_number(reading, start), parse_block_number(reading, end)
     if not first <= last <= head:
         raise invalid_params(f"the range from {first} to {last} does not end at the head or before it")
     if last - first > MAX_STATUS_BLOCKS:
@@ -118,7 +118,7 @@ def _status_range(reading: ReadContext, params: Params) -> tuple[int, int]:
 
 def _block(context: HasChain, params: Params) -> BlockHeader:
     given = optional(params, 0)
-    header = context.chain.head.header if given is None else context.chain.header_at(block_number(context, given))
+    header = context.chain.head.header if given is None else context.chain.header_at(parse_block_number(context, given))
     if header is None:
         raise unknown_block()
     return header
@@ -156,7 +156,7 @@ def _no_validators(error: ValidatorContractError) -> RpcError:
 
 
 def _signers(reading: ReadContext, header: BlockHeader) -> object:
-    protocol = reading.chain.protocols.at(header.number)
+    protocol = reading.chain.protocols.protocol_at(header.number)
     try:
         digest, seals = protocol.committed_seal_hash(header), protocol.decode_extra_data(header.extra_data).seals
         sealers = [to_hex(recover_address(digest, seal)) for seal in seals]

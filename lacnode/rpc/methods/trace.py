@@ -30,9 +30,9 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import (
     MAX_ADDRESSES,
-    block_number,
     optional,
     parse_address,
+    parse_block_number,
     parse_bytes,
     parse_hash32,
     required,
@@ -121,7 +121,7 @@ def _trace_address(value: object) -> list[int]:
 
 @with_trace_errors
 def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
-    number = block_number(reading, required(params, 0, "block"))
+    number = parse_block_number(reading, required(params, 0, "block"))
     types = parse_trace_types(optional(params, 1))
     found = block_by_number(reading, number)
     if found is None:
@@ -231,7 +231,7 @@ def _call_of(raw: bytes) -> CallRequest:
 
 def _traced_calls(reading: ReadContext, calls: list[tuple[CallRequest, TraceTypes]], block: object) -> list[Json]:
     """Return the traces of `calls`, each on the state that the one before left."""
-    header = reading.chain.header_at(block_number(reading, "latest" if block is None else block))
+    header = reading.chain.header_at(parse_block_number(reading, "latest" if block is None else block))
     if header is None:
         raise block_not_found()
     size = AnswerSize()
@@ -291,8 +291,8 @@ def _filter(reading: ReadContext, value: object) -> _Filter:
     if not isinstance(value, Mapping):
         raise invalid_params("filter: an object was expected")
     return _Filter(
-        first=block_number(reading, _or_latest(value.get("fromBlock"))),
-        last=block_number(reading, _or_latest(value.get("toBlock"))),
+        first=parse_block_number(reading, _or_latest(value.get("fromBlock"))),
+        last=parse_block_number(reading, _or_latest(value.get("toBlock"))),
         senders=_addresses(value.get("fromAddress")),
         recipients=_addresses(value.get("toAddress")),
         after=_count(value.get("after"), "after") or 0,

@@ -102,7 +102,7 @@ class ReaderWorker:
             return replace(_failed(error), is_last=True)
         finally:
             # An open snapshot keeps the node from reusing pages, so that the file would grow while this process waits.
-            self._database.release()
+            self._database.close_snapshot()
         if len(result) > MAX_RESULT_BYTES:
             return _failed(range_too_large(f"the result is larger than {MAX_RESULT_BYTES} bytes"))
         return ReaderAnswer(ReaderOutcome.RESULT, result)

@@ -29,7 +29,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.ordered_root import ordered_root
-from lacnode.primitives.transaction import Transaction, sign_payload
+from lacnode.primitives.transaction import Transaction, encode_signed_transaction
 from lacnode.storage.database import Batch, Database
 from lacnode.storage.environment import Environment
 from lacnode.storage.layers import Layer
@@ -117,11 +117,18 @@ class Offer:
 
 
 def transaction(nonce: int, to: bytes | None = b"\x01" * 20, gas: int = 100_000, data: bytes = b"") -> Transaction:
-    payload = [rlp.scalar(nonce), rlp.scalar(1_000), rlp.scalar(gas), to or b"", rlp.scalar(0), data]
-    digest = keccak256(rlp.encode([*payload, rlp.scalar(1337), b"", b""]))
+    payload = [
+        rlp.encode_scalar(nonce),
+        rlp.encode_scalar(1_000),
+        rlp.encode_scalar(gas),
+        to or b"",
+        rlp.encode_scalar(0),
+        data,
+    ]
+    digest = keccak256(rlp.encode([*payload, rlp.encode_scalar(1337), b"", b""]))
     signature = sign(digest, PAYER.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    return Transaction.decode(sign_payload(0, payload, 1337 * 2 + 35 + signature[64], r, s))
+    return Transaction.decode(encode_signed_transaction(0, payload, 1337 * 2 + 35 + signature[64], r, s))
 
 
 @dataclass

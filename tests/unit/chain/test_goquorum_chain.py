@@ -30,7 +30,10 @@ def test_the_whole_chain_is_imported() -> None:
     assert chain.genesis_hash == BLOCKS[1].header.parent_hash
     assert [chain.hash_at(block.number) for block in BLOCKS[:-1]] == [block.header.parent_hash for block in BLOCKS[1:]]
     assert chain.head.header == BLOCKS[-1].header
-    assert (chain.protocols.at(FIRST_OF_QBFT - 1).name, chain.protocols.at(FIRST_OF_QBFT).name) == ("ibft1", "qbft")
+    assert (chain.protocols.protocol_at(FIRST_OF_QBFT - 1).name, chain.protocols.protocol_at(FIRST_OF_QBFT).name) == (
+        "ibft1",
+        "qbft",
+    )
 
 
 def test_a_private_transaction_uses_up_the_nonce_and_nothing_more() -> None:

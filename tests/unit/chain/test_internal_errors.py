@@ -16,7 +16,7 @@ FAULTY = b"\xfa" * 20
 
 
 def fail_at_faulty(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    real = py_evm_block.run
+    real = py_evm_block.run_valid_transaction
 
     def run(state: Any, evm_transaction: Any) -> Any:
         computation = real(state, evm_transaction)
@@ -24,7 +24,7 @@ def fail_at_faulty(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
             raise error
         return computation
 
-    monkeypatch.setattr(py_evm_block, "run", run)
+    monkeypatch.setattr(py_evm_block, "run_valid_transaction", run)
 
 
 def test_a_builder_drops_the_transaction_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ class TestMethods:
             signers = at.call("istanbul_getSignersFromBlock", hex(last))
             assert isinstance(signers, dict)
             assert set(signers["Committers"]) == set(listed)
-            assert at.chain.protocols.at(last).name == protocol
+            assert at.chain.protocols.protocol_at(last).name == protocol
 
 
 class TestEditedGenesis:

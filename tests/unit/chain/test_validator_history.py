@@ -57,7 +57,7 @@ class Headers:
             if decode_extra_data(header.extra_data).vote is not None
         ]
 
-    def validators_at_epoch(self, number: int) -> tuple[bytes, ...] | None:
+    def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
         return self.noted.get(number)
 
 

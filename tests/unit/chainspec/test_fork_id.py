@@ -77,7 +77,7 @@ class TestIds:
 
 class TestPeers:
     def accepts(self, hash_: bytes, following: int, number: int = BERLIN) -> bool:
-        return PRO_TESTNET_FORKS.accepts(PRO_TESTNET, number, 0, ForkId(hash_, following))
+        return PRO_TESTNET_FORKS.accepts_fork_id(PRO_TESTNET, number, 0, ForkId(hash_, following))
 
     def test_at_the_last_fork_who_knows_it_is_let_in(self) -> None:
         assert self.accepts(AFTER, 0)
@@ -95,4 +95,4 @@ class TestPeers:
         assert not self.accepts(b"\x01\x02\x03\x04", 0, number=5)
 
     def test_a_chain_without_forks_lets_anyone_in(self) -> None:
-        assert forks(berlinBlock=0).accepts(PRO_TESTNET, 0, 0, ForkId(b"\x01\x02\x03\x04", 77))
+        assert forks(berlinBlock=0).accepts_fork_id(PRO_TESTNET, 0, 0, ForkId(b"\x01\x02\x03\x04", 77))

@@ -140,7 +140,7 @@ def test_prepared_blocks_that_many_show_are_kept_once() -> None:
 def shown(bench: Bench, target: int) -> list[RoundChange]:
     height = bench.machine._height
     assert height is not None
-    return height.round_changes.messages(target)
+    return height.round_changes.messages_for_round(target)
 
 
 def test_checks_that_wait_are_few_and_the_latest_rounds_stay() -> None:

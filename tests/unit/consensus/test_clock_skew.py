@@ -9,7 +9,9 @@ def watched(**differences: int) -> ClockSkew:
     """Proposals whose timestamps are that many milliseconds ahead of the time we heard them."""
     clocks = ClockSkew()
     for name, difference in differences.items():
-        clocks.observe({"a": A, "b": B, "c": C, "d": D}[name], 1, 1_700_000_000, 1_700_000_000_000 - difference)
+        clocks.record_proposal_time(
+            {"a": A, "b": B, "c": C, "d": D}[name], 1, 1_700_000_000, 1_700_000_000_000 - difference
+        )
     return clocks
 
 
@@ -29,20 +31,20 @@ def test_two_clocks_do_not_tell_which_is_wrong() -> None:
 def test_a_delayed_proposal_is_no_late_clock() -> None:
     clocks = watched(a=0, b=0, c=0)
     for height in range(2, 6):
-        clocks.observe(B, height, 1_700_000_000, 1_700_000_003_000)
+        clocks.record_proposal_time(B, height, 1_700_000_000, 1_700_000_003_000)
     assert not clocks.skewed_offsets_ms
 
 
 def test_a_clock_that_was_set_right_is_forgiven() -> None:
     clocks = watched(a=0, b=2_000, c=0)
     for height in range(2, 10):
-        clocks.observe(B, height, 1_700_000_000, 1_700_000_000_000)
+        clocks.record_proposal_time(B, height, 1_700_000_000, 1_700_000_000_000)
     assert not clocks.skewed_offsets_ms
 
 
 def test_one_observation_a_height() -> None:
     clocks = watched(a=0, b=0, c=0)
-    clocks.observe(B, 1, 1_800_000_000, 1_700_000_000_000)
+    clocks.record_proposal_time(B, 1, 1_800_000_000, 1_700_000_000_000)
     assert not clocks.skewed_offsets_ms
 
 

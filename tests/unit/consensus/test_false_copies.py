@@ -18,7 +18,7 @@ from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.rlp import RlpItem
-from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_transaction
 from tests.support.ibft2_blocks import with_round, with_seals
 from tests.unit.consensus.test_network import (
     A,
@@ -37,8 +37,8 @@ from tests.unit.consensus.test_network import (
 
 
 def transaction(nonce: int) -> Transaction:
-    fields = [rlp.scalar(nonce), b"", rlp.scalar(21_000), bytes(20), rlp.scalar(1), b""]
-    return Transaction.decode(sign_payload(LEGACY, fields, 27, 1, 1))
+    fields = [rlp.encode_scalar(nonce), b"", rlp.encode_scalar(21_000), bytes(20), rlp.encode_scalar(1), b""]
+    return Transaction.decode(encode_signed_transaction(LEGACY, fields, 27, 1, 1))
 
 
 TRUE_BODY = BlockBody((transaction(0), transaction(1)))

@@ -63,7 +63,7 @@ class Keeper:
         self.records.append(self.journal.record_prepared(block))
 
     def head(self, number: int) -> None:
-        self.records = self.journal.head_changed(number)
+        self.records = self.journal.forget_final_blocks(number)
 
 
 def at(round_: int, height: int = 1) -> RoundId:
@@ -166,7 +166,7 @@ def test_a_new_head_forgets_finished_heights_and_keeps_the_rest() -> None:
     keeper.head(0)
     signed = keeper.journal.signed_at(1)
     assert signed.prepared == block
-    assert signed.round == 3
+    assert signed.highest_round == 3
     assert signed.highest_requested_round == 3
     keeper.head(1)
     assert len(keeper.records) == 1
@@ -191,7 +191,7 @@ def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
 def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:
     keeper = Keeper()
     keeper.record(prepared(1))
-    assert keeper.journal.signed_at(1).round == 1
+    assert keeper.journal.signed_at(1).highest_round == 1
 
 
 @pytest.mark.parametrize("record", [b"", b"\xc0", b"\xc1\x09", b"\xff" * 40])
@@ -209,7 +209,7 @@ def test_after_a_loss_nothing_is_signed_until_it_is_settled_and_then_nothing_up_
         keeper.head(3)
     keeper.records.append(keeper.journal.resolve_loss(5))
     for _ in range(2):
-        assert (keeper.journal.loss, keeper.journal.signing_floor) == (None, 5)
+        assert (keeper.journal.loss_reason, keeper.journal.signing_floor) == (None, 5)
         with pytest.raises(ContradictionError, match="forgotten"):
             keeper.sign(PreparePayload(at(0, height=5), ONE))
         keeper.head(4)

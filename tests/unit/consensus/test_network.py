@@ -201,7 +201,7 @@ class Bench:
 
     def new_head(self, header: BlockHeader) -> list[Effect]:
         self.head = header
-        self.records = self.journal.head_changed(header.number)
+        self.records = self.journal.forget_final_blocks(header.number)
         return self.give(HeadChanged(header, self.validators, self.period_ms, self.timeout_ms))
 
     def restarted(self) -> "Bench":

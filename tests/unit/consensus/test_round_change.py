@@ -474,7 +474,7 @@ def test_the_first_round_change_of_an_author_for_a_round_stays() -> None:
     first, second = round_change(A, 2), round_change(A, 2, prepared_by(propose(A, Bench(B).make_block()), C, D))
     assert book.add(first)
     assert not book.add(second)
-    assert book.messages(2) == [first]
+    assert book.messages_for_round(2) == [first]
 
 
 def test_a_message_that_comes_again_is_not_read_again() -> None:

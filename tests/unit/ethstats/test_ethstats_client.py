@@ -198,7 +198,7 @@ async def test_earlier_blocks_are_sent_in_the_order_of_the_request(payload: obje
 def test_one_answer_has_a_bounded_number_of_blocks() -> None:
     chain = node()
     chain.grow(1)
-    text = reports(chain, EthstatsSettings("n", "s", "h")).history([1] * 10_000)
+    text = reports(chain, EthstatsSettings("n", "s", "h")).history_message([1] * 10_000)
     assert text is not None
     assert len(json.loads(text)["emit"][1]["history"]) == MAX_HISTORY_BLOCKS
 
@@ -212,9 +212,9 @@ def test_a_long_block_is_shown_by_hashes_and_is_not_decoded(monkeypatch: pytest.
     monkeypatch.setattr(Block, "decode", None)
     monkeypatch.setattr(BlockBody, "from_items", None)
     made = reports(chain, EthstatsSettings("n", "s", "h"))
-    shown = json.loads(made.full()[0])["emit"][1]["block"]
+    shown = json.loads(made.all_reports()[0])["emit"][1]["block"]
     assert shown["transactions"] == [to_hex(transaction.hash) for transaction in block.transactions]
-    text = made.history([1])
+    text = made.history_message([1])
     assert text is not None
     assert json.loads(text)["emit"][1]["history"] == [shown]
 

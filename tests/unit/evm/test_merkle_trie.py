@@ -49,7 +49,7 @@ def test_batches_give_the_roots_values_and_proofs_of_the_trie_package(batches: l
 def test_ordered_roots_are_those_of_transactions_and_receipts(values: list[bytes]) -> None:
     oracle: Any = HexaryTrie({})
     for index, value in enumerate(values):
-        oracle.set(rlp.encode(rlp.scalar(index)), value)
+        oracle.set(rlp.encode(rlp.encode_scalar(index)), value)
     assert ordered_root(values) == oracle.root_hash
 
 

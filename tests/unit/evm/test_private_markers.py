@@ -7,7 +7,7 @@ from lacnode.evm.engine import OpenBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives import rlp
-from lacnode.primitives.transaction import Transaction, sign_payload
+from lacnode.primitives.transaction import Transaction, encode_signed_transaction
 from tests.support.qbft_chain import draft, goquorum_node, qbft_node
 from tests.support.rpc_chain import RICH, signed
 
@@ -18,7 +18,7 @@ def private_marker(nonce: int = 0, gas: int = MARKER_GAS) -> Transaction:
     """A private transaction of GoQuorum: its signature is that of a transaction without a chain id."""
     public = signed(nonce=nonce, gas=gas, data=b"\x11" * 64, chain_id=None)
     fields = list(rlp.decode_list(public.raw, "transaction"))
-    return Transaction.decode(sign_payload(0, fields[:6], public.v + 10, public.r, public.s))
+    return Transaction.decode(encode_signed_transaction(0, fields[:6], public.v + 10, public.r, public.s))
 
 
 def opened(*, is_new: bool) -> OpenBlock:

@@ -249,7 +249,7 @@ def test_only_the_genesis_of_a_devnet_may_name_an_administrator() -> None:
 def test_the_code_of_a_changed_account_is_found_by_its_hash() -> None:
     built = devnet()
     grown(built, order(AccountUpdate(PLACE, code=STORER).encode()))
-    assert built.chain.state_at(built.chain.head.header).contract(PLACE)[0] == keccak256(STORER)
+    assert built.chain.state_at(built.chain.head.header).code_hash_and_storage_root(PLACE)[0] == keccak256(STORER)
 
 
 # -- impersonated calls ----------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_a_sign_of_life_ends_the_wait(dialer: Dialer) -> None:
     for _ in range(8):
         dialer.record_end(enode(1).id, 0.0, was_lasting=False)
     assert dialer.pop_due(1.0, everyone, free_slots=9) == []
-    dialer.retry_soon(enode(1).id)
+    dialer.forget_failures(enode(1).id)
     assert dialer.pop_due(1.0, everyone, free_slots=9) == [enode(1)]
 
 

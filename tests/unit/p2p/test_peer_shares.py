@@ -52,7 +52,7 @@ async def hear(body: bytes, shares: PeerShares, *, is_validator: bool) -> None:
     table = CapabilityTable.negotiate([Capability("eth", 66)], [Capability("eth", 66)])
     message_id = table.message_id("eth", NewPooledTransactionHashes.CODE)
     handler = SimpleNamespace(
-        hears_consensus=lambda peer: is_validator, transaction_hashes_received=lambda peer, hashes, sizes: None
+        reads_consensus_from=lambda peer: is_validator, transaction_hashes_received=lambda peer, hashes, sizes: None
     )
     peer = SimpleNamespace(record_known_transaction=lambda hash_: None)
     admitted: Any = SimpleNamespace(peer=peer, table=table)

@@ -170,7 +170,7 @@ def test_fields_name_what_is_wrong() -> None:
 
 
 def test_scalars_are_minimal() -> None:
-    assert [rlp.scalar(n) for n in (0, 1, 127, 256)] == [b"", b"\x01", b"\x7f", b"\x01\x00"]
+    assert [rlp.encode_scalar(n) for n in (0, 1, 127, 256)] == [b"", b"\x01", b"\x7f", b"\x01\x00"]
     with pytest.raises(RlpError, match="at most 8 bytes"):
         rlp.as_scalar(b"\x01" * 9, "number", 8)
 

@@ -145,7 +145,9 @@ def test_a_high_s_signature_has_no_sender() -> None:
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     v, s = int.from_bytes(rlp.as_bytes(items[6], "v")), int.from_bytes(rlp.as_bytes(items[8], "s"))
     flipped_v = v + 1 if (v - 35) % 2 == 0 else v - 1
-    malleated = Transaction.decode(rlp.encode([*items[:6], rlp.scalar(flipped_v), items[7], rlp.scalar(order - s)]))
+    malleated = Transaction.decode(
+        rlp.encode([*items[:6], rlp.encode_scalar(flipped_v), items[7], rlp.encode_scalar(order - s)])
+    )
     with pytest.raises(SignatureError):
         recover_sender(malleated)
 

@@ -234,7 +234,7 @@ class TestDiffering:
 
     def test_what_was_given_by_hand_is_over_when_everybody_agrees(self, table: Table) -> None:
         table.send()
-        table.stage.a.privacy_controller.divergences.compare(GROUP, 1, LIE)
+        table.stage.a.privacy_controller.divergences.compare_and_record(GROUP, 1, LIE)
         table.silent.add(KEY_C)
         table.step(KEY_A)
         assert table.conditions()[0] is DIVERGED

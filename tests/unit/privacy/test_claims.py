@@ -264,8 +264,8 @@ class TestOnlyProven:
         record = GroupRecord((A.public, B.public), "", "", True, GroupType.PANTHEON, b"seed")
         scene = Confirming(ELSEWHERE)
         with pytest.raises(EnclaveError, match="PrivacyGroupNotStored"):
-            scene.sender().groups.receive(encode_orion_group(record))
-        scene.sender(ELSEWHERE).groups.receive(encode_orion_group(record))
+            scene.sender().groups.receive_announcement(encode_orion_group(record))
+        scene.sender(ELSEWHERE).groups.receive_announcement(encode_orion_group(record))
         body = encode_proven_group(record, B, A.public)
         assert body is not None
         scene.sender().groups.receive_proven_announcement(body)

@@ -92,7 +92,7 @@ def slot(stage: PrivateTestNetwork, address: bytes, number: int = 0, member: Mem
 def publicly_deployed(stage: PrivateTestNetwork, code: bytes, nonce: int) -> bytes:
     """The address of a public contract that Bob makes with his `nonce`."""
     stage.mine(signed(BOB, nonce, to=None, data=deploying(code), gas=1_000_000))
-    return keccak256(rlp.encode([BOB.address, rlp.scalar(nonce)]))[12:]
+    return keccak256(rlp.encode([BOB.address, rlp.encode_scalar(nonce)]))[12:]
 
 
 def forwarding(callee: bytes) -> bytes:
@@ -180,8 +180,8 @@ def root_of(accounts: dict[bytes, tuple[int, bytes, dict[int, int]]]) -> bytes:
     for address, (nonce, code, slots) in accounts.items():
         storage: Any = HexaryTrie({})
         for number, value in slots.items():
-            storage[keccak256(word(number))] = rlp.encode(rlp.scalar(value))
-        account = [rlp.scalar(nonce), b"", storage.root_hash, keccak256(code)]
+            storage[keccak256(word(number))] = rlp.encode(rlp.encode_scalar(value))
+        account = [rlp.encode_scalar(nonce), b"", storage.root_hash, keccak256(code)]
         state[keccak256(address)] = rlp.encode(account)
     return bytes(state.root_hash)
 

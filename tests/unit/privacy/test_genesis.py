@@ -85,7 +85,7 @@ def test_the_state_root_is_that_of_these_accounts(path: Path) -> None:
 
     def put(address: bytes, nonce: int, balance: int, storage_root: bytes, code: bytes) -> None:
         accounts[keccak256(address)] = rlp.encode(
-            [rlp.scalar(nonce), rlp.scalar(balance), storage_root, keccak256(code)]
+            [rlp.encode_scalar(nonce), rlp.encode_scalar(balance), storage_root, keccak256(code)]
         )
 
     put(bytes.fromhex(PLACE[2:]), 0, 5, storage.root_hash, KEEPER)

@@ -39,7 +39,7 @@ def colliding() -> GroupRecord:
 def push(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair | None = None) -> str:
     """As a peer does, with or without a proof."""
     if teller is None:
-        return manager.groups.receive(encode_orion_group(record))
+        return manager.groups.receive_announcement(encode_orion_group(record))
     body = encode_proven_group(record, teller, manager.keys.public_keys[0])
     assert body is not None
     return manager.groups.receive_proven_announcement(body)

@@ -122,7 +122,7 @@ class TestTime:
         announced = told_by_c(groups.a, past)
         rehydration = groups.a.privacy_controller.execution.processor.rehydration
         with pytest.raises(BudgetExceededError):
-            rehydration.prepare(announced, number + 1, GROUP, ExecutionBudget(0.0))
+            rehydration.take_over_history(announced, number + 1, GROUP, ExecutionBudget(0.0))
 
     def test_is_not_spent_on_a_block_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         groups = Groups()

@@ -153,7 +153,7 @@ class TestHostilePeers:
     )
     def test_garbage_is_refused(self, network: ManagerNetwork, body: bytes) -> None:
         b = network.managers["http://b"]
-        for method in (b.intake.receive_push, b.groups.receive, b.exchange_party_info):
+        for method in (b.intake.receive_push, b.groups.receive_announcement, b.exchange_party_info):
             with refused("ObjectJsonDeserialization"):
                 method(body)
 
@@ -198,10 +198,10 @@ class TestHostilePeers:
         _, b, c = network.managers.values()
         record = GroupRecord((A1.public, B1.public), "", "", True, GroupType.PANTHEON, b"seed")
         with refused("PrivacyGroupNotStored"):
-            c.groups.receive(encode_orion_group(record))
-        b.groups.receive(encode_orion_group(record))
-        b.groups.receive(encode_orion_group(replace(record, active=False)))
-        b.groups.receive(encode_orion_group(record))
+            c.groups.receive_announcement(encode_orion_group(record))
+        b.groups.receive_announcement(encode_orion_group(record))
+        b.groups.receive_announcement(encode_orion_group(replace(record, active=False)))
+        b.groups.receive_announcement(encode_orion_group(record))
         assert b.find_groups(record.members) == []
 
     def test_a_key_stays_where_it_was_first_announced(self, network: ManagerNetwork) -> None:

@@ -299,7 +299,7 @@ class TestWhatIsExecuted:
         stage.mine()
         written = private(BOB, private_from=KEY_C, private_for=(KEY_B,), to=KEEPER_ADDRESS, data=word(666))
         with monkeypatch.context() as patched:
-            patched.setattr("lacnode.privacy.state.private_payloads.find_refusal", lambda *_, **__: None)
+            patched.setattr("lacnode.privacy.state.private_payloads.find_ownership_refusal", lambda *_, **__: None)
             stage.a.privacy_controller.sender.submit_marker(
                 written, store_at(stage, bytes(32), encode_payload_text(written), KEY_C, GROUP)
             )

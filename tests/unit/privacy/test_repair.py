@@ -373,11 +373,11 @@ class TestLostPayloads:
 class TestComparing:
     def test_another_members_root_is_held_against_ours(self, stage: PrivateTestNetwork) -> None:
         deploy(stage)
-        assert stage.b.privacy_controller.divergences.compare(GROUP, 1, stage.a.root(GROUP))
-        assert not stage.b.privacy_controller.divergences.compare(GROUP, 1, bytes(32))
+        assert stage.b.privacy_controller.divergences.compare_and_record(GROUP, 1, stage.a.root(GROUP))
+        assert not stage.b.privacy_controller.divergences.compare_and_record(GROUP, 1, bytes(32))
         assert statuses(stage) == {GROUP: (GroupCondition.DIVERGED, 0)}
         assert standing(stage) == ({"diverged": 1}, 0)
-        assert stage.b.privacy_controller.divergences.compare(GROUP, 1, stage.a.root(GROUP))
+        assert stage.b.privacy_controller.divergences.compare_and_record(GROUP, 1, stage.a.root(GROUP))
         assert statuses(stage) == {GROUP: (GroupCondition.CURRENT, 0)}
 
 

@@ -61,7 +61,7 @@ def test_a_caller_with_little_time_does_not_make_it_silent(groups: Groups, asked
 
 def test_lost_time_leaves_the_next_ones_less(groups: Groups, asked: list[float]) -> None:
     found = GroupMembership(groups.b.privacy_controller._context, groups.b.privacy_controller.groups)
-    found._silent.add(OTHER, bytes(32), 100.0)
+    found._silent.record_silence(OTHER, bytes(32), 100.0)
     assert found.members_at(GROUP, groups.b.node.chain.head.header.number, math.inf) is None
     assert asked[0] <= LEAST_ANSWER_SECONDS
 

@@ -77,7 +77,7 @@ class Members:
                 return (challenges.issue_challenge if path == CHALLENGE_PATH else responder.answer_request)(body)
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
-                PUSH_GROUP_PATH: manager.groups.receive,
+                PUSH_GROUP_PATH: manager.groups.receive_announcement,
                 PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven_announcement,
                 PUSH_WITH_BOXES_PATH: manager.intake.receive_push_with_boxes,
             }

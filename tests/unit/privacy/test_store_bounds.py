@@ -15,7 +15,7 @@ from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.payload_store import PAYLOAD_ROWS_BYTES, PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings
 from lacnode.privacy.transaction_manager import GroupType
-from lacnode.rpc.health import READINESS, health
+from lacnode.rpc.health import READINESS, health_response
 from tests.support.logs import logs_of_this_thread
 from tests.support.private_nodes import PrivateTestNetwork
 
@@ -151,7 +151,9 @@ class TestPayloads:
         statuses._context = replace(statuses._context, alarms=quota.alarms)
 
         def shown() -> list[str]:
-            status, body = health(stage.a.node.services, READINESS, "", stage.a.privacy_controller.statuses.health())
+            status, body = health_response(
+                stage.a.node.services, READINESS, "", stage.a.privacy_controller.statuses.health()
+            )
             assert status == 200
             return list(json.loads(body)["privacy"].get("alarms", ()))
 

@@ -137,7 +137,7 @@ class TestSending:
     @pytest.mark.parametrize("v", [0, 26, 29, 34])
     def test_with_an_impossible_v_is_an_internal_error(self, v: int) -> None:
         fields = list(rlp.decode_list(signed(chain_id=None).raw, "transaction"))
-        raw = rlp.encode([*fields[:6], rlp.scalar(v), *fields[7:]])
+        raw = rlp.encode([*fields[:6], rlp.encode_scalar(v), *fields[7:]])
         assert node().fails("eth_sendRawTransaction", to_hex(raw)) == (-32603, "Internal error")
 
     def test_takes_exactly_one_parameter(self) -> None:

@@ -211,14 +211,14 @@ class TestIdentity:
             positions.append(LogPosition.decode(log.position.encode()))
         log.rewrite([b"fifth"])
         positions.append(log.position)
-        assert all(log.contains(position) for position in positions)
+        assert all(log.continues_from(position) for position in positions)
         log.close()
         (tmp_path / "old").write_bytes(old)
         copy = ConsensusLog(tmp_path / "old")
-        assert [copy.contains(position) for position in positions] == [True, False, False, False]
+        assert [copy.continues_from(position) for position in positions] == [True, False, False, False]
         for record in (b"another fourth", b"another fifth"):
             copy.append(record)
-        assert [copy.contains(position) for position in positions] == [True, False, False, False]
+        assert [copy.continues_from(position) for position in positions] == [True, False, False, False]
         copy.close()
 
     def test_a_log_of_an_older_version_gets_a_header_and_keeps_its_records(self, path: Path) -> None:

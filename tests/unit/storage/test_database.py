@@ -399,7 +399,7 @@ class TestChecksums:
         file = tmp_path / "database" / "data.mdb"
         file.write_bytes(file.read_bytes().replace(b"damaged value", b"damaged valuE"))
         database = LmdbDatabase(tmp_path)
-        with database.open_pages() as pages:
+        with database.open_disk_snapshot() as pages:
             assert pages.table_names == ("t",)
             assert list(pages.checked_items("t")) == [(b"a", b"whole"), (b"b", None), (b"c", b"whole too")]
             assert list(pages.checked_items("another")) == []

@@ -73,7 +73,7 @@ def test_each_refresh_shows_the_last_commit_with_new_tables_and_a_map_that_has_g
     assert everything(reader, "blocks") == {"a": "x", "b": "y"}
     assert everything(reader, "receipts") == {"c": "z"}
     # Released, because a snapshot that stays open delays the growing of the writer's map.
-    reader.release()
+    reader.close_snapshot()
     writer.put("blocks", "large", "v", 2 << 20)
     reader.refresh()
     assert len(everything(reader, "blocks")["large"]) == 2 << 20

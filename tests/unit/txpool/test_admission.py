@@ -11,7 +11,7 @@ from lacnode.permissioning.decision import Decision
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
+from lacnode.primitives.transaction import BLOB, Transaction, encode_signed_transaction
 from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES, PoolSettings
 from tests.support.rpc_chain import (
     CHAIN_ID,
@@ -210,10 +210,19 @@ class TestNonceDistance:
 def test_takes_no_blobs_though_blocks_may_have_them() -> None:
     fees, to = [b"", b""], [RICH.address, b"", b""]
     hashes = [b"\1" + bytes(31)]
-    payload: list[RlpValue] = [rlp.scalar(CHAIN_ID), b"", *fees, rlp.scalar(100_000), *to, [], b"\1", hashes]
+    payload: list[RlpValue] = [
+        rlp.encode_scalar(CHAIN_ID),
+        b"",
+        *fees,
+        rlp.encode_scalar(100_000),
+        *to,
+        [],
+        b"\1",
+        hashes,
+    ]
     signature = sign(keccak256(bytes([BLOB]) + rlp.encode(payload)), RICH.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    blob = Transaction.decode(sign_payload(BLOB, payload, signature[64], r, s))
+    blob = Transaction.decode(encode_signed_transaction(BLOB, payload, signature[64], r, s))
     at = node(forks={**LONDON, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0})
     assert at.refusal(blob) == Reason.INVALID_BLOBS
     assert at.pooled == []

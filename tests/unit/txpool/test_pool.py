@@ -344,7 +344,7 @@ def test_authorizations_count_with_what_they_take_in_memory() -> None:
     long = [b"\x01", bytes(20), b"\x05", b"\x01", b"\xf1" * 32, b"\x11" * 32]
     short = [b"\x01", bytes(20), b"", b"", b"\x01", b"\x01"]
     for authorization in (long, short):
-        fields: list[rlp.RlpValue] = [b"\x01", b"", b"", b"", rlp.scalar(10_000_000), bytes(20), b"", b"", []]
+        fields: list[rlp.RlpValue] = [b"\x01", b"", b"", b"", rlp.encode_scalar(10_000_000), bytes(20), b"", b"", []]
         fields += [[authorization] * 1_000, b"", b"\x01", b"\x01"]
         transaction = Transaction.decode(b"\x04" + rlp.encode(fields))
         taken = sys.getsizeof(transaction.raw) + sys.getsizeof(transaction.authorizations)

@@ -26,7 +26,7 @@ async def test_a_held_height_fires_only_when_it_may(autojump_clock: trio.testing
         assert stage.timers.last_height == 0
         stage.permitted = 2
         stage.now_ms = 900
-        stage.timers.release()
+        stage.timers.start_kept_timers()
         await trio.sleep(0.11)
         assert stage.heard == [BlockTimerExpired(2, 0)]
         await trio.sleep(4)
@@ -40,6 +40,6 @@ async def test_stop_forgets_held_timers(autojump_clock: trio.testing.MockClock) 
         stage.timers.start(StartRoundTimer(2, 0, 0))
         stage.timers.stop()
         stage.permitted = 2
-        stage.timers.release()
+        stage.timers.start_kept_timers()
         await trio.sleep(1)
         assert stage.heard == []

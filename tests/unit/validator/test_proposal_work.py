@@ -251,7 +251,7 @@ def test_work_for_a_round_that_was_left_before_it_began_is_cancelled_from_the_st
     work = ProposalBudgets()
     work.cancel_earlier_rounds(3, 1)
     for height, round_, is_left in ((3, 0, True), (2, 5, True), (3, 1, False), (3, 2, False), (4, 0, False)):
-        with work.budget(height, round_) as budget:
+        with work.budget_for_round(height, round_) as budget:
             assert budget.is_cancelled == is_left
 
 

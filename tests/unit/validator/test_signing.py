@@ -209,7 +209,7 @@ def test_a_key_that_never_answers_counts_as_refused_after_a_while() -> None:
 def test_the_records_are_compacted_now_and_then() -> None:
     stage = Stage()
     for number in range(1, 2 * COMPACTION_INTERVAL_BLOCKS + 1):
-        stage.recorded.head_changed(number)
+        stage.recorded.forget_final_blocks(number)
     assert stage.happened == ["rewritten"] * 2
     with pytest.raises(ContradictionError, match="is final"):
         stage.recorded.check_and_record(prepare(height=5))

@@ -38,13 +38,13 @@ class TesseraPeerApi:
         EnclaveError also for enhanced privacy and for a payload without a group.
         """
         payload = _decode_or_refuse(_decode_group_payload, body).payload
-        self._manager.intake.accept(payload)
+        self._manager.intake.accept_push(payload)
         return to_base64(payload.key)
 
     def receive_group(self, body: bytes) -> None:
         """Store the group in `body`, which a Tessera announces without a proof. EnclaveError if the record is malformed
         or refused."""
-        self._manager.groups.accept(_decode_or_refuse(decode_tessera_group, body))
+        self._manager.groups.accept_announced_record(_decode_or_refuse(decode_tessera_group, body))
 
     def answer_party_info(self, body: bytes) -> bytes:
         """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is

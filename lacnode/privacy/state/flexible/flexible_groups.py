@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 
 from lacnode.privacy.state.flexible.flexible_group import FlexibleGroup
-from lacnode.privacy.state.flexible.group_contract_queries import Ask, members, version
+from lacnode.privacy.state.flexible.group_contract_queries import Ask, ask_members, ask_version
 from lacnode.privacy.state.flexible.group_contracts import added_members, adds_members
 from lacnode.privacy.state.flexible.group_history import PastTransaction, encode_history_payload
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
 from lacnode.privacy.state.flexible.group_search import CONTRACT_ANSWER_SECONDS, GroupSearch
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
-from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, receive
+from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, receive_payload
 from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -68,7 +68,7 @@ class FlexibleGroups:
         return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
 
     def _find(self, group_id: bytes, number: int | None, deadline_seconds: float) -> FlexibleGroup | None:
-        found = members(self._contract_asker(group_id, number, deadline_seconds))
+        found = ask_members(self._contract_asker(group_id, number, deadline_seconds))
         return None if found is None else FlexibleGroup(group_id, found)
 
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
@@ -106,7 +106,7 @@ class FlexibleGroups:
         # The version is read now. If members change before the marker is mined, the contract refuses the transaction,
         # because the new members do not have it.
         payload = encode_versioned_payload(
-            private, version(self._contract_asker(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
+            private, ask_version(self._contract_asker(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
         )
         key = manager.send(payload, sender, group.members)
         if not past:
@@ -142,7 +142,7 @@ class FlexibleGroups:
         if place is None or block is None:
             raise PayloadUnavailableError("the block of a private transaction is not there")
         try:
-            private = receive(self._context.manager, read_payload_key(block.transactions[place.index])).private
+            private = receive_payload(self._context.manager, read_payload_key(block.transactions[place.index])).private
         except PayloadNotFoundError:
             # This node may be a late member itself. What came before its own addition is in the history it received.
             found = told().get(root.marker_hash)

@@ -25,19 +25,19 @@ Ask = Callable[[bytes], bytes | None]
 """Returns the contract's output for call data, None if the call fails."""
 
 
-def members(ask: Ask) -> tuple[bytes, ...] | None:
+def ask_members(ask: Ask) -> tuple[bytes, ...] | None:
     """Return the members of the group (public keys), None if there is no group."""
     output = ask(GET_PARTICIPANTS)
     return decode_members(output) if output else None
 
 
-def version(ask: Ask) -> bytes:
+def ask_version(ask: Ask) -> bytes:
     """Return the version of the group (32 bytes), which changes with its members. Zero if there is no group."""
     output = ask(GET_VERSION)
     return output if output is not None and len(output) == len(NO_VERSION) else NO_VERSION
 
 
-def refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
+def ask_refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
     """Return why `private` is not executed, None if it is. It was sent when the group had `expected_version`."""
     # A locked group takes calls of its own contract alone. The lock keeps other transactions out while members join.
     is_locked = not any(ask(CAN_EXECUTE) or b"")
@@ -46,10 +46,10 @@ def refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> s
     if is_locked and not calls_group_contract(private):
         return "the group is locked"
     # Members that joined after the sending did not receive the payload. They could not execute the transaction.
-    if version(ask) != expected_version:
+    if ask_version(ask) != expected_version:
         return "the group's members have changed since it was sent"
     # In a new group there are no members yet. Its first transaction names them, and its sender must be one of them.
-    present = members(ask) or ()
+    present = ask_members(ask) or ()
     joining = added_members(private) if not present else ()
     if private.private_from not in (*present, *joining):
         return "its sender is no member of the group"

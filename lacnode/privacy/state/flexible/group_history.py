@@ -62,6 +62,6 @@ def _past_transaction(item: RlpItem) -> PastTransaction:
     private = PrivateTransaction.from_item(fields.item("transaction"))
     metadata = RlpFields(rlp.as_list(fields.item("metadata"), "history metadata"), "history metadata")
     entry = PastTransaction(private, metadata.bytes("marker hash", 32), metadata.bytes("state root", 32))
-    metadata.end()
-    fields.end()
+    metadata.check_no_fields_left()
+    fields.check_no_fields_left()
     return entry

@@ -151,7 +151,7 @@ class GroupSearch:
                 return group_id
             # A group without a state has no contract. Markers of transactions that fail make any number of them.
             has_answer = root == EMPTY_TRIE_ROOT or self._known.root_of(group_id) == root
-            if not has_answer and not self._silent.has(group_id, root):
+            if not has_answer and not self._silent.was_silent(group_id, root):
                 self._ask(group_id, root, until_seconds)
         return None
 
@@ -169,7 +169,7 @@ class GroupSearch:
                 self._context.failures.record_failure(group_id, SEARCH, error)
             # It is not asked again at once.
             self._known.remove(group_id)
-            self._silent.add(group_id, root, time.monotonic() - started)
+            self._silent.record_silence(group_id, root, time.monotonic() - started)
             return
         self._known.add(group_id, root, () if group is None else group.members)
         self._silent.count_lost_time(time.monotonic() - started - LEAST_ANSWER_SECONDS)

@@ -68,7 +68,7 @@ class Rehydration:
         self._context = context
         self._create_executor = create_executor
 
-    def prepare(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
+    def take_over_history(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
         """Take over the history that `marker` in block `number` announces, if it announces one and the manager has it.
 
         PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it. ExecutionInterruptedError if
@@ -87,7 +87,7 @@ class Rehydration:
         except UnusablePayloadError as useless:
             log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
 
-    def has(self, group_id: bytes, key: bytes) -> bool:
+    def has_taken_over(self, group_id: bytes, key: bytes) -> bool:
         """Return True if the history in the payload `key` was taken over as the last one of the group."""
         with self._context.database.read() as snapshot:
             return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys(group_id))

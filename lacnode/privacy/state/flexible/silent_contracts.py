@@ -42,7 +42,7 @@ class SilentContracts:
         self._updated_at = now
         return self._unforgiven_lost_seconds
 
-    def add(self, group_id: bytes, root: bytes, seconds: float) -> None:
+    def record_silence(self, group_id: bytes, root: bytes, seconds: float) -> None:
         """Note that the contract did not answer in `seconds` when the group's state root was `root`."""
         with self._lock:
             self._unforgiven_lost_seconds = self._lost() + seconds
@@ -57,7 +57,7 @@ class SilentContracts:
             with self._lock:
                 self._unforgiven_lost_seconds = self._lost() + seconds
 
-    def has(self, group_id: bytes, root: bytes) -> bool:
+    def was_silent(self, group_id: bytes, root: bytes) -> bool:
         """Return True if the contract did not answer lately when the group had this state root."""
         with self._lock:
             before, until_seconds = self._groups.get(group_id, (b"", 0.0))

@@ -35,18 +35,18 @@ class TestNegotiation:
             ("eth/66", 0x14),
             ("istanbul/100", 0x25),
         ]
-        assert table.resolve(0x3A) == Route("istanbul", 100, 0x15)
-        assert table.resolve(0x3B) is None
+        assert table.resolve_message_id(0x3A) == Route("istanbul", 100, 0x15)
+        assert table.resolve_message_id(0x3B) is None
 
     def test_ids_and_codes(self) -> None:
         table = CapabilityTable.negotiate(OURS, BESU)
         assert table.version_of("eth") == 68
         assert table.version_of("istanbul") is None
         assert [table.message_id("eth", code) for code in (0x00, 0x07, 0x10)] == [0x14, 0x1B, 0x24]
-        assert table.resolve(0x13) == Route("IBF", 1, 3)
-        assert table.resolve(0x14) == Route("eth", 68, 0)
-        assert table.resolve(0x25) is None
-        assert table.resolve(0x0F) is None
+        assert table.resolve_message_id(0x13) == Route("IBF", 1, 3)
+        assert table.resolve_message_id(0x14) == Route("eth", 68, 0)
+        assert table.resolve_message_id(0x25) is None
+        assert table.resolve_message_id(0x0F) is None
         with pytest.raises(ValueError, match="no message 0x11 of eth"):
             table.message_id("eth", 0x11)
 

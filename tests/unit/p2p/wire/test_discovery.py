@@ -114,7 +114,7 @@ class TestNetworks:
         everybody = ids([node.enode for node in (boot, *others)])
         for node in (boot, *others):
             assert ids(node.found) == everybody - {node.key.public_key}
-            assert ids(node.machine.nodes()) == everybody - {node.key.public_key}
+            assert ids(node.machine.bonded_nodes()) == everybody - {node.key.public_key}
             assert len(node.found) == len(everybody) - 1
 
     def test_found_nodes_carry_their_tcp_port(self) -> None:
@@ -155,7 +155,7 @@ class TestNetworks:
         network.run(5)
         del network.nodes[boot.address]
         network.run(700)
-        assert node.machine.nodes() == []
+        assert node.machine.bonded_nodes() == []
 
     def test_nobody_is_asked_for_neighbours_while_peers_suffice(self) -> None:
         boot = Node(1, [])
@@ -205,7 +205,7 @@ class TestEndpointProof:
         stranger = Stranger(Node(1, []))
         stranger.say(stranger.ping())
         assert stranger.say(Pong(stranger.here, bytes(32), int(START) + 60)) == []
-        assert stranger.target.machine.nodes() == []
+        assert stranger.target.machine.bonded_nodes() == []
 
     def test_a_proof_ends_after_twelve_hours(self) -> None:
         stranger = Stranger(Node(1, []))
@@ -219,7 +219,7 @@ class TestEndpointProof:
         stranger.say(stranger.ping(), source=("10.6.6.6", 30303))
         for second in range(29):
             stranger.target.machine.tick(START + second)
-        assert ids(stranger.target.machine.nodes()) == {stranger.key.public_key}
+        assert ids(stranger.target.machine.bonded_nodes()) == {stranger.key.public_key}
 
     def test_expired_questions_are_not_answered(self) -> None:
         stranger = Stranger(Node(1, []))
@@ -260,7 +260,7 @@ class TestEndpointProof:
         assert late.enode.id not in ids(boot.found + early.found)
         refused.clear()
         for node in (boot, early):
-            node.machine.retry_soon(network.now)
+            node.machine.search_again_soon(network.now)
         network.run(2)
         assert late.enode.id in ids(boot.found) & ids(early.found)
 
@@ -337,7 +337,7 @@ class TestRecords:
         answers = messages(stranger.say(Pong(stranger.here, send.datagram[:32], int(START) + 60)))
         (answer,) = [each for each in answers if isinstance(each, EnrResponse)]
         assert answer.request_hash == encode_packet(request, stranger.key)[:32]
-        assert answer.record == stranger.target.machine.record
+        assert answer.record == stranger.target.machine.node_record
         assert answer.record.get(b"eth") == [[FORK_ID.hash, b""]]
 
     def test_a_new_fork_id_makes_a_new_record(self) -> None:
@@ -346,11 +346,11 @@ class TestRecords:
         machine = Discovery(
             key, Endpoint("::1", 1, 2), [], lambda: fork_ids[-1], random_bytes=os.urandom, record_seq=41
         )
-        assert machine.record.seq == machine.record.seq == 41
+        assert machine.node_record.seq == machine.node_record.seq == 41
         fork_ids.append(ForkId(bytes(4), 0))
-        assert machine.record.seq == 42
-        assert machine.record.get(b"eth") == [[bytes(4), b""]]
-        assert machine.record.get(b"udp6") == b"\1"
+        assert machine.node_record.seq == 42
+        assert machine.node_record.get(b"eth") == [[bytes(4), b""]]
+        assert machine.node_record.get(b"udp6") == b"\1"
 
 
 class TestConstruction:

@@ -27,7 +27,7 @@ from lacnode.p2p.wire.eth_messages import (
     Receipts,
     Status,
     Transactions,
-    decode,
+    decode_eth_message,
     header_of_new_block,
 )
 from lacnode.p2p.wire.p2p_messages import Disconnect
@@ -38,7 +38,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.rlp import RlpError, RlpValue
-from lacnode.primitives.transaction import Transaction, sign_payload
+from lacnode.primitives.transaction import Transaction, encode_signed_transaction
 from tests.support.p2p_nodes import block
 
 KEY = NodeKey.from_private_key(b"\1" * 32)
@@ -47,15 +47,15 @@ HASHES = (bytes([1]) * 32, bytes([2]) * 32)
 
 def transaction(type_: int, data: bytes = b"") -> Transaction:
     if type_ == 0:
-        payload: list[RlpValue] = [b"", b"", rlp.scalar(21_000), b"\2" * 20, b"", data]
+        payload: list[RlpValue] = [b"", b"", rlp.encode_scalar(21_000), b"\2" * 20, b"", data]
         digest = keccak256(rlp.encode(payload))
     else:
-        payload = [rlp.scalar(648_541), b"\1", b"", b"", rlp.scalar(21_000), b"\2" * 20, b"", data, []]
+        payload = [rlp.encode_scalar(648_541), b"\1", b"", b"", rlp.encode_scalar(21_000), b"\2" * 20, b"", data, []]
         digest = keccak256(bytes([type_]) + rlp.encode(payload))
     signature = sign(digest, KEY.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     v = signature[64] if type_ else 27 + signature[64]
-    return Transaction.decode(sign_payload(type_, payload, v, r, s))
+    return Transaction.decode(encode_signed_transaction(type_, payload, v, r, s))
 
 
 TRANSACTIONS = (transaction(0), transaction(2), transaction(0, b"x" * 70_000))
@@ -111,15 +111,15 @@ class TestEveryVersion:
     def test_pushed_messages(self, version: int) -> None:
         for since, message in PUSHED:
             if since <= version:
-                assert decode(version, message.CODE, message.encode(version)) == message
+                assert decode_eth_message(version, message.CODE, message.encode(version)) == message
 
     def test_requests_and_answers(self, version: int) -> None:
         for since, message in requests(1_000 if version >= 66 else 0):
             if since <= version:
-                assert decode(version, message.CODE, message.encode(version)) == message
+                assert decode_eth_message(version, message.CODE, message.encode(version)) == message
             else:
                 with pytest.raises(RlpError, match=f"eth/{version} has no message"):
-                    decode(version, message.CODE, message.encode(version))
+                    decode_eth_message(version, message.CODE, message.encode(version))
 
     def test_request_ids_from_66_on(self, version: int) -> None:
         body = GetBlockBodies(5, HASHES).encode(version)
@@ -130,47 +130,47 @@ class TestEveryVersion:
         for message in (GetNodeData(0, HASHES), NodeData(0, ())):
             body = message.encode(version)
             if 63 <= version < 67:
-                assert decode(version, message.CODE, body) == message
+                assert decode_eth_message(version, message.CODE, body) == message
             else:
                 with pytest.raises(RlpError, match="has no message"):
-                    decode(version, message.CODE, body)
+                    decode_eth_message(version, message.CODE, body)
 
     def test_unknown_codes(self, version: int) -> None:
         for code in (0x0B, 0x0C, 0x11):
             with pytest.raises(RlpError, match="has no message"):
-                decode(version, code, b"\xc0")
+                decode_eth_message(version, code, b"\xc0")
 
 
 class TestStatus:
     def test_fork_id_from_64_on(self) -> None:
         assert len(rlp.decode_list(STATUS.encode(63), "status")) == 5
         assert len(rlp.decode_list(STATUS.encode(64), "status")) == 6
-        assert decode(63, 0, STATUS.encode(63)) == Status(66, 648_541, 8, HASHES[0], HASHES[1], None)
+        assert decode_eth_message(63, 0, STATUS.encode(63)) == Status(66, 648_541, 8, HASHES[0], HASHES[1], None)
 
     def test_a_status_without_the_fork_id_it_needs(self) -> None:
         with pytest.raises(RlpError, match="ends before forkId"):
-            decode(64, 0, STATUS.encode(63))
+            decode_eth_message(64, 0, STATUS.encode(63))
         with pytest.raises(RlpError, match="more than expected"):
-            decode(63, 0, STATUS.encode(64))
+            decode_eth_message(63, 0, STATUS.encode(64))
         with pytest.raises(ValueError, match="needs a fork id"):
             Status(66, 1, 1, HASHES[0], HASHES[1], None).encode(66)
 
     @pytest.mark.parametrize("fork_id", [[bytes(3), b""], [bytes(4)], [bytes(4), b"", b""], b""])
     def test_malformed_fork_ids(self, fork_id: RlpValue) -> None:
         with pytest.raises(RlpError, match="forkId"):
-            decode(66, 0, rlp.encode([b"\x42", b"\1", b"\1", HASHES[0], HASHES[1], fork_id]))
+            decode_eth_message(66, 0, rlp.encode([b"\x42", b"\1", b"\1", HASHES[0], HASHES[1], fork_id]))
 
 
 class TestAnnouncements:
     def test_hashes_alone_up_to_67(self) -> None:
         announcement = NewPooledTransactionHashes.from_transactions(TRANSACTIONS)
-        assert decode(67, 8, announcement.encode(67)) == NewPooledTransactionHashes(announcement.hashes)
+        assert decode_eth_message(67, 8, announcement.encode(67)) == NewPooledTransactionHashes(announcement.hashes)
 
     def test_types_and_sizes_from_68_on(self) -> None:
         announcement = NewPooledTransactionHashes.from_transactions(TRANSACTIONS)
         assert announcement.types == b"\0\2\0"
         assert announcement.sizes == tuple(len(each.raw) for each in TRANSACTIONS)
-        assert decode(68, 8, announcement.encode(68)) == announcement
+        assert decode_eth_message(68, 8, announcement.encode(68)) == announcement
 
     @pytest.mark.parametrize(
         ("content", "complaint"),
@@ -184,7 +184,7 @@ class TestAnnouncements:
     )
     def test_breaches(self, content: list[RlpValue], complaint: str) -> None:
         with pytest.raises(RlpError, match=complaint):
-            decode(68, 8, rlp.encode(content))
+            decode_eth_message(68, 8, rlp.encode(content))
 
 
 @pytest.mark.parametrize(
@@ -206,21 +206,21 @@ class TestAnnouncements:
 )
 def test_breaches(version: int, code: int, content: list[RlpValue], complaint: str) -> None:
     with pytest.raises(RlpError, match=complaint):
-        decode(version, code, rlp.encode(content))
+        decode_eth_message(version, code, rlp.encode(content))
 
 
 def test_trailing_bytes_are_a_breach() -> None:
     with pytest.raises(RlpError):
-        decode(65, 5, b"\xc0\0")
+        decode_eth_message(65, 5, b"\xc0\0")
 
 
 def test_requests_and_announcements_are_bounded() -> None:
     most = NewPooledTransactionHashes(tuple(bytes([1]) * 32 for _ in range(4_096)), b"\2" * 4_096, (131_072,) * 4_096)
-    assert decode(68, most.CODE, most.encode(68)) == most
+    assert decode_eth_message(68, most.CODE, most.encode(68)) == most
     bomb = rlp.encode([[] for _ in range(300_000)])
     for message in (Status, NewBlockHashes, GetBlockHeaders, GetBlockBodies, GetReceipts, NewPooledTransactionHashes):
         with pytest.raises(RlpError, match=r"at most (262144|1024) bytes"):
-            decode(66, message.CODE, bomb)
+            decode_eth_message(66, message.CODE, bomb)
 
 
 class TestNewBlocks:
@@ -239,7 +239,7 @@ class TestNewBlocks:
         short = block(7, bytes(32), TRANSACTIONS)
         message = NewBlock(short, 9)
         assert EncodedNewBlock.of_block(short, 9).encode(68) == message.encode(68)
-        assert decode(68, NewBlock.CODE, message.encode(68)) == message
+        assert decode_eth_message(68, NewBlock.CODE, message.encode(68)) == message
 
 
 @pytest.mark.parametrize("code", [Transactions.CODE, PooledTransactions.CODE])
@@ -249,16 +249,16 @@ def test_very_many_tiny_transactions_are_refused_before_they_are_decoded(
     """Attack: a mebibyte of transactions of twelve bytes. Each costs this node as much as one with a true signature."""
     decoded: list[object] = []
     monkeypatch.setattr(Transaction, "from_item", decoded.append)
-    tiny = rlp.decode(sign_payload(0, [b"", b"", b"", b"", b"", b""], 27, 1, 1))
+    tiny = rlp.decode(encode_signed_transaction(0, [b"", b"", b"", b"", b"", b""], 27, 1, 1))
     most = [tiny] * MAX_TRANSACTIONS_IN_MESSAGE
 
     def body(items: list[rlp.RlpItem]) -> bytes:
         return rlp.encode(items if code == Transactions.CODE else [b"\x01", items])
 
-    decode(66, code, body(most))
+    decode_eth_message(66, code, body(most))
     assert len(decoded) == MAX_TRANSACTIONS_IN_MESSAGE
     with pytest.raises(RlpError, match="at most"):
-        decode(66, code, body([*most, tiny]))
+        decode_eth_message(66, code, body([*most, tiny]))
     assert len(decoded) == MAX_TRANSACTIONS_IN_MESSAGE
 
 
@@ -268,7 +268,7 @@ SMALL_LISTS = b"\xc1\x01" * 120_000
 @pytest.mark.parametrize(
     "read",
     [
-        lambda: decode(66, Status.CODE, rlp.wrap_list(SMALL_LISTS)),
+        lambda: decode_eth_message(66, Status.CODE, rlp.wrap_list(SMALL_LISTS)),
         lambda: Disconnect.decode(rlp.wrap_list(SMALL_LISTS)),
         lambda: header_of_new_block(rlp.wrap_list(rlp.wrap_list(rlp.wrap_list(SMALL_LISTS)))),
         lambda: header_of_new_block(rlp.wrap_list(rlp.wrap_list(rlp.wrap_list(rlp.wrap_list(SMALL_LISTS))))),
