@@ -13,12 +13,11 @@ from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sql
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.audit_log import AuditLogError, audit_entry, export_audit_log
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_payload, encrypt_payload
-from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.key_files import save_key_pair
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadStore
@@ -35,7 +34,9 @@ A, B, C, D = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in ran
 
 
 def all_groups(store: PayloadStore) -> list[GroupRecord]:
-    return store.groups._records_where(sql.true())
+    with store._database.read() as connection:
+        rows = connection.execute("SELECT record FROM groups ORDER BY number")
+        return [decode_orion_group(bytes(record)) for (record,) in rows]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ class TestContract:
             store.append_audit(audit_entry("sent", bytes([number]) * 32, A.public, [B.public], bytes(32)))
         assert [entry["number"] for entry in export_audit_log(store)] == [1, 2, 3]
         with store._database.write() as connection:
-            connection.exec_driver_sql("DELETE FROM audit WHERE number = 2")
+            connection.execute("DELETE FROM audit WHERE number = 2")
         with pytest.raises(AuditLogError, match="entry 2"):
             list(export_audit_log(store))
 
@@ -153,14 +154,14 @@ class TestContract:
         store, payload, group = opened(url), sealed(1, B), GroupRecord.legacy((A.public, B.public))
         entry = audit_entry("received", payload.key, A.public, [B.public], bytes(32))
         with store._database.write() as connection:
-            connection.exec_driver_sql("ALTER TABLE audit RENAME TO elsewhere")
+            connection.execute("ALTER TABLE audit RENAME TO elsewhere")
         with pytest.raises(StoreError):
             store.put_payload(payload, {B.public: 0}, entry)
         with pytest.raises(StoreError):
             store.groups.put(group, entry)
         assert (store.find_payload(payload.key), all_groups(store)) == (None, [])
         with store._database.write() as connection:
-            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit")
+            connection.execute("ALTER TABLE elsewhere RENAME TO audit")
         assert store.put_payload(payload, {B.public: 0}, entry)
         assert not store.put_payload(payload, {B.public: 0}, entry), "no second entry either"
         store.groups.put(group, entry)
@@ -274,9 +275,9 @@ class TestAtOnce:
     def test_a_reader_sees_one_moment(self, url: str, opened: Opened) -> None:
         reader, writer = opened(url), opened(url)
         with reader._database.read() as connection:
-            before = connection.exec_driver_sql("SELECT count(*) FROM known_nodes").scalar()
+            before = connection.find_value("SELECT count(*) FROM known_nodes")
             writer.put_known_nodes({A.public: "http://a"})
-            assert connection.exec_driver_sql("SELECT count(*) FROM known_nodes").scalar() == before
+            assert connection.find_value("SELECT count(*) FROM known_nodes") == before
 
 
 def manager_on(store: PayloadStore) -> LocalTransactionManager:

@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import sqlalchemy as sql
-
 from lacnode.privacy.manager.cbor_records import CborError
 from lacnode.privacy.manager.encrypted_payload import (
     MAX_BOXES,
@@ -20,35 +18,14 @@ from lacnode.privacy.manager.encrypted_payload import (
 )
 from lacnode.privacy.manager.group_store import GroupStore
 from lacnode.privacy.manager.quota import Quota
-from lacnode.privacy.manager.sql_database import MEMORY, SqlDatabase, StoreError
-from lacnode.privacy.manager.store_tables import (
-    AUDIT,
-    KNOWN_NODES,
-    PARTIES,
-    PAYLOADS,
-    SENDERS,
-    TABLES,
-    append_audit_entry,
-)
+from lacnode.privacy.manager.sql_database import MEMORY, SqlConnection, SqlDatabase, StoreError
+from lacnode.privacy.manager.store_tables import TABLES, append_audit_entry
 
 PAYLOAD_ROWS_BYTES, PARTY_ROWS_BYTES = 768, 128
 """What a payload takes beside its body: its rows, indexes and audit entry, and the rows of each party. It counts to the
 quota: a stranger may push millions of payloads of 200 bytes."""
 
-# The statements of each payload are texts that SQLite and PostgreSQL both understand. To build them from the tables each
-# time took a third of the time of a payload.
-_INSERT_PAYLOAD = sql.text(
-    "INSERT INTO payloads (key, body) VALUES (:key, :body) ON CONFLICT (key) DO NOTHING RETURNING number"
-)
-_FIND_PAYLOAD = sql.text("SELECT number FROM payloads WHERE key = :key")
-# A cross join keeps the order of the tables in SQLite. It would otherwise read all payloads of the party.
-_FIND_READABLE = sql.text(
-    "SELECT payloads.key FROM payloads CROSS JOIN parties"
-    " WHERE payloads.key IN :keys AND parties.payload = payloads.number AND parties.party = :party"
-).bindparams(sql.bindparam("keys", expanding=True))
-_INSERT_PARTY = sql.text("INSERT INTO parties (payload, party, position) VALUES (:payload, :party, :position)")
-_COUNT_BYTES = sql.text("UPDATE senders SET bytes = bytes + :size WHERE sender = :sender RETURNING bytes")
-_INSERT_SENDER = sql.text("INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)")
+_COUNT_BYTES = "UPDATE senders SET bytes = bytes + :size WHERE sender = :sender RETURNING bytes"
 
 
 class PayloadConflictError(Exception):
@@ -78,10 +55,10 @@ class PayloadStore:
 
     def set_quota(self, quota: Quota) -> None:
         """Use `quota` for payloads that other managers push from now on. The stored bytes are counted into it."""
-        query = sql.select(SENDERS.c.known, sql.func.sum(SENDERS.c.bytes)).group_by(SENDERS.c.known)
         with self._database.read() as connection:
-            for known, size in connection.execute(query):
-                quota.add_used_bytes(known, int(size))
+            for known, size in connection.execute("SELECT known, sum(bytes) FROM senders GROUP BY known"):
+                # SQLite has numbers in place of booleans.
+                quota.add_used_bytes(bool(known), int(size))
         self._quota = self.groups.quota = quota
 
     def close(self) -> None:
@@ -109,18 +86,21 @@ class PayloadStore:
             raise PayloadConflictError
         # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
         with self._database.write() as connection:
-            body = encode_orion_payload(payload)
+            key, body = payload.key, encode_orion_payload(payload)
             if is_pushed:
                 # Checked before the insertion. SQLite writes a large payload to its log before the transaction ends, so
                 # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
                 # cannot pass the bound together.
-                if connection.execute(_FIND_PAYLOAD, {"key": payload.key}).scalar() is not None:
+                if connection.find_row("SELECT number FROM payloads WHERE key = :key", {"key": key}) is not None:
                     self._add_boxes(connection, payload, parties, is_pushed=True)
                     return False
                 size = len(body) + PAYLOAD_ROWS_BYTES + PARTY_ROWS_BYTES * len(parties)
                 self._count_pushed_bytes(connection, payload.sender, size)
             # An own payload is almost always new. So it is inserted without a look-up before.
-            number = connection.execute(_INSERT_PAYLOAD, {"key": payload.key, "body": body}).scalar()
+            number = connection.find_value(
+                "INSERT INTO payloads (key, body) VALUES (:key, :body) ON CONFLICT (key) DO NOTHING RETURNING number",
+                {"key": key, "body": body},
+            )
             if number is None:
                 self._add_boxes(connection, payload, parties, is_pushed=False)
                 return False
@@ -130,10 +110,10 @@ class PayloadStore:
             return True
 
     def _add_boxes(
-        self, connection: sql.Connection, payload: EncryptedPayload, parties: Mapping[bytes, int], *, is_pushed: bool
+        self, connection: SqlConnection, payload: EncryptedPayload, parties: Mapping[bytes, int], *, is_pushed: bool
     ) -> None:
         """Add the new boxes of a payload that is stored already. PayloadConflictError if it is another payload."""
-        found = self._read_payload(connection, PAYLOADS.c.key == payload.key)
+        found = self._read_payload(connection, "key = :value", payload.key)
         assert found is not None, "its key is in the table"
         old = found.payload
         # The key is the hash of the cipher text alone. The same cipher text with another sender or group would make
@@ -157,30 +137,42 @@ class PayloadStore:
             size = len(encode_orion_payload(whole)) - len(encode_orion_payload(old)) + PARTY_ROWS_BYTES * len(new)
             self._count_pushed_bytes(connection, old.sender, size)
         connection.execute(
-            PAYLOADS.update().where(PAYLOADS.c.number == found.number).values(body=encode_orion_payload(whole))
+            "UPDATE payloads SET body = :body WHERE number = :number",
+            {"number": found.number, "body": encode_orion_payload(whole)},
         )
         self._insert_parties(connection, found.number, new)
 
-    def _count_pushed_bytes(self, connection: sql.Connection, sender: bytes, size: int) -> None:
+    def _count_pushed_bytes(self, connection: SqlConnection, sender: bytes, size: int) -> None:
         """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
         # The class (known or unknown) of a key is stored with its first payload. A restart counts all its bytes there.
-        total = connection.execute(_COUNT_BYTES, {"sender": sender, "size": size}).scalar()
+        total = connection.find_value(_COUNT_BYTES, {"sender": sender, "size": size})
         known = self._quota.check_space(sender, 0 if total is None else int(total) - size, size)
         if total is None:
-            connection.execute(_INSERT_SENDER, {"sender": sender, "known": known, "bytes": size})
+            connection.execute(
+                "INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)",
+                {"sender": sender, "known": known, "bytes": size},
+            )
         self._quota.add_used_bytes(known, size)
 
     def find_payload(self, key: bytes) -> StoredPayload | None:
         """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged."""
         with self._database.read() as connection:
-            return self._read_payload(connection, PAYLOADS.c.key == key)
+            return self._read_payload(connection, "key = :value", key)
 
     def find_readable_keys(self, keys: Sequence[bytes], party: bytes) -> set[bytes]:
         """Return those of `keys` (32 bytes each) whose payload is stored and can be read by `party` (32 bytes)."""
+        if not keys:
+            return set()
         # One query for all. Most of the payloads that managers ask each other for belong to other groups.
+        values = {f"key{number}": key for number, key in enumerate(keys)}
+        # A cross join keeps the order of the tables in SQLite. It would otherwise read all payloads of the party.
+        query = (
+            "SELECT payloads.key FROM payloads CROSS JOIN parties"
+            f" WHERE payloads.key IN ({', '.join(f':{name}' for name in values)})"
+            " AND parties.payload = payloads.number AND parties.party = :party"
+        )
         with self._database.read() as connection:
-            found = connection.execute(_FIND_READABLE, {"keys": list(keys), "party": party}).scalars()
-            return {bytes(key) for key in found}
+            return {bytes(key) for (key,) in connection.execute(query, {**values, "party": party})}
 
     def read_payloads(
         self, party: bytes, after_number: int, limit: int, limit_bytes: float = math.inf
@@ -189,18 +181,14 @@ class PayloadStore:
 
         At most `limit` payloads are returned. The list ends when they have `limit_bytes` of cipher text.
         """
-        query = (
-            sql.select(PARTIES.c.payload)
-            .where(PARTIES.c.party == party, PARTIES.c.payload > after_number)
-            .order_by(PARTIES.c.payload)
-            .limit(limit)
-        )
+        query = "SELECT payload FROM parties WHERE party = :party AND payload > :after ORDER BY payload LIMIT :limit"
+        values = {"party": party, "after": after_number, "limit": limit}
         with self._database.read() as connection:
             found, size = [], 0
             # The numbers are read first and the payloads one by one. A query for all bodies would load up to `limit`
             # payloads of 15 MB into memory before the bound could count.
-            for number in list(connection.execute(query).scalars()):
-                stored = self._read_payload(connection, PAYLOADS.c.number == number)
+            for (number,) in connection.execute(query, values).fetchall():
+                stored = self._read_payload(connection, "number = :value", number)
                 if stored is not None:
                     found.append(stored)
                     size += len(stored.payload.cipher_text)
@@ -208,43 +196,45 @@ class PayloadStore:
                     break
             return found
 
-    def _insert_parties(self, connection: sql.Connection, number: int, parties: Mapping[bytes, int]) -> None:
-        rows = [{"payload": number, "party": party, "position": position} for party, position in parties.items()]
-        if rows:
-            connection.execute(_INSERT_PARTY, rows)
+    def _insert_parties(self, connection: SqlConnection, number: int, parties: Mapping[bytes, int]) -> None:
+        connection.execute_many(
+            "INSERT INTO parties (payload, party, position) VALUES (:payload, :party, :position)",
+            [{"payload": number, "party": party, "position": position} for party, position in parties.items()],
+        )
 
-    def _read_payload(self, connection: sql.Connection, where: sql.ColumnElement[bool]) -> StoredPayload | None:
-        row = connection.execute(sql.select(PAYLOADS.c.number, PAYLOADS.c.body).where(where)).first()
+    def _read_payload(self, connection: SqlConnection, where: str, value: bytes | int) -> StoredPayload | None:
+        """Return the payload for which `where` is true. `:value` stands for `value` in it."""
+        row = connection.find_row(f"SELECT number, body FROM payloads WHERE {where}", {"value": value})
         if row is None:
             return None
-        parties = connection.execute(
-            sql.select(PARTIES.c.party, PARTIES.c.position).where(PARTIES.c.payload == row.number)
-        )
+        number, body = row
+        parties = connection.execute("SELECT party, position FROM parties WHERE payload = :number", {"number": number})
         try:
-            payload = decode_orion_payload(bytes(row.body))
+            payload = decode_orion_payload(bytes(body))
         except CborError as error:
-            raise StoreError(f"payload {row.number} of the store is damaged: {error}") from None
-        return StoredPayload(row.number, payload, {bytes(party): position for party, position in parties})
+            raise StoreError(f"payload {number} of the store is damaged: {error}") from None
+        return StoredPayload(number, payload, {bytes(party): position for party, position in parties})
 
     def is_empty(self) -> bool:
         """Return True if the store has no payload."""
         with self._database.read() as connection:
-            return connection.execute(sql.select(PAYLOADS.c.number).limit(1)).first() is None
+            return connection.find_row("SELECT number FROM payloads LIMIT 1") is None
 
     # -- known managers ----------------------------------------------------------------------------------------------
 
     def read_known_nodes(self) -> dict[bytes, str]:
         """Return the public keys (32 bytes) of known managers and their URLs."""
         with self._database.read() as connection:
-            rows = connection.execute(sql.select(KNOWN_NODES.c.key, KNOWN_NODES.c.url))
-            return {bytes(row.key): row.url for row in rows}
+            return {bytes(key): url for key, url in connection.execute("SELECT key, url FROM known_nodes")}
 
     def put_known_nodes(self, nodes: Mapping[bytes, str]) -> None:
         """Store `nodes` in place of all known managers."""
         with self._database.write() as connection:
-            connection.execute(KNOWN_NODES.delete())
-            if nodes:
-                connection.execute(KNOWN_NODES.insert(), [{"key": key, "url": url} for key, url in nodes.items()])
+            connection.execute("DELETE FROM known_nodes")
+            connection.execute_many(
+                "INSERT INTO known_nodes (key, url) VALUES (:key, :url)",
+                [{"key": key, "url": url} for key, url in nodes.items()],
+            )
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
@@ -258,6 +248,6 @@ class PayloadStore:
 
     def read_audit_log(self) -> Sequence[tuple[int, bytes, bytes]]:
         """Return every entry of the audit log in order: number, entry, hash."""
-        query = sql.select(AUDIT.c.number, AUDIT.c.entry, AUDIT.c.hash).order_by(AUDIT.c.number)
         with self._database.read() as connection:
-            return [(row.number, bytes(row.entry), bytes(row.hash)) for row in connection.execute(query)]
+            rows = connection.execute("SELECT number, entry, hash FROM audit ORDER BY number")
+            return [(number, bytes(entry), bytes(digest)) for number, entry, digest in rows]

@@ -5,9 +5,12 @@ by ascending number misses no row that commits late. The rows that a writer read
 is on the disk when its transaction has ended. Errors never quote a value, although the database's own errors do.
 """
 
+import re
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -28,9 +31,24 @@ RETRY_SECONDS = 0.01
 PRIMARY_ERROR_CODE = 0xFF
 """The part of SQLite's error codes that names the error without its reason."""
 
-WRITES = "lacnode_writes"
 WRITE_LOCK = 0x6C61636E6F6465
 """The advisory lock of PostgreSQL's writers. It replaces SQLite's `BEGIN IMMEDIATE`. The number is `lacnode` in ASCII."""
+
+_Begins = tuple[Sequence[str], Sequence[str]]
+"""The statements that begin a transaction that only reads, and those that begin one that writes."""
+
+# A writer takes the write lock at once. If a reader becomes a writer later, SQLite refuses it and does not wait.
+_SQLITE_BEGINS: _Begins = ("BEGIN",), ("BEGIN IMMEDIATE",)
+
+# A reader must see one state throughout: a page and its parties belong together. A writer must not. Its state would be from
+# before it got the lock, and it would not see the last writer's rows. The lock ends with the transaction. No code path can
+# forget to release it, not even a lost connection.
+_POSTGRESQL_BEGINS: _Begins = (
+    ("BEGIN ISOLATION LEVEL REPEATABLE READ",),
+    ("BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"),
+)
+
+_NAME = re.compile(r":(\w+)")
 
 CONNECTING = {
     "connect_timeout": WAIT_SECONDS,
@@ -46,6 +64,45 @@ class StoreError(Exception):
     """The store cannot be opened, read or written. The text quotes no value."""
 
 
+class SqlConnection:
+    """A connection within one transaction. In a statement `:name` stands for the value of this name."""
+
+    def __init__(self, driver: Any, is_postgresql: bool) -> None:
+        self._driver = driver
+        self._is_postgresql = is_postgresql
+
+    def execute(self, statement: str, values: Mapping[str, object] | None = None) -> Any:
+        """Execute `statement`. Return the driver's cursor, which has the rows."""
+        # The statements are texts for the driver. SQLAlchemy's expressions took ten times as long, and each payload
+        # needs several of them.
+        return self._driver.execute(self._text(statement), values or {})
+
+    def execute_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Execute `statement` once for each of `rows`."""
+        if rows:
+            self._driver.cursor().executemany(self._text(statement), rows)
+
+    def find_row(self, statement: str, values: Mapping[str, object] | None = None) -> Any:
+        """Execute `statement`. Return its first row, None if it has none."""
+        # All rows are read. SQLite cannot commit while an insertion has rows that are not read.
+        rows = self.execute(statement, values).fetchall()
+        return rows[0] if rows else None
+
+    def find_value(self, statement: str, values: Mapping[str, object] | None = None) -> Any:
+        """Execute `statement`. Return the first value of its first row, None if it has no row."""
+        row = self.find_row(statement, values)
+        return None if row is None else row[0]
+
+    def _text(self, statement: str) -> str:
+        return _psycopg_statement(statement) if self._is_postgresql else statement
+
+
+@lru_cache(256)
+def _psycopg_statement(statement: str) -> str:
+    """Return the statement with the names of values as psycopg writes them. SQLite takes them as they are."""
+    return _NAME.sub(r"%(\1)s", statement)
+
+
 class SqlDatabase:
     """Connections to the database at `url`, for any number of threads. The `tables` are created if they are absent.
 
@@ -54,42 +111,73 @@ class SqlDatabase:
 
     def __init__(self, url: str, tables: sql.MetaData) -> None:
         self._engine = _open_engine(url)
-        # A reader must see one state throughout: a page and its parties belong together. A writer must not. Its state
-        # would be from before it got the lock, and it would not see the last writer's rows.
-        one_moment = {"isolation_level": "REPEATABLE READ"} if self._engine.dialect.name == "postgresql" else {}
-        self._reading = self._engine.execution_options(**one_moment)
-        self._writing = self._engine.execution_options(**{WRITES: True})
+        self._is_postgresql = self._engine.dialect.name == "postgresql"
+        self._begin_read, self._begin_write = _POSTGRESQL_BEGINS if self._is_postgresql else _SQLITE_BEGINS
+        self._write_lock = threading.Lock()
         try:
-            with self._writing.begin() as connection:
-                tables.create_all(connection)
-        except sql.exc.SQLAlchemyError as error:
+            with self._transaction(self._begin_write, "opened") as connection:
+                for statement in _creations(tables, self._engine.dialect):
+                    connection.execute(statement)
+        except StoreError:
             self._engine.dispose()
-            raise StoreError(f"the store cannot be opened: {_failure_name(error)}{_connection_text(error)}") from None
+            raise
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
     @contextmanager
-    def read(self) -> Iterator[sql.Connection]:
+    def read(self) -> Iterator[SqlConnection]:
         """Begin a transaction that only reads. StoreError if the database fails."""
-        try:
-            with self._reading.begin() as connection:
-                yield connection
-        except sql.exc.SQLAlchemyError as error:
-            raise StoreError(f"the store cannot be read: {_failure_name(error)}") from None
+        with self._transaction(self._begin_read, "read") as connection:
+            yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sql.Connection]:
+    def write(self) -> Iterator[SqlConnection]:
         """Begin a transaction that is alone in writing. It commits at the end of the block.
 
         StoreError if the database fails. If the connection is lost at the end, the write may be stored all the same.
         """
+        # The threads of this process wait here. SQLite's own waiting sleeps up to 100 ms between two looks.
+        if not self._write_lock.acquire(timeout=WAIT_SECONDS):
+            raise StoreError("the store cannot be written: earlier writes do not end")
         try:
-            with self._writing.begin() as connection:
+            with self._transaction(self._begin_write, "written") as connection:
                 yield connection
-        except sql.exc.SQLAlchemyError as error:
-            raise StoreError(f"the store cannot be written: {_failure_name(error)}") from None
+        finally:
+            self._write_lock.release()
+
+    @contextmanager
+    def _transaction(self, begin: Sequence[str], attempt: str) -> Iterator[SqlConnection]:
+        """Begin a transaction with the statements `begin`, and commit it at the end. `attempt` is for the text of errors."""
+        failures = (sql.exc.SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
+        pooled = None
+        try:
+            pooled = self._engine.raw_connection()
+            connection = SqlConnection(pooled.driver_connection, self._is_postgresql)
+            for statement in begin:
+                connection.execute(statement)
+            yield connection
+            connection.execute("COMMIT")
+        except failures as error:
+            is_lost = _is_lost(error, pooled)
+            # The pool would otherwise give the lost connection to the next caller.
+            if is_lost and pooled is not None:
+                pooled.invalidate()
+            text = f"the store cannot be {attempt}: {_failure_name(error, is_lost)}"
+            raise StoreError(text + (_connection_text(error) if is_lost and attempt == "opened" else "")) from None
+        finally:
+            # The pool rolls back what was not committed, so an error of any kind leaves no transaction behind.
+            if pooled is not None:
+                pooled.close()
+
+
+def _creations(tables: sql.MetaData, dialect: sql.Dialect) -> Iterator[str]:
+    """Yield the statements that create the tables and indexes which are absent."""
+    for table in tables.sorted_tables:
+        yield str(sql.schema.CreateTable(table, if_not_exists=True).compile(dialect=dialect))
+        for index in table.indexes:
+            yield str(sql.schema.CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
 
 
 def _open_engine(url: str) -> sql.Engine:
@@ -121,13 +209,8 @@ def _open_sqlite(url: sql.URL) -> sql.Engine:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
-        # Python's driver begins transactions by itself, without the write lock. SQLAlchemy's event below does it instead.
+        # Python's driver begins transactions by itself, without the write lock. `SqlDatabase` begins them instead.
         connection.isolation_level = None
-
-    @sql.event.listens_for(engine, "begin")
-    def _begin(connection: sql.Connection) -> None:
-        # The write lock is taken at once. If a reader becomes a writer later, SQLite refuses it and does not wait.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
     return engine
 
@@ -179,36 +262,30 @@ def _open_postgresql(url: sql.URL) -> sql.Engine:
             # Without a timeout, a writer that hangs would stop all other managers of the database for ever.
             cursor.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
         connection.commit()
-
-    @sql.event.listens_for(engine, "begin")
-    def _begin(connection: sql.Connection) -> None:
-        # The lock ends with the transaction. No code path can forget to release it, not even a lost connection.
-        if connection.get_execution_options().get(WRITES):
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+        # `SqlDatabase` begins and ends transactions by statements, as with SQLite.
+        connection.autocommit = True
 
     return engine
 
 
-def _failure_name(error: sql.exc.SQLAlchemyError) -> str:
+def _failure_name(error: Exception, is_lost: bool) -> str:
     """Return the failure in words without any value of the statement."""
     # The text of a database error quotes the statement and may quote its values. Only its name is used.
-    if not isinstance(error, sql.exc.DBAPIError):
-        return type(error).__name__
-    cause = error.orig
-    if _is_lost(error):
+    if is_lost:
         return "its database is not reached"
-    return getattr(cause, "sqlite_errorname", None) or type(cause).__name__
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
-def _is_lost(error: sql.exc.DBAPIError) -> bool:
-    if error.connection_invalidated:
+def _is_lost(error: Exception, pooled: sql.PoolProxiedConnection | None) -> bool:
+    """Return True if the server of a PostgreSQL was lost, or is not reached."""
+    # `is_valid` is False if the pool has lost the connection already.
+    if pooled is not None and (not pooled.is_valid or getattr(pooled.driver_connection, "closed", False)):
         return True
     # libpq has no SQLSTATE for a failure that happens before, or instead of, an answer of the server.
-    return isinstance(error, sql.exc.OperationalError) and getattr(error.orig, "sqlstate", "") is None
+    return type(error).__name__ == "OperationalError" and getattr(error, "sqlstate", "") is None
 
 
-def _connection_text(error: sql.exc.SQLAlchemyError) -> str:
+def _connection_text(error: Exception) -> str:
     """Return libpq's text about a connection that failed: the server and the user, never the password."""
-    if not isinstance(error, sql.exc.DBAPIError) or not _is_lost(error):
-        return ""
-    return f" ({str(error.orig).splitlines()[0]})"
+    lines = str(error).splitlines()
+    return f" ({lines[0]})" if lines else ""

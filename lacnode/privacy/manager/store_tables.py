@@ -4,6 +4,8 @@ import hashlib
 
 import sqlalchemy as sql
 
+from lacnode.privacy.manager.sql_database import SqlConnection
+
 TABLES = sql.MetaData()
 _SEQUENCE = sql.BigInteger().with_variant(sql.Integer, "sqlite")
 PAYLOADS = sql.Table(
@@ -69,18 +71,13 @@ AUDIT_START = bytes(32)
 """The hash before the first entry of the audit log."""
 
 
-# Texts that SQLite and PostgreSQL both understand. Each payload needs them, and to build them each time is slow.
-_LAST_AUDIT_ENTRY = sql.text("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
-_INSERT_AUDIT_ENTRY = sql.text("INSERT INTO audit (number, entry, hash) VALUES (:number, :entry, :hash)")
-
-
-def append_audit_entry(connection: sql.Connection, entry: bytes) -> None:
+def append_audit_entry(connection: SqlConnection, entry: bytes) -> None:
     """Add an entry to the audit log under the next number, in the transaction of `connection`."""
-    last = connection.execute(_LAST_AUDIT_ENTRY).first()
+    last = connection.find_row("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
     # The hash of each entry includes the one before. An entry that is changed or removed later breaks the chain.
-    number, previous = (1, AUDIT_START) if last is None else (last.number + 1, bytes(last.hash))
+    number, previous = (1, AUDIT_START) if last is None else (last[0] + 1, bytes(last[1]))
     row = {"number": number, "entry": entry, "hash": audit_chain_hash(previous, number, entry)}
-    connection.execute(_INSERT_AUDIT_ENTRY, row)
+    connection.execute("INSERT INTO audit (number, entry, hash) VALUES (:number, :entry, :hash)", row)
 
 
 def audit_chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
