@@ -23,7 +23,7 @@ from lacnode.evm.engine_kind import EngineKind
 from lacnode.node.configuration import PrivacySettings
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.group_membership import GroupMembership
-from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_context import PrivacyContext, forget_signer
 from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.privacy_marker import FixedKeySigner, MarkerSigner, RandomKeySigner
 from lacnode.privacy.state.private_sending import MarkerSubmitter
@@ -105,6 +105,7 @@ class PrivacyService:
             genesis=settings.genesis,
             own_keys=_own_keys(settings, hosted),
             alarms=tuple if hosted is None else hosted.quota.alarms,
+            note_signer=forget_signer if hosted is None else hosted.manager.note_signer,
         )
         self.privacy_controller = PrivacyController(
             context,

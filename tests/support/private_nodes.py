@@ -167,6 +167,8 @@ class Member:
     manager: MemoryManager
     privacy_controller: PrivacyController
     reopen: Callable[[], PrivacyController]
+    noted: list[tuple[bytes, bytes, bool]]
+    """The missing payloads, the signers of their markers and whether they were known, as the manager was told."""
 
     def work(self) -> None:
         """Execute privately as far as it goes."""
@@ -236,6 +238,8 @@ class PrivateTestNetwork:
             pending = pool.next_nonce(address)
             return chain.state_at(chain.head.header).nonce(address) if pending is None else pending
 
+        noted: list[tuple[bytes, bytes, bool]] = []
+
         def open_room() -> PrivacyController:
             return PrivacyController(
                 PrivacyContext(
@@ -248,6 +252,7 @@ class PrivateTestNetwork:
                     self.clock,
                     self.mode,
                     self._genesis,
+                    note_signer=lambda key, signer, known: noted.append((key, signer, known)),
                     own_keys=frozenset((key,) if self._knows_own_keys else ()),
                 ),
                 public_key=None if key in self._tenants else key,
@@ -256,7 +261,7 @@ class PrivateTestNetwork:
                 accounts=private_engine.accounts,
             )
 
-        member = Member(peerless, manager, open_room(), open_room)
+        member = Member(peerless, manager, open_room(), open_room, noted)
         peerless.services = replace(peerless.services, privacy=member.privacy_controller)
         filters = PrivateFilters()
         member.privacy_controller.execution.processor.on_block(filters.private_block_added)

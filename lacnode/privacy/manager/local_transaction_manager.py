@@ -182,6 +182,14 @@ class LocalTransactionManager:
                 return ReceivedPayload(opened[1], stored.payload.sender, stored.payload.group_id)
         raise EnclaveError("EnclaveKeysCannotDecryptPayload")
 
+    def note_signer(self, key: bytes, signer: bytes, is_known: bool) -> None:
+        """Record which account (20 bytes) signed the marker of the payload `key` (32 bytes), if the payload is missing.
+
+        `is_known` says that an earlier marker of it was for the node. Other managers are asked in this order.
+        """
+        if self._missing_payloads is not None:
+            self._missing_payloads.set_signer(key, signer, is_known=is_known)
+
     # -- groups ------------------------------------------------------------------------------------------------------
 
     def create_group(

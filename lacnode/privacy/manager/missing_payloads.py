@@ -1,16 +1,38 @@
 """The queue of payloads that the node asked for and that this manager does not have.
 
 It decides which payloads to ask other managers for, and when. Most of them belong to other groups, and no manager will
-send them. So each is asked for a limited number of times, with growing pauses. This module must not send anything.
+send them. So each is asked for a limited number of times, with growing pauses. Any account can send markers of payloads that
+no manager has. So those of known signers come first, and the signers of the others have turns. This module must not send
+anything.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
 
 FIRST_FETCH_PAUSE_SECONDS, LONGEST_FETCH_PAUSE_SECONDS = 1.0, 60.0
 FETCH_ATTEMPTS = 12
 MAX_MISSING_PAYLOADS = 10_000
+
+KNOWN_SIGNERS_SHARE = 0.75
+"""The share of the questions that payloads of known signers may have while others wait."""
+
+
+@dataclass(slots=True)
+class _MissingPayload:
+    """A payload that is asked for at `due` (seconds of the clock), after `attempts` questions.
+
+    `signer` is the account (20 bytes) of its marker, empty if the node did not tell it. `is_known` says that an earlier
+    marker of this account was for this node.
+    """
+
+    due: float
+    attempts: int = 0
+    signer: bytes = b""
+    is_known: bool = False
 
 
 class MissingPayloads:
@@ -19,38 +41,90 @@ class MissingPayloads:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._due: dict[bytes, tuple[float, int]] = {}
+        self._missing: dict[bytes, _MissingPayload] = {}
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self._missing)
 
     def add_missing(self, key: bytes) -> None:
         """Record that the payload `key` (32 bytes) is missing. No effect if it is known or if the queue is full."""
         with self._lock:
             # A key that was given up stays in the queue with its count. If it were removed, the node's next question
             # would start its attempts again, and the other managers would be asked for ever.
-            if len(self._due) < MAX_MISSING_PAYLOADS:
-                self._due.setdefault(key, (self._clock(), 0))
+            if len(self._missing) < MAX_MISSING_PAYLOADS:
+                self._missing.setdefault(key, _MissingPayload(self._clock()))
+
+    def set_signer(self, key: bytes, signer: bytes, *, is_known: bool) -> None:
+        """Record that the account `signer` (20 bytes) signed the marker of the missing payload `key` (32 bytes).
+
+        `is_known` says that an earlier marker of it was for this node. In a full queue such a payload takes the place of
+        another one.
+        """
+        with self._lock:
+            missing = self._missing.get(key)
+            if missing is None and is_known and self._drop_least_promising():
+                missing = self._missing.setdefault(key, _MissingPayload(self._clock()))
+            # A payload may have several markers, as a stranger can send another one. It must not lower the rank.
+            if missing is not None and (not missing.signer or (is_known and not missing.is_known)):
+                missing.signer, missing.is_known = signer, is_known
 
     def remove_found(self, key: bytes) -> None:
         """Remove the payload `key` (32 bytes), which has arrived."""
         with self._lock:
-            self._due.pop(key, None)
+            self._missing.pop(key, None)
 
     def pop_due(self, limit: int) -> list[bytes]:
         """Return up to `limit` keys whose time has come. Each is due again after a pause of twice the length."""
         with self._lock:
             now = self._clock()
-            due = [key for key, (when, attempts) in self._due.items() if when <= now and attempts < FETCH_ATTEMPTS][
-                :limit
+            due = [
+                (key, missing)
+                for key, missing in self._missing.items()
+                if missing.due <= now and missing.attempts < FETCH_ATTEMPTS
             ]
-            for key in due:
-                attempts = self._due[key][1]
+            chosen = due if len(due) <= limit else _choose(due, limit)
+            for _, missing in chosen:
                 # The pauses are 1, 2, 4 ... 60 seconds. A payload that was only late comes soon, and one that never
                 # comes costs little.
-                pause = min(FIRST_FETCH_PAUSE_SECONDS * 2**attempts, LONGEST_FETCH_PAUSE_SECONDS)
-                self._due[key] = (now + pause, attempts + 1)
+                pause = min(FIRST_FETCH_PAUSE_SECONDS * 2**missing.attempts, LONGEST_FETCH_PAUSE_SECONDS)
+                missing.due, missing.attempts = now + pause, missing.attempts + 1
             # The keys that were given up are only removed when there is no more space. Until then they stop questions.
-            if len(self._due) >= MAX_MISSING_PAYLOADS:
-                self._due = {key: entry for key, entry in self._due.items() if entry[1] < FETCH_ATTEMPTS}
-            return due
+            if len(self._missing) >= MAX_MISSING_PAYLOADS:
+                self._missing = {
+                    key: missing for key, missing in self._missing.items() if missing.attempts < FETCH_ATTEMPTS
+                }
+            return [key for key, _ in chosen]
+
+    def _drop_least_promising(self) -> bool:
+        """Drop a payload if the queue is full. Return False if the queue is full of payloads of known signers."""
+        if len(self._missing) < MAX_MISSING_PAYLOADS:
+            return True
+        others = (key for key, missing in self._missing.items() if not missing.is_known)
+        least = max(others, key=lambda key: self._missing[key].attempts, default=None)
+        return least is not None and self._missing.pop(least, None) is not None
+
+
+_Entry = tuple[bytes, _MissingPayload]
+
+
+def _choose(due: Iterable[_Entry], limit: int) -> list[_Entry]:
+    """Return `limit` of the payloads that are due, those of known signers first."""
+    known, others = list[_Entry](), list[_Entry]()
+    for entry in due:
+        (known if entry[1].is_known else others).append(entry)
+    known, others = _in_turn(known), _in_turn(others)
+    # A known signer may send markers of payloads that no manager has, too. The others keep a part of the questions.
+    first = max(int(KNOWN_SIGNERS_SHARE * limit), limit - len(others))
+    return list(islice((*known[:first], *others, *known[first:]), limit))
+
+
+def _in_turn(entries: list[_Entry]) -> list[_Entry]:
+    """Return the payloads in the order of the questions: each signer has a turn, then each has its second one."""
+    turns, ordered = Counter[bytes](), list[tuple[int, int, _Entry]]()
+    # Within a signer, and between signers of the same turn, the payload that was asked for least comes first. Payloads that
+    # no manager has must not be asked for again before the new ones are asked for once. The sort keeps the order of arrival.
+    for entry in sorted(entries, key=lambda entry: entry[1].attempts):
+        signer = entry[1].signer
+        ordered.append((turns[signer], entry[1].attempts, entry))
+        turns[signer] += 1
+    return [entry for _, _, entry in sorted(ordered, key=lambda turn: turn[:2])]

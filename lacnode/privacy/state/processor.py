@@ -242,13 +242,14 @@ class PrivateProcessor:
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
     ) -> AbsentMarker:
         """Return the first record of a marker whose payload (or the payload `key`) cannot be had."""
+        signer, key = recover_sender(marker), key or read_payload_key(marker)
+        with self._context.database.read() as snapshot:
+            # Any account can send markers of missing payloads. Those of a signer with good payloads before come first.
+            is_preferred = is_marker_signer(snapshot, signer)
+        self._context.note_signer(key, signer, is_preferred)
         # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
         due = next_retry_time(self._context.now(), 0)
-        with self._context.database.read() as snapshot:
-            # Markers of a signer with good payloads before come first. Any account can send markers of missing
-            # payloads.
-            is_preferred = is_marker_signer(snapshot, recover_sender(marker))
-        return AbsentMarker(place, marker.hash, key or read_payload_key(marker), failing, 0, due, is_preferred)
+        return AbsentMarker(place, marker.hash, key, failing, 0, due, is_preferred)
 
     def _finish(
         self, block: Block, run: PrivateBlockExecutor, records: BlockRecords, absent: list[AbsentMarker]
@@ -263,8 +264,7 @@ class PrivateProcessor:
             for long in records.long:
                 LongTransactionWriter(batch).add(long)
             for place in (stored.place for markers in records.markers.values() for stored in markers):
-                # A payload that came here speaks for the signer of its marker. Its later absent payloads are asked for
-                # first.
+                # A payload that came here speaks for its marker's signer, whose later absent ones are asked for first.
                 writer.write_marker_signer(recover_sender(block.transactions[place.index]))
             for marker in (*absent, *self.find_missing_histories(block, records)):
                 writer.write_absent(marker)

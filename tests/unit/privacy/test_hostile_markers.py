@@ -68,6 +68,9 @@ class TestJunk:
         honest = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(5)))
         key, lost = stage.b.manager.payloads.popitem()
         stage.mine()
+        told = {noted_key: (signer, known) for noted_key, signer, known in stage.b.noted}
+        assert told[key] == (SIGNER.address, True), "the manager asks the others in this order"
+        assert told[junk(0).data] == (RICH.address, False)
         self.send(stage, 30, 100)
         assert honest in asked_for(stage.b)
         asked = len(stage.b.manager.asked)

@@ -11,7 +11,7 @@ from lacnode.privacy.manager.audit_log import export_audit_log
 from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
-from lacnode.privacy.manager.missing_payloads import FETCH_ATTEMPTS, MissingPayloads
+from lacnode.privacy.manager.missing_payloads import FETCH_ATTEMPTS, MAX_MISSING_PAYLOADS, MissingPayloads
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
@@ -243,6 +243,68 @@ def test_missing_payloads_are_asked_for_ever_more_rarely() -> None:
     assert len(asked) == FETCH_ATTEMPTS
     missing.remove_found(b"key")
     assert len(missing) == 0
+
+
+def junk_keys(count: int) -> list[bytes]:
+    return [number.to_bytes(32) for number in range(count)]
+
+
+class TestOrderOfQuestions:
+    """Any account can send markers of payloads that no manager has. 64 payloads are asked for in a second."""
+
+    KEY, SIGNER, STRANGER = b"\xff" * 32, b"\x01" * 20, b"\x02" * 20
+
+    def test_a_known_signers_payload_comes_before_any_number_of_others(self) -> None:
+        missing = MissingPayloads(lambda: 0.0)
+        for key in junk_keys(MAX_MISSING_PAYLOADS):
+            missing.add_missing(key)
+            missing.set_signer(key, key[:20], is_known=False)
+        missing.add_missing(self.KEY)
+        missing.set_signer(self.KEY, self.SIGNER, is_known=True)
+        assert missing.pop_due(64)[0] == self.KEY
+        assert len(missing) == MAX_MISSING_PAYLOADS
+
+    def test_each_unknown_signer_has_a_turn(self) -> None:
+        missing = MissingPayloads(lambda: 0.0)
+        for key in junk_keys(1000):
+            missing.add_missing(key)
+            missing.set_signer(key, self.STRANGER, is_known=False)
+        missing.add_missing(self.KEY)
+        missing.set_signer(self.KEY, self.SIGNER, is_known=False)
+        assert self.KEY in missing.pop_due(64)[:2]
+
+    def test_a_known_signer_leaves_questions_for_the_others(self) -> None:
+        missing = MissingPayloads(lambda: 0.0)
+        for key in junk_keys(1000):
+            missing.add_missing(key)
+            missing.set_signer(key, self.SIGNER, is_known=True)
+        missing.add_missing(self.KEY)
+        assert self.KEY in missing.pop_due(64)
+        missing.remove_found(self.KEY)
+        assert len(missing.pop_due(64)) == 64, "no question is left out"
+
+    def test_what_was_asked_for_waits_for_what_was_not(self) -> None:
+        """Without signers, as from a node in another process."""
+        now = [0.0]
+        missing = MissingPayloads(lambda: now[0])
+        for key in junk_keys(640):
+            missing.add_missing(key)
+        missing.add_missing(self.KEY)
+        asked = []
+        for _ in range(11):
+            asked += missing.pop_due(64)
+            now[0] += 1.0
+        assert asked[:640] == junk_keys(640)
+        assert asked[640] == self.KEY
+
+    def test_a_strangers_marker_of_the_same_payload_does_not_lower_it(self) -> None:
+        missing = MissingPayloads(lambda: 0.0)
+        for key in junk_keys(100):
+            missing.add_missing(key)
+        missing.add_missing(self.KEY)
+        for signer, is_known in ((self.STRANGER, False), (self.SIGNER, True), (self.STRANGER, False)):
+            missing.set_signer(self.KEY, signer, is_known=is_known)
+        assert missing.pop_due(64)[0] == self.KEY
 
 
 def test_no_secret_is_in_a_repr_an_error_or_the_log(
