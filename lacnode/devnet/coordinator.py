@@ -23,6 +23,7 @@ import trio
 from lacnode.devnet.control_channel import Document
 from lacnode.devnet.devnet_state import SNAPSHOTS, DevnetState, load_state, save_state
 from lacnode.devnet.hosted_node import HostedNode
+from lacnode.devnet.left_out_transactions import LeftOutTransactions
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from lacnode.devnet.node_group import COMMAND_SECONDS, CommonHead, NodeGroup
 from lacnode.devnet.snapshot_list import NetworkSnapshot, SnapshotList
@@ -64,8 +65,7 @@ class Coordinator:
         """Set when a command sets the mode."""
         self.next_attempt = trio.Event()
         """Set when the next block on demand is made, or has failed."""
-        self._left_out: frozenset[bytes] = frozenset()
-        """The transactions that waited before the last block on demand, and after it."""
+        self._left_out = LeftOutTransactions()
 
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
@@ -174,9 +174,7 @@ class Coordinator:
 
     def can_fill_a_block(self) -> bool:
         """Return whether a block now would hold a transaction."""
-        waiting = self._waiting()
-        # A block left all of them out. Until the pool changes, another one would be empty too.
-        return bool(waiting) and waiting != self._left_out
+        return self._left_out.may_fill_a_block(self._waiting())
 
     def may_be_in_next_block(self, hash_: str) -> bool:
         """Return whether the transaction with this hash may be in the next block."""
@@ -200,7 +198,7 @@ class Coordinator:
                 if self.mode_change is mode:
                     await self._mine_one(nodes, head, self._next_timestamp)
                     self._next_timestamp = None
-            self._left_out = before & self._waiting()
+            self._left_out.record(before & self._waiting(), len(nodes))
         except DevnetError as error:
             log.warning("no block was made", reason=str(error))
             await trio.sleep(RETRY_SECONDS)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -21,15 +22,21 @@ HEAD = CommonHead(1, "00", 1)
 class Blocks(Coordinator):
     """A coordinator whose nodes obey at once."""
 
-    def __init__(self, root: Path) -> None:
+    waiting: frozenset[bytes] = frozenset()
+
+    def __init__(self, root: Path, nodes: int = 0) -> None:
         config = NodeConfig(data_path=root, genesis_file=root / "genesis.json")
         super().__init__(root, HostedNode(config, root), 1, on_demand=False)
         self.made: list[float] = []
+        self._nodes = cast(list[DevnetNode], [None] * nodes)
+
+    def _waiting(self) -> frozenset[bytes]:
+        return self.waiting
 
     @asynccontextmanager
     async def _holding(self, *, all_nodes: bool = False) -> AsyncIterator[tuple[list[DevnetNode], CommonHead]]:
         async with self._lock:
-            yield [], HEAD
+            yield self._nodes, HEAD
 
     async def _mine_one(self, nodes: Sequence[DevnetNode], head: CommonHead, timestamp: int | None) -> CommonHead:
         self.made.append(trio.current_time())
@@ -75,3 +82,19 @@ async def test_a_block_that_waits_for_its_turn_is_not_made_in_another_mode(
         await trio.sleep(4)
     await trio.sleep(10)
     assert blocks.made == []
+
+
+async def test_each_validator_has_a_turn_for_a_transaction_and_then_no_empty_block_follows(
+    tmp_path: Path, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A validator that has just started may not have the transaction yet. One that no validator takes makes no more."""
+    made = Blocks(tmp_path, nodes=4)
+    made.waiting = frozenset([b"a"])
+    made.mode = BlockMode.ON_DEMAND
+    nursery.start_soon(make_blocks, made)
+    await trio.sleep(60)
+    assert len(made.made) == 4
+    made.waiting = frozenset([b"a", b"b"])
+    await trio.sleep(60)
+    assert len(made.made) == 8
+    nursery.cancel_scope.cancel()
