@@ -36,8 +36,8 @@ from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
 
-# Paging: a request names a number, and the answer has the payloads after it and the number for the next request. Groups
-# come with the first page. Groups that do not fit there have pages of their own, after all payloads. A requester does not
+# Paging: a request names a number, and the answer has what comes after it and the number for the next request. Groups that
+# fit come with the first payloads. Otherwise the groups have pages of their own, before all payloads. A requester does not
 # know the difference: it sends back `next` until it does not grow.
 
 RECOVER_PATH = "/lacnode/recover"
@@ -49,8 +49,9 @@ FIRST_GROUPS_BYTES = 262_144
 PAGE_GROUPS = 1_000
 """The largest number of groups on one page."""
 
-FIRST_GROUP_CURSOR = 2**60
-"""Pages after this number have groups. A requester sends back the number in `next`, so it needs no other sign."""
+FIRST_GROUP_CURSOR, FIRST_PAYLOAD_CURSOR = 2**60, 2**61
+"""Pages after these numbers have groups, and the payloads after all groups. A requester sends back the number in `next`, so
+it needs no other sign."""
 
 MAX_PAGES = 10_000
 MAX_MANAGERS_AT_ONCE = 8
@@ -87,35 +88,37 @@ class RecoveryResponder:
         return proven.seal_answer(self._answer_page(proven.requester, proven.own.public, after, wanted))
 
     def _answer_page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
-        """Return one page. Groups come with the first page, and the rest of them on pages after the payloads.
+        """Return one page: groups first, then payloads. A few groups come with the first payloads.
 
         A page is never longer than its reader accepts, for any number of groups that other managers have announced.
         """
+        if after >= FIRST_PAYLOAD_CURSOR:
+            return self._answer_payload_page(requester, own, after - FIRST_PAYLOAD_CURSOR, FIRST_PAYLOAD_CURSOR)
         if after >= FIRST_GROUP_CURSOR:
             return self._answer_group_page(requester, after - FIRST_GROUP_CURSOR)
-        payloads, last = self._encode_payloads(requester, own, self._find_payloads(requester, after, wanted))
-        # Three cases. 1. Payloads by name: no groups and no next page.
         if wanted:
-            return _encode_page(payloads, (), 0)
-        # 2. A later page with payloads: no groups.
-        if payloads and after:
-            return _encode_page(payloads, (), last)
-        # 3. The first page, or the page after the last payload. Here the groups begin.
-        groups = self._store.groups.read_page(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
-        if after and groups.has_more:
-            return self._answer_group_page(requester, groups.last)
-        following = last if payloads else FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0
-        return _encode_page(payloads, () if after else groups.records, following)
+            return _encode_page(self._encode_payloads(requester, own, self._find_named(requester, wanted))[0], (), 0)
+        # A payload of a group is accepted only after the group's record. Strangers may have announced thousands of
+        # groups before.
+        groups = None if after else self._store.groups.read_page(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
+        if groups is not None and groups.has_more:
+            return _encode_page((), groups.records, FIRST_GROUP_CURSOR + groups.last)
+        return self._answer_payload_page(requester, own, after, 0, () if groups is None else groups.records)
+
+    def _answer_payload_page(
+        self, requester: bytes, own: bytes, after: int, cursor: int, records: Iterable[bytes] = ()
+    ) -> bytes:
+        found = self._store.read_payloads(requester, after, PAGE_PAYLOADS, MAX_PAGE_BYTES)
+        payloads, last = self._encode_payloads(requester, own, found)
+        return _encode_page(payloads, records, cursor + last if payloads else 0)
 
     def _answer_group_page(self, requester: bytes, after: int) -> bytes:
         groups = self._store.groups.read_page(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
-        return _encode_page((), groups.records, FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0)
+        following = FIRST_GROUP_CURSOR + groups.last if groups.has_more else FIRST_PAYLOAD_CURSOR
+        return _encode_page((), groups.records, following)
 
-    def _find_payloads(self, requester: bytes, after: int, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
+    def _find_named(self, requester: bytes, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
         """Yield the payloads of a request, one at a time, so that many large payloads are not in memory together."""
-        if not wanted:
-            yield from self._store.read_payloads(requester, after, PAGE_PAYLOADS, MAX_PAGE_BYTES)
-            return
         # A payload of other parties looks like an unknown one. The requester must not learn that it is here.
         readable = self._store.find_readable_keys(wanted, requester)
         for key in wanted:

@@ -30,7 +30,9 @@ from lacnode.privacy.manager.proven_requests import (
     RequestAuthenticator,
     RequestQuota,
 )
+from lacnode.privacy.state.private_transaction import encode_payload_text
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
+from tests.support.private_nodes import private
 
 A, B, C = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 
@@ -122,6 +124,9 @@ def test_however_many_groups_strangers_pushed_everything_comes_back(two: Two, te
             seed = number.to_bytes(20)
             record = GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
             two.stores[A.public].groups._put(connection, record, None)
+    named = a.create_group([A.public, B.public], A.public)
+    transaction = private(group=named.id, private_from=A.public)
+    keys.append(a.send_to_group(encode_payload_text(transaction), A.public, named.id))
     recover = two.responder.answer_request
 
     def measured(body: bytes) -> bytes:
@@ -131,9 +136,9 @@ def test_however_many_groups_strangers_pushed_everything_comes_back(two: Two, te
 
     two.responder.answer_request = measured  # type: ignore[method-assign]
     lost = two.lose()
-    assert PayloadRecovery(lost, two).recover_everything({A.public}) == (3, {A.public})
+    assert PayloadRecovery(lost, two).recover_everything({A.public}) == (4, {A.public})
     assert all(lost.receive(key) for key in keys)
-    assert len(lost.find_groups([A.public, B.public])) == count + 1
+    assert len(lost.find_groups([A.public, B.public])) == count + 2
     assert len(pages) >= 2
     assert max(pages) < MAX_PAGE_BYTES + 200_000
 
