@@ -126,7 +126,7 @@ class Answerer:
     def _answered(self, question: Question, services: RpcServices) -> Steps:
         # A text with this word may be a mutation. Only then it is parsed here, because only the node can send transactions.
         if _MUTATION.search(question.text):
-            answer = _modules().carry_out_if_mutation(services, question.text, question.operation, question.variables)
+            answer = _modules().execute_if_mutation(services, question.text, question.operation, question.variables)
             if answer is not None:
                 return _reply(orjson.dumps(answer))
         # Facts of the node are gathered in this step, which runs in a worker thread of the node.
