@@ -99,8 +99,8 @@ class MissingPayloads:
         """Drop a payload if the queue is full. Return False if the queue is full of payloads of known signers."""
         if len(self._missing) < MAX_MISSING_PAYLOADS:
             return True
-        others = (key for key, missing in self._missing.items() if not missing.is_known)
-        least = max(others, key=lambda key: self._missing[key].attempts, default=None)
+        # The first one, not the one with most attempts: to compare 10,000 for each marker would take a second a block.
+        least = next((key for key, missing in self._missing.items() if not missing.is_known), None)
         return least is not None and self._missing.pop(least, None) is not None
 
 
