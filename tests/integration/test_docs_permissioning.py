@@ -42,7 +42,7 @@ def test_every_command_of_the_page_works(tmp_path: Path) -> None:
         "$CONTRACT": "0x" + "42" * 20,
     }
     with running_devnet(tmp_path / "demo", *options) as network:
-        words["$OTHER_ENODE"] = network.node("boot-1")["enode"]
+        words["$OTHER_ENODE"] = network.made("boot-1").enode
         url = network.url("validator-1")
         until(lambda: ask(url, "net_peerCount") == "0x4", "the validators connected")
         for command in commands:

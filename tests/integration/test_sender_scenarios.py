@@ -49,7 +49,7 @@ def test_besu_7589_a_long_queue_behind_a_gap_lets_go_at_once(tmp_path: Path) -> 
     """Eight hundred transactions wait for one nonce; when it comes they are mined, and no round is lost over it."""
     with running_devnet(tmp_path / "net", "--block-period", "4") as network:
         url = network.url("validator-1")
-        sender = Account.from_key(network.status()["accounts"][2]["private_key"])
+        sender = Account.from_key(network.manifest.accounts[2].private_key)
         for nonce in range(QUEUED, 0, -1):
             assert ask(url, "eth_sendRawTransaction", _transfer(sender, nonce)) is not None
         waiting = height(url)

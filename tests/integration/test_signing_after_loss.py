@@ -6,37 +6,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.devnet import DEADLINE, ask, height, running_devnet, until
+import pytest
+
+from tests.support.devnet import DEADLINE, Devnet, ask, height, running_devnet, until
 from tests.support.single_node import single_node
 
 
-def test_a_validator_that_lost_its_log_follows_and_signs_again_by_itself(tmp_path: Path) -> None:
-    with running_devnet(tmp_path / "net", "--block-period", "0.5") as network:
-        victim, url = "validator-2", network.url("validator-2")
-        directory = network.path / "nodes" / victim
-        until(lambda: height(url) >= 3, "there is a chain")
-        address = ask(url, "eth_coinbase")
-        network.command("kill", victim)
-        (directory / "consensus.log").unlink()
-        network.command("start", victim)
-        until(lambda: height(url) >= 0, "it answers again")
-        begun = height(url)
-        until(lambda: ask(url, "lac_consensusStatus")["phase"] != "not taking part", "it takes part again")
-        log = (directory / "node.log").read_text("utf-8", "replace")
-        assert "consensus.log was missing, but the database has a chain" in log
-        assert "--reset-signing-state" in log
-        until(lambda: any(miner(url, n) == address for n in range(begun + 2, height(url) + 1)), "it proposes again")
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    """Four validators; every case here leaves them running."""
+    with running_devnet(tmp_path_factory.mktemp("shared") / "net", "--block-period", "0.5") as made:
+        yield made
 
 
-def test_all_validators_restart_together_without_an_operator(tmp_path: Path) -> None:
+@pytest.mark.xdist_group("signing-after-loss")
+def test_a_validator_that_lost_its_log_follows_and_signs_again_by_itself(network: Devnet) -> None:
+    victim, url = "validator-2", network.url("validator-2")
+    directory = network.path / "nodes" / victim
+    until(lambda: height(url) >= 3, "there is a chain")
+    address = ask(url, "eth_coinbase")
+    network.command("kill", victim)
+    (directory / "consensus.log").unlink()
+    network.command("start", victim)
+    until(lambda: height(url) >= 0, "it answers again")
+    begun = height(url)
+    until(lambda: ask(url, "lac_consensusStatus")["phase"] != "not taking part", "it takes part again")
+    log = (directory / "node.log").read_text("utf-8", "replace")
+    assert "consensus.log was missing, but the database has a chain" in log
+    assert "--reset-signing-state" in log
+    until(lambda: any(miner(url, n) == address for n in range(begun + 2, height(url) + 1)), "it proposes again")
+
+
+@pytest.mark.xdist_group("signing-after-loss")
+def test_all_validators_restart_together_without_an_operator(network: Devnet) -> None:
     names = [f"validator-{number}" for number in range(1, 5)]
-    with running_devnet(tmp_path / "net", "--block-period", "0.5") as network:
-        until(lambda: all(height(network.url(name)) >= 3 for name in names), "there is a chain")
-        network.command("kill", *names)
-        network.command("start", *names)
-        until(lambda: height(network.url(names[0])) >= 0, "it answers again")
-        begun = height(network.url(names[0]))
-        until(lambda: all(height(network.url(name)) >= begun + 4 for name in names), "blocks come again")
+    until(lambda: all(height(network.url(name)) >= 3 for name in names), "there is a chain")
+    network.command("kill", *names)
+    network.command("start", *names)
+    until(lambda: height(network.url(names[0])) >= 0, "it answers again")
+    begun = height(network.url(names[0]))
+    until(lambda: all(height(network.url(name)) >= begun + 4 for name in names), "blocks come again")
 
 
 def miner(url: str, number: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lacnode.devnet.devnet_ports import claim_port_offset
+from lacnode.devnet.manifest import DevnetNode, Manifest, load_manifest
 from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 
 DEADLINE = 60.0
@@ -18,6 +19,9 @@ COMMAND_SECONDS = 180.0
 
 PATIENCE = 20.0
 """Seconds that a node may take for one answer on a machine with much else to do; one that is down refuses at once."""
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.1
+"""Between two looks at what is waited for. A look is a call of a node, which takes its time from the network."""
 
 NODES = 10
 
@@ -49,10 +53,22 @@ class Devnet:
         return found
 
     def node(self, name: str) -> dict[str, Any]:
+        """What `status` says of a node."""
         return next(node for node in self.status()["nodes"] if node["name"] == name)
 
+    @property
+    def manifest(self) -> Manifest:
+        """What stays as it is while nodes come and go, read without a command: it is asked in many a loop."""
+        found = load_manifest(self.path)
+        assert found is not None, f"no devnet under {self.path}"
+        return found
+
+    def made(self, name: str) -> DevnetNode:
+        """A node's identity and addresses."""
+        return self.manifest.node(name)
+
     def url(self, name: str) -> str:
-        return str(self.node(name)["rpc_url"])
+        return self.made(name).rpc_url
 
 
 @contextmanager
@@ -69,10 +85,11 @@ def running_devnet(path: Path, *options: str) -> Iterator[Devnet]:
 
 def until(reached: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
     """Return once `reached()`, which is looked at often; fail with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
     while not reached():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.5 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def height(url: str) -> int:
