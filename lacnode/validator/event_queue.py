@@ -32,6 +32,10 @@ READING_BURST_SECONDS = 20.0
 """A validator may use its share of so many seconds at once: the messages of a round change come together."""
 
 
+_LEAST_PAUSE_SECONDS = 1e-6
+"""A shorter pause is none. Added to the time of a clock that only jumps, it could be lost by rounding, and never end."""
+
+
 class _Lane:
     """The waiting messages of one validator. `served` is the number of turns up to which it was served."""
 
@@ -70,6 +74,8 @@ class ConsensusEventQueue:
         self._shares = FairShare(
             Shares(READING_SHARE, READING_SHARE_OF_VALIDATOR, MIN_READING_SHARE_OF_VALIDATOR, READING_BURST_SECONDS)
         )
+        self._overdrawn_until: dict[bytes, float] = {}
+        """Until when each validator has used up its share, by the clock of the event loop."""
         self._not_empty = trio.Event()
         self.refused = 0
         """Messages refused because a lane was full, since the start."""
@@ -79,6 +85,7 @@ class ConsensusEventQueue:
         # The lanes of validators that stay are kept with their messages: messages for the next height may be here
         # before the new head.
         self._lanes = {sender: self._lanes.get(sender) or _Lane(self._turn) for sender in senders}
+        self._overdrawn_until = {kept: at for kept, at in self._overdrawn_until.items() if kept in self._lanes}
 
     def has_queue_for(self, sender: bytes) -> bool:
         """Return whether the peer at this address has a lane."""
@@ -121,7 +128,14 @@ class ConsensusEventQueue:
 
     def charge(self, sender: bytes, seconds: float) -> None:
         """Count `seconds` of processor time for the validator at this address."""
-        self._shares.spend(sender, seconds, trio.current_time())
+        now = trio.current_time()
+        self._shares.spend(sender, seconds, now)
+        self._overdrawn_until[sender] = now + self._shares.wait_seconds(sender, now)
+
+    def overdrawn_senders(self) -> frozenset[bytes]:
+        """Return the addresses of the validators that have used up their share. They wait."""
+        now = trio.current_time()
+        return frozenset(sender for sender, until in self._overdrawn_until.items() if until > now)
 
     async def get(self) -> Event:
         """Wait for the next event and return it: first those of the node, then the message of the peer that had the
@@ -145,7 +159,7 @@ class ConsensusEventQueue:
             sender: self._shares.wait_seconds(sender, now) for sender, lane in self._lanes.items() if lane.messages
         }
         # A lane that waits for its share takes no part in the turns: the others must not wait with it.
-        ready = [self._lanes[sender] for sender, seconds in pauses.items() if seconds <= 0]
+        ready = [self._lanes[sender] for sender, seconds in pauses.items() if seconds < _LEAST_PAUSE_SECONDS]
         if ready:
             return min(ready, key=lambda lane: lane.served), 0.0
         return None, min(pauses.values(), default=math.inf)

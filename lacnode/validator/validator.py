@@ -127,7 +127,9 @@ class Validator:
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = ConsensusEventQueue(message_limit)
-        self._messages = MessageReader(machine, log_worker, self._intake.charge, now_ms, thread_seconds)
+        self._messages = MessageReader(
+            machine, log_worker, self._intake.charge, self._intake.overdrawn_senders, now_ms, thread_seconds
+        )
         self._proposal_work = ProposalWork(chain, block_creator, proposal_worker, self._intake.put)
         self.timers = HeightTimers(self._intake.put, now_ms, may_run_timers)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)

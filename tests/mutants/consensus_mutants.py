@@ -219,7 +219,7 @@ CONSENSUS = (
         "messages-relayed-before-their-proofs-are-checked",
         CONTROLLER,
         "            return _attribute_to(event.sender, refused)\n",
-        "            return [*self._relay(event, message, height, b), *_attribute_to(event.sender, refused)]\n",
+        "            return [*self._relay(event, message, height, keccak256(event.data)), *_attribute_to(event.sender, refused)]\n",
         ("tests/unit/consensus/test_relaying.py",),
     ),
     Mutant(
@@ -270,6 +270,27 @@ CONSENSUS = (
         "self._charge(authors[0] if authors else event.sender, seconds)",
         "self._charge(event.sender, seconds)",
         ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
+        "each-relay-brings-a-share-of-a-faulty-author",
+        "lacnode/validator/message_reader.py",
+        "self._now_ms(), self._overdrawn())",
+        "self._now_ms(), ())",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
+        "votes-of-a-busy-author-are-dropped",
+        "lacnode/consensus/bft/overdrawn_authors.py",
+        "return round_ >= self._round and (author, kind) not in self._relayed",
+        "return round_ < 0",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
+        "an-author-is-relayed-once-more-for-each-relay",
+        "lacnode/consensus/bft/relay_shares.py",
+        "self._count_in_round(current_round)[author] >= MAX_RELAYED_MESSAGES_IN_ONE_ROUND",
+        "len(self._relayed_in_round) < 0",
+        ("tests/unit/consensus/test_intake.py", "-k", "passed_on"),
     ),
     Mutant(
         "an-author-pays-for-every-copy",

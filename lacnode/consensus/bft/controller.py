@@ -8,7 +8,7 @@ This file does not read a clock: each call gets `now_ms`. It does not know which
 effect succeeds: events say so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from lacnode.consensus.bft.clock_skew import ClockSkew
@@ -29,6 +29,7 @@ from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLi
 from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
+from lacnode.consensus.bft.overdrawn_authors import OverdrawnAuthors
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -88,17 +89,22 @@ class BftController:
         self._received = MessageTracker(limits.duplicate_messages)
         self._message_relay = MessageRelay(address, limits.gossiped_history)
         self._first_copies = FirstCopies()
+        self._overdrawn_authors = OverdrawnAuthors()
         self._search_pause = SearchPause()
         self._false_copies = FalseCopies()
         self._clocks = ClockSkew()
         self._skew_logged_at: dict[bytes, int] = {}
 
-    def handle(self, event: Event, now_ms: int) -> list[Effect]:
-        """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds."""
+    def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
+        """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds.
+
+        `overdrawn` are the validators (20-byte addresses) that have used up their share of the processor. What others
+        deliver of them is dropped, except a little.
+        """
         if isinstance(event, HeadChanged):
             return self._start_height(event, now_ms)
         if isinstance(event, MessageReceived):
-            return self._receive(event, now_ms)
+            return self._receive(event, now_ms, overdrawn)
         if self._height is None:
             return []
         effects = self._height.handle(event, now_ms)
@@ -160,6 +166,7 @@ class BftController:
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._message_relay.start_height()
         self._first_copies.clear()
+        self._overdrawn_authors.clear()
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
@@ -218,7 +225,7 @@ class BftController:
 
     # -- messages ------------------------------------------------------------------------------------------------
 
-    def _receive(self, event: MessageReceived, now_ms: int) -> list[Effect]:
+    def _receive(self, event: MessageReceived, now_ms: int, overdrawn: Collection[bytes]) -> list[Effect]:
         """Examine a message in steps, from cheap to expensive, and drop it at the first step that fails.
 
         Only a message that passes all steps is remembered as received: another peer may deliver the same bytes and pass.
@@ -255,6 +262,11 @@ class BftController:
             return _refuse_out_of_turn(event, round_id, author)
         if self._false_copies.exceeds_false_copies(event.sender, envelope, author):
             return []
+        self._overdrawn_authors.start_round(self._height.round.number)
+        is_needed = author == event.sender or self._overdrawn_authors.is_needed(author, envelope.kind, round_id.round)
+        if author in overdrawn and not is_needed:
+            # Not remembered as received: the author may deliver the same bytes itself.
+            return self._overdrawn_authors.drop(event.sender, author)
         # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
         return self._handle_decoded(event, envelope, author, self._height, now_ms)
@@ -282,7 +294,7 @@ class BftController:
             if not is_second:
                 # The author can sign one payload any number of times, and give each relay other bytes.
                 if has_block(message) and self._first_copies.has(author, payload_hash):
-                    charge = self._first_copies.charge(author, payload_hash, event.sender)
+                    charge = self._charge(event, message, payload_hash)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.add_decoded_body(message)
                 check_body(message)
@@ -299,11 +311,18 @@ class BftController:
         relayed = [] if has_seals else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
+    def _charge(self, event: MessageReceived, message: Message, payload_hash: bytes) -> list[Effect]:
+        """Note a message that has passed its check, and charge its author if the author pays."""
+        author = message.signed.author
+        if author != event.sender:
+            self._overdrawn_authors.note_relayed(author, message.kind, round_id_of(message).round)
+        return self._first_copies.charge(author, payload_hash, event.sender)
+
     def _relay(
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
-        charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
+        charge = self._charge(event, message, payload_hash)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):
             return charge

@@ -147,6 +147,12 @@ class ChargeTimeToAuthor:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayIsFree:
+    """The peer that delivered this message does not pay for the time that it took. A correct validator had to relay it, and
+    its author has used up its share."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerIsAhead:
     """The peer at this address sent a message of a later height: its chain has at least block `number`."""
 
@@ -192,6 +198,7 @@ Effect = (
     | ImportBlock
     | RedeliverMessage
     | ChargeTimeToAuthor
+    | RelayIsFree
     | PeerIsAhead
     | BlamePeer
     | WriteLogLine

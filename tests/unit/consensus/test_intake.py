@@ -27,7 +27,12 @@ from lacnode.consensus.bft.message_buffers import (
 )
 from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
-from lacnode.consensus.bft.relay_shares import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES, MAX_RELAYED_ROUNDS
+from lacnode.consensus.bft.relay_shares import (
+    MAX_RELAYED_INDIRECT_MESSAGES,
+    MAX_RELAYED_MESSAGES,
+    MAX_RELAYED_MESSAGES_IN_ONE_ROUND,
+    MAX_RELAYED_ROUNDS,
+)
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import encode_message
 from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, signed_fields
@@ -37,6 +42,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from tests.unit.consensus.test_network import (
     FOUR,
+    SEVEN,
     STRANGER,
     A,
     B,
@@ -81,8 +87,25 @@ def test_messages_of_an_earlier_round_are_passed_on_too() -> None:
 def test_one_author_without_end_is_not_passed_on_without_end() -> None:
     bench = Bench(B).start()
     flood = [vote(digest=number.to_bytes(32)) for number in range(MAX_RELAYED_MESSAGES + 20)]
-    assert len(sent(Prepare, bench.hear(*flood))) == MAX_RELAYED_MESSAGES
+    assert len(sent(Prepare, bench.hear(*flood))) == MAX_RELAYED_MESSAGES_IN_ONE_ROUND
+    bench.expire_round()
+    rest = len(sent(Prepare, bench.hear(*flood)))
+    assert rest == MAX_RELAYED_MESSAGES - MAX_RELAYED_MESSAGES_IN_ONE_ROUND, "it has as much in the next round"
+    bench.expire_round()
+    assert not sent(Prepare, bench.hear(vote(digest=bytes([1]) * 32))), "but no more than that at one height"
     assert sent(Prepare, bench.hear(vote(key=D)))
+
+
+def test_one_author_is_not_passed_on_once_more_by_each_relay() -> None:
+    bench = Bench(B, SEVEN).start()
+    *relays, author = (key for key in SEVEN if key is not B)
+    floods = [
+        [vote(key=author, digest=bytes([place]) + number.to_bytes(31)) for number in range(40)] for place in range(5)
+    ]
+    passed_on = [
+        sent(Prepare, bench.hear(*flood, via=relay.address)) for relay, flood in zip(relays, floods, strict=True)
+    ]
+    assert sum(map(len, passed_on)) == MAX_RELAYED_MESSAGES_IN_ONE_ROUND
 
 
 def sized(block: Block, size: int, number: int) -> Block:

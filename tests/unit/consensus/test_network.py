@@ -70,6 +70,7 @@ KEYS = sorted((NodeKey.from_private_key(number.to_bytes(32)) for number in range
 A, B, C, D = FOUR = sorted(
     (NodeKey.from_private_key(number.to_bytes(32)) for number in range(1, 5)), key=lambda key: key.address
 )
+SEVEN = [*FOUR, *(key for key in KEYS if key not in FOUR)][:7]
 STRANGER = NodeKey.from_private_key((99).to_bytes(32))
 GENESIS_TIME = 1_600_000_000
 PERIOD_MS, TIMEOUT_MS = 2000, 4000

@@ -116,4 +116,5 @@ def test_the_messages_that_a_relay_brings_are_counted_for_each_round() -> None:
         payloads = [PreparePayload(RoundId(1, round_), number.to_bytes(32)) for number in range(100)]
         prepares = [Prepare(signed(payload, A)) for payload in payloads]
         assert relayed(bench.hear(*prepares, via=B.address)) == MAX_RELAYED_INDIRECT_MESSAGES
+        bench.expire_round()
     assert sent(Commit, bench.hear(commit(A, propose(A, bench.make_block())))), "what the author sends itself"

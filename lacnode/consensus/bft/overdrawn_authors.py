@@ -1,0 +1,56 @@
+"""What other validators relay of an author that has used up its share of the processor. Most of it is dropped.
+
+What such an author sends itself waits in its own queue. What others relay of it is in their queues and cannot wait there:
+their own votes come after it. So several faulty authors could use up one more share through each relay. Read is only the
+first valid message of each kind in a round: a correct author without a direct connection signs no more. Must not measure
+time.
+"""
+
+from collections import Counter
+
+from lacnode.consensus.bft.effects import Effect, RelayIsFree, WriteLogLine
+from lacnode.consensus.bft.payloads import MessageKind
+from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES_IN_ONE_ROUND
+
+
+class OverdrawnAuthors:
+    """Counts what each peer delivers of each author while this node is in one round. Addresses have 20 bytes.
+
+    Peers and authors are validators of the height, so the memory is bounded.
+    """
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._relayed: set[tuple[bytes, MessageKind]] = set()
+        self._dropped: Counter[tuple[bytes, bytes]] = Counter()
+
+    def start_round(self, number: int) -> None:
+        """Note the round in which this node is. Forget what was counted in another round."""
+        if number != self._round:
+            self.clear()
+            self._round = number
+
+    def clear(self) -> None:
+        """Forget everything, because a new height begins."""
+        self._relayed.clear()
+        self._dropped.clear()
+
+    def is_needed(self, author: bytes, kind: MessageKind, round_: int) -> bool:
+        """Whether a message of this kind and round is read although `author` has used up its share."""
+        return round_ >= self._round and (author, kind) not in self._relayed
+
+    def note_relayed(self, author: bytes, kind: MessageKind, round_: int) -> None:
+        """Note that another validator delivered a valid message of `author`."""
+        # An old message does not count. A faulty validator could deliver it again to keep out the new one.
+        if round_ >= self._round:
+            self._relayed.add((author, kind))
+
+    def drop(self, sender: bytes, author: bytes) -> list[Effect]:
+        """Drop a message that `sender` delivered. Return the effects."""
+        text = f"0x{author.hex()} has used up its share of the time for messages. What others relay of it is dropped"
+        dropped: list[Effect] = [WriteLogLine("share-used-up", text, author)]
+        self._dropped[sender, author] += 1
+        # A correct validator relays no more. One that delivers more pays: its messages wait.
+        if self._dropped[sender, author] <= MAX_RELAYED_MESSAGES_IN_ONE_ROUND:
+            dropped.append(RelayIsFree())
+        return dropped
