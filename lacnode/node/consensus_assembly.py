@@ -85,6 +85,8 @@ def _build_validator(
         proposal_worker=ThreadWorker(),
         state_worker=shared.state_worker,
         log_worker=shared.log_worker,
+        # A proposal of 15 MB takes two seconds to decode. The node's stop must not wait for it.
+        reading_worker=ThreadWorker(abandons_on_cancel=True),
         # A key in an HSM may hang. The node's stop must not wait for it.
         signing_worker=ThreadWorker(abandons_on_cancel=True),
         now_ms=lambda: int(shared.resources.pacing.now() * 1000),

@@ -92,9 +92,9 @@ class Validator:
 
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
     one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
-    signature never waits for an execution, and reads large messages. `signing_worker` waits for the key. It must
-    abandon work that is cancelled. `proposes_round_zero`: `events.HeadChanged`. `thread_seconds` is the processor time of
-    the calling thread in seconds.
+    signature never waits for an execution. `reading_worker` reads large messages. `signing_worker` waits for the key. Both
+    must abandon work that is cancelled: a node that stops waits neither for a key nor for megabytes. `proposes_round_zero`:
+    `events.HeadChanged`. `thread_seconds` is the processor time of the calling thread in seconds.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Validator:
         proposal_worker: Worker,
         state_worker: Worker,
         log_worker: Worker,
+        reading_worker: Worker,
         signing_worker: Worker,
         now_ms: Callable[[], int],
         message_limit: int,
@@ -128,7 +129,7 @@ class Validator:
         self._now_ms = now_ms
         self._intake = ConsensusEventQueue(message_limit)
         self._messages = MessageReader(
-            machine, log_worker, self._intake.charge, self._intake.overdrawn_senders, now_ms, thread_seconds
+            machine, reading_worker, self._intake.charge, self._intake.overdrawn_senders, now_ms, thread_seconds
         )
         self._proposal_work = ProposalWork(chain, block_creator, proposal_worker, self._intake.put)
         self.timers = HeightTimers(self._intake.put, now_ms, may_run_timers)
@@ -217,7 +218,6 @@ class Validator:
     async def _effects(self, event: Event) -> list[Effect]:
         """Return the effects of `event`."""
         if isinstance(event, MessageReceived):
-            # The log's worker is free for large messages: no record is written before the machine has answered.
             return await self._messages.read(event)
         # An event of the node itself that fails is a fault of this node. Going on in an unknown state could sign twice.
         return self.machine.handle(event, self._now_ms())

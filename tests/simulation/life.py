@@ -125,6 +125,7 @@ class Life:
             proposal_worker=VirtualWorker(clock),
             state_worker=state_worker,
             log_worker=self._log_worker,
+            reading_worker=self._log_worker,
             signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),
             now_ms=node.now_ms,
             message_limit=chain.spec.ibft.parameters_at(0).message_queue_limit,

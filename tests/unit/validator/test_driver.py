@@ -1,7 +1,7 @@
 """What the driver of consensus does with messages before the machine has answered."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ class Machine:
         """Whether everything has come that follows from `messages` messages of peers."""
         return len(self.handled) >= messages + len(self.early)
 
-    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+    def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
         if not isinstance(event, MessageReceived):
             return list(map(RedeliverMessage, self.early))
         self.handled.append((event, threading.get_ident()))
@@ -93,6 +93,7 @@ class Stage:
             proposal_worker=ThreadWorker(),
             state_worker=ThreadWorker(),
             log_worker=ThreadWorker(),
+            reading_worker=ThreadWorker(abandons_on_cancel=True),
             signing_worker=ThreadWorker(abandons_on_cancel=True),
             now_ms=lambda: 0,
             message_limit=1000,
@@ -133,6 +134,33 @@ async def test_large_messages_are_not_read_on_the_event_loop() -> None:
     assert large != threading.get_ident()
 
 
+async def test_the_stop_does_not_wait_for_a_large_message() -> None:
+    """The transactions of a proposal of 15 MB take two seconds to decode, and nothing ends that."""
+    begun, may_end, threads = threading.Event(), threading.Event(), []
+
+    @dataclass
+    class Slow(Machine):
+        def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
+            if isinstance(event, MessageReceived):
+                threads.append(threading.current_thread())
+                begun.set()
+                may_end.wait(60)
+            return []
+
+    stage = Stage(Slow())
+    try:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stage.validator.run)
+                stage.validator.message_received(1, bytes(LARGE_MESSAGE_BYTES), A.address)
+                await trio.to_thread.run_sync(begun.wait)
+                nursery.cancel_scope.cancel()
+        assert not may_end.is_set(), "the validator has ended while the message is read"
+        assert threads[0].daemon, "the process can end, too"
+    finally:
+        may_end.set()
+
+
 async def test_a_message_that_finds_an_error_of_ours_is_dropped_and_said_once() -> None:
     stage = Stage(Machine(error=RuntimeError("a mistake")))
     with captured_logs() as lines:
@@ -159,7 +187,7 @@ class SigningMachine(Machine):
     def is_done(self, messages: int) -> bool:
         return len(self.order) >= 1 + 2 * (messages + len(self.early))
 
-    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+    def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
         if isinstance(event, HeadChanged):
             # The last effect of a head is not always a message: what a height signs again may be refused as well.
             return [*map(RedeliverMessage, self.early), SignPayload(prepare(1)), SignPayload(prepare(2))]
@@ -205,7 +233,7 @@ class FloodedMachine(Machine):
     def is_done(self, messages: int) -> bool:
         return len(self.order) >= self.expected
 
-    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+    def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
         if isinstance(event, HeadChanged):
             return list(map(RedeliverMessage, self.early))
         self.order.append(event.sender if isinstance(event, MessageReceived) else type(event))

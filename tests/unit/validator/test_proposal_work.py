@@ -1,7 +1,7 @@
 """Builds and checks end with their round, and an import waits for none of them: the driver, with a scripted machine."""
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,7 +35,7 @@ class Machine:
         self.came = trio.Event()
         self.effects: list[Effect] = []
 
-    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+    def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
         self.heard.append(event)
         self.came.set()
         self.came = trio.Event()
@@ -107,6 +107,7 @@ class Stage:
             proposal_worker=ThreadWorker(),
             state_worker=ThreadWorker(),
             log_worker=ThreadWorker(),
+            reading_worker=ThreadWorker(abandons_on_cancel=True),
             signing_worker=ThreadWorker(abandons_on_cancel=True),
             now_ms=lambda: 0,
             message_limit=10,
