@@ -281,8 +281,8 @@ CONSENSUS = (
     Mutant(
         "votes-of-a-busy-author-are-dropped",
         "lacnode/consensus/bft/overdrawn_authors.py",
-        "return round_ >= self._round and (author, kind) not in self._relayed",
-        "return round_ < 0",
+        "return sender == author or is_first",
+        "return sender == author",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(

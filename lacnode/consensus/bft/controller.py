@@ -96,11 +96,8 @@ class BftController:
         self._skew_logged_at: dict[bytes, int] = {}
 
     def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
-        """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds.
-
-        `overdrawn` are the validators (20-byte addresses) that have used up their share of the processor. What others
-        deliver of them is dropped, except a little.
-        """
+        """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds. The
+        validators `overdrawn` (20-byte addresses) have used up their share of the processor (`overdrawn_authors`)."""
         if isinstance(event, HeadChanged):
             return self._start_height(event, now_ms)
         if isinstance(event, MessageReceived):
@@ -263,8 +260,7 @@ class BftController:
         if self._false_copies.exceeds_false_copies(event.sender, envelope, author):
             return []
         self._overdrawn_authors.start_round(self._height.round.number)
-        is_needed = author == event.sender or self._overdrawn_authors.is_needed(author, envelope.kind, round_id.round)
-        if author in overdrawn and not is_needed:
+        if author in overdrawn and not self._overdrawn_authors.is_needed(event.sender, envelope, author):
             # Not remembered as received: the author may deliver the same bytes itself.
             return self._overdrawn_authors.drop(event.sender, author)
         # Before decoding: decoding the same bad bytes once more would cost the same again.
@@ -294,7 +290,7 @@ class BftController:
             if not is_second:
                 # The author can sign one payload any number of times, and give each relay other bytes.
                 if has_block(message) and self._first_copies.has(author, payload_hash):
-                    charge = self._charge(event, message, payload_hash)
+                    charge = self._first_copies.charge(author, payload_hash, event.sender)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.add_decoded_body(message)
                 check_body(message)
@@ -307,22 +303,16 @@ class BftController:
             self._false_copies.count_copy(event.sender, author)
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
+        self._overdrawn_authors.note_valid(event.sender, message)
         # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
         relayed = [] if has_seals else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
-
-    def _charge(self, event: MessageReceived, message: Message, payload_hash: bytes) -> list[Effect]:
-        """Note a message that has passed its check, and charge its author if the author pays."""
-        author = message.signed.author
-        if author != event.sender:
-            self._overdrawn_authors.note_relayed(author, message.kind, round_id_of(message).round)
-        return self._first_copies.charge(author, payload_hash, event.sender)
 
     def _relay(
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
-        charge = self._charge(event, message, payload_hash)
+        charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):
             return charge

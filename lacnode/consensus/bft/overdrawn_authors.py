@@ -9,6 +9,7 @@ time.
 from collections import Counter
 
 from lacnode.consensus.bft.effects import Effect, RelayIsFree, WriteLogLine
+from lacnode.consensus.bft.messages import Message, MessageEnvelope, round_id_of
 from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES_IN_ONE_ROUND
 
@@ -35,15 +36,17 @@ class OverdrawnAuthors:
         self._relayed.clear()
         self._dropped.clear()
 
-    def is_needed(self, author: bytes, kind: MessageKind, round_: int) -> bool:
-        """Whether a message of this kind and round is read although `author` has used up its share."""
-        return round_ >= self._round and (author, kind) not in self._relayed
+    def is_needed(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
+        """Whether a message that `sender` delivers is read although `author` has used up its share."""
+        is_first = envelope.round_id.round >= self._round and (author, envelope.kind) not in self._relayed
+        return sender == author or is_first
 
-    def note_relayed(self, author: bytes, kind: MessageKind, round_: int) -> None:
-        """Note that another validator delivered a valid message of `author`."""
+    def note_valid(self, sender: bytes, message: Message) -> None:
+        """Note that `sender` delivered a valid message."""
+        author = message.signed.author
         # An old message does not count. A faulty validator could deliver it again to keep out the new one.
-        if round_ >= self._round:
-            self._relayed.add((author, kind))
+        if sender != author and round_id_of(message).round >= self._round:
+            self._relayed.add((author, message.kind))
 
     def drop(self, sender: bytes, author: bytes) -> list[Effect]:
         """Drop a message that `sender` delivered. Return the effects."""
