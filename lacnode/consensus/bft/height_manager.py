@@ -264,6 +264,8 @@ class HeightManager:
 
     def _resend_to_author(self, message: Message) -> None:
         """Send our messages of the current round to the author of a message for an earlier round: the author lags."""
+        if isinstance(message, Proposal):
+            self.received_proposals.note_earlier(message)
         if self._decision.importing is None:
             self._out += self._current.sent_messages.resend_once_to(message.signed.author)
 

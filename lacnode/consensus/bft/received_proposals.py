@@ -23,8 +23,9 @@ class ReceivedProposals:
         compared with the header before. The round is part of the key, because GoQuorum proposes one digest in several
         rounds. The check for one round may be cancelled, and the check for the next one must still be awaited."""
         self._first_digests: dict[int, bytes] = {}
-        """The digest of the first proposal of each round's proposer, by round, from the current round on. It counts even
-        if its block is invalid: a proposer that could try again could make us check blocks without end."""
+        """The digest of the first proposal of each round's proposer, by round. It counts even if its block is invalid: a
+        proposer that could try again could make us check blocks without end. Those of earlier rounds stay: the proposer of
+        round 0 needs no proof, and could make us decode and relay any number of its blocks in later rounds."""
 
     def examine(self, proposal: Proposal) -> list[Effect]:
         """Return the effect that asks for the check of the proposed block, for a proposal of the current round or a
@@ -51,15 +52,19 @@ class ReceivedProposals:
         """Note which proposal of a round counts."""
         self._first_digests[round_] = digest
 
+    def note_earlier(self, proposal: Proposal) -> None:
+        """Note a proposal of a round that this node has left. Its block is not checked."""
+        # A quorum has asked for each later round that has a valid proposal. So few rounds have one, and a digest is short.
+        self._first_digests.setdefault(round_id_of(proposal).round, proposal.signed.payload.digest)
+
     def pop_checked(self, round_: int, digest: bytes) -> Proposal | None:
         """Remove and return the proposal whose check is answered. None if it is not needed any longer."""
         return self._checks.pop((round_, digest), None)
 
     def remove_below(self, round_: int) -> None:
-        """Forget the proposals for rounds before `round_`."""
+        """Forget the blocks of proposals for rounds before `round_`."""
         # A check for this round or a later one is still useful: its answer may bring the proposal.
         self._checks = {checked: kept for checked, kept in self._checks.items() if checked[0] >= round_}
-        self._first_digests = {kept: digest for kept, digest in self._first_digests.items() if kept >= round_}
 
     def _examine_second(self, proposal: Proposal) -> list[Effect]:
         """Log a second proposal that differs from the first one, and blame its author."""

@@ -157,6 +157,17 @@ def test_a_second_proposal_is_not_passed_on_and_is_the_fault_of_its_author() -> 
     assert not only(BlamePeer, bench.hear(third, via=C.address)), "the one who brings it may have relayed it"
 
 
+def test_a_proposer_of_round_zero_is_not_passed_on_again_in_later_rounds() -> None:
+    """Attack: it needs no proof for round 0, and signs any number of blocks of megabytes when the others are in round 1."""
+    bench = Bench(B).start()
+    bench.expire_round()
+    first, *others = (propose(A, sized(bench.make_block(), 32, number)) for number in range(1, 21))
+    assert sent(Proposal, bench.hear(first)), "a validator that lags may need it"
+    assert not sent(Proposal, bench.hear(*others))
+    bench.expire_round()
+    assert not sent(Proposal, bench.hear(*others))
+
+
 def variants(proposal: Proposal, count: int) -> list[Proposal]:
     """What a liar makes of a proposal without its author: another block under the author's signature."""
     blocks = [make_block(None, A.address, (A.address,), vanity=number.to_bytes(32)) for number in range(count)]
