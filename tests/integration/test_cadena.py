@@ -25,7 +25,7 @@ def run(path: Path) -> str:
 
 def test_partners_share_what_a_third_has_only_hashes_of(tmp_path: Path) -> None:
     path = tmp_path / "net"
-    with running_devnet(path, "--privacy", "--block-period", "0.5") as network:
+    with running_devnet(path, "--privacy", "--validators", "1", "--block-period", "0.2") as network:
         told = run(path)
         assert "customs B sees AEO-2041 coffee exporter VALID, as customs A said" in told
         assert "customs A sees AEO-7730 freight forwarder VALID, as customs B said" in told

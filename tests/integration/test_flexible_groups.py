@@ -28,7 +28,8 @@ def receipt(network: Devnet, marker: str) -> object:
 
 def test_members_come_and_go_and_a_wiped_one_has_its_groups_past_again(tmp_path: Path) -> None:
     path = tmp_path / "net"
-    with running_devnet(path, "--privacy", "--flexible-groups", "--block-period", "0.5") as network:
+    options = ("--privacy", "--flexible-groups", "--validators", "1", "--block-period", "0.2")
+    with running_devnet(path, *options) as network:
         told = said(path)
         assert "deployed: writer-1 sees 1000, writer-2 sees 1000, writer-3 sees nothing" in told
         assert "writer-3 added: writer-1 sees 1000, writer-2 sees 1000, writer-3 sees 1000" in told

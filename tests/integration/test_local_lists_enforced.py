@@ -57,7 +57,8 @@ def rules_of_refusals(url: str) -> set[str]:
 
 @pytest.mark.xdist_group("permissioned-devnet")
 def test_a_doctored_list_brings_no_stranger_in(tmp_path: Path) -> None:
-    with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", "--writers", "1") as network:
+    shape = ("--permissioned", "--validators", "1", "--boots", "1", "--writers", "1")
+    with running_devnet(tmp_path / "net", *shape) as network:
         network.command("join", "stranger")
         nodes = {node["name"]: node for node in network.status()["nodes"]}
         writer, stranger = nodes["writer-1"], nodes["stranger"]

@@ -14,7 +14,7 @@ from eth_account import Account
 from lacnode.crypto.node_key import NodeKey
 from tests.support.devnet import Devnet, ask, height, running_devnet, until
 
-SHAPE = ("--permissioned", "--validators", "4", "--boots", "1", "--writers", "2", "--observers", "1")
+SHAPE = ("--permissioned", "--validators", "2", "--boots", "1", "--writers", "2", "--observers", "1")
 SLOWLY = ("--block-period", "2")
 """What must have happened two blocks later is not to hang on how busy the machine is."""
 

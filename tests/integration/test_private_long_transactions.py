@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ import pytest
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_ports import claim_port_offset
 from lacnode.devnet.manifest import NetworkShape, make_devnet
+from lacnode.devnet.processes import find_pid
 from lacnode.primitives.hexadecimal import to_hex
 from tests.support.devnet import NODES, Devnet, ask, until
 from tests.support.private_nodes import ALICE, BOB, KEEPER, LOOP, deploying, private
 
 pytestmark = pytest.mark.xdist_group("private-devnet")
 
-GAS_LIMIT = 6_000_000
+GAS_LIMIT = 3_000_000
 """Of a block, and so of a private transaction: seconds of a loop, more than a slice, not minutes."""
 
 HONEST, RECIPIENT, HOSTILE = "writer-1", "writer-2", "writer-3"
@@ -46,7 +46,7 @@ def network(tmp_path: Path) -> Iterator[Devnet]:
 
 
 def key_of(network: Devnet, name: str) -> bytes:
-    return base64.b64decode(network.node(name)["privacy_public_key"])
+    return base64.b64decode(str(network.made(name).privacy_key))
 
 
 def sent(network: Devnet, name: str, key: NodeKey, nonce: int, data: bytes) -> str:
@@ -77,12 +77,10 @@ def is_executing(network: Devnet) -> bool:
     return any(group["waitingReason"] for group in groups if group["status"] == "waiting")
 
 
-def stopped_by_signal(network: Devnet, name: str) -> float:
-    """Seconds until the node has ended."""
-    pid, start = network.node(name)["pid"], time.monotonic()
-    os.kill(pid, signal.SIGTERM)
-    until(lambda: network.node(name)["pid"] is None, f"{name} stopped", STOPPING_SECONDS)
-    return time.monotonic() - start
+def stop_by_signal(network: Devnet, name: str) -> None:
+    node = network.made(name)
+    os.kill(int(node.pid_file.read_text("ascii")), signal.SIGTERM)
+    until(lambda: find_pid(node) is None, f"{name} stopped", STOPPING_SECONDS)
 
 
 def test_an_endless_private_transaction_holds_up_only_its_own_group(network: Devnet) -> None:
@@ -91,7 +89,7 @@ def test_an_endless_private_transaction_holds_up_only_its_own_group(network: Dev
     for nonce in range(2):
         honest = sent(network, HONEST, ALICE, nonce, deploying(KEEPER))
         until(lambda honest=honest: status(network, RECIPIENT, honest) == "0x1", "another group's")  # type: ignore[misc]
-    stopped_by_signal(network, RECIPIENT)
+    stop_by_signal(network, RECIPIENT)
     network.command("start", RECIPIENT)
     later = sent(network, HONEST, ALICE, 2, deploying(KEEPER))
     until(lambda: status(network, RECIPIENT, later) == "0x1", "another group's after the restart")

@@ -27,8 +27,7 @@ MEMBER, PARTNER, SUPERVISOR = "writer-1", "writer-2", "writer-3"
 
 def key_of(network: Devnet, name: str) -> str:
     """The public key of a node's transaction manager, in base64."""
-    nodes = json.loads((network.path / "devnet.json").read_text("utf-8"))["nodes"]
-    return next(str(node["privacy_key"]) for node in nodes if node["name"] == name)
+    return str(network.made(name).privacy_key)
 
 
 def sent(network: Devnet, name: str, group: str, nonce: int, data: bytes, to: bytes | None = None) -> dict[str, Any]:
@@ -78,7 +77,8 @@ def told(entry: dict[str, Any]) -> tuple[str, str, str, set[str], str]:
 
 def test_a_supervisor_gets_all_that_is_sent_to_the_group_in_the_members_sight_and_on_record(tmp_path: Path) -> None:
     began = datetime.now(UTC)
-    with running_devnet(tmp_path / "net", "--privacy", "--block-period", "0.5") as network:
+    options = ("--privacy", "--validators", "1", "--block-period", "0.2")
+    with running_devnet(tmp_path / "net", *options) as network:
         member, partner, supervisor = keys = [key_of(network, name) for name in (MEMBER, PARTNER, SUPERVISOR)]
         agreement = {"addresses": [member, partner], "name": "MRA", "description": "AEO status"}
         group = ask(network.url(MEMBER), "priv_createPrivacyGroup", {**agreement, "mandatoryRecipient": supervisor})

@@ -25,7 +25,8 @@ def packages() -> Path:
 
 @pytest.fixture(scope="module")
 def network(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    with running_devnet(tmp_path_factory.mktemp("quorum") / "net", "--privacy", "--block-period", "0.5") as made:
+    options = ("--privacy", "--validators", "1", "--block-period", "0.2")
+    with running_devnet(tmp_path_factory.mktemp("quorum") / "net", *options) as made:
         yield made
 
 
@@ -108,7 +109,7 @@ def test_logs_pushed_over_a_websocket(packages: Path, network: Devnet) -> None:
 
 
 def test_a_flexible_group_is_made_extended_locked_and_left(packages: Path, tmp_path: Path) -> None:
-    options = ("--privacy", "--flexible-groups", "--block-period", "0.5")
+    options = ("--privacy", "--flexible-groups", "--validators", "1", "--block-period", "0.2")
     with running_devnet(tmp_path / "net", *options) as network:
         found = said(packages, network, "flexible")
     one, two, three = found["keys"]
