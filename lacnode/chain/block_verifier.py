@@ -96,7 +96,8 @@ class BlockVerifier:
             self._log_late_clock(header, ahead)
 
     def check_header_of_unknown_validators(self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
-        """Check a header whose validators a contract names in a state that is not here yet. Its seals are not verified.
+        """Check a header whose validators a contract names in a state that is not here yet. Its seals, its coinbase and its
+        distance from the clock are not verified.
 
         Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
         """

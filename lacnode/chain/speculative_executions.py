@@ -21,9 +21,12 @@ class SpeculativeExecutions:
 
     @contextmanager
     def speculative_budget(self, budget: ExecutionBudget, hash_: bytes | None = None) -> Iterator[ExecutionBudget]:
-        """Give the budget of an execution inside this context. It ends with `budget`, or when an import begins. `hash_`
-        is the hash of the block (32 bytes), or None while the block is built. Raises ExecutionCancelledError if an
-        import waits.
+        """Give the budget of an execution inside this context. It ends with `budget`, or when another block's import
+        begins.
+
+        `hash_` is the hash of the block (32 bytes). The import of this block does not end the execution. `hash_` is None
+        while the block is built: then every import ends it. Raises ExecutionCancelledError at once if an import is under
+        way.
         """
         own = ExecutionBudget()
         with self._lock:

@@ -29,7 +29,8 @@ def sign(digest: bytes, private_key: bytes) -> bytes:
 
 
 def recover_public_key(digest: bytes, signature: bytes) -> bytes:
-    """The 64-byte public key (X || Y) that signed the 32-byte `digest`. SignatureError if there is none."""
+    """The 64-byte public key (X || Y) that signed the 32-byte `digest`. `signature` has 65 bytes: r, s, and the parity as
+    0 or 1. SignatureError if it has another form, or if there is no key."""
     if len(signature) != SIGNATURE_BYTES or signature[64] > 1:
         raise SignatureError("a signature of 65 bytes ending in 0 or 1 was expected")
     try:

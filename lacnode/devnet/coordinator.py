@@ -190,7 +190,8 @@ class Coordinator:
     # -- blocks on demand ----------------------------------------------------------------------------------------
 
     async def make_block_on_demand(self) -> None:
-        """Make one block for a reason of the devnet itself. A failure is logged, and followed by a pause."""
+        """Make one block for a reason of the devnet itself, and return after it. There is no block if the mode changed
+        meanwhile. A failure is not raised: it is logged, and followed by a pause."""
         before, mode = self._waiting(), self.mode_change
         try:
             async with self._holding() as (nodes, head):

@@ -134,7 +134,7 @@ class NodeReports:
 
 
 def primus_pong(now_ms: int) -> str:
-    """Return the answer to a keep-alive of the server's library."""
+    """Return the answer to a keep-alive of the server's library. It has `now_ms` (Unix milliseconds) in it."""
     return orjson.dumps(f"primus::pong::{now_ms}").decode()
 
 

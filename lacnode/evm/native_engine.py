@@ -284,7 +284,8 @@ class NativeEngine(PythonStates):
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> NativeTracer:
-        """Return a tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes."""
+        """Return a tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes. None stands for
+        a new allowance with the usual limits."""
         counted, joined = TraceAllowance() if allowance is None else allowance, self._budget.joined_with(budget)
         python = PyEvmTracer(self._spec, self._store, ancestor_hash, joined, counted)
         return NativeTracer(self._spec, self._nodes, python, ancestor_hash, joined, counted, self._differences)

@@ -178,7 +178,8 @@ class PyEvmEngine:
         )
 
     def accounts(self, state_root: bytes) -> "PyEvmStateView":
-        """The accounts at `state_root`."""
+        """The accounts at `state_root` (32 bytes). Nothing is read before the first question about an account. That one
+        raises MissingNodeError if the root is missing."""
         return PyEvmStateView(self._store, state_root)
 
     def check_running(self) -> None:

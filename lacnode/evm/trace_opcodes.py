@@ -83,7 +83,7 @@ _ACCOUNT_READS = {0x31: 1, 0x3B: 1, 0x3C: 1, 0x3F: 1, SELFDESTRUCT: 1, 0xF1: 2, 
 
 def find_account_read(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[bytes, int | None] | None:
     """Return the account, or the account `own` with one of its slots, that an instruction reads. None if it reads
-    neither, or fails."""
+    neither, or fails. `stack` is the one before the instruction. Its top comes last."""
     if opcode in (SLOAD, SSTORE):
         return (own, _number(stack[-1])) if stack else None
     position = _ACCOUNT_READS.get(opcode)

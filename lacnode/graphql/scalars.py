@@ -28,7 +28,8 @@ def read_address(value: object) -> bytes:
 
 
 def read_bytes(value: object) -> bytes:
-    """Read bytes in hexadecimal after `0x`. An odd number of digits gets a zero in front. ScalarError if they do not fit."""
+    """Read bytes in hexadecimal after `0x`. An odd number of digits gets a zero in front. ScalarError if the value is no
+    text, if `0x` is missing, or if another character follows."""
     return _prefixed("Bytes", value)
 
 

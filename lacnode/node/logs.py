@@ -54,7 +54,7 @@ JSON_FORMAT = "JSON"
 
 def configure_logs(level: str, colour: bool | None = None, log_format: str = "PLAIN") -> None:
     """Log events that are at least as important as `level`, one of `LEVELS`. A `colour` of None colours terminals
-    only. `log_format` is `PLAIN` or `JSON_FORMAT`."""
+    only. `log_format` is `JSON_FORMAT` or `PLAIN`. Any other text counts as `PLAIN`. KeyError for another `level`."""
     coloured = sys.stdout.isatty() if colour is None else colour
     is_json = log_format == JSON_FORMAT
     THRESHOLDS.reset(LEVELS[level])

@@ -131,7 +131,8 @@ def _decisions(about: str, counts: CheckCounters) -> Iterator[MetricSample]:
 
 
 def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
-    """The private groups of this node by their condition. No series names a group."""
+    """The series of privacy: the groups of this node by their condition, the payloads that are missing, and the unexpected
+    errors. No series names a group."""
 
     def groups() -> Iterable[MetricSample]:
         health = statuses.health()

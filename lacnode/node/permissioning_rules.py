@@ -169,8 +169,8 @@ class PermissionQueries:
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call`, a change of the rules, on a copy of the head's state, and keep nothing. Return whether it
-        succeeds, which administrators can change the rules after it, and whether it can lock all of them out. Raises the
-        errors of `SimulatedContracts`."""
+        succeeds, which administrators can change the rules after it, and whether it can lock all of them out. The
+        changed rules are not returned. Raises the errors of `SimulatedContracts`."""
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:

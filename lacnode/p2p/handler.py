@@ -46,4 +46,5 @@ class NetworkHandler(Protocol):
         """`peer` sent whole transactions without a request."""
 
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
-        """`peer` announced transactions by their hashes (32 bytes), with their sizes in bytes."""
+        """`peer` announced transactions by their hashes (32 bytes), with their sizes in bytes. `sizes` is empty before
+        eth/68."""

@@ -147,7 +147,7 @@ class P2pNetwork:
 
     def dial_when_permitted(self, enode: Enode) -> None:
         """Remember the node `enode`, which dialled this node and was refused by the policy. `recheck_connections` dials
-        it once it is permitted."""
+        it once it is permitted. Nothing happens without `dial_discovered`, or if `enode` does not listen."""
         if self._config.dial_discovered and enode.is_listening:
             self._refused_dialers.add(enode)
 

@@ -45,7 +45,10 @@ class PeerReputation:
         self._timeouts.pop(kind, None)
 
     def record_timeout(self, kind: int) -> None:
-        """Record that the peer has not answered a request in time. `kind` is the message code of the answer."""
+        """Record that the peer has not answered a request in time. `kind` is the message code of the answer.
+
+        `MAX_TIMEOUTS` of one kind in a row set `disconnect_reason`. The caller ends the session.
+        """
         self._timeouts[kind] = self._timeouts.get(kind, 0) + 1
         if self._timeouts[kind] >= MAX_TIMEOUTS:
             self._set_reason(DisconnectReason.TIMEOUT)

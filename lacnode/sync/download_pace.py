@@ -83,7 +83,10 @@ class DownloadPace:
         self._left_seconds = min(MAX_CREDIT_SECONDS, self._left_seconds + earned)
 
     async def wait_for_answer(self, answer: Awaitable[T]) -> T:
-        """Wait for the peer's answer. Raises PeerFailedError if it does not come in the time that is left."""
+        """Wait for the peer's answer, and return it. The wait is taken from the time that is left.
+
+        Raises PeerFailedError if the answer does not come in that time, if the request fails, or if the peer leaves.
+        """
         began = trio.current_time()
         try:
             with trio.fail_after(max(0.0, self._left_seconds)):

@@ -79,7 +79,8 @@ class TransactionIntake:
 
     @property
     def is_busy(self) -> bool:
-        """Whether short transactions wait. More transactions then enter the pool soon."""
+        """Whether short transactions wait. More transactions then enter the pool soon. Long ones do not count: they
+        enter it slowly."""
         return any(not name.is_long for name in self._lanes)
 
     def may_request_long_from(self, peer_id: bytes) -> bool:

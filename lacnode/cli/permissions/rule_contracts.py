@@ -180,8 +180,8 @@ class AccountRules:
             self.family = RulesContractFamily.STANDARD_2
 
     def listed(self) -> list[tuple[bytes, bool | None]]:
-        """Return the accounts, and whether each may create contracts (None where the contract does not distinguish
-        them). UsageError if the contract's answer is no list."""
+        """Return each account (20 bytes) on the list, with True if it may create contracts and False if it may not. None
+        where the contract does not distinguish them. UsageError if the contract's answer is no list."""
         accounts = _addresses(self._client.read_contract(self.address, call_data("getAccounts()")))
         if self.family is not RulesContractFamily.OWN:
             return [(account, None) for account in accounts]

@@ -96,7 +96,7 @@ class FutureMessageBuffer:
         return messages
 
     def drop_messages_of(self, sender: bytes) -> None:
-        """Drop the messages that the peer at this address (20 bytes) delivered."""
+        """Drop the messages that the peer at this address (20 bytes) delivered. Their authors do not matter."""
         for key in [key for key in self._kept if key[0] == sender]:
             self._drop(key)
 

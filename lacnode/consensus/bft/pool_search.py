@@ -30,7 +30,8 @@ class PoolSearch:
         return list(self._timers.start_first_search_timer(now_ms)) if self._round.number == 0 else []
 
     def timer_expired(self, now_ms: int) -> list[Effect]:
-        """Search the pool, unless there is a proposal already."""
+        """Search the pool, or wait on if a block that is built now would be too close to its parent. Nothing if there is a
+        proposal already, or if the round cannot be shortened. It never proposes."""
         if self._round.has_proposal or not self._timers.can_shorten(now_ms):
             return []
         # As for a block that is built now: some transactions can be mined only from a certain time on.

@@ -53,7 +53,8 @@ class ReceivedProposals:
         self._first_digests[round_] = digest
 
     def note_earlier(self, proposal: Proposal) -> None:
-        """Note a proposal of a round that this node has left. Its block is not checked."""
+        """Note the digest of the first proposal of a round that this node has left. `contradicts_first` then finds a second
+        one. The block is not checked."""
         # A quorum has asked for each later round that has a valid proposal. So few rounds have one, and a digest is short.
         self._first_digests.setdefault(round_id_of(proposal).round, proposal.signed.payload.digest)
 

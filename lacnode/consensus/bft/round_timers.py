@@ -61,7 +61,8 @@ class RoundTimers:
 
     @property
     def left_round_zero_by_search(self) -> bool:
-        """Whether round 0 was left, and a search had shortened it. A proposal that shortens it says nothing of a pool."""
+        """Whether round 0 was left after a search of the own pool had shortened it. False if only a proposal had. After
+        such a round `SearchPause` may forbid searches."""
         return self._is_shortened_by_search and self._round > 0
 
     def can_shorten(self, now_ms: int) -> bool:

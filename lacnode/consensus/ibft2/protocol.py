@@ -91,6 +91,8 @@ class Ibft2Justifications:
         return Justification(tuple(message.signed for message in round_changes))
 
     def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
+        """Check the signed payload, the digest and the certificate, but not the validity of the block. Raises
+        MessageRefusedError."""
         check_proposal(committee, proposal)
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:

@@ -133,6 +133,6 @@ class EndpointProofs:
 
 
 def datagram_address(enode: Enode) -> Address:
-    """Return the address for datagrams to `enode`."""
+    """Return the address for datagrams to `enode`: its host and its UDP port. The TCP port if it has no UDP port."""
 
     return (enode.host, enode.udp or enode.tcp)

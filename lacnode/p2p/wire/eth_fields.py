@@ -58,7 +58,7 @@ def decode_hashes(item: RlpItem, what: str) -> tuple[bytes, ...]:
 
 
 def decode_hash_and_number(item: RlpItem) -> tuple[bytes, int]:
-    """Return a block's hash and number from an entry of NewBlockHashes."""
+    """Return a block's hash (32 bytes) and number from an entry of NewBlockHashes. RlpError if it is malformed."""
     fields = fields_of(item, "newBlockHash")
     entry = (fields.bytes("hash", 32), fields.scalar("number", 8))
     fields.check_no_fields_left()

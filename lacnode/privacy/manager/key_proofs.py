@@ -69,7 +69,8 @@ class KeyProofs:
         return found
 
     def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
-        """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof."""
+        """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof. `places`
+        has the URL of each key (32 bytes). A manager is asked if its answer is not known."""
         listed = {key: url for key, url in places.items() if self._needs_no_proof(url)}
         return KeyProofStatus.UNPROVEN in self.proof_statuses(listed).values()
 

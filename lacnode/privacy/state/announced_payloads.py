@@ -30,7 +30,8 @@ def record_success(batch: Batch, payload_key: bytes, place_key: bytes, marker_ha
 
 
 def first_successful_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
-    """Return the number and index (12 bytes) and the hash of the first marker at which the payload was executed."""
+    """Return the place and the hash (32 bytes) of the first marker at which the payload was executed. None if there is
+    none. The place is the block number and the index in the block (12 bytes)."""
     value = snapshot.get(FIRST_MARKERS_TABLE, payload_key)
     return None if value is None else (value[:_PLACE_BYTES], value[_PLACE_BYTES : _PLACE_BYTES + _HASH_BYTES])
 

@@ -46,7 +46,8 @@ class GroupMode(Enum):
 
 
 def read_payload_key(marker: Transaction) -> bytes:
-    """Return the key of the private transaction that `marker` announces (32 bytes)."""
+    """Return the key of the private transaction that `marker` announces (32 bytes). The caller must have checked `marker`
+    by `GroupMode.may_be_marker`: other data gives a wrong or a short key, and no error."""
     return marker.data[:PAYLOAD_KEY_BYTES]
 
 

@@ -21,7 +21,8 @@ RECENT_SECONDS = 5.0
 
 
 class RecentTasks:
-    """Tasks by the key of their payload. Safe to use from any thread. `clock` returns monotonic seconds."""
+    """The private transactions of the last `RECENT_SECONDS`, as tasks by the key of their payload. A payload that is here
+    need not be read again. Safe to use from any thread. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
