@@ -202,7 +202,8 @@ def test_a_second_node_on_the_same_data_directory_is_refused(single: Devnet) -> 
 
 def test_a_port_in_use_is_said_even_where_its_owner_answers(single: Devnet, tmp_path: Path) -> None:
     """Another network's node on the port has blocks too, and must not pass for ours."""
-    offset = str(int(single.url("validator-1").rpartition(":")[2]) - FIRST_RPC_PORT)
+    # The first node has the port below the first one, which is for developers.
+    offset = str(int(single.url("validator-1").rpartition(":")[2]) + 1 - FIRST_RPC_PORT)
     clash = Devnet(tmp_path / "two").command("--validators", "1", "--detach", "--port-offset", offset, check=False)
     assert clash.returncode == 1
     assert "validator-1 stopped while starting" in clash.stderr
