@@ -13,19 +13,14 @@ BLOCKS = 200
 
 def measure() -> list[Measure]:
     """The largest of four validators, in megabytes (10^6 bytes)."""
-    largest, readers = resident_bytes_after_blocks()
+    with devnet("--block-period", "0.25") as network:
+        while min(block_number(node["rpc_url"]) for node in network.nodes) < BLOCKS:
+            time.sleep(0.2)
+        largest, readers = max(_resident_bytes(psutil.Process(node["pid"])) for node in network.nodes)
     note = (
         f"largest of four, blocks every 0.25 s; its reader processes have {readers / 1e6:.0f} MB, shared pages counted"
     )
     return [Measure("resident memory of an idle validator after 200 blocks", largest / 1e6, "MB", 150, True, note)]
-
-
-def resident_bytes_after_blocks(*options: str) -> tuple[int, int]:
-    """Bytes of the largest of four validators, and of its reader processes; with `options` of `lacnode devnet`."""
-    with devnet("--block-period", "0.25", *options) as network:
-        while min(block_number(node["rpc_url"]) for node in network.nodes) < BLOCKS:
-            time.sleep(0.2)
-        return max(_resident_bytes(psutil.Process(node["pid"])) for node in network.nodes)
 
 
 def _resident_bytes(node: psutil.Process) -> tuple[int, int]:

@@ -14,7 +14,7 @@ ROUNDS = 3
 def measure() -> list[Measure]:
     """Median seconds, as processes and in one process."""
     note = f"median of {ROUNDS}"
-    processes = sorted(seconds_to_block_1() for _ in range(ROUNDS))[ROUNDS // 2]
+    processes = sorted(_processes() for _ in range(ROUNDS))[ROUNDS // 2]
     in_process = sorted(_in_process() for _ in range(ROUNDS))[ROUNDS // 2]
     return [
         Measure("command to block 1, four processes", processes, "s", 6.0, at_most=True, note=note),
@@ -26,12 +26,11 @@ def _devnet(*words: str) -> list[str]:
     return [sys.executable, "-m", "lacnode", "devnet", *words]
 
 
-def seconds_to_block_1(*options: str) -> float:
-    """Seconds from the command to block 1 on all nodes, with four processes and `options` of `lacnode devnet`."""
+def _processes() -> float:
     with tempfile.TemporaryDirectory() as directory:
         place = ("--data-path", str(Path(directory) / "net"))
         started = time.perf_counter()
-        subprocess.run(_devnet("--detach", "--json", *options, *place), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(_devnet("--detach", "--json", *place), check=True, stdout=subprocess.DEVNULL)
         elapsed = time.perf_counter() - started
         subprocess.run(_devnet("stop", *place), check=True, stdout=subprocess.DEVNULL)
     return elapsed
