@@ -230,6 +230,13 @@ CONSENSUS = (
         ("tests/unit/consensus/test_relaying.py",),
     ),
     Mutant(
+        "the-author-pays-for-seals-that-a-peer-attaches",
+        CONTROLLER,
+        "charge = [] if has_seals else self._first_copies.charge(author, payload_hash, event.sender)",
+        "charge = self._first_copies.charge(author, payload_hash, event.sender)",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
         "one-round-uses-up-what-a-relay-may-bring",
         "lacnode/consensus/bft/relay_shares.py",
         "share.messages_of_round[counted] < MAX_RELAYED_INDIRECT_MESSAGES",

@@ -290,7 +290,7 @@ class BftController:
             if not is_second:
                 # The author can sign one payload any number of times, and give each relay other bytes.
                 if has_block(message) and self._first_copies.has(author, payload_hash):
-                    charge = self._first_copies.charge(author, payload_hash, event.sender)
+                    charge = [] if has_seals else self._first_copies.charge(author, payload_hash, event.sender)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.add_decoded_body(message)
                 check_body(message)
@@ -303,7 +303,6 @@ class BftController:
             self._false_copies.count_copy(event.sender, author)
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
-        self._overdrawn_authors.note_valid(event.sender, message)
         # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
         relayed = [] if has_seals else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
@@ -312,6 +311,7 @@ class BftController:
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
+        self._overdrawn_authors.note_valid(event.sender, message)
         charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):

@@ -261,6 +261,26 @@ def test_the_author_pays_for_the_first_copy_of_each_payload() -> None:
     assert not only(ChargeTimeToAuthor, bench.hear(refused, via=D.address)), "it proves nothing, so D does not relay it"
 
 
+def test_the_author_does_not_pay_for_seals_that_a_peer_attaches_to_a_known_payload() -> None:
+    """Attack: D waits for the proposal of A, and delivers it again with megabytes of seals."""
+    bench = Bench(B, FOUR).start()
+    shown = round_change(A, 1, prepared_by(propose(A, bench.make_block()), B, C, D))
+    assert shown.block is not None
+    bench.hear(shown, via=C.address)
+    sealed = replace(shown, block=with_seals(shown.block, (bytes([1]) * 64 + b"\0",)))
+    assert not only(ChargeTimeToAuthor, bench.hear(sealed, via=D.address))
+
+
+def test_a_copy_with_seals_does_not_take_the_place_of_the_message_of_an_author_without_a_share() -> None:
+    """Attack: D attaches seals to what C signs, so that nothing of C is relayed to those that have no connection to it."""
+    overdrawn = Overdrawn()
+    shown = round_change(C, 1, prepared_by(propose(A, overdrawn.bench.make_block()), B, C, D))
+    assert shown.block is not None
+    sealed = replace(shown, block=with_seals(shown.block, (bytes([1]) * 64 + b"\0",)))
+    assert not only(SendMessage, overdrawn.hear(sealed))
+    assert only(SendMessage, overdrawn.hear(shown, via=A))
+
+
 def test_nobody_makes_another_validator_pay_again() -> None:
     """Attack: D signs so many payloads that those of A are forgotten, and delivers a message of A again."""
     bench = Bench(B, FOUR).start()
