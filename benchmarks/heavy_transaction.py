@@ -2,12 +2,12 @@
 
 import itertools
 import time
-from typing import Any
 
 from eth_account import Account
 
 from benchmarks.measure import Measure
-from benchmarks.networks import Network, devnet
+from benchmarks.networks import Network, block_shown, devnet
+from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.evm.engine_kind import why_no_library
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.json_rpc_client import block_number, call_all
@@ -31,20 +31,22 @@ def measure() -> list[Measure]:
 
 def _measured(network: Network) -> Measure:
     url = network.nodes[0]["rpc_url"]
-    first = _block(url, block_number(url))
+    first = block_shown(url, block_number(url))
     gas = int(first["gasLimit"], 16)
     (hash_,) = call_all(url, [("eth_sendRawTransaction", [_creation(network, gas)])])
     mined = _mined_gas(url, hash_)
     while block_number(url) < int(first["number"], 16) + 10:
         time.sleep(0.2)
-    times = [int(_block(url, number)["timestamp"], 16) for number in range(int(first["number"], 16), block_number(url))]
+    times = [
+        int(block_shown(url, number)["timestamp"], 16) for number in range(int(first["number"], 16), block_number(url))
+    ]
     longest = max(later - earlier for earlier, later in itertools.pairwise(times))
     note = f"{mined / 1e6:.0f} of {gas / 1e6:.0f} million gas used in one block; period {PERIOD_SECONDS} s"
     return Measure("longest block interval with a block of computation", longest, "s", 2 * PERIOD_SECONDS, True, note)
 
 
 def _creation(network: Network, gas: int) -> str:
-    fields = {"nonce": 0, "gasPrice": 0, "gas": gas, "value": 0, "data": LOOP, "chainId": 648_555}
+    fields = {"nonce": 0, "gasPrice": 0, "gas": gas, "value": 0, "data": LOOP, "chainId": CHAIN_ID}
     signed = Account.sign_transaction(fields, network.accounts[0]["private_key"])
     return to_hex(bytes(signed.raw_transaction))
 
@@ -58,9 +60,3 @@ def _mined_gas(url: str, hash_: object) -> int:
             return int(receipt["gasUsed"], 16)
         time.sleep(0.2)
     raise RuntimeError(f"the transaction was not mined within {WAIT_SECONDS:.0f} s")
-
-
-def _block(url: str, number: int) -> dict[str, Any]:
-    (found,) = call_all(url, [("eth_getBlockByNumber", [hex(number), False])])
-    assert isinstance(found, dict)
-    return found

@@ -16,10 +16,12 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from benchmarks.engines import CALLED, CODES, relay_code
+from benchmarks.execution import TRANSFER
 from benchmarks.networks import Network
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.rpc.json_rpc_client import call_all
+from tests.support.private_nodes import deploying
 
 SENDERS = 40
 BATCH_TRANSACTIONS = 100
@@ -88,8 +90,8 @@ class LoadGenerator:
             own = [Account.from_key(key).address for key in self._keys]
             self._fund([(token, 0, _transfer_call(address, 10**24)) for address in own])
             return (self._of_sender(n, token, 0, _transfer_call(_recipient(n), 1), 100_000) for n in itertools.count())
-        called = from_hex(self._deploy(_creation(CODES[CALLED])))
-        relay = self._deploy(_creation(relay_code(called)))
+        called = from_hex(self._deploy(deploying(CODES[CALLED])))
+        relay = self._deploy(deploying(relay_code(called)))
         inputs = [keccak256(b"call %d" % n) + bytes(96) for n in range(1_000)]
         return (self._of_sender(n, relay, 0, inputs[n % 1_000], 200_000) for n in itertools.count())
 
@@ -173,14 +175,9 @@ def _post(connection: http.client.HTTPConnection, raws: Sequence[str]) -> None:
             raise RuntimeError(str(reply["error"]))
 
 
-def _creation(code: bytes) -> bytes:
-    """Code that creates a contract with `code` as it is."""
-    return b"\x61" + len(code).to_bytes(2) + bytes.fromhex("80600c6000396000f3") + code
-
-
 def _recipient(number: int) -> str:
     return to_hex(keccak256(b"load %d" % (number % 1000))[:20])
 
 
 def _transfer_call(to: str, amount: int) -> bytes:
-    return keccak256(b"transfer(address,uint256)")[:4] + abi_encode(["address", "uint256"], [to, amount])
+    return TRANSFER + abi_encode(["address", "uint256"], [to, amount])

@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from lacnode.rpc.json_rpc_client import call_all
 
 
 class Network:
@@ -40,3 +44,16 @@ def devnet(*options: str) -> Iterator[Network]:
 
 def _devnet(*words: str) -> list[str]:
     return [sys.executable, "-m", "lacnode", "devnet", *words]
+
+
+def block_shown(url: str, number: int) -> dict[str, Any]:
+    """The block `number` as `eth_getBlockByNumber` shows it."""
+    (found,) = call_all(url, [("eth_getBlockByNumber", [hex(number), False])], timeout=20)
+    assert isinstance(found, dict)
+    return found
+
+
+def processor_seconds(nodes: Sequence[psutil.Process]) -> float:
+    """Seconds of processor time that the nodes and their children have used."""
+    processes = [each for node in nodes for each in (node, *node.children(recursive=True))]
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))

@@ -19,7 +19,7 @@ from eth_account import Account
 
 from benchmarks.load import CONTRACTS
 from benchmarks.measure import Measure
-from benchmarks.networks import Network, devnet
+from benchmarks.networks import Network, devnet, processor_seconds
 from lacnode.primitives.keccak import keccak256
 
 CALLS = 1_000
@@ -123,11 +123,7 @@ class _Client:
 
     def used_seconds(self) -> float:
         """The processor time of the node and its readers so far."""
-        total = 0.0
-        for process in (self._process, *self._process.children(recursive=True)):
-            times = process.cpu_times()
-            total += float(times.user + times.system)
-        return total
+        return processor_seconds([self._process])
 
 
 def _awaited(found: Callable[[], object]) -> dict[str, object]:

@@ -14,15 +14,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.load import BATCH_TRANSACTIONS, RELAY_CALLS, TOKENS, TRANSFERS, LoadGenerator
 from benchmarks.measure import Measure
-from benchmarks.networks import Network, devnet
+from benchmarks.networks import Network, block_shown, devnet, processor_seconds
 from benchmarks.peer_networks import available, peer_network
-from lacnode.rpc.json_rpc_client import block_number, call_all
+from lacnode.rpc.json_rpc_client import block_number
 
 SECONDS = 60
 MAX_INTERVAL_SECONDS = 2.5
@@ -89,14 +88,14 @@ def hold_rate(networks: Networks, kind: str, rate: int, batched: bool, seconds: 
         transactions = generator.prepare(kind, rate * seconds)
         url = network.nodes[0]["rpc_url"]
         nodes = [psutil.Process(node["pid"]) for node in network.nodes]
-        first, used = block_number(url), _processor_seconds(nodes)
+        first, used = block_number(url), processor_seconds(nodes)
         send = generator.send_in_batches if batched else generator.send_singly
         sending = send(transactions, rate)
         last = block_number(url)
         # Two more blocks take what the pool still has.
         time.sleep(2 * MAX_INTERVAL_SECONDS)
-        used = _processor_seconds(nodes) - used
-        blocks = [_block_shown(url, number) for number in range(first + 1, block_number(url) + 1)]
+        used = processor_seconds(nodes) - used
+        blocks = [block_shown(url, number) for number in range(first + 1, block_number(url) + 1)]
         mined = sum(len(block["transactions"]) for block in blocks)
         return Held(
             sent=len(transactions) / sending.seconds,
@@ -110,19 +109,6 @@ def hold_rate(networks: Networks, kind: str, rate: int, batched: bool, seconds: 
 def _p95(arrivals: Sequence[int]) -> float:
     intervals = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     return statistics.quantiles(intervals, n=20)[-1] if len(intervals) > 1 else float("inf")
-
-
-def _block_shown(url: str, number: int) -> dict[str, Any]:
-    """The block `number` as `eth_getBlockByNumber` shows it."""
-    (found,) = call_all(url, [("eth_getBlockByNumber", [hex(number), False])], timeout=20)
-    assert isinstance(found, dict)
-    return found
-
-
-def _processor_seconds(nodes: Sequence[psutil.Process]) -> float:
-    """Seconds of processor time that the nodes and their children have used."""
-    processes = [each for node in nodes for each in (node, *node.children(recursive=True))]
-    return float(sum(sum(process.cpu_times()[:2]) for process in processes))
 
 
 if __name__ == "__main__":

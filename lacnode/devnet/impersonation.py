@@ -10,13 +10,10 @@ from typing import Any
 
 from lacnode.devnet.call_values import address, byte_string, quantity, required_values
 from lacnode.devnet.request_forwarder import RequestForwarder
-from lacnode.devnet.state_changes import DATA_BYTE_GAS, NO_ADMINISTRATOR, TRANSACTION_GAS
+from lacnode.devnet.state_changes import DATA_BYTE_GAS, NO_ADMINISTRATOR, TRANSACTION_GAS, Transaction
 from lacnode.evm.state_administration import IMPERSONATION_ADDRESS, ImpersonatedCall
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
-
-Transaction = dict[str, Any]
-"""The call object of a transaction, with `from`."""
 
 MAX_IMPERSONATED = 1000
 """Accounts that are impersonated at a time."""

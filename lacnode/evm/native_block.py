@@ -14,11 +14,17 @@ from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import is_left_to_python
 from lacnode.evm.native_state import CurrentBudget
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
-from lacnode.evm.py_evm_block import DELEGATION_PREFIX, created_contract_address
+from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.py_evm_private import run_private_before_marker
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.system_contracts import contracts_asked_for_requests, missing_contract_error
-from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
+from lacnode.evm.transaction_validation import (
+    DELEGATION_PREFIX,
+    check_base_fee,
+    check_blob_fee,
+    check_sender,
+    check_transaction,
+)
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK

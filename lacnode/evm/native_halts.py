@@ -2,8 +2,8 @@
 
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import REVERTED
-from lacnode.evm.py_evm_computation import MAX_CODE_BYTES
 from lacnode.evm.py_evm_halts import explanation_of_opcode, has_opcode
+from lacnode.evm.transaction_validation import MAX_CODE_BYTES
 
 _OUT_OF_GAS = ("Out of gas", "OutOfGas")
 

@@ -22,7 +22,13 @@ from lacnode.evm.py_evm_system_calls import call_request_contracts, store_parent
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.state_administration import administration_rules
-from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
+from lacnode.evm.transaction_validation import (
+    DELEGATION_PREFIX,
+    check_base_fee,
+    check_blob_fee,
+    check_sender,
+    check_transaction,
+)
 from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union_of_blooms
 from lacnode.primitives.header import BlockHeader
@@ -43,9 +49,6 @@ is announced."""
 
 ANCESTOR_BLOCKS = 256
 """Blocks that BLOCKHASH reaches back."""
-
-DELEGATION_PREFIX = b"\xef\x01\x00"
-"""The bytes before the address in the code of an account that delegates (EIP-7702)."""
 
 
 def new_py_evm_state(

@@ -14,8 +14,8 @@ from lacnode.chainspec.forks import Fork
 from lacnode.evm.precompiles.py_evm_precompiles import replace_precompiles
 from lacnode.evm.py_evm_code import Code
 from lacnode.evm.py_evm_meter import BudgetMeter
+from lacnode.evm.transaction_validation import MAX_CODE_BYTES
 
-MAX_CODE_BYTES = 24_576
 DEFAULT_STACK_ITEMS = 1024
 
 RIPEMD160 = bytes(19) + b"\x03"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
+from lacnode.evm.transaction_validation import MAX_CODE_BYTES, MAX_NONCE
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue, as_bytes, as_scalar
 
@@ -25,11 +26,8 @@ ADMINISTRATION_ADDRESSES = frozenset((STATE_CHANGE_ADDRESS, IMPERSONATION_ADDRES
 ACCOUNT_GAS, SLOT_GAS, CODE_BYTE_GAS = 25_000, 22_100, 200
 """The gas of an account, a slot and a byte of code: about what the EVM takes. So the gas of a block bounds the changes."""
 
-HIGHEST_NONCE = 2**64 - 2
+HIGHEST_NONCE = MAX_NONCE - 1
 """The highest nonce that an account may have (EIP-2681)."""
-
-FORK_CODE_BYTES = 24_576
-"""The longest code where the genesis sets no limit (EIP-170)."""
 
 
 class InvalidAdministrationError(ValueError):
@@ -101,7 +99,7 @@ def administration_rules(spec: ChainSpec, height: int, fork: Fork) -> Administra
     if spec.request_contracts is not None:
         protected |= {spec.request_contracts.withdrawal, spec.request_contracts.consolidation}
     limit = spec.max_contract_bytes_at(height)
-    return AdministrationRules(administrator, frozenset(protected), FORK_CODE_BYTES if limit is None else limit, fork)
+    return AdministrationRules(administrator, frozenset(protected), MAX_CODE_BYTES if limit is None else limit, fork)
 
 
 def is_for_administration(to: bytes | None, spec: ChainSpec) -> bool:

@@ -9,10 +9,15 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Transaction
 
-MAX_INITCODE_BYTES = 49_152
+MAX_CODE_BYTES, MAX_INITCODE_BYTES = 24_576, 49_152
+"""The longest code of a contract where the genesis sets no limit (EIP-170), and of init code (EIP-3860)."""
+
 MAX_NONCE = 2**64 - 1
 GAS_PER_BLOB = 131_072
 BLOB_HASH_VERSION = b"\1"
+
+DELEGATION_PREFIX = b"\xef\x01\x00"
+"""The bytes before the address in the code of an account that delegates (EIP-7702)."""
 
 _FIRST_FORK = {
     LEGACY: Fork.FRONTIER,
