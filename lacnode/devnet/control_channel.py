@@ -15,7 +15,9 @@ from typing import Any
 import trio
 
 CONTROL_FILE = "control.json"
-MAX_LINE_BYTES = 64 * 1024
+MAX_LINE_BYTES = 512 * 1024
+"""Bytes of a command or an answer. The longest one gives transactions, see `transaction_handover`."""
+
 READ_SECONDS = 10.0
 """Seconds that a command may take to arrive."""
 

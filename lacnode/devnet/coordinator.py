@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import Enum
-from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -27,13 +26,11 @@ from lacnode.devnet.left_out_transactions import LeftOutTransactions
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from lacnode.devnet.node_group import COMMAND_SECONDS, CommonHead, NodeGroup
 from lacnode.devnet.snapshot_list import NetworkSnapshot, SnapshotList
+from lacnode.devnet.transaction_handover import encode_handed, waiting_transactions
 
 log = structlog.get_logger("devnet")
 
 RETRY_SECONDS = 1.0
-
-MAX_WAITING = 1000
-"""Transactions of the pool that are looked at."""
 
 MAX_MINED_BLOCKS = 10_000
 """Blocks that one call may make."""
@@ -181,11 +178,7 @@ class Coordinator:
         return bytes.fromhex(hash_.removeprefix("0x")) in self._waiting()
 
     def _waiting(self) -> frozenset[bytes]:
-        node = self._own.node
-        if node is None:
-            return frozenset()
-        candidates = node.pool.candidates(node.chain.next_base_fee(int(self._now())), time.time())
-        return frozenset(candidate.pooled.transaction.hash for candidate in islice(candidates, MAX_WAITING))
+        return frozenset(transaction.hash for transaction in waiting_transactions(self._own.node, self._now()))
 
     # -- blocks on demand ----------------------------------------------------------------------------------------
 
@@ -213,6 +206,10 @@ class Coordinator:
             self._fixed_time = float(timestamp)
         elif self._now() < head.timestamp + self._period:
             self._change(clock_offset_seconds=head.timestamp + self._period - time.time())
+        handed = encode_handed(waiting_transactions(self._own.node, self._now()))
+        if handed:
+            # Before the timers run: the proposer may not have received them from its peers yet.
+            await self.group.send_to_all(nodes[1:], "add", {"transactions": handed}, COMMAND_SECONDS, min_answers=0)
         self._change(last_height=head.number + 1)
         await self._pace(nodes)
         try:

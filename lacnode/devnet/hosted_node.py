@@ -16,6 +16,7 @@ import trio
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.devnet.control_channel import ControlError, Document, serve_control
 from lacnode.devnet.devnet_state import DevnetState, DevnetStateError, load_state, lock_node_files, restore_if_due
+from lacnode.devnet.transaction_handover import add_handed
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.node import Node
@@ -147,6 +148,9 @@ class HostedNode:
                 return self._pace(values)
             case "wait":
                 return await self._wait(int(values["number"]), float(values["seconds"]))
+            case "add":
+                # In a thread: each transaction takes the recovery of its sender.
+                await trio.to_thread.run_sync(add_handed, self._running_node().pool, list(values["transactions"]))
             case "drop":
                 return self._drop(values)
             case "stop":
