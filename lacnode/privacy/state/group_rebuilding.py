@@ -198,13 +198,18 @@ class GroupRebuilder:
         """
         transaction = self.read_marker(place)
         try:
-            return self.read_task(place)
+            task = self.read_task(place)
         except ForeignPayloadError as foreign:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
             return None
         except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
-            # The payload may be from before this node was a member. Then it is in the group's history.
-            private = told().get(transaction.hash)
+            task = None
+        # A stranger's history of its own group may name the marker of another group, whose payload is here. The other group
+        # would be executed on its state from before this rebuild.
+        if task is not None and task.group_id == group_id:
+            return task
+        # The payload may also be from before this node was a member. Then it is in the group's history.
+        private = told().get(transaction.hash)
         if private is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
         # The contract was asked when it was executed first, so the task has no version.

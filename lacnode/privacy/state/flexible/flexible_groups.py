@@ -16,7 +16,12 @@ from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryRead
 from lacnode.privacy.state.flexible.group_search import CONTRACT_ANSWER_SECONDS, GroupSearch
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
-from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, receive_payload
+from lacnode.privacy.state.private_payloads import (
+    PayloadNotFoundError,
+    PayloadUnavailableError,
+    UnusablePayloadError,
+    receive_payload,
+)
 from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_store import PrivateStoreReader
@@ -120,7 +125,7 @@ class FlexibleGroups:
         # The history of a late member is read once, and only if it is needed.
         told = cache(partial(self._histories.transactions_of, group_id))
         try:
-            return [self._past_transaction(root, told) for root in self._roots(group_id)]
+            return [self._past_transaction(group_id, root, told) for root in self._roots(group_id)]
         except PayloadUnavailableError as lost:
             raise PrivateSendError(PrivateSendReason.LOST_PAYLOAD, str(lost)) from None
 
@@ -135,18 +140,22 @@ class FlexibleGroups:
         return (root for block in roots for root in block)
 
     def _past_transaction(
-        self, root: MarkerRoot, told: Callable[[], Mapping[bytes, PrivateTransaction]]
+        self, group_id: bytes, root: MarkerRoot, told: Callable[[], Mapping[bytes, PrivateTransaction]]
     ) -> PastTransaction:
         place = self._context.history.transaction_location(root.marker_hash)
         block = None if place is None else self._context.history.block_of(place.block_hash)
         if place is None or block is None:
             raise PayloadUnavailableError("the block of a private transaction is not there")
         try:
-            private = receive_payload(self._context.manager, read_payload_key(block.transactions[place.index])).private
-        except PayloadNotFoundError:
-            # This node may be a late member itself. What came before its own addition is in the history it received.
-            found = told().get(root.marker_hash)
-            if found is None:
-                raise PayloadUnavailableError("a payload of the group's past is lost") from None
-            private = found
-        return PastTransaction(private, root.marker_hash, root.root)
+            own = receive_payload(self._context.manager, read_payload_key(block.transactions[place.index])).private
+        except (PayloadNotFoundError, UnusablePayloadError):
+            own = None
+        # A stranger's history of its own group may name the marker of another group, whose payload is here. New members
+        # of the stranger's group must not receive it.
+        if own is not None and own.group_id == group_id:
+            return PastTransaction(own, root.marker_hash, root.root)
+        # This node may be a late member itself. What came before its own addition is in the history it received.
+        found = told().get(root.marker_hash)
+        if found is None:
+            raise PayloadUnavailableError("a payload of the group's past is lost")
+        return PastTransaction(found, root.marker_hash, root.root)
