@@ -5,6 +5,8 @@ came here, those that were given up, those that were asked for most often, the o
 still found by its key. A row of 76 bytes stays for each marker, less than the marker takes on the chain.
 """
 
+import threading
+
 from lacnode.privacy.state.private_store import AbsentMarker, PrivateStoreReader, PrivateStoreWriter
 from lacnode.storage.database import Database
 
@@ -13,16 +15,21 @@ MAX_ABSENT_MARKERS = 10_000
 
 
 class AbsentMarkerLimit:
-    """Keeps the number of absent markers below `MAX_ABSENT_MARKERS`. For one thread."""
+    """Keeps the number of absent markers below `MAX_ABSENT_MARKERS`. Safe to use from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()
         self._count: int | None = None
 
     def apply_after_adding(self, count: int) -> None:
         """Note that `count` absent markers were added, and apply the limit."""
         if not count:
             return
+        with self._lock:
+            self._apply(count)
+
+    def _apply(self, count: int) -> None:
         # The count is read from the database once. To count 10,000 rows after every block would cost more than the block.
         if self._count is None:
             with self._database.read() as snapshot:

@@ -124,6 +124,7 @@ class GroupRebuilder:
         old: Iterable[tuple[int, bytes]],
     ) -> None:
         """Store the results `done` in place of the `old` blocks."""
+        awaited = 0
         # One commit for the removal of the old states and the new ones. A crash leaves one of the two, never a mixture
         # that no other member has.
         with self._context.database.write() as batch:
@@ -141,8 +142,11 @@ class GroupRebuilder:
             for block, records in done:
                 for waiting in self._processor.find_missing_histories(block, records):
                     writer.write_absent(waiting)
+                    awaited += 1
             # The revision grows: digests and comparisons of the old state do not hold any more.
             writer.start_new_revision(group_id)
+        # After the commit, because the limit counts what is stored.
+        self._processor.absent_limit.apply_after_adding(awaited)
 
     def read_marker(self, place: MarkerPlace) -> Transaction:
         """Return the marker at `place`. GroupRebuildError if its block is missing."""

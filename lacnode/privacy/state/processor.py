@@ -100,7 +100,7 @@ class PrivateProcessor:
         self._slices = TimeSlices()
         self.reader = PayloadReader(context)
         self._preempt: EndLongTransactionTry | None = None
-        self._absent_bound = AbsentMarkerLimit(context.database)
+        self.absent_limit = AbsentMarkerLimit(context.database)
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
@@ -266,7 +266,8 @@ class PrivateProcessor:
             for place in (stored.place for markers in records.markers.values() for stored in markers):
                 # A payload that came here speaks for its marker's signer, whose later absent ones are asked for first.
                 writer.write_marker_signer(recover_sender(block.transactions[place.index]))
-            for marker in (*absent, *self.find_missing_histories(block, records)):
+            awaited = (*absent, *self.find_missing_histories(block, records))
+            for marker in awaited:
                 writer.write_absent(marker)
             writer.write_cursor(block.number)
         self.progress.record_saved(block.number)
@@ -274,10 +275,9 @@ class PrivateProcessor:
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(records.begin_to_wait)
         # After the commit, because the limit counts what is stored.
-        self._absent_bound.apply_after_adding(len(absent))
+        self.absent_limit.apply_after_adding(len(awaited))
         if records.markers:
-            count = sum(len(markers) for markers in records.markers.values())
-            log.info("private transactions executed", block=block.number, count=count)
+            log.info("private transactions executed", block=block.number, count=sum(map(len, records.markers.values())))
         # The listeners come before the readers. A filter that is made after a receipt was seen must not get this block.
         self.notify_listeners(PrivateBlock(block.header, records.hash, records.logs))
         self.progress.advance_to(block.number, save=False)

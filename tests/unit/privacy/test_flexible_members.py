@@ -4,10 +4,13 @@ import base64
 
 import pytest
 
+from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.comparison_plans import GROUP_COMPARE_INTERVAL_SECONDS
 from lacnode.privacy.state.execution import PrivateTask
+from lacnode.privacy.state.flexible.group_contract_queries import NO_VERSION
 from lacnode.privacy.state.flexible.group_contracts import (
     LOCK,
 )
@@ -16,9 +19,9 @@ from lacnode.privacy.state.flexible.group_history import (
     encode_history_payload,
 )
 from lacnode.privacy.state.group_statuses import GroupCondition
-from lacnode.privacy.state.private_transaction import (
-    encode_versioned_payload,
-)
+from lacnode.privacy.state.privacy_marker import GroupMode, create_marker
+from lacnode.privacy.state.private_store import PrivateStoreReader
+from lacnode.privacy.state.private_transaction import decode_versioned_payload, encode_versioned_payload
 from lacnode.privacy.state.processor import LONGEST_PAYLOAD_RETRY_SECONDS, MAX_PAYLOAD_REQUESTS
 from lacnode.privacy.state_root_queries import StateRootQuery
 from lacnode.privacy.transaction_manager import ReceivedPayload
@@ -44,6 +47,7 @@ from tests.support.private_nodes import (
     KEY_B,
     KEY_C,
     REVERTER,
+    Member,
     deploying,
     private,
     root_replaced,
@@ -55,6 +59,12 @@ from tests.support.root_comparison import FOREVER, Comparison
 @pytest.fixture
 def groups() -> Groups:
     return Groups()
+
+
+def marker_of(payload: bytes, keys: bytes) -> Transaction:
+    """A marker of a new account for a payload of a flexible group."""
+    transaction, _ = decode_versioned_payload(payload)
+    return create_marker(NodeKey.generate(), 0, transaction, GroupMode.FLEXIBLE, keys)
 
 
 class TestAdding:
@@ -134,6 +144,33 @@ class TestAdding:
         groups.clock.now += LONGEST_PAYLOAD_RETRY_SECONDS
         groups.a.work()
         assert not groups.a.manager.asked
+
+    def test_histories_that_strangers_name_are_asked_for_up_to_a_bound(
+        self, groups: Groups, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each marker has the same refused payload, and another key of a history that no manager has."""
+        monkeypatch.setattr("lacnode.privacy.state.absent_marker_limit.MAX_ABSENT_MARKERS", 20)
+        late, refused = self.refused_of_c(0), self.refused_of_c(1)
+        groups.mine(marker_of(late, keccak256(late)))
+        groups.b.manager.payloads[keccak256(refused)] = ReceivedPayload(refused, KEY_C, bytes(32))
+        for start in range(0, 60, 10):
+            histories = [keccak256(b"history %d" % number) for number in range(start, start + 10)]
+            groups.mine(*(marker_of(refused, keccak256(refused) + history) for history in histories))
+        assert 0 < self.absent_at(groups.b) <= 20
+        # All of the group's markers are executed again.
+        groups.b.manager.payloads[keccak256(late)] = ReceivedPayload(late, KEY_C, bytes(32))
+        assert groups.b.privacy_controller.execution.repair.make_due(keccak256(late))
+        groups.b.work()
+        assert 0 < self.absent_at(groups.b) <= 20
+
+    def refused_of_c(self, nonce: int) -> bytes:
+        """A payload that the contract of the group refuses."""
+        sent = private(BOB, nonce, to=KEEPER_ADDRESS, data=word(5), group=GROUP, private_from=KEY_C)
+        return encode_versioned_payload(sent, NO_VERSION)
+
+    def absent_at(self, member: Member) -> int:
+        with member.node.chain._database.read() as snapshot:
+            return sum(1 for _ in PrivateStoreReader(snapshot).absent_markers())
 
     def test_nothing_of_a_past_that_was_made_up(self, groups: Groups) -> None:
         groups.make(KEY_A, KEY_B)
