@@ -42,6 +42,9 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 
+MAX_REMEMBERED_ACCOUNTS = 4096
+"""Accounts of the last state asked for that are kept in memory, at most about 2 MB."""
+
 
 class _NoNodes:
     """The store before there is a genesis."""
@@ -57,6 +60,7 @@ class PyEvmEngine:
         self._spec = spec
         self._store = store
         self._budget = budget
+        self._last_view: PyEvmStateView | None = None
 
     @property
     def name(self) -> str:
@@ -180,7 +184,11 @@ class PyEvmEngine:
     def accounts(self, state_root: bytes) -> "PyEvmStateView":
         """The accounts at `state_root` (32 bytes). Nothing is read before the first question about an account. That one
         raises MissingNodeError if the root is missing."""
-        return PyEvmStateView(self._store, state_root)
+        # The last one again: the pool and callers ask for the same senders after the same head, thousands of times a block.
+        view = self._last_view
+        if view is None or view.root != state_root:
+            view = self._last_view = PyEvmStateView(self._store, state_root)
+        return view
 
     def check_running(self) -> None:
         """Raise ExecutionCancelledError if the engine is stopped. It is for work between two executions."""
@@ -205,14 +213,16 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
 
 
 class PyEvmStateView:
-    """The accounts at one state root (an `engine.StateView`). Accounts that do not exist look empty."""
+    """The accounts at one state root (an `engine.StateView`). Accounts that do not exist look empty. Safe to use from
+    several threads."""
 
     def __init__(self, store: NodeStore, root: bytes) -> None:
+        self.root = root
         self._store = store
-        self._root = root
+        self._remembered: dict[bytes, Account | None] = {}
 
     def exists(self, address: bytes) -> bool:
-        return read_account(self._root, address, self._store) is not None
+        return self._existing(address) is not None
 
     def balance(self, address: bytes) -> int:
         return self._account(address).balance
@@ -234,7 +244,7 @@ class PyEvmStateView:
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
         """Return the proof of EIP-1186. None if there is no such account."""
-        account = read_account(self._root, address, self._store)
+        account = self._existing(address)
         if account is None:
             return None
         return AccountProof(
@@ -242,7 +252,7 @@ class PyEvmStateView:
             balance=account.balance,
             storage_root=account.storage_root,
             code_hash=account.code_hash,
-            nodes=prove(self._root, hashed(address), self._store.get),
+            nodes=prove(self.root, hashed(address), self._store.get),
             storage=tuple(
                 (
                     slot,
@@ -254,4 +264,14 @@ class PyEvmStateView:
         )
 
     def _account(self, address: bytes) -> Account:
-        return read_account(self._root, address, self._store) or Account()
+        return self._existing(address) or Account()
+
+    def _existing(self, address: bytes) -> Account | None:
+        try:
+            return self._remembered[address]
+        except KeyError:
+            account = read_account(self.root, address, self._store)
+        if len(self._remembered) >= MAX_REMEMBERED_ACCOUNTS:
+            self._remembered.clear()
+        self._remembered[address] = account
+        return account
