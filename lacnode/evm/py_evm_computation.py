@@ -93,12 +93,19 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
             return bool(self.msg.depth == 0)
 
         def _configure_gas_meter(self) -> Any:
+            # A call without code, or with too little gas for its precompile, charges nothing. It may have copied
+            # megabytes of its caller's memory as its input, and its caller may make a hundred of them between two looks.
+            self.state.budget.check()
             meter = super()._configure_gas_meter()
             # py-evm's meter does not ask a budget. It is made only to take its gas and its rule for refunds from it.
             return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         def add_child_computation(self, child_computation: Any) -> None:
             super().add_child_computation(child_computation)
+            if child_computation.is_error:
+                # The traceback refers to the call itself, which would keep its input and memory until the next collection
+                # of garbage: hundreds of megabytes in a loop of failing calls.
+                child_computation.error.__traceback__ = None
             # py-evm has appended the call with its memory. This is where it is given up.
             self.children.pop()
             if not self.children:
