@@ -4,7 +4,7 @@ As in Besu, a log with fewer topics than the filter never matches.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lacnode.primitives.bloom import bloom_bits
 from lacnode.primitives.receipt import Log
@@ -17,6 +17,13 @@ class LogFilter:
 
     addresses: tuple[bytes, ...] = ()
     topics: tuple[tuple[bytes, ...], ...] = ()
+    _addresses: frozenset[bytes] = field(init=False, repr=False, compare=False)
+    _topics: tuple[frozenset[bytes], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Sets: a filter may have thousands of addresses, and a block a hundred thousand logs.
+        object.__setattr__(self, "_addresses", frozenset(self.addresses))
+        object.__setattr__(self, "_topics", tuple(map(frozenset, self.topics)))
 
     @property
     def item_count(self) -> int:
@@ -25,12 +32,12 @@ class LogFilter:
 
     def matches(self, log: Log) -> bool:
         """Whether the filter accepts the address and the topics of `log`."""
-        if self.addresses and log.address not in self.addresses:
+        if self._addresses and log.address not in self._addresses:
             return False
         # A filter position without a topic in the log never matches, even if it accepts every topic.
-        if len(self.topics) > len(log.topics):
+        if len(self._topics) > len(log.topics):
             return False
-        return all(not wanted or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False))
+        return all(not wanted or topic in wanted for wanted, topic in zip(self._topics, log.topics, strict=False))
 
     def to_bloom_test(self) -> "BloomTest":
         """The same filter for blooms. It may accept a bloom without a matching log. It never refuses one with such a log."""

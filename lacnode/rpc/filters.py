@@ -8,8 +8,9 @@ notice if only some logs were missing.
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from lacnode.chain.blockchain import NewHead
 from lacnode.chain.log_filter import LogFilter
@@ -86,19 +87,37 @@ class PollingFilters:
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    def block_added(self, new_head: NewHead) -> None:
-        """Give an imported block and its logs to the filters."""
-        # `_sweep` comes first, so that filters without an owner do not gather. `_forget_largest` comes last, when
-        # the sizes are known.
+    def block_added(self, new_head: NewHead) -> Iterator[None]:
+        """Give an imported block and its logs to the filters, one filter in each step of the iterator.
+
+        The lock is free between two steps: a block may have a hundred thousand logs, and a method that waits for the lock
+        holds a worker thread of all clients.
+        """
+        # `_sweep` comes first, so that filters without an owner do not gather.
         number, hash_ = new_head.header.number, to_hex(new_head.hash)
         with self._lock:
             self._sweep()
-            for filter_ in self._filters.values():
-                if filter_.kind == BLOCKS:
-                    filter_.gather([hash_])
-                elif filter_.kind == LOGS and (filter_.last_block is None or number <= filter_.last_block):
-                    filter_.gather([found for found in new_head.logs if filter_.wanted.matches(found.log)])
-            self._forget_largest()
+            waiting = list(self._filters.items())
+        for id_, filter_ in waiting:
+            if id_ not in self._filters:
+                continue
+            if filter_.kind == BLOCKS:
+                self._gather(id_, [hash_])
+            elif filter_.kind == LOGS and (filter_.last_block is None or number <= filter_.last_block):
+                matching = (found for found in new_head.logs if filter_.wanted.matches(found.log))
+                # One more than a filter may have: the next `_sweep` deletes the filter, and the rest takes no memory.
+                self._gather(id_, list(islice(matching, MAX_GATHERED_ENTRIES + 1)))
+            yield
+
+    def _gather(self, id_: str, entries: Sequence[str | LogWithMetadata]) -> None:
+        with self._lock:
+            filter_ = self._filters.get(id_)
+            if filter_ is not None and entries:
+                filter_.gather(entries)
+                # After each long filter, and not after all: a thousand would have all logs of a block at once. Short ones
+                # together stay within the limit.
+                if filter_.gathered_bytes > MAX_GATHERED_BYTES // MAX_FILTERS:
+                    self._forget_largest()
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """Give a transaction that entered the pool to the filters."""

@@ -8,7 +8,6 @@ notices that events are missing.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 
 import structlog
 import trio
@@ -48,10 +47,17 @@ MAX_WAITING_FEED_BLOCKS = 64
 MAX_WAITING_FEED_BYTES = 16 * 2**20
 """Bytes of the transactions and the logs of all blocks in the queue. A single block may be larger."""
 
+LOG_BYTES = 300
+"""About what a log takes in memory besides its data. A block may have a hundred thousand logs without data."""
+
+CHUNK_SECONDS = 0.05
+"""Processor time after which the worker thread pauses, however few notices it has made: filters may match nothing."""
+
 FEED_SHARE, FEED_BURST_SECONDS = 0.25, 1.0
 """The share of one processor's time that the worker thread may take, and how much of it may be saved up."""
 
-NoticeSource = Callable[[], Iterable[Notice]]
+NoticeSource = Callable[[], Iterable[Notice | None]]
+"""Makes the notices of an event. None stands where the worker thread may pause."""
 
 
 class SubscriptionFeeds:
@@ -124,12 +130,12 @@ class SubscriptionFeeds:
         self._filters.forget_all()
         self._private_filters.forget_all()
 
-    def _block(self, new_head: NewHead, size_bytes: int) -> Iterable[Notice]:
+    def _block(self, new_head: NewHead, size_bytes: int) -> Iterable[Notice | None]:
         # The counts go up before the work, as the block has left the queue. An error below must not leave them behind.
         self._told_blocks += 1
         self._told_bytes += size_bytes
-        self._filters.block_added(new_head)
-        return self._subscriptions.notices_of_block(new_head)
+        yield from self._filters.block_added(new_head)
+        yield from self._subscriptions.notices_of_block(new_head)
 
     def _private_block(self, private_block: PrivateBlock) -> Iterable[Notice]:
         self._private_filters.private_block_added(private_block)
@@ -148,16 +154,24 @@ class SubscriptionFeeds:
             # `notices` is lazy: each round in the thread matches and formats the next few notices. A block
             # with a hundred thousand notices never has all of them in memory, and the event loop gets its
             # turn between the rounds.
-            while chunk := await trio.to_thread.run_sync(self._chunk, notices, limiter=limiter):
+            is_over = False
+            while not is_over:
+                chunk, is_over = await trio.to_thread.run_sync(self._chunk, notices, limiter=limiter)
                 for notice in chunk:
                     notice.deliver()
                 await trio.sleep(self._share.delay_seconds())
 
-    def _chunk(self, notices: Iterator[Notice]) -> list[Notice]:
-        """Make the next notices. Called in the worker thread."""
+    def _chunk(self, notices: Iterator[Notice | None]) -> tuple[list[Notice], bool]:
+        """Make the next notices. Return them, and whether they were the last ones. Called in the worker thread."""
         begun = time.thread_time()
+        chunk: list[Notice] = []
         try:
-            return list(islice(notices, NOTICES_PER_CHUNK))
+            for notice in notices:
+                if notice is not None:
+                    chunk.append(notice)
+                if len(chunk) == NOTICES_PER_CHUNK or time.thread_time() - begun > CHUNK_SECONDS:
+                    return chunk, False
+            return chunk, True
         finally:
             self._share.spend(time.thread_time() - begun)
 
@@ -170,7 +184,7 @@ class SubscriptionFeeds:
                 return
 
 
-def _told(tellings: list[NoticeSource]) -> Iterator[Notice]:
+def _told(tellings: list[NoticeSource]) -> Iterator[Notice | None]:
     for telling in tellings:
         try:
             yield from telling()
@@ -181,4 +195,4 @@ def _told(tellings: list[NoticeSource]) -> Iterator[Notice]:
 
 def _size_bytes(new_head: NewHead) -> int:
     transactions = sum(len(transaction.raw) for transaction in new_head.block.transactions)
-    return transactions + sum(len(found.log.data) for found in new_head.logs)
+    return transactions + sum(LOG_BYTES + len(found.log.data) for found in new_head.logs)

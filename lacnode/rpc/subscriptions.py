@@ -61,6 +61,7 @@ class Subscriptions:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._of_listener: dict[Listener, dict[int, Subscription]] = {}
+        self._cuts = 0
         self._count_of_kind: Counter[str] = Counter()
         self._added_of_kind: Counter[str] = Counter()
 
@@ -120,6 +121,7 @@ class Subscriptions:
 
     def cut_all(self) -> None:
         """End every connection with subscriptions, because it has missed events. Must be called on the event loop."""
+        self._cuts += 1
         # `cut` may call `remove_all_of` of this object, so the lock must not be held then.
         with self._lock:
             listeners = [listener for listener, own in self._of_listener.items() if own]
@@ -140,8 +142,8 @@ class Subscriptions:
 
     # -- notices -----------------------------------------------------------------------------------------------------
 
-    def notices_of_block(self, new_head: NewHead) -> Iterator[Notice]:
-        """Yield the notices of an imported block and of its logs."""
+    def notices_of_block(self, new_head: NewHead) -> Iterator[Notice | None]:
+        """Yield the notices of an imported block and of its logs, and None after each log."""
         # Each form of the block is encoded once, when the first subscription wants it.
         shown: dict[bool, bytes] = {}
         for listener, subscriptions in self._of(NEW_HEADS):
@@ -155,18 +157,24 @@ class Subscriptions:
         if new_head.logs:
             yield from self._notices_of_logs(new_head.logs, new_head.header.number)
 
-    def _notices_of_logs(self, logs: Sequence[LogWithMetadata], block_number: int) -> Iterator[Notice]:
-        """Yield the notices of the logs of a block."""
+    def _notices_of_logs(self, logs: Sequence[LogWithMetadata], block_number: int) -> Iterator[Notice | None]:
+        """Yield the notices of the logs of a block, and None after each log. The search ends if `cut_all` is called."""
         # Equal filters of all clients are matched once: many clients follow the same contract.
         wanted: dict[LogFilter, list[tuple[Listener, tuple[int, ...]]]] = {}
         for listener, subscriptions in self._of(LOGS):
             for filter_, numbers in _by_filter(subscriptions, block_number).items():
                 wanted.setdefault(filter_, []).append((listener, tuple(numbers)))
+        cuts = self._cuts
         for found in logs if wanted else ():
-            shown = orjson.dumps(results.log(found))
-            for filter_, listening in wanted.items():
-                if filter_.matches(found.log):
+            # Its listeners are gone. Thousands of filters on a hundred thousand logs would take an hour.
+            if self._cuts != cuts:
+                return
+            matching = [listening for filter_, listening in wanted.items() if filter_.matches(found.log)]
+            if matching:
+                shown = orjson.dumps(results.log(found))
+                for listening in matching:
                     yield from (Notice(listener, numbers, shown) for listener, numbers in listening)
+            yield None
 
     def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice]:
         """Yield the notices of the private logs of a block."""

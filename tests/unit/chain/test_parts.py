@@ -72,6 +72,21 @@ class TestLogFilter:
         bloom = Receipt.with_computed_bloom(0, 1, None, 21_000, (self.LOG,)).logs_bloom
         assert wanted.to_bloom_test().passes(bloom) or not matches
 
+    def test_a_log_is_not_compared_with_thousands_of_addresses_and_topics(self) -> None:
+        compared: list[bytes] = []
+
+        class Item(bytes):
+            def __eq__(self, other: object) -> bool:
+                compared.append(self)
+                return super().__eq__(other)
+
+            __hash__ = bytes.__hash__
+
+        others = tuple(Item(number.to_bytes(20)) for number in range(1_000))
+        assert not LogFilter(addresses=others).matches(self.LOG)
+        assert LogFilter(topics=((*others, T1),)).matches(self.LOG)
+        assert len(compared) < 100
+
     def test_a_bloom_without_the_item_is_passed_over(self) -> None:
         bloom = Receipt.with_computed_bloom(0, 1, None, 21_000, (Log(B, (T3,), b""),)).logs_bloom
         assert not LogFilter(addresses=(A,)).to_bloom_test().passes(bloom)

@@ -39,6 +39,10 @@ class Clock:
         return self.now
 
 
+def notices_of(subscriptions: Subscriptions, head: NewHead) -> list[Notice]:
+    return [notice for notice in subscriptions.notices_of_block(head) if notice is not None]
+
+
 @dataclass
 class Services:
     """What filters touch of a node."""
@@ -58,9 +62,13 @@ class Polling:
         self.clock = Clock()
         self.filters = PollingFilters(self.clock)
         self.net: Network = network()
-        self.net.chain.on_head(self.filters.block_added)
+        self.net.chain.on_head(self.add_block)
         self.services = cast(RpcServices, Services(self.net.chain, ApiSettings()))
         self._handlers: dict[str, Handler] = {method.name: method.handler for method in self.filters.methods()}
+
+    def add_block(self, head: NewHead) -> None:
+        for _ in self.filters.block_added(head):
+            pass
 
     def call(self, method: str, *params: object) -> object:
         return answered(self._handlers[f"eth_{method}"](self.services, params), self.services)
@@ -203,6 +211,34 @@ class TestEnds:
             with pytest.raises(RpcError, match="Filter not found"):
                 polling.changes(id_)
 
+    def test_methods_need_not_wait_for_all_filters_of_a_block(self) -> None:
+        polling = Polling()
+        first, second = polling.call("newFilter", {}), polling.call("newFilter", {})
+        head = polling.log(0)
+        assert [len(polling.changes(id_)) for id_ in (first, second)] == [1, 1]
+        steps = polling.filters.block_added(head)
+        next(steps)
+        assert [len(polling.changes(id_)) for id_ in (first, second)] == [1, 0]
+        next(steps)
+        assert len(polling.changes(second)) == 1
+
+    def test_no_more_logs_of_a_block_are_gathered_than_a_filter_may_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_ENTRIES", 2)
+        polling = Polling()
+        id_ = polling.call("newFilter", {})
+        head = polling.log(0)
+        matched: list[Log] = []
+
+        def noted(_: LogFilter, log: Log) -> bool:
+            matched.append(log)
+            return True
+
+        monkeypatch.setattr(LogFilter, "matches", noted)
+        polling.add_block(replace(head, logs=50 * head.logs))
+        assert len(matched) == 3
+        with pytest.raises(RpcError, match="Filter not found"):
+            polling.changes(id_)
+
     def test_of_long_logs_the_filter_that_has_most_loses_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 6_000)
         polling = Polling()
@@ -210,10 +246,10 @@ class TestEnds:
         head = polling.log(0)
         long = replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000)))
         for _ in range(2):
-            polling.filters.block_added(replace(head, logs=(long,)))
+            polling.add_block(replace(head, logs=(long,)))
         assert len(polling.changes(logs)) == 3
         for _ in range(3):
-            polling.filters.block_added(replace(head, logs=(long,)))
+            polling.add_block(replace(head, logs=(long,)))
         with pytest.raises(RpcError, match="Filter not found"):
             polling.changes(logs)
         assert len(polling.changes(blocks)) == 6
@@ -293,6 +329,55 @@ class TestFeeds:
         assert len(polling.filters) == 0
         assert levels(logs) == ["warning"]
 
+    async def test_logs_without_data_count_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.subscription_feeds.MAX_WAITING_FEED_BYTES", 10_000)
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        feeds = SubscriptionFeeds(polling.filters, subscriptions, PrivateFilters())
+        subscriptions.add(NEW_HEADS, False, None, listener)
+        head = polling.log(0)
+        empty = replace(head, logs=100 * (replace(head.logs[0], log=replace(head.logs[0].log, data=b"")),))
+        feeds.block_added(empty)
+        assert not listener.cut_off
+        feeds.block_added(empty)
+        assert listener.cut_off
+
+    async def test_filters_that_match_nothing_wait_for_their_share_of_the_time(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.rpc.subscription_feeds.CHUNK_SECONDS", -1.0)
+        spent: list[float] = []
+        monkeypatch.setattr("lacnode.rpc.subscription_feeds.TimeShare.spend", lambda _, seconds: spent.append(seconds))
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        feeds = SubscriptionFeeds(polling.filters, subscriptions, PrivateFilters())
+        services = cast(RpcServices, Services(polling.net.chain, ApiSettings()))
+        subscriptions.add(LOGS, False, parse_log_query(services, {"address": to_hex(bytes(20))}), listener)
+        subscriptions.add(NEW_HEADS, False, None, listener)
+        subscriptions.activate(listener)
+        head = polling.log(0)
+        feeds.block_added(replace(head, logs=50 * head.logs))
+        feeds.block_added(head)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feeds.run)
+            with trio.fail_after(60):
+                while len(listener.messages) < 2:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert len(spent) >= 50
+
+    def test_a_search_ends_when_its_listeners_are_cut(self) -> None:
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        services = cast(RpcServices, Services(polling.net.chain, ApiSettings()))
+        subscriptions.add(LOGS, False, parse_log_query(services, {"address": to_hex(bytes(20))}), listener)
+        subscriptions.activate(listener)
+        head = polling.log(0)
+        search = subscriptions.notices_of_block(replace(head, logs=50 * head.logs))
+        assert next(search) is None
+        subscriptions.cut_all()
+        assert list(search) == []
+
     async def test_only_so_many_bytes_of_blocks_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.subscription_feeds.MAX_WAITING_FEED_BYTES", 1_000)
         polling, listener = Polling(), Listener()
@@ -315,7 +400,7 @@ class TestFeeds:
         subscriptions = Subscriptions(polling.net.chain)
         subscriptions.add(NEW_HEADS, True, None, listener)
         subscriptions.activate(listener)
-        (notice,) = subscriptions.notices_of_block(polling.log(0))
+        (notice,) = notices_of(subscriptions, polling.log(0))
         assert b'"input"' in notice.result
 
     async def test_one_failure_does_not_stop_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,9 +448,9 @@ class TestSubscriptionsOfAConnection:
         methods = SubscriptionMethods(subscriptions, listener)
         assert methods.handlers["eth_subscribe"](cast(RpcServices, None), ["newHeads"]) == "0x1"
         head = polling.log(0)
-        assert list(subscriptions.notices_of_block(head)) == []
+        assert notices_of(subscriptions, head) == []
         subscriptions.activate(listener)
-        assert len(list(subscriptions.notices_of_block(head))) == 1
+        assert len(notices_of(subscriptions, head)) == 1
 
 
 class TestManySubscriptions:
@@ -376,7 +461,7 @@ class TestManySubscriptions:
             for _ in range(10):
                 subscriptions.add(NEW_HEADS, False, None, listener)
             subscriptions.activate(listener)
-        notices = list(subscriptions.notices_of_block(polling.log(0)))
+        notices = notices_of(subscriptions, polling.log(0))
         assert [len(notice.numbers) for notice in notices] == [10, 10, 10]
         assert len({id(notice.result) for notice in notices}) == 1
 
@@ -400,7 +485,7 @@ class TestManySubscriptions:
             return matches(self, log)
 
         monkeypatch.setattr(LogFilter, "matches", noted)
-        (notice,) = subscriptions.notices_of_block(polling.log(0))
+        (notice,) = notices_of(subscriptions, polling.log(0))
         assert notice.numbers == (1, 3)
         assert len(asked) == 2
 
