@@ -357,50 +357,75 @@ class _SpentGas:
             raise WorkLimitExceededError
 
 
+class _Bounds:
+    """What one private message and all its calls have used of the bounds that are the same at every member."""
+
+    def __init__(self, gas_limit: int) -> None:
+        self.spent = _SpentGas(gas_limit)
+        self._memory_bytes = 0
+        self._log_bytes = 0
+
+    def add_memory(self, count: int) -> None:
+        """Count `count` more bytes of memory, which may be negative. WorkLimitExceededError if they are too many."""
+        self._memory_bytes += count
+        if self._memory_bytes > MAX_PRIVATE_MEMORY_BYTES:
+            raise WorkLimitExceededError
+
+    def add_log(self, count: int) -> None:
+        """Count `count` more bytes of logs. WorkLimitExceededError if they are too many."""
+        self._log_bytes += count
+        if self._log_bytes > MAX_PRIVATE_LOG_BYTES:
+            raise WorkLimitExceededError
+
+
+class _BoundedMeter(BudgetMeter):
+    """The gas meter of one call, which counts to the bounds of the whole message."""
+
+    def __init__(self, start_gas: int, refund_strategy: Any, budget: ExecutionBudget, spent: _SpentGas) -> None:
+        super().__init__(start_gas, refund_strategy, budget)
+        self._spent = spent
+
+    def consume_gas(self, amount: int, reason: str) -> None:
+        # A charge that fails is no work. "Zeroing gas" is what a failed call forfeits.
+        if amount <= self.gas_remaining and not reason.startswith(_FORFEIT):
+            self._spent.consume(amount, reason)
+        super().consume_gas(amount, reason)
+
+    def return_gas(self, amount: int) -> None:
+        self._spent.call_begins(amount)
+        super().return_gas(amount)
+
+
 def _bound(state: Any) -> None:
     """Make every computation of `state` raise WorkLimitExceededError at the same point on every machine."""
-    base = state.computation_class
-    spent, held, logged = _SpentGas(state.gas_limit), 0, 0
+    state.bounds = _Bounds(state.gas_limit)
+    state.computation_class = _bounded_computation(state.computation_class)
 
-    class Meter(BudgetMeter):
-        def consume_gas(self, amount: int, reason: str) -> None:
-            # A charge that fails is no work. "Zeroing gas" is what a failed call forfeits.
-            if amount <= self.gas_remaining and not reason.startswith(_FORFEIT):
-                spent.consume(amount, reason)
-            super().consume_gas(amount, reason)
 
-        def return_gas(self, amount: int) -> None:
-            spent.call_begins(amount)
-            super().return_gas(amount)
-
-    class Bounded(base):  # type: ignore[misc, valid-type]
+# Kept for each network: to make a class takes longer than a short private message. So the counts are in the state.
+@lru_cache(maxsize=64)
+def _bounded_computation(base: Any) -> Any:
+    class Bounded(base):  # type: ignore[misc]
         def _configure_gas_meter(self) -> Any:
-            meter = super()._configure_gas_meter()
+            meter, spent = super()._configure_gas_meter(), self.state.bounds.spent
             spent.call_begins(meter.start_gas)
-            return Meter(meter.start_gas, meter.refund_strategy, self.state.budget)
+            return _BoundedMeter(meter.start_gas, meter.refund_strategy, self.state.budget, spent)
 
         def extend_memory(self, start_position: int, size: int) -> None:
-            nonlocal held
             before = len(self._memory)
             super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_WORK_GAS
-            held += len(self._memory) - before
-            if held > MAX_PRIVATE_MEMORY_BYTES:
-                raise WorkLimitExceededError
+            self.state.bounds.add_memory(len(self._memory) - before)
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
-            nonlocal logged
-            logged += estimated_log_bytes(len(topics), data)
-            if logged > MAX_PRIVATE_LOG_BYTES:
-                raise WorkLimitExceededError
+            self.state.bounds.add_log(estimated_log_bytes(len(topics), data))
             super().add_log_entry(account, topics, data)
 
         def add_child_computation(self, child_computation: Any) -> None:
-            nonlocal held
             # A call that is over has given up its memory.
-            held -= len(child_computation._memory)
+            self.state.bounds.add_memory(-len(child_computation._memory))
             super().add_child_computation(child_computation)
 
-    state.computation_class = Bounded
+    return Bounded
 
 
 def _slowness(amount: int, reason: str) -> int:

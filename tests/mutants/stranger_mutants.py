@@ -167,8 +167,8 @@ STRANGERS = (
     Mutant(
         "a-private-transaction-holds-any-memory",
         "lacnode/evm/py_evm_private.py",
-        "            if held > MAX_PRIVATE_MEMORY_BYTES:",
-        "            if held < 0:",
+        "        if self._memory_bytes > MAX_PRIVATE_MEMORY_BYTES:",
+        "        if self._memory_bytes < 0:",
         ("tests/unit/privacy/test_execution.py",),
     ),
     Mutant(
