@@ -17,6 +17,10 @@ FIRST_FETCH_PAUSE_SECONDS, LONGEST_FETCH_PAUSE_SECONDS = 1.0, 60.0
 FETCH_ATTEMPTS = 12
 MAX_MISSING_PAYLOADS = 10_000
 
+MAX_PREFERRED_OF_SIGNER = MAX_MISSING_PAYLOADS // 10
+"""The largest number of payloads of one known signer that come before those of unknown signers. Any account becomes known by
+one marker of a payload that it has seen on the chain."""
+
 KNOWN_SIGNERS_SHARE = 0.75
 """The share of the questions that payloads of known signers may have while others wait."""
 
@@ -42,6 +46,7 @@ class MissingPayloads:
         self._clock = clock
         self._lock = threading.Lock()
         self._missing: dict[bytes, _MissingPayload] = {}
+        self._preferred = Counter[bytes]()
 
     def __len__(self) -> int:
         return len(self._missing)
@@ -58,20 +63,23 @@ class MissingPayloads:
         """Record that the account `signer` (20 bytes) signed the marker of the missing payload `key` (32 bytes).
 
         `is_known` says that an earlier marker of it was for this node. In a full queue such a payload takes the place of
-        another one.
+        another one. A signer with `MAX_PREFERRED_OF_SIGNER` such payloads counts as unknown for the next ones.
         """
         with self._lock:
             missing = self._missing.get(key)
+            is_known = is_known and self._preferred[signer] < MAX_PREFERRED_OF_SIGNER
             if missing is None and is_known and self._drop_least_promising():
                 missing = self._missing.setdefault(key, _MissingPayload(self._clock()))
             # A payload may have several markers, as a stranger can send another one. It must not lower the rank.
             if missing is not None and (not missing.signer or (is_known and not missing.is_known)):
                 missing.signer, missing.is_known = signer, is_known
+                if is_known:
+                    self._preferred[signer] += 1
 
     def remove_found(self, key: bytes) -> None:
         """Remove the payload `key` (32 bytes), which has arrived."""
         with self._lock:
-            self._missing.pop(key, None)
+            self._remove(key)
 
     def pop_due(self, limit: int) -> list[bytes]:
         """Return up to `limit` keys whose time has come. Each is due again after a pause of twice the length."""
@@ -90,9 +98,8 @@ class MissingPayloads:
                 missing.due, missing.attempts = now + pause, missing.attempts + 1
             # The keys that were given up are only removed when there is no more space. Until then they stop questions.
             if len(self._missing) >= MAX_MISSING_PAYLOADS:
-                self._missing = {
-                    key: missing for key, missing in self._missing.items() if missing.attempts < FETCH_ATTEMPTS
-                }
+                for key in [key for key, missing in self._missing.items() if missing.attempts >= FETCH_ATTEMPTS]:
+                    self._remove(key)
             return [key for key, _ in chosen]
 
     def _drop_least_promising(self) -> bool:
@@ -101,7 +108,17 @@ class MissingPayloads:
             return True
         # The first one, not the one with most attempts: to compare 10,000 for each marker would take a second a block.
         least = next((key for key, missing in self._missing.items() if not missing.is_known), None)
-        return least is not None and self._missing.pop(least, None) is not None
+        return least is not None and self._remove(least)
+
+    def _remove(self, key: bytes) -> bool:
+        """Remove a payload. Return False if it is not in the queue."""
+        missing = self._missing.pop(key, None)
+        if missing is not None and missing.is_known:
+            self._preferred[missing.signer] -= 1
+            # Without this the table would grow with each account that was ever known.
+            if not self._preferred[missing.signer]:
+                del self._preferred[missing.signer]
+        return missing is not None
 
 
 _Entry = tuple[bytes, _MissingPayload]

@@ -1,11 +1,14 @@
 """The limit for absent payloads that are asked for. Any account can send markers of payloads that no manager has.
 
 Above the limit the least promising ones are no longer asked for, in this order: those of a signer whose payloads never
-came here, those that were given up, those that were asked for most often, the oldest. A payload that comes later is
-still found by its key. A row of 76 bytes stays for each marker, less than the marker takes on the chain.
+came here, those that were given up, those of the signer that has most, those that were asked for most often, the oldest. A
+payload that comes later is still found by its key. A row of 76 bytes stays for each marker, less than the marker takes on
+the chain.
 """
 
 import threading
+from collections import Counter
+from collections.abc import Iterable
 
 from lacnode.privacy.state.private_store import AbsentMarker, PrivateStoreReader, PrivateStoreWriter
 from lacnode.storage.database import Database
@@ -41,16 +44,21 @@ class AbsentMarkerLimit:
 
     def _cut(self) -> int:
         with self._database.write() as batch:
-            markers = sorted(PrivateStoreReader(batch).absent_markers(), key=_promise)
+            markers = _most_promising_first(PrivateStoreReader(batch).absent_markers())
             if len(markers) <= MAX_ABSENT_MARKERS:
                 return len(markers)
             # A tenth more than necessary is removed. Sorting then happens once for each thousand of new markers.
             kept = MAX_ABSENT_MARKERS - MAX_ABSENT_MARKERS // 10
-            for marker in markers[: len(markers) - kept]:
+            for marker in markers[kept:]:
                 PrivateStoreWriter(batch).stop_asking(marker)
         return kept
 
 
-def _promise(marker: AbsentMarker) -> tuple[object, ...]:
-    # Sorted by promise: False comes before True, so the first ones are dropped first.
-    return marker.failing or marker.is_preferred, marker.due is not None, -marker.tries, marker.place
+def _most_promising_first(markers: Iterable[AbsentMarker]) -> list[AbsentMarker]:
+    turns, ordered = Counter[bytes](), list[tuple[bool, bool, int, AbsentMarker]]()
+    for marker in sorted(markers, key=lambda marker: (-marker.tries, marker.place), reverse=True):
+        is_unknown = not (marker.failing or marker.is_preferred)
+        # Any account becomes known by one marker of a payload that it has seen on the chain. So each signer has a turn.
+        ordered.append((is_unknown, marker.due is None, turns[marker.signer], marker))
+        turns[marker.signer] += 1
+    return [marker for *_, marker in sorted(ordered, key=lambda entry: entry[:3])]

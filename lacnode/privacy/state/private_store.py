@@ -87,7 +87,8 @@ class AbsentMarker:
     """A marker whose payload the manager does not have (`failing` False) or does not give (`failing` True).
 
     It is asked for again at `due` (Unix seconds), None for never. `tries` counts the requests. `is_preferred` says that its
-    signer is known to announce payloads of this node. It is asked for before others.
+    signer is known to announce payloads of this node. It is asked for before others. `signer` is its address (20 bytes),
+    empty in records of earlier versions.
     """
 
     place: MarkerPlace
@@ -97,6 +98,7 @@ class AbsentMarker:
     tries: int
     due: int | None
     is_preferred: bool = False
+    signer: bytes = b""
 
     def encode(self) -> bytes:
         """Encode the marker, without its place, for the database."""
@@ -106,6 +108,7 @@ class AbsentMarker:
             rlp.encode_scalar(self.tries),
             due,
             rlp.encode_scalar(int(self.is_preferred)),
+            self.signer,
         ]
         return rlp.encode([self.marker_hash, self.payload_key, *flags])
 
@@ -115,10 +118,11 @@ class AbsentMarker:
         fields = RlpFields(rlp.decode_list(data, "absent marker"), "absent marker")
         marker_hash, payload_key = fields.bytes("hash", 32), fields.bytes("payload key", 32)
         failing, tries, due = bool(fields.scalar("failing")), fields.scalar("tries"), fields.optional_bytes("due", 8)
-        # Earlier versions did not store this field.
+        # Earlier versions did not store these fields.
         is_preferred = bool(fields.scalar("preferred")) if fields.remaining else False
+        signer = (fields.optional_bytes("signer", 20) or b"") if fields.remaining else b""
         when = None if due is None else int.from_bytes(due)
-        return cls(place, marker_hash, payload_key, failing, tries, when, is_preferred)
+        return cls(place, marker_hash, payload_key, failing, tries, when, is_preferred, signer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,7 @@ class PrivateProcessor:
         self._context.note_signer(key, signer, is_preferred)
         # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
         due = next_retry_time(self._context.now(), 0)
-        return AbsentMarker(place, marker.hash, key, failing, 0, due, is_preferred)
+        return AbsentMarker(place, marker.hash, key, failing, 0, due, is_preferred, signer)
 
     def _finish(
         self, block: Block, run: PrivateBlockExecutor, records: BlockRecords, absent: list[AbsentMarker]

@@ -82,6 +82,19 @@ class TestJunk:
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP)
 
+    def test_of_a_known_signer_does_not_drop_another_ones_payload(self, stage: PrivateTestNetwork) -> None:
+        """A stranger becomes known by a marker of another's payload."""
+        stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
+        stage.mine()
+        (copied,) = stage.b.manager.payloads
+        stage.mine(junk(0, copied))
+        honest = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(5)))
+        stage.b.manager.payloads.popitem()
+        stage.mine()
+        self.send(stage, 1, 100)
+        assert stage.b.noted[-1][1:] == (RICH.address, True)
+        assert honest in asked_for(stage.b)
+
     def test_what_is_not_asked_for_any_more_is_found_when_it_comes(self, stage: PrivateTestNetwork) -> None:
         """From a signer that nobody knows."""
         honest = stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))

@@ -283,6 +283,16 @@ class TestOrderOfQuestions:
         missing.remove_found(self.KEY)
         assert len(missing.pop_due(64)) == 64, "no question is left out"
 
+    def test_a_known_signer_does_not_keep_others_out_of_a_full_queue(self) -> None:
+        """A stranger becomes known by a marker of another's payload."""
+        missing = MissingPayloads(lambda: 0.0)
+        for key in junk_keys(MAX_MISSING_PAYLOADS):
+            missing.add_missing(key)
+            missing.set_signer(key, self.STRANGER, is_known=True)
+        missing.add_missing(self.KEY)
+        missing.set_signer(self.KEY, self.SIGNER, is_known=True)
+        assert self.KEY in missing.pop_due(64)
+
     def test_what_was_asked_for_waits_for_what_was_not(self) -> None:
         """Without signers, as from a node in another process."""
         now = [0.0]
