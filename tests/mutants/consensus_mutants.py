@@ -293,6 +293,13 @@ CONSENSUS = (
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(
+        "a-later-round-takes-the-place-of-the-next-one",
+        "lacnode/consensus/bft/overdrawn_authors.py",
+        "return round_ if round_ < self._round + NEAR_ROUNDS else _FAR_ROUNDS",
+        "return _FAR_ROUNDS",
+        ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
         "an-author-is-relayed-once-more-for-each-relay",
         "lacnode/consensus/bft/relay_shares.py",
         "self._count_in_round(current_round)[author] >= MAX_RELAYED_MESSAGES_IN_ONE_ROUND",

@@ -13,15 +13,17 @@ from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.consensus.bft.unsigned_content import FalseCopyError
 
 MAX_FALSE_COPIES = 3
-"""Messages of other authors with a false or malformed part that one peer may deliver at one height. After that, proposals
-and round changes that it relays are dropped before they are decoded: it could make any number of copies of one."""
+"""Messages of one other author with a false or malformed part that one peer may deliver at one height. After that, proposals
+and round changes of that author that it relays are dropped before they are decoded: it could make any number of copies of
+one. What it relays of other authors is read: Besu relays before it checks, so the author may have made the false part."""
 
 
 class FalseCopies:
-    """Counts the false copies that each peer has delivered at one height. Addresses have 20 bytes."""
+    """Counts the false copies that each peer has delivered of each author at one height. Peers and authors are validators of
+    the height, so the memory is bounded. Addresses have 20 bytes."""
 
     def __init__(self) -> None:
-        self._of_peers: Counter[bytes] = Counter()
+        self._of_peers: Counter[tuple[bytes, bytes]] = Counter()
 
     def clear(self) -> None:
         """Set all counts to 0, because a new height begins."""
@@ -29,13 +31,14 @@ class FalseCopies:
 
     def count_copy(self, sender: bytes, author: bytes) -> None:
         """Count a message with a false part that `sender` delivered, unless it is its `author`."""
-        self._of_peers[sender] += author != sender
+        self._of_peers[sender, author] += author != sender
 
     def exceeds_false_copies(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
-        """Whether `sender` delivers a message of another author with unsigned parts, after too many false ones."""
+        """Whether `sender` delivers a message of another author with unsigned parts, after too many false ones of that
+        author."""
         # All of a prepare or a commit is signed. So the votes that the peer relays count on.
         has_unsigned_parts = envelope.kind in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE)
-        return has_unsigned_parts and author != sender and self._of_peers[sender] >= MAX_FALSE_COPIES
+        return has_unsigned_parts and author != sender and self._of_peers[sender, author] >= MAX_FALSE_COPIES
 
 
 def drop_false_copy(event: MessageReceived, author: bytes, mismatch: FalseCopyError) -> list[Effect]:

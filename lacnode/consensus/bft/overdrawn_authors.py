@@ -2,7 +2,7 @@
 
 What such an author sends itself waits in its own queue. What others relay of it is in their queues and cannot wait there:
 their own votes come after it. So several faulty authors could use up one more share through each relay. Read is only the
-first valid message of each kind in a round: a correct author without a direct connection signs no more. Must not measure
+first valid message of each kind for a round: a correct author without a direct connection signs no more. Must not measure
 time.
 """
 
@@ -13,6 +13,12 @@ from lacnode.consensus.bft.messages import Message, MessageEnvelope, round_id_of
 from lacnode.consensus.bft.payloads import MessageKind
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES_IN_ONE_ROUND
 
+NEAR_ROUNDS = 4
+"""Rounds of which a message of each kind is read, from the current one on. All later rounds share one message of each kind.
+A correct author may be some rounds ahead of this node, and asks for one round after the other."""
+
+_FAR_ROUNDS = -1
+
 
 class OverdrawnAuthors:
     """Counts what each peer delivers of each author while this node is in one round. Addresses have 20 bytes.
@@ -22,7 +28,7 @@ class OverdrawnAuthors:
 
     def __init__(self) -> None:
         self._round = 0
-        self._relayed: set[tuple[bytes, MessageKind]] = set()
+        self._relayed: set[tuple[bytes, MessageKind, int]] = set()
         self._dropped: Counter[tuple[bytes, bytes]] = Counter()
 
     def start_round(self, number: int) -> None:
@@ -38,15 +44,16 @@ class OverdrawnAuthors:
 
     def is_needed(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
         """Whether a message that `sender` delivers is read although `author` has used up its share."""
-        is_first = envelope.round_id.round >= self._round and (author, envelope.kind) not in self._relayed
+        round_ = envelope.round_id.round
+        is_first = round_ >= self._round and (author, envelope.kind, self._counted(round_)) not in self._relayed
         return sender == author or is_first
 
     def note_valid(self, sender: bytes, message: Message) -> None:
         """Note that `sender` delivered a valid message."""
-        author = message.signed.author
+        author, round_ = message.signed.author, round_id_of(message).round
         # An old message does not count. A faulty validator could deliver it again to keep out the new one.
-        if sender != author and round_id_of(message).round >= self._round:
-            self._relayed.add((author, message.kind))
+        if sender != author and round_ >= self._round:
+            self._relayed.add((author, message.kind, self._counted(round_)))
 
     def drop(self, sender: bytes, author: bytes) -> list[Effect]:
         """Drop a message that `sender` delivered. Return the effects."""
@@ -57,3 +64,6 @@ class OverdrawnAuthors:
         if self._dropped[sender, author] <= MAX_RELAYED_MESSAGES_IN_ONE_ROUND:
             dropped.append(RelayIsFree())
         return dropped
+
+    def _counted(self, round_: int) -> int:
+        return round_ if round_ < self._round + NEAR_ROUNDS else _FAR_ROUNDS

@@ -146,6 +146,17 @@ def test_a_peer_that_brings_false_bodies_is_not_read_any_more_at_this_height() -
     assert prepares(bench) == [honest.signed.payload.digest]
 
 
+def test_false_messages_of_one_author_do_not_keep_out_what_the_same_peer_brings_of_others() -> None:
+    """Attack: D signs round changes that prove nothing. C is a node of Besu, which relays them before it checks them."""
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    for target in range(1, MAX_FALSE_COPIES + 3):
+        bench.hear(round_change(D, target, prepared_by(proposal, C)), via=C.address)
+    bench.hear(proposal, via=C.address)
+    assert prepares(bench) == [proposal.signed.payload.digest]
+    assert bench.hear(round_change(D, 9), via=C.address) == [], "what C brings of D is not read any more"
+
+
 def test_at_the_next_height_that_peer_is_read_again() -> None:
     bench = Bench(B).start()
     honest = propose(A, filled(bench.make_block()))

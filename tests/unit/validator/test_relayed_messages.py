@@ -14,6 +14,7 @@ from lacnode.consensus.bft.events import Event, MessageReceived
 from lacnode.consensus.bft.first_copies import MAX_FIRST_COPIES
 from lacnode.consensus.bft.message_buffers import MessageLimits
 from lacnode.consensus.bft.messages import Message, Prepare
+from lacnode.consensus.bft.overdrawn_authors import NEAR_ROUNDS
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES_IN_ONE_ROUND
 from lacnode.consensus.ibft2.messages import Ibft2Envelope, encode_message
@@ -179,6 +180,17 @@ def test_one_vote_of_each_kind_is_read_of_an_author_that_has_used_up_its_share()
     assert only(ChargeTimeToAuthor, overdrawn.hear(prepare(D, proposal), via=A)), "others have a share left"
 
 
+def test_a_message_for_a_later_round_does_not_keep_out_the_next_one() -> None:
+    """B lags: C asks for round 2, and then for round 3, before B has left round 0."""
+    overdrawn = Overdrawn()
+    asked = [round_change(C, number) for number in (2, 3)]
+    for message in asked:
+        assert only(SendMessage, overdrawn.hear(message)), "it is relayed"
+    assert list(overdrawn.bench.machine.status.round_changes or {}) == [2, 3]
+    far = [bool(only(SendMessage, overdrawn.hear(round_change(C, 1000 + number)))) for number in range(20)]
+    assert far == [True] + [False] * 19, "far rounds have one message together"
+
+
 def test_an_old_message_does_not_keep_out_the_new_one() -> None:
     """Attack: A delivers the prepare of C for round 0 while all are in round 1."""
     overdrawn = Overdrawn()
@@ -195,9 +207,11 @@ def test_a_relay_pays_for_dropped_messages_beyond_what_a_correct_one_relays() ->
     overdrawn = Overdrawn()
     free = [
         bool(only(RelayIsFree, overdrawn.hear(message)))
-        for message in islice(votes_without_end(C), 1 + MAX_RELAYED_MESSAGES_IN_ONE_ROUND + 10)
+        for message in islice(votes_without_end(C), NEAR_ROUNDS + MAX_RELAYED_MESSAGES_IN_ONE_ROUND + 10)
     ]
-    assert free == [False, *[True] * MAX_RELAYED_MESSAGES_IN_ONE_ROUND, *[False] * 10], "the first one is read"
+    # Those of rounds 1 to 3, and the first one of all far rounds.
+    read = [False] * NEAR_ROUNDS
+    assert free == [*read, *[True] * MAX_RELAYED_MESSAGES_IN_ONE_ROUND, *[False] * 10]
     assert only(RelayIsFree, overdrawn.hear(next(votes_without_end(C, bytes([1]) * 32)), via=A)), (
         "each relay has its own bound"
     )
