@@ -2,8 +2,9 @@
 
 import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerCall
 from lacnode.privacy.service.fingerprints import Fingerprints
+from lacnode.privacy.service.peer_connections import PeerConnections
 from lacnode.privacy.service.permitted_network import PermittedNetwork
 from lacnode.privacy.service.tls import ClientTls
 
@@ -36,6 +38,7 @@ KEEP_ALIVE_SECONDS = 5.0
 """The time after which an unused connection to a manager is closed."""
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
+SUCCESSES = (200, 201)
 HTTP_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 """The errors of a call that the other side causes."""
 
@@ -93,11 +96,14 @@ class _TrustedClient:
     It calls httpcore itself. httpx above it took as much time as the rest of a call, and has nothing that managers need.
     """
 
-    pool: httpcore.AsyncConnectionPool
+    connections: PeerConnections
     known: Fingerprints | None = None
 
-    async def send(self, call: PeerCall) -> httpcore.Response:
+    async def send(self, call: PeerCall, max_answer_bytes: int) -> tuple[int, bytes]:
+        """Return the status and the body of the answer. The body of an error is not read: it is empty here."""
         url = httpcore.URL(url_with_path(call.url, call.path))
+        if url.scheme not in DEFAULT_PORTS:
+            raise httpcore.UnsupportedProtocol
         headers = [(b"Host", _host_header(url)), *_encoded_headers((*call.headers, UNCOMPRESSED))]
         if call.method != "GET":
             headers.append((b"Content-Length", str(len(call.body)).encode("ascii")))
@@ -105,7 +111,7 @@ class _TrustedClient:
         if url.scheme == b"https":
             extensions["trace"] = _ConnectionWatch(self.known, f"{url.host.decode()}:{url.port or 443}")
         request = httpcore.Request(call.method, url, headers=headers, content=_Body(call.body), extensions=extensions)
-        return await self.pool.handle_async_request(request)
+        return await self.connections.send(request, partial(_read, max_bytes=max_answer_bytes))
 
 
 def _host_header(url: httpcore.URL) -> bytes:
@@ -154,10 +160,12 @@ class HttpPeerSender:
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
         async with AsyncExitStack() as stack:
             self._clients = [
-                _TrustedClient(await stack.enter_async_context(_connection_pool(context, self._policy)), known)
+                _TrustedClient(_new_connections(context, self._policy), known)
                 for context, known in contexts
                 if context is not None
             ]
+            for client in self._clients:
+                stack.push_async_callback(client.connections.aclose)
             async with trio.open_nursery() as self._nursery:
                 # Threads use the token to start calls in this loop. Without it they know that no loop runs.
                 self._token = trio.lowlevel.current_trio_token()
@@ -231,12 +239,12 @@ class HttpPeerSender:
             ANSWER_SECONDS + max(len(call.body), largest - MAX_PEER_ANSWER_BYTES) / MIN_BYTES_PER_SECOND_OF_PEER
         ):
             try:
-                async with aclosing(await self._send_by_trusted_client(call)) as response:
-                    # The body of an error is not read. Only the fact that a manager is there counts.
-                    if response.status not in (200, 201):
-                        log.debug(f"{call.url} answers {response.status} to {call.path}")
-                        return refused
-                    return await _read(response, largest)
+                status, body = await self._send_by_trusted_client(call, largest)
+                if status in SUCCESSES:
+                    return body
+                # The body of an error is not read. Only the fact that a manager is there counts.
+                log.debug(f"{call.url} answers {status} to {call.path}")
+                return refused
             except (UntrustedCertificateError, *HTTP_ERRORS, OSError, ValueError) as error:
                 # OSError includes ssl.SSLError. ValueError is a malformed URL, or a host name that cannot be looked up.
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
@@ -245,7 +253,7 @@ class HttpPeerSender:
                 log.exception(f"the call to {call.url} failed")
         return None
 
-    async def _send_by_trusted_client(self, call: PeerCall) -> httpcore.Response:
+    async def _send_by_trusted_client(self, call: PeerCall, max_answer_bytes: int) -> tuple[int, bytes]:
         """Send a call by the first client that trusts the server's certificate."""
         # A server with a known fingerprint is tried with the fingerprints first, others by their chain. Only a refused
         # certificate leads to the second client: after any other error the call may have arrived already.
@@ -254,27 +262,20 @@ class HttpPeerSender:
         )
         for client in clients[:-1]:
             try:
-                return await client.send(call)
+                return await client.send(call, max_answer_bytes)
             except (UntrustedCertificateError, httpcore.ConnectError) as error:
                 if not _is_certificate_refusal(error):
                     raise
-        return await clients[-1].send(call)
+        return await clients[-1].send(call, max_answer_bytes)
 
 
 def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
     return [PeerCall("POST", url, path, body, CBOR_HEADERS, path == RECOVER_PATH) for url, body in bodies.items()]
 
 
-def _connection_pool(context: ssl.SSLContext, policy: AddressPolicy) -> httpcore.AsyncConnectionPool:
-    # No read timeout. It would be per part: a manager could send one byte a second for ever. `_answer` bounds the whole
-    # call.
-    return httpcore.AsyncConnectionPool(
-        ssl_context=context,
-        max_connections=MAX_OPEN_CALLS,
-        max_keepalive_connections=MAX_OPEN_CALLS,
-        keepalive_expiry=KEEP_ALIVE_SECONDS,
-        network_backend=PermittedNetwork(policy),
-    )
+def _new_connections(context: ssl.SSLContext, policy: AddressPolicy) -> PeerConnections:
+    network = PermittedNetwork(policy)
+    return PeerConnections(context, network, max_open=MAX_OPEN_CALLS, keep_alive_seconds=KEEP_ALIVE_SECONDS)
 
 
 def _server_name(url: str) -> str:
@@ -294,15 +295,18 @@ def _is_certificate_refusal(error: BaseException | None) -> bool:
     return False
 
 
-async def _read(response: httpcore.Response, largest: int) -> bytes:
-    """Return the body. httpcore.NetworkError or httpcore.ProtocolError if it is longer than `largest` bytes."""
+async def _read(response: httpcore.Response, max_bytes: int) -> tuple[int, bytes]:
+    """Return the status and the body, empty for an error. httpcore.NetworkError or httpcore.ProtocolError if the body is
+    longer than `max_bytes` bytes."""
+    if response.status not in SUCCESSES:
+        return response.status, b""
     answer = bytearray()
     async for part in response.aiter_stream():
         answer += part
-        if len(answer) > largest:
+        if len(answer) > max_bytes:
             # The next read then fails, which ends httpcore's generators. A return would leave them open.
             await response.aclose()
-    return bytes(answer)
+    return response.status, bytes(answer)
 
 
 def url_with_path(url: str, path: str) -> str:
