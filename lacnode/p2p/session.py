@@ -16,6 +16,7 @@ from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_handshake import EstablishedSession, perform_handshake, resolve_route
 from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError, RlpxConnection, open_rlpx
+from lacnode.p2p.send_queue import SendQueueFullError
 from lacnode.p2p.session_context import SessionContext
 from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire.capabilities import Route
@@ -51,6 +52,10 @@ content, decoding so many takes 30 ms."""
 
 LONG_BLOCK_BYTES = 64 * 1024
 """Bytes from which an announced block is judged by its header before it is decoded."""
+
+SENDING_SECONDS_PER_BYTE = 5e-9
+"""About how long the event loop takes to compress, encrypt and send a byte of an answer. It counts for the peer's share:
+pooled transactions cost next to nothing else."""
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 
@@ -215,24 +220,30 @@ async def _serve(
 
     peer, shares = admitted.peer, network.shares.serving
     async for request in requests:
-        seconds = await _answer(request, peer, network)
+        seconds = await _answer(request, admitted, network)
         # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
         await admitted.outbox.wait_for_answer_space()
         shares.spend(peer.id, seconds, trio.current_time())
         await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
 
 
-async def _answer(request: EthMessage, peer: Peer, network: SessionContext) -> float:
-    """Answer a request. Return the processor time that it took, in seconds."""
+async def _answer(request: EthMessage, admitted: EstablishedSession, network: SessionContext) -> float:
+    """Answer a request. Return the processor time that it took and that its sending takes, in seconds."""
 
-    def answer() -> tuple[EthMessage, float]:
+    def answer() -> tuple[int, bytes, float]:
         began = time.thread_time()
-        return network.server.answer(request), time.thread_time() - began
+        message = network.server.answer(request)
+        # Encoded here too: the receipts of one block may have a hundred thousand logs.
+        body = message.encode(admitted.peer.description.eth_version)
+        return message.CODE, body, time.thread_time() - began
 
     # A function of its own: the answer, up to megabytes, must not stay in a variable while the next request is awaited.
-    message, seconds = await trio.to_thread.run_sync(answer, limiter=network.shares.serving_workers)
-    peer.send(message)
-    return seconds
+    code, body, seconds = await trio.to_thread.run_sync(answer, limiter=network.shares.serving_workers)
+    try:
+        admitted.outbox.put(admitted.table.message_id("eth", code), body)
+    except SendQueueFullError:
+        admitted.peer.end_session(DisconnectReason.USELESS_PEER)
+    return seconds + SENDING_SECONDS_PER_BYTE * len(body)
 
 
 async def _sleep(seconds: float) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import socket
+import threading
 import tracemalloc
 
 import pytest
@@ -283,3 +284,35 @@ class TestPeers:
             with trio.move_on_after(1):
                 second = await greedy.message()
                 raise AssertionError(f"it was to wait, and got {second}")
+
+    async def test_the_sending_of_an_answer_counts_for_the_share_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pooled transactions cost next to nothing until they are compressed and encrypted."""
+        monkeypatch.setattr("lacnode.p2p.session.SENDING_SECONDS_PER_BYTE", 10.0)
+        async with world() as w:
+            node = await w.node()
+            greedy = await self.peer(node)
+            await greedy.send(GetBlockHeaders(1, 0, 5))
+            await greedy.send(GetBlockHeaders(2, 0, 5))
+            assert isinstance(await greedy.message(), BlockHeaders)
+            await still_serves(node)
+            with trio.move_on_after(1):
+                second = await greedy.message()
+                raise AssertionError(f"it was to wait, and got {second}")
+
+    async def test_answers_are_encoded_off_the_event_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The receipts of one block may have a hundred thousand logs."""
+        encoded_in: list[threading.Thread] = []
+        encode = BlockHeaders.encode
+
+        def noted(self: BlockHeaders, version: int) -> bytes:
+            encoded_in.append(threading.current_thread())
+            return encode(self, version)
+
+        async with world() as w:
+            node = await w.node()
+            client = await self.peer(node)
+            monkeypatch.setattr(BlockHeaders, "encode", noted)
+            await client.send(GetBlockHeaders(1, 0, 5))
+            assert isinstance(await client.message(), BlockHeaders)
+        assert len(encoded_in) == 1
+        assert encoded_in[0] is not threading.current_thread()
