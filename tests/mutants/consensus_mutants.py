@@ -225,14 +225,14 @@ CONSENSUS = (
     Mutant(
         "seals-of-a-stranger-are-relayed",
         CONTROLLER,
-        "[] if has_seals else self._relay(event, message, height, payload_hash)",
+        "[] if may_be_altered else self._relay(event, message, height, payload_hash)",
         "self._relay(event, message, height, payload_hash)",
         ("tests/unit/consensus/test_relaying.py",),
     ),
     Mutant(
         "the-author-pays-for-seals-that-a-peer-attaches",
         CONTROLLER,
-        "charge = [] if has_seals else self._first_copies.charge(author, payload_hash, event.sender)",
+        "charge = [] if may_be_altered else self._first_copies.charge(author, payload_hash, event.sender)",
         "charge = self._first_copies.charge(author, payload_hash, event.sender)",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
@@ -298,6 +298,20 @@ CONSENSUS = (
         "return round_ if round_ < self._round + NEAR_ROUNDS else _FAR_ROUNDS",
         "return _FAR_ROUNDS",
         ("tests/unit/validator/test_relayed_messages.py",),
+    ),
+    Mutant(
+        "a-proposal-that-shows-a-high-s-is-refused",
+        "lacnode/consensus/ibft2/messages.py",
+        "decode_signed_round_change(payload, known, once, check_shown_signature_form)",
+        "decode_signed_round_change(payload, known, once)",
+        ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
+    ),
+    Mutant(
+        "a-proposal-that-shows-a-high-s-is-relayed",
+        "lacnode/consensus/bft/controller.py",
+        "message is not decoded or shows_high_s(message)",
+        "message is not decoded",
+        ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
     ),
     Mutant(
         "an-author-is-relayed-once-more-for-each-relay",

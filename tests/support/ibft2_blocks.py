@@ -6,6 +6,7 @@ from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.ibft2.messages import Ibft2Envelope
 from lacnode.consensus.ibft2.protocol import IBFT2
 from lacnode.crypto.node_identity import Signer
+from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.p2p.supported_capabilities import ETH_CAPABILITIES
 from lacnode.p2p.wire.capabilities import Capability
 from lacnode.primitives.block import Block
@@ -33,3 +34,9 @@ def decode_envelope(code: int, data: bytes) -> tuple[RoundId, bytes]:
     """The height and round of a message, and the address (20 bytes) of its author. Raises RlpError if it is malformed."""
     envelope = Ibft2Envelope.open(code, data)
     return envelope.round_id, envelope.author
+
+
+def high_s(signature: bytes) -> bytes:
+    """The other signature with the same signer."""
+    s = CURVE_ORDER - int.from_bytes(signature[32:64])
+    return signature[:32] + s.to_bytes(32) + bytes([1 - signature[64]])

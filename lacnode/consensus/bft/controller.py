@@ -34,7 +34,12 @@ from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.round_timers import RoundTimers
-from lacnode.consensus.bft.unsigned_content import FalseCopyError, check_body, check_header_and_strip_seals
+from lacnode.consensus.bft.unsigned_content import (
+    FalseCopyError,
+    check_body,
+    check_header_and_strip_seals,
+    shows_high_s,
+)
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
@@ -276,7 +281,7 @@ class BftController:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
             decoded = envelope.decode_without_body(height.committee.validators.__contains__)
             message = check_header_and_strip_seals(protocol, decoded)
-            has_seals = message is not decoded
+            may_be_altered = message is not decoded or shows_high_s(message)
             # Before the clock and the relay: a peer may have changed what the author did not sign.
             refused = check_proofs(height.committee, protocol.justifications, message)
             if refused:
@@ -290,7 +295,7 @@ class BftController:
             if not is_second:
                 # The author can sign one payload any number of times, and give each relay other bytes.
                 if has_block(message) and self._first_copies.has(author, payload_hash):
-                    charge = [] if has_seals else self._first_copies.charge(author, payload_hash, event.sender)
+                    charge = [] if may_be_altered else self._first_copies.charge(author, payload_hash, event.sender)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.add_decoded_body(message)
                 check_body(message)
@@ -304,7 +309,8 @@ class BftController:
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
-        relayed = [] if has_seals else self._relay(event, message, height, payload_hash)
+        # Besu since 25.11 refuses a high s, and a peer can make one: the copy must not keep back the true one.
+        relayed = [] if may_be_altered else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _relay(

@@ -5,14 +5,18 @@ A protocol says what is signed. This file must not know the fields of a payload.
 
 from collections.abc import Callable
 
-from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
+from lacnode.consensus.bft.message_signatures import SignatureCheck, check_signature_form, recover_signer
 from lacnode.consensus.bft.payloads import MAX_VALIDATORS, AuthorFilter
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
 
 
 def decode_signed_payload(
-    item: RlpItem, name: str, signature_hash: Callable[[bytes], bytes], known: AuthorFilter
+    item: RlpItem,
+    name: str,
+    signature_hash: Callable[[bytes], bytes],
+    known: AuthorFilter,
+    check_form: SignatureCheck = check_signature_form,
 ) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature (65 bytes) and its author (20 bytes).
 
@@ -20,7 +24,7 @@ def decode_signed_payload(
     Raises RlpError if the item is malformed, or if an author that is not `known` signed it.
     """
     signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
-    payload, signature = signed.list("payload"), check_signature_form(signed.bytes("signature"))
+    payload, signature = signed.list("payload"), check_form(signed.bytes("signature"))
     signed.check_no_fields_left()
     author = recover_signer(signature_hash(rlp.encode(payload)), signature)
     # Before the fields are decoded: a certificate in them costs further recoveries, and a proposal of QBFT has a block of

@@ -8,7 +8,9 @@ block is agreed on, and are removed. The protocol checks the justification of a 
 
 from lacnode.consensus.bft.blocks import with_seals
 from lacnode.consensus.bft.messages import Message, Proposal, RoundChange, with_block
+from lacnode.consensus.bft.payloads import Payload, SignedPayload
 from lacnode.consensus.bft.protocol import BftProtocol
+from lacnode.crypto.secp256k1 import is_low_s
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -38,6 +40,20 @@ def check_header_and_strip_seals(protocol: BftProtocol, message: Message) -> Mes
     if protocol.committed_seal_hash(block.header) != _signed_digest(message):
         raise FalseCopyError("the digest is not that of the block")
     return message if block is message.block else with_block(message, block)
+
+
+def shows_high_s(message: Message) -> bool:
+    """Whether a message that justifies the proposal `message` is signed with a high s. Any peer can make the high s of a low
+    one. False for other messages."""
+    if not isinstance(message, Proposal):
+        return False
+    shown: list[SignedPayload[Payload]] = [*message.justification.prepares]
+    for round_change in message.justification.round_changes or ():
+        shown.append(round_change)
+        certificate = round_change.payload.certificate
+        if certificate is not None:
+            shown += [*certificate.prepares, *filter(None, [certificate.proposal])]
+    return not all(is_low_s(signed.signature) for signed in shown)
 
 
 def check_body(message: Message) -> None:

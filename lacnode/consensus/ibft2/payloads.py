@@ -4,7 +4,7 @@ A payload is signed over `keccak256(code || rlp(payload))`. Sequence and round a
 bytes).
 """
 
-from lacnode.consensus.bft.message_signatures import check_signature_form
+from lacnode.consensus.bft.message_signatures import SignatureCheck, check_signature_form
 from lacnode.consensus.bft.payloads import (
     AuthorFilter,
     CommitPayload,
@@ -84,31 +84,39 @@ def certificate_fields(certificate: PreparedCertificate) -> RlpValue:
     return [signed_fields(proposal), [signed_fields(prepare) for prepare in prepares]]
 
 
-def decode_prepared_certificate(item: RlpItem, known: AuthorFilter = allow_any_author) -> PreparedCertificate:
+def decode_prepared_certificate(
+    item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
+) -> PreparedCertificate:
     """Decode an RLP item. Raises RlpError if it is not a certificate signed by `known` authors.
 
     `message_validation` checks what the certificate proves.
     """
     fields = RlpFields(rlp.as_list(item, "preparedCertificate"), "preparedCertificate")
-    proposal = decode_signed_proposal(fields.item("proposal"), known)
+    proposal = decode_signed_proposal(fields.item("proposal"), known, check_form)
     # One filter for all prepares: a list of one prepare repeated would cost a recovery for each copy.
     once = allow_each_once(known)
-    prepares = tuple(decode_signed_prepare(prepare, once) for prepare in decode_signed_list(fields, "prepares"))
+    prepares = tuple(
+        decode_signed_prepare(prepare, once, check_form) for prepare in decode_signed_list(fields, "prepares")
+    )
     fields.check_no_fields_left()
     return prepared_certificate(proposal, prepares)
 
 
-def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[ProposalPayload]:
+def decode_signed_proposal(
+    item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
+) -> SignedPayload[ProposalPayload]:
     """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
-    fields, signature, author = _decode_signed(item, PROPOSAL, known)
+    fields, signature, author = _decode_signed(item, PROPOSAL, known, check_form)
     payload = ProposalPayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
 
-def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[PreparePayload]:
+def decode_signed_prepare(
+    item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
+) -> SignedPayload[PreparePayload]:
     """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
-    fields, signature, author = _decode_signed(item, PREPARE, known)
+    fields, signature, author = _decode_signed(item, PREPARE, known, check_form)
     payload = PreparePayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
@@ -125,15 +133,18 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
 
 
 def decode_signed_round_change(
-    item: RlpItem, known: AuthorFilter = allow_any_author, may_ask: AuthorFilter | None = None
+    item: RlpItem,
+    known: AuthorFilter = allow_any_author,
+    may_ask: AuthorFilter | None = None,
+    check_form: SignatureCheck = check_signature_form,
 ) -> SignedPayload[RoundChangePayload]:
     """Decode a signed round change payload. Raises RlpError if it is malformed, if `may_ask` refuses its author, or if an
     author in its certificate is not `known`. `may_ask` is `known` if it is None."""
     # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
-    fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known)
+    fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known, check_form)
     round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")
     fields.check_no_fields_left()
-    certificate = None if shown == b"" else decode_prepared_certificate(shown, known)
+    certificate = None if shown == b"" else decode_prepared_certificate(shown, known, check_form)
     return SignedPayload(RoundChangePayload(round_id, certificate), signature, author)
 
 
@@ -159,6 +170,10 @@ _NAMES = {
 }
 
 
-def _decode_signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
+def _decode_signed(
+    item: RlpItem, code: int, known: AuthorFilter, check_form: SignatureCheck = check_signature_form
+) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
-    return decode_signed_payload(item, _NAMES[code], lambda encoded: keccak256(bytes([code]) + encoded), known)
+    return decode_signed_payload(
+        item, _NAMES[code], lambda encoded: keccak256(bytes([code]) + encoded), known, check_form
+    )

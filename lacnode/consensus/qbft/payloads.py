@@ -5,7 +5,7 @@ recovers to. Sequence and round are RLP scalars. A proposal signs its whole bloc
 the digest of the block prepared last. The prepares that prove it are not signed.
 """
 
-from lacnode.consensus.bft.message_signatures import check_signature_form
+from lacnode.consensus.bft.message_signatures import SignatureCheck, check_signature_form
 from lacnode.consensus.bft.payloads import (
     AuthorFilter,
     CommitPayload,
@@ -100,9 +100,11 @@ def signature_hash_of_encoded(kind: MessageKind, encoded_payload: bytes) -> byte
 # one recovery, and its content is not looked at.
 
 
-def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[PreparePayload]:
+def decode_signed_prepare(
+    item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
+) -> SignedPayload[PreparePayload]:
     """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
-    fields, signature, author = _decode_signed(item, MessageKind.PREPARE, known)
+    fields, signature, author = _decode_signed(item, MessageKind.PREPARE, known, check_form)
     payload = PreparePayload(decode_round_id(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
@@ -117,13 +119,13 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
 
 
 def decode_signed_round_change(
-    item: RlpItem, known: AuthorFilter = allow_any_author
+    item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
 ) -> SignedPayload[RoundChangePayload]:
     """Decode a signed round change payload. Raises RlpError if it is malformed or not signed by a `known` author.
 
     Its certificate has no prepares: the author did not sign them.
     """
-    fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known)
+    fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known, check_form)
     payload = RoundChangePayload(decode_round_id(fields), decode_prepared_fields(fields.list("prepared")))
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
@@ -139,23 +141,29 @@ def decode_prepared_fields(items: list[RlpItem]) -> PreparedCertificate | None:
     return certificate
 
 
-def decode_prepares(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[PreparePayload], ...]:
+def decode_prepares(
+    fields: RlpFields, known: AuthorFilter, check_form: SignatureCheck = check_signature_form
+) -> tuple[SignedPayload[PreparePayload], ...]:
     """Decode the next item of `fields`: a list of signed prepares.
 
     Raises RlpError if one is malformed, if its author is not `known`, or if an author has signed two of them.
     """
     # Each author once: a list of one prepare repeated would cost a recovery for each copy.
     once = allow_each_once(known)
-    return tuple(decode_signed_prepare(item, once) for item in decode_signed_list(fields, "prepares"))
+    return tuple(decode_signed_prepare(item, once, check_form) for item in decode_signed_list(fields, "prepares"))
 
 
-def decode_round_changes(fields: RlpFields, known: AuthorFilter) -> tuple[SignedPayload[RoundChangePayload], ...]:
+def decode_round_changes(
+    fields: RlpFields, known: AuthorFilter, check_form: SignatureCheck = check_signature_form
+) -> tuple[SignedPayload[RoundChangePayload], ...]:
     """Decode the next item of `fields`: a list of signed round changes.
 
     Raises RlpError if one is malformed, if its author is not `known`, or if an author has signed two of them.
     """
     once = allow_each_once(known)
-    return tuple(decode_signed_round_change(item, once) for item in decode_signed_list(fields, "roundChanges"))
+    return tuple(
+        decode_signed_round_change(item, once, check_form) for item in decode_signed_list(fields, "roundChanges")
+    )
 
 
 def decode_round_id(fields: RlpFields) -> RoundId:
@@ -180,6 +188,10 @@ def recover_author(item: RlpItem, kind: MessageKind) -> bytes:
     return _decode_signed(item, kind, allow_any_author)[2]
 
 
-def _decode_signed(item: RlpItem, kind: MessageKind, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
+def _decode_signed(
+    item: RlpItem, kind: MessageKind, known: AuthorFilter, check_form: SignatureCheck = check_signature_form
+) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
-    return decode_signed_payload(item, _NAMES[kind], lambda encoded: signature_hash_of_encoded(kind, encoded), known)
+    return decode_signed_payload(
+        item, _NAMES[kind], lambda encoded: signature_hash_of_encoded(kind, encoded), known, check_form
+    )

@@ -36,10 +36,10 @@ from lacnode.consensus.bft.relay_shares import (
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.messages import encode_message
 from lacnode.consensus.ibft2.payloads import PREPARE, PROPOSAL, signed_fields
-from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
+from tests.support.ibft2_blocks import high_s, with_round
 from tests.unit.consensus.test_network import (
     FOUR,
     SEVEN,
@@ -249,10 +249,34 @@ def test_a_high_s_is_refused(is_seal: bool) -> None:
     assert bench.machine.status.committed_by == (C.address,)
 
 
-def high_s(signature: bytes) -> bytes:
-    """The other signature with the same signer."""
-    s = CURVE_ORDER - int.from_bytes(signature[32:64])
-    return signature[:32] + s.to_bytes(32) + bytes([1 - signature[64]])
+def with_high_s(message: RoundChange) -> RoundChange:
+    """What any peer can make of `message`."""
+    return replace(message, signed=replace(message.signed, signature=high_s(message.signed.signature)))
+
+
+def test_a_proposal_that_shows_a_high_s_counts_and_is_not_relayed() -> None:
+    """Attack: D signs its round change with a high s. Besu before 25.11 accepts it, and shows it in its proposal."""
+    bench = Bench(B).start()
+    asked = [round_change(key, 2) for key in (A, C, D)]
+    assert topics(bench.hear(with_high_s(asked[2]))) == ["message-malformed"], "by itself it does not count"
+    effects = bench.hear(propose(C, bench.make_block(2), [*asked[:2], with_high_s(asked[2])]))
+    assert only(CheckProposal, effects)
+    assert not only(BlamePeer, effects)
+    assert not sent(Proposal, effects), "a peer may have made the high s, and Besu since 25.11 refuses it"
+    assert sent(Proposal, bench.hear(propose(C, bench.make_block(2), asked))), "the true copy is relayed"
+
+
+def test_a_certificate_within_a_proposal_may_show_a_high_s() -> None:
+    bench = Bench(B).start()
+    prepared = prepared_by(propose(A, bench.make_block()), B, C)
+    prepares = [replace(one, signature=high_s(one.signature)) for one in prepared.certificate.prepares]
+    shown = replace(prepared, certificate=replace(prepared.certificate, prepares=tuple(prepares)))
+    assert topics(bench.hear(round_change(D, 2, shown))) == ["message-malformed"]
+    again = with_round(bench.make_block(), 2)
+    asked = [round_change(A, 2, shown), round_change(C, 2), round_change(D, 2)]
+    effects = bench.hear(propose(C, again, asked))
+    assert only(CheckProposal, effects)
+    assert not sent(Proposal, effects)
 
 
 def test_a_stranger_speaking_of_a_later_height_is_only_a_hint() -> None:

@@ -10,11 +10,15 @@ from lacnode.consensus.bft.effects import BlamePeer, Effect, SendMessage, WriteL
 from lacnode.consensus.bft.events import HeadChanged, MessageReceived
 from lacnode.consensus.bft.false_copies import MAX_FALSE_COPIES
 from lacnode.consensus.bft.journal import Journal
-from lacnode.consensus.bft.messages import RoundChange
+from lacnode.consensus.bft.messages import Justification, RoundChange, decode_whole
+from lacnode.consensus.bft.payloads import P_co, SignedPayload
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.qbft.messages import decode_justification, encode_justification
 from lacnode.consensus.qbft.protocol import QBFT
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError
+from tests.support.ibft2_blocks import high_s
 from tests.support.qbft_messages import VALIDATORS, A, B, C, D, make_block, prepare, prepared_by, round_change
 
 PROTOCOLS = ProtocolSchedule(((0, QBFT),))
@@ -62,3 +66,18 @@ def test_the_author_of_a_proposal_is_known_before_its_block_is_decoded() -> None
     effects = started().handle(MessageReceived(0x12, data, D.address), NOW_MS)
     [refused] = [effect for effect in effects if isinstance(effect, WriteLogLine)]
     assert "is not the proposer" in refused.text
+
+
+def with_high_s(signed: SignedPayload[P_co]) -> SignedPayload[P_co]:
+    """What any peer can make of `signed`."""
+    return replace(signed, signature=high_s(signed.signature))
+
+
+def test_a_justification_may_show_a_high_s_and_a_round_change_may_not() -> None:
+    """Besu before 25.11 and GoQuorum accept a high s of a faulty validator, and show it when they propose."""
+    prepares = tuple(with_high_s(one) for one in SHOWN.prepares)
+    shown = Justification((with_high_s(SHOWN.signed),), prepares)
+    assert decode_justification(rlp.decode_list(encode_justification(shown), "justification")) == shown
+    for message in (replace(SHOWN, prepares=prepares), replace(SHOWN, signed=with_high_s(SHOWN.signed))):
+        with pytest.raises(RlpError, match="lower half"):
+            decode_whole(QBFT.codec.open_message(0x15, QBFT.codec.encode_message(message)))
