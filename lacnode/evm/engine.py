@@ -69,7 +69,8 @@ class OverlaidNodes:
 class ExecutedBlock:
     """The outcome of executing a block's transactions, one entry a transaction in the sequences.
 
-    `revert_reasons` has the output of REVERT, None for a transaction that did not revert. `created` has the address
+    `revert_reasons` has the output of REVERT, None for a transaction that did not revert, and for one whose output is
+    beyond the limit for a block (`revert_reasons`). `created` has the address
     of the contract that a transaction wanted to create. `nodes` are the new trie nodes and codes, by hash, that make
     `state_root` readable.
     """

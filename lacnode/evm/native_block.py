@@ -1,6 +1,6 @@
 """A block in the making on the native library, transaction by transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lacnode.chainspec.forks import Fork
@@ -17,6 +17,7 @@ from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.py_evm_private import run_private_before_marker
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.revert_reasons import RevertReasons
 from lacnode.evm.system_contracts import contracts_asked_for_requests, missing_contract_error
 from lacnode.evm.transaction_validation import (
     DELEGATION_PREFIX,
@@ -30,6 +31,10 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.transaction import BLOB, Transaction
+
+PART_GAS = 5_000_000
+"""Gas limits of the transactions of a block that the library executes together. It keeps the outputs of REVERT until the
+last one: so much gas buys 10 MB of them."""
 
 CHANGE_SECONDS = 5e-6
 """About how long it takes to write one account or slot to the tries."""
@@ -72,7 +77,7 @@ class NativeBlock:
         self._senders: list[bytes] = []
         self._receipts: list[Receipt] = []
         self._gas: list[int] = []
-        self._reasons: list[bytes | None] = []
+        self._reasons = RevertReasons()
 
     @property
     def gas_left(self) -> int:
@@ -134,7 +139,7 @@ class NativeBlock:
         self._senders.append(sender)
         self._receipts.append(receipt)
         self._gas.append(outcome[4])
-        self._reasons.append(outcome[5])
+        self._reasons.add(outcome[5])
         return receipt
 
     def _check_logs(self, log_bytes: int) -> None:
@@ -179,12 +184,18 @@ class NativeBlock:
         refuses one. ExecutionInterruptedError if `budget` is used up or cancelled. After an error the block must not be
         used."""
         self._use(budget)
+        for start, end in _parts(transactions):
+            self._execute_part(transactions[start:end], senders[start:end])
+
+    def _execute_part(self, transactions: list[Transaction], senders: list[bytes]) -> None:
         raws = [transaction.raw for transaction in transactions]
         *outcomes, gas, reasons = self._native.run_all(raws, senders, self._current.check)
-        # Set after the execution, since the library executes all transactions or gives an error.
-        self._transactions, self._senders = transactions, senders
-        self._receipts = [receipt_of(*each) for each in zip(transactions, *outcomes, strict=True)]
-        self._gas, self._reasons = gas, reasons
+        self._transactions += transactions
+        self._senders += senders
+        self._receipts += [receipt_of(*each) for each in zip(transactions, *outcomes, strict=True)]
+        self._gas += gas
+        for reason in reasons:
+            self._reasons.add(reason)
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
         """Finish the block: make the calls that end every block, pay its reward and compute the roots. SystemCallError
@@ -220,7 +231,7 @@ class NativeBlock:
             gas_used=gas_used,
             receipts=tuple(self._receipts),
             gas_used_by=tuple(self._gas),
-            revert_reasons=tuple(self._reasons),
+            revert_reasons=self._reasons.as_tuple(),
             senders=tuple(self._senders),
             created=tuple(
                 created_contract_address(sender, transaction.nonce) if transaction.to is None else None
@@ -264,6 +275,19 @@ class NativeBlock:
             self._differences.record_library_error(error, "executes the block")
             block = self._in_python(budget)
         return block.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
+
+
+def _parts(transactions: list[Transaction]) -> Iterator[tuple[int, int]]:
+    """Yield the first index of each part of `transactions`, and the one behind its last. The gas limits of a part are
+    `PART_GAS` together at most, unless it is a single transaction."""
+    start = gas = 0
+    for index, transaction in enumerate(transactions):
+        if index > start and gas + transaction.gas_limit > PART_GAS:
+            yield start, index
+            start, gas = index, 0
+        gas += transaction.gas_limit
+    if start < len(transactions):
+        yield start, len(transactions)
 
 
 def receipt_of(transaction: Transaction, status: int, cumulative_gas: int, bloom: bytes | None, logs: Any) -> Receipt:

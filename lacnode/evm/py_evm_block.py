@@ -21,6 +21,7 @@ from lacnode.evm.py_evm_private import run_private_before_marker
 from lacnode.evm.py_evm_system_calls import call_request_contracts, store_parent_hash
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.revert_reasons import RevertReasons
 from lacnode.evm.state_administration import administration_rules
 from lacnode.evm.transaction_validation import (
     DELEGATION_PREFIX,
@@ -150,7 +151,7 @@ class PyEvmBlock:
         self._senders: list[bytes] = []
         self._receipts: list[Receipt] = []
         self._gas: list[int] = []
-        self._reasons: list[bytes | None] = []
+        self._reasons = RevertReasons()
         self._created: list[bytes | None] = []
         self._total_gas = 0
         self._counts_marker_gas = within_limits
@@ -228,7 +229,7 @@ class PyEvmBlock:
         self._senders.append(sender)
         self._receipts.append(receipt)
         self._gas.append(used)
-        self._reasons.append(reason)
+        self._reasons.add(reason)
         self._created.append(created_contract_address(sender, transaction.nonce) if transaction.is_creation else None)
         return receipt
 
@@ -254,7 +255,7 @@ class PyEvmBlock:
             gas_used=self._total_gas,
             receipts=tuple(self._receipts),
             gas_used_by=tuple(self._gas),
-            revert_reasons=tuple(self._reasons),
+            revert_reasons=self._reasons.as_tuple(),
             senders=tuple(self._senders),
             created=tuple(self._created),
             nodes=self._accounts.nodes,

@@ -100,12 +100,16 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
             # py-evm's meter does not ask a budget. It is made only to take its gas and its rule for refunds from it.
             return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
+        def __exit__(self, *raised: Any) -> Any:
+            is_suppressed = super().__exit__(*raised)
+            if self.is_error:
+                # The traceback refers to the call itself, which would keep its input, memory and output until the next
+                # collection of garbage: hundreds of megabytes in a loop of failing calls, or in a block of them.
+                self.error.__traceback__ = self.error.__context__ = None
+            return is_suppressed
+
         def add_child_computation(self, child_computation: Any) -> None:
             super().add_child_computation(child_computation)
-            if child_computation.is_error:
-                # The traceback refers to the call itself, which would keep its input and memory until the next collection
-                # of garbage: hundreds of megabytes in a loop of failing calls.
-                child_computation.error.__traceback__ = None
             # py-evm has appended the call with its memory. This is where it is given up.
             self.children.pop()
             if not self.children:

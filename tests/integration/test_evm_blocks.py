@@ -1,5 +1,6 @@
 """Blocks executed on states: what transactions do, what they may not do, and what Besu's genesis options change."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,32 @@ class TestTransactions:
         assert net.state.balance(CONTRACT) == 0
         assert net.state.nonce(RICH.address) == 2
         assert block.gas_used_by[0] < 22_000
+
+    def test_keep_only_so_many_bytes_of_reasons(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.evm.revert_reasons.MAX_BLOCK_REASON_BYTES", 40)
+        net = Network({CONTRACT: {"code": REVERT.hex()}})
+        block = net.execute(signed(RICH, 0, to=CONTRACT), signed(RICH, 1, to=CONTRACT))
+        assert block.revert_reasons == (bytes(31) + b"\xee", None)
+
+    def test_that_revert_with_much_data_take_little_memory(self) -> None:
+        """A block of a network with free gas has five thousand of them."""
+        code = push(2**17, 4) + push(0, 1) + b"\xfd"
+        net = Network({CONTRACT: {"code": code.hex()}})
+        transactions = [signed(RICH, nonce, to=CONTRACT, gas=70_000) for nonce in range(300)]
+        tracemalloc.start()
+        try:
+            block = net.execute(*transactions)
+            assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+        finally:
+            tracemalloc.stop()
+        assert statuses(block.receipts) == [0] * 300
+
+    def test_are_executed_in_parts_as_they_are_in_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole, parted = Network({CONTRACT: {"code": REVERT.hex()}}), Network({CONTRACT: {"code": REVERT.hex()}})
+        transactions = [signed(RICH, nonce, to=(FRIEND, CONTRACT)[nonce % 2], value=nonce) for nonce in range(5)]
+        expected = whole.execute(*transactions)
+        monkeypatch.setattr("lacnode.evm.native_block.PART_GAS", 2_000_000)
+        assert parted.execute(*transactions) == expected
 
     def test_that_halt_use_all_their_gas_and_have_no_reason(self) -> None:
         net = Network({CONTRACT: {"code": INVALID.hex()}})

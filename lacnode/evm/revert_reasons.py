@@ -1,0 +1,27 @@
+"""The outputs of REVERT of one block's transactions.
+
+They are in no header and no receipt of Ethereum: a node may leave some out. The receipts that RPC shows may have them.
+"""
+
+MAX_BLOCK_REASON_BYTES = 4 * 2**20
+"""Bytes of all of them in one block. Gas bounds them at several hundred megabytes for LACChain's blocks: ten thousand
+transactions of 64 KiB each."""
+
+
+class RevertReasons:
+    """The outputs of a block's transactions, in order. One that does not fit within `MAX_BLOCK_REASON_BYTES` is left out."""
+
+    def __init__(self) -> None:
+        self._reasons: list[bytes | None] = []
+        self._bytes_left = MAX_BLOCK_REASON_BYTES
+
+    def add(self, reason: bytes | None) -> None:
+        """Add the output of the next transaction. None if it did not revert."""
+        length = len(reason or b"")
+        fits = length <= self._bytes_left
+        self._bytes_left -= length if fits else 0
+        self._reasons.append(reason if fits else None)
+
+    def as_tuple(self) -> tuple[bytes | None, ...]:
+        """Return an entry for each transaction. None for one that did not revert, or whose output was left out."""
+        return tuple(self._reasons)
