@@ -13,13 +13,15 @@ _HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))
 
 
 class AllowedHosts:
-    """The list of `names`. `*` or `all` admits any name."""
+    """The list of `names` that a client may use in `Host`, compared without case. `*` or `all` admits any name. An
+    empty list admits none."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(name.lower() for name in names)
 
     def allows(self, headers: Headers) -> bool:
-        """Return whether a request with these headers names this node by an allowed name."""
+        """Return whether a request with these headers names this node by an allowed name. The port is not compared.
+        False without `Host`, or for one that is malformed, unless any name is allowed."""
         if self._names & ANY:
             return True
         header = headers.get("host")

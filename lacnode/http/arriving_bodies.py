@@ -12,7 +12,8 @@ import trio
 
 
 class ArrivingBody:
-    """The received part of the body of one request. `scope` is cancelled when the body is dropped."""
+    """The received part of the body of one request of the address `client`. `size` is in bytes. `scope` is cancelled
+    when the body is dropped. The reader sets `is_complete`: such a body is not dropped."""
 
     def __init__(self, client: str) -> None:
         self.client = client
@@ -22,7 +23,8 @@ class ArrivingBody:
 
 
 class ArrivingBodies:
-    """The request bodies that one port receives, at most `limit_bytes` together."""
+    """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, the address that holds
+    most loses its largest body that is not complete. Use it on the event loop."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -31,7 +33,8 @@ class ArrivingBodies:
 
     @contextmanager
     def track_body(self, client: str) -> Iterator[ArrivingBody]:
-        """Yield an empty body for a request of the address `client`. Its bytes count until the `with` block ends."""
+        """Yield an empty body for a request of the address `client`. Its bytes count until the `with` block ends. Run
+        the reading of the body in its `scope`."""
         body = ArrivingBody(client)
         self._bodies[body] = None
         try:
@@ -41,8 +44,8 @@ class ArrivingBodies:
             self._total -= body.size
 
     def add_bytes(self, body: ArrivingBody, size: int) -> None:
-        """Count `size` more bytes of `body`. If all bodies together are too large, another body or this one is given
-        up."""
+        """Count `size` more bytes of `body`. If all bodies together are too large, the `scope` of another body or of
+        this one is cancelled. Nothing is cancelled if all are complete."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:

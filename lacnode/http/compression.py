@@ -11,7 +11,12 @@ MIN_COMPRESSED_BYTES = 1400
 
 
 def choose_coding(head: Request | None, body: bytes) -> str | None:
-    """Return the coding to compress `body` with, by the `Accept-Encoding` of its request. None for no compression."""
+    """Return the coding to compress `body` with, `gzip` or `deflate`, by the `Accept-Encoding` of its request. gzip
+    comes first if both are accepted.
+
+    None for no compression: the client accepts neither, the body is shorter than `MIN_COMPRESSED_BYTES`, or `head` is
+    None (the request could not be read).
+    """
     if head is None or len(body) < MIN_COMPRESSED_BYTES:
         return None
     accepted = head.headers.get("accept-encoding", "")
@@ -24,5 +29,6 @@ def choose_coding(head: Request | None, body: bytes) -> str | None:
 
 
 def compress(body: bytes, coding: str) -> bytes:
-    """Return `body` in `coding`, which is `gzip` or `deflate`."""
+    """Return `body` in `coding`, which is `gzip` or `deflate`, with the fastest level. It takes long for a long body:
+    run it in a thread."""
     return gzip.compress(body, 1) if coding == "gzip" else zlib.compress(body, 1)

@@ -23,8 +23,8 @@ class PortUnavailableError(Exception):
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
-    """Return sockets that listen on `host`. A `port` of 0 is any free port. PortUnavailableError if the port cannot be
-    opened."""
+    """Return sockets that listen on `host`, one for each address of the name. A `port` of 0 is any free port.
+    PortUnavailableError if the port cannot be opened or the name has no address."""
     try:
         return list(await trio.open_tcp_listeners(port, host=host))
     except OSError as error:
@@ -36,13 +36,16 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
 
 
 def bound_port(listeners: Sequence[trio.SocketListener]) -> int:
-    """Return the port that the system has bound."""
+    """Return the port that the system has bound the first of `listeners` to. IndexError if there is none."""
     return int(listeners[0].socket.getsockname()[1])
 
 
 def client_address(stream: trio.abc.Stream) -> str:
-    """Return the address at the other end, by which the limits for one client count. Of IPv6 it is the network of 64
-    bits, since one subscriber has all of that. Empty where the stream is no socket."""
+    """Return the address at the other end as text, by which the limits for one client count. Of IPv6 it is the network
+    of 64 bits, since one subscriber has all of that. A mapped IPv4 address is IPv4 text.
+
+    Empty where `stream` is no socket or a socket of the file system, or where the client has left.
+    """
     if not isinstance(stream, trio.SocketStream):
         return ""
     # A socket of the file system has no address. Its programs are one client.
@@ -63,9 +66,12 @@ def client_address(stream: trio.abc.Stream) -> str:
 
 
 class ConnectionServer:
-    """Accepts at most `limit` connections at a time, and closes more of them at once. A client whose address has
-    fewer connections than another's gets the place of that one's oldest connection: one address cannot keep all
-    others out. An address with `limit_per_client` connections loses its oldest for a new one."""
+    """Accepts at most `limit` connections at a time, and closes more of them at once. Each runs in `handle_connection`,
+    and is closed when that ends. `name` stands in log lines.
+
+    A client whose address has fewer connections than another's gets the place of that one's oldest connection: one
+    address cannot keep all others out. An address with `limit_per_client` connections loses its oldest for a new one.
+    """
 
     def __init__(
         self, name: str, limit: int, handle_connection: ConnectionHandler, limit_per_client: float = math.inf
@@ -81,7 +87,8 @@ class ConnectionServer:
         self._log = RateLimitedLog("rpc", trio.current_time)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
-        """Accept until cancelled, and then close every connection."""
+        """Accept connections of `listeners` until cancelled, and then close every connection. An error of one
+        connection is logged and ends that connection only."""
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 nursery.start_soon(self._accept, listener, nursery)

@@ -58,10 +58,12 @@ connection breaks."""
 
 
 class HttpConnection:
-    """One client, request after request. Raises trio's stream errors when the client goes away. `max_body` is the
-    largest body in bytes, for all requests or for each by its head. Responses count for `backlog` until the client
-    has read them, bodies for `arriving` until they are answered. `client` is the address at the other end, where
-    `stream` has none."""
+    """One client, request after request. `routes` answers them. Raises trio's stream errors when the client goes away.
+
+    `max_body` is the largest body in bytes, for all requests or for each by its head. Responses count for `backlog`
+    until the client has read them, bodies for `arriving` until they are answered. None: this connection has bounds of
+    its own. `client` is the address at the other end. None: it is read from `stream`.
+    """
 
     def __init__(
         self,
@@ -83,7 +85,12 @@ class HttpConnection:
         self._client = client_address(stream) if client is None else client
 
     async def run(self) -> None:
-        """Serve requests until the client or this node ends the connection."""
+        """Serve requests until the client or this node ends the connection, or the client is silent too long. The
+        stream is not closed.
+
+        The client has `FIRST_REQUEST_SECONDS` for its first request and `IDLE_SECONDS` for each later one.
+        trio.BrokenResourceError if the client goes away or does not read its response.
+        """
         # One scope for all silences: making a scope takes longer than reading a plain request.
         with trio.CancelScope() as silence:
             seconds = FIRST_REQUEST_SECONDS

@@ -14,9 +14,12 @@ HOST_REFUSED = b'{"message":"Host not authorized."}'
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. `headers` have their names in lower case. `body` is empty until it has been read. `client` is the
-    address that it comes from, as `connection_server.client_address` names it. `is_plain` is True if it was read by
-    `plain_requests`, which takes the event loop a quarter of the time."""
+    """A request. `method` is in upper case as sent. `target` is the path with its query, not decoded. `headers` have
+    their names in lower case. `body` is empty until it has been read.
+
+    `client` is the address that it comes from, as `connection_server.client_address` names it. `is_plain` is True if it
+    was read by `plain_requests`, which takes the event loop a quarter of the time.
+    """
 
     method: str
     target: str
@@ -28,7 +31,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response. With `close`, nothing more is read from this client."""
+    """A response with its status code. `headers` need no length and no `connection`: the sender adds them. With
+    `close`, nothing more is read from this client. `reason` is the text after the status code, which may be empty."""
 
     status: int
     body: bytes = b""
@@ -46,7 +50,9 @@ class RequestHandler(Protocol):
     """Answers the HTTP requests of one port: first by their head alone, then with their body."""
 
     def answer_head(self, head: Request) -> Response | None:
-        """Return the response to a request whose body need not be read, None if it must be."""
+        """Return the response to a request whose body need not be read, None if it must be. `head` has no body yet, or
+        has it if the request was plain. An error ends the connection."""
 
     async def answer(self, request: Request) -> Response:
-        """Return the response to a request that `answer_head` has not answered."""
+        """Return the response to a request that `answer_head` has not answered. `request` has its whole body. An error
+        ends the connection."""

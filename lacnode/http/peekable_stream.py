@@ -10,4 +10,5 @@ class PeekableStream(trio.abc.Stream):
 
     @abstractmethod
     async def peek(self) -> bytes:
-        """Return the next byte of the client and leave it in the stream. Empty at the end."""
+        """Wait for the next byte of the client, return it and leave it in the stream. Empty at the end of the stream.
+        trio.BrokenResourceError if the connection breaks."""

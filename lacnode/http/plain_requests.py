@@ -23,12 +23,17 @@ _OTHER_WAYS = frozenset(("transfer-encoding", "expect", "upgrade", "trailer", "t
 
 
 def ends_with_head(data: bytes) -> bool:
-    """Return whether `data` ends where the head of a request does. Many clients send the body by itself."""
+    """Return whether `data` ends with the empty line after the head of a request. Many clients send the body by itself."""
     return data.endswith(b"\r\n\r\n")
 
 
 def parse_plain_request(data: bytes, client: str) -> Request | None:
-    """Return the request that `data` is from its first byte to its last. None if `data` is anything else."""
+    """Return the request of the address `client` that `data` is from its first byte to its last: one POST with its
+    body.
+
+    None if `data` is anything else, such as a part of a request, two requests, a chunked body, more than
+    `MAX_PLAIN_HEAD_BYTES` or `MAX_PLAIN_HEADERS`, or a malformed one. `h11` reads it then. No error is raised.
+    """
     match = _HEAD.match(data, 0, MAX_PLAIN_HEAD_BYTES)
     if match is None:
         return None
@@ -57,6 +62,7 @@ def _headers(lines: bytes) -> dict[str, str] | None:
 
 
 def encode_head(response: Response, headers: list[tuple[str, str]]) -> bytes:
-    """Return the head of `response` with `headers`, as `h11` writes it."""
+    """Return the head of `response` with `headers`, as `h11` writes it, up to the empty line. The headers of `response`
+    itself are not written."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode("latin-1")

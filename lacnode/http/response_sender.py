@@ -32,8 +32,8 @@ class _WaitingResponse:
 
 
 class ResponseSender:
-    """Sends to `stream`. `http` is the state of its connection. Responses count for `backlog` until the client has
-    read them."""
+    """Sends responses to `stream`. `http` is the state of its connection. Responses count for `backlog` until the
+    client has read them. A long body is compressed if the client accepts that."""
 
     def __init__(self, stream: trio.abc.Stream, http: h11.Connection, backlog: SendBacklog) -> None:
         self._stream = stream
@@ -41,13 +41,18 @@ class ResponseSender:
         self._backlog = backlog
 
     async def send(self, response: Response, head: Request | None) -> None:
-        """Send the response to the request with `head`, which `h11` has read. None if it could not read the head.
-        BrokenResourceError if the client does not read the response."""
+        """Send the response to the request with `head`, which `h11` has read. `head` is None if it could not read the
+        head.
+
+        Nothing is sent if the connection has no request that waits for a response. BrokenResourceError if the client
+        has left, does not read the response in time, or holds too much of the port's memory.
+        """
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self._send(response, head, is_plain=False)
 
     async def send_plain(self, response: Response, request: Request) -> None:
-        """Send the response to a plain request. BrokenResourceError if the client does not read the response."""
+        """Send the response to a plain request, without `h11`. BrokenResourceError if the client has left, does not
+        read the response in time, or holds too much of the port's memory."""
         if len(response.body) < MIN_COMPRESSED_BYTES and isinstance(self._stream, trio.SocketStream):
             parts = self._parts(response, response.body, None, is_plain=True)
             # The system takes nearly every short response at once. Only the rest of a response needs a time limit.

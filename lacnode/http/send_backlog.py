@@ -15,12 +15,12 @@ class ClientBacklog(Protocol):
     """Bytes."""
 
     def cut_off(self) -> None:
-        """End the connection of the client, because too many bytes wait for it."""
+        """End the connection of the client, because too many bytes wait for it. It must return at once."""
 
 
 class SendBacklog:
-    """The waiting bytes of one port, at most `limit_bytes`. Beyond that, the client with the most waiting bytes is
-    cut off. `compressing` limits the threads that compress responses."""
+    """The waiting bytes of one port, at most `limit_bytes`. Beyond that, the client with the most waiting bytes is cut
+    off. `compressing` limits the threads that compress responses. Use it on the event loop."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.compressing = trio.CapacityLimiter(COMPRESSIONS_AT_ONCE)
@@ -28,16 +28,18 @@ class SendBacklog:
         self._clients: dict[ClientBacklog, None] = {}
 
     def add_client(self, client: ClientBacklog) -> None:
-        """Count the bytes that wait for `client` from now on. If all are too many, the client with the most is cut off."""
+        """Count the bytes that wait for `client` from now on. If all together are too many, the client with the most is
+        cut off, which may be `client`."""
         self._clients[client] = None
         self.enforce_limit()
 
     def forget(self, client: ClientBacklog) -> None:
-        """Stop counting the bytes of `client`."""
+        """Stop counting the bytes of `client`. Nothing if it is not counted. The client is not cut off."""
         self._clients.pop(client, None)
 
     def enforce_limit(self) -> None:
-        """Cut off the client with the most waiting bytes, if all together are too many. Call it after bytes were added."""
+        """Cut off the one client with the most waiting bytes, if all together are too many. Call it after bytes were
+        added."""
         if sum(client.size for client in self._clients) > self._limit_bytes:
             largest = max(self._clients, key=lambda client: client.size)
             # Forgotten before it is cut: its task may take a while to end, and must not be chosen again.

@@ -24,21 +24,27 @@ Argument = TypeVar("Argument")
 
 
 class CertificateCheck(Protocol):
-    """Decides in the handshake whether the certificate of one client is trusted."""
+    """Decides in the handshake whether the certificate of one client is trusted. `is_trusted` is False until `verify`
+    has accepted it. Each connection has its own."""
 
     is_trusted: bool
 
     def verify(
         self, connection: SSL.Connection, certificate: crypto.X509, chain_error: int, depth: int, good: int
     ) -> bool:
-        """OpenSSL's verify callback. Return True to go on with the handshake."""
+        """OpenSSL's verify callback for one certificate of the client's chain. Return True to go on with the handshake.
+
+        `chain_error` is OpenSSL's error code, 0 if there is none. `depth` is the place in the chain, 0 for the client's
+        own certificate. `good` is 1 if OpenSSL trusts it. It runs in a worker thread.
+        """
 
 
 class TlsStream(PeekableStream):
-    """A TLS stream over `transport`. Call `do_handshake` first. trio.BrokenResourceError if either side breaks off TLS.
+    """A TLS stream over `transport`, on the side of the server. Call `do_handshake` first. trio.BrokenResourceError if
+    either side breaks off TLS.
 
-    The client must have a certificate that `check` trusts. It needs none if that is None. `limiter` bounds the handshakes
-    that compute at the same time.
+    The client must have a certificate that `check` trusts. It needs none if that is None. `limiter` bounds the
+    handshakes that compute at the same time. None is trio's bound for all threads.
     """
 
     def __init__(
@@ -59,7 +65,8 @@ class TlsStream(PeekableStream):
         self._connection.set_accept_state()
 
     async def do_handshake(self) -> None:
-        """Make the handshake. trio.BrokenResourceError if the client's certificate is not trusted."""
+        """Make the handshake. It has no time limit of its own. trio.BrokenResourceError if the client's certificate is
+        not trusted, or if either side breaks off TLS."""
         handshake = partial(trio.to_thread.run_sync, self._connection.do_handshake, limiter=self._limiter)
         await self._repeat_until_done(handshake)
         # The handshake fails by itself for such a client. This check is a second one, for a handshake that ends without
@@ -82,8 +89,8 @@ class TlsStream(PeekableStream):
             await self._transport.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return decrypted bytes, at most `max_bytes`. Empty at the end of the stream. trio.BrokenResourceError if
-        either side breaks off TLS."""
+        """Wait for decrypted bytes and return them, at most `max_bytes`, or `READ_BYTES` if that is None. Empty at the
+        end of the stream. trio.BrokenResourceError if either side breaks off TLS."""
         try:
             return await self._repeat_until_done(
                 partial(_call_without_waiting, self._read_records, max_bytes or READ_BYTES)
@@ -104,7 +111,8 @@ class TlsStream(PeekableStream):
         return bytes(content)
 
     async def peek(self) -> bytes:
-        """Return the next decrypted byte and leave it in the stream. Empty at the end."""
+        """Wait for the next decrypted byte, return it and leave it in the stream. Empty at the end of the stream.
+        trio.BrokenResourceError if either side breaks off TLS."""
         try:
             return await self._repeat_until_done(
                 partial(_call_without_waiting, partial(self._connection.recv, flags=MSG_PEEK), 1)
@@ -113,7 +121,8 @@ class TlsStream(PeekableStream):
             return b""
 
     async def aclose(self) -> None:
-        """Close the TLS session without waiting for the client's answer, as HTTP does."""
+        """Close the TLS session without waiting for the client's answer, as HTTP does, and the transport. No error if
+        the client has left."""
         try:
             self._connection.shutdown()
             # The client may have stopped reading. The close must not wait for it.

@@ -44,7 +44,7 @@ class UnsupportedNodeError(Exception):
 
 
 def encode_connection_call(source: Enode, destination: Enode) -> bytes:
-    """Encode the question of interface 1: may `source` connect to `destination`?
+    """Encode the question of interface 1: may `source` connect to `destination`? Return the call data (260 bytes).
 
     UnsupportedNodeError if a host is not an IP address.
     """
@@ -52,7 +52,8 @@ def encode_connection_call(source: Enode, destination: Enode) -> bytes:
 
 
 def encode_enode_words(enode: Enode) -> bytes:
-    """Encode a node in four words: the node id in two, the IP address as left-aligned bytes16, the TCP port.
+    """Encode a node in four words (128 bytes): the node id in two, the IP address as left-aligned bytes16, the TCP
+    port.
 
     UnsupportedNodeError if the host is not an IP address.
     """
@@ -75,7 +76,8 @@ def encode_ip(host: str) -> bytes:
 
 
 def decode_ip(packed: bytes) -> str:
-    """Return the canonical text of an address that `encode_ip` encoded."""
+    """Return the canonical text of the 16 bytes that `encode_ip` made. A mapped IPv4 address becomes IPv4 text again.
+    ValueError for another number of bytes."""
     address = IPv6Address(packed)
     return str(address.ipv4_mapped or address)
 
@@ -92,9 +94,9 @@ def decode_connection_answer(output: bytes) -> bool:
 
 
 def encode_node_call(enode: Enode) -> bytes:
-    """Encode the question of interface 2: is this node permitted?
+    """Encode the question of interface 2: is this node permitted? Return the call data.
 
-    The host has the form that it has in an enode URL, as in Besu's `EnodeURLImpl.getHost`.
+    The host has the form that it has in an enode URL, as in Besu's `EnodeURLImpl.getHost`. It may be a name.
     """
     arguments = encode(["string", "string", "uint16"], [enode.id.hex(), url_host(enode.host), enode.tcp])
     return CONNECTION_ALLOWED_V2 + arguments
@@ -110,9 +112,10 @@ def decode_node_answer(output: bytes) -> bool:
 
 
 def encode_transaction_call(transaction: TransactionCall, sender: bytes) -> bytes:
-    """Encode the question of the account contract: may `sender` (20 bytes) send this transaction?
+    """Encode the question of the account contract: may `sender` (20 bytes) send this transaction? Return the call data.
 
     The gas price is 0 if the transaction gives its fees in another way. The address 0 stands for a contract creation.
+    OverflowError if a value has more than 256 bits.
     """
     # A question before signing has no gas price, and a contract creation has no target. Besu encodes both as 0, so the
     # contract cannot tell a contract creation from a call of the address 0.
@@ -141,12 +144,14 @@ def decode_transaction_answer(output: bytes) -> bool:
 
 
 def encode_registered_call(name: bytes) -> bytes:
-    """Encode the question to an ingress contract: which contract is registered as `name` (32 bytes)?"""
+    """Encode the question to an ingress contract: which contract is registered as `name` (32 bytes)? Return the call
+    data. `decode_address` reads the answer."""
     return GET_CONTRACT_ADDRESS + name
 
 
 def encode_is_authorized_call(account: bytes) -> bytes:
-    """Encode the question to an admin contract: is `account` (20 bytes) an administrator?"""
+    """Encode the question to an admin contract: is `account` (20 bytes) an administrator? Return the call data.
+    `decode_node_answer` reads the answer."""
     return IS_AUTHORIZED + account.rjust(32, b"\0")
 
 

@@ -24,7 +24,8 @@ NO_CONTRACT_REASON = "there is no contract at this address, so that every accoun
 
 
 class AccountContract:
-    """The account rules behind the contract at `address` (20 bytes), which is usually an ingress contract.
+    """The account rules behind the contract at `address` (20 bytes), which is usually an ingress contract. Safe to use
+    from several threads.
 
     `schedule` contains the exceptions that the genesis makes.
     """
@@ -36,10 +37,12 @@ class AccountContract:
         self._exemption = AdminExemption(reader, address)
 
     def decide(self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
-        """Decide whether `sender` (20 bytes) may send `transaction` on the state after the block of `header`.
+        """Decide whether `sender` (20 bytes) may send `transaction` on the state after the block of `header`. The
+        exceptions of the genesis come first.
 
-        The contract has `seconds` for its answer. If the address has no contract, the decision is a permission, as in
-        Besu. ContractUnreadableError if the contract exists and gives no answer.
+        The contract has `seconds` for its answer. `math.inf` is no limit. If the address has no contract, the decision
+        is a permission, as in Besu. ContractUnreadableError if the contract exists and gives no valid answer, or if the
+        state cannot be read.
         """
         exception = self._exception(transaction, sender, header, seconds)
         # The exceptions come first. An administrator must be able to correct the rules even when the rules contract
@@ -79,7 +82,12 @@ class AccountContract:
         return Decision(True, EXEMPTION_RULE, "genesis", header.number, reason)
 
     def find_problem(self, header: BlockHeader, seconds: float) -> str | None:
-        """Return what is wrong with the contract, None if it answers by its interface. For the check at the start."""
+        """Return a sentence that says what is wrong with the contract, None if it answers by its interface. For the
+        check at the start.
+
+        The state after the block of `header` counts. A missing contract and an answer that takes longer than `seconds`
+        are problems too. An answer of no is not a problem.
+        """
         place = f"account permissioning contract at address {to_hex(self.address)}"
         try:
             # Any question shows whether the contract answers. The content of the answer does not matter here.

@@ -30,11 +30,13 @@ class LocalAccounts(Protocol):
     """The interface of a list of accounts in a local file."""
 
     def decide(self, sender: bytes | None) -> Decision:
-        """Return whether the accounts of the permissions file include `sender` (20 bytes, None if unknown)."""
+        """Return a permission if the accounts of the permissions file include `sender` (20 bytes), else a refusal. None
+        is a transaction without a sender, which is refused."""
 
 
 class AccountPermissions:
-    """The account rules of one node. Safe to use from several threads.
+    """The account rules of one node: the local list and the contract. None is a source that is off. Both sources must
+    allow, except in a received block, where the contract alone decides. Safe to use from several threads.
 
     Each method takes the sender's address (20 bytes) and the header of the block whose state decides. Each method
     raises ContractUnreadableError if the contract gives no answer.
@@ -46,15 +48,29 @@ class AccountPermissions:
         self._contract = contract
 
     def may_enter_pool(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
-        """Decide about a transaction that a client or a peer sent to the pool."""
+        """Decide about a transaction of `sender` (20 bytes) that a client or a peer sent to the pool, on the state
+        after `head`.
+
+        The local list is asked first. The contract has `POOL_SECONDS` for its answer. A permission if no rules are
+        configured. ContractUnreadableError if the contract gives no answer.
+        """
         return self._decide(transaction, sender, head, POOL_SECONDS)
 
     def may_be_selected(self, transaction: TransactionCall, sender: bytes, parent: BlockHeader) -> Decision:
-        """Decide about a transaction for the block that this node builds on `parent`."""
+        """Decide about a transaction of `sender` (20 bytes) for the block that this node builds on `parent`.
+
+        The local list is asked first. The contract has `BUILDING_SECONDS` for its answer, on the state after `parent`.
+        A permission if no rules are configured. ContractUnreadableError if the contract gives no answer.
+        """
         return self._decide(transaction, sender, parent, BUILDING_SECONDS)
 
     def may_be_in_block(self, transaction: TransactionCall, sender: bytes, parent: BlockHeader) -> Decision:
-        """Decide about a transaction of a received block on `parent`. The state before the block decides."""
+        """Decide about a transaction of `sender` (20 bytes) in a received block on `parent`. The state before the block
+        decides.
+
+        The contract alone decides, without a time limit. The local list does not count. A permission if there is no
+        contract. ContractUnreadableError if the contract gives no answer.
+        """
         # The state after `parent` decides, never what the block itself changes. All nodes have this state, in any
         # order of their checks, so they find the same answer. The local list does not count here: a block
         # would be valid on one node and invalid on another.

@@ -33,11 +33,11 @@ class AdminExemption:
         self._admins: dict[bytes, ContractAnswerCache] = {}
 
     def covers(self, target: bytes | None, sender: bytes, header: BlockHeader, seconds: float) -> bool:
-        """Return True if `sender` is an administrator and `target` is a contract that holds account rules.
+        """Return True if `sender` is an administrator and `target` is the ingress, the admin or the rules contract.
 
         `sender` and `target` are addresses of 20 bytes. `target` is None if the transaction creates a contract. The
-        contracts are read on the state after the block of `header`, for at most `seconds`. The result is False if a
-        contract gives no valid answer.
+        result is then False. The contracts are read on the state after the block of `header`, each for at most
+        `seconds`. The result is False if a contract gives no valid answer.
         """
         if target is None:
             return False

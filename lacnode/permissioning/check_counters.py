@@ -27,31 +27,35 @@ class CheckCounters:
         self._decisions: Counter[tuple[str, bool]] = Counter()
 
     def count_check(self, name: str, allowed: bool) -> None:
-        """Count one check `name` and its answer."""
+        """Count one check and its answer. `name` is one of the names given to the constructor. It does not count a
+        decision."""
         with self._lock:
             self._counts[name] += 1
             self._counts[f"{name}_{'permitted' if allowed else 'unpermitted'}"] += 1
 
     def count_unanswered(self, name: str, rule: str) -> None:
-        """Count one check `name` that had no answer, and a refusal by `rule`."""
+        """Count one check `name` that had no answer, neither as permitted nor as unpermitted. Count a refusal by `rule`
+        in `decisions`."""
         with self._lock:
             # As in Besu, such a check is neither permitted nor unpermitted. The difference of the counters shows it.
             self._counts[name] += 1
             self._decisions[rule, False] += 1
 
     def count_decision(self, decision: Decision) -> Decision:
-        """Count the final `decision` and return it."""
+        """Count the final `decision` by its rule and its answer. Return the same `decision`."""
         with self._lock:
             self._decisions[decision.rule, decision.allowed] += 1
         return decision
 
     def decisions(self) -> Mapping[tuple[str, bool], int]:
-        """Return the number of decisions for each pair of rule and answer."""
+        """Return a copy of the number of decisions since the start. A key is the name of the rule and True for a
+        permission. A pair that never came is absent."""
         with self._lock:
             return dict(self._decisions)
 
     def as_dict(self) -> dict[str, int]:
-        """Return every counter by its name. Counters at 0 are included."""
+        """Return the counters of checks by their names: three for each check, with no suffix, `_permitted` and
+        `_unpermitted`. Counters at 0 are included. Decisions are not."""
         names = [name + suffix for name in self._names for suffix in ("", "_permitted", "_unpermitted")]
         # A scraper of metrics needs a counter from the first moment. A counter that appears late looks like a jump.
         with self._lock:

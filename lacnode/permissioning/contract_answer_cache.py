@@ -45,9 +45,11 @@ class _CachedAnswer:
 
 
 class ContractAnswerCache:
-    """The answers of the contract at the address `contract`. Safe to use from several threads. `capacity` is the
-    largest number of answers. `known_codes` contains hashes of code. A contract with such code looks at a part of a
-    question only, which the caller names.
+    """The answers of the contract at the address `contract` (20 bytes). Safe to use from several threads.
+
+    `capacity` is the largest number of answers. A full cache drops the one that was used longest ago. `known_codes`
+    contains hashes of code (32 bytes). A contract with such code looks at a part of a question only, which the caller
+    names.
     """
 
     def __init__(
@@ -68,15 +70,19 @@ class ContractAnswerCache:
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_part: Hashable = None) -> bytes:
-        """Return the output of a call with `data` on the state after the block of `header`.
+        """Return the output of a call with `data` on the state after the block of `header`, from the cache if it still
+        holds.
 
-        `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then limits
-        the call, so that every node finds the same answer. Earlier timeouts do not count then.
+        `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then
+        limits the call, so that every node finds the same answer. Earlier timeouts do not count then.
 
-        `relevant_part` is the part of the question that a known contract looks at. A known contract gives one answer to all
-        questions with the same relevant part. For any other contract every byte of `data` counts.
+        `relevant_part` is the part of the question that a known contract looks at. A known contract gives one answer to
+        all questions with the same relevant part. For any other contract every byte of `data` counts. None: `data` is
+        the whole key.
 
-        ContractUnreadableError if the contract gives no answer. StateUnavailableError if the state cannot be read.
+        ContractUnreadableError if the contract gives no answer, or one of more than `MAX_OUTPUT_BYTES`. Its subclasses:
+        NoContractError if there is no code, ContractTimeoutError after `seconds` or after `MAX_TIMEOUTS` timeouts on
+        this block, StateUnavailableError if the state cannot be read.
         """
         # The key is a hash, because `data` contains the whole payload of a transaction. Keys of full length would let a
         # sender of large transactions fill the memory.

@@ -28,11 +28,11 @@ class StateUnavailableError(ContractUnreadableError):
 
 @dataclass(frozen=True, slots=True)
 class ContractReading:
-    """The result of a call.
+    """The result of a call. `output` are the bytes that the contract returned.
 
-    `accounts` are the addresses (20 bytes) that the call read. `codes` are the hashes of their code (32 bytes).
-    `is_lasting` is True if the output depends on their code and storage alone. The output is then the same until one of
-    these changes.
+    `accounts` are the addresses (20 bytes) that the call read. `codes` are the hashes of their code (32 bytes), without
+    those that have none. `is_lasting` is True if the output depends on their code and storage alone. The output is then
+    the same until one of these changes.
     """
 
     output: bytes
@@ -48,16 +48,18 @@ class ContractReader(Protocol):
     """
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` (20 bytes) with `data`.
+        """Call `contract` (20 bytes) with `data` on the state after the block of `header`.
 
-        `seconds` may be infinite, because the gas of the call is bounded. ContractUnreadableError if the call fails.
-        ContractTimeoutError if it takes longer than `seconds`.
+        `seconds` may be infinite, because the gas of the call is bounded. NoContractError if there is no code,
+        ContractTimeoutError if the call takes longer than `seconds`, StateUnavailableError if the state cannot be read.
+        ContractUnreadableError, their base, if the call fails for another reason.
         """
         ...
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
         """Return a value that is equal at two blocks if the answers are equal there.
 
-        It covers the code and the storage of `accounts` and the rules of execution (the fork).
+        It covers the code and the storage of `accounts` (20-byte addresses) after the block of `header`, its gas limit
+        and its fork. StateUnavailableError if the state cannot be read.
         """
         ...

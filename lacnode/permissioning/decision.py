@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer and its reason.
+    """The answer and its reason. `allowed` is True for a permission.
 
     `rule` is a stable name in kebab case, such as `node-contract`, `local-accounts` or `validators-of-the-state`.
-    `source` is the holder of the rule: the address of a contract in hexadecimal, the path of a file, or `this node`.
-    `block` is the number of the block whose state was read, None if no state was read.
-    `reason` is one sentence without a full stop.
+    `source` is the holder of the rule: the address of a contract in 0x-hexadecimal, the path of a file, or `this node`.
+    `block` is the number of the block whose state was read, None if no state was read. `reason` is one sentence without
+    a full stop.
     """
 
     allowed: bool
@@ -23,7 +23,8 @@ class Decision:
     reason: str
 
     def to_json(self) -> dict[str, object]:
-        """Return the decision in the form of an RPC result or of an RPC error's data."""
+        """Return the decision in the form of an RPC result or of an RPC error's data. `blockNumber` is a 0x-hexadecimal
+        quantity, or None. The other keys are the names of the fields."""
         return {
             "allowed": self.allowed,
             "rule": self.rule,

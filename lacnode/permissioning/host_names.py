@@ -27,7 +27,8 @@ class HostNames:
     """The known addresses of host names. Safe to use from several threads.
 
     `look_up` returns the IP address of a name as text. It may block, and it raises LookupError if the name has no
-    address. With `update`, names are looked up again from time to time, and a name without an address is no mistake.
+    address. With `update`, the node looks names up again from time to time, and a name without an address is no
+    mistake. This object does that only when it is called.
     """
 
     look_up: Callable[[str], str]
@@ -35,9 +36,11 @@ class HostNames:
     _addresses: dict[str, str] = field(default_factory=dict)
 
     def look_up_all(self, enodes: Iterable[Enode], *, again: bool = False) -> None:
-        """Look up the names in `enodes` that have no address yet, or all of them with `again`.
+        """Look up the names in `enodes` that have no address yet, or all of them with `again`. IP addresses are
+        skipped.
 
-        This blocks for at most `LOOK_UP_SECONDS`. A name that has lost its address keeps the last one, as in Besu.
+        This blocks for at most `LOOK_UP_SECONDS`. It raises nothing for a name that DNS does not answer. Such a name
+        stays without an address, or keeps the last one, as in Besu.
         """
         # The names that have an address are not looked up again without need: each look-up may block for seconds.
         names = {enode.host for enode in enodes if enode.is_named}
@@ -45,11 +48,13 @@ class HostNames:
         self._addresses = self._addresses | self._look_up_in_threads(names if again else names - self._addresses.keys())
 
     def with_address(self, enode: Enode) -> Enode:
-        """Return `enode` with the address of its name. `enode` itself if it has no name or no known address."""
+        """Return `enode` with the IP address of its name. `enode` unchanged if its host is an IP address, or a name
+        without a known address."""
         return replace(enode, host=self._addresses.get(enode.host, enode.host))
 
     def names_without_address(self, enodes: Iterable[Enode]) -> list[str]:
-        """Return the names in `enodes` that have no address. Each name comes once."""
+        """Return the names in `enodes` that have no known address, in their order. Each name comes once. IP addresses
+        do not count."""
         names = dict.fromkeys(enode.host for enode in enodes if enode.is_named)
         return [name for name in names if name not in self._addresses]
 

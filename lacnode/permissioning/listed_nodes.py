@@ -16,13 +16,15 @@ Ask = Callable[[bytes], bytes | None]
 
 
 def read_node_count(ask: Ask) -> int:
-    """Return the number of listed nodes, 0 if the contract does not say it."""
+    """Return the number of listed nodes that the contract claims. 0 if it does not answer, or not with 32 bytes. The
+    number is not bounded."""
     output = ask(GET_SIZE)
     return int.from_bytes(output) if output is not None and len(output) == 32 else 0
 
 
 def read_node_entries(ask: Ask) -> Iterator[bytes]:
-    """Yield the entries as the contract encodes them. Stop at the first entry that the contract does not give."""
+    """Yield the entries in the order of the list, as the contract encodes them. Each is one call. Stop at the first
+    entry that the contract does not give, and after `MAX_LISTED_NODES`."""
     # The contract's own count is not trusted as a bound. A mistaken contract could claim 2**256 entries.
     for index in range(min(read_node_count(ask), MAX_LISTED_NODES)):
         entry = ask(GET_BY_INDEX + index.to_bytes(32))

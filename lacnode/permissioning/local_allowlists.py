@@ -49,7 +49,8 @@ class AllowlistProblem(Enum):
 
 
 class AllowlistChangeError(Exception):
-    """A change of a list failed. After FILE_SYNC the change is in force. After any other problem nothing has changed."""
+    """A change of a list failed. `problem` says why. After FILE_SYNC the change is in force. After any other problem
+    nothing has changed."""
 
     def __init__(self, problem: AllowlistProblem) -> None:
         super().__init__(problem.value)
@@ -57,7 +58,11 @@ class AllowlistChangeError(Exception):
 
 
 class AccountAllowlist:
-    """The accounts that may send. Addresses are text in lower case, in the order of the file."""
+    """The accounts that may send, in the file `path`. Addresses are 0x-hexadecimal text in lower case, in the order of
+    the file. Any thread may use the list.
+
+    Changes take `lock`, a lock of its own if it is None. The list is then written to the file.
+    """
 
     def __init__(self, path: Path, lock: Lock | None = None) -> None:
         """Read the list and write it back in lower case, as Besu does. PermissionsFileError if the file has no list."""
@@ -68,11 +73,12 @@ class AccountAllowlist:
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The accounts of the list, as 0x-hexadecimal texts."""
+        """The accounts of the list, as 0x-hexadecimal texts in lower case, in the order of the file."""
         return tuple(self._entries)
 
     def decide(self, sender: bytes | None) -> Decision:
-        """Decide whether `sender` may send. `sender` has 20 bytes, or is None for a transaction without a sender."""
+        """Decide whether `sender` may send. `sender` has 20 bytes, or is None for a transaction without a sender, which
+        is refused. An empty list refuses every account."""
         if sender is None:
             return self._decision(False, "the transaction has no sender")
         account = "0x" + sender.hex()
@@ -82,7 +88,11 @@ class AccountAllowlist:
         )
 
     def add(self, accounts: Sequence[str]) -> None:
-        """Append all `accounts`, or none of them. AllowlistChangeError if that is not possible."""
+        """Append all `accounts` (0x-hexadecimal text in any case), or none of them. Write the file.
+
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE if nothing has changed. With
+        FILE_SYNC the change is in force, but not in the file.
+        """
         added = _checked_accounts(accounts)
         with self._lock:
             if any(account in self._entries for account in added):
@@ -90,7 +100,11 @@ class AccountAllowlist:
             self._change(dict.fromkeys((*self._entries, *added)))
 
     def remove(self, accounts: Sequence[str]) -> None:
-        """Remove all `accounts`, or none of them. AllowlistChangeError if that is not possible."""
+        """Remove all `accounts` (0x-hexadecimal text in any case), or none of them. Write the file.
+
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, ABSENT or PERSIST_FAILURE if nothing has changed. With
+        FILE_SYNC the change is in force, but not in the file.
+        """
         removed = set(_checked_accounts(accounts))
         with self._lock:
             if not removed <= self._entries.keys():
@@ -98,7 +112,11 @@ class AccountAllowlist:
             self._change({account: None for account in self._entries if account not in removed})
 
     def replace(self, accounts: Sequence[str]) -> None:
-        """Use `accounts`, which were read from the file, and write them back. If that fails, the file stays as it is."""
+        """Use `accounts`, which `read_accounts` returned, as the whole list, and write them back.
+
+        They are not checked. If the write fails, the list is in force, the file stays as it is, and a warning is
+        logged.
+        """
         with self._lock:
             self._entries = dict.fromkeys(accounts)
             # With no entry there is nothing to bring into lower case.
@@ -125,11 +143,12 @@ class AccountAllowlist:
 
 
 class NodeAllowlist:
-    """The nodes that may connect.
+    """The nodes that may connect, in the file `path`. Any thread may use the list.
 
-    `fixed` are the bootnodes and the static nodes. They must be in the list at the start and must stay in it. `own_id` is
-    the id of this node (64 bytes). Two nodes are equal if they have the same id, IP address and ports. If `names` allows
-    host names, the file keeps them as the operator wrote them. The decisions use their addresses.
+    `fixed` are the bootnodes and the static nodes. They must be in the list at the start and must stay in it. `own_id`
+    is the id of this node (64 bytes). Two nodes are equal if they have the same id, IP address and ports. If `names` is
+    given, host names are allowed. The file keeps them as the operator wrote them. The decisions use their addresses.
+    Changes take `lock`, a lock of its own if it is None.
     """
 
     def __init__(
@@ -160,24 +179,28 @@ class NodeAllowlist:
 
     @property
     def entries(self) -> tuple[Enode, ...]:
-        """The entries in Besu's form: names if they are looked up again from time to time, else their addresses."""
+        """The entries in Besu's form, in the order of the file, each once: names if they are looked up again from time
+        to time, else their addresses."""
         if self._names is not None and not self._names.update:
             return tuple(map(self._with_address, self._nodes.listed))
         return self._nodes.listed
 
     @property
     def refreshes_addresses(self) -> bool:
-        """Whether the addresses of names may change. `refresh_addresses` has an effect only then."""
+        """Whether host names are allowed and looked up again from time to time. If not, `refresh_addresses` need not be
+        called."""
         return self._names is not None and self._names.update
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after every change, in the thread that changed the list. The listener must be quick."""
+        """Call `listener` after every change of the list, in the thread that changed it. A new address of a name alone
+        is a change too. The listener runs under the lock of the list and must be quick."""
         self._listeners.append(listener)
 
     def decide(self, enode: Enode) -> Decision:
         """Decide whether `enode` may be at one end of a connection. This node itself always may.
 
-        The id, the address and the TCP port count.
+        The id, the address and the TCP port count. The UDP port does not. It does not wait for DNS: a name without a
+        known address matches no IP address.
         """
         if enode.id == self._own_id:
             return self._decision(True, "it is this node itself")
@@ -196,7 +219,11 @@ class NodeAllowlist:
         return self._decision(False, reason)
 
     def add(self, urls: Sequence[str]) -> None:
-        """Append all nodes of `urls`, or none. AllowlistChangeError if that is not possible. DNS may take seconds."""
+        """Append all nodes of `urls` (enode URLs), or none. Write the file. DNS may take seconds.
+
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE if nothing has changed. With
+        FILE_SYNC the change is in force, but not in the file.
+        """
         # The names are looked up before the lock is taken. A slow name server must not stop other changes.
         added = self._checked(urls)
         with self._lock:
@@ -207,7 +234,11 @@ class NodeAllowlist:
             self._change((*self._nodes.listed, *added))
 
     def remove(self, urls: Sequence[str]) -> None:
-        """Remove all nodes of `urls`, or none. AllowlistChangeError if that is not possible. DNS may take seconds."""
+        """Remove all nodes of `urls` (enode URLs), or none. Write the file. DNS may take seconds.
+
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, FIXED_NODE, ABSENT or PERSIST_FAILURE if nothing has
+        changed. With FILE_SYNC the change is in force, but not in the file.
+        """
         # The addresses are compared, not the texts. An operator may remove by address a node that was added by name.
         removed = {self._with_address(node) for node in self._checked(urls)}
         # Without this check, the next start would fail: a fixed node that is not listed is an error at the start.
@@ -219,14 +250,17 @@ class NodeAllowlist:
             self._change(tuple(node for node in self._nodes.listed if self._with_address(node) not in removed))
 
     def replace(self, nodes: Sequence[Enode]) -> None:
-        """Use the list that `read_file_again` returned. As in Besu, the fixed nodes are not checked again."""
+        """Use `nodes`, which `read_file_again` returned, as the whole list. The file is not written. As in Besu, the
+        fixed nodes are not checked again."""
         with self._lock:
             self._use_nodes(_Nodes.from_enodes(nodes, self._with_address))
 
     def read_file_again(self) -> tuple[Enode, ...]:
-        """Return the list that the file has now, for `replace`. DNS may take seconds.
+        """Return the list that the file has now, for `replace`. The list in force does not change. DNS may take
+        seconds.
 
-        PermissionsFileError if the file has no valid list, or if a name has no address and names are not looked up again.
+        PermissionsFileError if the file has no valid list, or if a name has no address and names are not looked up
+        again.
         """
         nodes = read_nodes(self.path, allow_names=self._names is not None)
         nameless = self._look_up_names(nodes)
@@ -240,7 +274,9 @@ class NodeAllowlist:
         return nodes
 
     def refresh_addresses(self) -> None:
-        """Ask DNS for the addresses of all names again. This blocks, so a thread of its own must call it."""
+        """Ask DNS for the addresses of all names again, and decide by the new ones. Nothing if names are not allowed.
+        This blocks for seconds, so a thread of its own must call it. A name that DNS does not answer keeps its address.
+        """
         if self._names is None:
             return
         # The fixed nodes are looked up too. The check before a removal compares their addresses.
@@ -313,7 +349,8 @@ class LocalPermissions:
     lock: Lock = field(default_factory=RLock, compare=False, repr=False)
 
     def reload(self) -> None:
-        """Read the files again. PermissionsFileError if one is invalid. Both lists are then unchanged."""
+        """Read the files of both lists again and use them. DNS may take seconds. PermissionsFileError if one is
+        invalid. Both lists are then unchanged."""
         with self.lock:
             # Both files are read before any list changes. A mistake in the second file must not leave half a reload.
             accounts = None if self.accounts is None else read_accounts(self.accounts.path)
@@ -327,9 +364,10 @@ class LocalPermissions:
 def open_local_permissions(
     settings: PermissioningSettings, own_id: bytes, fixed: Sequence[Enode], names: HostNames | None = None
 ) -> LocalPermissions:
-    """Open the lists of `settings`. Host names are allowed if `names` is given.
+    """Open the lists that `settings` name. A list without a file is None. `own_id` is the id of this node (64 bytes).
+    `fixed` are the bootnodes and static nodes. Host names are allowed if `names` is given.
 
-    PermissionsFileError if a file has no valid list.
+    PermissionsFileError if a file has no valid list, or if the list of nodes lacks a fixed node.
     """
     # Both lists may be in one file, and each change rewrites the whole file. Without a common lock, two changes at the
     # same time would lose one of them.
@@ -342,10 +380,10 @@ def open_local_permissions(
 
 
 def read_accounts(path: Path) -> tuple[str, ...]:
-    """Return the accounts of the file in lower case.
+    """Return the accounts of the file in its order, as 0x-hexadecimal text in lower case. Empty if the list is empty.
 
-    PermissionsFileError if the file has no valid list. An account that is there twice is a mistake here. Besu would use an
-    empty list without a message.
+    PermissionsFileError if the file cannot be read or has no valid list. An account that is there twice is a mistake
+    here. Besu would use an empty list without a message.
     """
     entries = read_entries(path, AllowlistKind.ACCOUNTS)
     for entry in entries:
@@ -362,7 +400,8 @@ def read_accounts(path: Path) -> tuple[str, ...]:
 
 
 def read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
-    """Return the nodes of the file. Each node comes once. PermissionsFileError if the file has no valid list."""
+    """Return the nodes of the file in its order. Each node comes once. `allow_names` allows host names, which are not
+    looked up. PermissionsFileError if the file cannot be read or has no valid list."""
     nodes: dict[Enode, None] = {}
     for entry in read_entries(path, AllowlistKind.NODES):
         try:

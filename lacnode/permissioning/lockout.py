@@ -51,13 +51,15 @@ class ChangeSimulation:
 
     @property
     def locks_out(self) -> bool:
-        """Whether no administrator could change the rules after the change."""
+        """Whether the change succeeds and no administrator could change the rules after it. False without an admin
+        contract."""
         # A transaction that fails changes nothing. It must not raise the alarm.
         return self.succeeds and self.can_lock_out and not self.can_change
 
 
 class PermissionContracts:
-    """The ingress contract of `contract` and the contracts that are registered in it, after the block of `header`."""
+    """The ingress contract of `contract` and the contracts that are registered in it, on the state after the block of
+    `header`. Each call has `ANSWER_SECONDS`. No method raises an error of the contracts: no answer counts as no."""
 
     def __init__(self, reader: ContractReader, contract: AccountContract, header: BlockHeader) -> None:
         self._reader = reader
@@ -71,11 +73,12 @@ class PermissionContracts:
 
     @property
     def has_admins(self) -> bool:
-        """Whether an admin contract is registered."""
+        """Whether an admin contract is registered. False if the ingress gives no valid answer."""
         return self._admin is not None
 
     def admins(self) -> tuple[bytes, ...]:
-        """Return the administrators (20 bytes each) that the admin contract lists. Empty if it has no list."""
+        """Return the administrators (20 bytes each) that the admin contract lists, in its order, at most `MAX_ADMINS`.
+        Empty if there is no admin contract, or if it gives no list."""
         # The contract may be any contract. Each list function is tried, and an output that does not decode is skipped.
         for question in _LISTS:
             try:
@@ -86,7 +89,12 @@ class PermissionContracts:
         return ()
 
     def find_accounts_able_to_change(self, accounts: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Return the `accounts` that are administrators and may call every contract that holds rules."""
+        """Return the `accounts` (20 bytes each) that are administrators and may call every contract that holds rules,
+        in their order.
+
+        The account contract decides with the gas limit `CHANGE_GAS`. An account is left out if a contract gives no
+        answer about it.
+        """
         # Both conditions are needed. An administrator that the account rules refuse cannot send the correction.
         return tuple(account for account in accounts if self._is_admin(account) and self._may_call_all(account))
 

@@ -32,10 +32,11 @@ NODE_DENIED = keccak256(b"nodeDenied(bytes32,bytes32)")[:4]
 
 
 class NodeContract:
-    """The node rules behind the contract at `address`, which is usually an ingress. `version` is its interface.
+    """The node rules behind the contract at `address` (20 bytes), which is usually an ingress. `version` is its
+    interface, 1 or 2. Safe to use from several threads.
 
-    `names` returns the host names that belong to an IP address, for interface 2. It must not block. `seconds` is the time
-    limit of each call. `header` belongs to the block after which the contract is read.
+    `names` returns the host names that belong to an IP address, for interface 2. It must not block. `seconds` is the
+    time limit of each call. `header` belongs to the block after which the contract is read.
     """
 
     def __init__(
@@ -53,7 +54,12 @@ class NodeContract:
         self._answers_of_rules: dict[bytes, ContractAnswerCache] = {}
 
     def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
-        """Decide whether `source` may connect to `destination`. No answer is a refusal."""
+        """Decide whether `source` may connect to `destination`, on the state after the block of `header`. Each call has
+        `seconds`.
+
+        A contract that does not exist, does not answer or gives an unexpected answer refuses. No error is raised for
+        it.
+        """
         try:
             refused = self._find_refusal(source, destination, header, seconds)
             # An error would have to be handled by each caller, and a connection has no safe answer but a refusal.
@@ -65,8 +71,11 @@ class NodeContract:
         return self._decision(False, header, refused)
 
     def lists_as_denied(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
-        """Return True if the rules contract lists `enode` as denied. Only lacnode's own contracts can say so.
-        False if the contract does not answer."""
+        """Return True if the rules contract lists `enode` as denied, on the state after the block of `header`. Each
+        call has `seconds`.
+
+        Only lacnode's own contracts can say so, and the node id alone counts. False if the contract does not answer.
+        """
         try:
             # The question goes to the rules contract, not to the ingress. Besu's ingress does not have this function.
             rules = decode_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))
@@ -83,7 +92,8 @@ class NodeContract:
     def gives_answer(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
         """Return True if the contract answers the question about the two nodes, with yes or with no.
 
-        The result is also True if the interface cannot express the question: that is not a fault of the contract.
+        The contract is read on the state after the block of `header`. Each call has `seconds`. The result is also True
+        if the interface cannot express the question: that is not a fault of the contract.
         """
         try:
             self._find_refusal(source, destination, header, seconds)
@@ -94,14 +104,20 @@ class NodeContract:
         return True
 
     def can_encode_question(self, source: Enode, destination: Enode) -> bool:
-        """Return True if the interface can express the question. Interface 1 has no host names."""
+        """Return True if the interface can express the question. False for a host name with interface 1. The contract
+        is not asked."""
         try:
             return self.version != 1 or bool(encode_connection_call(source, destination))
         except UnsupportedNodeError:
             return False
 
     def find_problem(self, header: BlockHeader, seconds: float) -> str | None:
-        """Return what is wrong with the contract, None if it answers by its interface. For the check at the start."""
+        """Return a sentence that says what is wrong with the contract, None if it answers by its interface. For the
+        check at the start.
+
+        It is asked about Besu's test node on the state after the block of `header`. Each call has `seconds`. An answer
+        of no is not a problem. A missing contract is one.
+        """
         try:
             self._find_refusal(_BESU_TEST_NODE, _BESU_TEST_NODE, header, seconds)
         except (UnexpectedAnswerError, ContractUnreadableError) as error:

@@ -24,7 +24,7 @@ class LocalNodes(Protocol):
     """The interface of a list of nodes in a local file."""
 
     def decide(self, enode: Enode) -> Decision:
-        """Return whether the nodes of the permissions file include `enode`."""
+        """Return a permission if the nodes of the permissions file include `enode`, else a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PermissioningContext:
 
 
 class NodePermissions:
-    """The connection rules of the node `own_id`.
+    """The connection rules of the node `own_id`. `local` and `contract` are None if they are off. Both must allow.
 
     Node ids have 64 bytes. `bootnodes` are the ids of the bootnodes. `fixed` are the ids of bootnodes and static nodes.
     """
@@ -66,11 +66,11 @@ class NodePermissions:
 
     @property
     def are_enabled(self) -> bool:
-        """Whether any rule is configured."""
+        """Whether a local list of nodes or a node contract is configured."""
         return self._local is not None or self._contract is not None
 
     def are_bootnodes(self, ids: Iterable[bytes]) -> bool:
-        """Return True if all of these node ids are bootnodes."""
+        """Return True if all of these node ids (64 bytes) are bootnodes. True for no ids."""
         return self._bootnodes.issuperset(ids)
 
     def involves_this_node(self, *nodes: Enode) -> bool:
@@ -78,7 +78,11 @@ class NodePermissions:
         return any(enode.id == self._own_id for enode in nodes)
 
     def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
-        """Decide whether `source` may connect to `destination`. The contract has `seconds` for each answer."""
+        """Decide whether `source` may connect to `destination`, in this direction. The decision is counted.
+
+        The contract has `seconds` for each answer. No answer is a refusal, with the exceptions that Besu's rules and
+        the rule of validators make. Contract errors are not raised. A permission if no rules are configured.
+        """
         # The decision is counted here, at the one exit, so that each question counts once for each rule.
         return self.counts.count_decision(self._decide(source, destination, context, seconds))
 

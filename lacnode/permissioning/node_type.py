@@ -14,10 +14,11 @@ LACCHAIN_ENTRY = 10 * 32
 
 
 def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
-    """Return the type that the rules behind `ingress` list the node `node_id` (64 bytes) with.
+    """Return the type that the rules behind `ingress` (20-byte address) list the node `node_id` (64 bytes) with.
 
-    None if the node is not listed, if the rules have no types, or if a contract gives no valid answer. The state after the
-    block of `header` counts.
+    None if the node is not listed, if the rules have no types, if the type is unknown, or if a contract gives no valid
+    answer. The state after the block of `header` counts. Each call has `NODE_TYPE_SECONDS`. A list of LACChain takes
+    one call for each entry.
     """
     # lacnode's own rules answer in one call. The list is read entry by entry, and only if that call fails.
     try:

@@ -33,7 +33,12 @@ class AllowlistKind(Enum):
 
 
 def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
-    """Return the list of the file in its order. PermissionsFileError if the file has no valid list."""
+    """Return the list `kind` of the file in its order, as texts that are not checked. The list counts under its own
+    key, or under the legacy key if that is absent.
+
+    PermissionsFileError if the file cannot be read, is not valid TOML, is larger than `MAX_PERMISSIONS_FILE_BYTES` or
+    does not have the list.
+    """
     try:
         document = _parse(_read_text(path))
     except (OSError, ValueError) as error:
@@ -45,9 +50,10 @@ def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
 
 
 def entries_under_own_key(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
-    """Return the list under its own key, and () if the file does not have this key.
+    """Return the list `kind` under its own key in the order of the file, and () if the file does not have this key. The
+    legacy key does not count.
 
-    OSError if the file cannot be read. ValueError if it is not valid TOML.
+    OSError if the file cannot be read or is too large. ValueError if it is empty or not valid TOML.
     """
     # Unlike in `read_entries`, the old key does not count here. Besu looks at the new key alone before it writes.
     value = _parse(_read_text(path)).get(kind.value)
@@ -55,10 +61,13 @@ def entries_under_own_key(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
 
 
 def write_entries(path: Path, kind: AllowlistKind, entries: Sequence[str]) -> None:
-    """Replace the list. The layout is Besu's: the other list on its own line, then this list without an end of line.
+    """Replace the list `kind` in the file. The layout is Besu's: the other list on its own line, then this list without
+    an end of line.
 
-    Comments and unknown keys are lost, as in Besu. The other list is kept even under its old key. OSError if the file
-    cannot be written. ValueError if the file is not valid TOML. The file is unchanged after an error.
+    The file must exist. Comments and unknown keys are lost, as in Besu. The other list is kept even under its old key.
+    OSError if the file cannot be read or written, or would be larger than `MAX_PERMISSIONS_FILE_BYTES`. ValueError if
+    the file is empty or not valid TOML. The file is unchanged after an error, unless it is mounted by itself: such a
+    file is overwritten in place.
     """
     document = _parse(_read_text(path))
     lines = []

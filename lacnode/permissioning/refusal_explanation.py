@@ -48,14 +48,21 @@ LACCHAIN_RELAY = (bytes.fromhex("1416862c"), bytes.fromhex("3ef54cef"))
 
 
 class RefusalExplainer:
-    """Explains the refusals of the contract at `address` (20 bytes): an ingress contract or the rules contract itself."""
+    """Explains the refusals of the contract at `address` (20 bytes): an ingress contract or the rules contract itself.
+    It asks the contract on the state after the block of `header`. Each call has `EXPLANATION_SECONDS`. No method raises
+    an error of the contract."""
 
     def __init__(self, reader: ContractReader, address: bytes) -> None:
         self._reader = reader
         self._address = address
 
     def explain_connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
-        """Return `refusal` with the reasons of the rules contract about the two nodes."""
+        """Return a copy of `refusal` with the reasons of the rules contract about the two nodes. Its `source` is then
+        the rules contract.
+
+        The contract is asked on the state after the block of `header`. If the ingress has no rules contract, the copy
+        says so.
+        """
         rules = self._rules(header)
         if rules is None:
             return _no_rules(refusal)
@@ -68,7 +75,12 @@ class RefusalExplainer:
     def explain_transaction(
         self, refusal: Decision, transaction: TransactionCall, sender: bytes, header: BlockHeader
     ) -> Decision:
-        """Return `refusal` with the reasons of the rules contract about the sender, the target, the price and the gas."""
+        """Return a copy of `refusal` with the reasons of the rules contract about the sender (20 bytes), the target,
+        the price and the gas. Its `source` is then the rules contract.
+
+        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found. If the
+        ingress has no rules contract, the copy says so.
+        """
         rules = self._rules(header)
         if rules is None:
             return _no_rules(refusal)
@@ -78,7 +90,8 @@ class RefusalExplainer:
         return _explained(refusal, rules, reasons)
 
     def find_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
-        """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None.
+        """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None,
+        also if the node is not listed or the rules are not lacnode's.
 
         The key alone decides there. The difference is a hint that the node has moved.
         """

@@ -16,7 +16,8 @@ MAX_REFUSED_CONNECTIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class RefusedConnection:
-    """A refused connection. With `inbound` the other node called this node. Times are Unix seconds."""
+    """A refused connection. With `inbound` the other node called this node. `times` counts its refusals for the same
+    reason in a row. `first` and `last` are the times of the first and the last of these, in Unix seconds."""
 
     enode: Enode
     inbound: bool
@@ -26,7 +27,8 @@ class RefusedConnection:
     last: float
 
     def to_json(self) -> dict[str, object]:
-        """Return the entry in the form of an RPC result."""
+        """Return the entry in the form of an RPC result: the enode URL, the direction (`inbound` or `outbound`), the
+        fields of the decision, the count, and the times in whole Unix seconds."""
         return {
             "enode": str(self.enode),
             "direction": "inbound" if self.inbound else "outbound",
@@ -38,7 +40,7 @@ class RefusedConnection:
 
 
 class RefusedConnections:
-    """The connections that were refused, one entry for each node and direction.
+    """The connections that were refused, one entry for each node and direction, at most `MAX_REFUSED_CONNECTIONS`.
 
     A full table drops the entry that was refused longest ago. `now` returns Unix seconds.
     """
@@ -48,7 +50,8 @@ class RefusedConnections:
         self._refusals: OrderedDict[tuple[bytes, bool], RefusedConnection] = OrderedDict()
 
     def record_refusal(self, enode: Enode, inbound: bool, decision: Decision) -> bool:
-        """Record a refusal. Return True if it is new: the last one of this node and direction had another reason."""
+        """Record a refusal now. Return True if it is new: there was none of this node and direction, or the last one
+        had another reason. A new one begins with a count of 1."""
         key, now = (enode.id, inbound), self._now()
         # The result decides whether the refusal is logged. A peer that tries again every minute must not fill the log.
         known = self._refusals.pop(key, None)
@@ -64,7 +67,8 @@ class RefusedConnections:
         return is_news
 
     def remove(self, id_: bytes) -> None:
-        """Remove the entries of the node `id_` (64 bytes). It may connect now."""
+        """Remove the entries of the node `id_` (64 bytes) in both directions. It may connect now. Nothing if there is
+        none."""
         for inbound in (False, True):
             self._refusals.pop((id_, inbound), None)
 

@@ -12,7 +12,8 @@ class PermissioningSettings:
     """The sources of the rules. A source that is off is None. If several are on, all of them must allow.
 
     The files are Besu's TOML lists. Both lists may be in one file. The contracts are addresses of 20 bytes.
-    `node_contract_version` is the interface of the node contract: 1 encodes enodes in words, 2 in strings.
+    `node_contract_version` is the interface of the node contract: 1 encodes enodes in words, 2 in strings. Nothing is
+    checked or opened here.
     """
 
     accounts_file: Path | None = None

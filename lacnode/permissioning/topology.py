@@ -16,7 +16,7 @@ class NodeType(Enum):
 
     @property
     def lower_name(self) -> str:
-        """The name of the type in lower case, as people write it."""
+        """The name of the type in lower case, such as `validator`, as people write it."""
         return self.name.lower()
 
 

@@ -20,24 +20,25 @@ class TransactionCall(Protocol):
 
     @property
     def value(self) -> int:
-        """The transferred wei."""
+        """The transferred amount in wei."""
 
     @property
     def gas_price(self) -> int | None:
-        """The price in wei per gas. None if the transaction names another kind of price."""
+        """The price in wei per gas. None if the transaction gives its fees in another way (type 2 and later)."""
 
     @property
     def gas_limit(self) -> int:
-        """The gas that the transaction may use."""
+        """The gas that the transaction may use at most."""
 
     @property
     def data(self) -> bytes:
-        """The input of the call, or the init code of a creation."""
+        """The input of the call, or the init code of a creation. Empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnsignedTransaction:
-    """The fields of a transaction that has no signature yet. Values are in wei, `to` is an address of 20 bytes."""
+    """The fields of a transaction that has no signature yet. `value` is in wei and `gas_price` in wei per gas, None if
+    the fees are given in another way. `to` is an address of 20 bytes, None for a contract creation."""
 
     to: bytes | None = None
     value: int = 0

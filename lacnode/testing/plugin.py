@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def lacnode_network() -> "Iterator[RunningNetwork]":
-    """Four validators with a block every 0.2 s, shared by the whole session."""
+    """Four validators with a block every 0.2 s, shared by the whole session. The first test that requests it starts
+    them. NetworkFailedError if they do not start in 30 s."""
     # Loaded by name: an import at the top of the file would slow down the start of every suite.
     network = importlib.import_module("lacnode.testing.running_network")
     with network.running_network() as running:

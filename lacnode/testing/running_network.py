@@ -29,7 +29,8 @@ class NetworkFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TestNode:
-    """One validator of the network: its name, its address, its enode and the URLs of its ports."""
+    """One validator of the network: its name (`validator-1` and so on), its address (0x-hexadecimal), its enode URL and
+    the URLs of its ports for HTTP and WebSocket."""
 
     # pytest would collect a class with this name as a test otherwise.
     __test__ = False
@@ -43,7 +44,8 @@ class TestNode:
 
 @dataclass(slots=True)
 class RunningNetwork:
-    """The network while it runs. `accounts` are funded. Transactions are free (`gasPrice` 0). One thread may use it."""
+    """The network while it runs. `accounts` are funded and contain their private keys. Transactions are free
+    (`gasPrice` 0). One thread may use it."""
 
     nodes: tuple[TestNode, ...]
     accounts: tuple[DevnetAccount, ...]
@@ -51,7 +53,8 @@ class RunningNetwork:
     _sessions: list[requests.Session] = field(default_factory=list)
 
     def web3(self, index: int = 0) -> Web3:
-        """Return the web3.py client of the validator at `index`. Each validator has one client."""
+        """Return the web3.py client (HTTP) of the validator at `index`, from 0. Each validator has one client, which is
+        kept. IndexError for an unknown index."""
         if index not in self._clients:
             # The session is made here, so that `close_clients` can close its connections.
             session = requests.Session()
@@ -63,17 +66,18 @@ class RunningNetwork:
         return self._clients[index]
 
     def close_clients(self) -> None:
-        """Close the clients' connections."""
+        """Close the clients' connections. The network runs on. The end of `running_network` calls this."""
         for session in self._sessions:
             session.close()
 
 
 @contextmanager
 def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[RunningNetwork]:
-    """Run a network with `block_period` seconds between blocks. Yield it once it has reached block 1, and stop it when the
-    block is left.
+    """Run a network of `validators` nodes in this process with `block_period` seconds between blocks. Yield it once it
+    has reached block 1, and stop it when the `with` block is left.
 
-    NetworkFailedError if it does not start in time, or, at the end of the block, if it failed meanwhile.
+    NetworkFailedError if it does not reach block 1 in `START_SECONDS`, or, at the end of the `with` block, if it failed
+    meanwhile. It sets the logs of this process to errors only.
     """
     configure_logs("ERROR")
     # The ports stay claimed as long as the network runs, so that suites in parallel get other ports.

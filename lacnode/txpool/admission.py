@@ -26,7 +26,7 @@ MIN_LONDON_GAS_PRICE_WEI = 7
 
 @dataclass(frozen=True, slots=True)
 class HeadState:
-    """The head of the chain at one moment, and the accounts after it."""
+    """The head of the chain at one moment, and the accounts in the state after it."""
 
     header: BlockHeader
     accounts: StateView
@@ -42,7 +42,8 @@ class AdmittedTransaction:
 
 
 class TransactionAdmission:
-    """Checks transactions before they enter the pool. `head` returns the current head with its accounts."""
+    """Checks transactions before they enter the pool. Safe to use from several threads. `head` returns the current head
+    with its accounts. `permissions` are the account rules."""
 
     def __init__(
         self,
@@ -57,9 +58,12 @@ class TransactionAdmission:
         self._permissions = permissions
 
     def check(self, transaction: Transaction, *, local: bool) -> AdmittedTransaction:
-        """Check `transaction`. `local` says that a user of this node sent it.
+        """Check `transaction` against everything but the other transactions of the pool. `local` says that a user of
+        this node sent it.
 
-        Raises TransactionRejectedError with Besu's reason if it may not enter.
+        Whether the pool has the transaction, and whether its nonce is too far ahead, is not checked here. It may ask
+        the rules contract, for up to `POOL_SECONDS`. Raises TransactionRejectedError with Besu's reason if it may not
+        enter.
         """
         # Before everything else: the cost of every other check grows with the length.
         self._check_length(transaction)

@@ -12,7 +12,8 @@ Ranked = tuple[Rank, PooledTransaction]
 
 
 class ImportanceOrder:
-    """Ranks by one base fee at a time. A new base fee ranks all transactions again."""
+    """The pooled transactions by rank, for one base fee at a time. A new base fee ranks all transactions again. It has
+    no lock."""
 
     def __init__(self) -> None:
         self._base_fee: int | None = None
@@ -21,7 +22,8 @@ class ImportanceOrder:
         """What all transactions together take in memory."""
 
     def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
-        """Add `pooled`. `base_fee` is in wei per gas, None before London."""
+        """Add `pooled`, which must not be in the order. `base_fee` is in wei per gas, None before London. If it differs
+        from the one before, all transactions are ranked again."""
         # The price that a transaction pays depends on the base fee, so the old order may be wrong.
         if base_fee != self._base_fee:
             self._base_fee = base_fee
@@ -30,13 +32,15 @@ class ImportanceOrder:
         self.memory_bytes += pooled.memory_bytes
 
     def remove(self, pooled: PooledTransaction) -> None:
-        """Remove `pooled`, which must be in the order."""
+        """Remove `pooled`, which must be in the order. Otherwise another transaction is removed, or IndexError is
+        raised."""
         # By its rank: the ranks are unique, so a binary search finds it.
         del self._ranked[bisect_left(self._ranked, pooled.rank(self._base_fee), key=_rank)]
         self.memory_bytes -= pooled.memory_bytes
 
     def least_important(self, longer_than: int = 0) -> PooledTransaction:
-        """The least important transaction that takes more than `longer_than` bytes. There must be one."""
+        """Return the least important transaction that takes more than `longer_than` bytes of memory. It stays in the
+        order. StopIteration if there is none."""
         return next(pooled for _, pooled in reversed(self._ranked) if pooled.memory_bytes > longer_than)
 
 

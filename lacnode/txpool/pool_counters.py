@@ -29,7 +29,7 @@ PoolKey = tuple[bool, bool]
 
 
 class PoolCounters:
-    """Counts since the start. Safe to use from several threads."""
+    """Counts of transactions since the start of the node. They do not fall. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,7 +43,7 @@ class PoolCounters:
             self._added[pooled.local, pooled.priority] += 1
 
     def count_removed(self, pooled: PooledTransaction, removal: Removal) -> None:
-        """Count a transaction that has left the pool, and why."""
+        """Count a transaction that has left the pool, and why. A transaction that came into a block counts too."""
         with self._lock:
             self._removed[(pooled.local, pooled.priority), removal] += 1
 
@@ -53,16 +53,19 @@ class PoolCounters:
             self._rejected[local, reason] += 1
 
     def added_counts(self) -> Counter[PoolKey]:
-        """Return a copy of the counts of added transactions."""
+        """Return a copy of the counts of added transactions. A key is the pair (local, priority). A key that never came
+        counts 0."""
         with self._lock:
             return self._added.copy()
 
     def removed_counts(self) -> Counter[tuple[PoolKey, Removal]]:
-        """Return a copy of the counts of removed transactions."""
+        """Return a copy of the counts of removed transactions. A key is the pair (local, priority) and the reason. A
+        key that never came counts 0."""
         with self._lock:
             return self._removed.copy()
 
     def rejected_counts(self) -> Counter[tuple[bool, RejectionReason]]:
-        """Return a copy of the counts of rejected transactions."""
+        """Return a copy of the counts of rejected transactions. A key is whether the transaction was local, and the
+        reason. A key that never came counts 0."""
         with self._lock:
             return self._rejected.copy()

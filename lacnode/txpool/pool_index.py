@@ -28,12 +28,12 @@ class PoolIndex:
 
     @property
     def memory_bytes(self) -> int:
-        """About what all transactions take in memory."""
+        """About the bytes that all transactions together take in memory. 0 if there is none."""
         return self._order.memory_bytes
 
     @property
     def senders(self) -> int:
-        """The number of senders with a transaction."""
+        """The number of senders with at least one transaction."""
         return len(self._by_sender)
 
     def find_by_hash(self, hash_: bytes) -> PooledTransaction | None:
@@ -45,15 +45,16 @@ class PoolIndex:
         return self._by_sender.get(sender, {}).get(nonce)
 
     def all(self) -> Iterable[PooledTransaction]:
-        """All transactions, in no particular order."""
+        """All transactions, in no particular order. It is a view, not a copy: use it under the lock."""
         return self._by_hash.values()
 
     def has_sender(self, sender: bytes) -> bool:
-        """Whether `sender` has a transaction in the pool."""
+        """Whether `sender` (20-byte address) has a transaction in the pool."""
         return sender in self._by_sender
 
     def transactions_from_nonce(self, sender: bytes, nonce: int) -> list[PooledTransaction]:
-        """The transactions of `sender` from `nonce` on, in the order of nonces, up to the first nonce that is missing."""
+        """The transactions of `sender` (20-byte address) from `nonce` on, in the order of nonces, up to the first nonce
+        that is missing. Empty if `nonce` itself is missing."""
         nonces = self._by_sender.get(sender, {})
         run = []
         while nonce in nonces:
@@ -62,22 +63,27 @@ class PoolIndex:
         return run
 
     def executable_by_sender(self, account_nonce: Callable[[bytes], int]) -> dict[bytes, list[PooledTransaction]]:
-        """The transactions of each sender that the state allows, from its account nonce on, in the order of nonces.
+        """The transactions of each sender (20-byte address) that the state allows, from its account nonce on, in the
+        order of nonces, up to the first nonce that is missing.
 
-        `account_nonce` returns the nonce of an address on the state. Senders without such a transaction are left out.
+        `account_nonce` returns the nonce of an address on the state. Its errors pass through. Senders without such a
+        transaction are left out.
         """
         runs = {sender: self.transactions_from_nonce(sender, account_nonce(sender)) for sender in self._by_sender}
         return {sender: run for sender, run in runs.items() if run}
 
     def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
-        """Add a transaction. The pool has none with its hash, nor with its sender and nonce."""
+        """Add a transaction and count it. The pool must have none with its hash, nor with its sender and nonce.
+        `base_fee` is that of the head in wei per gas, None before London. The bounds are not enforced here: see
+        `shrink`."""
         self._by_sender.setdefault(pooled.sender, {})[pooled.transaction.nonce] = pooled
         self._by_hash[pooled.transaction.hash] = pooled
         self._order.add(pooled, base_fee)
         self._counters.count_added(pooled)
 
     def remove(self, pooled: PooledTransaction, removal: Removal) -> None:
-        """Remove a transaction that is in the pool."""
+        """Remove a transaction that is in the pool, and count it with the reason `removal`. KeyError if it is not
+        there."""
         self._counters.count_removed(pooled, removal)
         del self._by_hash[pooled.transaction.hash]
         self._order.remove(pooled)
@@ -87,9 +93,11 @@ class PoolIndex:
             del self._by_sender[pooled.sender]
 
     def shrink(self, max_size: int, max_bytes: int) -> list[PooledTransaction]:
-        """Remove the least important transactions until at most `max_size` of them with `max_bytes` are left.
+        """Remove the least important transactions until at most `max_size` of them with at most `max_bytes` of memory
+        are left. The later transactions of the same sender are removed with each.
 
-        Return the removed transactions. The last one that was added may be among them.
+        A transaction that takes no more than its share, `max_bytes // max_size`, is not chosen for the sake of memory.
+        Return the removed transactions, empty if there was space. The last one that was added may be among them.
         """
         gone: list[PooledTransaction] = []
         while len(self._by_hash) > max_size:

@@ -20,10 +20,14 @@ new senders."""
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """The settings. Prices are in wei per gas.
+    """The settings of the pool. Prices are in wei per gas.
 
-    `sender_share` (0 to 1) is the part of `max_size` that limits how far the nonce of a sender may run ahead. `layered` uses
-    the limit of Besu's layered pool instead. `fee_cap` is the highest price of a local transaction, 0 for no limit.
+    `max_size` is a number of transactions. `sender_share` (0 to 1) is the part of `max_size` that limits how far the
+    nonce of a sender may run ahead. `layered` uses the limit of Besu's layered pool instead. `price_bump` is the
+    percentage that a replacement must pay more. `fee_cap` is the highest price of a local transaction, 0 for no limit.
+    `min_priority_fee` is the lowest price above the base fee in a block of this node. `priority_senders` are 20-byte
+    addresses. Their transactions have priority, and so have local ones with `local_priority`.
+    `strict_replay_protection` refuses transactions with priority that name no chain id.
     """
 
     max_size: int = 4096
@@ -46,12 +50,13 @@ class PoolSettings:
 
     @property
     def max_bytes(self) -> int:
-        """The bytes of all pooled transactions together."""
+        """The largest memory of all pooled transactions together, in bytes. It grows with `max_size`."""
         return max(MIN_POOL_BYTES, BYTES_OF_EACH * self.max_size)
 
     @property
     def too_far_nonce_distance(self) -> int:
-        """The least distance of a nonce from the account's nonce that is too far."""
+        """The least distance of a nonce from the account's nonce that is too far. At least 1: then the account's nonce
+        itself is the only one that may enter."""
         if self.layered:
             return LAYERED_FUTURE_NONCES
         return max(1, math.ceil(self.sender_share * self.max_size))

@@ -24,9 +24,10 @@ Rank = tuple[bool, int, int]
 
 @dataclass(frozen=True, slots=True)
 class PooledTransaction:
-    """A transaction in the pool.
+    """A transaction in the pool. `sender` is an address of 20 bytes.
 
-    `local`: it came by RPC. `priority`: it goes before others. `sequence` counts arrivals. `added_at` is in Unix seconds.
+    `local`: it came by RPC. `priority`: it goes before others. `sequence` counts arrivals. `added_at` is in Unix
+    seconds.
     """
 
     transaction: Transaction
@@ -38,8 +39,8 @@ class PooledTransaction:
 
     @property
     def memory_bytes(self) -> int:
-        """About what the transaction takes in memory. A long access list takes several times its encoding, and so do many
-        authorizations."""
+        """About the bytes that the transaction takes in memory. A long access list takes several times its encoding,
+        and so do many authorizations."""
         encoded = len(self.transaction.raw)
         entries = len(self.transaction.access_list)
         authorizations = AUTHORIZATION_BYTES * len(self.transaction.authorizations)
@@ -49,9 +50,11 @@ class PooledTransaction:
         return encoded + len(self.transaction.data) + authorizations
 
     def pays_at_least(self, min_gas_price: int, min_priority_fee: int, base_fee: int | None) -> bool:
-        """Whether it pays the lowest prices for a block (wei per gas). Priority transactions need not pay them.
+        """Whether it pays the lowest prices for a block (wei per gas). True for every priority transaction: it need not
+        pay them.
 
-        `min_gas_price` is for all of its price, and `min_priority_fee` for the part above `base_fee`.
+        `min_gas_price` is for all of its price, and `min_priority_fee` for the part above `base_fee`. `base_fee` is
+        None before London and then counts as 0.
         """
         if self.priority:
             return True
@@ -59,19 +62,22 @@ class PooledTransaction:
         return price >= min_gas_price and price - (base_fee or 0) >= min_priority_fee
 
     def is_free_and_large(self, base_fee: int | None) -> bool:
-        """Whether it pays nothing and has a larger gas limit than ordinary transactions need.
+        """Whether it pays 0 wei per gas at `base_fee` (wei, None before London) and its gas limit is above `LARGE_GAS`.
 
         Before the execution, the gas limit is the only known bound of its time.
         """
         return self.transaction.gas_limit > LARGE_GAS and self.transaction.effective_gas_price(base_fee) == 0
 
     def rank(self, base_fee: int | None) -> Rank:
-        """The rank: first by priority, then by price, then by arrival."""
+        """The rank at `base_fee` (wei per gas, None before London): first by priority, then by price, then by arrival.
+        A smaller rank is more important."""
         return (not self.priority, -self.transaction.effective_gas_price(base_fee), self.sequence)
 
 
 class SelectionResult(Enum):
-    """What the block builder did with a candidate. UNSEEN if it never came to it."""
+    """What the block builder did with a candidate. UNSEEN if it never came to it. INCLUDED: the block has it. SKIPPED:
+    not in this block, and it may stay in the pool. DROPPED: removed from the pool, because no block on this state can
+    have it or it took too long."""
 
     UNSEEN = auto()
     INCLUDED = auto()
@@ -83,15 +89,20 @@ class CandidateOwner(Protocol):
     """What a `PoolCandidate` tells the pool: to remove it, or that its execution was interrupted."""
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
-        """Remove a transaction that cannot be in any block on this state."""
+        """Remove a transaction that cannot be in any block on this state, for `reason`. Nothing if it has left already."""
 
     def record_interruption(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The execution of `candidate` was interrupted after `seconds`. `cause` names the bound."""
+        """The execution of `candidate` was interrupted after `seconds`. `cause` is a text that names the bound.
+        `was_held_up`: the machine did other work for most of that time."""
 
 
 class PoolCandidate:
     """A pooled transaction that is offered to a block builder (a `chain.transaction_selection.TransactionCandidate`).
-    It tells the pool what the builder did with it."""
+    It tells the pool what the builder did with it.
+
+    `sender` is an address of 20 bytes. `is_last`: it is offered after the ordinary transactions, since it will probably
+    take long. `result` is UNSEEN at first.
+    """
 
     def __init__(self, pooled: PooledTransaction, pool: CandidateOwner, *, is_last: bool) -> None:
         self.transaction = pooled.transaction
@@ -102,21 +113,27 @@ class PoolCandidate:
         self._pool = pool
 
     def included(self) -> None:
-        """The transaction is in the block. The import of the block removes it from the pool."""
+        """The builder calls this when the transaction is in the block. It stays in the pool until the block is
+        imported."""
         # Not removed here: the block may never be decided.
         self.result = SelectionResult.INCLUDED
 
     def skipped(self) -> None:
-        """The transaction is not in this block."""
+        """The builder calls this when the transaction is not in this block. It stays in the pool. The later ones of its
+        sender are not offered for this block."""
         self.result = SelectionResult.SKIPPED
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The execution took too long or too much memory."""
+        """The builder calls this when the execution took too long or too much memory. `cause` names the bound that was
+        reached after `seconds`. `was_held_up`: the machine did other work for most of that time.
+
+        The transaction is not in this block. The pool drops it, or offers it last from now on.
+        """
         self.result = SelectionResult.SKIPPED
         self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)
 
     def dropped(self, reason: RejectionReason) -> None:
-        """The block builder found, for `reason`, that the transaction cannot be in any block on the state of the head. This
-        call removes it from the pool."""
+        """The builder found, for `reason`, that the transaction cannot be in any block on the state of the head. This
+        call removes it from the pool. Nothing is removed if it has left already."""
         self.result = SelectionResult.DROPPED
         self._pool.drop(self.pooled, reason)

@@ -7,10 +7,12 @@ from lacnode.primitives.transaction import Transaction
 
 
 def may_replace(new: Transaction, old: Transaction, price_bump: int, base_fee: int | None) -> bool:
-    """Whether `new` pays `price_bump` percent more than `old`. `base_fee` is in wei per gas, None before London.
+    """Whether `new` pays at least `price_bump` percent more than `old`, so that it may replace it. `base_fee` is in wei
+    per gas, None before London. The caller has compared sender and nonce.
 
-    With a price of zero every transaction may replace, so the last one counts. The two rules round differently, as in Besu:
-    a plain gas price is compared with a rounded threshold.
+    With a price of zero every transaction may replace, so the last one counts. Two plain gas prices are compared with a
+    rounded threshold, as in Besu. Else the price at `base_fee` must be higher and the tip not lower, or the price equal
+    and the tip higher. Without a base fee a transaction with other fees replaces none and is not replaced.
     """
     if new.gas_price is not None and old.gas_price is not None:
         return new.gas_price >= old.gas_price * (100 + price_bump) // 100

@@ -25,7 +25,8 @@ MAX_TRIES = 5
 
 
 class SlowTransactions:
-    """The memory of slow transactions. Times are in seconds of one clock."""
+    """The memory of slow transactions. Times are in seconds of one clock. It has no lock. It remembers at most
+    `MAX_REMEMBERED_HASHES` transactions and `MAX_REMEMBERED_SENDERS` senders, and forgets the oldest first."""
 
     def __init__(self) -> None:
         self._hashes: OrderedDict[bytes, float] = OrderedDict()
@@ -33,25 +34,32 @@ class SlowTransactions:
         self._senders: OrderedDict[bytes, float] = OrderedDict()
 
     def record_interruption(self, hash_: bytes, sender: bytes, now: float) -> int:
-        """Record an interruption of a transaction of `sender`. Return the number of its interruptions."""
+        """Record an interruption at `now` of the transaction with this hash (32 bytes) of `sender` (20-byte address).
+        Return the number of its interruptions, this one included.
+
+        `is_sender_slow` is then True for `SENDER_LAST_SECONDS`. The transaction is not refused by this.
+        """
         _remember(self._senders, sender, now + SENDER_LAST_SECONDS, MAX_REMEMBERED_SENDERS)
         tries = self._tries.get(hash_, 0) + 1
         _remember(self._tries, hash_, tries, MAX_REMEMBERED_HASHES)
         return tries
 
     def record_drop(self, hash_: bytes, now: float) -> None:
-        """Record that the transaction with this hash (32 bytes) was dropped for its time."""
+        """Record that the transaction with this hash (32 bytes) was dropped at `now` for its time. It is refused for
+        `REFUSED_SECONDS`."""
         # It is refused from now on, so its count is no longer needed.
         self._tries.pop(hash_, None)
         _remember(self._hashes, hash_, now + REFUSED_SECONDS, MAX_REMEMBERED_HASHES)
 
     def refused_seconds(self, hash_: bytes, now: float) -> float:
-        """The seconds for which the transaction with this hash is refused from `now` on. 0 if it is not refused."""
+        """The seconds for which the transaction with this hash (32 bytes) is refused from `now` on. 0 if it is not
+        refused."""
         # Never longer than the whole time: the clock may have been set back.
         return min(max(0.0, self._hashes.get(hash_, now) - now), REFUSED_SECONDS)
 
     def is_sender_slow(self, sender: bytes, now: float) -> bool:
-        """Whether transactions of `sender` are offered after all others."""
+        """Whether transactions of `sender` (20-byte address) are offered after all others at `now`. False for an
+        unknown sender."""
         until = self._senders.get(sender)
         return until is not None and now < until
 

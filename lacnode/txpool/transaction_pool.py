@@ -30,8 +30,9 @@ Listener = Callable[[PooledTransaction], None]
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """The numbers of pooled transactions and of their senders, and about what they take in memory. `max_size` is -1 for a
-    layered pool, which has other bounds."""
+    """The numbers of pooled transactions and of their senders, and about the bytes that they take in memory. `local`
+    came by RPC, `remote` from peers. `max_size` is the largest number of transactions, -1 for a layered pool, which has
+    other bounds."""
 
     max_size: int
     local: int
@@ -46,7 +47,7 @@ class PoolStatistics:
 
 
 class TransactionPool:
-    """The pool. `head` returns the current head with its accounts. `admission` has the rules."""
+    """The pool. Safe to use from several threads. `head` returns the head with its accounts. `admission` has the rules."""
 
     def __init__(self, settings: PoolSettings, admission: TransactionAdmission, head: Callable[[], HeadState]) -> None:
         self.settings = settings
@@ -63,26 +64,27 @@ class TransactionPool:
         self._dropped: list[Listener] = []
 
     def on_added(self, listener: Listener) -> None:
-        """Call `listener` for every transaction that enters."""
+        """Call `listener`, outside the lock, for every transaction that enters, even if it leaves again at once."""
         self._added.append(listener)
 
     def on_dropped(self, listener: Listener) -> None:
-        """Call `listener` for every transaction that leaves without being in a block."""
+        """Call `listener`, outside the lock, for every transaction that leaves without being in a block."""
         self._dropped.append(listener)
 
     def set_block_min_gas_price(self, price: int) -> None:
-        """Keep remote transactions that pay less than `price` (wei per gas) out of this node's blocks."""
+        """Keep transactions without priority that pay less than `price` (wei per gas) out of this node's blocks."""
         self.settings = replace(self.settings, block_min_gas_price=price)
 
     def set_min_priority_fee(self, fee: int) -> None:
-        """Keep remote transactions out of this node's blocks that pay less than `fee` above the base fee."""
+        """Keep transactions without priority out of own blocks that pay less than `fee` (wei per gas) above the base
+        fee."""
         self.settings = replace(self.settings, min_priority_fee=fee)
 
     # -- entering ------------------------------------------------------------------------------------------------
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
-        """Add `transaction`, received at `now` (Unix seconds). Raises TransactionRejectedError with Besu's reason if it may
-        not enter."""
+        """Add `transaction`, received at `now` (Unix seconds). `local`: a user of this node sent it. A full pool then
+        drops the least important ones, maybe this one. TransactionRejectedError if it may not enter."""
         self._check_new(transaction)
         self._now = now
         self._check_not_slow(transaction, now)
@@ -113,10 +115,8 @@ class TransactionPool:
             )
 
     def _head_for_nonce(self, transaction: Transaction, admitted: AdmittedTransaction) -> HeadState:
-        """The head under the lock, if the nonce fits it. A block may have been imported since the check.
-
-        Raises TransactionRejectedError otherwise.
-        """
+        """The head under the lock, if the nonce fits it. A block may have been imported since the check. Raises
+        TransactionRejectedError otherwise."""
         head = self._head()
         nonce = head.accounts.nonce(admitted.sender)
         if transaction.nonce < nonce:
@@ -154,7 +154,8 @@ class TransactionPool:
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def block_imported(self, transactions: Sequence[Transaction], senders: Sequence[bytes]) -> None:
-        """Remove the transactions of an imported block, and those with a nonce that the block has used."""
+        """Remove the transactions of an imported block, and those with a nonce that the block has used. `senders` are
+        the 20-byte addresses in the order of `transactions`."""
         gone: list[PooledTransaction] = []
         with self._lock:
             for transaction, sender in zip(transactions, senders, strict=True):
@@ -177,11 +178,9 @@ class TransactionPool:
         self._notify_dropped(old)
 
     def record_interruption(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """Record that the execution of `candidate` was interrupted after `seconds` for `cause`.
-
-        From now on it is offered last, with the other transactions of its sender. If it was already offered last, it is
-        dropped, unless the machine was busy with other work and it has tries left.
-        """
+        """Record that the execution of `candidate` was interrupted after `seconds` for `cause`. `was_held_up`: the
+        machine did other work for most of that time. From now on it is offered last, with the others of its sender. It
+        is dropped and refused for a while if it was offered last already and not held up, or after `MAX_TRIES`."""
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash
         with self._lock:
@@ -202,7 +201,7 @@ class TransactionPool:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason | None) -> None:
-        """Remove a transaction that fits into no block, for `reason`. None: its user asked for it."""
+        """Remove a transaction that fits into no block, for `reason` (None: its user asked for it), if the pool has it."""
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
             known = self._index.find_by_hash(pooled.transaction.hash)
@@ -220,7 +219,8 @@ class TransactionPool:
     # -- queries -------------------------------------------------------------------------------------------------
 
     def is_pooled_or_refused(self, hash_: bytes) -> bool:
-        """Whether the transaction with this hash is pooled, or was dropped for its time. A peer need not send it then."""
+        """Whether the transaction with this hash (32 bytes) is pooled, or refused for its time. A peer need not send
+        it."""
         is_pooled = self._index.find_by_hash(hash_) is not None
         return is_pooled or self._slow_transactions.refused_seconds(hash_, self._now) > 0
 
@@ -229,17 +229,18 @@ class TransactionPool:
         return self._index.find_by_hash(hash_)
 
     def transaction(self, hash_: bytes) -> Transaction | None:
-        """The transaction with this hash, or None."""
+        """The pooled transaction with this hash (32 bytes) as it was signed, or None."""
         pooled = self._index.find_by_hash(hash_)
         return None if pooled is None else pooled.transaction
 
     def all(self) -> list[PooledTransaction]:
-        """All pooled transactions, in the order of arrival."""
+        """A copy of all pooled transactions, in the order of arrival, also of those that are not executable yet."""
         with self._lock:
             return sorted(self._index.all(), key=lambda pooled: pooled.sequence)
 
     def next_nonce(self, sender: bytes) -> int | None:
-        """The first nonce of `sender` that neither the chain nor the pool has used. None if it has nothing in the pool."""
+        """The first nonce of `sender` (20 bytes) that neither the chain nor the pool has used. None if the pool has
+        none of its transactions. MissingNodeError if the head's state lacks the account."""
         with self._lock:
             if not self._index.has_sender(sender):
                 return None
@@ -248,7 +249,7 @@ class TransactionPool:
 
     @property
     def statistics(self) -> PoolStatistics:
-        """The numbers of transactions and senders, and the memory that they take."""
+        """The numbers of transactions and senders, and the memory that they take, now."""
         with self._lock:
             local = sum(pooled.local for pooled in self._index.all())
             size = -1 if self.settings.layered else self.settings.max_size
@@ -257,12 +258,11 @@ class TransactionPool:
     # -- blocks --------------------------------------------------------------------------------------------------
 
     def candidates(self, base_fee: int | None, now: float) -> Iterator[PoolCandidate]:
-        """Yield the transactions for a block with `base_fee` at `now` (Unix seconds), the best first.
-
-        The transactions of each sender are in the order of their nonces. Those that will probably take long come last: free
-        transactions with much gas of senders that are not in the chain yet, and transactions of slow senders. If a
-        transaction is not included, the later ones of its sender are not offered for this block.
-        """
+        """Yield the transactions for a block with `base_fee` (wei, None before London) at `now` (Unix seconds), the
+        best first. Those of each sender are in the order of their nonces, without a gap. Those that will probably take
+        long come last: free transactions with much gas of senders that are not in the chain yet, and transactions of
+        slow senders. If one pays too little or is not included, the later ones of its sender are not offered. The pool
+        is read when the first one is asked for. MissingNodeError if the head's state lacks an account."""
         self._now = now
         queues = self._queues()
         # A queue starts with the account's nonce. A sender that is in the chain may use any gas limit. A new account costs

@@ -26,7 +26,8 @@ class TransactionSource(Enum):
 
     @property
     def is_local(self) -> bool:
-        """Whether a user of this node sent it. The pool prefers such transactions, and other limits apply to them."""
+        """Whether a user of this node sent it. True for RPC and private markers. The pool prefers such transactions,
+        and other limits apply to them."""
         return self is not TransactionSource.GOSSIP
 
 
@@ -56,11 +57,13 @@ class TransactionSubmission:
         self._observers: list[Callable[[SubmittedTransaction], None]] = []
 
     def on_submitted(self, observer: Callable[[SubmittedTransaction], None]) -> None:
-        """Call `observer` after every submission, in the thread that submitted. Subscribe before the node runs."""
+        """Call `observer` after every submission, a rejected one too, in the thread that submitted. An error of the
+        observer reaches the submitter. Subscribe before the node runs."""
         self._observers.append(observer)
 
     def submit(self, transaction: Transaction, source: TransactionSource) -> None:
-        """Offer `transaction` to the pool. Raises TransactionRejectedError with Besu's reason if it may not enter."""
+        """Offer `transaction` to the pool and report it to the observers. Raises TransactionRejectedError with Besu's
+        reason if it may not enter. It may ask the rules contract, which takes up to seconds."""
         try:
             self._pool.add(transaction, local=source.is_local, now=self._now())
         except TransactionRejectedError as rejection:
@@ -69,7 +72,8 @@ class TransactionSubmission:
         self._report(SubmittedTransaction(transaction, source, None))
 
     def submit_gossip(self, transactions: Sequence[Transaction]) -> None:
-        """Offer transactions of peers to the pool. A rejected one is dropped without an answer, as Besu does."""
+        """Offer transactions of peers to the pool, one after the other. A rejected one is dropped without an error or
+        an answer, as Besu does. The observers see it."""
         for transaction in transactions:
             try:
                 self.submit(transaction, TransactionSource.GOSSIP)
@@ -79,7 +83,8 @@ class TransactionSubmission:
     def explain(self, transaction: Transaction, rejection: TransactionRejectedError) -> Decision | None:
         """The permissioning decision behind `rejection`. None if permissioning has not rejected the transaction.
 
-        This asks the rules once more. Ask only for a rejection that a user reads.
+        This asks the rules once more, on the head of now. The decision is a permission if the rules have changed. It
+        takes up to seconds: ask only for a rejection that a user reads.
         """
         if rejection.reason is not RejectionReason.TX_SENDER_NOT_AUTHORIZED:
             return None
