@@ -79,6 +79,9 @@ class GroupRebuilder:
         run = self._processor.create_executor(first.number)
         if group_id in begun.roots:
             run.start_group(group_id, begun.roots[group_id][-1].root)
+        # A part can be stored only if nothing of the group comes after it.
+        if not later:
+            run.limit_unstored_results()
         # A late member's history is read once, and only if it is needed.
         told_here = cache(partial(self._histories.transactions_of, group_id))
         read = partial(self._again, group_id, told_here)

@@ -34,6 +34,7 @@ class SlicedExecution:
     def execute(self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask]) -> BlockRecords:
         """Execute the tasks in time slices. A task that does not end is `long` in the records, and so are those after it."""
         records, slices = BlockRecords(block.number, hash_), self._slices
+        self._executor.limit_unstored_results()
         public = self._executor.open_public(block, hash_)
         for task in tasks:
             known = task.known
