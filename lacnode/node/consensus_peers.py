@@ -27,7 +27,8 @@ VALIDATOR_MESSAGES_PER_SECOND, VALIDATOR_MESSAGES_AT_ONCE = 1000, 10_000
 has a bound of its own (`validator.event_queue.READING_SHARE_OF_VALIDATOR`), and this one bounds what comes in."""
 
 STRANGER_BYTES_AS_ONE_MESSAGE, VALIDATOR_BYTES_AS_ONE_MESSAGE = 64 * 2**10, 4 * 2**10
-"""A message counts once more for each of so many bytes. The bytes of a stranger are not read."""
+"""A message counts once more for each of so many bytes. The bytes of a stranger are not read. For a validator, these counts
+have a bound of their own with the same numbers."""
 
 
 class ConsensusPeers:
@@ -48,6 +49,7 @@ class ConsensusPeers:
         self._expulsion = expulsion
         self._strangers = RateLimits(STRANGER_MESSAGES_PER_SECOND, STRANGER_MESSAGES_AT_ONCE)
         self._validators = RateLimits(VALIDATOR_MESSAGES_PER_SECOND, VALIDATOR_MESSAGES_AT_ONCE)
+        self._long_messages = RateLimits(VALIDATOR_MESSAGES_PER_SECOND, VALIDATOR_MESSAGES_AT_ONCE)
         self._log = RateLimitedLog("consensus", trio.current_time)
 
     def reads_messages_of(self, peer: Peer) -> bool:
@@ -57,9 +59,7 @@ class ConsensusPeers:
     def receive(self, peer: Peer, code: int, data: bytes) -> None:
         """Take a consensus message of `peer`: pass it on, or drop it."""
         if self._is_validator(peer.address):
-            # Reading takes time by the byte, so a long message uses up more of the bound.
-            cost = 1 + len(data) // VALIDATOR_BYTES_AS_ONE_MESSAGE
-            if self._validators.try_spend(peer.id, trio.current_time(), cost):
+            if self._may_pass(peer.id, len(data)):
                 self._receive(code, data, peer.address)
             else:
                 self._log.warning(("too-many", peer.id), "a validator sends too many messages", peer=peer.enode_text)
@@ -67,3 +67,12 @@ class ConsensusPeers:
         cost = 1 + len(data) // STRANGER_BYTES_AS_ONE_MESSAGE
         if not self._strangers.try_spend(peer.id, trio.current_time(), cost):
             self._expulsion.expel(peer, "consensus messages without end of a node that is no validator")
+
+    def _may_pass(self, validator_id: bytes, length_bytes: int) -> bool:
+        now = trio.current_time()
+        if not self._validators.try_spend(validator_id, now):
+            return False
+        # Reading takes time by the byte, so a long message uses up more. This has a bound of its own: a faulty validator can
+        # make an honest one relay tens of megabytes, and the votes of the honest one are short and must pass.
+        cost = length_bytes // VALIDATOR_BYTES_AS_ONE_MESSAGE
+        return cost == 0 or self._long_messages.try_spend(validator_id, now, cost)

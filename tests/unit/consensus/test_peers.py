@@ -140,6 +140,20 @@ async def test_large_messages_of_a_validator_count_for_what_they_take(
     assert 30 / seconds <= len(stage.heard) <= 30 / seconds + 5
 
 
+async def test_votes_of_a_validator_pass_after_it_has_relayed_large_messages(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Attack: D gives A four round changes of 15 MB to relay. The votes of A would not pass for five seconds."""
+    stage = Stage()
+    honest: Any = stage.one
+    for _ in range(4):
+        stage.consensus.receive(honest, 3, bytes(15_000_000))
+    stage.consensus.receive(honest, 3, bytes(15_000_000))
+    stage.consensus.receive(honest, 1, bytes(200))
+    assert [len(data) for _, data, _ in stage.heard][-1] == 200
+    assert len(stage.heard) < 6, "long messages are bounded"
+
+
 async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
     for _ in range(FAULTS_AT_ONCE):
