@@ -21,11 +21,14 @@ READING_SHARE, READING_SHARE_OF_PEER = 0.4, 0.1
 SERVING_SHARE, SERVING_SHARE_OF_PEER = 0.5, 0.25
 """Parts of one processor, for answering requests. Beyond its share, a peer's next answer is made later."""
 
+LEAST_SERVING_SHARE = 0.02
+"""The part that each peer keeps while the others ask for too much. The parts of 25 peers are `SERVING_SHARE` together."""
+
 _READING = Shares(total=READING_SHARE, most=READING_SHARE_OF_PEER, least=0.02, burst_seconds=10.0)
 _READING_OF_VALIDATORS = Shares(total=1.0, most=READING_SHARE_OF_PEER, least=READING_SHARE_OF_PEER, burst_seconds=10.0)
 """Only the share of each validator counts. Their number is that of the chain, and not one that strangers choose."""
 
-_SERVING = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=0.05, burst_seconds=10.0)
+_SERVING = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=LEAST_SERVING_SHARE, burst_seconds=10.0)
 
 
 class PeerShares:

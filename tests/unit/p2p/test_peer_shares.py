@@ -7,7 +7,13 @@ import pytest
 import trio
 import trio.testing
 
-from lacnode.p2p.peer_shares import PEER_WORKER_THREADS, READING_SHARE_OF_PEER, PeerShares
+from lacnode.p2p.peer_shares import (
+    LEAST_SERVING_SHARE,
+    PEER_WORKER_THREADS,
+    READING_SHARE_OF_PEER,
+    SERVING_SHARE,
+    PeerShares,
+)
 from lacnode.p2p.session import LARGE_BODY_BYTES, _heard
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.eth_messages import NewPooledTransactionHashes
@@ -34,6 +40,26 @@ def test_a_validator_has_a_bound_too() -> None:
     reading.spend("a validator", 10 * READING_SHARE_OF_PEER + 1, 0.0)
     assert reading.wait_seconds("a validator", 0.0) == pytest.approx(1 / READING_SHARE_OF_PEER)
     assert reading.wait_seconds("another validator", 0.0) == 0.0
+
+
+def test_all_peers_together_have_half_a_processor_for_answers() -> None:
+    """Attack: each of as many peers as there are slots always has another request. An answer takes 0.1 s."""
+    serving, next_at, spent = PeerShares().serving, dict.fromkeys(range(STRANGERS + 1), 0.0), 0.0
+    while min(next_at.values()) < 1_000.0:
+        peer = min(next_at, key=lambda peer: next_at[peer])
+        serving.spend(peer, 0.1, next_at[peer])
+        spent += 0.1
+        next_at[peer] += 0.1 + serving.wait_seconds(peer, next_at[peer] + 0.1)
+    assert spent == pytest.approx(SERVING_SHARE * 1_000, rel=0.05)
+
+
+def test_a_peer_that_asks_for_little_does_not_wait_for_greedy_ones() -> None:
+    serving = PeerShares().serving
+    for peer in range(STRANGERS):
+        serving.spend(peer, 10.0, 0.0)
+    serving.spend("modest", 10 * LEAST_SERVING_SHARE / 2, 0.0)
+    assert serving.wait_seconds(0, 0.0) > 60
+    assert serving.wait_seconds("modest", 0.0) == 0.0
 
 
 @pytest.mark.parametrize("is_validator", [True, False])
