@@ -13,7 +13,8 @@ class GenesisAllocationError(ValueError):
 
 
 class GenesisAllocation(BaseModel):
-    """One account. Its address is the key of its object in the file. Unknown keys are kept apart."""
+    """One account as in the file. Its address is the key of its object in the file. The balance is in wei, and
+    `storage` maps slots in hexadecimal to words of 32 bytes. Unknown keys are kept apart."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -24,9 +25,11 @@ class GenesisAllocation(BaseModel):
 
 
 def genesis_accounts(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAccount, ...]:
-    """The accounts of an `alloc` object. Raises GenesisAllocationError if an address or a slot is malformed.
+    """The accounts of an `alloc` object, whose keys are addresses in hexadecimal. Raises GenesisAllocationError if an
+    address or a slot is malformed.
 
-    The file may name one account in several spellings. The last one counts, as in Besu.
+    The file may name one account in several spellings. The last one counts, as in Besu. Shorter addresses are filled
+    with zeros on the left.
     """
     made = (_account(text, account) for text, account in alloc.items())
     return tuple({account.address: account for account in made}.values())

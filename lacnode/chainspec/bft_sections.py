@@ -31,7 +31,9 @@ class BftSectionError(Exception):
 
 
 class Ibft2Section(GenesisSection):
-    """The keys of `config.ibft2` in the genesis file, with Besu's defaults."""
+    """The keys of `config.ibft2` in the genesis file, with Besu's defaults. `blockreward` is in wei. The period in
+    milliseconds, if it is given, counts before the one in seconds. `miningbeneficiary` (20 bytes) is None for the
+    proposer."""
 
     epochlength: PositiveLong = 30_000
     blockperiodseconds: Positive = 1
@@ -53,7 +55,8 @@ class Ibft1Section(Ibft2Section):
 
 
 class QbftSection(Ibft2Section):
-    """`config.qbft`. The key without x for the period of empty blocks is GoQuorum's."""
+    """`config.qbft`. `startblock` is None if QBFT begins at block 0. The key without x for the period of empty blocks
+    is GoQuorum's. `validatorcontractaddress` (20 bytes) is None if headers name the validators."""
 
     startblock: Count | None = None
     validatorcontractaddress: OptionalAddress = None
@@ -64,7 +67,8 @@ class QbftSection(Ibft2Section):
 
 
 class Ibft2Transition(GenesisSection):
-    """An entry of `config.transitions.ibft2`: what changes from `block` on. A key that is None stays as it was."""
+    """An entry of `config.transitions.ibft2`: what changes from `block` on. A key that is None stays as it was, except
+    that a given empty `miningbeneficiary` means the proposer again."""
 
     block: PositiveLong
     blockperiodseconds: Positive | None = None
@@ -75,7 +79,8 @@ class Ibft2Transition(GenesisSection):
 
 
 class QbftTransition(Ibft2Transition):
-    """An entry of `config.transitions.qbft`: what changes from `block` on. A key that is None stays as it was."""
+    """An entry of `config.transitions.qbft`: what changes from `block` on. A key that is None stays as it was, except
+    that a given empty `miningbeneficiary` means the proposer again."""
 
     validatorselectionmode: Annotated[Literal["blockheader", "contract"], LOWER_CASE] | None = None
     validatorcontractaddress: OptionalAddress = None
@@ -95,7 +100,8 @@ class TransitionsSection(GenesisSection):
 
 
 def check_consensus_sections(config: Mapping[str, Any]) -> None:
-    """Check which sections are there. Raises BftSectionError if this node cannot run the network.
+    """Check that `config` has a section of IBFT 1, IBFT 2.0 or QBFT, and none of ethash or clique. Raises
+    BftSectionError if this node cannot run the network.
 
     `config` has its keys in lower case and was not validated yet. Otherwise the first missing key of `ibft2` would be a
     confusing error for a network of another kind.
@@ -112,9 +118,11 @@ def check_consensus_sections(config: Mapping[str, Any]) -> None:
 
 
 def protocols_by_height(first: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
-    """The name of the protocol from each height on, ascending from height 0. Raises BftSectionError for a contradiction.
+    """The name of the protocol (`IBFT1`, `IBFT2` or `QBFT`) from each height on, as (height, name), ascending from
+    height 0. Raises BftSectionError for a contradiction.
 
-    `first` is the section of IBFT 2.0 or of IBFT 1.
+    `first` is the section of IBFT 2.0 or of IBFT 1, None for a network that begins with QBFT. `qbft` is None for one
+    without QBFT.
     """
     name = _name_of_first(first)
     if qbft is None:
@@ -139,7 +147,8 @@ def _name_of_first(first: Ibft2Section | None) -> str:
 def parameters_by_height(
     first: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
 ) -> IbftSchedule:
-    """The parameters by height. Raises BftSectionError for a contradiction."""
+    """The parameters by height. `first` is the section of IBFT 2.0 or of IBFT 1. One of `first` and `qbft` may be None.
+    Raises BftSectionError for a contradiction."""
     steps: list[tuple[int, IbftParameters]] = []
     overrides: list[tuple[int, tuple[bytes, ...]]] = []
     sections: dict[str, tuple[Ibft2Section | None, Sequence[Ibft2Transition]]] = {
@@ -158,7 +167,8 @@ def parameters_by_height(
 def ineffective_key_warnings(
     ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
 ) -> Iterator[str]:
-    """Keys that have no effect, one sentence each."""
+    """Yield one sentence for the operator for each key that has no effect, and for a change to QBFT at which Besu
+    counts other votes. Raises BftSectionError for a transition that contradicts itself."""
     for name, section, listed in ((IBFT2, ibft2, transitions.ibft2), (QBFT, qbft, transitions.qbft)):
         if section is None and listed:
             yield f"config.transitions.{name} has no effect: there is no config.{name}"

@@ -7,10 +7,10 @@ from enum import IntEnum
 
 
 class Fork(IntEnum):
-    """The protocol versions in the order of history.
+    """The protocol versions in the order of history, so `<` means earlier.
 
-    Forks that change nothing on an IBFT 2.0 network (ice ages, the network split of the merge) are not here. They count in
-    the fork id only.
+    Forks that change nothing on an IBFT 2.0 network (ice ages, the network split of the merge) are not here, apart from
+    Muir Glacier. They count in the fork id only.
     """
 
     FRONTIER = 0
@@ -44,7 +44,7 @@ class ForkSchedule:
     id_times: tuple[int, ...]
 
     def fork_at(self, number: int, timestamp: int) -> Fork:
-        """The fork of block `number` with `timestamp` (Unix seconds)."""
+        """The latest fork that has begun at block `number` with `timestamp` (Unix seconds). FRONTIER if none has."""
         # Not the last entry that has started: a genesis may list the forks in an order that is not history's.
         reached = Fork.FRONTIER
         for begins, fork in self.by_block:
@@ -56,7 +56,7 @@ class ForkSchedule:
         return reached
 
     def fork_id_at(self, genesis_hash: bytes, number: int, timestamp: int) -> "ForkId":
-        """The fork id of a chain with the head `number` and `timestamp` (Unix seconds)."""
+        """The fork id of a chain with the head `number` and `timestamp` (Unix seconds). `genesis_hash` has 32 bytes."""
         passed = [place for place in self.id_blocks if place <= number]
         # Forks by time come after all forks by block (EIP-6122).
         if len(passed) == len(self.id_blocks):
@@ -66,9 +66,11 @@ class ForkSchedule:
         return ForkId(_checksum(genesis_hash, passed), upcoming)
 
     def accepts_fork_id(self, genesis_hash: bytes, number: int, timestamp: int, peer: "ForkId") -> bool:
-        """Whether a peer with this fork id may be on the same chain as a node with the head `number` and `timestamp`.
+        """Whether a peer with this fork id may be on the same chain as a node with the head `number` and `timestamp`
+        (Unix seconds).
 
-        It follows Besu, which is more tolerant than EIP-2124.
+        It follows Besu, which is more tolerant than EIP-2124. Always True for a schedule without places that count in
+        the fork id.
         """
         places = (*self.id_blocks, *self.id_times)
         if not places:
@@ -92,7 +94,8 @@ class ForkSchedule:
 
 @dataclass(frozen=True, slots=True)
 class ForkId:
-    """A checksum (4 bytes) of the genesis and the passed forks, and the place of the next fork (0 if none is known)."""
+    """A checksum (`hash`, 4 bytes) of the genesis and the passed forks, and the place of the next fork: a block number
+    or Unix seconds, 0 if none is known."""
 
     hash: bytes
     next: int

@@ -36,7 +36,8 @@ def _whole(value: object) -> int | str:
 
 
 def parse_integer(value: object) -> int:
-    """A JSON number, or a string in decimal or 0x-hexadecimal. Raises ValueError for another form."""
+    """A JSON number without fraction, or a string in decimal or 0x-hexadecimal. It may be negative. Raises ValueError
+    for another form."""
     value = _whole(value)
     if isinstance(value, int):
         return value
@@ -49,9 +50,10 @@ def parse_integer(value: object) -> int:
 
 
 def parse_java_integer(value: object) -> int:
-    """A JSON number, or a string in decimal, 0x-hexadecimal or octal after a 0, as in Java's `Long.decode`.
+    """A JSON number without fraction, or a string in decimal, 0x-hexadecimal or octal after a 0, as in Java's
+    `Long.decode`.
 
-    Raises ValueError for another form.
+    It may be negative. Raises ValueError for another form.
     """
     if isinstance(value, str) and re.fullmatch("0[0-7]+", value) and len(value) < 100:
         return int(value, 8)
@@ -83,16 +85,17 @@ def parse_data(value: object) -> bytes:
 
 
 def parse_genesis_address(value: object) -> bytes:
-    """An address: 20 bytes in hexadecimal. Raises ValueError for another form."""
+    """An address (20 bytes) in hexadecimal, with or without 0x. Raises ValueError for another form or length."""
     if not isinstance(value, str):
         raise ValueError(f"an address was expected, not {type(value).__name__}")
     return address_from_hex(value)
 
 
 def parse_short_address(value: object) -> bytes:
-    """An address of up to 20 bytes in hexadecimal, with or without 0x, filled with zeros on the left.
+    """An address of up to 20 bytes in hexadecimal, with or without 0x. The result has 20 bytes, filled with zeros on
+    the left.
 
-    Raises ValueError if it is longer.
+    Raises ValueError if it is longer or of another form.
     """
     given = parse_data(value)
     if len(given) > 20:
@@ -101,12 +104,14 @@ def parse_short_address(value: object) -> bytes:
 
 
 def parse_optional_address(value: object) -> bytes | None:
-    """An address, or None for a blank string."""
+    """An address (20 bytes) in hexadecimal, with or without 0x, or None for a blank string. Raises ValueError for
+    another form or length."""
     return None if isinstance(value, str) and not value.strip() else parse_genesis_address(value)
 
 
 def parse_word(value: object) -> bytes:
-    """At most 32 bytes in hexadecimal, filled with zeros on the left. Raises ValueError if it is longer."""
+    """At most 32 bytes in hexadecimal, with or without 0x. The result has 32 bytes, filled with zeros on the left.
+    Raises ValueError if it is longer or of another form."""
     given = parse_data(value)
     if len(given) > 32:
         raise ValueError(f"at most 32 bytes were expected, not {len(given)}")

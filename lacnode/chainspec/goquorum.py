@@ -53,7 +53,8 @@ class GoQuorumGenesisError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RewrittenConfig:
-    """`config` in Besu's form, the rules that have no place in it, and sentences for the operator."""
+    """`config` in Besu's form with keys in lower case, the rules that have no place in it, and sentences for the
+    operator."""
 
     config: dict[str, Any]
     rules: GoQuorumRules
@@ -138,14 +139,16 @@ class _Config(GenesisSection):
 
 
 def is_goquorum(config: Mapping[str, Any]) -> bool:
-    """Whether `config`, with keys in lower case, is that of a GoQuorum network."""
+    """Whether `config`, with keys in lower case, is that of a GoQuorum network: it has `istanbul`, `ibft`, a true
+    `isquorum`, or a list of transitions."""
     if config.keys() & {"istanbul", "ibft"}:
         return True
     return config.get("isquorum") is True or isinstance(config.get("transitions"), list)
 
 
 def rewrite_goquorum_config(config: Mapping[str, Any]) -> RewrittenConfig:
-    """`config`, with keys in lower case, in Besu's form. Raises GoQuorumGenesisError."""
+    """`config`, with keys in lower case, in Besu's form. The argument is not changed. Raises GoQuorumGenesisError if a
+    value is wrong, or asks for what this node cannot do."""
     # An object `transitions` is Besu's form. The same file may serve both kinds of nodes.
     listed = config.get("transitions", [])
     own = {key: value for key, value in config.items() if key != "transitions" or isinstance(listed, list)}

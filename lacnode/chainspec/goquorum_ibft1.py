@@ -32,24 +32,25 @@ class GoQuorumTransition(Protocol):
 
     @property
     def epochlength(self) -> int:
-        """In blocks. 0 for no change."""
+        """The epoch in blocks. 0 for no change."""
 
     @property
     def blockperiodseconds(self) -> int:
-        """0 for no change."""
+        """The seconds between two blocks. 0 for no change."""
 
     @property
     def emptyblockperiodseconds(self) -> int | None:
-        """None for no change."""
+        """The seconds before an empty block. None for no change."""
 
     @property
     def requesttimeoutseconds(self) -> int:
-        """0 for no change."""
+        """The seconds of the first round. 0 for no change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ibft1Parameters:
-    """The parameters at one block, in GoQuorum's units. 0 means that the genesis does not give a value."""
+    """The parameters at one block, in GoQuorum's units: blocks and seconds. 0, or None for empty blocks, means that the
+    genesis does not give a value."""
 
     epoch_blocks: int = 0
     period_seconds: int = 0
@@ -57,7 +58,7 @@ class Ibft1Parameters:
     empty_period_seconds: int | None = None
 
     def after(self, step: GoQuorumTransition) -> "Ibft1Parameters":
-        """The parameters after a transition."""
+        """The parameters after a transition. A value that `step` does not give stays."""
         return Ibft1Parameters(
             step.epochlength or self.epoch_blocks,
             step.blockperiodseconds or self.period_seconds,
@@ -66,7 +67,7 @@ class Ibft1Parameters:
         )
 
     def section(self) -> dict[str, Any]:
-        """The section of `config` in Besu's form."""
+        """The section of `config` in Besu's form, keys in lower case. GoQuorum's defaults stand for missing values."""
         section: dict[str, Any] = {
             "epochlength": self.epoch_blocks or DEFAULT_EPOCH_BLOCKS,
             "blockperiodseconds": self.period_seconds or DEFAULT_PERIOD_SECONDS,
@@ -80,7 +81,8 @@ class Ibft1Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Ibft1Chain:
-    """A chain that begins with IBFT 1. `qbft_begins` is the first block of QBFT, None if there is none."""
+    """A chain that begins with IBFT 1. `sections` has `ibft1`, and `qbft` if QBFT follows, in Besu's form.
+    `qbft_begins` is the first block of QBFT, None if there is none. `warnings` are sentences for the operator."""
 
     sections: dict[str, Any]
     qbft_begins: int | None
@@ -94,9 +96,11 @@ def read_ibft1_chain(
     steps: Iterable[GoQuorumTransition],
     test_block: int | None,
 ) -> Ibft1Chain:
-    """The sections of a chain that begins with the section `first`, which has this `name`. Raises Ibft1SectionError.
+    """The sections of a chain that begins with the section `first`, which has this `name` (`istanbul` or `ibft`) and
+    these `parameters`.
 
-    `test_block` is `istanbul.testQBFTBlock`.
+    `steps` are the transitions, ascending by block. `test_block` is `istanbul.testQBFTBlock`, None if it is not given.
+    Raises Ibft1SectionError if the sections contradict each other, or if QBFT would need fewer seals than this node.
     """
     listed = list(steps)
     switches = [step.block for step in listed if step.algorithm == "qbft"]

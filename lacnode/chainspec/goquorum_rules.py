@@ -36,15 +36,15 @@ class GoQuorumRules:
         return _step_at(self.contract_sizes, height)
 
     def max_transaction_bytes_at(self, height: int) -> int:
-        """The most bytes of a transaction in the pool."""
+        """The most bytes of a transaction in the pool at `height`."""
         return _step_at(self.transaction_sizes, height) or DEFAULT_TRANSACTION_BYTES
 
     def may_have_gas_price_at(self, height: int) -> bool:
-        """Whether a transaction of block `height` may have a gas price above 0."""
+        """Whether a transaction of block `height` may have a gas price above 0. False before the first step."""
         return bool(_step_at(self.gas_prices, height))
 
     def gas_limit_floor_at(self, height: int) -> int:
-        """The gas limit to which GoQuorum's nodes raise block `height`, if that of its parent is lower."""
+        """The gas limit (gas units) to which GoQuorum's nodes raise block `height`, if that of its parent is lower."""
         return _step_at(self.gas_limit_floors, height) or LEAST_GAS_LIMIT
 
 

@@ -31,23 +31,24 @@ class IbftParameters:
     future_messages_max_distance: int = 10
 
     def is_epoch_block(self, number: int) -> bool:
-        """Whether block `number` begins an epoch: open votes are forgotten."""
+        """Whether block `number` begins an epoch: open votes are forgotten. The block `epoch_begins` itself is one."""
         return (number - self.epoch_begins) % self.epoch_length == 0
 
     def next_epoch_block(self, number: int) -> int:
-        """The first epoch block above block `number`."""
+        """The number of the first epoch block above block `number`."""
         return number + self.epoch_length - (number - self.epoch_begins) % self.epoch_length
 
 
 @dataclass(frozen=True, slots=True)
 class IbftSchedule:
-    """The parameters from each height on, ascending from 0, and the heights at which the validators are replaced."""
+    """The parameters from each height on, ascending from 0. `overrides` are the heights at which the validators are
+    replaced, with their 20-byte addresses, ascending."""
 
     steps: tuple[tuple[int, IbftParameters], ...]
     overrides: tuple[tuple[int, tuple[bytes, ...]], ...] = ()
 
     def parameters_at(self, height: int) -> IbftParameters:
-        """The parameters of block `height`."""
+        """The parameters of block `height`: those of the last step at or below it."""
         # The last step that starts at or below the height.
         place = bisect_right(self.steps, height, key=lambda step: step[0])
         return self.steps[max(0, place - 1)][1]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class PermissioningSchedule:
     """Exceptions from the account contract, by block number.
 
-    From `admin_exemption_block` on (None for never), administrators may always call the ingress, the rules and the admin
-    contract. In each of `suspensions` (first and last block), every account may send every transaction.
+    From `admin_exemption_block` on (None for never), administrators may always call the ingress, the rules and the
+    admin contract. In each of `suspensions` (first and last block, both included), every account may send every
+    transaction.
     """
 
     admin_exemption_block: int | None = None
@@ -22,7 +23,7 @@ class PermissioningSchedule:
         return self.admin_exemption_block is not None and number >= self.admin_exemption_block
 
     def is_suspended(self, number: int) -> bool:
-        """Whether the account contract is not asked about block `number`."""
+        """Whether the account contract is not asked about block `number`: every account may send every transaction."""
         # Both ends belong to the span, so a suspension of one block is possible.
         return any(first <= number <= last for first, last in self.suspensions)
 

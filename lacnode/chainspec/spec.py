@@ -14,7 +14,8 @@ from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
 
 @dataclass(frozen=True, slots=True)
 class GenesisAccount:
-    """An account of the genesis. The balance is in wei. `storage` maps slots of 256 bits to values."""
+    """An account of the genesis. `address` has 20 bytes, and the balance is in wei. `storage` has pairs of a slot and
+    its value, numbers of 256 bits. `code` is empty for an account without code."""
 
     address: bytes
     balance: int
@@ -25,7 +26,8 @@ class GenesisAccount:
 
 @dataclass(frozen=True, slots=True)
 class GenesisBlock:
-    """Block 0 as the file describes it. The fields have the names of the header."""
+    """Block 0 as the file describes it. The fields have the names, units and lengths of the header. `base_fee` is None
+    if the header has none. `shanghai`, `cancun` and `prague` say whether the header has the fields of the fork."""
 
     parent_hash: bytes
     coinbase: bytes
@@ -102,8 +104,8 @@ PRAGUE_BLOBS = BlobSchedule(6, 9, 5_007_716)
 
 @dataclass(frozen=True, slots=True)
 class DevnetRules:
-    """What only a devnet has. Its chain may be taken back, and transactions of `state_administrator` (20 bytes, None for no
-    account) may change any state."""
+    """What only a devnet has. Its chain may be taken back, and transactions of `state_administrator` (20 bytes, None
+    for no account) may change any state."""
 
     state_administrator: bytes | None = None
 
@@ -157,6 +159,6 @@ class ChainSpec:
 
 def with_fixed_base_fee(spec: ChainSpec, min_gas_price: int) -> ChainSpec:
     """`spec` for a node with this lowest gas price in wei (`--min-gas-price`). If the genesis says `fixedBaseFee`, this
-    price is the base fee of the blocks that the node builds."""
+    price is the base fee of the blocks that the node builds. Otherwise `spec` is returned as it is."""
     is_fixed = spec.constant_base_fee is not None and not spec.zero_base_fee
     return replace(spec, constant_base_fee=min_gas_price) if is_fixed else spec

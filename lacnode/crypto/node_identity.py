@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class SignerUnavailableError(Exception):
-    """The holder of the key did not answer. The message is not sent, and the node goes on."""
+    """The holder of the key did not answer. The message that needed the signature is not sent, and the node goes on."""
 
 
 class Signer(Protocol):
@@ -32,11 +32,11 @@ class NodeIdentity(Signer, Protocol):
 
     @property
     def public_key(self) -> bytes:
-        """The 64-byte public key, which is the node id."""
+        """The 64-byte public key (X || Y), which is the node id."""
         ...
 
     def agree(self, public_key: bytes) -> bytes:
-        """The 32-byte ECDH secret with a 64-byte `public_key`.
+        """The 32-byte ECDH secret with a 64-byte `public_key`: the X coordinate of the shared point, not hashed.
 
         Raises ValueError if `public_key` is not a point of the curve, and SignerUnavailableError if the key does not
         answer.

@@ -30,23 +30,26 @@ class NodeKey:
 
     @classmethod
     def from_private_key(cls, private_key: bytes) -> "NodeKey":
-        """The key of 32 private bytes. ValueError if the number is not between 1 and the curve's order."""
+        """The key of 32 private bytes. ValueError for another length, or if the number is not between 1 and the curve's
+        order."""
         if len(private_key) != 32 or not 0 < int.from_bytes(private_key) < CURVE_ORDER:
             raise ValueError("a private key is 32 bytes, between 1 and the curve's order")
         public_key = public_key_of(private_key)
         return cls(private_key, public_key, address_of(public_key))
 
     def sign(self, digest: bytes) -> bytes:
-        """Return the 65-byte low-s signature `r || s || v` of a 32-byte digest, v 0 or 1."""
+        """Return the 65-byte low-s signature `r || s || v` of a 32-byte digest, v 0 or 1. ValueError for a digest of
+        another length."""
         return sign(digest, self.private_key)
 
     def agree(self, public_key: bytes) -> bytes:
-        """Return the 32-byte ECDH secret with a 64-byte `public_key`. ValueError if it is not a point of the curve."""
+        """Return the 32-byte ECDH secret with a 64-byte `public_key`: the X coordinate of the shared point, not hashed.
+        ValueError if `public_key` is not a point of the curve."""
         return agree(self.private_key, public_key)
 
     @classmethod
     def generate(cls) -> "NodeKey":
-        """Return a new random key."""
+        """Return a new random key. It is not saved."""
         while True:
             try:
                 return cls.from_private_key(secrets.token_bytes(32))
@@ -55,7 +58,8 @@ class NodeKey:
 
 
 def load_node_key(path: Path) -> NodeKey:
-    """The key in the file at `path`. KeyFileError if the file is missing, unreadable or not a key."""
+    """The key in the file at `path`: 64 hexadecimal digits, with or without `0x`. KeyFileError if the file is missing,
+    unreadable or not a key."""
     try:
         text = path.read_text("ascii")
     except FileNotFoundError:
@@ -73,9 +77,10 @@ def load_node_key(path: Path) -> NodeKey:
 
 
 def load_or_create_node_key(path: Path) -> NodeKey:
-    """Return the key in the file at `path`. If there is no file, make a key and save it, readable by its owner only.
+    """Return the key in the file at `path`. If there is no file, make a random key and save it with mode 0600. A
+    missing directory is made, too.
 
-    KeyFileError if the file cannot be used or written.
+    KeyFileError if the file is not a key, or cannot be read or written.
     """
     if path.exists():
         return load_node_key(path)
@@ -85,7 +90,8 @@ def load_or_create_node_key(path: Path) -> NodeKey:
 
 
 def save_node_key(path: Path, key: NodeKey) -> None:
-    """Write `key` to `path` atomically, with mode 0600. KeyFileError if that fails."""
+    """Write `key` to `path` atomically, with mode 0600. A missing directory is made, and an existing file is replaced.
+    KeyFileError if that fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,12 +19,13 @@ class RecentSenders:
         self._senders: dict[bytes, bytes] = {}
 
     def get(self, transaction_hash: bytes) -> bytes | None:
-        """Return the sender's 20-byte address, None if it is not remembered."""
+        """Return the sender's 20-byte address for a 32-byte transaction hash, None if it is not remembered."""
         # Without the lock: one reading of a dictionary is atomic, and this is on the path of every transaction.
         return self._senders.get(transaction_hash)
 
     def add(self, transaction_hash: bytes, sender: bytes) -> None:
-        """Remember `sender`. The oldest one is forgotten if there are too many."""
+        """Remember `sender` (20 bytes) for `transaction_hash` (32 bytes). Above the limit, the entry that was added
+        first is forgotten."""
         with self._lock:
             self._senders[transaction_hash] = sender
             # Under the lock: two threads could otherwise delete the same oldest entry, and the second would fail.

@@ -20,17 +20,18 @@ _RECENT_SENDERS = RecentSenders()
 
 
 class SignatureError(ValueError):
-    """A signature from which no public key can be recovered."""
+    """No public key can be recovered from a signature, or it is not allowed (form, range, high s)."""
 
 
 def sign(digest: bytes, private_key: bytes) -> bytes:
-    """Return the 65-byte recoverable signature of a 32-byte `digest` by a 32-byte `private_key`."""
+    """Return the 65-byte low-s signature `r || s || v`, v 0 or 1, of a 32-byte `digest` by a 32-byte `private_key`.
+    ValueError if the digest has another length, or the key is not between 1 and the curve's order."""
     return coincurve.PrivateKey(private_key).sign_recoverable(digest, hasher=None)
 
 
 def recover_public_key(digest: bytes, signature: bytes) -> bytes:
-    """The 64-byte public key (X || Y) that signed the 32-byte `digest`. `signature` has 65 bytes: r, s, and the parity as
-    0 or 1. SignatureError if it has another form, or if there is no key."""
+    """The 64-byte public key (X || Y) that signed the 32-byte `digest`. `signature` has 65 bytes: r, s, and the parity
+    as 0 or 1. A high s is accepted. SignatureError if a length or the parity is wrong, or if there is no key."""
     if len(signature) != SIGNATURE_BYTES or signature[64] > 1:
         raise SignatureError("a signature of 65 bytes ending in 0 or 1 was expected")
     try:
@@ -41,24 +42,26 @@ def recover_public_key(digest: bytes, signature: bytes) -> bytes:
 
 
 def recover_address(digest: bytes, signature: bytes) -> bytes:
-    """The 20-byte address that signed `digest`. SignatureError if there is none."""
+    """The 20-byte address that signed the 32-byte `digest`. `signature` has 65 bytes: r, s, and the parity as 0 or 1. A
+    high s is accepted. SignatureError if the signature has another form, or if there is no key."""
     return address_of(recover_public_key(digest, signature))
 
 
 def address_of(public_key: bytes) -> bytes:
-    """Return the 20-byte address of a 64-byte public key."""
+    """Return the 20-byte address of a 64-byte public key (X || Y). The key is not checked."""
     return keccak256(public_key)[12:]
 
 
 def public_key_of(private_key: bytes) -> bytes:
-    """The 64-byte public key (X || Y) of a 32-byte private key. ValueError if the key is out of range."""
+    """The 64-byte public key (X || Y) of a 32-byte private key. ValueError if the key is not between 1 and the curve's
+    order."""
     return coincurve.PrivateKey(private_key).public_key.format(compressed=False)[1:]
 
 
 def agree(private_key: bytes, public_key: bytes) -> bytes:
-    """ECDH: the 32-byte X coordinate of `private_key` times the 64-byte `public_key`.
+    """ECDH: the 32-byte X coordinate of the 32-byte `private_key` times the 64-byte `public_key`, not hashed.
 
-    ValueError if `public_key` is not a point of the curve.
+    ValueError if `public_key` is not a point of the curve, or `private_key` is not between 1 and the curve's order.
     """
     # `coincurve` has an ECDH function of its own, which returns a hash of the point. RLPx needs the X coordinate
     # itself.
@@ -67,14 +70,15 @@ def agree(private_key: bytes, public_key: bytes) -> bytes:
 
 
 def is_low_s(signature: bytes) -> bool:
-    """Return True if s is in the lower half of the curve's order, as EIP-2 and Besu 25.11 require."""
+    """Return True if s of `signature` (r, s, 32 bytes each) is in the lower half of the curve's order, as EIP-2 and
+    Besu 25.11 require."""
     return int.from_bytes(signature[32:64]) <= HALF_CURVE_ORDER
 
 
 def recover_sender(transaction: Transaction) -> bytes:
-    """The 20-byte address that signed `transaction`. The last senders are remembered.
+    """The 20-byte address that signed `transaction`. The last senders are remembered. The chain id is not compared.
 
-    SignatureError if the signature is malformed or has a high s.
+    SignatureError if no key can be recovered, or if the signature is out of range or has a high s.
     """
     known = _RECENT_SENDERS.get(transaction.hash)
     if known is not None:
@@ -87,10 +91,10 @@ def recover_sender(transaction: Transaction) -> bytes:
 def recover_senders(
     transactions: Sequence[Transaction], recover_many: Callable[[list[bytes]], list[bytes | None]]
 ) -> list[bytes]:
-    """The 20-byte address that signed each of `transactions`.
+    """The 20-byte address that signed each of `transactions`, in their order. The last senders are remembered.
 
-    `recover_many` recovers the senders that are not remembered, from canonical encodings to addresses. SignatureError for
-    the first transaction without a valid signature.
+    `recover_many` gets the canonical encodings of the transactions whose sender is not remembered. It returns one
+    address or None for each, in their order. SignatureError for the first transaction without a valid signature.
     """
     unknown = [transaction for transaction in transactions if _RECENT_SENDERS.get(transaction.hash) is None]
     for transaction, sender in zip(unknown, recover_many([each.raw for each in unknown]), strict=True):

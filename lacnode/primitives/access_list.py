@@ -18,9 +18,11 @@ _BARE_ENTRY = b"\xd6\x94"
 
 
 def split_list_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | None:
-    """Split an encoded list at item number `index`: the encoded items before it, the item, and the items after it.
+    """Split an encoded list at item number `index`, from 0: the encoded items before it joined, the encoded item, and
+    those after it joined.
 
-    None if the list does not have this item, or is not in minimal encoding.
+    None if the list does not have this item, is not in minimal encoding, or does not fill `payload`. The items
+    themselves are not checked.
     """
     span = list_span(payload, 0)
     # The list must fill the payload: trailing bytes are for the general decoder to refuse.
@@ -36,7 +38,11 @@ def split_list_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | No
 
 
 def read_access_list(encoded: bytes) -> tuple[AccessListEntry, ...] | None:
-    """The entries of an encoded access list. None if it is not regular, or has too many lists."""
+    """The entries of an encoded access list, in their order. Repeated addresses and keys are kept.
+
+    None if `encoded` is not exactly one list in minimal encoding, if an entry is not an address of 20 bytes and a list
+    of keys of 32 bytes each, or if the lists are more than `MAX_LISTS`.
+    """
     span = list_span(encoded, 0)
     if span is None or span[1] != len(encoded):
         return None

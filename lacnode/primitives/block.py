@@ -12,14 +12,16 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class BlockBody:
-    """The body of a block. `ommers` are kept only to be refused by a rule. `withdrawals` is None before Shanghai."""
+    """The body of a block. `ommers` are kept only to be refused by a rule. Each of `withdrawals` is the RLP of one
+    withdrawal. None before Shanghai."""
 
     transactions: tuple[Transaction, ...] = ()
     ommers: tuple[BlockHeader, ...] = ()
     withdrawals: tuple[bytes, ...] | None = None
 
     def encoded_fields(self) -> list[bytes]:
-        """The encoded items of the body's list."""
+        """The encoded items of the body's list: the list of transactions, the list of ommers, and the list of
+        withdrawals unless it is None."""
         # The transactions keep their bytes. Decoding and encoding megabytes of them for each message would take long.
         fields = [
             rlp.list_of_encoded(*[transaction.encoded_item() for transaction in self.transactions]),
@@ -35,7 +37,8 @@ class BlockBody:
 
     @classmethod
     def from_items(cls, items: list[RlpItem]) -> "BlockBody":
-        """Decode the two or three items of a body. Raises RlpError if they are malformed."""
+        """Decode the two or three items of a body. Raises RlpError if they are malformed. Signatures and rules of the
+        chain are not checked."""
         fields = RlpFields(items, "body")
         transactions = tuple(Transaction.from_item(item) for item in fields.list("transactions"))
         ommers = tuple(BlockHeader.from_item(item) for item in fields.list("ommers"))
@@ -49,7 +52,8 @@ class BlockBody:
 
     @classmethod
     def decode(cls, data: bytes) -> "BlockBody":
-        """Decode a body that this node has stored. It may have more items than a message."""
+        """Decode a body that this node has stored, as `encode` made it. It may have more items than a message. Raises
+        RlpError if the bytes are malformed."""
         return cls.from_items(rlp.decode_stored_list(data, "body"))
 
 
@@ -71,40 +75,45 @@ class Block:
         return self.body.transactions
 
     def encode(self) -> bytes:
-        """Encode the block in RLP, as eth and `debug_getRawBlock` have it."""
+        """Encode the block in RLP: one list of header, transactions, ommers and, if there are any, withdrawals. It is
+        the form of eth and `debug_getRawBlock`."""
         return rlp.list_of_encoded(self.header.encode(), *self.body.encoded_fields())
 
     def with_header(self, header: BlockHeader) -> "Block":
-        """The same body with another header."""
+        """A new block of the same body and another header. The two are not compared."""
         return Block(header, self.body)
 
     @classmethod
     def decode(cls, data: bytes) -> "Block":
-        """Decode a block. Raises RlpError if the bytes are malformed."""
+        """Decode the RLP of one block. Raises RlpError if the bytes are malformed. Whether the body fits the header is
+        not checked."""
         return cls.from_item(rlp.decode(data))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Block":
-        """The block of a decoded list. Raises RlpError if it is malformed."""
+        """The block of a decoded list. Raises RlpError if it is malformed. Whether the body fits the header is not
+        checked."""
         return Block.from_item_without_body(item).with_body_from_item(item)
 
     @classmethod
     def from_item_without_body(cls, item: RlpItem) -> "Block":
-        """The header of a decoded list, with an empty body. The items of the body are not read: there may be megabytes.
-        Raises RlpError if the list or the header is malformed."""
+        """The header of a block in the decoded list `item`, with an empty body. The items of the body are not read:
+        there may be megabytes. Raises RlpError if the list or the header is malformed."""
         items = rlp.as_list(item, "block")
         if len(items) not in (3, 4):
             raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")
         return cls(BlockHeader.from_item(items[0]), BlockBody())
 
     def with_body_from_item(self, item: RlpItem) -> "Block":
-        """The same header with the body of the block in `item`. Raises RlpError if the body is malformed."""
+        """The same header with the body of the block in `item`, a decoded list. The header in `item` is not read.
+        Raises RlpError if the body is malformed."""
         return Block(self.header, BlockBody.from_items(rlp.as_list(item, "block")[1:]))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockOutline:
-    """A block without its transactions: the header, the hashes of the transactions, and the bytes of the whole block."""
+    """A block without its transactions: the header, the hashes of the transactions (32 bytes each, in order), and the
+    bytes of the RLP of the whole block."""
 
     header: BlockHeader
     transaction_hashes: tuple[bytes, ...]
@@ -118,7 +127,8 @@ class BlockOutline:
 
     @classmethod
     def from_stored_body(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
-        """The outline of a stored body. The transactions are not decoded."""
+        """The outline of a stored body, as `BlockBody.encode` made it. The transactions are not decoded. Raises
+        ValueError if `stored_body` is not a list."""
         parts = list(encoded_items_of(stored_body))
         # A legacy transaction is a list in the body, and a typed one is a string. The hash covers the content.
         hashes = tuple(

@@ -11,7 +11,8 @@ EMPTY_BLOOM = bytes(BLOOM_BYTES)
 
 
 def bloom_bits(item: bytes) -> int:
-    """The three bits of `item` (an address or a topic) as an integer of 2048 bits."""
+    """The three bits of `item` (an address or a topic, not hashed) as an integer of 2048 bits. Two or three of the bits
+    may be the same one."""
     digest = keccak256(item)
     bits = 0
     # Three pairs of bytes of the digest, 11 bits of each pair.
@@ -21,7 +22,7 @@ def bloom_bits(item: bytes) -> int:
 
 
 def bloom_of(items: Iterable[bytes]) -> bytes:
-    """The filter (256 bytes) of `items`."""
+    """The filter (256 bytes) of `items`: addresses and topics, not hashed. All bits are 0 without items."""
     bits = 0
     for item in items:
         bits |= bloom_bits(item)
@@ -29,7 +30,8 @@ def bloom_of(items: Iterable[bytes]) -> bytes:
 
 
 def union_of_blooms(blooms: Iterable[bytes]) -> bytes:
-    """The filter (256 bytes) with all the items that are in any of `blooms`."""
+    """The filter (256 bytes) with all the items that are in any of `blooms` (256 bytes each). All bits are 0 without
+    blooms."""
     bits = 0
     for bloom in blooms:
         bits |= int.from_bytes(bloom)
@@ -37,7 +39,8 @@ def union_of_blooms(blooms: Iterable[bytes]) -> bytes:
 
 
 def bloom_may_contain(bloom: bytes, item: bytes) -> bool:
-    """Whether `item` may be in `bloom`. False means that it certainly is not."""
+    """Whether `item` (an address or a topic, not hashed) may be in `bloom` (256 bytes). False means that it certainly
+    is not."""
     # All three bits must be set. Each of them may have been set by another item.
     bits = bloom_bits(item)
     return int.from_bytes(bloom) & bits == bits

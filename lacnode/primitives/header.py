@@ -12,10 +12,11 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
-    """A header as on the wire and in the database.
+    """A header as on the wire and in the database. It does not know its hash.
 
-    Hashes have 32 bytes, `coinbase` has 20, `logs_bloom` 256 and `nonce` 8. Integers are unsigned. `timestamp` is in Unix
-    seconds, gas in gas units, `base_fee` in wei per gas.
+    Hashes and roots have 32 bytes, `coinbase` has 20, `logs_bloom` 256 and `nonce` 8. Integers are unsigned.
+    `timestamp` is in Unix seconds, gas and blob gas in gas units, `base_fee` in wei per gas. A field that may be None
+    is None before its fork.
     """
 
     parent_hash: bytes
@@ -41,7 +42,8 @@ class BlockHeader:
     requests_hash: bytes | None = None
 
     def fields(self) -> list[RlpValue]:
-        """The values in the order of RLP. Fields of later forks end at the first absent one."""
+        """The values in the order of RLP, integers as their minimal big-endian bytes. Fields of later forks end at the
+        first absent one."""
         values: list[RlpValue] = [
             self.parent_hash,
             self.ommers_hash,
@@ -74,21 +76,24 @@ class BlockHeader:
         return values
 
     def encode(self) -> bytes:
-        """Encode the header with its full extra data."""
+        """The RLP list of the header with its full extra data, seals included."""
         return rlp.encode(self.fields())
 
     def with_changes(self, **changes: Any) -> "BlockHeader":
-        """A copy with the named fields replaced."""
+        """A copy with the named fields replaced. Raises TypeError for the name of no field. The values are not
+        checked."""
         return replace(self, **changes)
 
     @classmethod
     def decode(cls, data: bytes) -> "BlockHeader":
-        """Decode a header. Raises RlpError if the bytes are malformed."""
+        """Decode the RLP of one header. Raises RlpError if the bytes are malformed, or are not a list of 15 to 17 or 19
+        to 21 fields."""
         return cls.from_item(rlp.decode(data))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "BlockHeader":
-        """The header of a decoded RLP list. Raises RlpError if it is malformed."""
+        """The header of a decoded RLP list. Raises RlpError if it is malformed, or does not have 15 to 17 or 19 to 21
+        fields."""
         items = rlp.as_list(item, "header")
         # Blob gas comes in a pair, so a header with 18 fields does not exist.
         if not 15 <= len(items) <= 21 or len(items) == 18:

@@ -11,7 +11,7 @@ def to_hex(data: bytes) -> str:
 
 
 def from_hex(text: str) -> bytes:
-    """The bytes of hexadecimal `text`, with or without `0x`.
+    """The bytes of hexadecimal `text` in either case, with or without `0x`. An empty text or `0x` gives no bytes.
 
     Raises ValueError for an odd number of digits, or for another character than a hexadecimal digit.
     """
@@ -28,7 +28,8 @@ def from_hex(text: str) -> bytes:
 
 
 def fixed_from_hex(text: str, size: int, what: str) -> bytes:
-    """Exactly `size` bytes of hexadecimal `text`. Raises ValueError otherwise, with the name `what`."""
+    """Exactly `size` bytes of hexadecimal `text`, with or without `0x`. Raises ValueError for another length or form.
+    `what` names the value in it."""
     data = from_hex(text)
     if len(data) != size:
         raise ValueError(f"{what} must be {size} bytes, not {len(data)}: {_short_text(text)}")
@@ -36,12 +37,13 @@ def fixed_from_hex(text: str, size: int, what: str) -> bytes:
 
 
 def address_from_hex(text: str) -> bytes:
-    """An address (20 bytes). Raises ValueError otherwise. The checksum of mixed case is not verified, as in Besu."""
+    """An address (20 bytes) of hexadecimal `text`, with or without `0x`. Raises ValueError for another length or form.
+    The checksum of mixed case is not verified, as in Besu."""
     return fixed_from_hex(text, 20, "address")
 
 
 def hash_from_hex(text: str) -> bytes:
-    """A hash (32 bytes). Raises ValueError otherwise."""
+    """A hash (32 bytes) of hexadecimal `text`, with or without `0x`. Raises ValueError for another length or form."""
     return fixed_from_hex(text, 32, "hash")
 
 

@@ -26,9 +26,10 @@ def _do_nothing() -> None:
 
 
 def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _do_nothing) -> bytes:
-    """The root of `values` (32 bytes). None of them is empty.
+    """The root (32 bytes) of the trie of `values`, each under its position from 0. None of them is empty.
+    `EMPTY_TRIE_ROOT` without values.
 
-    `check` is called for every few values. It may raise an error to end the work.
+    `check` is called for every few values. It may raise an error to end the work, and the error reaches the caller.
     """
     if not values:
         return EMPTY_TRIE_ROOT
@@ -38,8 +39,12 @@ def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _do_nothin
 
 
 def transactions_root(transactions: Sequence[Transaction], check: Callable[[], None] = _do_nothing) -> bytes:
-    """The root of the transactions of a block (32 bytes), as a header has it. `check` is called for every few
-    transactions. It may raise an error to end the work."""
+    """The root of the transactions of a block (32 bytes), as a header has it. The last `MAX_ROOTS` results are
+    remembered.
+
+    `check` is called for every few transactions, and not at all for a remembered result. It may raise an error to end
+    the work, and the error reaches the caller.
+    """
     # The same transactions are checked in the proposal, before and after the execution, and before the import. Their
     # hashes cover all their bytes, so the hashes are a safe key.
     key = tuple(transaction.hash for transaction in transactions)

@@ -16,12 +16,12 @@ class Log:
     data: bytes
 
     def to_item(self) -> list[RlpValue]:
-        """The items of the log, as receipts have them in RLP."""
+        """The items of the log, ready for `rlp.encode`: the address, the list of topics, the data."""
         return [self.address, list(self.topics), self.data]
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Log":
-        """The log of a decoded item. Raises RlpError if it is malformed."""
+        """The log of a decoded RLP item. Raises RlpError if it is malformed. The number of topics is not checked."""
         fields = RlpFields(rlp.as_list(item, "log"), "log")
         address = fields.bytes("address", 20)
         topics = tuple(rlp.as_bytes(topic, "topic", 32) for topic in fields.list("topics"))
@@ -32,9 +32,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A receipt as consensus uses it. The gas is cumulative in the block.
+    """A receipt as consensus uses it. `type` is that of the transaction, 0 for a legacy one. The gas is cumulative in
+    the block.
 
-    Either `status` (0 or 1, from Byzantium on) or `state_root` (before) is set.
+    Either `status` (from Byzantium on: 1 for success, 0 for failure) or `state_root` (before, 32 bytes) is set.
+    `logs_bloom` has 256 bytes.
     """
 
     type: int
@@ -48,17 +50,20 @@ class Receipt:
     def with_computed_bloom(
         cls, type_: int, status: int | None, state_root: bytes | None, cumulative_gas_used: int, logs: tuple[Log, ...]
     ) -> "Receipt":
-        """A receipt with the bloom of `logs`."""
+        """A receipt with the bloom of `logs`. `status` or `state_root` is None. `cumulative_gas_used` includes the
+        earlier transactions of the block."""
         items = [item for log in logs for item in (log.address, *log.topics)]
         return cls(type_, status, state_root, cumulative_gas_used, bloom_of(items), logs)
 
     def encode(self) -> bytes:
-        """Encode for the receipts root: an RLP list, with the type byte before it for typed receipts."""
+        """Encode for the receipts root: an RLP list, with the type byte before it for typed receipts. Raises ValueError
+        if status and state root are both None."""
         body = rlp.encode(self._fields())
         return body if self.type == 0 else bytes([self.type]) + body
 
     def to_item(self) -> RlpValue:
-        """The receipt in a Receipts message: a list for a legacy receipt, a byte string for a typed one."""
+        """The receipt in a Receipts message, ready for `rlp.encode`: a list for a legacy receipt, a byte string for a
+        typed one. Raises ValueError if status and state root are both None."""
         return self._fields() if self.type == 0 else self.encode()
 
     def _fields(self) -> list[RlpValue]:
@@ -75,7 +80,7 @@ class Receipt:
 
     @classmethod
     def decode(cls, data: bytes) -> "Receipt":
-        """Decode a receipt. Raises RlpError if the bytes are malformed."""
+        """Decode what `encode` made. Raises RlpError if the bytes are malformed. Any type below 0x80 is accepted."""
         # A type byte is below 0x80. An RLP list begins with 0xc0 or more.
         if data[:1] and data[0] < 0x80:
             return cls._from_fields(data[0], rlp.decode_list(data[1:], "receipt"))
@@ -90,7 +95,8 @@ class Receipt:
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Receipt":
-        """The receipt of an item of a Receipts message. Raises RlpError if it is malformed."""
+        """The receipt of a decoded item of a Receipts message: a list, or the bytes of `encode`. Raises RlpError if it
+        is malformed. Any type below 0x80 is accepted."""
         return cls._from_fields(0, item) if isinstance(item, list) else cls.decode(item)
 
     @classmethod

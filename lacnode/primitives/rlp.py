@@ -65,18 +65,19 @@ class TooManyItemsError(RlpError):
 
 
 def encode(value: RlpValue) -> bytes:
-    """Encode byte strings and nested lists of byte strings."""
+    """The RLP of a byte string, or of a nested list or tuple of byte strings. A number must be bytes before
+    (`encode_scalar`)."""
     encoded: bytes = rusty_rlp.encode_raw(value)
     return encoded
 
 
 def list_content(encoded: bytes) -> bytes:
-    """The bytes after the header of `encoded`, a list that was decoded before."""
+    """The bytes after the header of `encoded`, the whole RLP of a list that was decoded before. Nothing is checked."""
     return encoded[1 + max(0, encoded[0] - 0xF7) :]
 
 
 def wrap_list(content: bytes) -> bytes:
-    """The list of the encoded items in `content`."""
+    """The RLP list of the encoded items that are joined in `content`. They are not checked."""
     length = len(content)
     if length < 56:
         return bytes([0xC0 + length]) + content
@@ -85,24 +86,27 @@ def wrap_list(content: bytes) -> bytes:
 
 
 def list_of_encoded(*items: bytes) -> bytes:
-    """The list of items that are encoded already."""
+    """The RLP list of `items`, which are encoded already. They are not checked."""
     return wrap_list(b"".join(items))
 
 
 def decode(data: bytes) -> RlpItem:
     """Decode the one item in `data`.
 
-    Raises RlpError for trailing bytes, for encodings that are not minimal or cut short, and for nesting deeper than
-    `MAX_DEPTH`. Raises TooManyItemsError for too many items.
+    Raises RlpError for no or trailing bytes, for encodings that are not minimal or cut short, and for nesting deeper
+    than `MAX_DEPTH`. Raises TooManyItemsError, which is an RlpError, for more than `MAX_LISTS` lists or `MAX_ITEMS`
+    items.
     """
     items = _count_items(data, MAX_LISTS, MAX_ITEMS)
     return _decode_checked(data, is_large=items > 0 and len(data) >= items * _LARGE_ITEM_BYTES)
 
 
 def decode_stored_list(data: bytes, what: str) -> list[RlpItem]:
-    """The items of the one list in `data`, which this node made and stored. It may have more items than `decode_list` takes.
+    """The items of the one list in `data`, which this node made and stored. It may have more items than `decode_list`
+    takes.
 
-    Raises RlpError, with the name `what`, if `data` is not a list or is malformed.
+    Raises RlpError if `data` is not a list or is malformed, and TooManyItemsError above `MAX_STORED_LISTS` and
+    `MAX_STORED_ITEMS`. The name `what` stands in the error of a value that is no list.
     """
     _count_items(data, MAX_STORED_LISTS, MAX_STORED_ITEMS)
     return as_list(_decode_checked(data), what)
@@ -215,7 +219,11 @@ def _content(data: bytes, position: int) -> tuple[int, int, bool]:
 
 
 def content_of_first_list(data: bytes) -> bytes:
-    """The content of the list at the beginning of `data`, as far as it is there. Raises RlpError if there is no list."""
+    """The bytes after the header of the RLP list at the beginning of `data`, as far as they are there. Other bytes may
+    follow the list. Nothing else is checked.
+
+    Raises RlpError if `data` does not begin with a list.
+    """
     start, end, is_list = _content(data, 0) if data else (0, 0, False)
     if not is_list:
         raise RlpError("a list was expected at the beginning")
@@ -223,26 +231,28 @@ def content_of_first_list(data: bytes) -> bytes:
 
 
 def decode_first_item(data: bytes) -> RlpItem:
-    """The item at the beginning of `data`. Other bytes may follow it. Raises RlpError if there is no item."""
+    """The decoded item at the beginning of `data`. Other bytes may follow it. Raises RlpError if there is no item, or
+    if it is malformed or cut short."""
     # Only the bytes of the first item are decoded: the rest of a large message may not be needed.
     return decode(data[: _content(data, 0)[1]] if data else b"")
 
 
 def decode_list(data: bytes, what: str) -> list[RlpItem]:
-    """The items of the one list in `data`. Raises RlpError, with the name `what`, if it is a byte string, if it is not
-    in minimal encoding, or if other bytes follow. Raises TooManyItemsError for too many items."""
+    """The items of the one list in `data`. Raises RlpError if it is a byte string (with the name `what`), is malformed,
+    is not in minimal encoding, or if other bytes follow. Raises TooManyItemsError for too many items."""
     return as_list(decode(data), what)
 
 
 def as_list(item: RlpItem, what: str) -> list[RlpItem]:
-    """`item` as a list. Raises RlpError, with the name `what`, if it is a byte string."""
+    """The decoded `item` as a list. Raises RlpError, with the name `what`, if it is a byte string."""
     if not isinstance(item, list):
         raise RlpError(f"{what}: a list was expected, found {len(item)} bytes")
     return item
 
 
 def as_bytes(item: RlpItem, what: str, size: int | None = None) -> bytes:
-    """`item` as a byte string of `size` bytes (any size for None). Raises RlpError, with the name `what`, otherwise."""
+    """The decoded `item` as a byte string of `size` bytes (any size for None). Raises RlpError, with the name `what`,
+    if it is a list or has another size."""
     if isinstance(item, list):
         raise RlpError(f"{what}: a byte string was expected, found a list of {len(item)}")
     if size is not None and len(item) != size:
@@ -251,7 +261,10 @@ def as_bytes(item: RlpItem, what: str, size: int | None = None) -> bytes:
 
 
 def as_scalar(item: RlpItem, what: str, max_size: int = 32) -> int:
-    """`item` as a big-endian integer of at most `max_size` bytes without leading zero bytes. Raises RlpError otherwise."""
+    """The decoded `item` as an unsigned big-endian integer. The empty string is 0.
+
+    Raises RlpError, with the name `what`, if it is a list, has more than `max_size` bytes, or has a leading zero byte.
+    """
     data = as_bytes(item, what)
     if len(data) > max_size:
         raise RlpError(f"{what}: an integer of at most {max_size} bytes was expected, found {len(data)}")
@@ -262,7 +275,8 @@ def as_scalar(item: RlpItem, what: str, max_size: int = 32) -> int:
 
 
 def encode_scalar(value: int) -> bytes:
-    """The minimal big-endian bytes of a non-negative integer. Zero is the empty string."""
+    """The minimal big-endian bytes of a non-negative integer, not yet RLP. Zero is the empty string. Raises
+    OverflowError for a negative one."""
     return value.to_bytes((value.bit_length() + 7) // 8)
 
 
@@ -285,7 +299,8 @@ class RlpFields:
         return len(self._items) - self._next
 
     def item(self, name: str) -> RlpItem:
-        """The next item as it is. Raises RlpError if the list has ended."""
+        """The next item as it is: a byte string or a list. Raises RlpError, with the name `name`, if the list has
+        ended."""
         if self._next >= len(self._items):
             raise RlpError(f"{self._what}: list of {len(self._items)} ends before {name}")
         item = self._items[self._next]
@@ -293,26 +308,27 @@ class RlpFields:
         return item
 
     def bytes(self, name: str, size: int | None = None) -> bytes:
-        """The next item as a byte string of `size` bytes, or of any size for None. Raises RlpError if it is a list or
-        has another size."""
+        """The next item as a byte string of `size` bytes, or of any size for None. Raises RlpError if it is a list, has
+        another size, or is missing. The error names `name`."""
         return as_bytes(self.item(name), f"{self._what}.{name}", size)
 
     def scalar(self, name: str, max_size: int = 32) -> int:
-        """The next item as an unsigned integer of at most `max_size` bytes. Raises RlpError if it is none, or has
-        leading zero bytes."""
+        """The next item as an unsigned big-endian integer of at most `max_size` bytes. The empty string is 0. Raises
+        RlpError if it is a list, is longer, has a leading zero byte, or is missing."""
         return as_scalar(self.item(name), f"{self._what}.{name}", max_size)
 
     def list(self, name: str) -> "list[RlpItem]":
-        """The next item as a list. Raises RlpError if it is a byte string."""
+        """The next item as a list. Raises RlpError if it is a byte string, or if no item is left."""
         return as_list(self.item(name), f"{self._what}.{name}")
 
     def optional_bytes(self, name: str, size: int) -> "_OptionalBytes":
-        """The next item as exactly `size` bytes, or None for the empty string. Raises RlpError otherwise."""
+        """The next item as exactly `size` bytes, or None for the empty string. Raises RlpError for another form, or if
+        no item is left."""
         data = as_bytes(self.item(name), f"{self._what}.{name}")
         return None if not data else as_bytes(data, f"{self._what}.{name}", size)
 
     def check_no_fields_left(self) -> None:
-        """Raises RlpError unless every item was read."""
+        """Return if every item was read. Raises RlpError otherwise."""
         if self.remaining:
             raise RlpError(f"{self._what}: {self.remaining} items more than expected")
 

@@ -11,7 +11,10 @@ EMPTY_LIST = 0xC0
 
 
 def list_span(encoded: bytes, at: int) -> tuple[int, int] | None:
-    """The start and the end of the content of the list at `at`. None if there is no list in minimal encoding."""
+    """The first byte of the content of the list that begins at byte `at`, and the first byte after it.
+
+    None if there is no list in minimal encoding, or if it ends after `encoded`. The items are not checked.
+    """
     if at >= len(encoded) or encoded[at] < EMPTY_LIST:
         return None
     first = encoded[at]
@@ -27,7 +30,8 @@ def list_span(encoded: bytes, at: int) -> tuple[int, int] | None:
 
 
 def item_end(encoded: bytes, at: int) -> int:
-    """The end of the item at `at`. It may be after the end of `encoded`. `at` is inside `encoded`."""
+    """The first byte after the item that begins at byte `at`, by its header alone. It may be after the end of
+    `encoded`. `at` is inside `encoded`."""
     first = encoded[at]
     if first < 0x80:
         return at + 1
@@ -46,12 +50,13 @@ def _item_spans(encoded: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def encoded_list_length(content_bytes: int) -> int:
-    """The bytes of a list with `content_bytes` bytes of content."""
+    """The bytes of the RLP of a list, header included, with `content_bytes` bytes of encoded items."""
     return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
 
 
 def encoded_items_of(encoded: bytes) -> Iterator[bytes]:
-    """The encoded items of a list that this node has encoded itself. Raises ValueError if it is not a list."""
+    """Yield the encoded items of a list that this node has encoded itself. Raises ValueError, at the first item, if it
+    is not a list."""
     span = list_span(encoded, 0)
     if span is None:
         raise ValueError("a list was expected")
@@ -60,7 +65,8 @@ def encoded_items_of(encoded: bytes) -> Iterator[bytes]:
 
 
 def split_list(encoded: bytes, most: int) -> list[bytes] | None:
-    """The encoded items of the list that `encoded` is. None if it is no list in minimal encoding, or has more than `most`.
+    """The encoded items of the list that `encoded` is. None if it is no list in minimal encoding, does not fill
+    `encoded`, or has more than `most` items.
 
     The items themselves are not checked. Decode each one with `rlp.decode`.
     """
@@ -76,7 +82,7 @@ def split_list(encoded: bytes, most: int) -> list[bytes] | None:
 
 
 def content_of_string(encoded: bytes) -> bytes:
-    """The content of a byte string that this node has encoded itself."""
+    """The bytes of a byte string whose RLP `encoded` this node has made itself. Nothing is checked."""
     first = encoded[0]
     if first < 0x80:
         return encoded

@@ -27,7 +27,9 @@ _ACCESS_LIST_INDEX = {ACCESS_LIST: 7, FEE_MARKET: 8, BLOB: 8, SET_CODE: 8}
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """One EIP-7702 authorisation: the signing account lets the code of `address` (20 bytes) run as its own."""
+    """One EIP-7702 authorisation: the signing account lets the code of `address` (20 bytes) run as its own. `chain_id`
+    0 stands for every chain. `nonce` is that of the signing account. `y_parity` is 0 or 1, which decoding does not
+    check."""
 
     chain_id: int
     address: bytes
@@ -39,11 +41,13 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Transaction:
-    """A signed transaction. Values are in wei, gas is in gas units. `to` is None for the creation of a contract.
+    """A signed transaction. Values are in wei, gas is in gas units. `to` (20 bytes) is None for the creation of a
+    contract, and `data` is the init code then.
 
-    `gas_price` is set for types 0 and 1, and `max_fee_per_gas` and `max_priority_fee_per_gas` for the others. `v` is the
-    value in the RLP: the full v of a legacy transaction, the parity (0 or 1) otherwise. `chain_id` is None only for a legacy
-    transaction from before EIP-155. Two transactions are equal if their hashes are equal.
+    `gas_price` is set for types 0 and 1, and `max_fee_per_gas` and `max_priority_fee_per_gas` for the others. Fields of
+    other types are None or empty. `v` is the value in the RLP: the full v of a legacy transaction, the parity (0 or 1)
+    otherwise. `chain_id` is None only for a legacy transaction from before EIP-155. Two transactions are equal if their
+    hashes are equal. The signature may be invalid.
     """
 
     type: int
@@ -77,7 +81,7 @@ class Transaction:
 
     @property
     def y_parity(self) -> int:
-        """The parity of the point of the signature, 0 or 1."""
+        """The parity of the point of the signature, 0 or 1, for every type."""
         if self.type != LEGACY:
             return self.v
         # Before EIP-155 v is 27 or 28. Since then it is 35 + 2 * chain id + parity.
@@ -90,12 +94,16 @@ class Transaction:
 
     @property
     def max_gas_price(self) -> int:
-        """The highest price that the sender pays for a unit of gas, in wei."""
+        """The highest price that the sender pays for a unit of gas, in wei: `gas_price`, or `max_fee_per_gas` for a
+        type that has none."""
         price = self.gas_price if self.gas_price is not None else self.max_fee_per_gas
         return price or 0
 
     def effective_gas_price(self, base_fee: int | None) -> int:
-        """The price of a unit of gas in a block with `base_fee` (None before London), in wei."""
+        """The wei that the sender pays for a unit of gas in a block with `base_fee` (wei per gas, None before London).
+
+        It is `gas_price` if that is set. It is at most `max_gas_price`, also if the base fee is higher.
+        """
         if self.gas_price is not None:
             return self.gas_price
         # The tip is limited by what the maximum leaves above the base fee (EIP-1559).
@@ -115,19 +123,21 @@ class Transaction:
         return keccak256(rlp.wrap_list(payload))
 
     def to_item(self) -> RlpItem:
-        """The transaction in a block body: a list for a legacy transaction, a byte string for a typed one."""
+        """The transaction in a block body, ready for `rlp.encode`: a decoded list for a legacy transaction, the bytes
+        of `raw` for a typed one."""
         return rlp.decode(self.raw) if self.type == LEGACY else self.raw
 
     def encoded_item(self) -> bytes:
-        """The encoded form of `to_item`."""
+        """The RLP of `to_item`: `raw` for a legacy transaction, and the RLP string of `raw` for a typed one."""
         return self.raw if self.type == LEGACY else rlp.encode(self.raw)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Transaction":
-        """Decode a transaction. Raises RlpError if the bytes are malformed or of an unknown type.
+        """Decode a canonical encoding (see `raw`). Raises RlpError if the bytes are malformed or of an unknown type.
+        The signature is not verified.
 
-        A long transaction that is still in memory, for example in the pool, is returned again. Its copies come with every
-        announcement and proposal.
+        A long transaction that is still in memory, for example in the pool, is returned again. Its copies come with
+        every announcement and proposal.
         """
         if len(raw) < LONG_BYTES:
             return _decode(raw)
@@ -140,7 +150,8 @@ class Transaction:
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Transaction":
-        """The transaction of an item of a block body or a Transactions message. Raises RlpError if it is malformed."""
+        """The transaction of a decoded item of a block body or a Transactions message. Raises RlpError if it is
+        malformed or of an unknown type. The signature is not verified."""
         # A legacy transaction is encoded again: strict decoding makes the result equal to the received bytes.
         if isinstance(item, list):
             return _decode_legacy(item, rlp.encode(item))
@@ -150,8 +161,8 @@ class Transaction:
 
 
 def encode_signed_transaction(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int) -> bytes:
-    """Encode a signed transaction of the type `type_` from its unsigned fields `payload` and its signature. For a
-    legacy transaction `v` is the full v, otherwise the parity."""
+    """The canonical encoding of a transaction of the type `type_` from its unsigned fields `payload`, in order, and its
+    signature. For a legacy transaction `v` is the full v, otherwise the parity. Nothing is checked."""
     body = rlp.encode([*payload, rlp.encode_scalar(v), rlp.encode_scalar(r), rlp.encode_scalar(s)])
     return body if type_ == LEGACY else bytes([type_]) + body
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` in one step. Raises OSError.
+    """Write `text` (UTF-8) to `path` in one step: a reader finds the old or the new text. Nothing is flushed. Raises
+    OSError.
 
-    A device, a link, and a file in a directory without write permission are written over in place.
+    A device, a link, and a file in a directory without write permission are written over in place, not in one step.
     """
     # Replacing would put a plain file in the place of a device such as /dev/stdout, or of the operator's link.
     if path.is_symlink() or (path.exists() and not path.is_file()):

@@ -21,14 +21,19 @@ BATCH_BYTES = 32 << 20
 
 
 def table_names(environment: Any) -> list[str]:
-    """The names of the tables, ascending."""
+    """The names of the tables of an open `lmdb.Environment`, ascending, without `FORMAT_TABLE`. Raises lmdb.Error, or
+    UnicodeDecodeError for a damaged name."""
     with environment.begin() as transaction:
         names = [bytes(name) for name in transaction.cursor().iternext(values=False)]
     return sorted(name.decode() for name in names if name != FORMAT_TABLE)
 
 
 def add_checksums(path: Path, environment: Any) -> None:
-    """Add a checksum to every value of the database in `path`. Raises lmdb.Error if a commit fails: finished work stays."""
+    """Add a checksum to every value of the database in `path`, whose open `lmdb.Environment` is `environment`. Do
+    nothing if that was finished before. A start that was interrupted goes on.
+
+    Raises lmdb.Error if a commit fails: finished work stays.
+    """
     marks = environment.open_db(FORMAT_TABLE)
     with environment.begin() as transaction:
         done = bytes(transaction.get(PROGRESS, b"", db=marks))

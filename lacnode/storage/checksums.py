@@ -34,11 +34,12 @@ class TableChecksums:
         self._start = zlib.crc32(table.encode())
 
     def add_checksum(self, key: bytes, value: bytes) -> bytes:
-        """Return `value` with its checksum at the end. The checksum covers table, key and value."""
+        """Return `value` with its checksum (4 bytes) at the end. The checksum covers table, key and value."""
         return value + zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES)
 
     def verify_checksum(self, key: bytes, stored: bytes) -> bytes:
-        """Return the value in `stored`. Raises DamagedValueError if the checksum does not fit."""
+        """Return the value in `stored`, without its checksum. Raises DamagedValueError if the checksum does not fit,
+        after the call of the listener."""
         # The checksum is behind the value, so the value is one slice. A stored value shorter than that never fits.
         value = stored[:-CHECKSUM_BYTES]
         if zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES) != stored[-CHECKSUM_BYTES:]:

@@ -77,8 +77,9 @@ class ConsensusLog:
     def append(self, record: bytes) -> None:
         """Append `record` (1 byte to 64 MiB). It is on the disk when this returns.
 
-        Raises StorageFullError or StorageError, and then nothing is appended. Raises ValueError for another length. After a
-        failed flush the content of the disk is unknown: every later append fails until the log is opened again.
+        Raises StorageFullError or StorageError, and then nothing is appended. Raises ValueError for another length.
+        After a failed flush the content of the disk is unknown: every later append fails with StorageError until the
+        log is opened again. So does an append after `close`.
         """
         frame = _frame(record)
         self._check_usable()
@@ -101,11 +102,12 @@ class ConsensusLog:
 
     @property
     def position(self) -> LogPosition:
-        """How far the log on the disk has come. Safe from any thread."""
+        """How far the log on the disk has come: identities, bytes and checksum. Safe from any thread."""
         return self._position
 
     def continues_from(self, earlier: LogPosition) -> bool:
-        """Whether this log continues the log at `earlier`: it has grown, or was rewritten from it."""
+        """Whether this log continues the log at `earlier`: it has grown, or was rewritten from it. Raises OSError if
+        the file cannot be read."""
         newest = earlier.identities[0]
         if newest != self._header.identity:
             # A rewrite starts a new identity and remembers the last ones.
@@ -116,21 +118,25 @@ class ConsensusLog:
         return zlib.crc32(self._disk.read(self._descriptor)[HEADER_BYTES : earlier.size]) == earlier.checksum
 
     def records(self) -> Iterator[bytes]:
-        """Every record at this moment, the oldest first."""
+        """Every record that is on the disk at this moment, the oldest first. Raises OSError if the file cannot be
+        read."""
         # Only up to the known size: a frame that is being appended by another thread is not on the disk yet.
         data = self._disk.read(self._descriptor)[: self._position.size]
         return iter([data[start:end] for start, end in _frames(data, HEADER_BYTES)])
 
     def rewrite(self, records: Iterable[bytes]) -> None:
-        """Replace the whole log by `records`. After a crash the old log or the new one is there, and never a part.
+        """Replace the whole log by `records` (1 byte to 64 MiB each), the oldest first. After a crash the old log or
+        the new one is there, and never a part.
 
-        Raises StorageFullError or StorageError.
+        Raises StorageFullError or StorageError, also after `close` and after a failed flush. Raises ValueError for
+        another length.
         """
         self._check_usable()
         self._replace(self._header.successor(self._owner or self._header.owner), records)
 
     def close(self) -> None:
-        """Close the file and release the lock. Closing twice is harmless."""
+        """Close the file and release the lock. Closing twice is harmless. Raises OSError if the last size cannot be
+        written."""
         if self._descriptor >= 0:
             # The last size is written here, so that a log cut after an orderly stop is noticed, too.
             if self._failed is None:
@@ -261,21 +267,23 @@ class ConsensusLog:
 
 
 class MemoryConsensusLog:
-    """The same log in memory, for networks inside one process. The records exist as long as the object."""
+    """The same log in memory, for networks inside one process. It has no position and no lock. The records exist as
+    long as the object."""
 
     def __init__(self) -> None:
         self._records: list[bytes] = []
 
     def append(self, record: bytes) -> None:
-        """Add a record at the end."""
+        """Add a record (1 byte to 64 MiB) at the end. Raises ValueError for another length."""
         self._records.append(_check_record_length(record))
 
     def records(self) -> Iterator[bytes]:
-        """Yield all records, the oldest first."""
+        """Yield all records that are there now, the oldest first."""
         return iter(tuple(self._records))
 
     def rewrite(self, records: Iterable[bytes]) -> None:
-        """Replace all records by `records`."""
+        """Replace all records by `records` (1 byte to 64 MiB each), the oldest first. Raises ValueError for another
+        length."""
         self._records = [_check_record_length(record) for record in records]
 
     def close(self) -> None:

@@ -21,13 +21,18 @@ class Snapshot(Protocol):
     """
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """The value under `key`, or None. A table that was never written is empty. Raises StorageError."""
+        """The value under `key`, or None if there is none. A table that was never written is empty.
+
+        Raises DamagedValueError if the value was altered, and StorageError.
+        """
         ...
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values from the first key that is not below `start`, ascending.
+        """Keys and values from the first key that is not below `start`, in ascending order of the keys. Without
+        `start`, all of them.
 
-        The iterator is valid while the snapshot is open. Raises StorageError.
+        The iterator is valid while the snapshot is open. It raises DamagedValueError at an altered value, and
+        StorageError.
         """
         ...
 
@@ -36,11 +41,12 @@ class Batch(Snapshot, Protocol):
     """A snapshot with changes of its own. Other snapshots see them when the batch has committed."""
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        """Store `value` under `key` (1 to 511 bytes). Raises ValueError for another length of the key."""
+        """Store `value` under `key` (1 to 511 bytes) and replace an earlier value. Raises ValueError for another length
+        of the key."""
         ...
 
     def delete(self, table: str, key: bytes) -> None:
-        """Remove `key`, if it exists."""
+        """Remove `key`. Do nothing if it does not exist."""
         ...
 
 
@@ -48,26 +54,30 @@ class Database(Protocol):
     """Tables of keys and values, with snapshots and atomic batches. Safe to use from any thread."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """Open a snapshot of the last commit. Raises StorageError if the database is closed."""
+        """Open a snapshot of the last commit. It closes at the exit of the context. Raises StorageError if the database
+        is closed."""
         ...
 
     def write(self) -> AbstractContextManager[Batch]:
-        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait.
+        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait. A
+        thread opens one batch at a time.
 
-        Raises StorageFullError, StorageCorruptError or StorageError at the exit. Nothing of the batch is stored then.
+        Raises StorageFullError, StorageCorruptError or StorageError at the exit, and StorageError at the entry if the
+        database is closed. Nothing of the batch is stored then.
         """
         ...
 
     def group_commits(self) -> AbstractContextManager[None]:
-        """Make several batches durable together.
+        """Make several batches durable together. Groups may be nested.
 
-        Inside, each batch is atomic and visible to every reader at once. The batches reach the disk together, at the exit
-        or after some of them. A crash loses whole batches, the newest ones.
+        Inside, each batch is atomic and visible to every reader of this process at once. The batches reach the disk
+        together, at the exit or after some of them, which raises StorageError if it fails. A crash loses whole batches,
+        the newest ones.
         """
         ...
 
     def close(self) -> None:
-        """Release files and lock. Do not use the database afterwards. Closing twice is harmless."""
+        """Release files and lock. Later reads and writes raise StorageError. Closing twice is harmless."""
         ...
 
 
@@ -75,5 +85,6 @@ class CheckedDatabase(Database, Protocol):
     """The database of a node. It reports damaged values, so that they can be repaired."""
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Call `listener` with every damaged value, in the thread that finds it."""
+        """Call `listener` with the error of every damaged value, in the thread that finds it, before the error is
+        raised. It replaces an earlier listener."""
         ...

@@ -20,10 +20,11 @@ UPGRADED_VERSIONS = (648_001,)
 
 
 def claim_directory(directory: Path) -> None:
-    """Mark `directory` as lacnode's, or check that it is. Raises StorageForeignError if another program owns it.
+    """Mark the existing `directory` as lacnode's, or check that it is. Raises StorageForeignError if another program
+    owns it, or if the mark is unreadable or of an unknown version.
 
-    Raises StorageError if the mark cannot be written. The mark of an older version is replaced before the upgrade: an older
-    program must not open a directory that is half upgraded.
+    Raises StorageError if the mark cannot be written. The mark of an older version is replaced before the upgrade: an
+    older program must not open a directory that is half upgraded.
     """
     marker = directory / METADATA_FILE
     try:

@@ -28,22 +28,24 @@ class Disk(Protocol):
     """
 
     def lock(self, path: Path, what: str) -> Lock:
-        """Lock the files that `path` stands for. Raises StorageLockedError, which names `what`, if they are in use."""
+        """Lock the files that `path` stands for, without waiting. Raises StorageLockedError, which names `what`, if
+        they are in use, and StorageError if the lock file cannot be opened."""
 
     def open(self, path: Path, *, empty: bool = False) -> int:
-        """A descriptor of the file. The file is created if it is missing, and emptied with `empty`."""
+        """A descriptor of the file, for reading and writing. The file is created if it is missing, and emptied with
+        `empty`."""
 
     def make_directory(self, path: Path) -> None:
         """Create the directory and its parents, if they are missing."""
 
     def read(self, descriptor: int) -> bytes:
-        """The content of the whole file."""
+        """The content of the whole file. The place of the next `write` stays."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write at the end. Return the number of bytes that were written."""
+        """Write at the end. Return the number of bytes that were written, which may be fewer than `data` has."""
 
     def write_at(self, descriptor: int, place: int, data: bytes) -> None:
-        """Overwrite the bytes from `place` on. The next `write` is still at the end."""
+        """Overwrite the bytes from byte `place` on. The next `write` is still at the end."""
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes. The next `write` is after them."""
@@ -61,41 +63,53 @@ class Disk(Protocol):
         """Remove the file, if it exists."""
 
     def close(self, descriptor: int) -> None:
-        """Close the file."""
+        """Close the file. Nothing is flushed."""
 
 
 class RealDisk:
     """A `Disk` with the files of the operating system."""
 
     def lock(self, path: Path, what: str) -> Lock:
+        """Take the `FileLock` at `path`, without waiting. Raises StorageLockedError, which names `what`, and
+        StorageError."""
         return FileLock(path, what)
 
     def open(self, path: Path, *, empty: bool = False) -> int:
+        """A descriptor of the file, for reading and writing. It is created with mode 0600 if it is missing, and emptied
+        with `empty`."""
         # O_CLOEXEC: a child process must not keep the file open after the node has ended.
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0), PRIVATE_FILE)
 
     def make_directory(self, path: Path) -> None:
+        """Create the directory with mode 0700, and its parents, if they are missing."""
         path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
 
     def read(self, descriptor: int) -> bytes:
+        """The content of the whole file. The place of the next `write` stays."""
         # `pread` does not move the position at which the next `write` writes.
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
     def write(self, descriptor: int, data: memoryview) -> int:
+        """Write where the last `write` or `truncate` ended. Return the number of bytes that were written, which may be
+        fewer."""
         return os.write(descriptor, data)
 
     def write_at(self, descriptor: int, place: int, data: bytes) -> None:
+        """Overwrite the bytes from byte `place` on. The place of the next `write` stays."""
         os.pwrite(descriptor, data, place)
 
     def truncate(self, descriptor: int, size: int) -> None:
+        """Cut the file to `size` bytes. The next `write` is after them."""
         os.truncate(descriptor, size)
         # After a cut the position would be beyond the end, and the next write would leave a gap of zeros.
         os.lseek(descriptor, size, os.SEEK_SET)
 
     def flush(self, descriptor: int) -> None:
+        """Return when the content of the file is on the disk."""
         os.fsync(descriptor)
 
     def flush_directory(self, path: Path) -> None:
+        """Return when the names in the directory are on the disk."""
         # A rename is an entry of the directory. Flushing the file does not flush it.
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -104,13 +118,16 @@ class RealDisk:
             os.close(directory)
 
     def replace(self, source: Path, target: Path) -> None:
+        """Rename `source` to `target` in one step. An existing `target` is replaced. Both are in one file system."""
         # `rename` is atomic within one file system. Both names are in one directory.
         source.replace(target)
 
     def remove(self, path: Path) -> None:
+        """Remove the file. Do nothing if it is missing."""
         path.unlink(missing_ok=True)
 
     def close(self, descriptor: int) -> None:
+        """Close the file. Nothing is flushed."""
         os.close(descriptor)
 
 

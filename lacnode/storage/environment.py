@@ -69,7 +69,10 @@ class LmdbSnapshot:
         self._path = path
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """Return the value of `key` in `table`. None if there is none."""
+        """Return the value of `key` in `table`, without its checksum. None if there is no such key or table.
+
+        Raises DamagedValueError for an altered value, StorageCorruptError for a damaged page, and StorageError.
+        """
         found = self._tables.get(table)
         # A table that was never written has no handle.
         if found is None:
@@ -81,16 +84,20 @@ class LmdbSnapshot:
         return None if stored is None else found.checksums.verify_checksum(key, stored)
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the keys and values of `table` from `start` on, in the order of the keys."""
+        """Yield the keys and values of `table` from the first key that is not below `start`, in the order of the keys.
+
+        Raises DamagedValueError at an altered value, StorageCorruptError at a damaged page, and StorageError.
+        """
         found = self._tables.get(table)
         if found is not None:
             for key, stored in self._stored_items(table, found, start):
                 yield key, found.checksums.verify_checksum(key, stored)
 
     def checked_items(self, table: str) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yield the keys and values of `table` in the order of the keys. A damaged value is None, and the iteration goes on.
+        """Yield the keys and values of `table` in the order of the keys. A damaged value is None, and the iteration
+        goes on. The listener of damages is called for it.
 
-        Raises StorageCorruptError for a damaged page, which ends it.
+        Raises StorageCorruptError for a damaged page, which ends it, and StorageError.
         """
         found = self._tables.get(table)
         if found is not None:
@@ -123,9 +130,11 @@ class LmdbSnapshot:
 
 
 class Environment:
-    """The environment in the directory `path`, which is created if it is missing.
+    """The LMDB environment in the directory `path`, which is created if it is missing. A database without checksums
+    gets them first.
 
-    `durable`: flush every commit. `map_size`: the least size of the map in bytes. Raises StorageError or a subclass.
+    `durable`: flush every commit. `map_size`: the least size of the map in bytes. `damage_listener` is called with the
+    error of each damaged value. Raises StorageError or a subclass.
     """
 
     def __init__(
@@ -160,7 +169,8 @@ class Environment:
             self._tables = self._existing_tables()
 
     def open_read_transaction(self) -> LmdbSnapshot:
-        """Open a read transaction. Close it with `close_read_transaction`. Raises StorageError if the database is closed."""
+        """Open a snapshot of the last commit. Close it with `close_read_transaction`. It waits while the map grows.
+        Raises StorageError if the database is closed or has too many readers."""
         with self._condition:
             if self._readers_wait:
                 # A new reader now would make the growing of the map wait once more, without end under load.
@@ -175,7 +185,8 @@ class Environment:
             return pages
 
     def close_read_transaction(self, pages: LmdbSnapshot) -> None:
-        """End a read transaction that `open_read_transaction` began."""
+        """End a read transaction that `open_read_transaction` began. Do it once: the snapshot cannot be used
+        afterwards."""
         with self._condition:
             # Aborted and not committed: a read transaction has nothing to commit, and aborting frees its slot.
             pages.transaction.abort()
@@ -184,9 +195,11 @@ class Environment:
                 self._condition.notify_all()
 
     def write(self, layers: Sequence[Layer]) -> None:
-        """Write all `layers`, the oldest first, in one transaction. Only one thread may call this at a time.
+        """Write all `layers`, the oldest first, in one transaction. Only one thread may call this at a time. A map that
+        is too small grows, which waits for open snapshots.
 
-        Raises StorageFullError, StorageCorruptError or StorageError, and then nothing is written.
+        Raises StorageFullError, StorageCorruptError or StorageError, and then nothing is written. StorageError also if
+        a snapshot stays open for `MAP_GROWTH_TIMEOUT_SECONDS`.
         """
         with _translate_errors(self._path):
             # Each turn that fails has doubled the map, so the loop ends.
@@ -194,7 +207,7 @@ class Environment:
                 pass
 
     def forget_dead_readers(self) -> None:
-        """Release the snapshots of processes that have ended."""
+        """Release the snapshots of processes that have ended. Do nothing after `close`. Raises StorageError."""
         with self._condition, _translate_errors(self._path):
             if not self._closed:
                 self._env.reader_check()
@@ -280,7 +293,8 @@ def _put_all(transaction: Any, table: LmdbTable, changes: Mapping[bytes, bytes |
 
 
 def translate_lmdb_error(path: Path, error: Exception) -> StorageError:
-    """LMDB's `error` as an error of this package."""
+    """Return LMDB's `error` as an error of this package: StorageCorruptError, StorageFullError or StorageError. `path`
+    is the directory of the files. It may write and remove a probe of one MiB there."""
     text = f"the database in {path}: {str(error) or type(error).__name__}"
     # Damage is tested first: `lmdb.Error` is the base class of most of these.
     if isinstance(error, _DAMAGE):

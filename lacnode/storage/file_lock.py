@@ -12,7 +12,8 @@ from lacnode.storage.storage_errors import StorageLockedError, storage_error
 
 
 class FileLock:
-    """An exclusive lock on the file `path`. It does not wait. Raises StorageLockedError if the lock is taken."""
+    """An exclusive lock on the file `path`, which is created if it is missing and never removed. It does not wait.
+    Raises StorageLockedError if the lock is taken, also by this process."""
 
     def __init__(self, path: Path, what: str) -> None:
         """`what` names the locked files in the error. Raises StorageError if the lock file cannot be opened."""

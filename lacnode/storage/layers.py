@@ -18,13 +18,15 @@ Layer: TypeAlias = Mapping[str, Mapping[bytes, bytes | None]]
 
 
 class LayeredSnapshot:
-    """The view of `layers`, the oldest first, above `base`."""
+    """The view of `layers`, the oldest first, above `base`. It is valid while `base` is."""
 
     def __init__(self, base: Snapshot, layers: Sequence[Layer]) -> None:
         self._base = base
         self._newest_first: list[Layer] = list(reversed(layers))
 
     def get(self, table: str, key: bytes) -> bytes | None:
+        """Return the value of `key` in `table` in the newest layer that has it, otherwise in the base. None if it is
+        absent or removed. Raises the errors of the base."""
         # The newest layer decides. A removed key is in it with None, and the older layers must not be asked.
         for layer in self._newest_first:
             keys = layer.get(table)
@@ -33,6 +35,8 @@ class LayeredSnapshot:
         return self._base.get(table, key)
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of `table` from the first key that is not below `start`, in ascending order, without removed
+        keys. Raises the errors of the base."""
         # From the oldest to the newest, so that the newest value stays.
         changed: dict[bytes, bytes | None] = {}
         for layer in reversed(self._newest_first):
@@ -50,7 +54,8 @@ class LayeredBatch(LayeredSnapshot):
         self._newest_first.insert(0, self.changes)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        """Store `value` under `key`. Raises ValueError if the key does not have 1 to 511 bytes."""
+        """Store `value` under `key` and replace an earlier value. Raises ValueError if the key does not have 1 to 511
+        bytes."""
         if not 0 < len(key) <= MAX_DATABASE_KEY_BYTES:
             raise ValueError(f"a key of 1 to {MAX_DATABASE_KEY_BYTES} bytes was expected, found {len(key)}")
         self.changes.setdefault(table, {})[key] = value

@@ -67,12 +67,20 @@ class LmdbDatabase:
         self._writer = threading.Lock()
 
     def read(self) -> "_Reading":
+        """Open a snapshot of the last commit, groups included. It closes at the exit of the context. Raises
+        StorageError if the database is closed."""
         # Pages and layers are taken together. Between the two, a flush could move a layer into pages that are newer.
         with self._state:
             return _Reading(self._environment, self._environment.open_read_transaction(), self._layers)
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
+        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait. A
+        thread opens one batch at a time.
+
+        Raises StorageFullError, StorageCorruptError or StorageError at the exit, and StorageError at the entry if the
+        database is closed.
+        """
         # One batch at a time. It reads its own snapshot, and its changes rest on that snapshot.
         with self._writer:
             pages = self._environment.open_read_transaction()
@@ -86,6 +94,12 @@ class LmdbDatabase:
 
     @contextmanager
     def group_commits(self) -> Iterator[None]:
+        """Keep the batches inside in memory, at most `GROUP_BATCHES` and `GROUP_BYTES`, and write them to the disk in
+        one transaction. Readers of this process see each at once.
+
+        The exit of the outermost group writes the rest, also after an exception. StorageError if that fails: the
+        waiting batches are lost then.
+        """
         with self._writer:
             self._groups += 1
         try:
@@ -98,17 +112,20 @@ class LmdbDatabase:
                     self._flush(self._layers)
 
     def flush(self) -> None:
-        """Write what a group keeps in memory to the disk, so that other processes see it. Raises StorageError."""
+        """Write what a group keeps in memory to the disk, so that other processes see it. Raises StorageError: the
+        waiting batches are lost then."""
         with self._writer:
             self._flush(self._layers)
 
     def forget_dead_readers(self) -> None:
-        """Release the snapshots of processes that have ended. Their pages could never be used again."""
+        """Release the snapshots of processes that have ended. Their pages could never be used again. Raises
+        StorageError."""
         self._environment.forget_dead_readers()
 
     @contextmanager
     def open_disk_snapshot(self) -> Iterator[LmdbSnapshot]:
-        """A snapshot of the disk, table by table, to check all values."""
+        """A snapshot of the disk, table by table, to check all values. It does not have the batches that a group keeps
+        in memory. Raises StorageError if the database is closed."""
         # Without the layers of a group: a check is about the disk.
         pages = self._environment.open_read_transaction()
         try:
@@ -117,15 +134,20 @@ class LmdbDatabase:
             self._environment.close_read_transaction(pages)
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Call `listener` with every damaged value, in the thread that finds it."""
+        """Call `listener` with the error of every damaged value, in the thread that finds it, before it is raised. It
+        replaces an earlier listener."""
         self._on_damage = listener
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
-        """Store the current result of `values` in `table` with each commit to the disk. `values` is called in any thread."""
+        """Store the current result of `values`, a mapping of keys to values, in `table` with each commit to the disk.
+        `values` is called in any thread. It replaces an earlier function for `table`."""
         with self._writer:
             self._commit_values[table] = values
 
     def close(self) -> None:
+        """Wait for a batch and, for `MAP_GROWTH_TIMEOUT_SECONDS`, for open snapshots. Then close the files and release
+        the lock. Closing twice is harmless. Close after the end of a group: its waiting batches are not written
+        here."""
         # Both locks: neither a batch nor the opening of a snapshot may be under way when the file is unmapped.
         with self._writer, self._state:
             self._environment.close()

@@ -24,7 +24,8 @@ HEADER_BYTES = _FIXED_BYTES + 2 * _SIZE_BYTES
 class LogHeader:
     """The header of the file of a consensus log.
 
-    `former` has the earlier identities, the newest first. `owner` (20 bytes) is zero if it is unknown.
+    `identity` has 16 random bytes. `former` has at most four earlier identities, the newest first. `owner` is the
+    address (20 bytes) of the validator, zero if it is unknown.
     """
 
     identity: bytes
@@ -33,12 +34,13 @@ class LogHeader:
 
     @classmethod
     def new(cls, owner: bytes) -> "LogHeader":
-        """The header of a new log of `owner` (20 bytes)."""
+        """The header of a new log of `owner` (20 bytes), with a random identity."""
         return cls(secrets.token_bytes(IDENTITY_BYTES), (), owner)
 
     @classmethod
     def decode(cls, data: bytes) -> "LogHeader | None":
-        """The header at the start of `data`. None if its checksum does not fit."""
+        """The header at the start of `data`. None if `data` does not begin with `MAGIC`, or if the checksum does not
+        fit."""
         fixed, checksum = data[: _FIXED_BYTES - 4], data[_FIXED_BYTES - 4 : _FIXED_BYTES]
         if not fixed.startswith(MAGIC) or zlib.crc32(fixed).to_bytes(4) != checksum:
             return None
@@ -49,30 +51,31 @@ class LogHeader:
 
     @property
     def identities(self) -> tuple[bytes, ...]:
-        """Every known identity of this log, the newest first."""
+        """Every known identity of this log (16 bytes each), the newest first."""
         return self.identity, *self.former
 
     def successor(self, owner: bytes) -> "LogHeader":
-        """The header of the log that replaces this one."""
+        """The header of the log of `owner` (20 bytes) that replaces this one: a new random identity, and those of this
+        one as former ones."""
         # Four former identities: a database that is some rewrites behind still recognises the log.
         return LogHeader(secrets.token_bytes(IDENTITY_BYTES), self.identities[:FORMER_IDENTITIES], owner)
 
     def encode(self, size: int) -> bytes:
-        """Encode the whole header of a log of `size` bytes."""
+        """Encode the whole header (`HEADER_BYTES`) of a log of `size` bytes, header included."""
         former = b"".join(self.former).ljust(IDENTITY_BYTES * FORMER_IDENTITIES, b"\0")
         fixed = MAGIC + self.identity + former + self.owner
         return fixed + zlib.crc32(fixed).to_bytes(4) + self.encode_size(size) * 2
 
     def encode_size(self, size: int) -> bytes:
-        """Encode the size of the log in bytes, with its checksum."""
+        """Encode the size of the log in bytes, with its checksum: 12 bytes. They fit this identity alone."""
         # The identity is a part of the checksum: a size of an earlier file at this place on the disk does not pass.
         text = size.to_bytes(8)
         return text + zlib.crc32(text, zlib.crc32(self.identity)).to_bytes(4)
 
     def flushed_size(self, data: bytes) -> int:
-        """The length in bytes up to which the log `data` was last known to be on the disk.
+        """The length in bytes, header included, up to which the log `data` was last known to be on the disk.
 
-        The header keeps two copies of it. 0 if neither copy is valid.
+        The header keeps two copies of it. The larger valid one counts. 0 if neither copy is valid.
         """
         # The larger one of the valid places: the other one is older, or torn.
         places = [data[place : place + _SIZE_BYTES] for place in SIZE_PLACES]
@@ -87,7 +90,8 @@ SIZE_PLACES = (_FIXED_BYTES, _FIXED_BYTES + _SIZE_BYTES)
 class LogPosition:
     """How far a log had come at one moment.
 
-    It has the identities (the newest first), the length in bytes, and the CRC-32 of the frames up to that length.
+    It has the identities (16 bytes each, the newest first), the length in bytes, header included, and the CRC-32 of the
+    frames up to that length.
     """
 
     identities: tuple[bytes, ...]
@@ -95,12 +99,12 @@ class LogPosition:
     checksum: int
 
     def encode(self) -> bytes:
-        """Encode the position for the file that keeps it."""
+        """Encode the position for the database: size (8 bytes), checksum (4 bytes), identities."""
         return self.size.to_bytes(8) + self.checksum.to_bytes(4) + b"".join(self.identities)
 
     @classmethod
     def decode(cls, data: bytes) -> "LogPosition":
-        """Decode what `encode` made."""
+        """Decode what `encode` made. Nothing is checked."""
         rest = data[12:]
         identities = tuple(rest[start : start + IDENTITY_BYTES] for start in range(0, len(rest), IDENTITY_BYTES))
         return cls(identities, int.from_bytes(data[:8]), int.from_bytes(data[8:12]))

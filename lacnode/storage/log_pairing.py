@@ -26,7 +26,8 @@ class PairedDatabase(Database, Protocol):
 
 
 def read_known_log_position(database: Database) -> LogPosition | None:
-    """The position of the log at the last commit of the database. None if the database has not seen a log."""
+    """The position of the log at the last commit of the database. None if the database has not seen a log. Raises
+    StorageError."""
     # Read before `pair_log`, which overwrites it.
     with database.read() as snapshot:
         stored = snapshot.get(TABLE, POSITION)
@@ -34,7 +35,8 @@ def read_known_log_position(database: Database) -> LogPosition | None:
 
 
 def find_loss(log: ConsensusLog, known: LogPosition | None) -> str | None:
-    """The fault of `log`, if the database knew the position `known`. None if no record can be missing."""
+    """The fault of `log`, one sentence for the operator, if the database knew the position `known`. None if no record
+    can be missing. `known` is None if the database has not seen a log. Raises OSError if the log cannot be read."""
     if known is not None and not log.continues_from(known):
         found = log.position
         # Three kinds of fault, from the identity to the length: each needs another action of the operator.
@@ -48,7 +50,7 @@ def find_loss(log: ConsensusLog, known: LogPosition | None) -> str | None:
 
 
 def pair_log(database: PairedDatabase, log: ConsensusLog) -> None:
-    """Store the position of the log with every commit from now on."""
+    """Store the position of the log in the database now, and with every later commit. Raises StorageError."""
     database.add_commit_values(TABLE, lambda: {POSITION: log.position.encode()})
     # Once at once: a validator may sign for a long time before the next block is committed.
     with database.write() as batch:

@@ -55,6 +55,8 @@ class MemoryDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
+        """Open a snapshot of the last commit. It closes at the exit of the context. Raises StorageError if the database
+        is closed."""
         layers = self._enter()
         try:
             yield LayeredSnapshot(self._base, layers)
@@ -63,6 +65,8 @@ class MemoryDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
+        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait.
+        Raises StorageError at the entry if the database is closed."""
         # The batch counts as a snapshot while it is open, so its base cannot change.
         with self._writer:
             batch = LayeredBatch(self._base, self._enter())
@@ -76,12 +80,14 @@ class MemoryDatabase:
 
     @contextmanager
     def group_commits(self) -> Iterator[None]:
+        """Do nothing: no commit reaches a disk. Batches inside are visible at once."""
         yield
 
     def on_damage(self, listener: DamageListener) -> None:
         """Do nothing: values in memory have no checksums."""
 
     def close(self) -> None:
+        """Let later reads and writes raise StorageError. Open snapshots stay valid. Closing twice is harmless."""
         self._closed = True
 
     def _enter(self) -> tuple[Layer, ...]:

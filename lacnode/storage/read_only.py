@@ -20,9 +20,8 @@ from lacnode.storage.storage_errors import StorageError
 
 class ReadOnlyDatabase:
     """A `Database` of a running node, for reading in another process. `directory` is the data directory of the node.
-    Use it from one thread. Raises StorageError. The content that `read` shows does not change between two calls of
-    `refresh`, so one snapshot serves a whole RPC call.
-    """
+    Use it from one thread. Raises StorageError if there is no database. The content that `read` shows does not change
+    between two calls of `refresh`, so one snapshot serves a whole RPC call."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "database"
@@ -44,7 +43,7 @@ class ReadOnlyDatabase:
         self._pages: LmdbSnapshot | None = None
 
     def refresh(self) -> None:
-        """Open a snapshot of the last commit."""
+        """Replace the snapshot by one of the last commit on the disk. Raises StorageError."""
         self.close_snapshot()
         try:
             self._pages = self._open_snapshot()
@@ -52,13 +51,16 @@ class ReadOnlyDatabase:
             raise translate_lmdb_error(self._path, error) from None
 
     def close_snapshot(self) -> None:
-        """Close the snapshot. The node cannot use the pages of an open snapshot again."""
+        """Close the snapshot, if one is open. The node cannot use the pages of an open snapshot again. The next `read`
+        opens a new one."""
         if self._pages is not None:
             self._pages.transaction.abort()
             self._pages = None
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
+        """The snapshot of the last `refresh`, or a new one if none is open. It stays open after the exit. Raises
+        StorageError."""
         # The same snapshot for all reads until `refresh`: two parts of one answer must not come from two blocks.
         if self._pages is None:
             self.refresh()
@@ -74,10 +76,12 @@ class ReadOnlyDatabase:
         raise StorageError("a database that is open for reading cannot be written")
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Call `listener` with every damaged value before the error is raised."""
+        """Call `listener` with the error of every damaged value before it is raised. It replaces an earlier
+        listener."""
         self._on_damage = listener
 
     def close(self) -> None:
+        """Close the snapshot and the files. The object cannot be used afterwards."""
         self.close_snapshot()
         self._env.close()
 

@@ -57,7 +57,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def storage_error(path: Path, doing: str, error: OSError) -> StorageError:
-    """Translate `error` of the operating system, which happened while `doing` something with `path`."""
+    """Return `error` of the operating system, which happened while `doing` something (such as `writing`) with `path`,
+    as StorageFullError if the disk or the quota is full, otherwise as StorageError."""
     # A full disk is the one fault that the operator can repair while the node runs, so it has its own class.
     text = f"{doing} {path} failed: {error.strerror or error}"
     return StorageFullError(text) if error.errno in _FULL else StorageError(text)
