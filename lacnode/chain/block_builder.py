@@ -27,7 +27,8 @@ from lacnode.primitives.transaction import Transaction
 
 
 class BlockBuilder:
-    """Builds blocks of one network. Their gas limit moves towards `gas_limit_target` (gas units, None keeps it)."""
+    """Builds blocks of one network. Their gas limit moves towards `gas_limit_target` (gas units, None keeps it). A
+    transaction is selected only if `permissions` allow its sender to send it."""
 
     def __init__(
         self,
@@ -49,10 +50,12 @@ class BlockBuilder:
         limits: SelectionLimits,
         ancestor_hash: Callable[[int], bytes | None],
     ) -> tuple[Block, ExecutedBlock]:
-        """Build and execute the block that starts as `draft`. Raises BlockRefusedError if a system call fails, or after an
-        internal error outside the transactions.
+        """Build and execute the block that starts as `draft` (see `draft_header`), with the fitting `candidates` in
+        their order. `ancestor_hash` gives the hash of a block for BLOCKHASH. Nothing is stored. The block has no seals.
 
-        Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled.
+        Raises BlockRefusedError if a system call fails, and InternalBlockError, which is one, after an internal error
+        outside the transactions. Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled,
+        and StorageError if the state cannot be read.
         """
         try:
             with refusing_internal_errors(draft.number):
@@ -78,10 +81,12 @@ class BlockBuilder:
     def draft_header(
         self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
     ) -> BlockHeader:
-        """The header of the next block before execution. `timestamp` is in seconds, and `coinbase` has 20 bytes.
+        """The header of the next block before execution: with the state root of `parent`, and the roots of no
+        transactions. `parent_hash` has 32 bytes, `timestamp` is in Unix seconds, and `coinbase` has 20 bytes. Nothing
+        is checked.
 
-        From London on it ends with the base fee, like the headers of Besu 25.5 under IBFT 2.0 (`BftBlockCreator`). There
-        are no withdrawals, and without their root Besu writes no later field.
+        From London on it ends with the base fee, like the headers of Besu 25.5 under IBFT 2.0 (`BftBlockCreator`).
+        There are no withdrawals, and without their root Besu writes no later field.
         """
         number = parent.number + 1
         fork = self._spec.forks.fork_at(number, timestamp)

@@ -21,7 +21,8 @@ class InternalBlockError(BlockRefusedError):
 
 
 class UnknownParentError(BlockRefusedError):
-    """The parent of the block is unknown here. The block itself may be valid."""
+    """The parent of the block, with the hash `parent_hash` (32 bytes), is unknown here. The block itself may be
+    valid."""
 
     def __init__(self, number: int, parent_hash: bytes) -> None:
         super().__init__("unknown-parent", f"block {number} follows 0x{parent_hash.hex()}, which is not known here")

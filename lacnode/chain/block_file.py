@@ -68,10 +68,11 @@ def import_blocks(
     end: int | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> ImportReport:
-    """Import the blocks with `start` <= number < `end`. They are verified in full. Known blocks are skipped.
+    """Import the blocks with `start` <= number < `end` (None for no end) of the file at `path`. They are verified in
+    full. Known blocks and the genesis block are skipped and counted as such.
 
     `progress` is called with the number of each imported block. Raises ImportStoppedError at the first bad block,
-    BlockFileError if the file cannot be read, and StorageError if the database fails.
+    BlockFileError if the file cannot be read, and StorageError if the database fails. The blocks before stay imported.
     """
     imported = skipped = 0
     with chain.bulk_import(), _open_file(path) as file:
@@ -88,7 +89,8 @@ def import_blocks(
 
 
 def check_export_range(start: int | None, end: int | None) -> None:
-    """Raises ExportRangeError unless 0 <= `start` < `end`. None is the genesis block or the head."""
+    """Return if 0 <= `start` < `end`. Raises ExportRangeError otherwise. None is the genesis block or the head, and is
+    not compared."""
     for name, number in (("--start-block", start), ("--end-block", end)):
         if number is not None and number < 0:
             raise ExportRangeError(f"Parameter {name} ({number}) must be greater than or equal to zero.")
@@ -104,10 +106,12 @@ def export_blocks(
     end: int | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> int:
-    """Write the blocks `start` (default: genesis) <= number < `end` (default: after the head) to `to`.
+    """Write the blocks `start` (default: genesis) <= number < `end` (default: after the head) to `to`, and stop after
+    the head.
 
-    Returns the number of written blocks. As in Besu, the file is appended to if `start` is given, and replaced otherwise.
-    Raises ExportRangeError for an impossible range, and BlockFileError if the file cannot be written.
+    Returns the number of written blocks. As in Besu, the file is appended to if `start` is given, and replaced
+    otherwise. `progress` is called with the number of each written block. Raises ExportRangeError for an impossible
+    range, BlockFileError if the file cannot be written, and StorageError if a block cannot be read.
     """
     check_export_range(start, end)
     first, stop = start or 0, chain.head.header.number + 1 if end is None else end

@@ -32,7 +32,8 @@ class BlockRepair:
         self._database = database
 
     def store_header(self, hash_: bytes, header: BlockHeader) -> None:
-        """Store `header`, which a peer gave for `hash_` (32 bytes). Raises RepairNotProvenError if it is another one."""
+        """Store `header`, which a peer gave for `hash_` (32 bytes), with its seals. Raises RepairNotProvenError if it
+        has another hash, if its parent is not in the chain, or if its seals are not those of a quorum."""
         try:
             # The hash does not cover seals and round. A peer could give this header with any seals.
             if self._chain.protocols.block_hash(header) != hash_:
@@ -47,7 +48,8 @@ class BlockRepair:
         self._put(HEADERS, hash_, header.encode())
 
     def store_body(self, hash_: bytes, body: BlockBody) -> None:
-        """Store `body`, which a peer gave for the block with `hash_`. Raises RepairNotProvenError if it is another one."""
+        """Store `body`, which a peer gave for the block with `hash_` (32 bytes). Raises RepairNotProvenError if it does
+        not give the roots of the header, or if the header is not in the chain."""
         header = self._header(hash_)
         # Blocks of this network have no ommers and no withdrawals, so their roots are constants.
         withdrawals_root = None if body.withdrawals is None else EMPTY_TRIE_ROOT
@@ -58,7 +60,8 @@ class BlockRepair:
         self._put(BODIES, hash_, body.encode())
 
     def recompute_value(self, table: str, key: bytes) -> None:
-        """Compute the value of `table` under `key` from other values of this database.
+        """Compute the value of `table` under `key` from other values of this database, and store it. It works for
+        `OUTCOMES` and `NUMBERS`.
 
         Raises RepairNotProvenError if the table cannot be derived, or if a value that the proof needs is missing.
         """

@@ -65,9 +65,12 @@ class BlockVerifier:
         *,
         is_prepared: bool,
     ) -> None:
-        """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule for proposals.
+        """Return if `header` keeps the rules for proposals. Raises BlockRefusedError, with the name of the rule,
+        otherwise. The seals are not looked at.
 
-        `is_prepared`: a quorum prepared the block in an earlier round.
+        `parent_hash` has 32 bytes, and `validators` are those of this block, ascending (20-byte addresses).
+        `is_prepared`: a quorum prepared the block in an earlier round. The rules that Besu does not have are not
+        checked then.
         """
         self._check_header(check_light, header, parent, parent_hash, validators, is_agreed=is_prepared)
         # A quorum of validators without these rules may have prepared a block, and some may have committed it. Without
@@ -84,9 +87,11 @@ class BlockVerifier:
         *,
         seals_verified: bool,
     ) -> None:
-        """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
+        """Return if `header` keeps all rules, a quorum of seals among them. Raises BlockRefusedError, with the name of
+        the rule, otherwise. A timestamp in the future is logged and accepted.
 
-        `seals_verified`: the seals of this very header were verified before.
+        `parent_hash` has 32 bytes, and `validators` are those of this block, ascending (20-byte addresses).
+        `seals_verified`: the seals of this very header were verified before, and are not verified again.
         """
         check = check_all_but_seals if seals_verified else check_full
         self._check_header(check, header, parent, parent_hash, validators, is_agreed=True)
@@ -159,7 +164,8 @@ class BlockVerifier:
             raise BlockRefusedError("base-fee", text)
 
     def check_body(self, block: Block) -> None:
-        """Raises BlockRefusedError if the body does not fit the header and the fork."""
+        """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise, also after an internal
+        error. Signatures of transactions are not verified."""
         with refusing_internal_errors(block.number):
             check_body(block, self._fork(block.header))
             if not self._spec.may_have_gas_price_at(block.number):
@@ -172,11 +178,12 @@ class BlockVerifier:
         ancestor_hash: Callable[[int], bytes | None],
         budget: ExecutionBudget,
     ) -> ExecutedBlock:
-        """Execute `block`.
+        """Execute `block` on the state after `parent` and compare the results with its header. Nothing is stored. The
+        rules for the header and the body are not checked.
 
-        Raises BlockRefusedError if a transaction is invalid, if its sender may not send it, if a system call fails, if the
-        results differ from the header, or after an internal error. Raises ExecutionInterruptedError if `budget` is used up
-        or cancelled.
+        Raises BlockRefusedError if a transaction is invalid, if its sender may not send it, if a system call fails, if
+        the results differ from the header, or after an internal error. Raises ExecutionInterruptedError if `budget` is
+        used up or cancelled, and StorageError if the state cannot be read.
         """
         with refusing_internal_errors(block.number):
             return self._execute(block, parent, ancestor_hash, budget)

@@ -58,7 +58,8 @@ log = structlog.get_logger("chain")
 
 @dataclass(frozen=True, slots=True)
 class NewHead:
-    """A block that was just imported. All readers can read it."""
+    """A block that was just imported. All readers can read it. `hash` is its on-chain hash (32 bytes).
+    `receipt_records` has one entry for each transaction, in order, and `logs` all logs of the block."""
 
     header: BlockHeader
     hash: bytes
@@ -71,8 +72,9 @@ class NewHead:
 class ChainSettings:
     """The choices of an operator for this node's chain.
 
-    `gas_limit_target` is in gas units (None keeps the parent's limit). `min_occupancy_ratio` is from 0 to 1.
-    `keep_revert_reasons` says whether the reasons of reverts are stored.
+    `gas_limit_target` is in gas units (None keeps the parent's limit). `min_occupancy_ratio` is from 0 to 1: a proposal
+    that has used this part of its gas limit ends at the first transaction that does not fit. `keep_revert_reasons` says
+    whether the reasons of reverts are stored.
     """
 
     gas_limit_target: int | None = None
@@ -81,10 +83,10 @@ class ChainSettings:
 
 
 class Blockchain(ExecutableChain):
-    """The chain of `spec` in `database`, executed by `engine`.
+    """The chain of `spec` in `database`, executed by `engine`. An empty database gets the genesis.
 
-    `permissions` are the rules about senders. `now` returns the wall clock in Unix seconds. Raises WrongGenesisError if the
-    database has another chain or one by other rules of consensus, and StorageError if it cannot be read.
+    `permissions` are the rules about senders. `now` returns the wall clock in Unix seconds. Raises WrongGenesisError if
+    the database has another chain or one by other rules of consensus, and StorageError if it cannot be read.
     """
 
     def __init__(
@@ -119,23 +121,25 @@ class Blockchain(ExecutableChain):
         return self._head
 
     def next_base_fee(self, timestamp: int) -> int | None:
-        """The base fee in wei per gas of the block after the head, with this timestamp (seconds). None before London."""
+        """The wei per gas of the block after the head, with this timestamp (Unix seconds). None before London."""
         return next_base_fee(self.spec, self._head.header, timestamp)
 
     def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
         """Execute `call` by `sender` (20 bytes) on the head, without storing anything, and return the contracts after
-        it. Raises TransactionRejectedError if the transaction cannot be in the next block, and
-        ExecutionInterruptedError if `budget` is used up."""
+        it, also if the call reverted. Rules about accounts are not checked. Raises TransactionRejectedError if the
+        transaction cannot be in the next block, SystemCallError if no block can, and ExecutionInterruptedError if
+        `budget` is used up or cancelled."""
         return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, call, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
-        """Call `listener` after every import, in the importing thread. It must be quick and must not import."""
+        """Call `listener` after every import, in the importing thread and in the order of the blocks. It must be quick
+        and must not import. An error that it raises is logged."""
         self._listeners.append(listener)
 
     # -- verifying ahead of the head -----------------------------------------------------------------------------------
 
     def header_chain(self) -> VerifiedHeaderChain:
-        """A chain of headers above the head, to verify headers one by one. Their import does not verify them again."""
+        """A chain of headers above this head, to verify headers one by one. Their import does not verify them again."""
         head = self._head
         tally = self.validator_sets.tally_after_or_none(head.header)
         return VerifiedHeaderChain(
@@ -143,17 +147,20 @@ class Blockchain(ExecutableChain):
         )
 
     def check_body(self, block: Block) -> None:
-        """Raises BlockRefusedError if the body does not fit the header. Safe from any thread, also during an import."""
+        """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise. The import of a block
+        with a verified header does not check the same body again. Safe from any thread, also during an import."""
         self._verifier.check_body(block)
         self._verified.add_body(block)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
-        """Check that `block`, without its seals, is a valid next block. Its execution is kept for its import.
+        """Check that `block`, without its seals, is a valid next block. Execute it, and keep that for its import. Store
+        nothing.
 
-        `is_prepared`: a quorum prepared it before. Nothing is stored. Raises BlockRefusedError if it is invalid. Raises
-        ExecutionInterruptedError if `budget` is used up or cancelled, or if the import of another block begins.
+        `is_prepared`: a quorum prepared it before. Raises UnknownParentError, or BlockRefusedError if it is invalid.
+        Raises ExecutionInterruptedError if `budget` is used up or cancelled, or if the import of another block begins,
+        and StorageError if the state cannot be read.
         """
         hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
@@ -167,10 +174,11 @@ class Blockchain(ExecutableChain):
             self._execute_once(hash_, block, parent, own_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
-        """Verify `block` in full, store it and make it the head. Return False if it is known already.
+        """Verify `block` in full, store it and make it the head. Return True then, and False if it is known already.
 
-        Raises UnknownParentError, BlockRefusedError, StorageError, or ExecutionInterruptedError if `budget` is cancelled.
-        Nothing of the block is stored then. A decided block has no deadline: its budget ends only when the node stops.
+        Raises UnknownParentError, UndecidedBlockError if its header or seals break a rule, another BlockRefusedError,
+        StorageError, or ExecutionInterruptedError if `budget` is cancelled. Nothing of the block is stored then. A
+        decided block has no deadline: its budget ends only when the node stops.
         """
         hash_ = _block_hash(self.protocols, block)
         if self.has_block(hash_):
@@ -202,8 +210,10 @@ class Blockchain(ExecutableChain):
     ) -> Block:
         """Build a block on the head with the best of `candidates`, selected until `deadline` (monotonic seconds).
 
-        `extra_data` has the round and no seals. The execution is kept for the import. Raises ExecutionInterruptedError if
-        `budget` is cancelled or an import begins. There is no block then.
+        It has no seals and is not stored. `timestamp` is in Unix seconds, `coinbase` has 20 bytes, `extra_data` the
+        round and no seals. The execution is kept for the import. Raises BlockRefusedError if no block can be made on
+        the head, StorageError if the state cannot be read, ExecutionInterruptedError if `budget` is used up or
+        cancelled, or an import begins.
         """
         with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
@@ -219,11 +229,12 @@ class Blockchain(ExecutableChain):
 
     @contextmanager
     def bulk_import(self) -> Iterator[None]:
-        """Import many blocks with few flushes, for synchronisation and files.
+        """Import many blocks with few flushes. No other thread imports, builds or checks a block inside.
 
-        Each block is stored as a whole and visible at once. A crash may take back the last blocks. A block that this node
-        helped to agree on waits for the end: the journal forgets its signatures once the block is imported. The first block
-        must have been verified before, because a block that is being built or checked is interrupted.
+        Each block is stored as a whole and visible at once. A crash may take back the last blocks. StorageError at the
+        exit if the last blocks could not be written: they are not in the chain then. A block that this node helped to
+        agree on waits for the end: the journal forgets its signatures once the block is imported. The first block must
+        have been verified before, because a block that is being built or checked is interrupted.
         """
         with self._speculation.import_in_progress(), self._writer:
             try:
@@ -235,7 +246,7 @@ class Blockchain(ExecutableChain):
                 raise
 
     def reexecute(self, block: Block) -> tuple[ReceiptRecord, ...]:
-        """Execute `block`, which is in the chain, and return its receipt records. Nothing is stored.
+        """Execute `block`, which is in the chain, and return its receipt records in order. Nothing is stored.
 
         Raises UnknownParentError if its parent is missing, BlockRefusedError if the result differs from the header, and
         StorageError if the state before it cannot be read.

@@ -15,11 +15,12 @@ from lacnode.primitives.ordered_root import transactions_root
 
 
 def check_body(block: Block, fork: Fork) -> None:
-    """Raises BlockRefusedError if the body does not fit the header and the fork.
+    """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise.
 
-    The header must have exactly the fields of its fork. There are no ommers, no withdrawals, and only the transactions that
-    the header names. Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an empty list
-    of withdrawals is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such blocks.
+    The header must have exactly the fields of its fork. There are no ommers, no withdrawals, and only the transactions
+    that the header names. Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an
+    empty list of withdrawals is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such
+    blocks.
     """
     if block.body.ommers:
         raise BlockRefusedError("ommers", f"{len(block.body.ommers)} ommers in a block of IBFT 2.0, which has none")
@@ -43,7 +44,8 @@ def check_body(block: Block, fork: Fork) -> None:
 
 
 def check_gas_prices_are_zero(block: Block) -> None:
-    """Raises BlockRefusedError if a transaction has a gas price above 0: GoQuorum refuses such a block."""
+    """Return if no transaction has a gas price above 0. Raises BlockRefusedError otherwise: GoQuorum refuses such a
+    block."""
     for index, transaction in enumerate(block.transactions):
         if transaction.max_gas_price:
             raise BlockRefusedError(
@@ -53,12 +55,14 @@ def check_gas_prices_are_zero(block: Block) -> None:
 
 
 def outcome_matches(header: BlockHeader, executed: ExecutedBlock) -> bool:
-    """Whether the results of the execution are those of `header`."""
+    """Whether the results of the execution (gas, receipts, bloom, state) are those of `header`. `check_outcome` names
+    the difference."""
     return all(stated == found for _, stated, found in _results(header, executed))
 
 
 def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
-    """Raises BlockRefusedError if a result of the execution differs from `header`. The text has both values."""
+    """Return if the results of the execution (gas, receipts, bloom, state) are those of `header`. Raises
+    BlockRefusedError at the first difference. The text has both values."""
     for rule, stated, found in _results(header, executed):
         if stated != found:
             raise BlockRefusedError(

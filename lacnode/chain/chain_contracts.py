@@ -35,10 +35,12 @@ class ChainContracts:
         self._ancestor_hash = ancestor_hash
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` (20 bytes) from the zero address, as Besu's transaction simulator does, with RULE_CALL_GAS.
+        """Call `contract` (20 bytes) on the state after `header`, from the zero address, as Besu's transaction
+        simulator does, with RULE_CALL_GAS. Nothing is cached.
 
-        `seconds` is the time limit. Raises NoContractError if there is no code, ContractTimeoutError after the time limit,
-        StateUnavailableError if the state cannot be read, and ContractUnreadableError for every other failure.
+        `seconds` is the time limit, which may be infinite. Raises NoContractError if there is no code,
+        ContractTimeoutError after the time limit, StateUnavailableError if the state cannot be read, and
+        ContractUnreadableError, their base class, if the call reverts or fails in another way.
         """
         try:
             # A call of an address without code succeeds with an empty answer. That must not look like a decision.
@@ -59,9 +61,10 @@ class ChainContracts:
             raise ContractUnreadableError(f"could not be called: {rejected}") from None
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
-        """The code and the storage of `accounts`, with the fork and the gas limit. Raises StateUnavailableError.
+        """The code and the storage of `accounts` (20 bytes each) after `header`, with the fork and the gas limit.
+        Raises StateUnavailableError if the state cannot be read.
 
-        An answer stays the same as long as this value stays the same.
+        An answer stays the same as long as this value stays the same. It can only be compared.
         """
         state = self._engine.accounts(header.state_root)
         try:

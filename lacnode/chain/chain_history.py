@@ -17,17 +17,20 @@ from lacnode.storage.database import Database
 
 
 def stored_hash_at(database: Database, number: int) -> bytes | None:
-    """The hash of block `number` of the chain in `database`. None if it has no such block."""
+    """The on-chain hash (32 bytes) of block `number` of the chain in `database`. None below 0 and above the head.
+    Raises DamagedValueError if the index has lost it."""
     with database.read() as snapshot:
         return StoredChain(snapshot).hash_at(number)
 
 
 class ChainHistory:
-    """The stored blocks of one chain. Numbers above the head and unknown hashes give None.
+    """The stored blocks of one chain. Hashes are on-chain hashes of 32 bytes. Numbers below 0 or above the head and
+    unknown hashes give None.
 
     `protocols` are those of the chain: they give the hash and the extra data of each header.
 
-    Every method raises DamagedValueError if a stored value is damaged or missing.
+    Every method raises DamagedValueError if a stored value is damaged or missing, and StorageError if the database
+    cannot be read.
     """
 
     def __init__(self, database: Database, genesis: Block, protocols: ProtocolSchedule) -> None:
@@ -41,21 +44,21 @@ class ChainHistory:
         return self._database
 
     def hash_at(self, number: int) -> bytes | None:
-        """The on-chain hash (32 bytes) of block `number`."""
+        """The on-chain hash (32 bytes) of block `number`. None below 0 and above the head."""
         return stored_hash_at(self._database, number)
 
     def header_at(self, number: int) -> BlockHeader | None:
-        """The header of block `number`."""
+        """The header of block `number`. None below 0 and above the head."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).header_at(number)
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
-        """The header of the block with this hash."""
+        """The header of the block with this on-chain hash (32 bytes). None if it is unknown."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).header_of(hash_)
 
     def block_at(self, number: int) -> Block | None:
-        """Block `number`, with its transactions."""
+        """Block `number`, with its transactions. None below 0 and above the head."""
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
             # One snapshot for hash and block: the index and the block it names always fit.
@@ -63,51 +66,56 @@ class ChainHistory:
             return None if hash_ is None else chain.require_block(hash_)
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash, with its transactions."""
+        """The block with this on-chain hash (32 bytes), with its transactions. None if it is unknown."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).block_of(hash_)
 
     def outline_of(self, hash_: bytes) -> BlockOutline | None:
-        """A block without its transactions. They are not decoded."""
+        """The block with this on-chain hash (32 bytes) without its transactions, which are not decoded. None if it is
+        unknown."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             header, body = stored.header_of(hash_), stored.body_bytes_of(hash_)
             return None if header is None or body is None else BlockOutline.from_stored_body(header, body)
 
     def stored_length_of(self, hash_: bytes) -> int:
-        """The bytes of a block's stored body and receipts together. 0 for an unknown hash."""
+        """The bytes of the stored body and receipts of the block with this on-chain hash together. 0 for an unknown
+        hash."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             return len(stored.body_bytes_of(hash_) or b"") + stored.receipt_records_length_of(hash_)
 
     def has_block(self, hash_: bytes) -> bool:
-        """Whether this block is a part of the chain."""
+        """Whether the block with this on-chain hash (32 bytes) is a part of the chain."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).has(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block: sender, receipt, used gas, created contract, revert reason."""
+        """One record for each transaction of the block with this on-chain hash, in order: sender, receipt, used gas,
+        created contract, revert reason. None if the hash is unknown."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).receipt_records_of(hash_)
 
     def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
-        """The receipts of the block with this hash, one for each transaction, in order."""
+        """The receipts of the block with this on-chain hash, one for each transaction, in order. None if the hash is
+        unknown."""
         receipt_records = self.receipt_records_of(hash_)
         return None if receipt_records is None else tuple(record.receipt for record in receipt_records)
 
     def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
-        """The block and the index of the transaction with this hash."""
+        """The block and the index of the transaction with this hash (32 bytes). None if no block of the chain has
+        it."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).location_of(transaction_hash)
 
     def numbers_with_votes(self, start: int, end: int) -> tuple[int, ...]:
-        """The numbers of the blocks from `start` to `end`, both included, whose headers have a vote."""
+        """The numbers of the blocks from `start` to `end`, both included, whose headers have a vote, ascending."""
         with self._database.read() as snapshot:
             return tuple(StoredChain(snapshot).numbers_with_votes(start, end))
 
     def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
-        """The stored validators (20-byte addresses) of the epoch block `number`, if its header lists other ones. None
-        otherwise."""
+        """The stored validators (20-byte addresses, ascending) of the epoch block `number`, if its header lists other
+        ones. None otherwise."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).epoch_validators_not_in_header(number)
 
@@ -118,10 +126,11 @@ class ChainHistory:
     def logs(
         self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None] = lambda: None
     ) -> Iterator[LogWithMetadata]:
-        """Yield the matching logs of the blocks from `from_number` to `to_number`, both included, in order.
+        """Yield the matching logs of the blocks from `from_number` to `to_number`, both included, in order. The blocks
+        above the head have none.
 
-        `check` is called for every block with logs. It may raise an error to end the search. The iterator keeps its snapshot
-        until it is exhausted or closed.
+        `check` is called for every block with logs. It may raise an error to end the search, which reaches the caller.
+        The iterator keeps its snapshot until it is exhausted or closed.
         """
         test = wanted.to_bloom_test()
         with self._database.read() as snapshot:
@@ -133,7 +142,7 @@ class ChainHistory:
                     yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
 
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
-        """The matching logs of the block with this hash. Empty for an unknown hash."""
+        """The matching logs of the block with this on-chain hash, in order. Empty for an unknown hash."""
         with self._database.read() as snapshot:
             return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test()))
 

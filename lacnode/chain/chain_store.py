@@ -49,7 +49,7 @@ _EMPTY_BODY_ENCODED = _EMPTY_BODY.encode()
 
 @dataclass(frozen=True, slots=True)
 class TransactionLocation:
-    """The block of a transaction (hash and number), and its index in the block."""
+    """The block of a transaction (on-chain hash of 32 bytes, and number), and its index in the block, from 0."""
 
     block_hash: bytes
     number: int
@@ -57,24 +57,26 @@ class TransactionLocation:
 
 
 class StoredChain:
-    """The chain in one snapshot. Unknown numbers and hashes give None.
+    """The chain in one snapshot. Hashes are on-chain hashes of 32 bytes. Unknown numbers and hashes give None.
 
-    Every method raises DamagedValueError if a value that must exist is missing or damaged.
+    Every method raises DamagedValueError if a value that must exist is missing or damaged, and StorageError if the
+    database cannot be read.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def head_hash(self) -> bytes | None:
-        """The hash (32 bytes) of the last block. None in an empty database."""
+        """The on-chain hash (32 bytes) of the last block. None in an empty database."""
         return self._snapshot.get(META, HEAD)
 
     def genesis_hash(self) -> bytes | None:
-        """The hash (32 bytes) of block 0. None in an empty database."""
+        """The on-chain hash (32 bytes) of block 0. None in an empty database."""
         return self._snapshot.get(META, GENESIS)
 
     def hash_at(self, number: int) -> bytes | None:
-        """The hash (32 bytes) of the block with this number. Raises DamagedValueError if the index has lost it."""
+        """The on-chain hash (32 bytes) of the block with this number. None below 0 and above the head. Raises
+        DamagedValueError if the index has lost it."""
         if not 0 <= number < 1 << 64:
             return None
         hash_ = self._snapshot.get(NUMBERS, _number_key(number))
@@ -84,21 +86,21 @@ class StoredChain:
         return hash_
 
     def header_at(self, number: int) -> BlockHeader | None:
-        """The header of block `number`."""
+        """The header of block `number`. None below 0 and above the head."""
         hash_ = self.hash_at(number)
         return None if hash_ is None else self._expected(self.header_of(hash_), HEADERS, hash_)
 
     def has(self, hash_: bytes) -> bool:
-        """Whether the block with this hash is stored."""
+        """Whether the header of the block with this hash is stored. False for an empty hash."""
         return self._snapshot.get(HEADERS, hash_) is not None if hash_ else False
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
-        """The header of the block with this hash."""
+        """The header of the block with this hash. None if it is unknown."""
         data = self._snapshot.get(HEADERS, hash_) if hash_ else None
         return None if data is None else BlockHeader.decode(data)
 
     def body_of(self, hash_: bytes) -> BlockBody | None:
-        """The decoded body of the block with this hash."""
+        """The decoded body of the block with this hash. None if the block is unknown."""
         data = self._snapshot.get(BODIES, hash_) if hash_ else None
         # None is for an unknown block only. A known block without a body is damaged.
         if data is None:
@@ -107,24 +109,25 @@ class StoredChain:
         return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
 
     def body_bytes_of(self, hash_: bytes) -> bytes | None:
-        """The body as it is stored, in RLP."""
+        """The body of the block with this hash as it is stored, in RLP. None if there is none: a missing body of a
+        known block is no error here."""
         return self._snapshot.get(BODIES, hash_) if hash_ else None
 
     def receipt_records_length_of(self, hash_: bytes) -> int:
-        """The bytes of the stored receipt records. 0 for an unknown hash."""
+        """The bytes of the stored receipt records of the block with this hash. 0 for an unknown hash."""
         return len(self._snapshot.get(OUTCOMES, hash_) or b"") if hash_ else 0
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash: its header and its body."""
+        """The block with this hash: its header and its body. None if it is unknown."""
         header, body = self.header_of(hash_), self.body_of(hash_)
         return None if header is None or body is None else Block(header, body)
 
     def require_block(self, hash_: bytes) -> Block:
-        """The block that an index of this chain names. Raises DamagedValueError if it is missing."""
+        """The block with this hash, which an index of this chain names. Raises DamagedValueError if it is missing."""
         return self._expected(self.block_of(hash_), HEADERS, hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block with this hash, in order."""
+        """One record for each transaction of the block with this hash, in order. None if the block is unknown."""
         data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
         if data is None:
             self._check_absent(OUTCOMES, hash_)
@@ -148,7 +151,8 @@ class StoredChain:
         return found
 
     def location_of(self, transaction_hash: bytes) -> TransactionLocation | None:
-        """The block and the index of the transaction with this hash."""
+        """The block and the index of the transaction with this hash (32 bytes). None if no block of the chain has
+        it."""
         data = self._snapshot.get(TRANSACTIONS, transaction_hash) if transaction_hash else None
         if data is None:
             return None
@@ -156,7 +160,8 @@ class StoredChain:
         return TransactionLocation(self.hash_at(number) or b"", number, int.from_bytes(data[8:]))
 
     def blooms_of_blocks_with_logs(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """The numbers and the blooms of the blocks with logs, from `start` to `end`, both included."""
+        """Yield the numbers and the blooms (256 bytes) of the blocks with logs, from `start` (at least 0) to `end`,
+        both included, ascending."""
         for key, bloom in self._snapshot.items(BLOOMS, _number_key(start)):
             number = int.from_bytes(key)
             if number > end:
@@ -164,7 +169,8 @@ class StoredChain:
             yield number, bloom
 
     def numbers_with_votes(self, start: int, end: int) -> Iterator[int]:
-        """The numbers of the blocks whose headers have a vote, from `start` to `end`, both included."""
+        """Yield the numbers of the blocks whose headers have a vote, from `start` (at least 0) to `end`, both included,
+        ascending."""
         for key, _ in self._snapshot.items(VOTES, _number_key(start)):
             number = int.from_bytes(key)
             if number > end:
@@ -172,23 +178,25 @@ class StoredChain:
             yield number
 
     def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
-        """The stored validators (20-byte addresses) of the epoch block `number`, if its header lists other ones. None
-        otherwise."""
+        """The stored validators (20-byte addresses, ascending) of the epoch block `number`, if its header lists other
+        ones. None otherwise."""
         data = self._snapshot.get(EPOCHS, _number_key(number))
         return None if data is None else tuple(data[place : place + 20] for place in range(0, len(data), 20))
 
 
 def write_epoch_validators_not_in_header(batch: Batch, number: int, validators: tuple[bytes, ...]) -> None:
-    """Store the validators (20-byte addresses) of epoch block `number`, whose header lists other ones."""
+    """Put the validators (20-byte addresses, in their order) of epoch block `number`, whose header lists other ones,
+    into `batch`."""
     batch.put(EPOCHS, _number_key(number), b"".join(validators))
 
 
 def write_block(
     batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...], *, has_vote: bool
 ) -> None:
-    """Write all of `block` except its state, and make it the head. `hash_` is its on-chain hash.
+    """Put all of `block` except its state into `batch`, and make it the head. `hash_` is its on-chain hash (32 bytes).
+    Nothing is checked, not even the parent.
 
-    `has_vote`: its extra data has a vote.
+    `receipt_records` has one entry for each transaction, in order. `has_vote`: its extra data has a vote.
     """
     number = _number_key(block.number)
     batch.put(HEADERS, hash_, block.header.encode())
@@ -208,12 +216,12 @@ def write_block(
 
 
 def write_genesis_hash(batch: Batch, hash_: bytes) -> None:
-    """Store the hash that says which network this is."""
+    """Put the on-chain hash (32 bytes) of the genesis, which says which network this is, into `batch`."""
     batch.put(META, GENESIS, hash_)
 
 
 def write_state(batch: Batch, nodes: Mapping[bytes, bytes]) -> None:
-    """Write trie nodes and code under their hashes."""
+    """Put trie nodes and code into `batch`, under their Keccak hashes (32 bytes), which are not checked."""
     for key, value in nodes.items():
         batch.put(STATE, key, value)
 
@@ -243,7 +251,8 @@ class DatabaseNodeStore:
         self._old: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes:
-        """The trie node or code with this hash. Raises MissingStateError, because stored states refer to each hash."""
+        """The trie node or code with this Keccak hash (32 bytes). Raises MissingStateError if it is absent, because
+        stored states refer to each hash. Raises DamagedValueError if it is altered, and StorageError."""
         value = self._young.get(key)
         if value is not None:
             return value

@@ -33,7 +33,8 @@ class DamageFinding:
 
 
 def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Check every value of every table by its checksum, and trie nodes and code also by their hash."""
+    """Check every value of every table by its checksum, and trie nodes and code also by their hash. Yield a finding for
+    each fault. Nothing is raised for damage."""
     for table in pages.table_names:
         try:
             for count, (key, value) in enumerate(pages.checked_items(table), 1):
@@ -48,7 +49,8 @@ def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
 
 
 def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Check every block from the genesis to the head."""
+    """Check every block from the genesis to the head: hashes, parents, roots and the index of transactions. Yield a
+    finding for each fault. Nothing is executed, and seals are not verified."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
@@ -68,7 +70,8 @@ def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
 
 
 def check_state(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Check every account, storage slot and code of the head's state, starting at its root."""
+    """Check every account, storage slot and code of the head's state, starting at its root, for presence. Yield a
+    finding for each missing or altered node. Nothing is yielded without a head, which `check_blocks` reports."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
@@ -89,7 +92,8 @@ def _whole_node(pages: LmdbSnapshot, key: bytes) -> bytes | None:
 
 
 def find_differences(header: BlockHeader, executed: ExecutedBlock) -> Iterator[str]:
-    """The differences between an execution and the header of its block, one sentence each."""
+    """Yield the differences between an execution and the header of its block (roots, bloom, gas), one sentence each.
+    Nothing if they agree."""
     for name, stated, found in (
         ("state root", header.state_root, executed.state_root),
         ("receipts root", header.receipts_root, executed.receipts_root),
@@ -153,5 +157,5 @@ class _BlockCheck:
 
 
 def transactions_root_of(body: BlockBody) -> bytes:
-    """The transactions root of `body` (32 bytes)."""
+    """The transactions root of `body` (32 bytes), computed in any case: no cache is used."""
     return ordered_root([transaction.raw for transaction in body.transactions])

@@ -36,21 +36,31 @@ class ExecutableChain(ChainHistory):
         return self.validator_sets.validators_after(header)
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
-        """The validators and the open votes after `header`, a block of the chain. Raises ValidatorContractError."""
+        """The validators and the open votes after `header`, a block of the chain. Raises ValidatorContractError if a
+        contract has to name them and names no usable ones, and KeyError if an ancestor is missing."""
         return self.validator_sets.tally_after(header)
 
     def state_at(self, header: BlockHeader) -> StateView:
-        """The accounts after `header`."""
+        """The accounts after `header`. Nothing is read yet: a missing state is a MissingNodeError at the first
+        question."""
         return self._engine.accounts(header.state_root)
 
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
-        """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
+        """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block.
+        Nothing is stored. A call that reverts or fails is a result, too.
+
+        Raises TransactionRejectedError if the call could not begin, OverrideError if its overrides cannot be applied,
+        CallLimitExceededError if it took too long or too much memory, and ExecutionCancelledError when the engine is
+        stopped.
+        """
         return self._engine.call(header.state_root, self.protocols.execution_header(header), call, self.hash_at)
 
     def tracer(self, budget: ExecutionBudget) -> Tracer:
-        """A tracer of blocks and calls of this chain, within `budget`."""
+        """A tracer for one RPC call on this chain, within `budget` and the usual limits of steps and bytes."""
         return self._engine.tracer(self.hash_at, budget)
 
     def open_block_after(self, header: BlockHeader) -> OpenBlock:
-        """An open block on the state after `header`, with the values of that block, for private transactions."""
+        """An open block on the state after `header`, with the number and the other values of that block itself, for
+        private transactions. It is not the next block of the chain. Raises SystemCallError if a call that begins every
+        block fails."""
         return self._engine.open_block(header.state_root, self.protocols.execution_header(header), self.hash_at)

@@ -35,7 +35,8 @@ class ExecutionCache:
         self._kept: OrderedDict[bytes, _CachedExecution] = OrderedDict()
 
     def get(self, hash_: bytes, block: Block) -> ExecutedBlock | None:
-        """The execution of `block`, if exactly its transactions were executed under `hash_`. None otherwise."""
+        """The execution of `block`, if exactly its transactions were executed under the on-chain hash `hash_` (32
+        bytes). None otherwise."""
         kept = self._kept.get(hash_)
         # Compared in full: a faulty proposer could send other transactions under the header of a known block.
         if kept is None or kept.transactions != block.transactions:
@@ -43,7 +44,8 @@ class ExecutionCache:
         return kept.executed
 
     def put(self, hash_: bytes, block: Block, executed: ExecutedBlock) -> None:
-        """Keep the execution of `block` under its on-chain hash."""
+        """Keep the execution of `block` under its on-chain hash (32 bytes). The oldest ones are removed beyond the
+        bounds."""
         self._kept[hash_] = _CachedExecution(block.transactions, executed, _bytes_of(block, executed))
         self._kept.move_to_end(hash_)
         # Two bounds: many small executions cost entries, and few large ones cost bytes.

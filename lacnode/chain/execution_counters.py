@@ -9,10 +9,11 @@ from lacnode.primitives.block import Block
 
 
 class ExecutionCounters:
-    """Counts since the start. Written under the lock of the chain's writer, read by any thread.
+    """Counts since the start, all 0 before the first block. Written under the lock of the chain's writer, read by any
+    thread.
 
-    `gas` and `seconds` are of the blocks that this node executed without building them: proposals of others, and
-    imports. A block is executed once.
+    `executed_gas` and `executed_seconds` are of the blocks that this node executed without building them: proposals of
+    others, and imports. A block is executed once. `speed` is made of the same executions.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,8 @@ class ExecutionCounters:
 
     @contextmanager
     def count_execution(self, block: Block, block_period_ms: int) -> Iterator[None]:
-        """Count the execution of `block` that happens inside, unless it ends in an error."""
+        """Count the execution of `block` that happens inside, with the time that it takes. An execution that ends in an
+        error is not counted."""
         began = time.monotonic()
         yield
         seconds = time.monotonic() - began
@@ -38,7 +40,7 @@ class ExecutionCounters:
         self.speed.count_executed(block, seconds, block_period_ms / 1000)
 
     def count_imported(self, block: Block) -> None:
-        """Count an imported block with its transactions and its gas."""
+        """Count an imported block with its transactions and the gas that it used."""
         self.imported_blocks += 1
         self.imported_gas += block.header.gas_used
         self.imported_transactions += len(block.transactions)

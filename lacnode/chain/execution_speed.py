@@ -59,12 +59,14 @@ class ExecutionSpeed:
         return None
 
     def gas_budget(self, period_seconds: float) -> int | None:
-        """The gas after which a proposal takes no more transactions, for a block period. None if there is no bound."""
+        """The gas after which a proposal takes no more transactions, for this block period: at least `LEAST_GAS`. None,
+        for no bound, before a block was measured."""
         speed = self.percentile_gas_per_second
         return None if speed is None else max(LEAST_GAS, int(speed * EXECUTION_SHARE * period_seconds))
 
     def count_executed(self, block: Block, seconds: float, period_seconds: float) -> None:
-        """Record that the execution of `block` took `seconds`, in a chain with this block period."""
+        """Record that the execution of `block` took `seconds`, in a chain with this block period. A block that tells
+        nothing about the speed is ignored (`TELLING_SHARE`, `LEAST_GAS`)."""
         gas_used, known, budget = block.header.gas_used, self.percentile_gas_per_second, self.gas_budget(period_seconds)
         share_seconds = EXECUTION_SHARE * period_seconds
         is_long = seconds >= TELLING_SHARE * share_seconds

@@ -12,15 +12,16 @@ ELASTICITY_MULTIPLIER = 2
 
 
 def goquorum_gas_limit_floor(spec: ChainSpec, height: int) -> int:
-    """The gas limit to which block `height` may rise in one step. 0 if it may not: only GoQuorum's chains have one."""
+    """The gas limit (gas units) to which block `height` may rise in one step. 0 if it may not: only GoQuorum's chains
+    have one."""
     return 0 if spec.goquorum is None else spec.goquorum.gas_limit_floor_at(height)
 
 
 def next_gas_limit(parent_limit: int, target: int | None, *, base_fee_begins: bool = False, floor: int = 0) -> int:
-    """The next gas limit in gas units: a step from `parent_limit` towards `target`.
+    """The next gas limit in gas units: a step from `parent_limit` towards `target` (None leaves it).
 
-    The step is at most 1024, and less than a 1024th of `parent_limit`. Without a target the limit stays.
-    A lower limit than `floor` rises to it in one step, but not above a target.
+    The step is at most 1024, and less than a 1024th of `parent_limit`. With `base_fee_begins` the result is doubled
+    after the step. A lower limit than `floor` rises to it in one step, but not above a target.
     """
     limit = parent_limit
     # One less than a 1024th: the header rule refuses a step of exactly a 1024th.

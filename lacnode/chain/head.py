@@ -7,7 +7,8 @@ from lacnode.primitives.header import BlockHeader
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last block of the chain at one moment. `hash` has 32 bytes."""
+    """The last block of the chain at one moment. `hash` is its on-chain hash (32 bytes). `total_difficulty` is the sum
+    of the difficulties up to it."""
 
     header: BlockHeader
     hash: bytes

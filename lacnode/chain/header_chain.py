@@ -25,10 +25,11 @@ MAX_VERIFIED_HEADERS = 1_024
 
 
 class VerifiedHeaders:
-    """Headers with verified seals, and the body that was checked for each of them. Safe from any thread.
+    """Headers with verified seals, and the body that was checked for each of them. At most `MAX_VERIFIED_HEADERS`: the
+    oldest is forgotten. Safe from any thread.
 
-    A header names its parent by hash, so its validators never change and the result is always valid. It is valid for exactly
-    this header, with its seals and its round.
+    A header names its parent by hash, so its validators never change and the result is always valid. It is valid for
+    exactly this header, with its seals and its round.
     """
 
     def __init__(self) -> None:
@@ -36,14 +37,15 @@ class VerifiedHeaders:
         self._lock = Lock()
 
     def add(self, header: BlockHeader) -> None:
-        """Remember that the seals of `header` were verified."""
+        """Remember that the caller has verified the seals of `header`. Nothing is verified here."""
         with self._lock:
             self._bodies.setdefault(header, None)
             if len(self._bodies) > MAX_VERIFIED_HEADERS:
                 self._bodies.popitem(last=False)
 
     def add_body(self, block: Block) -> None:
-        """Remember that the body of `block` fits its header. Ignored if the header is not verified."""
+        """Remember that the caller has checked the body of `block` against its header. Ignored if the header is not
+        verified."""
         # Without this rule a peer could fill the memory with bodies of invented headers.
         with self._lock:
             if block.header in self._bodies:
@@ -68,7 +70,8 @@ class VerifiedHeaders:
 
 
 class VerifiedHeaderChain:
-    """The headers after `header` that were added so far. `hash_` is the on-chain hash of `header`.
+    """The headers after `header` that were added so far. `last` is the newest one, and `last_hash` its on-chain hash
+    (32 bytes). At first they are `header` and `hash_`.
 
     `tally` is the one after `header`, None if the validators are unknown. Use it from one thread at a time.
     """
@@ -92,9 +95,10 @@ class VerifiedHeaderChain:
         self._verified = verified
 
     def verify_and_add_header(self, header: BlockHeader) -> bytes:
-        """Add the next header, verified with its seals if its validators are known. Returns its on-chain hash (32 bytes).
+        """Add the next header, verified with its seals if its validators are known. Return its on-chain hash (32
+        bytes). Nothing is stored.
 
-        Raises BlockRefusedError if it breaks a rule or does not follow the last one.
+        Raises BlockRefusedError if it breaks a rule or does not follow the last one. It is not added then.
         """
         try:
             hash_ = self._protocols.block_hash(header)

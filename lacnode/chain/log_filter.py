@@ -12,8 +12,8 @@ from lacnode.primitives.receipt import Log
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """`addresses`: the accepted addresses, or every address if it is empty. `topics`: for each position the accepted
-    topics, or every topic if it is empty."""
+    """`addresses`: the accepted addresses (20 bytes), or every address if it is empty. `topics`: for each position the
+    accepted topics (32 bytes), or every topic if it is empty."""
 
     addresses: tuple[bytes, ...] = ()
     topics: tuple[tuple[bytes, ...], ...] = ()
@@ -31,7 +31,8 @@ class LogFilter:
         return len(self.addresses) + sum(map(len, self.topics))
 
     def matches(self, log: Log) -> bool:
-        """Whether the filter accepts the address and the topics of `log`."""
+        """Whether the filter accepts the address and the topics of `log`. False for a log with fewer topics than the
+        filter has positions."""
         if self._addresses and log.address not in self._addresses:
             return False
         # A filter position without a topic in the log never matches, even if it accepts every topic.
@@ -45,13 +46,14 @@ class LogFilter:
 
 
 class BloomTest:
-    """Whether a bloom may contain one item of every group."""
+    """Whether a bloom may contain one item of every group. Items are addresses and topics. An empty group accepts every
+    bloom."""
 
     def __init__(self, groups: Sequence[Sequence[bytes]]) -> None:
         # The bits are computed once for each search, and not for each block. An empty group accepts everything.
         self._groups = [[bloom_bits(item) for item in group] for group in groups if group]
 
     def passes(self, bloom: bytes) -> bool:
-        """Whether the 256-byte `bloom` may contain one item of every group."""
+        """Whether the 256-byte `bloom` may contain one item of every group. False means that it certainly does not."""
         bits = int.from_bytes(bloom)
         return all(any(bits & wanted == wanted for wanted in group) for group in self._groups)

@@ -17,7 +17,9 @@ WINDOW_TURNS = 2
 
 
 def proposers_after(chain: ExecutableChain, header: BlockHeader) -> tuple[bytes, ...]:
-    """The validators after `header`, a block of the chain, in the order in which they propose (20-byte addresses)."""
+    """The validators after `header`, a block of the chain, in the order in which they propose (20-byte addresses). It
+    is ascending, except beside GoQuorum, where the last blocks decide. Empty if a contract has to name them and names
+    none."""
     validators = chain.validators_after(header)
     if not chain.spec.ibft.parameters_at(header.number + 1).follows_goquorum:
         return validators
@@ -28,8 +30,8 @@ def proposers_after(chain: ExecutableChain, header: BlockHeader) -> tuple[bytes,
 
 
 def sort_by_checksum_text(validators: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return `validators` in the order of their addresses as text with checksum (EIP-55). Capital letters come before
-    small ones."""
+    """Return `validators` (20-byte addresses) in the order of their addresses as text with checksum (EIP-55). Capital
+    letters come before small ones."""
     return tuple(sorted(validators, key=_text))
 
 

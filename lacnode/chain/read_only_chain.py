@@ -12,9 +12,11 @@ from lacnode.storage.storage_errors import StorageCorruptError
 
 
 class ReadOnlyChain(ExecutableChain):
-    """The chain of `spec` in `database`. `evm` executes calls, and `differences` counts where two engines differ.
+    """The chain of `spec` in `database`. `evm` executes calls, and `differences` counts where two engines differ (None:
+    nothing reads the counts).
 
-    StorageCorruptError if there is no genesis.
+    StorageCorruptError if there is no genesis, NativeLibraryError if `evm` needs the native library and there is none
+    that fits.
     """
 
     def __init__(
@@ -37,11 +39,12 @@ class ReadOnlyChain(ExecutableChain):
 
     @property
     def head(self) -> Head:
-        """The block that a call about the latest block means."""
+        """The block that a call about the latest block means: the genesis before the first `move_to`."""
         return self._head
 
     def move_to(self, head_hash: bytes) -> bool:
-        """Make the block with `head_hash` the head. Return False if the database does not have it."""
+        """Make the block with the on-chain hash `head_hash` (32 bytes) the head, and return True. Return False, and
+        keep the head, if the database does not have it."""
         # The node tells each reader the new head. The commit may become visible in this process a moment later.
         if head_hash != self._head.hash:
             header = self.header_of(head_hash)

@@ -14,8 +14,9 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
-    """One transaction: its sender (20 bytes), its receipt, its own gas, the contract that it created (20 bytes), and the
-    data of REVERT. The data is None unless the transaction reverted and reasons are kept."""
+    """One transaction: its sender (20 bytes), its receipt, the gas that it alone used, the contract that it created (20
+    bytes, also if it failed, None without one), and the data of REVERT. The data is None unless the transaction
+    reverted, reasons are kept, and it is within the limit for a block."""
 
     sender: bytes
     receipt: Receipt
@@ -24,13 +25,13 @@ class ReceiptRecord:
     revert_reason: bytes | None
 
     def fields(self) -> list[RlpValue]:
-        """The items of the record, as the database stores them in RLP."""
+        """The items of the record, ready for `rlp.encode`, as the database stores them."""
         reverted: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
         return [self.sender, self.receipt.encode(), rlp.encode_scalar(self.gas_used), self.created or b"", reverted]
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "ReceiptRecord":
-        """Decode the items that `fields` made. Raises RlpError if they are malformed."""
+        """Decode the list that `fields` made. Raises RlpError if it is malformed."""
         # An empty reason differs from an absent one, so the reason is in a list of one or no item.
         fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
         sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
@@ -41,7 +42,8 @@ class ReceiptRecord:
 
 
 def receipt_records_of_execution(executed: ExecutedBlock, *, keep_revert_reasons: bool) -> tuple[ReceiptRecord, ...]:
-    """The records of an executed block, in the order of its transactions."""
+    """The records of an executed block, in the order of its transactions. Without `keep_revert_reasons` all reasons are
+    None."""
     reasons = executed.revert_reasons if keep_revert_reasons else [None] * len(executed.receipts)
     return tuple(
         ReceiptRecord(sender, receipt, gas_used, created, reason)
@@ -63,7 +65,8 @@ def decode_receipt_records(data: bytes) -> tuple[ReceiptRecord, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LogWithMetadata:
-    """A log with its place. `log_index` counts through the whole block."""
+    """A log with its place. `log_index` counts through the whole block, and both indexes begin at 0. Hashes have 32
+    bytes. `block_timestamp` is in Unix seconds."""
 
     log: Log
     log_index: int
@@ -81,7 +84,8 @@ def logs_with_metadata(
     transactions: tuple[Transaction, ...],
     receipt_records: tuple[ReceiptRecord, ...],
 ) -> tuple[LogWithMetadata, ...]:
-    """Every log of a block, in order."""
+    """Every log of a block, in order. `timestamp` is in Unix seconds. `transactions` and `receipt_records` have the
+    same order. ValueError if their numbers differ."""
     found: list[LogWithMetadata] = []
     for index, (transaction, record) in enumerate(zip(transactions, receipt_records, strict=True)):
         for log in record.receipt.logs:

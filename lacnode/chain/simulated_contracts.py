@@ -16,10 +16,12 @@ from lacnode.primitives.transaction import LEGACY, Transaction, encode_signed_tr
 
 
 class SimulatedContracts:
-    """The state after `call` by `sender` (20 bytes), on the state after `header`.
+    """The state after `call` by `sender` (20 bytes), on the state after `header`. The call is executed in a block after
+    `header`, also if it reverts (`succeeded` is False then). `reader` reads contracts at the block `header` of this
+    object.
 
-    Raises TransactionRejectedError if the transaction cannot be in the next block, and ExecutionInterruptedError if `budget`
-    is used up. The rules about accounts are not checked.
+    Raises TransactionRejectedError if the transaction cannot be in the next block, SystemCallError if that block could
+    not be made, and ExecutionInterruptedError if `budget` is used up. The rules about accounts are not checked.
     """
 
     def __init__(

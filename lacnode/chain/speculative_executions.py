@@ -22,11 +22,11 @@ class SpeculativeExecutions:
     @contextmanager
     def speculative_budget(self, budget: ExecutionBudget, hash_: bytes | None = None) -> Iterator[ExecutionBudget]:
         """Give the budget of an execution inside this context. It ends with `budget`, or when another block's import
-        begins.
+        begins. It must not be cancelled by the caller, because that cancels `budget` too.
 
-        `hash_` is the hash of the block (32 bytes). The import of this block does not end the execution. `hash_` is None
-        while the block is built: then every import ends it. Raises ExecutionCancelledError at once if an import is under
-        way.
+        `hash_` is the hash of the block (32 bytes). The import of this block does not end the execution. `hash_` is
+        None while the block is built: then every import ends it. Raises ExecutionCancelledError at the entry if an
+        import is under way.
         """
         own = ExecutionBudget()
         with self._lock:
@@ -42,7 +42,8 @@ class SpeculativeExecutions:
 
     @contextmanager
     def import_in_progress(self, hash_: bytes | None = None) -> Iterator[None]:
-        """The context of an import. Executions of blocks other than `hash_` are cancelled, and no new one starts."""
+        """The context of an import. Executions of blocks other than `hash_` (32 bytes, None for any) are cancelled, and
+        no new one starts until it ends. It does not wait for them."""
         with self._lock:
             self._imports += 1
             for budget, running in self._running.items():

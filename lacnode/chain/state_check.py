@@ -18,10 +18,9 @@ LEAF_FLAG = 0x20
 def find_missing_nodes(
     root: bytes, read: Callable[[bytes], bytes | None], progress: Callable[[str, int], None]
 ) -> Iterator[tuple[bytes, str]]:
-    """Yield the hash and the kind of every missing node of the state at `root`. `read` returns the node with a hash,
-    None if it is missing. `progress` is called with the kind and the number of the nodes that were read. Raises
-    RlpError if a node is malformed.
-    """
+    """Yield the hash (32 bytes) and a description of every missing node or code of the state at `root` (32 bytes).
+    `read` returns the node with a hash, None if it is missing. `progress` is called with a text and the number of the
+    nodes that were read. Raises RlpError if a node is malformed, which ends the walk."""
     walk = _Walk(read, progress)
     for leaf in walk.leaves(root, "account"):
         fields = RlpFields(rlp.decode_list(leaf, "account"), "account")

@@ -17,10 +17,10 @@ from lacnode.storage.database import Database
 
 
 def open_or_store_genesis(spec: ChainSpec, database: Database, engine: ExecutionEngine) -> Block:
-    """The genesis block. It is stored with its state if the database is empty.
+    """The genesis block, computed from `spec`. It is stored with its state if the database is empty.
 
-    Raises WrongGenesisError if the database has another one, or if the extra data is not that of the chain's protocol.
-    Raises StorageError.
+    Raises WrongGenesisError if the database has another one, or, for an empty database, if the extra data is not that
+    of the chain's protocol. Raises StorageError.
     """
     # Computed at every start: the file may have been edited since the last one.
     root, nodes = engine.genesis_state()

@@ -26,10 +26,11 @@ _REMEDY = "the genesis file was changed below the head; put back what it said, n
 
 
 def check_stored_protocols(database: Database, protocols: ProtocolSchedule) -> None:
-    """Raises WrongGenesisError, with block and rule, if a stored block has not the form of its protocol.
+    """Return if the stored blocks have the form of their protocols. Raises WrongGenesisError, with block and rule,
+    otherwise. Damage is ignored here.
 
-    It reads the blocks at which the protocol changes, the blocks before them, and the head. Between two changes all blocks
-    have one form. Raises StorageError.
+    It reads the blocks at which the protocol changes, the blocks before them, and the head. Between two changes all
+    blocks have one form. Raises StorageError.
     """
     try:
         with database.read() as snapshot:
@@ -44,7 +45,8 @@ def check_stored_protocols(database: Database, protocols: ProtocolSchedule) -> N
 
 
 def check_stored_validators(chain: ExecutableChain, head: BlockHeader) -> None:
-    """Raises WrongGenesisError, with block and rule, if a block up to `head` lists validators against the genesis file.
+    """Return if the blocks up to `head` list validators as the genesis file says. Raises WrongGenesisError, with block
+    and rule, otherwise. Damage is ignored here.
 
     It reads the blocks at which the file changes who names the validators, the blocks before them, and the head. Raises
     StorageError.

@@ -33,23 +33,24 @@ class SelectionTarget(Protocol):
 
     @property
     def gas_left(self) -> int:
-        """The gas that further transactions may still ask for."""
+        """The gas that further transactions may still ask for by their gas limits."""
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """The approximate time for the roots of the added transactions."""
+        """The approximate seconds that the roots of the added transactions will take."""
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute a transaction and add it.
+        """Execute a transaction of `sender` (20 bytes), add it and return its receipt, also if it failed or reverted.
 
-        Raises TransactionRejectedError if it cannot be in this block, and ExecutionInterruptedError if `budget` is used up
-        or cancelled. Nothing has changed then.
+        Raises TransactionRejectedError if it cannot be in this block, and ExecutionInterruptedError if `budget` is used
+        up or cancelled. Nothing has changed then.
         """
         ...
 
 
 class TransactionCandidate(Protocol):
-    """A transaction that is offered for a block. Exactly one of its four methods is called, unless it is never examined."""
+    """A transaction that is offered for a block. Exactly one of `included`, `skipped`, `interrupted` and `dropped` is
+    called, to tell its owner what became of it, unless it is never examined."""
 
     @property
     def transaction(self) -> Transaction:
@@ -64,20 +65,21 @@ class TransactionCandidate(Protocol):
         """Whether it is offered after all others, because it will probably take long."""
 
     def included(self) -> None:
-        """The transaction is in the block."""
+        """Notice that the transaction is in the block. The block may never be decided."""
 
     def skipped(self) -> None:
-        """The transaction is not in this block. It may be in a later one."""
+        """Notice that the transaction is not in this block. It may be in a later one."""
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The transaction was interrupted after `seconds`, the most that one transaction gets, or exceeded another bound.
+        """Notice that the transaction was interrupted after `seconds`, the most that one transaction gets, or exceeded
+        another bound.
 
-        `cause` names the bound. `was_held_up`: the machine did other work for most of that time.
+        `cause` names the bound, in words. `was_held_up`: the machine did other work for most of that time.
         """
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
-        """The transaction cannot be in any block on this state."""
+        """Notice that the transaction cannot be in any block on this state."""
 
 
 BLOCK_SHARE = 0.5
@@ -121,9 +123,11 @@ class SelectionLimits:
 def select_transactions(
     block: SelectionTarget, gas_limit: int, candidates: Iterable[TransactionCandidate], limits: SelectionLimits
 ) -> tuple[Transaction, ...]:
-    """Add the fitting `candidates` to `block`. Returns the added transactions in order.
+    """Add the fitting `candidates`, in their order, to `block`, whose gas limit is `gas_limit`. Return the added
+    transactions in order. Each candidate is told what became of it.
 
-    Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled.
+    Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled. The end of its deadline is no
+    error.
     """
     selection = _Selection(block, limits)
     for candidate in candidates:

@@ -45,8 +45,10 @@ class ValidatorContract:
 
     def validators_after(self, header: BlockHeader, contract: bytes) -> tuple[bytes, ...]:
         """The validators that `contract` (20 bytes) names on the state after `header`, ascending (20-byte addresses).
+        The last answers are remembered.
 
-        Raises ValidatorContractError, and StorageCorruptError if this node cannot read that state.
+        Raises ValidatorContractError if it names no usable ones, and StorageCorruptError if this node cannot read that
+        state.
         """
         # A contract may read every field of the block, so the whole header is part of the key.
         key = header, contract
@@ -85,7 +87,8 @@ class ValidatorContract:
 
 
 def decode_validators(output: bytes) -> tuple[bytes, ...]:
-    """The addresses in the ABI encoding of `address[]`, ascending. Raises ValueError, with a clause that says why.
+    """The addresses (20 bytes) in the ABI encoding of `address[]`, ascending. Raises ValueError, with a clause that
+    says why.
 
     No validator, a repeated one, and more than `MAX_VALIDATORS` are refused: a quorum of them could not be counted.
     """

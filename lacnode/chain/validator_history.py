@@ -26,18 +26,21 @@ class VoteSource(Protocol):
         """The header of block `number`. None above the head."""
 
     def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
-        """The numbers in ascending order, both ends included."""
+        """The numbers of the blocks from `start` to `end`, both included, whose headers have a vote, ascending."""
 
     def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
-        """The validators of epoch block `number`, if its header lists other ones. None otherwise."""
+        """The validators (20-byte addresses, ascending) of epoch block `number`, if its header lists other ones. None
+        otherwise."""
 
 
 def next_tally(
     tally: VoteTally | None, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
 ) -> VoteTally | None:
-    """The tally after `header`. `tally` is the one before it. No stored block is needed: the votes are in headers.
+    """The tally after `header`. `tally` is the one before it, None for one without validators. No stored block is
+    needed: the votes are in headers.
 
-    None if a contract names the validators of the next block: its answer needs the state after `header`.
+    None if a contract names the validators of the next block: its answer needs the state after `header`. Raises
+    RlpError if the extra data is malformed.
     """
     if schedule.parameters_at(header.number + 1).validator_contract is not None:
         return None

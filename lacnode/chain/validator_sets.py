@@ -31,7 +31,8 @@ class ValidatorSets:
     def tally_after(self, header: BlockHeader) -> VoteTally:
         """The validators and the open votes after `header`, a block of the chain. With a contract there are no votes.
 
-        Raises ValidatorContractError if the contract names no usable validators.
+        Raises ValidatorContractError if the contract names no usable validators, StorageCorruptError if the contract's
+        state cannot be read, and KeyError if an ancestor is missing.
         """
         contract = self._schedule.parameters_at(header.number + 1).validator_contract
         if contract is None:
@@ -40,7 +41,7 @@ class ValidatorSets:
 
     def tally_after_or_none(self, header: BlockHeader) -> VoteTally | None:
         """The validators and the open votes after `header`. None if a contract decides about the validators and names
-        no usable ones."""
+        no usable ones. The other errors are those of `tally_after`."""
         try:
             return self.tally_after(header)
         except ValidatorContractError:
@@ -48,7 +49,8 @@ class ValidatorSets:
             return None
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """The validators after `header`, ascending. Empty, with a line in the log, if the contract names none."""
+        """The validators of the block after `header`, ascending (20-byte addresses). Empty, with a line in the log, if
+        the contract names none. The other errors are those of `tally_after`."""
         try:
             return self.tally_after(header).validators
         except ValidatorContractError as error:
@@ -57,10 +59,9 @@ class ValidatorSets:
             return ()
 
     def find_epoch_validators_not_in_header(self, header: BlockHeader, parent: BlockHeader) -> tuple[bytes, ...] | None:
-        """The validators (20-byte addresses) of `header`, the block after `parent`, if the import must store them. It
-        must if the block begins an epoch and its header lists other validators, as GoQuorum's validators may decide.
-        None otherwise.
-        """
+        """The validators (20-byte addresses, ascending) of `header`, the block after `parent`, if the import must store
+        them. It must if the block begins an epoch and its header lists other validators, as GoQuorum's validators may
+        decide. None otherwise. Nothing is stored here."""
         parameters = self._schedule.parameters_at(header.number)
         if parameters.validator_contract is not None or not parameters.is_epoch_block(header.number):
             return None
@@ -68,10 +69,11 @@ class ValidatorSets:
         return None if self._protocols.extra_data(header).validators == validators else validators
 
     def validators_of_block(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """The validators of block `header`, as `qbft_getValidatorsByBlockNumber` shows them.
+        """The validators (20-byte addresses) of block `header`, as `qbft_getValidatorsByBlockNumber` shows them.
 
-        They are those in its extra data, and on GoQuorum's chains those by votes. With a contract they are, as in Besu, its
-        answer after that block. Raises ValidatorContractError, and RlpError if the extra data is malformed.
+        They are those in its extra data, and on GoQuorum's chains those by votes. With a contract they are, as in Besu,
+        its answer after that block. Raises ValidatorContractError if that answer is not usable, and RlpError if the
+        extra data is malformed.
         """
         parameters = self._schedule.parameters_at(header.number)
         if parameters.validator_contract is not None:

@@ -6,7 +6,8 @@ from lacnode.primitives.keccak import keccak256
 
 
 def account_nonce(root: bytes, address: bytes, read: ReadNode) -> int:
-    """Return the nonce of the account at `address` (20 bytes) in the trie of `root`, 0 without an account.
-    MissingNodeError if the trie is not whole."""
+    """Return the nonce of the account at `address` (20 bytes) in the state trie of `root` (32 bytes), 0 without an
+    account. `read` gives a node by its hash, None if it is missing. MissingNodeError if a node on the way is
+    missing."""
     encoded = lookup(root, keccak256(address), read)
     return rlp.as_scalar(rlp.decode_list(encoded, "account")[0], "account.nonce") if encoded else 0

@@ -24,10 +24,11 @@ and eight hundred get 400 KB each, all at once."""
 
 
 def max_block_bytes(period_seconds: float) -> int:
-    """Return the bytes that the transactions of a block may have so that it fits its period."""
+    """Return the bytes that the transactions of a block may have together so that it fits its period:
+    `BLOCK_BYTES_PER_SECOND` for each second, for one second at least, and at most `MAX_BLOCK_BYTES`."""
     return min(MAX_BLOCK_BYTES, int(BLOCK_BYTES_PER_SECOND * max(1.0, period_seconds)))
 
 
 def estimated_log_bytes(topics: int, data: bytes) -> int:
-    """Return about how many bytes a log with so many topics takes in a receipt."""
+    """Return about how many bytes a log with so many topics and this data takes in a receipt."""
     return 20 + 32 * topics + len(data)

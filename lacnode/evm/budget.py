@@ -45,9 +45,9 @@ class _Cancellation:
 
 
 class ExecutionBudget:
-    """The time that an execution may take: until `deadline_seconds` on the monotonic clock, or until it is cancelled.
-    With a `share` below 1 it pauses again and again, so that it works for this share of the time at most and leaves
-    the rest to other threads. Safe to use from several threads."""
+    """The time that an execution may take: until `deadline_seconds` on the monotonic clock (infinite for none), or
+    until it is cancelled. With a `share` below 1 it pauses again and again, so that it works for this share of the time
+    at most and leaves the rest to other threads. Safe to use from several threads."""
 
     __slots__ = ("_cancellations", "_resumed_at", "deadline_seconds", "share")
 
@@ -58,17 +58,19 @@ class ExecutionBudget:
         self._cancellations: tuple[_Cancellation, ...] = (_Cancellation(),)
 
     def cancel(self) -> None:
-        """Stop the execution at its next check, and every execution whose budget was made of this one."""
+        """Stop the execution at its next check. Budgets that were made of one another by `with_deadline` or
+        `joined_with` share the cancellation: all of them are cancelled. ValueError for `UNLIMITED`."""
         for cancellation in self._cancellations:
             cancellation.is_set = True
 
     @property
     def is_cancelled(self) -> bool:
-        """Return whether the execution is to stop, its deadline aside."""
+        """Whether the execution is to stop because it was cancelled. A passed deadline does not count."""
         return any(cancellation.is_set for cancellation in self._cancellations)
 
     def check(self) -> None:
-        """Return if the execution may go on. BudgetExceededError or ExecutionCancelledError if it must stop."""
+        """Return if the execution may go on. With a `share` below 1 it may sleep first, for `CHECK_INTERVAL_SECONDS` at
+        most. BudgetExceededError after the deadline, ExecutionCancelledError if it was cancelled."""
         # Cancelling comes before the deadline: a cancelled execution is not a slow one, and no transaction is to blame
         # for it.
         for cancellation in self._cancellations:
@@ -97,15 +99,16 @@ class ExecutionBudget:
             raise exceeded
 
     def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
-        """Return a budget with the earlier of both deadlines. It is cancelled together with this one."""
+        """Return a budget with the earlier of both deadlines (monotonic seconds) and the same share. Cancelling one
+        cancels both. One made of `UNLIMITED` has a cancellation of its own."""
         budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds), self.share)
         # The flags themselves are shared, not copied: cancelling later must reach the budgets made before.
         budget._cancellations = self._cancellations
         return budget
 
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
-        """Return a budget with the earlier of both deadlines and the smaller share. Cancelling this one or `other`
-        cancels it."""
+        """Return a budget with the earlier of both deadlines and the smaller share. It shares the cancellations of
+        both: cancelling one of the three cancels it, and cancelling it cancels both."""
         budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
         # Budgets that were made of one another have flags in common. Each flag is kept once, so the check stays short.
         budget._cancellations = tuple(dict.fromkeys(self._cancellations + other._cancellations))

@@ -56,14 +56,15 @@ class CrossCheckedPyEvmEngine(PythonStates):
         return BOTH
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
-        """An engine that finds `nodes` before those of its store: py-evm alone, since its calls are compared elsewhere."""
+        """An engine that finds `nodes` (trie nodes and codes by hash) before those of its store: py-evm alone, since
+        its calls are compared elsewhere."""
         return self._python.with_nodes(nodes)
 
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> PyEvmTracer:
         """A tracer for one RPC call. It uses py-evm alone. `budget` bounds its time, and `allowance` its steps and
-        bytes."""
+        bytes. None stands for a new allowance with the usual limits."""
         return self._python.tracer(ancestor_hash, budget, allowance)
 
     def execute(
@@ -75,7 +76,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
         """Execute a whole block on both engines and return py-evm's outcome. A difference is recorded. ExecutionError
-        if py-evm refuses the block."""
+        if py-evm refuses the block, ExecutionInterruptedError if `budget` is used up or cancelled, MissingNodeError if
+        the store does not have the state."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         expected: Outcome
         try:
@@ -141,7 +143,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
         """Return py-evm's outcome of `call` on the state after `header`. The native engine makes the call too, and a
-        difference is recorded."""
+        difference is recorded. TransactionRejectedError if the call could not begin, OverrideError,
+        CallLimitExceededError and ExecutionCancelledError as in `ExecutionEngine.call`."""
         outcome: CallOutcome
         try:
             outcome = self._python.call(state_root, header, call, ancestor_hash)

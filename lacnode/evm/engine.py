@@ -41,14 +41,15 @@ REVERTED = "reverted"
 
 
 class CallLimitExceededError(Exception):
-    """A call that took longer than its deadline, or more memory than any call may."""
+    """A call took longer than its deadline, or more memory or logs than any call may."""
 
 
 class NodeStore(Protocol):
     """Trie nodes and contract code by their Keccak hash. Safe to read from several threads."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the trie node or the code with the Keccak hash `key` (32 bytes). None if it is absent."""
+        """Return the trie node or the code with the Keccak hash `key` (32 bytes). None if it is absent. A store of a
+        whole chain may raise MissingNodeError instead."""
 
 
 class OverlaidNodes:
@@ -67,12 +68,13 @@ class OverlaidNodes:
 
 @dataclass(frozen=True, slots=True)
 class ExecutedBlock:
-    """The outcome of executing a block's transactions, one entry a transaction in the sequences.
+    """The outcome of executing a block's transactions, one entry a transaction in the sequences. Roots have 32 bytes,
+    addresses 20 and the bloom 256. Gas is in gas units, and `gas_used_by` has that of each transaction alone.
 
     `revert_reasons` has the output of REVERT, None for a transaction that did not revert, and for one whose output is
-    beyond the limit for a block (`revert_reasons`). `created` has the address
-    of the contract that a transaction wanted to create. `nodes` are the new trie nodes and codes, by hash, that make
-    `state_root` readable.
+    beyond the limit for a block (`revert_reasons`). `created` has the address of the contract that a transaction wanted
+    to create, also if it failed, and None for a transaction with a recipient. `nodes` are the new trie nodes and codes,
+    by hash, that make `state_root` readable.
     """
 
     state_root: bytes
@@ -95,9 +97,11 @@ class ExecutedBlock:
 class CallRequest:
     """A call without a signature (`eth_call` and its kin).
 
-    `to` is None for a creation. Prices are in wei, None for free. `nonce` is None for the sender's next one. A later one
-    is allowed. `chain_id` counts if the call is of a type later than 0. With `allow_exceeding_balance` the sender pays no
-    gas, but must own `value`. `deadline` is on the monotonic clock, in seconds.
+    Addresses have 20 bytes. `to` is None for a creation. `gas` is in gas units, None for the gas limit of the block.
+    `value` and prices are in wei, a price is None if the caller names none. `nonce` is None for the sender's next one.
+    A later one is allowed. `chain_id` counts if the call is of a type later than 0. With `allow_exceeding_balance` the
+    sender pays no gas and the prices do not count, but it must own `value`. `deadline` is on the monotonic clock, in
+    seconds. None bounds the call by its gas alone.
     """
 
     sender: bytes = bytes(20)
@@ -119,11 +123,12 @@ class CallRequest:
 @dataclass(frozen=True, slots=True)
 class CallResult:
     """The outcome of a call. `halt` is None on success, `REVERTED` after REVERT, otherwise the reason for its end in
-    Besu's words, and `explanation` says more about it.
+    Besu's words, and `explanation` says more about it (None if there is no more to say). `output` is what the call
+    returned, or the output of REVERT.
 
-    `gas_used` is after refunds, `gas_before_refund` before. `touched` are addresses and slots that are warm by
-    Berlin's rules, `accounts` all addresses that were read, in any fork. `read_block` is true if the call read more
-    than code and storage: the block, a balance or a nonce.
+    `gas_used` is after refunds, `gas_before_refund` before, both in gas units. `touched` are addresses and slots that
+    are warm by Berlin's rules, `accounts` all addresses that were read, in any fork. `read_block` is true if the call
+    read more than code and storage: the block, a balance or a nonce.
     """
 
     success: bool
@@ -139,7 +144,11 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class AccountProof:
-    """EIP-1186: an account and some of its slots with the trie nodes that prove them. None for no such account."""
+    """EIP-1186: an account and some of its slots with the trie nodes that prove them. The balance is in wei. Nodes are
+    in RLP, from the root down.
+
+    `storage` has for each slot its number, its value (0 if it was never written) and its nodes.
+    """
 
     nonce: int
     balance: int
@@ -150,43 +159,48 @@ class AccountProof:
 
 
 class StateView(Protocol):
-    """Accounts at one state root. Accounts that do not exist look empty."""
+    """Accounts (20-byte addresses) at one state root. Accounts that do not exist look empty. Every method raises
+    MissingNodeError if the store does not have the state."""
 
     def exists(self, address: bytes) -> bool:
-        """Whether the account is in the state."""
+        """Whether the account is in the state, empty or not."""
 
     def balance(self, address: bytes) -> int:
-        """The balance of the account in wei."""
+        """The balance of the account in wei. 0 if it does not exist."""
 
     def nonce(self, address: bytes) -> int:
-        """The nonce of the account."""
+        """The nonce of the account, which is that of its next transaction. 0 if it does not exist."""
 
     def code(self, address: bytes) -> bytes:
-        """The code of the account. Empty for an account without code."""
+        """The code of the account. Empty for an account without code, or if the store gives none for the code's
+        hash."""
 
     def code_hash_and_storage_root(self, address: bytes) -> tuple[bytes, bytes]:
-        """The hash of the account's code and the root of its storage trie (32 bytes each)."""
+        """The hash of the account's code and the root of its storage trie (32 bytes each). Those of no code and no
+        storage if the account does not exist."""
 
     def storage(self, address: bytes, slot: int) -> int:
-        """The value of a storage slot. 0 if it was never written."""
+        """The value of a storage slot, a number of 256 bits like `slot`. 0 if it was never written."""
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
-        """The account with `slots`, and the trie nodes that prove them. None for an account that does not exist."""
+        """The account with `slots` in their order, and the trie nodes that prove them. None for an account that does
+        not exist."""
 
 
 class OpenBlock(Protocol):
-    """A block being built, transaction by transaction."""
+    """A block that is built, transaction by transaction. Use it from one thread."""
 
     @property
     def gas_left(self) -> int:
-        """Gas that transactions may still ask for."""
+        """The gas that transactions may still ask for by their gas limits."""
 
     @property
     def estimated_closing_seconds(self) -> float:
         """About the seconds that `close`, and reading the transactions, will take for those that were added."""
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction` and add it to the block. TransactionRejectedError if it cannot be in this block.
+        """Execute `transaction`, signed by `sender` (20 bytes, not checked), add it to the block and return its
+        receipt, also if it failed or reverted. TransactionRejectedError if it cannot be in this block.
         ExecutionInterruptedError if `budget` is used up or cancelled, or has no time for the further seconds that
         closing the block would take. After an error nothing has changed, and other transactions can be added."""
 
@@ -222,10 +236,12 @@ class ExecutionEngine(Protocol):
         """Which engine it is: `PYTHON`, `NATIVE` or `BOTH`."""
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        """The root (32 bytes) of the genesis' accounts, and the nodes and codes by hash that the caller must store for
+        it."""
 
     def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the root (32 bytes) and the nodes of a state that has the accounts `first` alone."""
+        """Return the root (32 bytes) of a state that has the accounts `first` alone, and the nodes and codes by hash
+        that the caller must store for it."""
 
     def execute(
         self,
@@ -235,8 +251,10 @@ class ExecutionEngine(Protocol):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block and return its outcome. ExecutionError if one of its transactions cannot be in it,
-        ExecutionInterruptedError if `budget` is used up or cancelled."""
+        """Execute a whole block on the state at `parent_state_root` (32 bytes) and return its outcome. The results in
+        `header` are not compared. ExecutionError if one of its transactions cannot be in it or a system call fails,
+        ExecutionInterruptedError if `budget` is used up or cancelled, MissingNodeError if the store does not have the
+        state."""
 
     def deciding_outcome(
         self,
@@ -267,15 +285,17 @@ class ExecutionEngine(Protocol):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call`. TransactionRejectedError if it could not begin, OverrideError if its
-        overrides cannot be applied, CallLimitExceededError if it took too long, ExecutionCancelledError when the engine is
-        stopped."""
+        """Return the outcome of `call` on the state at `state_root` (32 bytes), in the environment of `header`. Nothing
+        is stored. A call that fails or reverts has an outcome, too. TransactionRejectedError if it could not begin,
+        OverrideError if its overrides cannot be applied, CallLimitExceededError if it took too long or too much memory,
+        ExecutionCancelledError when the engine is stopped, MissingNodeError if the store does not have the state."""
 
     def accounts(self, state_root: bytes) -> StateView:
-        """The accounts at `state_root`."""
+        """The accounts at `state_root` (32 bytes). Nothing is read yet: a missing state is a MissingNodeError at the
+        first question."""
 
     def check_running(self) -> None:
-        """ExecutionCancelledError when the engine is stopped: for work between two executions."""
+        """Return if the engine is not stopped, ExecutionCancelledError otherwise: for work between two executions."""
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "ExecutionEngine":
         """An engine of the same rules that finds `nodes` (trie nodes and codes by hash) before those of its store."""

@@ -38,13 +38,15 @@ log = structlog.get_logger("evm")
 
 
 class RecordingNodes:
-    """A node store that remembers the values that were read."""
+    """A node store that keeps the values that were read, by hash, in `read`."""
 
     def __init__(self, store: NodeStore) -> None:
         self.read: dict[bytes, bytes] = {}
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the trie node or the code with the Keccak hash `key` (32 bytes), and remember it. None if it is
+        absent."""
         value = self._store.get(key)
         # A missing node is an error of the execution. Replaying without it gives the same error.
         if value is not None:
@@ -53,7 +55,8 @@ class RecordingNodes:
 
 
 def differing_block_fields(expected: ExecutedBlock, found: ExecutedBlock) -> list[str]:
-    """Return the names of the fields in which two executions of a block differ."""
+    """Return the names of the fields in which two executions of a block differ, empty if they agree. `IGNORED` fields
+    are not compared."""
     names = [field.name for field in fields(ExecutedBlock) if field.name not in IGNORED]
     return [name for name in names if getattr(expected, name) != getattr(found, name)]
 
@@ -72,7 +75,8 @@ Outcome = ExecutedBlock | ExecutionError
 
 
 class EngineDifferences:
-    """The differences and panics of one node. Without a `directory` they are only counted and logged."""
+    """The differences and panics of one node: `count` of blocks since the start, `call_count` and `panic_count` since
+    the last `pop_counts`. Without a `directory` they are only counted and logged."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.count = 0
@@ -92,8 +96,9 @@ class EngineDifferences:
         outcomes: Mapping[str, Outcome],
         again: Callable[[NodeStore], None],
     ) -> None:
-        """Note that the engines named in `outcomes` differ on a block. `again` executes it on a store, which records
-        the nodes that are read. An error in this method is logged: it must not stop the node."""
+        """Note that the engines named in `outcomes` differ on a block: count it, log it and, within `MAX_FILES`, write
+        it to a file. `again` executes it on a store, which records the nodes that are read. An error in this method is
+        logged: it must not stop the node."""
         self.count += 1
         path = None
         try:
@@ -132,8 +137,8 @@ class EngineDifferences:
         )
 
     def record_library_error(self, error: Exception, task: str) -> None:
-        """Count `error` of the library if it is a panic. Its other errors are known limits. Logged once a minute for each
-        `task`, which names what py-evm does in place of the library."""
+        """Count `error` of the library if it is a panic. Its other errors are known limits, and nothing happens. A
+        panic is logged, once a minute for each `task`, which names what py-evm does in place of the library."""
         if isinstance(error, native_library().PanicError):
             self.panic_count += 1
             self._log.error(task, f"the native library has a fault; py-evm {task}", fault=str(error))
@@ -176,7 +181,8 @@ def difference_document(
     outcomes: Mapping[str, Outcome],
     nodes: Mapping[bytes, bytes],
 ) -> dict[str, Any]:
-    """Return the document of a difference, ready for JSON. `lacnode evm replay` reads it."""
+    """Return the document of a difference, ready for JSON. `lacnode evm replay` reads it. Bytes are hexadecimal without
+    `0x`. `nodes` may be empty: then the block cannot be executed again from the document."""
     # BLOCKHASH reaches back 256 blocks. Which of them the block asked for is not recorded, so the file has all.
     ancestors = {number: ancestor_hash(number) for number in range(max(0, header.number - 256), header.number)}
     return {
@@ -191,7 +197,8 @@ def difference_document(
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome of one engine, ready for JSON."""
+    """Return the outcome of one engine, ready for JSON: `error` with the text if it refused the block, otherwise roots,
+    gas and receipts. Bytes are hexadecimal without `0x`."""
     if isinstance(outcome, ExecutionError):
         return {"error": str(outcome)}
     return {

@@ -19,8 +19,8 @@ def make_engine(
     differences: EngineDifferences | None = None,
 ) -> TracingEngine:
     """Return an engine of `kind` on the states in `store`, by the rules of `spec`. Cancelling `budget` stops its
-    executions. Differences between the two engines go to `differences`. NativeLibraryError if `kind` needs the native
-    library and there is none that fits."""
+    executions. Differences between the two engines go to `differences`, which are only counted and logged if it is
+    None. NativeLibraryError if `kind` needs the native library and there is none that fits."""
     kind = kind.resolved
     if kind is EngineKind.PYTHON:
         return PyEvmEngine(spec, store, budget)

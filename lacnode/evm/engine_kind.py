@@ -15,7 +15,8 @@ class EngineKind(Enum):
 
     @property
     def resolved(self) -> "EngineKind":
-        """The kind that runs in this process. NativeLibraryError if it needs the library and there is none."""
+        """The kind that runs in this process, never `AUTO`. NativeLibraryError for `NATIVE` and `BOTH` if no library
+        can be used."""
         if self is EngineKind.PYTHON:
             return self
         if self is EngineKind.AUTO:
@@ -25,7 +26,7 @@ class EngineKind(Enum):
 
 
 def why_no_library() -> str | None:
-    """Return why the native library cannot be used here. None if it can."""
+    """Return why the native library cannot be used here, as a sentence. None if it can."""
     try:
         native_library()
     except NativeLibraryError as error:

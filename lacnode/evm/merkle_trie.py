@@ -31,19 +31,22 @@ class MissingNodeError(KeyError):
 
 
 def to_nibbles(key: bytes) -> bytes:
-    """Return the nibbles of `key`, each as one byte."""
+    """Return the nibbles of `key`, each as one byte below 16, the high one first."""
     return b"".join([_NIBBLES[byte] for byte in key])
 
 
 def lookup(root: bytes, key: bytes, read: ReadNode) -> bytes:
-    """Return the value of `key`, empty if it has none. MissingNodeError if the trie is not whole."""
+    """Return the value of `key` in the trie of `root` (32 bytes), empty if it has none. The key is used as it is: the
+    caller hashes it. `read` gives a node by its hash, None if it is missing. MissingNodeError if a node on the way is
+    missing."""
     value, _ = _walk(root, to_nibbles(key), read)
     return value
 
 
 def prove(root: bytes, key: bytes, read: ReadNode) -> tuple[bytes, ...]:
-    """Return the encoded nodes from the root towards `key` that prove its value, or that it has none.
-    MissingNodeError if the trie is not whole."""
+    """Return the encoded nodes from the root (`root`, 32 bytes) towards `key` that prove its value, or that it has
+    none. The key is used as it is: the caller hashes it. Nodes inside their parent do not stand alone, and an empty
+    trie has none. MissingNodeError if a node on the way is missing."""
     _, nodes = _walk(root, to_nibbles(key), read)
     return tuple(nodes)
 
@@ -77,9 +80,9 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
 def update(
     root: bytes, changes: Mapping[bytes, bytes], read: ReadNode, budget: ExecutionBudget = UNLIMITED
 ) -> tuple[bytes, dict[bytes, bytes]]:
-    """Return the root after `changes`, and the new nodes by hash. `changes` maps keys to values. An empty value deletes
-    its key. MissingNodeError if a node of the trie is missing, ExecutionInterruptedError if `budget` is used up or
-    cancelled."""
+    """Return the root (32 bytes) of the trie of `root` after `changes`, and the new nodes by hash, which the caller
+    must store. `changes` maps keys, used as they are, to values. An empty value deletes its key. MissingNodeError if a
+    node of the trie is missing, ExecutionInterruptedError if `budget` is used up or cancelled."""
     budget.check()
     if not changes:
         return root, {}

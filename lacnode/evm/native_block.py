@@ -81,7 +81,7 @@ class NativeBlock:
 
     @property
     def gas_left(self) -> int:
-        """Gas that transactions may still ask for."""
+        """The gas that transactions may still ask for by their gas limits."""
         return self._header.gas_limit - int(self._native.gas_used) if self._python is None else self._python.gas_left
 
     @property
@@ -92,9 +92,10 @@ class NativeBlock:
     # -- adding ----------------------------------------------------------------------------------------------------------
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction` and add it to the block. TransactionRejectedError if it cannot be in this block.
-        ExecutionInterruptedError if `budget` is used up or cancelled, or has no time left to close the block with it.
-        After an error nothing has changed."""
+        """Execute `transaction`, signed by `sender` (20 bytes), and add it to the block. py-evm takes the block over if
+        the library cannot execute it. TransactionRejectedError if it cannot be in this block. ExecutionInterruptedError
+        if `budget` is used up or cancelled, or has no time left to close the block with it. After an error nothing has
+        changed."""
         if self._python is not None:
             return self._python.add(transaction, sender, budget)
         self._use(budget)
@@ -180,9 +181,9 @@ class NativeBlock:
     # -- the whole block -------------------------------------------------------------------------------------------------
 
     def execute_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
-        """Execute all transactions of a block of another validator. The library's `NativeError` if it cannot, or
-        refuses one. ExecutionInterruptedError if `budget` is used up or cancelled. After an error the block must not be
-        used."""
+        """Execute all transactions of a block of another validator, with their senders (20 bytes each) in the same
+        order. The library's `NativeError` if it cannot, or refuses one. ExecutionInterruptedError if `budget` is used
+        up or cancelled. After an error the block must not be used."""
         self._use(budget)
         for start, end in _parts(transactions):
             self._execute_part(transactions[start:end], senders[start:end])
@@ -210,7 +211,8 @@ class NativeBlock:
 
     def close_natively(self, budget: ExecutionBudget) -> ExecutedBlock:
         """Finish the block with the library alone: make the calls that end every block, pay the reward and compute the
-        roots. The library's `NativeError` if it cannot."""
+        roots. The library's `NativeError` if it cannot, SystemCallError if a call that ends every block fails,
+        ExecutionInterruptedError if `budget` is used up or cancelled."""
         self._use(budget)
         # The order is consensus: requests first, the reward after them, then the roots.
         for address in contracts_asked_for_requests(self._fork, self._spec):
@@ -262,8 +264,8 @@ class NativeBlock:
     ) -> PrivateResult:
         """Execute `message` on the private state at `root`, with the public accounts of this block behind it as they
         are now, or at `marker`. py-evm executes it: only Besu undoes changes of a private state in this way, and revm
-        cannot. The block does not change. Raises TransactionRejectedError, CallLimitExceededError after `deadline`, or
-        ExecutionInterruptedError."""
+        cannot. The block does not change. Raises TransactionRejectedError for a wrong nonce, CallLimitExceededError
+        after `deadline` (monotonic seconds, None for none), or ExecutionInterruptedError."""
         if self._python is not None:
             return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
         base_fee, joined = self._header.base_fee, budget.joined_with(self._engine_budget)
@@ -291,7 +293,8 @@ def _parts(transactions: list[Transaction]) -> Iterator[tuple[int, int]]:
 
 
 def receipt_of(transaction: Transaction, status: int, cumulative_gas: int, bloom: bytes | None, logs: Any) -> Receipt:
-    """Return the receipt in the library's outcome of a transaction. `bloom` is None without logs."""
+    """Return the receipt in the library's outcome of a transaction. `status` is 1 for success and 0 for failure.
+    `bloom` is None without logs. Each of `logs` is address, topics and data."""
     if bloom is None:
         return Receipt(transaction.type, status, None, cumulative_gas, EMPTY_BLOOM, ())
     return Receipt(transaction.type, status, None, cumulative_gas, bloom, tuple(Log(*log) for log in logs))

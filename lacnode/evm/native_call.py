@@ -38,8 +38,8 @@ class CalledAccounts:
 
 
 def fits_library(call: CallRequest, spec: ChainSpec) -> bool:
-    """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it is none of
-    the administrator of a devnet."""
+    """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it is none
+    of the administrator of a devnet. The block is not looked at (`reason_for_py_evm`)."""
     if is_for_administration(call.to, spec):
         return False
     prices = (call.gas_price, call.max_fee_per_gas, call.max_priority_fee_per_gas, call.gas)
@@ -64,8 +64,9 @@ def call_natively(
     ancestor_hash: AncestorHash,
     budget: ExecutionBudget,
 ) -> CallResult:
-    """Return the library's outcome of `call` on the state at `state_root`, in the environment of `header`.
-    SizeExceededError if it needs more memory or writes more logs than a call may, TransactionRejectedError if it cannot
+    """Return the library's outcome of `call` on the state at `state_root`, in the environment of `header`. `nodes` is
+    the cache of `make_node_cache`. SizeExceededError if it needs more memory or writes more logs than a call may, other
+    ExecutionInterruptedErrors if `budget` or the deadline of `call` has ended, TransactionRejectedError if it cannot
     begin, the library's `NativeError` if the library cannot make it."""
     # A free call has a gas price of 0. A base fee above 0 would refuse it.
     base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
@@ -123,8 +124,8 @@ def native_call_arguments(transaction: EvmTransaction, call: CallRequest) -> tup
 
 
 def override_accounts(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
-    """Apply `overrides` to the accounts of the library's block `native`. ExecutionInterruptedError if `budget` is used
-    up or cancelled."""
+    """Apply `overrides` to the accounts of the library's block `native`. Moved precompiles are ignored (see
+    `fits_library`). ExecutionInterruptedError if `budget` is used up or cancelled."""
     for address, override in overrides:
         balance = None if override.balance is None else override.balance.to_bytes(32)
         native.override_account(address, override.nonce, balance, override.code, override.clears_storage)
@@ -134,5 +135,5 @@ def override_accounts(native: Any, overrides: Overrides, budget: ExecutionBudget
 
 
 def to_call_limit_error(exceeded: BudgetExceededError) -> CallLimitExceededError:
-    """Return the error for a caller whose call took too long, or too much memory."""
+    """Return, and do not raise, the error for a caller whose call took too long, or too much memory."""
     return CallLimitExceededError(str(exceeded))

@@ -24,8 +24,9 @@ _HALTS: dict[str, tuple[str, str]] = {
 def halt_and_explanation(
     name: str | None, last_opcode: int | None, contract_bytes: int | None, fork: Fork
 ) -> tuple[str | None, str | None]:
-    """Return the `halt` and the `explanation` of a call that ended as `name` says, None for success. `last_opcode` is
-    the last instruction, None where none was reached. `contract_bytes` is the network's limit, None for the fork's."""
+    """Return the `halt` and the `explanation` of a call (see `CallResult`) that ended as the library's `name` says,
+    None for success. `last_opcode` is the last instruction, None where none was reached. `contract_bytes` is the
+    network's limit of code, None for the fork's. An unknown name stands for itself."""
     if name is None:
         return None, None
     if name == "Revert":

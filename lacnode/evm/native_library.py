@@ -26,7 +26,8 @@ def _loaded() -> Any:
 
 
 def native_library() -> Any:
-    """The module `lacnode_native`. NativeLibraryError if it is missing, broken, or of another version."""
+    """The module `lacnode_native`, loaded at the first call. NativeLibraryError if it is missing, broken, or has
+    another `INTERFACE`."""
     library = _loaded()
     if isinstance(library, NativeLibraryError):
         raise library
@@ -38,6 +39,6 @@ def native_library() -> Any:
 
 
 def native_version() -> str:
-    """The version of the native library. NativeLibraryError if the library is missing, broken, or of another version
-    than this node needs."""
+    """The version of the native library as text. NativeLibraryError if the library is missing, broken, or has another
+    `INTERFACE` than this node needs."""
     return str(native_library().VERSION)

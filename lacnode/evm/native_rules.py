@@ -22,7 +22,7 @@ _UINT64 = 2**64
 
 
 def reason_for_py_evm(spec: ChainSpec, header: BlockHeader) -> str | None:
-    """Return why py-evm executes in the block of `header`. None if the native engine can."""
+    """Return why py-evm executes in the block of `header`, as a clause. None if the native engine can."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     # The library makes no state root between two transactions.
     if fork < Fork.BYZANTIUM:
@@ -38,7 +38,8 @@ def reason_for_py_evm(spec: ChainSpec, header: BlockHeader) -> str | None:
 
 
 def is_left_to_python(transactions: Sequence[Transaction], spec: ChainSpec) -> bool:
-    """Return whether py-evm executes a block because of its `transactions`: the library knows neither private transactions
-    of GoQuorum nor the administrator of a devnet."""
+    """Return whether py-evm executes a block because of its `transactions`: the library knows neither private
+    transactions of GoQuorum nor the administrator of a devnet. The block itself is not looked at
+    (`reason_for_py_evm`)."""
     is_administered = spec.devnet is not None and any(is_for_administration(each.to, spec) for each in transactions)
     return is_administered or has_goquorum_private(transactions, spec)

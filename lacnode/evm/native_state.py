@@ -31,12 +31,15 @@ class CurrentBudget:
         self.budget = budget
 
     def check(self) -> None:
-        """Raise BudgetExceededError or ExecutionCancelledError if the library's current execution must stop."""
+        """Return if the library's current execution may go on. Raises BudgetExceededError or ExecutionCancelledError
+        otherwise."""
         self.budget.check()
 
 
 def make_node_cache(store: NodeStore, capacity_bytes: int) -> Any:
-    """Return a cache of the library before `store`. It keeps at most `capacity_bytes` bytes of nodes."""
+    """Return a cache of the library before `store`. It keeps at most `capacity_bytes` bytes of nodes.
+    NativeLibraryError if there is no library that fits. Reading a node that `store` does not have raises
+    MissingNodeError."""
 
     def read(key: bytes) -> bytes:
         value = store.get(key)
@@ -58,7 +61,9 @@ def open_native_block(
     *,
     base_fee: int | None,
 ) -> Any:
-    """Return the library's block on the state at `root`, in the environment of `header`."""
+    """Return the library's block on the state at `root` (32 bytes), in the environment of `header`. `nodes` is the
+    cache of `make_node_cache`. `base_fee` is in wei per gas, None for 0, and takes the place of the header's. The calls
+    that begin a block are not made."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     beneficiary = spec.ibft.parameters_at(header.number).mining_beneficiary
 
@@ -92,8 +97,8 @@ def open_native_block(
 
 
 def store_parent_hash_natively(spec: ChainSpec, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
-    """Store the parent's hash in the history contract, where a network has one (EIP-2935). SystemCallError if the
-    call fails."""
+    """Store the parent's hash in the history contract (EIP-2935). Nothing happens before Prague, and where the network
+    has no such contract. SystemCallError if the call fails."""
     if spec.forks.fork_at(header.number, header.timestamp) < Fork.PRAGUE:
         return
     # The genesis decides whether the contract is there. Besu makes no call where it is not.

@@ -31,7 +31,8 @@ _CALL_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """The instructions of a fork by their numbers: names, and the gas that each costs before its operands count."""
+    """The instructions of a fork by their numbers, 256 of each: names, and the gas that each costs before its operands
+    count. A number without an instruction has the name `INVALID` and the gas `NO_INSTRUCTION`."""
 
     names: tuple[str, ...]
     static_gas: tuple[int, ...]
@@ -77,8 +78,9 @@ class NativeSteps(Sequence[TracedStep]):
     def struct_logs(
         self, *, stack: bool, memory: bool, storage: bool, max_bytes: int
     ) -> tuple[list[dict[str, object]], int]:
-        """Return the steps in the form of struct logs, and the estimated size of their JSON text in bytes. The list ends
-        early where that is more than `max_bytes`."""
+        """Return the steps in the form of struct logs (`debug_traceTransaction`), and the estimated size of their JSON
+        text in bytes. `stack`, `memory` and `storage` say which parts each has. The list ends early where its text is
+        longer than `max_bytes`."""
         names = list(self._instructions.names)
         halts = [halt.name for halt in HALTS]
         found: tuple[list[dict[str, object]], int] = self._trace.struct_logs(
@@ -116,7 +118,8 @@ def _step(record: Any, names: Sequence[str], calls: Sequence[TracedCall]) -> Tra
 
 
 def decode_traced_calls(trace: Any) -> list[TracedCall]:
-    """Return the calls of a record in the order in which they began. The first is the transaction's own."""
+    """Return the calls of a library's record in the order in which they began. The first is the transaction's own. Each
+    has those that it made in its `calls`."""
     calls: list[TracedCall] = []
     for (parent, kind, sender, to, value, gas, data, depth), ended in trace.calls():
         gas_used, output, error, is_reverted, is_precompile, logs = ended
@@ -132,7 +135,7 @@ def decode_traced_calls(trace: Any) -> list[TracedCall]:
 
 
 def decode_account_changes(changes: Any) -> dict[bytes, AccountChange]:
-    """Return the library's changes by address."""
+    """Return the library's changes by address (20 bytes)."""
     return {
         address: AccountChange(
             _values(before),

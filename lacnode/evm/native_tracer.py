@@ -43,7 +43,8 @@ class _LeftToPythonError(Exception):
 
 class NativeTracer:
     """A `tracer.Tracer` on the states behind `nodes`, the library's cache. `python` traces on the same states what the
-    library cannot, and counts in the same `allowance`. Panics of the library go to `differences`."""
+    library cannot, and counts in the same `allowance`. Panics of the library go to `differences`. The errors are those
+    of `tracer.Tracer`."""
 
     def __init__(
         self,
@@ -64,12 +65,13 @@ class NativeTracer:
         self._differences = differences
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`, which are executed again."""
+        """Return the accounts after the first `count` transactions of `block`, which are executed again on py-evm.
+        ExecutionError if one cannot be in the block, ExecutionInterruptedError, MissingNodeError."""
         return self._python.accounts_after(block, count)
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return the hashes of the addresses in the state at `state_root` with their accounts in RLP, ascending, from
-        the hash `start` on."""
+        """Yield the hashes (32 bytes) of the addresses in the state at `state_root` with their accounts in RLP,
+        ascending, from the hash `start` on. MissingNodeError if the state is not whole."""
         return self._python.state_entries(state_root, start)
 
     # -- blocks ----------------------------------------------------------------------------------------------------------
@@ -77,8 +79,8 @@ class NativeTracer:
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
-        """Execute the transactions of `block` again, and return the records of those from the index `first` on, in
-        order."""
+        """Execute the transactions of `block` again, and yield the records of those from the index `first` on, in
+        order. The errors are those of `tracer.Tracer.trace_block`."""
         index = first
         try:
             for traced in self._block(block, options, first):
@@ -152,8 +154,8 @@ class NativeTracer:
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Execute `calls` on the state after `header`, each on the state that the call before left, and return their
-        records."""
+        """Execute `calls` on the state after `header`, each on the state that the call before left, and yield their
+        records in order. Nothing is stored. The errors are those of `tracer.Tracer.trace_calls`."""
         begun_with, count = (self._allowance.steps_left, self._allowance.bytes_left), 0
         try:
             for traced in self._calls(header, calls):

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 
 class OverrideError(Exception):
-    """Overrides that cannot be applied. The text says why."""
+    """Overrides cannot be applied. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountOverride:
-    """The values that a call finds at one address. None leaves the chain's value.
+    """The values that a call finds at one address. None leaves the chain's value. The balance is in wei.
 
     `storage` are pairs of a slot and its value: with `clears_storage` the account has no other slots, without it the
     chain's other slots stay. `precompile_moved_to` is the 20-byte address where the precompile of this address is

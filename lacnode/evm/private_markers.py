@@ -17,7 +17,7 @@ PRIVATE_V = (37, 38)
 
 
 def is_goquorum_private(transaction: Transaction, spec: ChainSpec) -> bool:
-    """Whether `transaction` is a private one of GoQuorum on this chain."""
+    """Whether `transaction` is a private one of GoQuorum on this chain. Always False on another chain."""
     rules = spec.goquorum
     return (
         rules is not None
@@ -28,7 +28,8 @@ def is_goquorum_private(transaction: Transaction, spec: ChainSpec) -> bool:
 
 
 def sender_of(transaction: Transaction, spec: ChainSpec) -> bytes:
-    """The sender (20 bytes) of any transaction. Raises SignatureError if there is none."""
+    """The sender (20 bytes) of any transaction of this chain, a private one of GoQuorum too. Raises SignatureError if
+    there is none."""
     if is_goquorum_private(transaction, spec):
         # The v is not that of chain 1 (EIP-155): the signature covers no chain id.
         transaction = replace(transaction, chain_id=None)
@@ -36,7 +37,8 @@ def sender_of(transaction: Transaction, spec: ChainSpec) -> bytes:
 
 
 def check_goquorum_private(transaction: Transaction, *, nonce: int, gas_left: int) -> None:
-    """Check a private transaction of a sender with this `nonce`. Raises TransactionRejectedError."""
+    """Return if a private transaction of a sender, whose next nonce is `nonce`, can be in a block with `gas_left`.
+    Raises TransactionRejectedError for another nonce, a gas limit above `gas_left`, or a gas price above 0."""
     if transaction.nonce != nonce:
         reason = RejectionReason.NONCE_TOO_LOW if transaction.nonce < nonce else RejectionReason.NONCE_TOO_HIGH
         raise TransactionRejectedError(reason, f"nonce {transaction.nonce}, the next is {nonce}")

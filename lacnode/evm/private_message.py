@@ -15,7 +15,8 @@ PRIVATE_GAS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateMessage:
-    """A private transaction as the EVM needs it. `to` is None for a creation, which makes the contract `created`."""
+    """A private transaction as the EVM needs it. `to` is None for a creation, which makes the contract `created`.
+    Addresses have 20 bytes. `gas_price` is in wei, for the code to read. It carries no value."""
 
     sender: bytes
     nonce: int
@@ -31,7 +32,8 @@ class PrivateMessage:
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateResult:
     """The outcome. Where the message failed, `state_root` is the one it began with, and there are no logs, output and
-    nodes. `revert_reason` is the output of REVERT, None where nothing reverted. `nodes` make `state_root` readable."""
+    nodes. `revert_reason` is the output of REVERT, None where nothing reverted. `nodes` (by hash, None if it failed)
+    make `state_root` readable."""
 
     success: bool
     state_root: bytes

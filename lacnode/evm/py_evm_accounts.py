@@ -25,7 +25,8 @@ _UINT256 = 2**256
 
 
 class Accounts(TrieAccounts):
-    """All accounts of one block in the making, from the state at `root` (32 bytes)."""
+    """All accounts of one block in the making, from the state at `root` (32 bytes). Addresses have 20 bytes. An account
+    that does not exist looks empty. What reads raises MissingNodeError if the state is not whole."""
 
     def __init__(self, store: NodeStore, root: bytes) -> None:
         super().__init__(store, root)
@@ -36,19 +37,18 @@ class Accounts(TrieAccounts):
         self._undo: list[tuple] = []  # type: ignore[type-arg]
         self._marks = 0
 
-    # -- accounts ------------------------------------------------------------------------------------------------
-
     def _write(self, address: bytes, account: Account | None) -> None:
         # The entry has the whole account before the change. Undoing needs no knowledge of which part has changed.
         self._undo.append((_ACCOUNT, address, self._read(address)))
         self._accounts[address] = account
 
     def account_exists(self, address: bytes) -> bool:
+        """Whether the account is in the state, empty or not."""
         return self._read(address) is not None
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
-        """Return whether a creation at `address` must fail. Storage counts too (EIP-7610, Besu 25.5), unlike in
-        py-evm."""
+        """Return whether a creation at `address` must fail: the account has code, a nonce, or storage from before the
+        block. Storage counts too (EIP-7610, Besu 25.5), unlike in py-evm."""
         account = self._read(address) or _NEW
         return account.nonce != 0 or account.code_hash != EMPTY_KECCAK or self._has_storage(address, account)
 
@@ -58,26 +58,32 @@ class Accounts(TrieAccounts):
         return account.storage_root != EMPTY_TRIE_ROOT and address not in self._cleared
 
     def account_is_empty(self, address: bytes) -> bool:
+        """Whether the account has no balance, no nonce and no code. True for one that does not exist."""
         account = self._read(address) or _NEW
         return account.balance == 0 and account.nonce == 0 and account.code_hash == EMPTY_KECCAK
 
     def touch_account(self, address: bytes) -> None:
+        """Make the account exist, with empty values, if it does not."""
         if self._read(address) is None:
             self._write(address, _NEW)
 
     def delete_account(self, address: bytes) -> None:
+        """Remove the account with its storage. Do nothing more if it does not exist."""
         self.delete_storage(address)
         self._write(address, None)
 
     def get_balance(self, address: bytes) -> int:
+        """Return the balance in wei. 0 if the account does not exist."""
         return (self._read(address) or _NEW).balance
 
     def set_balance(self, address: bytes, balance: int) -> None:
+        """Set the balance in wei, modulo 2^256, and make the account exist."""
         account = self._read(address) or _NEW
         # A genesis may give an account so much that a transfer to it overflows. Besu counts in 256 bits.
         self._write(address, Account(account.nonce, balance % _UINT256, account.storage_root, account.code_hash))
 
     def get_nonce(self, address: bytes) -> int:
+        """Return the nonce. 0 if the account does not exist."""
         return (self._read(address) or _NEW).nonce
 
     def set_nonce(self, address: bytes, nonce: int) -> None:
@@ -88,9 +94,11 @@ class Accounts(TrieAccounts):
         self.set_nonce(address, self.get_nonce(address) + 1)
 
     def get_code_hash(self, address: bytes) -> bytes:
+        """Return the hash of the code (32 bytes). `EMPTY_KECCAK` without code."""
         return (self._read(address) or _NEW).code_hash
 
     def get_code(self, address: bytes) -> bytes:
+        """Return the code, empty if the account has none. KeyError if the store does not have it."""
         code_hash = self.get_code_hash(address)
         if code_hash == EMPTY_KECCAK:
             return b""
@@ -111,6 +119,7 @@ class Accounts(TrieAccounts):
         return code
 
     def set_code(self, address: bytes, code: bytes) -> None:
+        """Set the code, and make the account exist. No rule about code is checked."""
         code_hash = keccak256(code)
         # Kept aside until the transaction is over. The code of a creation that is undone must not be stored.
         if code:
@@ -121,10 +130,9 @@ class Accounts(TrieAccounts):
     def delete_code(self, address: bytes) -> None:
         self.set_code(address, b"")
 
-    # -- storage -------------------------------------------------------------------------------------------------
-
     def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
-        """The value of a slot now. Without `from_journal`, its value before the current transaction."""
+        """The value of a slot now, 0 if it was never set. Without `from_journal`, that before the current
+        transaction."""
         if not from_journal:
             # SSTORE's price depends on the value before the transaction (EIP-2200). `_before` has it for slots that the
             # transaction wrote.
@@ -140,6 +148,7 @@ class Accounts(TrieAccounts):
         return value
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        """Set a slot. The account must exist when the state root is made, or the value is lost."""
         before = self.get_storage(address, slot)
         # Only the first write of a transaction notes it. Later ones find a value of the same transaction.
         self._before.setdefault(address, {}).setdefault(slot, before)
@@ -147,13 +156,12 @@ class Accounts(TrieAccounts):
         self._storage[address][slot] = value
 
     def delete_storage(self, address: bytes) -> None:
+        """Set all slots of the account to 0."""
         slots = self._storage.get(address, {})
         self._undo.append((_CLEARED, address, slots, address in self._cleared))
         # A new dictionary, since the undo list has the old one.
         self._storage[address] = {}
         self._cleared.add(address)
-
-    # -- what the transaction has touched (EIP-2929) -------------------------------------------------------------
 
     def is_address_warm(self, address: bytes) -> bool:
         return address in self._warm
@@ -181,21 +189,19 @@ class Accounts(TrieAccounts):
         return tuple((address, tuple(sorted(keys))) for address, keys in sorted(slots.items()))
 
     def accessed_addresses(self) -> frozenset[bytes]:
-        """Addresses whose account was read."""
+        """The addresses whose account was read since the block began, in any transaction."""
         return frozenset(self._accounts)
 
-    # -- undoing -------------------------------------------------------------------------------------------------
-
     def record(self) -> Checkpoint:
-        """Return a mark. `discard` undoes the changes after it."""
+        """Return a mark. `discard` undoes the changes after it. Use marks in the reverse order of their making."""
         self._marks += 1
         return self._marks, len(self._undo)
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Keep the changes since `checkpoint`. An outer mark may still undo them."""
+        """Keep the changes since `checkpoint`: nothing happens, and an outer mark may still undo them."""
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """Undo everything since `checkpoint`."""
+        """Undo everything since `checkpoint`, warm marks too."""
         # The list is undone from its end, so an entry finds the state that its change left behind.
         self._undo_to(checkpoint[1])
 
@@ -252,8 +258,6 @@ class Accounts(TrieAccounts):
         if account is not None and code is not None:
             self.nodes[account.code_hash] = code
 
-    # -- the end of the block ------------------------------------------------------------------------------------
-
     @property
     def state_root(self) -> bytes:
         """The state root (32 bytes) with which this block began, or the last one that `make_state_root` returned."""
@@ -266,6 +270,7 @@ class Accounts(TrieAccounts):
             raise ValueError("a state root is made, not set")
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
-        """Write the changes to the tries, as the base class does. No change before can be undone after it."""
+        """Write the changes to the tries, as the base class does, with its errors, and return the new root (32 bytes).
+        No change before can be undone after it."""
         self._settle()
         return super().make_state_root(budget)

@@ -36,7 +36,8 @@ _DELEGATION_BYTES = len(DELEGATION_PREFIX) + 20
 
 
 def administered_executor(base: Any, rules: AdministrationRules) -> Any:
-    """Return `base`, the executor class of a fork, with `rules` for the transactions of the administrator."""
+    """Return a subclass of `base`, py-evm's executor class of a fork, that treats transactions of the administrator by
+    `rules`."""
 
     class AdministeredExecutor(base):  # type: ignore[misc]
         def build_computation(self, message: Any, transaction: Any) -> Any:
@@ -121,7 +122,8 @@ def _fail(computation: Any, invalid: InvalidAdministrationError) -> None:
 def change_account(
     accounts: Accounts, change: AccountUpdate, rules: AdministrationRules, budget: ExecutionBudget
 ) -> None:
-    """Make `change`. InvalidAdministrationError if it is not possible: some of it may be made then."""
+    """Make `change`. InvalidAdministrationError if it is not possible, ExecutionInterruptedError if `budget` is used up
+    or cancelled: some of it may be made then, and the caller must undo it."""
     _check_allowed(change, rules)
     address = change.address
     if change.balance is not None:

@@ -61,7 +61,9 @@ def new_py_evm_state(
     *,
     base_fee: int | None,
 ) -> Any:
-    """Return a py-evm state at `root` in the environment of `header`."""
+    """Return a py-evm state at `root` (32 bytes) in the environment of `header`. `base_fee` is in wei per gas, None for
+    0, and takes the place of the header's. Nothing is read yet: a missing state is a MissingNodeError at the first
+    question."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     beneficiary = spec.ibft.parameters_at(header.number).mining_beneficiary
     context = ExecutionContext(
@@ -95,7 +97,9 @@ def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
 
 
 def run_valid_transaction(state: Any, transaction: EvmTransaction) -> Any:
-    """Execute a transaction that has been found valid. Return the finished computation."""
+    """Execute a transaction that has been found valid, with its fees. Return the finished computation, which may have
+    failed. The changes stay in `state` and are not locked. ExecutionInterruptedError if the budget of `state` is used
+    up or cancelled: the caller must undo the changes then."""
     executor = state.get_transaction_executor()
     message = executor.build_evm_message(transaction)
     try:
@@ -109,7 +113,8 @@ def run_valid_transaction(state: Any, transaction: EvmTransaction) -> Any:
 
 
 def gas_used_and_before_refund(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
-    """Return the gas charged, after and before refunds."""
+    """Return the gas charged, after and before refunds, in gas units. From Prague on both are at least the floor of
+    EIP-7623."""
     consumed = transaction.gas - computation.get_gas_remaining()
     # EIP-3529 lowered the share of the gas that refunds may return.
     refund = min(computation.get_gas_refund(), consumed // (5 if fork >= Fork.LONDON else 2))
@@ -120,8 +125,8 @@ def gas_used_and_before_refund(transaction: EvmTransaction, computation: Any, fo
 
 @dataclass(frozen=True, slots=True)
 class BlockStart:
-    """What a block is executed on: the rules in `spec`, the states in `store`, the state root of the parent, and the
-    environment in `header`. Cancelling `budget` stops the executions of the block."""
+    """What a block is executed on: the rules in `spec`, the states in `store`, the state root of the parent (32 bytes),
+    and the environment in `header`. Cancelling `budget` stops the executions of the block."""
 
     spec: ChainSpec
     store: NodeStore
@@ -132,7 +137,9 @@ class BlockStart:
 
 
 class PyEvmBlock:
-    """A block in the making that py-evm executes, one transaction after the other (an `engine.OpenBlock`)."""
+    """A block in the making that py-evm executes, one transaction after the other (an `engine.OpenBlock`).
+    `within_limits` applies the limits of `block_limits`. The constructor raises SystemCallError if a call that begins
+    the block fails."""
 
     def __init__(self, start: BlockStart, *, within_limits: bool = False) -> None:
         header = start.header
@@ -169,13 +176,13 @@ class PyEvmBlock:
 
     @property
     def gas_left(self) -> int:
-        """Gas that transactions may still ask for."""
+        """The gas that transactions may still ask for by their gas limits."""
         return self._header.gas_limit - self._total_gas - self._marker_gas
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction` and add it to the block. TransactionRejectedError if it cannot be in this block.
-        ExecutionInterruptedError if `budget` is used up or cancelled, or has no time left to close the block with it.
-        After an error nothing has changed."""
+        """Execute `transaction`, signed by `sender` (20 bytes, not checked), add it to the block and return its
+        receipt. TransactionRejectedError if it cannot be in this block. ExecutionInterruptedError if `budget` is used
+        up or cancelled, or has no time left to close the block with it. After an error nothing has changed."""
         if is_goquorum_private(transaction, self._spec):
             return self._add_private_marker(transaction, sender)
         # Checked on the state as it is now: an earlier transaction of the block may have used the nonce or the funds.
@@ -277,8 +284,8 @@ class PyEvmBlock:
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
         """Execute `message` on the private state at `root`, with the public accounts of this block behind it as they
-        are now, or at `marker`. The block does not change. Raises TransactionRejectedError, CallLimitExceededError
-        after `deadline`, or ExecutionInterruptedError."""
+        are now, or at `marker`. The block does not change. Raises TransactionRejectedError for a wrong nonce,
+        CallLimitExceededError after `deadline` (monotonic seconds, None for none), or ExecutionInterruptedError."""
         budget = budget.joined_with(self._engine_budget)
         return run_private_before_marker(
             self._state, store, root, message, marker, self._header.base_fee, deadline, budget
@@ -321,7 +328,7 @@ class PyEvmBlock:
 
 
 def revert_reason(computation: Any) -> bytes | None:
-    """Return the output of REVERT. None if the computation did not end with it."""
+    """Return the output of REVERT, which may be empty. None if the computation did not end with it."""
     if computation.is_error and isinstance(computation.error, Revert):
         return bytes(computation.output)
     return None
@@ -333,7 +340,7 @@ def _encoded(receipt: Receipt, budget: ExecutionBudget) -> bytes:
 
 
 def count_access_list_items(transaction: Transaction) -> int:
-    """Addresses and slots in the access list of `transaction`."""
+    """The number of addresses and slots in the access list of `transaction`, repeated ones too."""
     return sum(1 + len(slots) for _, slots in transaction.access_list)
 
 
@@ -342,5 +349,6 @@ def _log_bytes(computation: Any) -> int:
 
 
 def created_contract_address(sender: bytes, nonce: int) -> bytes:
-    """The 20-byte address of the contract that `sender` creates with `nonce`."""
+    """The 20-byte address of the contract that a transaction of `sender` (20 bytes) with `nonce` creates. It is not the
+    address of CREATE2."""
     return keccak256(rlp.encode([sender, rlp.encode_scalar(nonce)]))[12:]

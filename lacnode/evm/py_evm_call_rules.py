@@ -15,8 +15,13 @@ from lacnode.primitives.transaction import LEGACY
 class CallersAccounts(Protocol):
     """The accounts on the state of a call, as its rules read them."""
 
-    def get_nonce(self, address: bytes) -> int: ...
-    def get_balance(self, address: bytes) -> int: ...
+    def get_nonce(self, address: bytes) -> int:
+        """Return the nonce of the account at `address` (20 bytes). 0 if there is none."""
+        ...
+
+    def get_balance(self, address: bytes) -> int:
+        """Return the balance in wei of the account at `address` (20 bytes). 0 if there is none."""
+        ...
 
 
 def checked_call(
@@ -29,8 +34,8 @@ def checked_call(
     allows_nonce_gap: bool = True,
 ) -> EvmTransaction:
     """Check `call` by the rules for calls, and return it as a transaction for py-evm, in the environment of `header`.
-    TransactionRejectedError, with Besu's text, if it could not begin. `allows_nonce_gap`: its nonce may be above the
-    account's, since calls are often made for a later moment."""
+    `base_fee` is in wei per gas, None before London. TransactionRejectedError, with Besu's text, if it could not begin.
+    `allows_nonce_gap`: its nonce may be above the account's, since calls are often made for a later moment."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     gas = header.gas_limit if call.gas is None else call.gas
     nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce

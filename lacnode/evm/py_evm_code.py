@@ -29,7 +29,8 @@ class Code(CodeStream):
         self._pushed: bytes | None = None
 
     def is_valid_opcode(self, position: int) -> bool:
-        """Return whether the byte at `position` is an instruction, rather than data of a PUSH."""
+        """Return whether the byte at `position` is an instruction, rather than data of a PUSH. False after the end of
+        the code."""
         if self._pushed is None:
             # Found at the first jump. Many calls end before one.
             self._pushed = _analyses.pushed(self._raw_code_bytes)

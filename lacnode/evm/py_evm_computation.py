@@ -55,15 +55,19 @@ class FinishedCalls:
         self._logs = _joined(self._logs, _joined(below._logs, call._log_entries))
 
     def get_gas_refund(self) -> int:
+        """The gas that the calls have earned as refund, before the limit of the fork."""
         return self._refund
 
     def get_accounts_for_deletion(self) -> set[bytes]:
+        """The addresses (20 bytes) that destroyed themselves."""
         return self._deleted
 
     def get_self_destruct_beneficiaries(self) -> set[bytes]:
+        """The addresses (20 bytes) that were called or received a balance."""
         return self._touched
 
     def get_raw_log_entries(self) -> list[Any]:
+        """The logs as py-evm has them, each with its number. They are not in order."""
         return self._logs
 
 
@@ -75,7 +79,8 @@ def _joined(left: list[Any], right: list[Any]) -> list[Any]:
 
 
 def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_size: int) -> Any:
-    """`base`, a fork's computation class, with a network's limits (`code_size_limit` None for the fork's own)."""
+    """A subclass of `base`, py-evm's computation class of a fork, with a network's limits: `code_size_limit` in bytes
+    (None for the fork's own) and `stack_size` in words."""
 
     class NetworkComputation(base):  # type: ignore[misc]
         _precompiles = replace_precompiles(base.get_precompiles(), fork)
@@ -135,7 +140,8 @@ def _code_rule(limit: int | None, fork: Fork) -> Any:
 
 
 class LimitedStack(Stack):
-    """A stack of at most `size` words (`evmStackSize` of the genesis). FullStack beyond them."""
+    """A stack of at most `size` words (`evmStackSize` of the genesis). Pushing beyond them raises py-evm's
+    FullStack."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -146,14 +152,18 @@ class LimitedStack(Stack):
             raise FullStack(f"stack limit of {self._size} reached")
 
     def push_int(self, value: int) -> None:
+        """Push a number of 256 bits. FullStack if the stack has `size` words."""
         self._room()
         self._append(value)
 
     def push_bytes(self, value: bytes) -> None:
+        """Push at most 32 bytes. FullStack if the stack has `size` words."""
         self._room()
         self._append(value)
 
     def dup(self, position: int) -> None:
+        """Push a copy of the item at `position` from the top, which is 1. FullStack if the stack has `size` words,
+        InsufficientStack if there is no such item."""
         self._room()
         if position > len(self.values):
             raise InsufficientStack(f"nothing to duplicate at depth {position}")

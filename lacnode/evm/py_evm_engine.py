@@ -68,11 +68,11 @@ class PyEvmEngine:
         return PYTHON
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        """The root (32 bytes) of the genesis' accounts, and the nodes and codes by hash to store for it."""
         return self.initial_state(self._spec.genesis.alloc)
 
     def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """The root of a state of these accounts alone, and the nodes and codes to store for it."""
+        """The root (32 bytes) of a state of these accounts alone, and the nodes and codes by hash to store for it."""
         accounts = Accounts(_NoNodes(), EMPTY_TRIE_ROOT)
         for account in first:
             # Each setter makes the account exist, also with values of 0: an empty account of the genesis is part of its
@@ -92,8 +92,9 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block and return its outcome. ExecutionError if one of its transactions cannot be in it,
-        ExecutionInterruptedError if `budget` is used up or cancelled."""
+        """Execute a whole block and return its outcome. The results in `header` are not compared. ExecutionError if one
+        of its transactions cannot be in it or a system call fails, ExecutionInterruptedError if `budget` is used up or
+        cancelled, MissingNodeError if the store does not have the state."""
         # Most blocks of a quiet network are empty. Opening a state for them costs milliseconds.
         if not transactions and self._changes_nothing(header):
             return _empty_block(parent_state_root)
@@ -144,7 +145,8 @@ class PyEvmEngine:
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
         """Return the outcome of `call` on the state after `header`. TransactionRejectedError if the call could not
-        begin. CallLimitExceededError if it took too long, or too much memory."""
+        begin, OverrideError if its overrides cannot be applied, CallLimitExceededError if it took too long, or too much
+        memory, ExecutionCancelledError when the engine is stopped."""
         try:
             return self._call(state_root, header, call, ancestor_hash)
         except BudgetExceededError as exceeded:
@@ -197,11 +199,12 @@ class PyEvmEngine:
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> PyEvmTracer:
-        """A tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes."""
+        """A tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes. None stands for a
+        new allowance with the usual limits."""
         return PyEvmTracer(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
-        """An engine that finds `nodes` before those of its store."""
+        """An engine that finds `nodes` (trie nodes and codes by hash) before those of its store."""
         return PyEvmEngine(self._spec, OverlaidNodes(nodes, self._store), self._budget)
 
 
@@ -213,8 +216,9 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
 
 
 class PyEvmStateView:
-    """The accounts at one state root (an `engine.StateView`). Accounts that do not exist look empty. Safe to use from
-    several threads."""
+    """The accounts (20-byte addresses) at one state root (an `engine.StateView`). Accounts that do not exist look
+    empty. Every method raises MissingNodeError if the store does not have the state. Safe to use from several
+    threads."""
 
     def __init__(self, store: NodeStore, root: bytes) -> None:
         self.root = root
@@ -222,28 +226,34 @@ class PyEvmStateView:
         self._remembered: dict[bytes, Account | None] = {}
 
     def exists(self, address: bytes) -> bool:
+        """Whether the account is in the state, empty or not."""
         return self._existing(address) is not None
 
     def balance(self, address: bytes) -> int:
+        """The balance in wei. 0 if the account does not exist."""
         return self._account(address).balance
 
     def nonce(self, address: bytes) -> int:
+        """The nonce, which is that of the next transaction. 0 if the account does not exist."""
         return self._account(address).nonce
 
     def code(self, address: bytes) -> bytes:
+        """The code. Empty for an account without code, or if the store gives none for the code's hash."""
         code_hash = self._account(address).code_hash
         return b"" if code_hash == EMPTY_KECCAK else self._store.get(code_hash) or b""
 
     def code_hash_and_storage_root(self, address: bytes) -> tuple[bytes, bytes]:
-        """The hash of the account's code and the root of its storage trie (32 bytes each)."""
+        """The hash of the account's code and the root of its storage trie (32 bytes each). Those of no code and no
+        storage if the account does not exist."""
         account = self._account(address)
         return account.code_hash, account.storage_root
 
     def storage(self, address: bytes, slot: int) -> int:
+        """The value of a slot, a number of 256 bits like `slot`. 0 if it was never written."""
         return read_slot(self._account(address).storage_root, slot, self._store)
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
-        """Return the proof of EIP-1186. None if there is no such account."""
+        """Return the proof of EIP-1186 with `slots` in their order. None if there is no such account."""
         account = self._existing(address)
         if account is None:
             return None

@@ -52,8 +52,8 @@ def explain_halt(computation: Any, fork: Fork) -> str | None:
 
 
 def corrected_error_class(error: Exception) -> type[Exception]:
-    """Return the class of py-evm's `error`. py-evm calls a jump into the data of a PUSH an invalid instruction, as no
-    other client does."""
+    """Return the class of py-evm's `error`, except that a jump into the data of a PUSH is InvalidJumpDestination:
+    py-evm calls it an invalid instruction, as no other client does."""
     if str(error) == _JUMP_INTO_DATA:
         return exceptions.InvalidJumpDestination
     return type(error)

@@ -17,7 +17,8 @@ MAX_CALL_MEMORY_BYTES = 128 * 2**20
 
 
 class HeldBytes:
-    """The bytes that the memory of all calls and the logs of the current execution hold. Set both to 0 before the next."""
+    """The bytes that the memory of all calls (`memory`) and the logs (`logs`) of the current execution hold. The caller
+    sets both to 0 before the next."""
 
     def __init__(self) -> None:
         self.memory = 0
@@ -70,7 +71,8 @@ def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> H
 
 
 class TransactionLimits:
-    """The limits of `block_limits` for the transactions of one block, which is executed on `state`."""
+    """The limits of `block_limits` for the transactions of one block, which is executed on `state`. Unless
+    `are_applied`, nothing is bounded."""
 
     def __init__(self, state: Any, *, are_applied: bool) -> None:
         self._held = HeldBytes()
@@ -79,7 +81,7 @@ class TransactionLimits:
             self._held = limit_total_memory_and_logs(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
 
     def begin_transaction(self) -> None:
-        """Begin a transaction, or a call that the block makes by itself."""
+        """Begin a transaction, or a call that the block makes by itself: its memory and logs are counted from 0."""
         self._held.memory = self._held.logs = 0
 
     def check_logs(self) -> None:

@@ -26,6 +26,8 @@ class BudgetMeter(GasMeter):
         self._check_below_gas = start_gas
 
     def consume_gas(self, amount: int, reason: str) -> None:
+        """Charge `amount` gas. py-evm's OutOfGas, with `reason`, if less is left: nothing is charged then.
+        ExecutionInterruptedError if the budget is used up or cancelled."""
         remaining = self.gas_remaining - amount
         if remaining < 0:
             raise OutOfGas(f"Out of gas: Needed {amount} - Remaining {self.gas_remaining} - Reason: {reason}")
@@ -35,6 +37,7 @@ class BudgetMeter(GasMeter):
             self._check_below_gas = remaining - CHECK_EVERY_GAS
 
     def return_gas(self, amount: int) -> None:
+        """Give `amount` gas back, which a call has left over."""
         super().return_gas(amount)
         # Without this, a call that gives its gas back would buy as much time without a look.
         self._check_below_gas = max(self._check_below_gas, self.gas_remaining - CHECK_EVERY_GAS)

@@ -21,14 +21,16 @@ class _NoNodes:
 
 
 class NativeAccounts(Accounts):
-    """The accounts of `native`, a block of the library, as they are now."""
+    """The accounts of `native`, a block of the library, as they are now. Changes stay in this object. No state root can
+    be made of it."""
 
     def __init__(self, native: Any) -> None:
         super().__init__(_NoNodes(), EMPTY_TRIE_ROOT)
         self._native = native
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the code with the hash `key`. py-evm asks for no nodes of a trie here."""
+        """Return the code with the hash `key` (32 bytes). py-evm asks for no nodes of a trie here. MissingNodeError if
+        the store does not have it."""
         return self._new_codes.get(key) or bytes(self._native.code(key))
 
     def _read(self, address: bytes) -> Account | None:

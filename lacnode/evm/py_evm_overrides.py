@@ -9,8 +9,8 @@ from lacnode.evm.py_evm_accounts import Accounts
 
 
 def apply_overrides(state: Any, overrides: Overrides) -> None:
-    """Apply `overrides` to the accounts of `state`. OverrideError if a precompile cannot be moved,
-    ExecutionInterruptedError if the budget of `state` is used up or cancelled."""
+    """Apply `overrides` to the accounts of `state`, as if they were from before the transaction. OverrideError if a
+    precompile cannot be moved, ExecutionInterruptedError if the budget of `state` is used up or cancelled."""
     accounts: Accounts = state._account_db
     for address, override in overrides:
         _apply(accounts, address, override, state.budget)

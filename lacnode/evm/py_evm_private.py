@@ -62,11 +62,12 @@ class MissingAccountError(VMError):
 
 class WorkLimitExceededError(Exception):
     """The message took more gas than the block's limit, or more than `MAX_WORK_GAS`, `MAX_PRIVATE_MEMORY_BYTES` or
-    `MAX_PRIVATE_LOG_BYTES`."""
+    `MAX_PRIVATE_LOG_BYTES`. It fails with this at every member alike."""
 
 
 class PrivateAccounts(Accounts):
-    """The accounts of a private state at `root`, before the public ones of `public`."""
+    """The accounts of a private state at `root` (32 bytes), before the public ones of `public`: an address that is
+    empty in the private state shows the public account, which can be read and not changed."""
 
     def __init__(self, store: NodeStore, root: bytes, public: Accounts) -> None:
         super().__init__(store, root)
@@ -90,11 +91,13 @@ class PrivateAccounts(Accounts):
     # -- reading -------------------------------------------------------------------------------------------------
 
     def account_exists(self, address: bytes) -> bool:
+        """Whether the account is in one of both states, empty or not."""
         return super().account_exists(address) or self.public.account_exists(address)
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
-        """Return whether there is an account at `address`. py-evm asks before a creation. Besu begins the creation
-        all the same, and it fails like any other call."""
+        """Return whether a creation at `address` must fail, by the account that is visible there. py-evm asks before a
+        creation. Besu begins the creation all the same, and it fails like any other call: so if this is true, all
+        changes that are not settled are undone."""
         public = self._seen(address)
         taken = super().account_has_code_or_nonce(address)
         if not (taken if public is None else public.account_has_code_or_nonce(address)):
@@ -104,44 +107,55 @@ class PrivateAccounts(Accounts):
         return True
 
     def account_is_empty(self, address: bytes) -> bool:
+        """Whether the visible account has no balance, no nonce and no code. True for one that does not exist."""
         public = self._seen(address)
         return super().account_is_empty(address) if public is None else public.account_is_empty(address)
 
     def get_balance(self, address: bytes) -> int:
+        """Return the balance of the visible account in wei. 0 if there is none."""
         public = self._seen(address)
         return super().get_balance(address) if public is None else public.get_balance(address)
 
     def get_nonce(self, address: bytes) -> int:
+        """Return the nonce of the visible account. 0 if there is none."""
         public = self._seen(address)
         return super().get_nonce(address) if public is None else public.get_nonce(address)
 
     def get_code_hash(self, address: bytes) -> bytes:
+        """Return the hash (32 bytes) of the visible account's code. `EMPTY_KECCAK` without code."""
         public = self._seen(address)
         return super().get_code_hash(address) if public is None else public.get_code_hash(address)
 
     def get_code(self, address: bytes) -> bytes:
+        """Return the code of the visible account, empty if it has none. KeyError if the store does not have it."""
         public = self._seen(address)
         return super().get_code(address) if public is None else public.get_code(address)
 
     def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
+        """The value of a slot of the visible account, 0 if it was never set. Without `from_journal`, that before the
+        current transaction, for a private account."""
         public = self._seen(address)
         return super().get_storage(address, slot, from_journal) if public is None else public.get_storage(address, slot)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def touch_account(self, address: bytes) -> None:
+        """Make a private account exist, with empty values, if it does not. Do nothing where a public one is visible."""
         if self._is_private(address):
             super().touch_account(address)
 
     def set_balance(self, address: bytes, balance: int) -> None:
+        """Set the balance in wei. PublicAccountWriteError for a public account."""
         self._check_writable(address)
         super().set_balance(address, balance)
 
     def set_nonce(self, address: bytes, nonce: int) -> None:
+        """Set the nonce. PublicAccountWriteError for a public account."""
         self._check_writable(address)
         super().set_nonce(address, nonce)
 
     def set_code(self, address: bytes, code: bytes) -> None:
+        """Set the code. PublicAccountWriteError for a public account."""
         self._check_writable(address)
         super().set_code(address, code)
 
@@ -154,8 +168,8 @@ class PrivateAccounts(Accounts):
         super().set_storage(address, slot, value)
 
     def use_up_nonce(self, sender: bytes, nonce: int) -> None:
-        """Use up the sender's private nonce, with any public account of the sender. TransactionRejectedError unless
-        it is `nonce`."""
+        """Add 1 to the sender's private nonce, with any public account of the sender. TransactionRejectedError unless
+        it is `nonce`, and nothing changes then."""
         # The private nonce alone counts, also where the sender's visible account is the public one. So the check on
         # writing is left out.
         account = self._read(sender) or Account()
@@ -172,6 +186,7 @@ class PrivateAccounts(Accounts):
         self._same_frame = same
 
     def record(self) -> Checkpoint:
+        """Return a mark for the call that begins (see `enter_frame`)."""
         serial, length = super().record()
         same, self._same_frame = self._same_frame, False
         # A creation takes a second mark for the same call. Settling at the inner one would keep changes of a creation
@@ -205,10 +220,12 @@ def run_private_before_marker(
     deadline: float | None,
     budget: ExecutionBudget,
 ) -> PrivateResult:
-    """Execute `message` on the private state at `root`, before the accounts of `public_state`. If there is a `marker`
-    (a transaction and its sender), the message is executed before the first instruction of that transaction. Nothing of
-    `public_state` changes. TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline`
-    (monotonic seconds), if there is one. ExecutionInterruptedError if `budget` is used up or cancelled."""
+    """Execute `message` on the private state at `root` (32 bytes), with the accounts of `public_state` behind it. If
+    there is a `marker` (a transaction and its sender), the message is executed before the first instruction of that
+    transaction, whose sender has paid for it. `base_fee` is in wei per gas, None before London. Nothing of
+    `public_state` changes. A message that fails is a result, too. TransactionRejectedError for a wrong nonce.
+    CallLimitExceededError after `deadline` (monotonic seconds), if there is one. ExecutionInterruptedError if `budget`
+    is used up or cancelled."""
     accounts: Accounts = public_state._account_db
     # The block goes on after this message: the nonce and the funds of the marker's sender must be as before.
     checkpoint = accounts.record()
@@ -235,10 +252,10 @@ def run_private(
     deadline: float | None,
     budget: ExecutionBudget,
 ) -> PrivateResult:
-    """Execute `message` on the private state at `root`, before the accounts of `public_state`, which do not change.
-    TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic seconds), if there is
-    one. ExecutionInterruptedError if `budget` is used up or cancelled.
-    """
+    """Execute `message` on the private state at `root` (32 bytes), with the accounts of `public_state` behind it, which
+    do not change. A message that fails is a result, too. Without a `deadline` counts bound it, equal at every member.
+    With one (monotonic seconds) it is a call: TransactionRejectedError for a wrong nonce in both cases,
+    CallLimitExceededError after `deadline`. ExecutionInterruptedError if `budget` is used up or cancelled."""
     # Without a deadline all members must fail at the same point, so the bounds are counts. With one, it is a call
     # of one node: time and memory bound it.
     if deadline is None:

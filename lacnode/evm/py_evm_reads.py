@@ -22,8 +22,8 @@ READS = (
 
 
 class EnvironmentReads:
-    """The instructions of one state's computations, watched. `happened` is whether they looked at more than code and
-    storage."""
+    """The instructions of the computations of `state`, watched from now on. `happened` is whether they looked at more
+    than code and storage. False before the execution."""
 
     def __init__(self, state: Any) -> None:
         self.happened = False

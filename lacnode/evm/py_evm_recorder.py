@@ -94,7 +94,8 @@ class _Frame:
 
 
 class TraceRecorder:
-    """Records one transaction. `allowance` may be shared with other transactions of the same RPC call."""
+    """Records one transaction in `steps`, `root` (its call, None before it) and `reads` (address, slot or None).
+    Several transactions may share `allowance`. Every method raises TraceTooLargeError if it is used up."""
 
     def __init__(self, options: RecordingOptions, allowance: TraceAllowance) -> None:
         self.options = options
@@ -108,13 +109,13 @@ class TraceRecorder:
 
     @property
     def has_open_call(self) -> bool:
-        """Return whether the transaction's own call has begun and not ended."""
+        """Whether the transaction's own call has begun and not ended."""
         return bool(self._frames)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def begin_call(self, computation: Any) -> None:
-        """Begin the call of `computation`, which has executed nothing yet."""
+        """Begin the call of `computation`, which has executed nothing yet. The step that makes the call ends."""
         message = computation.msg
         parent = self._frames[-1] if self._frames else None
         call = _begun_call(message, parent.pending if parent else None)
@@ -169,8 +170,7 @@ class TraceRecorder:
             self.steps.append(self._failed_step(frame))
 
     def _note_refused_code(self, frame: _Frame) -> None:
-        """Note that the code of a creation is refused after its end. Besu puts the error on the last step that is no
-        RETURN."""
+        """Note that the code of a creation is refused at its end. Besu puts the error on the last step but RETURN."""
         if self._all_steps:
             step = next(step for step in reversed(self.steps) if step.name != "RETURN")
             step.halt = frame.call.error
@@ -201,7 +201,7 @@ class TraceRecorder:
             parent.record_memory(_returned_memory(step, frame.call.output), self._allowance)
 
     def add_log(self, address: bytes, topics: tuple[int, ...], data: bytes) -> None:
-        """Record a log of the current call."""
+        """Record a log of the current call: the address (20 bytes), the topics as numbers, the data."""
         frame = self._frames[-1]
         self._allowance.count_bytes(len(data) + 32 * len(topics))
         words = tuple(topic.to_bytes(32) for topic in topics)
@@ -210,7 +210,7 @@ class TraceRecorder:
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def begin_step(self, computation: Any, opcode: int, is_virtual: bool) -> None:
-        """Begin a step of the current call."""
+        """Begin a step of the current call. `is_virtual`: the STOP at the end of the code, which stands nowhere."""
         frame = self._frames[-1]
         program_counter = computation.code.program_counter
         step = TracedStep(

@@ -36,10 +36,12 @@ UNSIGNED_V = 27
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCall:
-    """The outcome of one call. `transaction` is the call as a transaction without a signature.
+    """The outcome of one call. `transaction` is the call as a transaction without a signature, and `sender` has 20
+    bytes.
 
-    `output` is what the call returned, or the output of REVERT if `is_reverted`. `halt` is Besu's description of the error
-    that stopped the call, and `explanation` says more about it. `logs` have the transfers if they were asked for.
+    `output` is what the call returned, or the output of REVERT if `is_reverted`. `gas_used` is after refunds. `halt`
+    and `explanation` are those of `CallResult`, None on success. `logs` have the transfers if they were asked for, and
+    are empty for a call that failed.
     """
 
     transaction: Transaction
@@ -83,8 +85,9 @@ class SimulatedBlock(PyEvmBlock):
         """Pay nothing: Besu simulates no reward."""
 
     def call(self, call: CallRequest, gas: int) -> SimulatedCall:
-        """Execute `call` with the gas limit `gas`. TransactionRejectedError if it could not begin,
-        ExecutionInterruptedError if the budget is used up or cancelled. The block cannot be used after an error."""
+        """Execute `call` with the gas limit `gas` (gas units) and keep its changes for the next call. A call that fails
+        or reverts is an outcome, too. TransactionRejectedError if it could not begin, ExecutionInterruptedError if the
+        budget is used up or cancelled. The block cannot be used after an error."""
         accounts, base_fee = self._accounts, self._header.base_fee
         priced = replace(call, gas=gas, allow_exceeding_balance=not self._validates)
         evm_transaction = checked_call(

@@ -13,9 +13,9 @@ from lacnode.primitives.keccak import EMPTY_KECCAK
 
 
 def state_changes(accounts: Accounts, read: Iterable[tuple[bytes, int | None]] = ()) -> dict[bytes, AccountChange]:
-    """Return the changes of the current transaction, by address, in the order of addresses. `read` are further accounts
-    and slots (address, slot or None) that the result has too, changed or not.
-    """
+    """Return the changes of the current transaction, which is not locked yet, by address (20 bytes), in the order of
+    addresses. `read` are further accounts and slots (address, slot or None) that the result has too, changed or not. An
+    account that was changed and changed back is in it."""
     first = _accounts_before(accounts)
     slots = {address: dict(before) for address, before in accounts._before.items()}
     cleared = _cleared_slots(accounts)

@@ -24,15 +24,15 @@ SYSTEM_CALL_GAS = 30_000_000
 
 
 def store_parent_hash(state: Any, fork: Fork, parent_hash: bytes) -> None:
-    """Store `parent_hash` in the history contract. Nothing happens where a network has no such contract.
-    SystemCallError if the call fails."""
+    """Store `parent_hash` (32 bytes) in the history contract. Nothing happens before Prague, and where a network has no
+    such contract. SystemCallError if the call fails."""
     if fork >= Fork.PRAGUE and state.get_code(Address(HISTORY_STORAGE_ADDRESS)):
         _call(state, HISTORY_STORAGE_ADDRESS, parent_hash)
 
 
 def call_request_contracts(state: Any, fork: Fork, spec: ChainSpec) -> None:
-    """Ask the contracts of the genesis for requests. SystemCallError where one is missing or its call fails: such a
-    block is invalid."""
+    """Ask the contracts of the genesis for requests, from Prague on. Their answers are dropped, and their changes stay.
+    SystemCallError where one is missing or its call fails: such a block is invalid."""
     # The order is EIP-7685's: withdrawals, then consolidations.
     for address in contracts_asked_for_requests(fork, spec):
         if not state.get_code(Address(address)):

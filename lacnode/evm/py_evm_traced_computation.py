@@ -20,7 +20,8 @@ STOP = 0x00
 
 
 class TracedCode(Code):
-    """Code that knows whether the walk through it has come to its end."""
+    """Code that knows whether the walk through it has come to its end (`has_ended`). It ends with a STOP that stands
+    nowhere."""
 
     __slots__ = ("has_ended",)
 
@@ -40,12 +41,14 @@ class TracedCode(Code):
 
 
 class ChargeRecordingMeter(BudgetMeter):
-    """A meter that remembers its last charge, and the gas that it did not have."""
+    """A meter that remembers its last charge (`charged`), and the gas that it did not have (`refused`, None if no
+    charge failed)."""
 
     charged = 0
     refused: int | None = None
 
     def consume_gas(self, amount: int, reason: str) -> None:
+        """Charge `amount` gas and remember it. The errors are those of `BudgetMeter.consume_gas`."""
         if amount > self.gas_remaining:
             self.refused = amount
         self.charged = amount
@@ -64,7 +67,7 @@ class TracedOpcodes(dict[int, Any]):
 
 
 def make_traced_class(base: Any, recorder: TraceRecorder) -> Any:
-    """Return `base`, a class of computations, with `recorder`."""
+    """Return a subclass of `base`, a class of computations, that tells `recorder` of every step and call."""
 
     class Traced(base):  # type: ignore[misc]
         opcodes = _traced_opcodes(base.opcodes, recorder)

@@ -41,7 +41,8 @@ from lacnode.primitives.transaction import Transaction
 
 
 class PyEvmTracer:
-    """Traces on the states in `store`, by the rules of `spec`. `ancestor_hash` gives hashes for BLOCKHASH."""
+    """Traces on the states in `store`, by the rules of `spec` (a `tracer.Tracer`, with its errors). `ancestor_hash`
+    gives hashes for BLOCKHASH. `allowance` None stands for a new one with the usual limits."""
 
     def __init__(
         self,
@@ -60,8 +61,8 @@ class PyEvmTracer:
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
-        """Execute the transactions of `block` again, and return the records of those from the index `first` on, in
-        order."""
+        """Execute the transactions of `block` again, and yield the records of those from the index `first` on, in
+        order. The errors are those of `tracer.Tracer.trace_block`."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions):
             recorder = TraceRecorder(options, self._allowance) if index >= first else None
@@ -70,7 +71,8 @@ class PyEvmTracer:
                 yield traced
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`, which are executed again."""
+        """Return the accounts after the first `count` transactions of `block`, which are executed again. ExecutionError
+        if one cannot be in the block, ExecutionInterruptedError, MissingNodeError."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions[:count]):
             opened.traced(index, transaction, None)
@@ -81,15 +83,15 @@ class PyEvmTracer:
         return _TracingBlock(BlockStart(self._spec, self._store, root, header, self._ancestor_hash, self._budget))
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return the hashes of the addresses in the state at `state_root` with their accounts in RLP, ascending, from
-        the hash `start` on."""
+        """Yield the hashes (32 bytes) of the addresses in the state at `state_root` with their accounts in RLP,
+        ascending, from the hash `start` on. MissingNodeError if the state is not whole."""
         return trie_entries_from(state_root, start, self._store.get)
 
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Execute `calls` on the state after `header`, each on the state that the call before left, and return their
-        records."""
+        """Execute `calls` on the state after `header`, each on the state that the call before left, and yield their
+        records in order. Nothing is stored. The errors are those of `tracer.Tracer.trace_calls`."""
         free = all(call.allow_exceeding_balance for call, _ in calls)
         base_fee = 0 if header.base_fee is not None and free else header.base_fee
         state = new_py_evm_state(
@@ -161,7 +163,9 @@ class _TracingBlock(PyEvmBlock):
 
 
 def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorder, fork: Fork) -> Any:
-    """Execute `transaction` with `recorder`. Return the finished computation."""
+    """Execute `transaction`, which has been found valid, with `recorder`. Return the finished computation. The changes
+    are not locked yet, and the class of computations of `state` stays replaced. TraceTooLargeError,
+    ExecutionInterruptedError."""
     if recorder.options.detail is not TraceDetail.STATE or recorder.options.reads:
         state.computation_class = make_traced_class(state.computation_class, recorder)
     if not transaction.to:
@@ -183,7 +187,8 @@ def traced_transaction(
     recorder: TraceRecorder,
     coinbase: bytes,
 ) -> TracedTransaction:
-    """Return the record of a transaction whose changes are not locked yet. `hash_` is None for a call."""
+    """Return the record of a transaction whose changes are not locked yet. `hash_` (32 bytes) is None for a call.
+    `used` is its gas after refunds."""
     message = computation.msg
     if message.sender != transaction.sender:
         # An impersonated call of a devnet was executed in the place of the transaction, and is what the record shows.

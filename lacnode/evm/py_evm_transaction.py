@@ -16,7 +16,8 @@ from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, Tran
 
 @dataclass(slots=True)
 class EvmTransaction:
-    """The parts of a transaction that py-evm reads while it executes it. `to` is empty for a creation.
+    """The parts of a transaction that py-evm reads while it executes it. `to` is empty for a creation. Addresses have
+    20 bytes, prices and `value` are in wei, gas is in gas units. The signature is 0: py-evm does not check it.
 
     `intrinsic_gas` is without the part for init code, which py-evm charges with the first instruction.
     """
@@ -41,7 +42,7 @@ class EvmTransaction:
 
 
 def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTransaction:
-    """Return `transaction`, signed by `sender`, for `fork`."""
+    """Return `transaction`, signed by `sender` (20 bytes), for `fork`. Nothing is checked."""
     price = transaction.gas_price
     return EvmTransaction(
         type_id=transaction.type,
@@ -66,7 +67,9 @@ def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> Evm
 
 
 def from_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
-    """Return the transaction that has the effects of a call. Its gas price is 0 unless the caller names one."""
+    """Return the transaction that has the effects of a call, with the gas limit `gas` and this nonce. `base_fee` is in
+    wei per gas, None before London. Its gas price is 0 with `allow_exceeding_balance`, or if the caller names none.
+    Nothing is checked."""
     maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(
         type_id=_type_of_call(call, base_fee),

@@ -20,7 +20,7 @@ hashed = lru_cache(maxsize=16_384)(keccak256)
 
 
 class Account(NamedTuple):
-    """An account, with the fields that it has in the state trie."""
+    """An account, with the fields that it has in the state trie. The balance is in wei. Root and hash have 32 bytes."""
 
     nonce: int = 0
     balance: int = 0
@@ -35,7 +35,8 @@ class Account(NamedTuple):
 
 
 def read_account(root: bytes, address: bytes, store: NodeStore) -> Account | None:
-    """The account at `address` in the trie of `root`, None if there is none."""
+    """The account at `address` (20 bytes) in the trie of `root` (32 bytes), None if there is none. MissingNodeError if
+    a node on the way is missing."""
     encoded = lookup(root, hashed(address), store.get)
     if not encoded:
         return None
@@ -44,7 +45,8 @@ def read_account(root: bytes, address: bytes, store: NodeStore) -> Account | Non
 
 
 def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
-    """The value of a storage slot in the trie of `storage_root`, 0 if it was never set."""
+    """The value of a storage slot, a number of 256 bits like `slot`, in the trie of `storage_root` (32 bytes). 0 if it
+    was never set. MissingNodeError if a node on the way is missing."""
     encoded = lookup(storage_root, hashed(slot.to_bytes(32)), store.get)
     return int.from_bytes(rlp.as_bytes(rlp.decode(encoded), "slot")) if encoded else 0
 
@@ -66,7 +68,7 @@ class TrieAccounts:
         self._new_codes: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        """A node or code, of this block or from the store."""
+        """The node or code with this hash (32 bytes), of this block or from the store. None if neither has it."""
         return self.nodes.get(key) or self._new_codes.get(key) or self._store.get(key)
 
     def _read(self, address: bytes) -> Account | None:
@@ -84,9 +86,11 @@ class TrieAccounts:
         return read_slot(account.storage_root, slot, self)
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
-        """Write the changes to the tries. Return the new root (32 bytes).
+        """Write the changes to the tries in memory. Return the new root (32 bytes). The caller stores the nodes, which
+        are in `nodes`.
 
         Raises ExecutionInterruptedError if `budget` is used up or cancelled. The accounts are of no use then.
+        MissingNodeError if a node of the old state is missing.
         """
         # Storage comes before accounts: an account's encoding has the root of its storage.
         for address in self._changed_slots.keys() | self._cleared:

@@ -24,9 +24,10 @@ class PythonStates:
         return self._python.initial_state(first)
 
     def accounts(self, state_root: bytes) -> PyEvmStateView:
-        """Return the accounts at `state_root` (32 bytes)."""
+        """Return the accounts at `state_root` (32 bytes). Nothing is read yet: a missing state is a MissingNodeError at
+        the first question."""
         return self._python.accounts(state_root)
 
     def check_running(self) -> None:
-        """Raise ExecutionCancelledError if the engine is stopped."""
+        """Return if the engine is not stopped. Raises ExecutionCancelledError otherwise."""
         self._python.check_running()

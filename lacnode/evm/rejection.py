@@ -43,8 +43,8 @@ class RejectionReason(Enum):
 
 
 class TransactionRejectedError(Exception):
-    """A transaction that cannot be executed here. The state is as it was before it. `details` explain more than the
-    text does. Their values are those that JSON has."""
+    """A transaction that cannot be executed here. The state is as it was before it. `reason` is Besu's name. `details`
+    explain more than the text does, None if there is no more. Their values are those that JSON has."""
 
     def __init__(self, reason: RejectionReason, text: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(text)

@@ -16,12 +16,14 @@ class RevertReasons:
         self._bytes_left = MAX_BLOCK_REASON_BYTES
 
     def add(self, reason: bytes | None) -> None:
-        """Add the output of the next transaction. None if it did not revert."""
+        """Add the output of the next transaction, which may be empty. None if it did not revert. An output that does
+        not fit becomes None."""
         length = len(reason or b"")
         fits = length <= self._bytes_left
         self._bytes_left -= length if fits else 0
         self._reasons.append(reason if fits else None)
 
     def as_tuple(self) -> tuple[bytes | None, ...]:
-        """Return an entry for each transaction. None for one that did not revert, or whose output was left out."""
+        """Return an entry for each added transaction, in order. None for one that did not revert, or whose output was
+        left out."""
         return tuple(self._reasons)

@@ -36,8 +36,8 @@ class InvalidAdministrationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AdministrationRules:
-    """What the administrator (20 bytes) may change in a block of `fork`. `protected` accounts stay as they are: without them
-    no block could be made. Code has at most `max_code_bytes`."""
+    """What the administrator (20 bytes) may change in a block of `fork`. `protected` accounts (20 bytes each) stay as
+    they are: without them no block could be made. Code has at most `max_code_bytes`."""
 
     administrator: bytes
     protected: frozenset[bytes]
@@ -47,8 +47,8 @@ class AdministrationRules:
 
 @dataclass(frozen=True, slots=True)
 class AccountUpdate:
-    """New values of the account at `address` (20 bytes). None leaves a value as it is. `storage` has pairs of slot and
-    value."""
+    """New values of the account at `address` (20 bytes). None leaves a value as it is. The balance is in wei. `storage`
+    has pairs of slot and value, numbers of 256 bits. Slots that are not in it stay."""
 
     address: bytes
     balance: int | None = None
@@ -58,11 +58,12 @@ class AccountUpdate:
 
     @property
     def gas(self) -> int:
-        """The gas of the change, without that of its transaction."""
+        """The gas (gas units) of the change, without that of its transaction."""
         return ACCOUNT_GAS + SLOT_GAS * len(self.storage) + CODE_BYTE_GAS * len(self.code or b"")
 
     def encode(self) -> bytes:
-        """Return the data of the transaction. A list of one item stands for a value, the empty list for None."""
+        """Return the data of the transaction, in RLP. A list of one item stands for a value, the empty list for
+        None."""
         balance: RlpValue = [] if self.balance is None else [rlp.encode_scalar(self.balance)]
         nonce: RlpValue = [] if self.nonce is None else [rlp.encode_scalar(self.nonce)]
         code: RlpValue = [] if self.code is None else [self.code]
@@ -81,7 +82,7 @@ class ImpersonatedCall:
     data: bytes
 
     def encode(self) -> bytes:
-        """Return the data of the transaction."""
+        """Return the data of the transaction, in RLP: sender, recipient, value, data."""
         return rlp.encode([self.sender, self.to, rlp.encode_scalar(self.value), self.data])
 
 
@@ -91,7 +92,7 @@ def state_administrator_of(spec: ChainSpec) -> bytes | None:
 
 
 def administration_rules(spec: ChainSpec, height: int, fork: Fork) -> AdministrationRules | None:
-    """Return the rules for block `height`. None on a chain without administrator."""
+    """Return the rules for block `height`, which is of `fork`. None on a chain without administrator."""
     administrator = state_administrator_of(spec)
     if administrator is None:
         return None
@@ -103,12 +104,14 @@ def administration_rules(spec: ChainSpec, height: int, fork: Fork) -> Administra
 
 
 def is_for_administration(to: bytes | None, spec: ChainSpec) -> bool:
-    """Return whether a transaction or a call to the address `to` may be one of the administrator."""
+    """Return whether a transaction or a call to the address `to` (20 bytes, None for a creation) may be one of the
+    administrator. Its sender is not looked at. Always False on a chain without administrator."""
     return to in ADMINISTRATION_ADDRESSES and state_administrator_of(spec) is not None
 
 
 def decode_account_update(data: bytes) -> AccountUpdate:
-    """Return the change in the data of a transaction. InvalidAdministrationError if there is none."""
+    """Return the change in the data of a transaction, as `AccountUpdate.encode` made it. InvalidAdministrationError if
+    the data is malformed. Whether the change is allowed is not checked."""
     try:
         fields = RlpFields(rlp.decode_list(data, "account update"), "account update")
         return _read_account_update(fields)
@@ -117,7 +120,8 @@ def decode_account_update(data: bytes) -> AccountUpdate:
 
 
 def decode_impersonated_call(data: bytes) -> ImpersonatedCall:
-    """Return the call in the data of a transaction. InvalidAdministrationError if there is none."""
+    """Return the call in the data of a transaction, as `ImpersonatedCall.encode` made it. InvalidAdministrationError if
+    the data is malformed. Whether the call is allowed is not checked."""
     try:
         fields = RlpFields(rlp.decode_list(data, "impersonated call"), "impersonated call")
         call = ImpersonatedCall(

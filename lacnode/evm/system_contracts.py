@@ -9,12 +9,13 @@ HISTORY_STORAGE_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b17532000293
 
 
 def contracts_asked_for_requests(fork: Fork, spec: ChainSpec) -> tuple[bytes, ...]:
-    """Return the 20-byte addresses of the contracts that a block asks for requests after its transactions, in order."""
+    """Return the 20-byte addresses of the contracts that a block asks for requests after its transactions, in order.
+    Empty before Prague."""
     if fork < Fork.PRAGUE or spec.request_contracts is None:
         return ()
     return (spec.request_contracts.withdrawal, spec.request_contracts.consolidation)
 
 
 def missing_contract_error(address: bytes) -> SystemCallError:
-    """Return the error of a block that asks `address`, where there is no contract."""
+    """Return, and do not raise, the error of a block that asks `address` (20 bytes), where there is no contract."""
     return SystemCallError(f"the system contract 0x{address.hex()}, which Prague needs, has no code")

@@ -52,7 +52,7 @@ def halt_reason_of(error: Exception) -> HaltReason:
 
 
 def gas_of_failed_step(step: TracedStep, computation: Any, error: Exception) -> int:
-    """Return the gas that Besu shows for `step`, which failed with `error`."""
+    """Return the gas that Besu shows for `step`, which failed with `error` and has its `halt`."""
     spent = int(step.gas - computation._gas_meter.gas_remaining)
     if step.halt in _FREE_HALTS:
         return 0

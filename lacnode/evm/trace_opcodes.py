@@ -25,7 +25,7 @@ _RENAMED = {"SHA3": "KECCAK256"}
 
 
 def opcode_name(opcode: int, opcodes: Mapping[int, Any]) -> str:
-    """Return the name of an instruction among py-evm's `opcodes`. `INVALID` if it is none of them."""
+    """Return the name of an instruction among py-evm's `opcodes`, such as `PUSH1`. `INVALID` if it is none of them."""
     found = opcodes.get(opcode)
     if found is None:
         return "INVALID"
@@ -34,8 +34,8 @@ def opcode_name(opcode: int, opcodes: Mapping[int, Any]) -> str:
 
 
 def count_produced_items(opcode: int) -> int:
-    """Return the number of items at the top of the stack that an instruction has written. For DUP and SWAP these are
-    all items that it looks at, as in Besu."""
+    """Return the number of items at the top of the stack that an instruction has written, 0 if it writes none. For DUP
+    and SWAP these are all items that it looks at, as in Besu."""
     if 0x80 <= opcode <= 0x8F:
         return opcode - 0x80 + 2
     if 0x90 <= opcode <= 0x9F:
@@ -48,12 +48,13 @@ def _number(item: int | bytes) -> int:
 
 
 def stack_word(stack: list[int | bytes], position: int) -> int:
-    """Return the item at `position` from the top, which is 1. 0 if there is none."""
+    """Return the item at `position` from the top, which is 1, as a number. 0 if there is none. The top comes last in
+    `stack`."""
     return _number(stack[-position]) if len(stack) >= position else 0
 
 
 def address_of_stack_item(item: int | bytes) -> bytes:
-    """Return the address in an item of the stack."""
+    """Return the address (20 bytes) in an item of the stack: its lowest 160 bits."""
     return (_number(item) % 2**160).to_bytes(20)
 
 
@@ -82,8 +83,9 @@ _ACCOUNT_READS = {0x31: 1, 0x3B: 1, 0x3C: 1, 0x3F: 1, SELFDESTRUCT: 1, 0xF1: 2, 
 
 
 def find_account_read(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[bytes, int | None] | None:
-    """Return the account, or the account `own` with one of its slots, that an instruction reads. None if it reads
-    neither, or fails. `stack` is the one before the instruction. Its top comes last."""
+    """Return the address (20 bytes) of the account that an instruction reads with None, or `own` with the slot that it
+    reads or writes. None if it reads neither, or if the stack is too short. `stack` is the one before the instruction.
+    Its top comes last."""
     if opcode in (SLOAD, SSTORE):
         return (own, _number(stack[-1])) if stack else None
     position = _ACCOUNT_READS.get(opcode)

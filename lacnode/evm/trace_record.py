@@ -93,14 +93,17 @@ class TracedStep:
     """One instruction as it was executed.
 
     `stack` is the stack before it, its top at the end. `produced` are the items that it produced, the top at the end.
-    `memory` is the memory after it, `storage` the slots that the call has written so far. Where the step begins a call,
-    all values are those at the moment before the call's first instruction, `call` is the call, and `child_gas` is its gas.
-    A call that is not made has no `call`, and `child_gas` is then the gas that is left.
+    `memory` is the memory after it (None if it is not recorded), `storage` the slots that the call has written so far.
+    Where the step begins a call, all values are those at the moment before the call's first instruction, `call` is the
+    call, and `child_gas` is its gas. A call that is not made has no `call`, and `child_gas` is then the gas that is
+    left.
 
-    `cost` is the gas without that of the call. `code` is the code that runs next: the call's if there is one.
-    `updated_memory` (offset, bytes) is the last write or read of memory, by this step or by the end of the call of the
-    step before. `is_virtual` marks the end of code without an instruction. `swept_wei` is the balance in wei that
-    SELFDESTRUCT moves. `precompile_gas` is the cost of the precompile that the step called.
+    `gas` is what is left before the step, and `cost` the gas without that of the call. `depth` is 0 in the
+    transaction's own call. `halt` is None for a step that did not fail. `code` is the code that runs next: the call's
+    if there is one. `updated_memory` (offset, bytes) is the last write or read of memory, by this step or by the end of
+    the call of the step before. `updated_storage` is the slot and the value that SSTORE wrote. `is_virtual` marks the
+    end of code without an instruction. `swept_wei` is the balance in wei that SELFDESTRUCT moves. `precompile_gas` is
+    the cost of the precompile that the step called.
     """
 
     __slots__ = (
@@ -140,7 +143,8 @@ class TracedStep:
 
 @dataclass(slots=True)
 class TracedLog:
-    """A log of a call. `position` is the number of calls of the same call that ended before it."""
+    """A log of a call: address (20 bytes), topics (32 bytes each), data. `position` is the number of calls of the same
+    call that ended before it."""
 
     address: bytes
     topics: tuple[bytes, ...]
@@ -150,10 +154,12 @@ class TracedLog:
 
 @dataclass(slots=True)
 class TracedCall:
-    """A call and the calls that it made, in order. `to` is the account whose code runs, or the created account.
+    """A call and the calls that it made, in order. `to` is the account whose code runs, or the created account. The
+    value is in wei.
 
-    `kind` is the instruction's name. `error` is Besu's reason for its end, None on success. `is_reverted`: it ended with
-    REVERT. `gas_used` is without the refund. `is_precompile`: the code is a precompile.
+    `kind` is the instruction's name. `input` is the data, or the init code of a creation. `error` is Besu's reason for
+    its end, None on success and after REVERT. `is_reverted`: it ended with REVERT. `gas_used` is without the refund.
+    `is_precompile`: the code is a precompile. `depth` is 0 for the transaction's own call.
     """
 
     kind: str
@@ -179,7 +185,7 @@ class TracedCall:
 
 @dataclass(frozen=True, slots=True)
 class AccountValues:
-    """The values of an account that exists. `balance` is in wei."""
+    """The values of an account that exists. `balance` is in wei. `code_hash` has 32 bytes."""
 
     nonce: int = 0
     balance: int = 0
@@ -189,8 +195,8 @@ class AccountValues:
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """An account before and after a transaction. None where it does not exist. `storage` has the values before and
-    after of the slots that were written, or read where that is recorded."""
+    """An account before and after a transaction. None where it does not exist. `storage` has, by slot, the values
+    before and after of the slots that were written, or read where that is recorded."""
 
     before: AccountValues | None
     after: AccountValues | None
@@ -201,8 +207,10 @@ class AccountChange:
 class TracedTransaction:
     """A transaction or a call, as it was executed.
 
-    `hash` is None for a call. `to` is None for a creation, and `created` is then the new account's address. `gas_used`
-    is after refunds. `output` is empty if it failed. `changes` are in the order of their addresses.
+    `hash` (32 bytes) is None for a call. `to` is None for a creation, and `created` is then the new account's address,
+    otherwise None. `value` is in wei. `gas_used` is after refunds. `output` is empty if it failed, and `revert_reason`
+    is the output of REVERT, None without one. `call` is None if calls were not recorded, and `steps` are empty then.
+    `changes` are in the order of their addresses.
     """
 
     hash: bytes | None

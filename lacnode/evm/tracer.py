@@ -17,7 +17,7 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class BlockToTrace:
-    """A block to trace: its header, its transactions, and the root of the state before it."""
+    """A block to trace: its header, its transactions in order, and the root (32 bytes) of the state before it."""
 
     parent_state_root: bytes
     header: BlockHeader
@@ -30,22 +30,23 @@ class Tracer(Protocol):
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
-        """Return the transactions of `block` from the index `first` on, in order. Those before it are executed, but
-        not recorded.
+        """Execute the transactions of `block` again and yield the records of those from the index `first` on, in order.
+        Those before it are executed, but not recorded. The results are not compared with the header.
 
         Raises ExecutionError if a transaction cannot be in the block, TraceTooLargeError if more is recorded than may
-        be, ExecutionInterruptedError when the budget says so. MissingNodeError if the store does not have the state.
+        be, ExecutionInterruptedError if the budget is used up or cancelled. MissingNodeError if the store does not have
+        the state.
         """
         ...
 
     def trace_calls(
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
-        """Execute `calls` on the state after `header`, each on the state that the call before left, and return their
-        records. Raises TransactionRejectedError if one could not begin, OverrideError if its overrides cannot be
-        applied, TraceTooLargeError if more is recorded than may be, ExecutionInterruptedError if the budget is used up
-        or cancelled. MissingNodeError if the store does not have the state.
-        """
+        """Execute `calls` on the state after `header`, each on the state that the call before left, and yield their
+        records in order. Nothing is stored. Raises TransactionRejectedError if one could not begin, OverrideError if
+        its overrides cannot be applied, TraceTooLargeError if more is recorded than may be, ExecutionInterruptedError
+        if the budget is used up or cancelled, or if a call takes too much memory. MissingNodeError if the store does
+        not have the state."""
         ...
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
@@ -55,7 +56,8 @@ class Tracer(Protocol):
         ...
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return the hashes of the addresses at `state_root` from `start` on, ascending, with the accounts in RLP."""
+        """Yield the hashes (32 bytes) of the addresses at `state_root` from the hash `start` on, ascending, with the
+        accounts in RLP. MissingNodeError if the store does not have the state."""
         ...
 
 
@@ -65,5 +67,6 @@ class TracingEngine(ExecutionEngine, Protocol):
     def tracer(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
     ) -> Tracer:
-        """A tracer for one RPC call, within `budget` and `allowance`."""
+        """A tracer for one RPC call, within `budget` and `allowance`. None stands for a new allowance with the usual
+        limits."""
         ...

@@ -35,8 +35,8 @@ def intrinsic_gas(
     access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (),
     authorizations: int = 0,
 ) -> int:
-    """Return the gas that a transaction costs before its first instruction (yellow paper, section 6.2, and EIP-2028,
-    2930, 3860, 7702)."""
+    """Return the gas (gas units) that a transaction costs before its first instruction (yellow paper, section 6.2, and
+    EIP-2028, 2930, 3860, 7702). `authorizations` is their number."""
     zeros = data.count(0)
     gas = 21_000 + 4 * zeros + (16 if fork >= Fork.ISTANBUL else 68) * (len(data) - zeros)
     if is_creation and fork >= Fork.HOMESTEAD:
@@ -49,7 +49,8 @@ def intrinsic_gas(
 
 
 def initcode_gas(data: bytes, fork: Fork) -> int:
-    """Return the part of a creation's intrinsic gas that is for the length of its init code (EIP-3860)."""
+    """Return the part of a creation's intrinsic gas that is for the length of its init code `data` (EIP-3860). 0 before
+    Shanghai."""
     return 2 * ((len(data) + 31) // 32) if fork >= Fork.SHANGHAI else 0
 
 
@@ -61,18 +62,21 @@ def floor_gas(data: bytes, fork: Fork) -> int:
 
 
 def blob_gas(transaction: Transaction) -> int:
-    """Return the blob gas of a transaction (EIP-4844)."""
+    """Return the blob gas of a transaction (EIP-4844). 0 without blobs."""
     return len(transaction.blob_versioned_hashes) * GAS_PER_BLOB
 
 
 def check_chain_id(transaction: Transaction, spec: ChainSpec) -> None:
-    """Raise TransactionRejectedError if `transaction` was signed for another network."""
+    """Return if `transaction` names no chain or this one. Raise TransactionRejectedError if it was signed for another
+    network."""
     if transaction.chain_id is not None and transaction.chain_id != spec.chain_id:
         raise _rejected(RejectionReason.WRONG_CHAIN_ID, f"chain id {transaction.chain_id} instead of {spec.chain_id}")
 
 
 def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
-    """Raise TransactionRejectedError if `transaction` is invalid on this network for every sender."""
+    """Return if `transaction` may be valid for some sender. Raise TransactionRejectedError if it is invalid on this
+    network for every sender: chain id, type, blobs, nonce, init code, fees, intrinsic gas. The signature and the base
+    fee are not looked at."""
     check_chain_id(transaction, spec)
     if transaction.type == BLOB:
         _check_hashes(transaction)
@@ -124,8 +128,10 @@ def _check_hashes(transaction: Transaction) -> None:
 def check_sender(
     transaction: Transaction, *, nonce: int, balance: int, has_code: bool, future_nonce_allowed: bool = False
 ) -> None:
-    """Raise TransactionRejectedError if the sender's account, with these values, cannot send `transaction`. `balance`
-    is in wei."""
+    """Return if the sender's account, with these values, can send `transaction`. `nonce` is that of its next
+    transaction, and `balance` is in wei. `has_code` is False for an account that delegates (EIP-7702). Raise
+    TransactionRejectedError if the balance is below the highest cost, the nonce is used, it leaves a gap (unless
+    `future_nonce_allowed`), or the sender is a contract."""
     cost = transaction.gas_limit * transaction.max_gas_price + transaction.value
     # The most that the sender may have to pay. A lower price at execution must not decide about validity.
     cost += blob_gas(transaction) * (transaction.max_fee_per_blob_gas or 0)
@@ -143,7 +149,8 @@ def check_sender(
 
 
 def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
-    """Raise TransactionRejectedError if `transaction` does not pay the block's base fee (wei per gas)."""
+    """Return if `transaction` pays the block's base fee (wei per gas, None before London). Raise
+    TransactionRejectedError otherwise."""
     if base_fee is not None and transaction.max_gas_price < base_fee:
         raise _rejected(
             RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
@@ -152,7 +159,8 @@ def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
 
 
 def check_blob_fee(transaction: Transaction, blob_base_fee: int) -> None:
-    """Raise TransactionRejectedError if a blob transaction does not pay `blob_base_fee` (wei per unit of blob gas)."""
+    """Return if `transaction` has no blobs or pays `blob_base_fee` (wei per unit of blob gas). Raise
+    TransactionRejectedError otherwise."""
     if transaction.type == BLOB and (transaction.max_fee_per_blob_gas or 0) < blob_base_fee:
         raise _rejected(
             RejectionReason.BLOB_GAS_PRICE_BELOW_CURRENT_BLOB_BASE_FEE,

@@ -9,8 +9,9 @@ from lacnode.primitives.rlp import RlpItem
 
 
 def trie_entries_from(root: bytes, start: bytes, read: ReadNode) -> Iterator[tuple[bytes, bytes]]:
-    """Return the keys (32-byte hashes) from `start` on with their values, in ascending order. MissingNodeError if the
-    trie is not whole."""
+    """Yield the keys (32-byte hashes) of the trie of `root` (32 bytes) from `start` on with their values, in ascending
+    order. Without an entry nothing is yielded. MissingNodeError, when the iteration comes to it, if the trie is not
+    whole."""
     if root == EMPTY_TRIE_ROOT:
         return
     for path, value in _entries(root, b"", to_nibbles(start), read):

@@ -20,7 +20,8 @@ class PointError(Exception):
 
 
 def checked_point(x: int, y: int) -> Point:
-    """Return the point with these coordinates. PointError if there is none."""
+    """Return the point with these coordinates, which may be that at infinity. PointError if a coordinate is not below
+    P, or the point is not on the curve."""
     if x >= P or y >= P:
         raise PointError("a coordinate is not below the field's prime")
     if (x, y) != INFINITY and (y * y - x * x * x - 3) % P:
@@ -29,7 +30,7 @@ def checked_point(x: int, y: int) -> Point:
 
 
 def add(left: Point, right: Point) -> Point:
-    """Return the sum of two points."""
+    """Return the sum of two points. They must be checked before."""
     if left == INFINITY:
         return right
     if right == INFINITY:
@@ -48,7 +49,8 @@ def add(left: Point, right: Point) -> Point:
 
 
 def multiply(of: Point, scalar: int) -> Point:
-    """Return `scalar` times a point, by double and add in Jacobian coordinates (x / z^2, y / z^3)."""
+    """Return `scalar` times a checked point, by double and add in Jacobian coordinates (x / z^2, y / z^3). Any
+    non-negative scalar is allowed."""
     # Every point of the curve has the order N, so the input's multiples of N change nothing. It bounds the loop
     # too.
     scalar %= N

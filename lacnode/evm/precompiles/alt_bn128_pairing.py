@@ -212,7 +212,8 @@ _TWIST_B = _scaled2(_inverse2((9, 1)), 3)
 
 
 def checked_twist_point(x: F2, y: F2) -> TwistPoint:
-    """The point of the twist with these coordinates. PointError if there is none. Its order is not looked at."""
+    """The point of the twist with these coordinates, which may be that at infinity. PointError if a coordinate is not
+    below P, or the point is not on the twist. Its order is not looked at (`check_order`)."""
     if max(*x, *y) >= P:
         raise PointError("a coordinate is not below the field's prime")
     if (x, y) != INFINITY2:
@@ -224,7 +225,8 @@ def checked_twist_point(x: F2, y: F2) -> TwistPoint:
 
 
 def check_order(of: TwistPoint, check: Callable[[], None]) -> None:
-    """PointError unless N times the point is the point at infinity: the twist has other points, too."""
+    """Return if N times the point is the point at infinity. PointError otherwise: the twist has other points, too.
+    `check` is called between steps and may raise."""
     x, y, z = *of, ONE2
     for index, bit in enumerate(bin(N)[3:]):
         # The whole loop is long, and an input may have thousands of points.
@@ -272,8 +274,8 @@ def _plus(x: F2, y: F2, z: F2, other: TwistPoint) -> tuple[F2, F2, F2]:
 
 
 def pairing_check(pairs: Iterable[tuple[Point, TwistPoint]], check: Callable[[], None]) -> bool:
-    """Return whether the product of the pairings is one. `check` is called between steps of a millisecond and may
-    raise."""
+    """Return whether the product of the pairings is one. True without pairs. The points must be checked before. `check`
+    is called between steps of a millisecond and may raise."""
     product = ONE12
     for left, right in pairs:
         check()

@@ -27,7 +27,8 @@ sys.stdout.buffer.write(
 
 
 def blake2f(data: bytes, check: Callable[[], None]) -> bytes:
-    """Return the 64 bytes of output for `data`, a valid input. `check` is called every now and then and may raise."""
+    """Return the 64 bytes of output for `data`, a valid input of `INPUT_BYTES`. `check` is called several times a
+    second and may raise."""
     check()
     if int.from_bytes(data[:4]) <= MAX_IN_PROCESS_ROUNDS:
         return _compress(data)

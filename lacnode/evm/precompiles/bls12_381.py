@@ -35,7 +35,8 @@ TAU_G2 = bytes.fromhex(
 
 
 def g1_add(data: bytes) -> bytes:
-    """The sum of two points of the curve."""
+    """The sum (128 bytes) of two points of the curve (128 bytes each), which need not be in the group. ValueError if
+    the input is malformed or names no such point."""
     # For an addition EIP-2537 asks for points of the curve only. For a sum of products and for a pairing they must be in the
     # group too.
     left, right = (_g1(part, in_group=False) for part in _parts(data, G1_BYTES, count=2))
@@ -43,13 +44,15 @@ def g1_add(data: bytes) -> bytes:
 
 
 def g2_add(data: bytes) -> bytes:
-    """The sum of two points of the twist."""
+    """The sum (256 bytes) of two points of the twist (256 bytes each), which need not be in the group. ValueError if
+    the input is malformed or names no such point."""
     left, right = (_g2(part, in_group=False) for part in _parts(data, G2_BYTES, count=2))
     return _padded((left + right).to_xy_bytes_be())
 
 
 def g1_msm(data: bytes, check: Check) -> bytes:
-    """The sum of products of points of G1 and scalars."""
+    """The sum (128 bytes) of products of points of G1 (128 bytes) and scalars (32 bytes), at least one pair. `check` is
+    called between steps and may raise. ValueError if the input is malformed or names no such point."""
     total = G1Point.identity()
     for group in _groups(data, G1_BYTES + SCALAR_BYTES):
         check()
@@ -59,7 +62,8 @@ def g1_msm(data: bytes, check: Check) -> bytes:
 
 
 def g2_msm(data: bytes, check: Check) -> bytes:
-    """The sum of products of points of G2 and scalars."""
+    """The sum (256 bytes) of products of points of G2 (256 bytes) and scalars (32 bytes), at least one pair. `check` is
+    called between steps and may raise. ValueError if the input is malformed or names no such point."""
     total = G2Point.identity()
     for group in _groups(data, G2_BYTES + SCALAR_BYTES):
         check()
@@ -69,7 +73,9 @@ def g2_msm(data: bytes, check: Check) -> bytes:
 
 
 def pairing_check(data: bytes, check: Check) -> bytes:
-    """One if the product of the pairings is one, otherwise zero, in 32 bytes."""
+    """One if the product of the pairings of points of G1 (128 bytes) and G2 (256 bytes) is one, otherwise zero, in 32
+    bytes. At least one pair. `check` is called between steps and may raise. ValueError if the input is malformed or
+    names no such point."""
     total = GT.one()
     for group in _groups(data, G1_BYTES + G2_BYTES):
         check()
@@ -79,20 +85,23 @@ def pairing_check(data: bytes, check: Check) -> bytes:
 
 
 def map_to_g1(data: bytes) -> bytes:
-    """Return the point of G1 to which a field element is mapped (EIP-2537)."""
+    """Return the point of G1 (128 bytes) to which a field element (64 bytes) is mapped (EIP-2537). ValueError for
+    another length, or an element that is not below the field's prime."""
     (element,) = _parts(data, PADDED_FIELD_BYTES, count=1)
     return _padded(G1Point.map_from_fp_be(_field_element(element)).to_xy_bytes_be())
 
 
 def map_to_g2(data: bytes) -> bytes:
-    """The point of G2 that an element of the extended field is mapped to."""
+    """The point of G2 (256 bytes) that an element of the extended field (128 bytes) is mapped to. ValueError for
+    another length, or a part that is not below the field's prime."""
     elements = _parts(data, PADDED_FIELD_BYTES, count=2)
     return _padded(G2Point.map_from_fp2_be(b"".join(map(_field_element, elements))).to_xy_bytes_be())
 
 
 def point_evaluation(data: bytes) -> bytes:
-    """Verify that a blob's polynomial has a value at a point (EIP-4844). Return the constants of the field, which are
-    all of the output. ValueError if the input is not well-formed or the proof does not hold."""
+    """Verify that a blob's polynomial has a value at a point (EIP-4844). `data` has 192 bytes. Return the constants of
+    the field (64 bytes), which are all of the output. ValueError if the input is not well-formed or the proof does not
+    hold."""
     if len(data) != POINT_EVALUATION_BYTES:
         raise ValueError(f"{POINT_EVALUATION_BYTES} bytes were expected")
     versioned_hash, commitment = data[:32], data[96:144]

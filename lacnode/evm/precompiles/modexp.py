@@ -37,7 +37,8 @@ sys.stdout.buffer.write(int(gmpy2.powmod(*numbers)).to_bytes(sizes[2]))
 
 
 def modexp(data: bytes, check: Callable[[], None]) -> bytes:
-    """Return the output for `data`. `check` is called between steps and may raise."""
+    """Return the output for `data`, as many bytes as the modulus has by its length in `data`. Missing bytes are zeros.
+    A modulus of 0 gives zeros. `check` is called between steps and may raise."""
     base_size, exponent_size, modulus_size = (_length(data, index) for index in range(3))
     # Before any number is read: the lengths of base and exponent may be huge.
     if modulus_size == 0:
