@@ -307,6 +307,13 @@ CONSENSUS = (
         ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
     ),
     Mutant(
+        "a-relay-is-blamed-for-a-high-s",
+        CONTROLLER,
+        "if is_senders and not isinstance(error, HighSError):",
+        "if is_senders:",
+        ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
+    ),
+    Mutant(
         "a-proposal-that-shows-a-high-s-is-relayed",
         "lacnode/consensus/bft/controller.py",
         "message is not decoded or shows_high_s(message)",

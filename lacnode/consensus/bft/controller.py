@@ -28,6 +28,7 @@ from lacnode.consensus.bft.journal import Journal
 from lacnode.consensus.bft.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
 from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
+from lacnode.consensus.bft.message_signatures import HighSError
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
 from lacnode.consensus.bft.overdrawn_authors import OverdrawnAuthors
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
@@ -357,7 +358,8 @@ def _refuse_malformed(event: MessageReceived, error: RlpError, *, is_senders: bo
     effects: list[Effect] = [
         WriteLogLine("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}", event.sender)
     ]
-    if is_senders:
+    # Besu before 25.11 relays a high s, and shows that of others in a round change of its own.
+    if is_senders and not isinstance(error, HighSError):
         effects.append(BlamePeer(event.sender, f"a malformed message: {error}"))
     return effects
 

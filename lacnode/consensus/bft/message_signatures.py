@@ -10,6 +10,10 @@ SignatureCheck = Callable[[bytes], bytes]
 """Returns the signature that it is given. Raises RlpError if its form is wrong."""
 
 
+class HighSError(RlpError):
+    """The s of a signature is in the upper half of the curve's order."""
+
+
 def check_shown_signature_form(signature: bytes) -> bytes:
     """Return `signature`, of a message that justifies a proposal. Raises RlpError if it does not have 65 bytes that end in
     0 or 1."""
@@ -23,11 +27,11 @@ def check_shown_signature_form(signature: bytes) -> bytes:
 
 def check_signature_form(signature: bytes) -> bytes:
     """Return `signature`, of a message or of the seal in a commit. Raises RlpError if it does not have 65 bytes that end
-    in 0 or 1, or if its s is high."""
+    in 0 or 1, and HighSError if its s is high."""
     if not is_low_s(check_shown_signature_form(signature)):
         # Besu since 25.11 refuses it, also as a seal of a commit. All known nodes sign with a low s. The seals of a header
         # that is final may have a high one (`extra_data.decode_seal`).
-        raise RlpError("signature: s in the lower half of the curve's order was expected")
+        raise HighSError("signature: s in the lower half of the curve's order was expected")
     return signature
 
 

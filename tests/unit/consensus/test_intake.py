@@ -279,6 +279,21 @@ def test_a_certificate_within_a_proposal_may_show_a_high_s() -> None:
     assert not sent(Proposal, effects)
 
 
+def test_a_high_s_blames_no_peer() -> None:
+    """Attack: D makes a high s of votes. A is a node of Besu before 25.11. It relays them, and shows them when it asks for a
+    round. Its session must not end."""
+    bench = Bench(B).start()
+    for author in (C, D):
+        message = vote(key=author)
+        altered = replace(message, signed=replace(message.signed, signature=high_s(message.signed.signature)))
+        assert topics(bench.hear(altered, via=A.address)) == ["message-malformed"]
+    prepared = prepared_by(propose(A, bench.make_block()), C, D)
+    prepares = [replace(one, signature=high_s(one.signature)) for one in prepared.certificate.prepares]
+    shown = replace(prepared, certificate=replace(prepared.certificate, prepares=tuple(prepares)))
+    assert topics(bench.hear(round_change(A, 2, shown))) == ["message-malformed"]
+    assert not only(BlamePeer, bench.effects)
+
+
 def test_a_stranger_speaking_of_a_later_height_is_only_a_hint() -> None:
     bench = Bench(C).start()
     message = vote(height=500, key=STRANGER)
