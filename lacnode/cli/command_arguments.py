@@ -8,8 +8,10 @@ from lacnode.cli.errors import UsageError
 def parse_command_arguments(
     words: Sequence[str], known: Mapping[str, str | None], *, flags: Sequence[str] = (), command: str
 ) -> tuple[dict[str, str | None], list[str]]:
-    """Return the values of the `known` options (name without dashes to default) and of `flags`, and the words that
-    are no options. UsageError for an option that `command` does not have, and for one without its value."""
+    """Return the values of the `known` options (name without dashes to default) and of the given `flags` (`true`
+    without a value), and the words that are no options. UsageError for an option that `command` does not have, and for
+    one without its value.
+    """
     values = dict(known)
     rest: list[str] = []
     position = 0

@@ -24,9 +24,10 @@ CHILD = "LACNODE_VERIFIES_DATABASE"
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Verify the database. Return the exit status: 0 if everything is whole, 1 if something is damaged. UsageError
-    (its status is 2 for a mistake in the command line) if there is nothing to verify, or no genesis to execute blocks
-    with."""
+    """Verify the database. `words` are those after `database`. Return the exit status: 0 if everything is whole, 1 if
+    something is damaged. UsageError (its status is 2 for a mistake in the command line) if there is nothing to verify,
+    or no genesis to execute blocks with.
+    """
     # `--execute` takes two values. The parser of sub-commands accepts one value an option, so this option is taken
     # out first.
     words, blocks = _without_range(list(words))

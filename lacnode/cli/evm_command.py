@@ -21,8 +21,9 @@ from lacnode.primitives.transaction import Transaction
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Replay a file. Return the exit status: 0 if the engines agree now, 1 if they differ. UsageError without a
-    native library, or for a file that is not one of a difference."""
+    """Replay a file. `words` are those after `evm`. Return the exit status: 0 if the engines agree now, 1 if they
+    differ. UsageError without a native library, or for a file that is not one of a difference.
+    """
     if len(words) != 2 or words[0] != "replay":
         raise UsageError("evm replay FILE was expected", 2)
     # Without the library there would be one outcome, which agrees with itself.
@@ -40,9 +41,10 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 
 def replay_difference(document: dict[str, Any]) -> dict[str, Outcome]:
-    """Execute the block in `document` again, and return its outcome by the name of each engine. `document` is the file
-    that a node writes when its engines differ. ValueError, KeyError, TypeError or GenesisError if it is another
-    file."""
+    """Execute the block in `document` again, and return its outcome by the name of each engine: `python` and `native`.
+    An outcome is what the execution gives, or its ExecutionError. `document` is the file that a node writes when its
+    engines differ. ValueError, KeyError, TypeError or GenesisError if it is another file.
+    """
     spec = parse_genesis(document["genesis"])
     # The file has the trie nodes and codes that the block reads, and no others. The engines need no database.
     nodes = {bytes.fromhex(key): bytes.fromhex(node) for key, node in document["nodes"].items()}

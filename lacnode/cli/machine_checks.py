@@ -57,7 +57,9 @@ READ_FILES = (
 
 
 def find_unusable_hosts_and_files(read: SettingsReader) -> Iterator[str]:
-    """Yield one sentence for each option whose host or file cannot be used on this machine."""
+    """Yield one sentence for each option whose host or file cannot be used on this machine. It looks names up, which
+    may block. Nothing is made or opened for good.
+    """
     for switch, name in LISTENING_HOSTS:
         if read.flag(switch) and (why := _why_not_listened_on(read.text(name))):
             yield _invalid(name, why)

@@ -40,8 +40,9 @@ PROGRAMS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says. Return the exit status. A UsageError is printed on standard error and gives its
-    own status."""
+    """Do what the command line says. `arguments` are the words after `lacnode`, None for those of the process. Return
+    the exit status. A UsageError is printed on standard error and gives its own status.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(words)
@@ -96,5 +97,5 @@ def _main(words: list[str]) -> int:
 
 
 def entry_point() -> None:
-    """Run the program `lacnode` with the arguments of its process."""
+    """Run the program `lacnode` with the arguments of its process. It ends with SystemExit and the status of `main`."""
     sys.exit(main())

@@ -53,9 +53,10 @@ class NetworkModel(BaseModel):
 
 
 def write_network(file: Path, directory: Path) -> int:
-    """Write the genesis and the expected hashes of the network of `file` into `directory`. Return the exit status.
-    UsageError if the file is wrong or cannot be read, if a file cannot be written, or if `directory` has another
-    genesis: nodes may run by that one."""
+    """Write the genesis and the expected hashes of the network of `file` into `directory`. Return the exit status 0.
+    Files that are there already with this content stay. UsageError if the file is wrong or cannot be read, if a file
+    cannot be written, or if `directory` has another genesis: nodes may run by that one.
+    """
     genesis, expected = make_network(_read(file))
     documents = {
         directory / name: json.dumps(document, indent=2) + "\n"
@@ -77,8 +78,10 @@ def write_network(file: Path, directory: Path) -> int:
 
 
 def make_network(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the genesis document, and the block hash and state root that it must give. UsageError for an address, a
-    role or an enode that is none, and for a genesis that this node cannot run."""
+    """Return the genesis document, and the block hash (`hash`) and state root (`stateRoot`) that it must give, each 64
+    hexadecimal digits after 0x. UsageError for an address, a role or an enode that is none, and for a genesis that this
+    node cannot run.
+    """
     # Headers list validators sorted by address. Sorting here makes the order in the file irrelevant to the hash.
     validators = tuple(sorted(_address(text) for text in network.validators))
     genesis = dict(network.genesis)

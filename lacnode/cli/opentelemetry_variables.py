@@ -44,7 +44,9 @@ def sends_to_opentelemetry(read: SettingsReader) -> bool:
 
 
 def asks_for_protobuf(read: SettingsReader) -> bool:
-    """Return whether the variables ask for OTLP's other encoding over HTTP, which has the same port and path."""
+    """Return whether the variables ask for OTLP's other encoding over HTTP, which has the same port and path.
+    UsageError if the variable is too long.
+    """
     return _Variables(read.settings.opentelemetry).exporter("PROTOCOL")[1].lower() == "http/protobuf"
 
 

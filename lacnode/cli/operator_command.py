@@ -23,8 +23,9 @@ STORAGE_ONE = (1).to_bytes(32)
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Generate the files of a network. Return the exit status. UsageError for a wrong command line or configuration,
-    or if a file cannot be written."""
+    """Generate the files of a network. `words` are those after `operator`. Return the exit status 0. UsageError for a
+    wrong command line or configuration, or if a file cannot be written.
+    """
     known = {
         "config-file": None,
         "to": None,

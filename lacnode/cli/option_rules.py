@@ -49,15 +49,16 @@ def check_against_chain(read: SettingsReader, spec: ChainSpec) -> None:
 
 
 def pool_kind(read: SettingsReader) -> str:
-    """Return the kind of the transaction pool, a value of `--tx-pool`. LACChain's files were written when the
-    sequenced pool was the default: its keys alone choose it."""
+    """Return the kind of the transaction pool, a value of `--tx-pool` in capitals (`LAYERED`, `SEQUENCED` or `LEGACY`).
+    LACChain's files were written when the sequenced pool was the default: its keys alone choose it.
+    """
     if not read.is_set("tx-pool") and _set(read, SEQUENCED_ONLY):
         return "SEQUENCED"
     return read.text("tx-pool")
 
 
 def join_option_names(names: Iterable[str]) -> str:
-    """Return the option names as Besu lists them: with dashes, and "and" before the last."""
+    """Return the option names, at least one, as Besu lists them: with dashes, and "and" before the last."""
     *first, last = [f"--{name}" for name in names]
     return f"{', '.join(first)} and {last}" if first else last
 

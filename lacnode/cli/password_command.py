@@ -13,8 +13,9 @@ MAX_PLAIN_PASSWORD_BYTES = 72
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Print the hash of a password. Return the exit status. UsageError without a password, or for one that is too
-    long."""
+    """Print the BCrypt hash of a password. `words` are those after `password`. Return the exit status 0. UsageError
+    without a password, or for one that is too long.
+    """
     values, rest = parse_command_arguments(words, {"password": None}, command="password hash")
     if rest != ["hash"]:
         raise UsageError("password hash --password=<VALUE> was expected", 2)

@@ -19,7 +19,9 @@ PROFILES: Mapping[str, Mapping[str, str]] = {"ENTERPRISE": _PRIVATE, "PRIVATE": 
 
 
 def profile_defaults(name: str) -> Mapping[str, str]:
-    """Return the texts of the profile `name`, by option. UsageError for a profile of a public network."""
+    """Return the texts of the profile `name` (in capitals), by option name without dashes. UsageError for a profile of
+    a public network.
+    """
     # A profile of a public network would set options for a network that this node cannot join.
     if name not in PROFILES:
         raise UsageError(

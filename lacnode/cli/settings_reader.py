@@ -12,39 +12,48 @@ DATA_PATH = Path("build/data")
 
 
 class SettingsReader:
-    """Settings with the defaults of the table. A caller that asks for a value of another type than the option's has a
-    fault."""
+    """Settings with the defaults of the table. Names are without dashes. KeyError for an unknown one. A caller that
+    asks for a value of another type than the option's has a fault.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def is_set(self, name: str) -> bool:
-        """Return whether the command line, the environment, a file or a profile sets the option."""
+        """Return whether the command line, the environment, a file or a profile sets the option `name` (without
+        dashes). A default does not count.
+        """
         return self.settings.is_set(name)
 
     def value(self, name: str) -> Value:
-        """Return the value that is set, or the default of the table."""
+        """Return the value that is set, or the default of the table. KeyError for an unknown name. UsageError if the
+        option is not set and its default is a description and no value.
+        """
         text_or_none = self.settings.get(name)
         return parse_option_value(BY_NAME[name], BY_NAME[name].default) if text_or_none is None else text_or_none
 
     def flag(self, name: str) -> bool:
-        """Return the value of an option that is on or off."""
+        """Return the value of an option that is on or off. The errors are those of `value`."""
         return bool(self.value(name))
 
     def number(self, name: str) -> int:
-        """Return the value of an option that is a whole number."""
+        """Return the value of an option that is a whole number. The errors are those of `value`."""
         return cast(int, self.value(name))
 
     def real(self, name: str) -> float:
-        """Return the value of an option that is a decimal number."""
+        """Return the value of an option that is a decimal number. The errors are those of `value`."""
         return float(cast(float, self.value(name)))
 
     def text(self, name: str) -> str:
-        """Return the value of an option that is a text. It is empty if none is set and there is no default."""
+        """Return the value of an option that is a text. It is empty if none is set and there is no default. One of an
+        enum is in capitals. The errors are those of `value`.
+        """
         return cast(str, self.value(name))
 
     def items(self, name: str) -> tuple[str, ...]:
-        """Return the value of an option that is a list of texts."""
+        """Return the value of an option that is a list of texts. It is empty if none is set and there is no default.
+        The errors are those of `value`.
+        """
         return cast("tuple[str, ...]", self.value(name))
 
     def text_or_none(self, name: str) -> str | None:
@@ -58,5 +67,5 @@ class SettingsReader:
 
     @property
     def data_path(self) -> Path:
-        """The directory with the files of the node."""
+        """The directory with the files of the node, `DATA_PATH` if no option names one. It need not exist."""
         return self.path("data-path") or DATA_PATH

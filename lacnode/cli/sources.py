@@ -107,12 +107,14 @@ def _unknown(given: str) -> str:
 
 
 def environment_name(name: str) -> str:
-    """Return the environment variable of an option without its prefix."""
+    """Return the environment variable of an option without its prefix: capitals, with `_` for each dash."""
     return name.replace("-", "_").upper()
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the options set by variables. Unknown variables belong to other programs."""
+    """Return the texts of the options set by variables, by option name without dashes. A text may be empty. Unknown
+    variables belong to other programs.
+    """
     found: dict[str, str] = {}
     for option in OPTIONS:
         for name in option.names:
@@ -126,8 +128,9 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_toml(path: Path) -> dict[str, str]:
-    """Return the options of a TOML file. UsageError for the first entry that is no option of this node, or has a
-    wrong type."""
+    """Return the texts of the options of a TOML file, by option name without dashes. UsageError if the file cannot be
+    read, and for the first entry that is no option of this node, or has a wrong type.
+    """
     found, mistakes = read_toml_texts(path)
     if mistakes:
         raise UsageError(mistakes[0])
@@ -135,8 +138,9 @@ def read_toml(path: Path) -> dict[str, str]:
 
 
 def read_toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the options of a TOML file, and the mistakes in its other entries. UsageError if the file cannot be
-    read."""
+    """Return the texts of the options of a TOML file, by option name without dashes, and a sentence for each mistake in
+    its other entries. UsageError if the file cannot be read.
+    """
     flat = _flattened(_read_toml(path))
     mistakes: list[str] = []
     # A file that names another file would make the precedence between them unclear.
@@ -228,8 +232,9 @@ COMMAND_LINE_ONLY = ("reset-signing-state",)
 
 
 def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
-    """Return every option that is set in any source, by the order of precedence. UsageError for a value or a file
-    that cannot be used."""
+    """Return every option that is set in any source. The command line wins over the environment, that over the TOML
+    file, and that over the profile. UsageError for a value or a file that cannot be used.
+    """
     settings = Settings(opentelemetry=opentelemetry_variables(environment))
     # The order of these calls is the precedence: `_put` leaves alone what an earlier source has set.
     _put(settings, command_line, 2, "")
@@ -248,7 +253,7 @@ def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, 
 
 
 def opentelemetry_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of OpenTelemetry, by name."""
+    """Return the variables of OpenTelemetry (with the prefix `OTEL_`), by name."""
     return {name: value for name, value in environment.items() if name.startswith("OTEL_")}
 
 

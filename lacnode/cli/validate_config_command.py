@@ -21,8 +21,10 @@ VALID = "TOML config file is valid on basic inspection."
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Check the file. Return the exit status: 1 if the node would not start with it. UsageError if no file is named,
-    or it cannot be read."""
+    """Check the file, and print what is found. `words` are those after `validate-config`. The entries of the file are
+    added to `settings`. Return the exit status: 0, or 1 if the node would not start with it. UsageError if no file is
+    named, or it cannot be read.
+    """
     values, _ = parse_command_arguments(words, {"config-file": None}, command="validate-config")
     path = Path(required_option(values, "config-file"))
     stops = [*_into(settings, path)]

@@ -24,12 +24,18 @@ class AccountSender:
         self._sending = trio.Lock()
 
     async def send(self, call: object) -> object:
-        """Send the transaction of a call object with `from`. Return its hash. RpcError if that is not possible."""
+        """Send the transaction of a call object with `from`. Missing fields are filled in. Return what the node
+        answers: the hash as text with 0x. It does not wait for a block. RpcError if the account is unknown or the node
+        refuses.
+        """
         async with self._sending:
             return await self._node.call("eth_sendRawTransaction", await self.signed(call))
 
     async def signed(self, call: object) -> str:
-        """Return the signed transaction of a call object with `from`. RpcError if that is not possible."""
+        """Return the signed transaction of a call object with `from`, as hexadecimal text with 0x. Missing fields are
+        filled in. Nothing is sent. RpcError if the account is unknown or the node refuses. ValueError if a value is
+        malformed.
+        """
         if not isinstance(call, dict) or "from" not in call:
             raise invalid_params("a transaction with `from` was expected")
         try:

@@ -26,19 +26,25 @@ class AccountSigner:
         self._chain_id = chain_id
 
     def key(self, address: str) -> NodeKey:
-        """Return the key of the account at `address` (hexadecimal digits after 0x). UnknownAccountError if there is none."""
+        """Return the key of the account at `address` (hexadecimal digits after 0x, in any case). UnknownAccountError if
+        there is none.
+        """
         key = self._keys.get(address.lower())
         if key is None:
             raise UnknownAccountError(f"{address[:80]} is no account of this devnet; eth_accounts lists them")
         return key
 
     def sign_message(self, address: str, message: bytes) -> str:
-        """Return the signature of a message as EIP-191 has it. UnknownAccountError for other accounts."""
+        """Return the signature of a message as EIP-191 has it: `r || s || v` (65 bytes, v 27 or 28) as hexadecimal text
+        with 0x. `address` is such a text too. UnknownAccountError for other accounts.
+        """
         return self._sign_hash(address, keccak256(b"\x19Ethereum Signed Message:\n%d" % len(message) + message))
 
     def sign_typed_data(self, address: str, document: object) -> str:
-        """Return the signature of typed data as EIP-712 has it. TypedDataError if it is none, and UnknownAccountError for
-        other accounts."""
+        """Return the signature of typed data as EIP-712 has it: `r || s || v` (65 bytes, v 27 or 28) as hexadecimal
+        text with 0x. `address` is such a text too. TypedDataError if it is none, and UnknownAccountError for other
+        accounts.
+        """
         return self._sign_hash(address, hash_typed_data(document))
 
     def _sign_hash(self, address: str, digest: bytes) -> str:
@@ -46,8 +52,9 @@ class AccountSigner:
         return to_hex(signature[:64] + bytes([27 + signature[64]]))
 
     def sign_transaction(self, call: Mapping[str, object]) -> str:
-        """Return the signed transaction of a complete call object. ValueError or KeyError if it is not complete, and
-        UnknownAccountError for other accounts."""
+        """Return the signed transaction of a complete call object, as hexadecimal text with 0x. ValueError or KeyError
+        if it is not complete, and UnknownAccountError for other accounts.
+        """
         key = self.key(str(call["from"]))
         type_ = _type_of(call)
         payload = self._payload(call, type_)

@@ -9,7 +9,7 @@ WORK_POLL_SECONDS = 0.02
 
 
 async def make_blocks(coordinator: Coordinator) -> None:
-    """Make blocks while the mode is on demand or an interval is set, until cancelled."""
+    """Make blocks while the mode is on demand or an interval is set, until cancelled. A failure is logged."""
     while True:
         seconds = coordinator.interval_seconds
         if seconds is not None:

@@ -15,7 +15,9 @@ def required_values(params: list[Any], count: int) -> list[Any]:
 
 
 def quantity(value: object, bits: int = 64) -> int:
-    """Return a number, or hexadecimal or decimal digits, as an integer of so many bits. RpcError for anything else."""
+    """Return a number, or hexadecimal or decimal digits, as an integer from 0 to below 2**`bits`. Hexadecimal digits
+    have 0x. RpcError for anything else.
+    """
     try:
         number = _integer(value)
     except ValueError:
@@ -33,7 +35,7 @@ def _integer(value: object) -> int:
 
 
 def address(value: object) -> str:
-    """Return an address in lower case, with 0x. RpcError if it is none."""
+    """Return an address in lower case, 40 hexadecimal digits after 0x. RpcError if it is none."""
     try:
         return to_hex(address_from_hex(str(value)))
     except ValueError:

@@ -33,7 +33,9 @@ class ControlError(Exception):
 async def serve_control(
     directory: Path, handle: CommandHandler, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Answer commands for the node in `directory` until cancelled. Reports as started when the port is open."""
+    """Answer commands for the node in `directory` until cancelled. Reports as started when the port is open.
+    `control.json` stays behind. OSError if the port or the file cannot be made.
+    """
     token = secrets.token_hex(16)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
@@ -55,7 +57,7 @@ async def serve_control(
 
 
 async def send_command(directory: Path, name: str, values: Document, seconds: float) -> Document:
-    """Send a command to the node in `directory`. Return its answer.
+    """Send a command to the node in `directory`. `values` must be JSON. Return its answer, an object of JSON.
 
     ControlError if the node does not answer within `seconds`, or refuses.
     """

@@ -67,8 +67,8 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first one has `timestamp`, if
-        it is given. DevnetError if that is not possible."""
+        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first one has `timestamp`,
+        if it is given. DevnetError if that is not possible. Timestamps are Unix seconds."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):
@@ -80,8 +80,8 @@ class Coordinator:
                 self._next_timestamp = None
 
     async def increase_time(self, seconds: int) -> int:
-        """Move the clock of all nodes ahead. Return by how many seconds it is ahead of the machine's. DevnetError if that is
-        not possible."""
+        """Move the clock of all nodes ahead by so many seconds, 0 or more. Return by how many seconds it is ahead of
+        the machine's. DevnetError if that is not possible."""
         if seconds < 0 or self._state.clock_offset_seconds + seconds > 2**40:
             raise DevnetError(f"the clock cannot be moved by {seconds} s")
         async with self._holding():
@@ -91,8 +91,7 @@ class Coordinator:
     async def set_next_timestamp(self, timestamp: int) -> None:
         """Give the next block `timestamp` (Unix seconds). DevnetError if it is too early or too far.
 
-        While blocks are made at every period, it gets this timestamp or a slightly later one.
-        """
+        While blocks are made at every period, it gets this timestamp or a slightly later one."""
         async with self._holding() as (_, head):
             self._check_timestamp(head, timestamp)
             self._next_timestamp = timestamp
@@ -100,7 +99,7 @@ class Coordinator:
                 self._change(clock_offset_seconds=timestamp - time.time())
 
     async def set_mode(self, mode: BlockMode, interval_seconds: float | None = None) -> None:
-        """Make blocks as `mode` says from now on. With an interval, also one at every interval."""
+        """Make blocks as `mode` says from now on, and at each interval if there is one. DevnetError if no node answers."""
         async with self._holding():
             self.mode = mode
             self.interval_seconds = interval_seconds
@@ -108,7 +107,9 @@ class Coordinator:
             self.mode_change = trio.Event()
 
     async def snapshot(self) -> int:
-        """Take a snapshot of all nodes. Return its id."""
+        """Take a snapshot of all nodes. Return its id, which `revert` takes. All nodes are stopped for it, unless
+        nothing changed since the last revert. DevnetError if a node is in the way, DevnetStateError if the files cannot
+        be copied."""
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
@@ -117,8 +118,8 @@ class Coordinator:
             return self.snapshots.add(NetworkSnapshot(copy, head.number, head.hash, self._state.clock_offset_seconds))
 
     async def revert(self, id_: int) -> bool:
-        """Take all nodes back to the snapshot, and forget it with the later ones. Return False if there is none with this
-        id. DevnetError, and nothing has changed, if a node is in the way."""
+        """Take all nodes back to the snapshot, and forget it with the later ones. Return True, or False if there is
+        none with this id. DevnetError, and nothing has changed, if a node is in the way."""
         async with self._lock:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:
@@ -159,7 +160,8 @@ class Coordinator:
         return head
 
     async def drop_transactions(self, which: Document) -> int:
-        """Remove transactions from the pools of all nodes, as `hosted_node` has it. Return the highest number of one node.
+        """Remove transactions from the pools of all nodes: the one with the `hash` in `which`, those of its `sender`,
+        or all if it is empty (hexadecimal digits without 0x). Return the highest number that one node removed.
         DevnetError if a node does not do it."""
         async with self._holding(all_nodes=True) as (nodes, _):
             dropped = await self.group.send_to_all(nodes, "drop", which, COMMAND_SECONDS)
@@ -170,11 +172,12 @@ class Coordinator:
     # -- transactions that wait ----------------------------------------------------------------------------------
 
     def can_fill_a_block(self) -> bool:
-        """Return whether a block now would hold a transaction."""
+        """Return whether a block now would hold a transaction of this node's pool."""
         return self._left_out.may_fill_a_block(self._waiting())
 
     def may_be_in_next_block(self, hash_: str) -> bool:
-        """Return whether the transaction with this hash may be in the next block."""
+        """Return whether the transaction with this hash (64 hexadecimal digits, with or without 0x) in this node's pool
+        may be in the next block. ValueError for other text."""
         return bytes.fromhex(hash_.removeprefix("0x")) in self._waiting()
 
     def _waiting(self) -> frozenset[bytes]:
@@ -238,8 +241,7 @@ class Coordinator:
         """Hold the nodes that run, and let them go on by the mode at the end.
 
         With `all_nodes`, every node must answer and have the same block. Otherwise this node's block counts: a quorum
-        makes blocks also while others are away.
-        """
+        makes blocks also while others are away."""
         async with self._lock:
             nodes = self.group.running_nodes() if all_nodes else self.group.unpaused_nodes()
             try:

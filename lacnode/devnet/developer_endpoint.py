@@ -59,7 +59,9 @@ class DeveloperEndpoint:
         return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """Return the answer to a request."""
+        """Return the answer to a request. A batch with a method of this endpoint is answered call by call. Errors of
+        methods become JSON-RPC errors.
+        """
         document = self._own_calls(request)
         if isinstance(document, dict):
             return self._json(await self._call(document), request)

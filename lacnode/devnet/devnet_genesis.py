@@ -70,9 +70,10 @@ def devnet_genesis(
     consensus: str = DEFAULT_CONSENSUS,
     qbft_start_block: int | None = None,
 ) -> dict[str, object]:
-    """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds.
-    `timestamp` is in Unix seconds. `fork` is a key of `DEVNET_FORKS`, and
-    `consensus` the name of a protocol. From `qbft_start_block` on it is QBFT.
+    """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds. They
+    may have any order. `accounts` get `BALANCE_WEI` each. `timestamp` is in Unix seconds. KeyError for an unknown
+    `fork` or `consensus`. `fork` is a key of `DEVNET_FORKS`, and `consensus` the name of a protocol. From
+    `qbft_start_block` on it is QBFT.
 
     A period that is no whole number of seconds is written as Besu's experimental `xblockperiodmilliseconds`.
     """

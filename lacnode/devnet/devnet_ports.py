@@ -60,7 +60,7 @@ def developer_port(offset: int) -> int:
 
 @contextmanager
 def claim_port_offset(nodes: int) -> Iterator[int]:
-    """Yield the first offset at which the ports of `nodes` nodes are free.
+    """Yield the first offset (a multiple of `PORTS_PER_NETWORK`) at which the ports of `nodes` nodes are free.
 
     No other process gets that offset before the block is left. By then the nodes should listen. NoFreePortsError if no
     offset has free ports.

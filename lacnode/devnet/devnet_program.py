@@ -24,7 +24,7 @@ log = structlog.get_logger("devnet")
 
 
 def run_devnet_node(config: NodeConfig, directory: Path) -> int:
-    """Run the node of `config` in the devnet in `directory`. Return the exit status."""
+    """Run the node of `config` in the devnet in `directory`. Return the exit status, as `run_node` has it."""
     return run_node(config, program=DevnetProgram(config, directory))
 
 
@@ -45,7 +45,9 @@ class DevnetProgram:
         self._hosted.close()
 
     async def run(self) -> None:
-        """Run until a signal comes."""
+        """Run the node, and the developer endpoint with the coordinator if this is its process, until a signal comes.
+        PortUnavailableError if a port is taken, StorageError if the disk fails, DevnetError if the manifest is damaged.
+        """
         async with trio.open_nursery() as nursery:
             # Before the node starts: a signal during a long start must end it.
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)

@@ -43,7 +43,9 @@ class DevnetState:
 
 
 def load_state(root: Path) -> DevnetState:
-    """Return the state of the devnet in the directory `root`. DevnetStateError if it is damaged."""
+    """Return the state of the devnet in the directory `root`. The first state if there is no file yet. DevnetStateError
+    if it is damaged.
+    """
     file = root / STATE_FILE
     try:
         if file.stat().st_size > MAX_STATE_FILE_BYTES:
@@ -87,12 +89,13 @@ def lock_node_files(root: Path, *, exclusive: bool) -> Iterator[None]:
 
 
 def snapshot_directory(root: Path, copy: int, node_name: str) -> Path:
-    """Return the directory with the files of one node in a snapshot."""
+    """Return the directory with the files of one node in the copy with this number. It need not exist."""
     return root / SNAPSHOTS / str(copy) / node_name
 
 
 def copy_node_files(source: Path, target: Path) -> None:
-    """Copy the files of a snapshot from one directory to another, in the place of those that are there.
+    """Copy the `NODE_FILES` from one directory to another, in the place of those that are there. A file that `source`
+    does not have is deleted.
 
     No process may use the files of either directory. DevnetStateError if the copy fails.
     """

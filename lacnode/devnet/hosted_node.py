@@ -50,11 +50,11 @@ class DevnetPacing:
         return time.time() + self.offset_seconds if fixed is None else fixed
 
     def may_run_timers(self, height: int) -> bool:
-        """Return whether the timers of `height` may run."""
+        """Return whether the timers of `height` (a block number) may run."""
         return self.last_height is None or height <= self.last_height
 
     def follow(self, state: DevnetState) -> None:
-        """Follow the shared state of the devnet."""
+        """Take the clock and the last height of the devnet's shared state, and end a fixed time."""
         self.offset_seconds = state.clock_offset_seconds
         self.fixed_time = None
         self.last_height = state.last_height
@@ -92,7 +92,7 @@ class HostedNode:
     async def serve(self, nursery: trio.Nursery) -> None:
         """Answer commands, and run the node whenever it is wanted, until cancelled.
 
-        StorageError if its files cannot be opened again.
+        StorageError if its files cannot be opened again. The node must be open before.
         """
         await nursery.start(partial(serve_control, self._config.data_path, self._handle))
         while True:

@@ -34,7 +34,9 @@ class Impersonation:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """The accounts that are impersonated, in the order of the calls."""
+        """The accounts that are impersonated, in the order of the calls (lower case, with 0x). Those of
+        `autoImpersonateAccount` are not among them.
+        """
         return tuple(self._accounts)
 
     def impersonates(self, account: object) -> bool:
@@ -42,7 +44,9 @@ class Impersonation:
         return self._impersonates_all or str(account).lower() in self._accounts
 
     def methods(self) -> Mapping[str, Callable[[list[Any]], Awaitable[object]]]:
-        """Return the methods, by name without prefix."""
+        """Return the methods, by name without `hardhat_` or another prefix. Each takes the parameters and raises
+        RpcError.
+        """
         return {
             "impersonateAccount": self._impersonate,
             "stopImpersonatingAccount": self._stop,
@@ -55,8 +59,9 @@ class Impersonation:
         self._impersonates_all = False
 
     async def send(self, call: Transaction) -> object:
-        """Send the transaction of a call object in the name of its `from`. Return the hash of the administrator's
-        transaction. RpcError if that is not possible."""
+        """Send the transaction of a call object in the name of its `from`. Return the hash (text with 0x) of the
+        administrator's transaction. It does not wait for a block. RpcError if that is not possible.
+        """
         sender = address(call["from"])
         await self._check_nonce(call, sender)
         data = to_hex(_impersonated(call, sender).encode())

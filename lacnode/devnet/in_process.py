@@ -45,14 +45,16 @@ class MemoryNetwork:
     accounts: tuple[DevnetAccount, ...]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until cancelled. Reports that it has started once every port is open."""
+        """Run until cancelled. Reports that it has started once every port is open. Raises P2pPortUnavailableError or
+        PortUnavailableError if a port is taken.
+        """
         async with trio.open_nursery() as nursery:
             for node in self.nodes:
                 await nursery.start(node.run)
             task_status.started()
 
     async def wait_for_block(self, number: int) -> None:
-        """Return once block `number` is on every node."""
+        """Return once block `number` is on every node. It has no deadline."""
         for node in self.nodes:
             await node.wait_for_block(number)
 
@@ -84,7 +86,9 @@ def build_memory_network(
     consensus: str = DEFAULT_CONSENSUS,
 ) -> MemoryNetwork:
     """Build a network of `validators` nodes with a block every `block_period` seconds. `fork` is a key of
-    `DEVNET_FORKS`, and `consensus` the name of a protocol."""
+    `DEVNET_FORKS`, and `consensus` the name of a protocol. KeyError for another one. Their ports are `port_offset`
+    above the well-known ones. Nothing runs yet.
+    """
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
     # There is no developer endpoint here, so the first node has its port.
@@ -133,7 +137,9 @@ def memory_node_config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfi
 def run_in_process_devnet(
     validators: int, block_period: float, port_offset: int, as_json: bool, fork: str, consensus: str
 ) -> int:
-    """Run `lacnode devnet --in-process` until Ctrl-C. Return the exit status."""
+    """Run `lacnode devnet --in-process` until Ctrl-C. It prints JSON, or accounts and heights. Return the exit status
+    0. The values are those of `build_memory_network`.
+    """
     configure_logs("WARN")
     trio.run(_watch, build_memory_network(validators, block_period, port_offset, fork, consensus), as_json)
     return 0

@@ -12,11 +12,13 @@ class LeftOutTransactions:
         self._turns_left = 0
 
     def record(self, hashes: frozenset[bytes], turns: int) -> None:
-        """Record that a block left out `hashes`. `turns` is the number of nodes that may be validators."""
+        """Record that a block left out the transactions with these hashes (32 bytes). `turns` is the number of nodes
+        that may be validators.
+        """
         self._turns_left = self._turns_left - 1 if hashes == self._hashes else turns - 1
         self._hashes = hashes
 
     def may_fill_a_block(self, waiting: frozenset[bytes]) -> bool:
-        """Return whether one of the transactions `waiting` may be in another block."""
+        """Return whether one of the transactions that wait (hashes of 32 bytes) may be in another block."""
         # Every validator left all of them out. Until the pool changes, another block would be empty too.
         return bool(waiting) and (waiting != self._hashes or self._turns_left > 0)

@@ -14,7 +14,7 @@ CONFIG_FILE, PUBLIC_KEY_FILE = "manager.toml", f"{KEY_NAME}.pub"
 
 
 def make_manager_key(directory: Path) -> str:
-    """Make a key pair in `directory`. Return the public key in base64."""
+    """Make a key pair in `directory`. Return the public key in base64. OSError if the files cannot be written."""
     directory.mkdir(parents=True, exist_ok=True)
     pair = KeyPair.generate()
     save_key_pair(directory / KEY_NAME, pair)
@@ -33,8 +33,9 @@ def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> N
 
 
 def privacy_settings(directory: Path, marker_key: Path, flexible_groups: bool) -> dict[str, object]:
-    """Return the node's settings for privacy. The node signs markers with the key in the file `marker_key`. Account rules
-    can allow that account."""
+    """Return the node's settings for privacy, by the names of the options. The node signs markers with the key in the
+    file `marker_key`. Account rules can allow that account.
+    """
     return {
         "privacy-enabled": True,
         "privacy-public-key-file": str(directory / PUBLIC_KEY_FILE),

@@ -47,7 +47,9 @@ class DevnetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DevnetNode:
-    """One node: its identity, its addresses (all on 127.0.0.1) and its files."""
+    """One node: its identity, its addresses (all on 127.0.0.1) and its files. `role` is `validator`, `boot`, `writer`
+    or `observer`. `address` has 40 hexadecimal digits after 0x.
+    """
 
     name: str
     role: str
@@ -99,7 +101,7 @@ class DevnetNode:
 
     @property
     def node_id(self) -> str:
-        """The node id as 128 hexadecimal digits."""
+        """The node id as 128 hexadecimal digits without 0x."""
         return self.enode.removeprefix("enode://").partition("@")[0]
 
 
@@ -136,7 +138,9 @@ class NetworkShape:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The description of a devnet, which it keeps in its directory: nodes, accounts, and the options it was made with."""
+    """The description of a devnet, which it keeps in its directory: nodes, accounts, and the options it was made with.
+    `block_period` is in seconds.
+    """
 
     path: Path
     block_period: float
@@ -157,7 +161,7 @@ class Manifest:
 
     @property
     def developer_port(self) -> int:
-        """The port of the developer endpoint."""
+        """The port of the developer endpoint. Nothing listens there without `has_endpoint`."""
         return developer_port(self.port_offset)
 
     @property
@@ -248,7 +252,9 @@ def check_network(shape: NetworkShape, block_period: float) -> None:
 
 def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offset: int) -> Manifest:
     """Make keys, genesis, configuration and manifest under `path`, and return the manifest. `check_network` must have
-    accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones."""
+    accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones. OSError
+    if a file cannot be written.
+    """
     roles = shape.roles()
     keys = [NodeKey.generate() for _ in roles]
     # Nodes are numbered within their role, from 1: validator-1, validator-2, writer-1.
@@ -318,7 +324,9 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
 
 
 def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
-    """Write the node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json`."""
+    """Write the node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json` if it has static
+    nodes. `node` must be in `manifest`.
+    """
     node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_node_key(node.directory / "key", key)
     static = [other.enode for other in _static_nodes(manifest, node)]
@@ -348,7 +356,8 @@ def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     """Add an observer that knows only the genesis and the boot nodes. Return the devnet with it, and the new node.
 
-    DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use.
+    DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use. It is not
+    started.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")

@@ -29,7 +29,7 @@ BLOCK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CommonHead:
-    """The block that all nodes have, and its timestamp in Unix seconds."""
+    """The block that all nodes have, and its timestamp in Unix seconds. `hash` has 64 hexadecimal digits without 0x."""
 
     number: int
     hash: str
@@ -51,7 +51,7 @@ class NodeGroup:
         return manifest
 
     def running_nodes(self) -> list[DevnetNode]:
-        """Return the nodes that run. DevnetError if one of them is paused."""
+        """Return the nodes that run, in the order of the manifest. DevnetError if one of them is paused."""
         nodes = [node for node in self.manifest().nodes if find_pid(node) is not None]
         for node in nodes:
             if is_paused(node):
@@ -71,7 +71,8 @@ class NodeGroup:
         *,
         min_answers: int | None = None,
     ) -> list[Document]:
-        """Send a command to all nodes at once. Return the answers in their order.
+        """Send a command to all nodes at once. Each has `seconds` to answer. Return the answers in the order of the
+        nodes, without those that failed.
 
         DevnetError with the first failure, after all have answered or failed, if fewer than `min_answers` nodes have
         answered. Without `min_answers`, all of them must answer.
@@ -93,7 +94,9 @@ class NodeGroup:
         return [answers[node.name] for node in nodes if node.name in answers]
 
     async def wait_for_block(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
-        """Wait until all nodes have block `number`. DevnetError if they do not agree in time."""
+        """Wait until all nodes have block `number`. DevnetError if one does not have it within `BLOCK_SECONDS`, or if
+        they are at different blocks.
+        """
         answers = await self.send_to_all(nodes, "wait", {"number": number, "seconds": BLOCK_SECONDS}, BLOCK_SECONDS)
         heads = {(answer["number"], answer["hash"], answer["timestamp"]) for answer in answers}
         if len(heads) != 1:
@@ -101,7 +104,9 @@ class NodeGroup:
         return CommonHead(*heads.pop())
 
     def check_no_foreign_peers(self, answers: Sequence[Document]) -> None:
-        """Raise DevnetError if one of the nodes with these states is connected to a node of another origin."""
+        """Raise DevnetError if one of the nodes with these states (answers to `pace`) is connected to a node of another
+        origin.
+        """
         own = {node.node_id for node in self.manifest().nodes}
         if not all(own.issuperset(answer["peers"]) for answer in answers):
             raise DevnetError(
@@ -110,8 +115,9 @@ class NodeGroup:
 
     @asynccontextmanager
     async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
-        """Close the files of all nodes while the block runs. DevnetError, and the block does not run, if one node does
-        not close them."""
+        """Close the files of all nodes while the block runs, and start them again after it. DevnetError, and the block
+        does not run, if one node does not close them.
+        """
         async with self.pause.hold_requests():
             try:
                 await self.send_to_all(nodes, "stop", {}, STOP_SECONDS)
@@ -141,7 +147,9 @@ class NodeGroup:
                 await trio.to_thread.run_sync(copy_node_files, node.directory, target)
 
     async def start_stopped_nodes(self) -> None:
-        """Start the nodes that an earlier coordinator stopped and did not start again."""
+        """Start the nodes that an earlier coordinator stopped and did not start again. A node that does not answer is
+        passed over.
+        """
         for node in self.manifest().nodes:
             if find_pid(node) is not None and not is_paused(node):
                 try:

@@ -44,9 +44,10 @@ class NodeEntry:
 def permissioned_accounts(
     admins: Sequence[bytes], nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> dict[str, dict[str, object]]:
-    """Return entries of a genesis' `alloc`, by address. `admins` may change the rules. `senders` may send transactions
-    and create contracts. Nodes may connect by their types, by the rules of LACChain's topology. Addresses have 20
-    bytes."""
+    """Return the entries of a genesis' `alloc` for the contracts of permissioning, by address (text with 0x). `admins`
+    (at least one) may change the rules. `senders` may send transactions and create contracts. Nodes may connect by
+    their types, by the rules of LACChain's topology. Addresses have 20 bytes.
+    """
     workshop = _Workshop()
     # The admin contract is placed and not registered yet: the calls of the set-up are not checked before it is.
     workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))
@@ -63,7 +64,9 @@ def permissioned_accounts(
 
 
 def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, object]]:
-    """Return the entries for a devnet. Its first account is its admin. `nodes` are (enode URL, role, name)."""
+    """Return the entries of `alloc` for the contracts of a permissioned devnet, by address (text with 0x). `accounts`
+    (20 bytes each) may send. Its first account is its admin. `nodes` are (enode URL, role, name).
+    """
     entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
     return permissioned_accounts(accounts[:1], entries, accounts)
 

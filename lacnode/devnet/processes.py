@@ -40,7 +40,7 @@ def find_pid(node: DevnetNode) -> int | None:
 
 
 def start(node: DevnetNode) -> None:
-    """Start `node`. DevnetError if it already runs."""
+    """Start the process of `node`, and do not wait for it. DevnetError if it already runs."""
     if find_pid(node) is not None:
         raise DevnetError(f"{node.name} already runs")
     with node.log_file.open("ab") as log:
@@ -99,19 +99,20 @@ def pause(node: DevnetNode) -> None:
 
 
 def resume(node: DevnetNode) -> None:
-    """Let a paused node go on. DevnetError if it does not run."""
+    """Let a paused node go on. Nothing happens to one that is not paused. DevnetError if it does not run."""
     _signal(_running_pid(node), signal.SIGCONT)
 
 
 def is_paused(node: DevnetNode) -> bool:
-    """Return True if the node is paused."""
+    """Return whether the node is paused. False if it does not run."""
     pid = find_pid(node)
     return pid is not None and _state(pid)[0] == "T"
 
 
 def partition(manifest: Manifest, names: Sequence[str]) -> None:
     """Cut the named nodes off from all others. The named nodes stay connected with each other. DevnetError if a name is
-    unknown, or if no node would be on the other side."""
+    unknown, or if no node would be on the other side. The running nodes read their lists within a second.
+    """
     inside = {manifest.node(name).name for name in names}
     if len(inside) == len(manifest.nodes):
         raise DevnetError("a partition needs nodes on both sides")
@@ -134,8 +135,9 @@ def heal(manifest: Manifest, names: Sequence[str]) -> None:
 def wait_for_block(
     nodes: Iterable[DevnetNode], number: int, seconds: float, progress: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Return once block `number` is on every node. DevnetError, with the end of a log, if it takes longer than `seconds` or
-    a node stops."""
+    """Return once block `number` is on every node. `progress` gets a sentence for each node that has it. DevnetError,
+    with the end of a log, if it takes longer than `seconds` or a node stops.
+    """
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
     while waiting:
@@ -168,7 +170,7 @@ def _height(node: DevnetNode) -> int:
 
 
 def log_tail(node: DevnetNode, lines: int = 15) -> str:
-    """Return the last `lines` lines of the node's log."""
+    """Return the last `lines` lines of the node's log, from its last 8 KiB. A text in parentheses if it cannot be read."""
     try:
         with node.log_file.open("rb") as file:
             # The log of a network that ran for days is large. Its last 8 KiB hold the lines.

@@ -37,7 +37,7 @@ _INSTEAD = {
 
 
 def refused_methods() -> Mapping[str, Callable[[list[Any]], Awaitable[object]]]:
-    """Return the methods, by name. Each raises RpcError."""
+    """Return the methods, by complete name (`hardhat_`, `anvil_` and `evm_`). Each raises RpcError."""
     return {
         prefix + name: _refusing(prefix + name, instead)
         for name, instead in _INSTEAD.items()

@@ -33,14 +33,14 @@ class RequestForwarder:
         self._limiter = trio.CapacityLimiter(MAX_FORWARDED)
 
     async def forward(self, request: Request) -> Response:
-        """Return the node's response. Status 503 if the node does not answer."""
+        """Return the node's response. Status 503 if the node does not answer. It waits while the nodes are stopped."""
         async with self._pause.admit_request():
             return await trio.to_thread.run_sync(
                 partial(_exchange, self._port, request), limiter=self._limiter, abandon_on_cancel=True
             )
 
     async def call(self, method: str, *params: object) -> object:
-        """Return the result of one JSON-RPC call. RpcError with the node's error."""
+        """Return the result of one JSON-RPC call. RpcError with the node's error, or if the node does not answer."""
         body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         response = await self.forward(Request("POST", "/", {JSON[0]: JSON[1]}, body))
         try:

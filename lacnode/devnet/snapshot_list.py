@@ -14,7 +14,9 @@ MAX_SNAPSHOTS = 100
 
 @dataclass(frozen=True, slots=True)
 class NetworkSnapshot:
-    """The number of a copy, the block of all nodes in it, and the offset of the devnet's clock."""
+    """The number of a copy, the block of all nodes in it, and the offset of the devnet's clock. `hash` has 64
+    hexadecimal digits without 0x.
+    """
 
     copy: int
     number: int
@@ -36,7 +38,7 @@ class SnapshotList:
         self._delete_unused()
 
     def new_copy_number(self) -> int:
-        """Return the number of a new copy."""
+        """Return the number of a new copy. Nothing is made on the disk."""
         self._last_copy += 1
         return self._last_copy
 
@@ -48,7 +50,9 @@ class SnapshotList:
         return copy
 
     def add(self, snapshot: NetworkSnapshot) -> int:
-        """Add a snapshot. Return its id, which is higher than all before."""
+        """Add a snapshot whose copy is on the disk. Beyond `MAX_SNAPSHOTS` the oldest is deleted. Return its id, which
+        is higher than all before.
+        """
         self._last_id += 1
         self._by_id[self._last_id] = snapshot
         while len(self._by_id) > MAX_SNAPSHOTS:

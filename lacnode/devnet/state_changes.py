@@ -50,12 +50,16 @@ class StateChanges:
         self._changing = trio.Lock()
 
     async def change(self, change: AccountUpdate) -> None:
-        """Make `change`. Return when it is in a block. RpcError if that is not possible."""
+        """Make `change`. Return when it is in a block. RpcError if there is no administrator, if no blocks are made, if
+        the node refuses, or if the block does not come within `MINED_SECONDS`.
+        """
         async with self._changing:
             await self._change(change)
 
     async def add_balance(self, address: str, wei: int) -> None:
-        """Give the account at `address` so much wei more. RpcError if that is not possible."""
+        """Give the account at `address` (text with 0x) so much wei more. Return when it is in a block. RpcError as for
+        `change`, and if the balance would reach 2**256.
+        """
         async with self._changing:
             balance = int(str(await self._node.call("eth_getBalance", address, "latest")), 16)
             if balance + wei >= 2**256:

@@ -29,7 +29,9 @@ class StateSetters:
         self._chain_id = chain_id
 
     def methods(self) -> Mapping[str, Setter]:
-        """Return the methods, by name."""
+        """Return the methods, by complete name (`hardhat_`, `anvil_` and `evm_`), with those that are refused. Each
+        takes the parameters, returns True, and raises RpcError.
+        """
         setters: dict[str, Setter] = {
             "addBalance": self._add_balance,
             "setBalance": _unless(self._has_balance, self._set_balance),

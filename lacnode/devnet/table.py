@@ -23,7 +23,9 @@ WIDE_COLUMNS = 132
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """The state of one node and its answers. All answers are None while it does not answer."""
+    """The state of one node (`down`, `paused`, `starting` or `up`) and its answers. `role` is `validator` or None.
+    `pending` is the number of pooled transactions. All answers are None while it does not answer.
+    """
 
     node: DevnetNode
     state: str
@@ -36,7 +38,7 @@ class NodeRow:
 
 
 def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
-    """Return the row of `node`. Waits at most about `timeout` seconds for its answer."""
+    """Return the row of `node`. Waits at most about `timeout` seconds for its answer. Nothing is raised."""
     if find_pid(node) is None:
         return NodeRow(node, "down")
     # Asked before the call: a paused node accepts connections and would take the whole timeout.
@@ -72,7 +74,9 @@ class BlockRate:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, row: NodeRow) -> float | None:
-        """Record the row's height. Return the blocks a second, None until there are two heights."""
+        """Record the row's height. Return the blocks a second, None until there are two heights, and if the row has
+        none.
+        """
         if row.height is None:
             return None
         now = time.monotonic()

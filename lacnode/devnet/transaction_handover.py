@@ -26,7 +26,9 @@ MAX_HANDED = 200
 
 
 def waiting_transactions(node: Node | None, now: float) -> Iterator[Transaction]:
-    """Yield the transactions that may be in the next block of `node` at `now` (Unix seconds), in their order."""
+    """Yield the transactions that may be in the next block of `node` at `now` (Unix seconds), in their order, at most
+    `MAX_WAITING`. Nothing if the node is closed (`node` is None).
+    """
     if node is not None:
         candidates = node.pool.candidates(node.chain.next_base_fee(int(now)), time.time())
         for candidate in islice(candidates, MAX_WAITING):
@@ -34,7 +36,7 @@ def waiting_transactions(node: Node | None, now: float) -> Iterator[Transaction]
 
 
 def encode_handed(transactions: Iterable[Transaction]) -> list[str]:
-    """Return the first of `transactions` in hexadecimal, as many as one command may hold."""
+    """Return the first of `transactions` in hexadecimal digits without 0x, as many as one command may hold."""
     encoded: list[str] = []
     free_bytes = MAX_HANDED_BYTES
     for transaction in transactions:
@@ -46,9 +48,10 @@ def encode_handed(transactions: Iterable[Transaction]) -> list[str]:
 
 
 def add_handed(pool: TransactionPool, encoded: Iterable[str]) -> None:
-    """Offer transactions in hexadecimal to `pool`, in their order. Safe to use from any thread.
+    """Offer transactions in hexadecimal digits without 0x to `pool`, in their order. Safe to use from any thread.
 
-    The pool may refuse one, for example because it has it. ControlError if one cannot be read.
+    The pool may refuse one, for example because it has it. ControlError if one is no transaction, ValueError if one is
+    not hexadecimal.
     """
     for text in encoded:
         try:

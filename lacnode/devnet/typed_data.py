@@ -25,7 +25,9 @@ class TypedDataError(ValueError):
 
 
 def hash_typed_data(document: object) -> bytes:
-    """Return the hash (32 bytes) that is signed. TypedDataError if the document is no typed data."""
+    """Return the hash (32 bytes) that is signed for an EIP-712 document (types, primaryType, domain and message).
+    TypedDataError if the document is no typed data.
+    """
     if not isinstance(document, Mapping):
         raise TypedDataError("an object with types, primaryType, domain and message was expected")
     encoder = _Encoder(_types(document.get("types")))

@@ -50,9 +50,9 @@ from lacnode.txpool.transaction_submission import TransactionSubmission
 def build_node(config: NodeConfig, resources: NodeResources) -> Node:
     """Return the node of `config` on `resources`. It does not run yet.
 
-    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, KeyFileError if
-    the key of private markers cannot be read, and InvalidCorsOriginError or AuthenticationSetupError for the RPC
-    settings.
+    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, KeyFileError if the
+    key of private markers cannot be read, RlpError if the records of signatures cannot be read (OtherProtocolError if
+    they hold a block of another protocol), and InvalidCorsOriginError or AuthenticationSetupError for the RPC settings.
     """
     shared = SharedObjects(config, resources)
     chain = build_chain_parts(shared)

@@ -37,27 +37,33 @@ class BlockExchange:
         await self._announced.run()
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of the block that `peer` announces is needed."""
+        """Return whether the body of the block that `peer` announces is needed. False also for a false header, which
+        ends the session.
+        """
         return self._announced.wants_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
-        """`peer` has announced a whole block."""
+        """Queue `block`, which `peer` has announced as a whole, for verification and import. It is dropped if it does
+        not follow soon or does not fit.
+        """
         self._announced.block_announced(peer, block)
 
     def block_not_kept(self, peer: Peer) -> None:
-        """`peer` has announced a whole block that was too long to keep."""
+        """Let the synchronizer ask for a block that `peer` has announced as a whole, and that was too long to keep."""
         self._announced.long_block_dropped(peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
-        """`peer` has announced blocks by hash and number."""
+        """Record that `peer` has blocks, as pairs of a hash (32 bytes) and a number, and wake the synchronizer."""
         self._announced.hashes_announced(peer, blocks)
 
     def peer_left(self, peer: Peer) -> None:
-        """The session with `peer` has ended."""
+        """Forget what was counted of `peer`, whose session has ended."""
         self._announced.peer_left(peer)
 
     def announce(self, block: Block) -> None:
-        """Announce `block`, which is final, to every peer."""
+        """Announce `block`, which is final, as a whole to every peer that does not have it. RlpError if its extra data
+        is malformed.
+        """
         self._announce(block, self._block_hash(block.header))
 
     def _announce(self, block: Block, hash_: bytes) -> None:

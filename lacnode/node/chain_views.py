@@ -13,13 +13,15 @@ from lacnode.txpool.admission import HeadState
 
 
 def read_head_state(chain: Blockchain) -> HeadState:
-    """Return the head and its accounts, for the pool."""
+    """Return the header of the head, and the accounts after it, for the pool. The accounts are read when they are asked
+    for.
+    """
     header = chain.head.header
     return HeadState(header, chain.state_at(header))
 
 
 def read_local_status(spec: ChainSpec, chain: Blockchain, network_id: int) -> LocalStatus:
-    """Return the Status of this node, for its peers."""
+    """Return the Status of this node, for its peers, by the head of this moment."""
     head = chain.head
     number, timestamp = head.header.number, head.header.timestamp
     genesis_hash = chain.genesis_hash

@@ -21,7 +21,9 @@ from lacnode.txpool.pool_settings import PoolSettings
 @dataclass(frozen=True, slots=True)
 class P2pSettings:
     """The settings of the network. The node gives the address `host` to its peers, and listens on `interface`.
-    `inbound_share` (0 to 1) of `max_peers` may have dialled this node, None for all of them."""
+    `inbound_share` (0 to 1) of `max_peers` may have dialled this node, None for all of them. `banned_ids` are node ids
+    (64 bytes).
+    """
 
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -38,7 +40,10 @@ class P2pSettings:
 @dataclass(frozen=True, slots=True)
 class MiningSettings:
     """The settings of this node's blocks. `selection_share` is the part of the block period (0 to 1) for choosing
-    transactions."""
+    transactions. `vanity` is cut or filled to 32 bytes. `gas_limit_target` is in gas, None keeps the limit.
+    `min_occupancy_ratio` (0 to 1) is the part of the gas limit from which a block is closed once a transaction does not
+    fit.
+    """
 
     vanity: bytes = b""
     gas_limit_target: int | None = None

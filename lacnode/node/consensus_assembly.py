@@ -32,12 +32,17 @@ class ConsensusParts:
     signing_wait: SigningWait
 
     def status(self) -> ConsensusStatus:
-        """The status of agreement, as RPC shows it."""
+        """The status of agreement, as RPC shows it. Until the signing wait is over, it says why this node does not
+        sign.
+        """
         return self.validator.machine.status if self.signing_wait.is_over else self.signing_wait.status
 
 
 def build_consensus_parts(shared: SharedObjects, chain: ChainParts, peers: PeerParts) -> ConsensusParts:
-    """Return the parts of consensus. The journal is restored from the records on the disk."""
+    """Return the parts of consensus. The journal is restored from the records on the disk. StorageError if they cannot
+    be read from it, RlpError if they are malformed, OtherProtocolError if they hold a prepared block of another
+    protocol.
+    """
     records, vote_proposer = shared.resources.records, VoteProposer()
     # The journal comes from the records on the disk: a restart must know every payload that may be signed.
     journal = Journal.restore(records.records(), chain.chain.protocols)

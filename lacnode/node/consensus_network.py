@@ -38,13 +38,15 @@ class PeerConsensusNetwork:
         self._faults = RateLimits(FAULTS_PER_SECOND, FAULTS_AT_ONCE)
 
     def send(self, code: int, data: bytes, recipients: frozenset[bytes], *, is_relayed: bool = False) -> None:
-        """Send a consensus message to those of `recipients`, 20-byte addresses, that are peers."""
+        """Send a consensus message, by its code and its bytes without the code, to those of `recipients`, 20-byte
+        addresses, that are peers.
+        """
         for peer in self._peers():
             if peer.address in recipients:
                 peer.send_consensus(code, data, is_relayed=is_relayed)
 
     def peer_is_ahead(self, address: bytes, number: int) -> None:
-        """Note that the peer at `address` has block `number`: the synchronizer may ask it."""
+        """Record that the peer at `address` (20 bytes) has block `number`: the synchronizer may ask it."""
         for peer in self._peers():
             if peer.address == address:
                 # The number is a claim of the peer. The synchronizer verifies every block that it gets for it.
@@ -52,11 +54,12 @@ class PeerConsensusNetwork:
         self._synchronizer.wake()
 
     def announce_block(self, block: Block) -> None:
-        """Announce `block` to every peer."""
+        """Announce `block` as a whole to every peer that does not have it."""
         self._blocks.announce(block)
 
     def count_fault(self, address: bytes, fault: str) -> bool:
-        """Count a fault of the peer at `address`. End its session if there are too many. Return whether it was ended.
+        """Count a fault of the peer at `address` (20 bytes). `fault` is one sentence. End its session, and refuse the
+        node for a while, if there are too many. Return whether it was ended.
 
         A validator relays messages of others, and it may relay any number of them. So only a fault that a correct
         validator finds before it relays counts here (`consensus.effects.BlamePeer`).

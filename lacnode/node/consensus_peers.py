@@ -53,11 +53,14 @@ class ConsensusPeers:
         self._log = RateLimitedLog("consensus", trio.current_time)
 
     def reads_messages_of(self, peer: Peer) -> bool:
-        """Return whether messages of `peer` are read."""
+        """Return whether messages of `peer` are read: it is a validator of the current height."""
         return self._is_validator(peer.address)
 
     def receive(self, peer: Peer, code: int, data: bytes) -> None:
-        """Take a consensus message of `peer`: pass it on, or drop it."""
+        """Pass a consensus message of `peer` on to the validator, by its code and its bytes without the code. It is
+        dropped if the peer is no validator, or sends too many. A peer that is no validator and sends too many is
+        expelled.
+        """
         if self._is_validator(peer.address):
             if self._may_pass(peer.id, len(data)):
                 self._receive(code, data, peer.address)

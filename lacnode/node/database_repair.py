@@ -34,7 +34,8 @@ MAX_REMEMBERED_DAMAGES = 1024
 
 def reread_damaged_value(database: Database, table: str, key: bytes) -> None:
     """Read a value that a reader process found damaged. The database of the node then finds the damage itself, and its
-    listener starts the repair."""
+    listener starts the repair. It returns nothing and raises no StorageError.
+    """
     with suppress(StorageError), database.read() as snapshot:
         snapshot.get(table, key)
 
@@ -51,7 +52,9 @@ class DatabaseRepair:
         self._in, self._out = trio.open_memory_channel[DamagedValueError](MAX_WAITING_DAMAGES)
 
     def report_damage(self, error: DamagedValueError) -> None:
-        """Note that a damaged value was read. Call on the event loop."""
+        """Log a damaged value that was read and queue its repair, once in `RETRY_INTERVAL_SECONDS` for each value. It
+        is not queued if `MAX_WAITING_DAMAGES` wait. Call on the event loop.
+        """
         place, now = (error.table, error.key), trio.current_time()
         # A value is often read again and again. One report and one attempt each minute are enough.
         if now < self._met.get(place, 0.0):
@@ -68,7 +71,7 @@ class DatabaseRepair:
             del self._met[place]
 
     async def run(self) -> None:
-        """Repair the reported values one after the other, until cancelled."""
+        """Repair the reported values one after the other, until cancelled. A repair that fails is logged."""
         async for error in self._out:
             where = f"table {error.table}, key 0x{error.key.hex()}"
             try:

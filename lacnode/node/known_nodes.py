@@ -21,7 +21,9 @@ WRITE_INTERVAL_SECONDS = 1.0
 
 
 class KnownNodes:
-    """The nodes in `database`, and those that connect while this node runs. Use it on the event loop. `run` writes."""
+    """The nodes in `database`, and those that connect while this node runs. Use it on the event loop. StorageError if
+    they cannot be read. What is malformed is logged and forgotten. `run` writes.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,8 +36,9 @@ class KnownNodes:
         return tuple(reversed(self._nodes.values()))
 
     def record_session(self, enode: Enode) -> None:
-        """Note that there is a session with `enode`. If there are too many nodes, the one connected longest ago is
-        dropped."""
+        """Put `enode`, with which there is a session, on the list. A node that does not listen is left out. If there
+        are too many nodes, the one connected longest ago is dropped.
+        """
         # A node that does not listen cannot be dialled at the next start.
         if not enode.is_listening or self._nodes.get(enode.id) == enode:
             return
@@ -46,7 +49,9 @@ class KnownNodes:
         self._changed.set()
 
     async def run(self) -> None:
-        """Write changes, until cancelled. StorageError if the disk is full or fails."""
+        """Write changes to the database, at most once in `WRITE_INTERVAL_SECONDS`, until cancelled. StorageError if the
+        disk is full or fails.
+        """
         while True:
             await self._changed.wait()
             self._changed = trio.Event()

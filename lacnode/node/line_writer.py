@@ -39,7 +39,9 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def write(self, line: str) -> None:
-        """Write `line`, now or as soon as the output takes it."""
+        """Write `line`, now or as soon as the output takes it. A line break is added. It never blocks and never raises.
+        A line that does not fit is lost and counted.
+        """
         with self._changed:
             stream = self._stream()
             try:
@@ -57,7 +59,7 @@ class LineWriter:
                 self._wait(descriptor, data)
 
     def flush(self) -> None:
-        """Wait until the lines are written, but not for long where the output takes none."""
+        """Wait until the lines are written, at most `END_SECONDS`, and `STUCK_SECONDS` while the output takes none."""
         ends = time.monotonic() + END_SECONDS
         with self._changed:
             while self._waiting and time.monotonic() < ends:

@@ -77,7 +77,8 @@ def configure_logs(level: str, colour: bool | None = None, log_format: str = "PL
 
 def change_log_level(level: str, names: Sequence[str] = ()) -> None:
     """Log from now on events that are at least as important as `level`, one of `LEVELS`: of the loggers with `names`,
-    or of all that have no level of their own. Safe from any thread."""
+    or of all that have no level of their own. KeyError for another `level`. Safe from any thread.
+    """
     THRESHOLDS.change(LEVELS[level], names)
     structlog.configure(wrapper_class=THRESHOLDS.wrapper)
 

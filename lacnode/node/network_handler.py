@@ -39,16 +39,16 @@ class NodeNetworkHandler:
         self._events.peer_joined.publish(peer)
 
     def peer_left(self, peer: Peer, reason: str) -> None:
-        """Publish that a session has ended, because of `reason`."""
+        """Publish that a session has ended, and log `reason`, a sentence."""
         self._events.peer_left.publish(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
     def reads_consensus_from(self, peer: Peer) -> bool:
-        """Return whether the validator reads messages of `peer`."""
+        """Return whether the validator reads messages of `peer`: it is a validator of the current height."""
         return self._consensus_peers.reads_messages_of(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
-        """`peer` has sent a consensus message."""
+        """Pass on a consensus message of `peer`: its code in the sub-protocol, and its bytes without the code."""
         self._consensus_peers.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
@@ -56,23 +56,25 @@ class NodeNetworkHandler:
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
-        """`peer` has announced a whole block."""
+        """Queue a whole block that `peer` has announced."""
         self._blocks.block_received(peer, block)
 
     def block_not_kept(self, peer: Peer) -> None:
-        """`peer` has announced a whole block that was too long to keep."""
+        """Let the synchronizer ask for a block that `peer` has announced and that was too long to keep."""
         self._blocks.block_not_kept(peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
-        """`peer` has announced blocks by hash and number."""
+        """Record the blocks that `peer` has announced, as pairs of a hash (32 bytes) and a number."""
         self._blocks.block_hashes_received(peer, blocks)
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
-        """`peer` has sent whole transactions."""
+        """Offer whole transactions of `peer` to the pool. They are dropped if this node does not relay transactions."""
         if self._gossip is not None:
             self._gossip.transactions_received(peer, transactions)
 
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
-        """`peer` has announced transactions by hash, and from eth/68 on by size in bytes."""
+        """Request the transactions that `peer` has announced by their hashes (32 bytes), if this node relays
+        transactions. `sizes` are in bytes, and empty before eth/68.
+        """
         if self._gossip is not None:
             self._gossip.hashes_announced(peer, hashes, sizes)

@@ -168,7 +168,7 @@ class Node:
         return self.network.status()
 
     async def wait_for_block(self, number: int) -> None:
-        """Return once the chain has block `number`. Call while the node runs."""
+        """Return once the chain has block `number`. Call while the node runs. It has no deadline."""
         while self.chain.head.header.number < number:
             await self._parts.shared.state_change.next_event().wait()
 

@@ -30,7 +30,9 @@ class EventSource(Generic[T]):
         self._listeners.append(listener)
 
     def publish(self, value: T) -> None:
-        """Call every listener with `value`."""
+        """Call every listener with `value`, in the order in which they subscribed. What a listener raises passes
+        through.
+        """
         for listener in self._listeners:
             listener(value)
 
@@ -64,8 +66,9 @@ class StateChange:
         return self._changed
 
     def notify(self, cause: object = None) -> None:
-        """Note that the head or the set of peers has changed. `cause` is not used, so that this can subscribe to any
-        event."""
+        """Wake the waiting tasks: the head or the set of peers has changed. `cause` is not used, so that this can
+        subscribe to any event.
+        """
         # A new event for the next change: a task that took the old one is woken, and takes the new one before it looks.
         self._changed.set()
         self._changed = trio.Event()

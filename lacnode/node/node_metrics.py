@@ -18,7 +18,7 @@ from lacnode.privacy.state.group_statuses import GroupStatuses
 
 
 def chain_series(chain: Blockchain) -> Iterator[MetricSeries]:
-    """The last block of the chain under Besu's names."""
+    """The series of the last block of the chain and of the imported blocks, under Besu's names."""
     yield gauge(
         MetricCategory.ETHEREUM,
         "blockchain_height",
@@ -60,8 +60,9 @@ def _head_transactions(chain: Blockchain) -> Callable[[], int]:
 
 
 def engine_series(name: str, differences: EngineDifferences, executions: ExecutionCounters) -> Iterator[MetricSeries]:
-    """The engine that executes contracts, its speed, and the blocks on which the two engines differed: worth an
-    alarm."""
+    """The series of the engine that executes contracts (`name`), its speed, and the blocks on which the two engines
+    differed: worth an alarm.
+    """
     yield MetricSeries(
         MetricCategory.BLOCKCHAIN,
         "lacnode_evm_engine",
@@ -94,7 +95,7 @@ def engine_series(name: str, differences: EngineDifferences, executions: Executi
 def permission_series(
     permissions: PermissioningRules, context: Callable[[], PermissioningContext]
 ) -> Iterator[MetricSeries]:
-    """Besu's counters of permission checks, and decisions by their rule. Explanations do not count."""
+    """The series with Besu's counters of permission checks, and decisions by their rule. Explanations do not count."""
     for counts in (permissions.nodes.counts, permissions.accounts.counts):
         for name in counts.as_dict():
             yield _checks(counts, name)
@@ -161,7 +162,7 @@ def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
 
 
 def manager_quota_series(quota: Quota) -> Iterator[MetricSeries]:
-    """The bytes that the transaction manager in this node keeps for other managers."""
+    """The series of the bytes that the transaction manager in this node keeps for other managers."""
     usage = quota.usage
     kept = "Bytes of payloads that others pushed"
     yield gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)

@@ -14,8 +14,9 @@ from lacnode.storage.database import CheckedDatabase
 
 @dataclass(frozen=True, slots=True)
 class BlockPacing:
-    """The wall clock in Unix seconds, and whether the timers of a height may run. Every node outside of a devnet has the
-    clock of its machine and lets every height run."""
+    """The wall clock in Unix seconds, and whether the timers of a height (a block number) may run. Every node outside
+    of a devnet has the clock of its machine and lets every height run.
+    """
 
     now: Callable[[], float] = time.time
     may_run_timers: Callable[[int], bool] = lambda height: True
@@ -34,7 +35,9 @@ class NodeResources:
     pacing: BlockPacing = field(default_factory=BlockPacing)
 
     def close(self) -> None:
-        """Close the files. Call after the node has ended."""
+        """Close the consensus log, the database, and the manager that runs in this process. Call after the node has
+        ended.
+        """
         self.records.close()
         self.database.close()
         if self.manager is not None and self.manager.hosted is not None:

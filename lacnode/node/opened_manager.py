@@ -16,7 +16,7 @@ class ManagerStartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenedManager:
-    """A manager in use. `hosted` is the manager's own service where it runs in this process."""
+    """A manager in use. `hosted` is the manager's own service where it runs in this process, else None."""
 
     manager: TransactionManager
     hosted: "ManagerService | None" = None

@@ -49,7 +49,9 @@ class PermissioningPolicy:
         self._listeners.append(listener)
 
     def decide(self, connection: Connection) -> Decision:
-        """Return the known decision about `connection`, or a refusal while it is looked up."""
+        """Return the known decision about `connection`, or the refusal `LOOKUP_PENDING` while it is looked up. It
+        returns at once.
+        """
         return self._find_decision(_without_discovery_port(connection))
 
     async def prepare_decision(self, connection: Connection) -> None:
@@ -64,7 +66,7 @@ class PermissioningPolicy:
             raise
 
     def mark_stale(self) -> None:
-        """Note that rules, head or peers have changed. All known connections are decided again soon."""
+        """Decide all known connections again soon, because rules, head or peers have changed."""
         self._is_stale = True
         self._wake.set()
 

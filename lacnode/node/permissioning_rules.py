@@ -81,7 +81,9 @@ class PermissioningRules:
         self._account_explainer = _explainer(reader, settings.account_contract)
 
     def explain_connection(self, source: Enode, destination: Enode, context: PermissioningContext) -> Decision:
-        """Return whether `source` may connect to `destination`, and why not."""
+        """Return whether `source` may connect to `destination`, and why not. It asks contracts, so call it in a worker
+        thread. It does not count as a check.
+        """
         if not self.nodes.involves_this_node(source, destination):
             # Between two other nodes it does not matter what this node has seen of the network so far.
             context = replace(context, is_current=True, is_isolated=False)
@@ -100,7 +102,9 @@ class PermissioningRules:
         return self._node_explainer.explain_connection(decision, source, destination, context.header)
 
     def explain_transaction(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
-        """Return whether `sender` may send `transaction`, and why not."""
+        """Return whether `sender` (20-byte address) may send `transaction`, and why not, by the state after `head`. A
+        contract that cannot be read refuses. It does not count as a check.
+        """
         try:
             decision = self._explained_accounts.may_enter_pool(transaction, sender, head)
         except ContractUnreadableError as unreadable:
@@ -121,12 +125,14 @@ class PermissioningRules:
         return f"{enode.id.hex()[:16]}… is at {enode.host_and_port} and listed with {place}"
 
     def own_node_type(self, head: BlockHeader) -> NodeType | None:
-        """Return the role that the node contract gives this node, None if it gives none."""
+        """Return the type that the node contract gives this node, None if it gives none."""
         ingress = self.settings.node_contract
         return None if ingress is None else read_node_type(self._reader, ingress, self._own_id, head)
 
     def find_contract_errors(self, head: BlockHeader) -> list[str]:
-        """Return sentences about contracts that do not answer as they should, for the operator at the start."""
+        """Return sentences about contracts that do not answer as they should, for the operator at the start. Empty if
+        there is nothing to say. It calls contracts, so call it in a worker thread.
+        """
         node = None if self.node_contract is None else self.node_contract.find_problem(head, CONTRACT_TIMEOUT_SECONDS)
         account = (
             None
@@ -156,21 +162,27 @@ class PermissionQueries:
 
     @property
     def refused(self) -> RefusedConnections:
-        """Connections that were not allowed."""
+        """The connections of this node that were refused lately."""
         return self._permissions.refused
 
     def explain_connection(self, source: Enode, destination: Enode) -> Decision:
-        """Return whether `source` may connect to `destination` now, and why not."""
+        """Return whether `source` may connect to `destination` now, and why not. It asks contracts, so call it in a
+        worker thread.
+        """
         return self._permissions.explain_connection(source, destination, self._permissioning_context())
 
     def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
-        """Return whether `sender` may send `call` now, and why not."""
+        """Return whether `sender` (20-byte address) may send `call` now, and why not, by the state of the head. A
+        contract that cannot be read refuses.
+        """
         return self._permissions.explain_transaction(call, sender, self._permissioning_context().header)
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call`, a change of the rules, on a copy of the head's state, and keep nothing. Return whether it
         succeeds, which administrators can change the rules after it, and whether it can lock all of them out. The
-        changed rules are not returned. Raises the errors of `SimulatedContracts`."""
+        changed rules are not returned. `sender` has 20 bytes. TransactionRejectedError if the transaction cannot be in
+        the next block, ExecutionInterruptedError if `budget` is used up.
+        """
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:
@@ -184,7 +196,9 @@ class PermissionQueries:
         )
 
     def status(self) -> dict[str, object]:
-        """Return, for RPC, the rules in force, their troubles, and the counts under the names of Besu's metrics."""
+        """Return, for RPC, the rules in force, their troubles, and the counts under the names of Besu's metrics, as a
+        JSON object. It calls contracts, so call it in a worker thread.
+        """
         settings, context = self._permissions.settings, self._permissioning_context()
         return {
             "nodesFile": None if settings.nodes_file is None else str(settings.nodes_file),

@@ -131,11 +131,13 @@ class PrivacyService:
         return agreement
 
     def head_moved(self) -> None:
-        """Note that the public chain has a new head. Call on the event loop."""
+        """Wake the worker, because the public chain has a new head. Call on the event loop."""
         self._head_moved.set()
 
     def payload_arrived(self, payload_key: bytes) -> None:
-        """Note that the manager has received a payload, from a peer or back from its members. Call on the event loop."""
+        """Let the worker look for a payload (key of 32 bytes) that the manager has received, from a peer or back from
+        its members. Call on the event loop.
+        """
         self._arrived.append(payload_key)
         self._head_moved.set()
 
@@ -180,7 +182,9 @@ class PrivacyService:
                 await trio.sleep(LONG_EXECUTION_CHECK_SECONDS)
 
     async def compare_state_roots(self) -> None:
-        """Compare state roots with the groups' other members until cancelled."""
+        """Compare state roots with the groups' other members until cancelled. Without a manager in this process it
+        returns at once.
+        """
         if self._agreement is None:
             return
         limiter = trio.CapacityLimiter(1)

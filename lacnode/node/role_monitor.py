@@ -19,8 +19,9 @@ ROLE_CHECK_SECONDS = 10.0
 
 
 class RoleMonitor:
-    """Compares the configured role of the node at `address` with the validators and the node contract, and logs
-    conflicts."""
+    """Compares the configured role of the node at `address` (20 bytes) with the validators and the node contract, and
+    logs conflicts.
+    """
 
     def __init__(
         self, role: NodeRole | None, address: bytes, chain: Blockchain, permissions: PermissioningRules

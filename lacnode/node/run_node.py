@@ -75,7 +75,7 @@ class NodeProgram(Protocol):
         """Open the node. NodeStartError if that is not possible."""
 
     async def run(self) -> None:
-        """Run the node until a signal of `stop_signals` comes."""
+        """Run the node until a signal of `stop_signals` comes. Raises the errors of `Node.run`."""
 
     def close(self) -> None:
         """Close the files of the node."""
@@ -93,7 +93,7 @@ class SingleNodeProgram:
         self._node = open_node(self._config, self._manager)
 
     async def run(self) -> None:
-        """Run the node until a signal of `stop_signals` comes."""
+        """Run the node until a signal of `stop_signals` comes. Raises the errors of `Node.run`."""
         async with trio.open_nursery() as nursery:
             # Before the node starts: a signal during a long start must end it.
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
@@ -106,7 +106,9 @@ class SingleNodeProgram:
 
 def run_node(config: NodeConfig, manager: TransactionManager | None = None, program: NodeProgram | None = None) -> int:
     """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP. Return the
-    exit status. A `program` opens and runs the node in its own way."""
+    exit status: 0 after a signal, and 1 if the node cannot start or its data cannot be written or read. A `program`
+    opens and runs the node in its own way.
+    """
     program = program or SingleNodeProgram(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()
@@ -161,8 +163,10 @@ def _crash_report(config: NodeConfig) -> CrashReport | None:
 
 
 def open_node(config: NodeConfig, manager: TransactionManager | None = None, pacing: BlockPacing | None = None) -> Node:
-    """Return the node on its files. NodeStartError, which names the file and the expected form. `manager` keeps the
-    payloads of private transactions, where they are on. Only a devnet gives a `pacing`."""
+    """Open the files of a node and return it. It does not run yet. NodeStartError, which names the file and the
+    expected form, if one cannot be opened. `manager` keeps the payloads of private transactions, where they are on.
+    Without it, the manager of the configuration is opened. Only a devnet gives a `pacing`.
+    """
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -226,7 +230,9 @@ def _made_key(config: NodeConfig) -> NodeKey:
 
 
 async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Run an opened node until cancelled, with its files for scripts. Reports as started when it runs."""
+    """Run an opened node until cancelled, with its files for scripts. Reports as started when it runs. The files are
+    not removed at the end. The errors are those of `Node.run`.
+    """
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         # The files come after the ports are open, since they name the real ports. Scripts take their presence for a
@@ -237,7 +243,7 @@ async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TA
 
 
 async def stop_on_signal(scope: trio.CancelScope) -> None:
-    """Cancel `scope` when a signal comes that ends the process."""
+    """Cancel `scope` when a signal comes that ends the process. It returns then."""
     with trio.open_signal_receiver(*stop_signals()) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)

@@ -52,7 +52,9 @@ def build_series(
 
 
 def metric_values(series: Sequence[MetricSeries]) -> Iterator[MetricValue]:
-    """Yield the present values of `series`. Must be called in a worker thread."""
+    """Yield the present values of `series`, each as (category, name, values of its labels, number). Must be called in a
+    worker thread.
+    """
     for one in series:
         for sample in one.read():
             yield one.category.short_name, one.short_name, tuple(sample.labels.values()), sample.value

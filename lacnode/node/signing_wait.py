@@ -25,8 +25,9 @@ SILENT_WAIT_SECONDS = 3.0
 
 
 class SigningWait:
-    """One start of the validator at `own_address`. `moved()` is an event that is set when a peer joins or leaves and
-    when the head changes. `record` makes a record of the journal durable."""
+    """One start of the validator at `own_address` (20 bytes). `moved()` is an event that is set when a peer joins or
+    leaves and when the head changes. `record` makes a record of the journal durable.
+    """
 
     def __init__(
         self,
@@ -55,14 +56,14 @@ class SigningWait:
 
     @property
     def status(self) -> ConsensusStatus:
-        """The status of agreement while this node does not take part in it."""
+        """The status of agreement while this node does not take part in it. `missing` names the reason."""
         observation = self._observe_network()
         is_validator = self._address in observation.validators
         missing = f"this validator does not sign yet: {self._reason}" if is_validator else _NOT_A_VALIDATOR
         return ConsensusStatus(observation.head + 1, is_validator, observation.validators, missing=missing)
 
     async def wait(self) -> None:
-        """Return when the validator may sign."""
+        """Return when the validator may sign. StorageError if the record that ends a loss cannot be written."""
         began = trio.current_time()
         while True:
             # The event is taken before the network is observed: a change in between sets it, and is not missed.

@@ -61,7 +61,7 @@ class AcceptedMessages:
         self._held = 0
 
     def accept_and_hold(self, message_id: int, length_bytes: int) -> bool:
-        """Return True if this node keeps a message with this absolute id and this length in bytes. If the limit for
+        """Return whether this node keeps a message with this absolute id and this length in bytes. If the limit for
         unasked messages applies to the message, its bytes count as held until `release_held`.
         """
         if length_bytes <= MAX_SMALL_BODY_BYTES:

@@ -40,13 +40,15 @@ class ChainReader(Protocol):
         """The header of block `number`. None above the head."""
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
-        """The header of the block with this hash. None for an unknown hash."""
+        """The header of the block with this hash (32 bytes). None for an unknown hash."""
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash. None for an unknown hash."""
+        """The block with this hash (32 bytes). None for an unknown hash."""
 
     def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
-        """The receipts of the block with this hash, in order. None for an unknown hash."""
+        """The receipts of the block with this hash (32 bytes), in the order of its transactions. None for an unknown
+        hash.
+        """
 
 
 class PoolReader(Protocol):

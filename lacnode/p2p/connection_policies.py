@@ -63,9 +63,9 @@ class AllowAllPolicy:
 
 
 class DenyListPolicy:
-    """Refuses connections with the nodes whose ids are in `denied`, which may change while the network runs.
+    """Refuses connections with the nodes with an id (64 bytes) in `denied`, which may change while the network runs.
 
-    It serves `--banned-node-ids` and the partitions of a devnet.
+    `reason` is the text of the refusal. It serves `--banned-node-ids` and the partitions of a devnet.
     """
 
     def __init__(self, reason: str, denied: Iterable[bytes] = ()) -> None:

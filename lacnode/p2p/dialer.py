@@ -39,7 +39,10 @@ class Dialer:
         self._rng = rng
 
     def add(self, enode: Enode, *, is_permanent: bool) -> bool:
-        """Put `enode` on the list, for ever if `is_permanent`. Return False if that changed nothing."""
+        """Put `enode` on the list, for ever if `is_permanent`. Return True if that changed the list. False if the node
+        was on it already, or if `MAX_DISCOVERED` nodes are on it and this one is not permanent. Only a permanent node
+        replaces the address of a known one.
+        """
         known = self._targets.get(enode.id)
         if known is not None:
             # An operator's word replaces the address that discovery found. Discovery never replaces the address that an
@@ -56,7 +59,7 @@ class Dialer:
         return True
 
     def remove(self, id_: bytes) -> bool:
-        """Take this node off the list. Return False if it was not on the list."""
+        """Take the node with this id (64 bytes) off the list. Return whether it was on the list."""
         return self._targets.pop(id_, None) is not None
 
     def pop_due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
@@ -79,7 +82,8 @@ class Dialer:
         return due
 
     def next_attempt_time(self, now: float) -> float | None:
-        """Return the time of the next attempt after `now`, None if no node waits for one.
+        """Return the time (seconds, on the clock of `now`) of the next attempt after `now`, None if no node waits for
+        one.
 
         Nodes that are due but not wanted do not count: only a change, which wakes the network, makes them wanted.
         """
@@ -87,9 +91,11 @@ class Dialer:
         return min((target.next_attempt for target in waiting if target.next_attempt > now), default=None)
 
     def record_end(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
-        """Record that an attempt has failed, or that the session that it led to has ended. Only a session that
-        `was_lasting` is a success: a node that accepts sessions and drops them at once is not dialled more often than
-        an unreachable node."""
+        """Record that an attempt with the node `id_` (64 bytes) has failed, or that the session that it led to has
+        ended at `now`. Only a session that `was_lasting` is a success: a node that accepts sessions and drops them at
+        once is not dialled more often than an unreachable node. A discovered node is forgotten after `MAX_FAILURES`.
+        Nothing for an unknown node.
+        """
         target = self._targets.get(id_)
         if target is None:
             return
@@ -103,8 +109,9 @@ class Dialer:
         target.next_attempt = now + delay * (1 + RETRY_JITTER_RATIO * (2 * self._rng.random() - 1))
 
     def forget_failures(self, id_: bytes) -> None:
-        """Forget the earlier failures of a node that has answered discovery or has dialled this node. It is dialled
-        again soon."""
+        """Forget the earlier failures of the node `id_` (64 bytes), which has answered discovery or has dialled this
+        node. It is dialled again soon. Nothing for an unknown node.
+        """
         target = self._targets.get(id_)
         if target is not None:
             target.failures, target.next_attempt = 0, 0.0

@@ -46,7 +46,7 @@ class DiscoveryService:
         self._counters = counters
 
     async def run(self) -> None:
-        """Answer and search until cancelled."""
+        """Answer datagrams and search nodes until cancelled. The socket is closed then."""
         with self._udp:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen)

@@ -46,24 +46,34 @@ class EthRequests:
     async def request_headers(
         self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
     ) -> Sequence[BlockHeader]:
-        """Return up to `limit` headers, from a block number or a block hash on.
+        """Return headers of the peer, from the block `start` (a number or a hash of 32 bytes) on, that block included.
+        `limit` of them are asked for. The peer may give none, fewer, more or others: nothing is checked.
 
-        `skip` blocks are left out between two headers. With `reverse` the numbers fall. Raises RequestFailedError if the
-        peer does not answer.
+        `skip` blocks are left out between two headers. With `reverse` the numbers fall. Raises RequestFailedError if
+        the peer does not answer in time, PeerLeftError if the session has ended.
         """
         return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
 
     async def request_bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
-        """Return the bodies of blocks by hash, as many as the peer gives. RequestFailedError if it does not answer."""
+        """Ask for the bodies of blocks by hash (32 bytes). Return what the peer gives, which is not checked: in the
+        order of `hashes`, without those that it does not have. RequestFailedError if it does not answer in time,
+        PeerLeftError if the session has ended.
+        """
         return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
 
     async def request_pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
-        """Return pooled transactions by hash, as many as the peer gives. RequestFailedError if it does not answer."""
+        """Ask for pooled transactions by hash (32 bytes). Return what the peer gives, which is not checked: in the
+        order of `hashes`, without those that it does not have. RequestFailedError if it does not answer in time,
+        PeerLeftError if the session has ended.
+        """
         answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
         return answer.transactions
 
     async def request_receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
-        """Return the receipts of blocks by hash, as many as the peer gives. RequestFailedError if it does not answer."""
+        """Ask for the receipts of blocks by hash (32 bytes). Return what the peer gives for each block, which is not
+        checked: in the order of `hashes`, without the blocks that it does not have. RequestFailedError if it does not
+        answer in time, PeerLeftError if the session has ended.
+        """
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
     @property
@@ -72,7 +82,7 @@ class EthRequests:
         return self._pending.waiting_count
 
     def expects_answer(self, answer_code: int) -> bool:
-        """Whether a request is open whose answer has this code. Other answers need not be read."""
+        """Whether a request is open whose answer has this message code of `eth`. Other answers need not be read."""
         return self._pending.expects_answer(answer_code)
 
     def deliver_answer(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:

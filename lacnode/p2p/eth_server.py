@@ -45,7 +45,9 @@ class EthServer:
         self._pool = pool
 
     def answer(self, request: EthMessage) -> EthMessage:
-        """Return the answer to `request`, which has one of the types in `REQUEST_MESSAGES`. ValueError if it has not."""
+        """Return the answer to `request`, which has one of the types in `REQUEST_MESSAGES`. ValueError if it has not.
+        Unknown things are left out, so the answer may be empty.
+        """
         match request:
             case GetBlockHeaders():
                 headers = _bounded(self._headers(request), _header_size)

@@ -22,7 +22,7 @@ class NetworkHandler(Protocol):
         """A session with `peer` has begun. No other call about this peer comes before."""
 
     def peer_left(self, peer: Peer, reason: str) -> None:
-        """The session with `peer` has ended for `reason`. No other call about this peer comes after."""
+        """The session with `peer` has ended for `reason`, a sentence. No other call about this peer comes after."""
 
     def reads_consensus_from(self, peer: Peer) -> bool:
         """Return whether `peer` is a validator, so that its consensus messages are read."""

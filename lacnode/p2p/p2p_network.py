@@ -129,7 +129,7 @@ class P2pNetwork:
 
     @property
     def peers(self) -> Sequence[Peer]:
-        """The peers with a session, except those that are leaving."""
+        """The peers with a session, except those that are leaving. The oldest comes first."""
         return self.peer_set.connected_peers()
 
     def connection_for_policy(self, remote: Enode, is_inbound: bool) -> Connection:
@@ -137,7 +137,7 @@ class P2pNetwork:
         return Connection(remote, is_inbound, self.local_enode)
 
     def hello(self) -> Hello:
-        """Return this node's Hello."""
+        """Return this node's Hello, with its real port once it listens."""
         port = self.local_enode.tcp
         return Hello(P2P_VERSION, self._config.client_id, self._config.capabilities, port, self.key.public_key)
 
@@ -154,7 +154,8 @@ class P2pNetwork:
     # -- called by the node ----------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
-        """Dial `enode` from now on whenever it is not connected. Return False if it is static already, or this node."""
+        """Dial `enode` from now on whenever it is not connected. Return True, or False if it is static already, or this
+        node."""
         if enode.id == self.key.public_key:
             return False
         # The node is exempt from limits before it is dialled. Its session could otherwise be refused as one peer too
@@ -165,7 +166,8 @@ class P2pNetwork:
         return added
 
     def remove_static_and_disconnect(self, enode: Enode) -> bool:
-        """Disconnect `enode` and do not dial it again. Return False if it was not on the list of nodes to dial."""
+        """Take `enode` off the nodes to dial, also if discovery found it, and end its session soon if there is one. It
+        may still dial this node. Return whether it was on the list of nodes to dial."""
         self.peer_set.exempt.discard(enode.id)
         removed = self._dialer.remove(enode.id)
         peer = self.peer_set.peers.get(enode.id)
@@ -193,8 +195,7 @@ class P2pNetwork:
     async def run(self, *, task_status: trio.TaskStatus[Enode] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and dial until cancelled. Reports this node's enode, with its real port, once it listens.
 
-        P2pPortUnavailableError if the port cannot be opened.
-        """
+        P2pPortUnavailableError if the port cannot be opened."""
         config = self._config
         listeners, udp = await open_ports(config.interface, config.port, with_udp=config.discovery)
         port = int(listeners[0].socket.getsockname()[1])

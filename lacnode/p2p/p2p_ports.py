@@ -26,7 +26,8 @@ class UdpPortUnavailableError(P2pPortUnavailableError):
 async def open_ports(
     interface: str, port: int, *, with_udp: bool
 ) -> tuple[list[trio.SocketListener], trio.socket.SocketType | None]:
-    """Return listeners and, if wanted, a UDP socket on `interface`:`port`. Port 0 stands for any free port.
+    """Return listeners and a UDP socket (None without `with_udp`) on `interface`:`port`. Port 0 stands for any free
+    port.
 
     P2pPortUnavailableError if the port cannot be opened, UdpPortUnavailableError if that holds for UDP only.
     """

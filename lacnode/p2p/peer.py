@@ -102,18 +102,21 @@ class Peer:
     # -- the peer's blocks and transactions ----------------------------------------------------------------------
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
-        """The peer has announced the block with this hash. `number` may raise its head."""
+        """Record that the peer has announced the block with this hash (32 bytes), so that it is not sent there.
+        `number` may raise its head.
+        """
         self._known_blocks.add(hash_)
         self.head.record_announcement(hash_, number)
 
     def record_known_transaction(self, hash_: bytes) -> None:
-        """Record that the peer has this transaction, so that it is not sent there."""
+        """Record that the peer has the transaction with this hash (32 bytes), so that it is not sent there."""
         self._known_transactions.add(hash_)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
     def send(self, message: EthMessage, *, droppable: bool = False) -> None:
-        """Queue an `eth` message. The session ends if the peer does not read its messages.
+        """Queue an `eth` message. It never waits. The session ends if the queue is full, because the peer does not read
+        its messages.
 
         A `droppable` message is dropped instead if the queue is full.
         """
@@ -124,17 +127,20 @@ class Peer:
             self.end_session(DisconnectReason.USELESS_PEER)
 
     def send_urgent(self, message_id: int, body: bytes) -> None:
-        """Queue a message of any protocol, by its absolute id, before all ordinary messages."""
+        """Queue a message of any protocol, by its absolute id, before all ordinary messages. The session ends if the
+        queue is full.
+        """
         try:
             self._outbox.put_urgent(message_id, body)
         except SendQueueFullError:
             self.end_session(DisconnectReason.USELESS_PEER)
 
     def send_consensus(self, code: int, data: bytes, *, is_relayed: bool = False) -> None:
-        """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak its
-        protocol.
+        """Queue a consensus message, by its code in the sub-protocol and its bytes without the code, before all
+        ordinary messages. Nothing happens if the peer does not speak its protocol.
 
-        A message that `is_relayed` is dropped if too many of them wait. The validator that signed it sends it, too.
+        A message that `is_relayed` is dropped if too many of them wait. The validator that signed it sends it, too. If
+        too many others wait, the session ends.
         """
         for protocol, codes in CONSENSUS_MESSAGES.items():
             if code in codes and self._table.version_of(protocol) is not None:
@@ -142,12 +148,14 @@ class Peer:
                 self._outbox.put_relayed(message_id, data) if is_relayed else self.send_urgent(message_id, data)
 
     def send_new_block(self, message: EncodedNewBlock, hash_: bytes) -> None:
-        """Announce the block with this hash, unless the peer has it."""
+        """Announce the whole block with this hash (32 bytes), unless the peer has it."""
         if self._known_blocks.add(hash_):
             self.send(message)
 
     def send_transactions(self, transactions: Sequence[Transaction]) -> None:
-        """Send whole transactions that the peer is not known to have."""
+        """Send whole transactions that the peer is not known to have. A message of them is dropped if the queue is
+        full.
+        """
         batch: list[Transaction] = []
         size = 0
         for transaction in transactions:
@@ -164,7 +172,9 @@ class Peer:
             self.send(Transactions(tuple(batch)), droppable=True)
 
     def send_transaction_hashes(self, transactions: Sequence[Transaction]) -> None:
-        """Announce transactions that the peer is not known to have."""
+        """Announce the hashes of transactions that the peer is not known to have. A message of them is dropped if the
+        queue is full.
+        """
         new = [transaction for transaction in transactions if self._known_transactions.add(transaction.hash)]
         for start in range(0, len(new), MAX_HASHES_PER_MESSAGE):
             message = NewPooledTransactionHashes.from_transactions(new[start : start + MAX_HASHES_PER_MESSAGE])
@@ -179,7 +189,7 @@ class Peer:
             self._close.set()
 
     async def disconnect(self, reason: DisconnectReason) -> None:
-        """End the session and wait until it has ended."""
+        """End the session, send `reason` to the peer and wait until it has ended."""
         self.end_session(reason)
         await self.left.wait()
 

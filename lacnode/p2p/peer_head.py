@@ -19,18 +19,22 @@ class PeerHead:
         self._genesis_difficulty = genesis_difficulty
 
     def record_announcement(self, hash_: bytes, number: int) -> None:
-        """The peer has announced this block. It is the head unless a higher number is known."""
+        """Record that the peer has announced the block with this hash (32 bytes). It is the head unless a higher number
+        is known.
+        """
         self.raise_to(number)
         if number >= self.number:
             self.hash = hash_
 
     def raise_to(self, number: int) -> None:
-        """The peer's chain has at least block `number`."""
+        """Record that the peer's chain has at least block `number`. Nothing if a higher one is known."""
         if number > self.number:
             self.number = number
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
 
     def lower_to(self, number: int) -> None:
-        """The peer did not answer with a block above `number`. Its earlier messages about its chain count no more."""
+        """Record that the peer did not answer with a block above `number`. Its earlier messages about its chain count
+        no more.
+        """
         self.number = min(self.number, number)
         self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)

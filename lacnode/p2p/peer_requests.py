@@ -41,7 +41,9 @@ class PeerReputation:
         self._useless: deque[float] = deque(maxlen=MAX_USELESS_ANSWERS)
 
     def record_answer(self, kind: int) -> None:
-        """Record that the peer has answered a request. `kind` is the message code of the answer."""
+        """Record that the peer has answered a request. `kind` is the message code of the answer. Its timeouts of this
+        kind count no longer.
+        """
         self._timeouts.pop(kind, None)
 
     def record_timeout(self, kind: int) -> None:
@@ -54,7 +56,10 @@ class PeerReputation:
             self._set_reason(DisconnectReason.TIMEOUT)
 
     def record_useless_answer(self, now: float) -> None:
-        """The peer sent, at `now` (seconds), an answer for which no request waits, or that does not fit its request."""
+        """Record that the peer sent, at `now` (seconds of one clock), an answer for which no request waits, or that
+        does not fit its request. `MAX_USELESS_ANSWERS` within `USELESS_WINDOW_SECONDS` set `disconnect_reason`. The
+        caller ends the session.
+        """
         self._useless.append(now)
         # The deque holds the last `MAX_USELESS_ANSWERS` times, so that the first entry is the oldest of them.
         enough = len(self._useless) == MAX_USELESS_ANSWERS and now - self._useless[0] <= USELESS_WINDOW_SECONDS
@@ -98,7 +103,7 @@ class PendingRequests:
         return self._room.statistics().tasks_waiting
 
     def open_request(self, answer_code: int) -> PendingRequest:
-        """Return a new open request whose answer has `answer_code`. PeerLeftError if the peer has left."""
+        """Return a new open request whose answer has `answer_code`. PeerLeftError if the peer has left. It is not sent."""
         if self._closed:
             raise PeerLeftError
         question = PendingRequest(answer_code, self._next_id)
@@ -107,8 +112,9 @@ class PendingRequests:
         return question
 
     async def wait_for_answer(self, question: PendingRequest) -> Any:
-        """Wait for the answer to `question`. RequestFailedError if it does not come in time, PeerLeftError if the peer
-        leaves."""
+        """Wait for the answer to `question` and return the value that `deliver` got. A timeout counts in `reputation`.
+        RequestFailedError if it does not come within `REQUEST_TIMEOUT_SECONDS`, PeerLeftError if the peer leaves.
+        """
         try:
             with trio.fail_after(REQUEST_TIMEOUT_SECONDS):
                 await question.answered.wait()
@@ -129,11 +135,13 @@ class PendingRequests:
         return question.value
 
     def expects_answer(self, answer_code: int) -> bool:
-        """Whether a request is open whose answer has this code. Other answers need not be read."""
+        """Whether a request is open whose answer has this message code of `eth`. Other answers need not be read."""
         return bool(self._open.get(answer_code))
 
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
-        """Give an answer to its request. Return False if no such request is open."""
+        """Give the answer `value` to its request. Before eth/66 it is the oldest open one with this code, and `id_`
+        does not count. Return True. Return False if no such request is open.
+        """
         waiting = self._open.get(answer_code)
         if not waiting:
             return False
@@ -146,7 +154,7 @@ class PendingRequests:
         return True
 
     def fail_all(self) -> None:
-        """The peer has left: end all waits and refuse new requests."""
+        """The peer has left: end all waits with PeerLeftError and refuse new requests."""
         self._closed = True
         for waiting in self._open.values():
             for question in waiting.values():

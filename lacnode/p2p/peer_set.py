@@ -31,7 +31,7 @@ class PeerLimits:
 
 
 class PeerSet:
-    """The peers with a session, by node id. `own_id` is this node's id."""
+    """The peers with a session, by node id. `own_id` is this node's id. Ids have 64 bytes."""
 
     def __init__(self, own_id: bytes, limits: PeerLimits) -> None:
         self.peers: dict[bytes, Peer] = {}
@@ -49,11 +49,11 @@ class PeerSet:
 
     @property
     def free_slots(self) -> int:
-        """How many more peers this node may have by dialling."""
+        """How many more peers this node may have by dialling. Never negative."""
         return max(0, self._limits.max_peers - len(self.peers))
 
     def refusal_reason(self, id_: bytes, inbound: bool) -> DisconnectReason | None:
-        """Return why a new connection with node `id_` may not become a peer, None if it may.
+        """Return why a new connection with the node `id_` (64 bytes) may not become a peer, None if it may.
 
         Of two connections to one node, both sides must keep the same one. The rule is Besu's: if each side dialled, the
         connection that the side with the lower id dialled stays. Otherwise the older connection stays.
@@ -71,8 +71,9 @@ class PeerSet:
         return None
 
     def record_session_and_check_rate(self, id_: bytes) -> bool:
-        """Record that the node `id_` begins a session. Return True if it begins sessions too often. Must be called once
-        for each session that it begins."""
+        """Record that the node `id_` (64 bytes) begins a session. Return True if it begins sessions too often, which a
+        static node never does. Must be called once for each session that it begins.
+        """
         return id_ not in self.exempt and not self._sessions.try_spend(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:
@@ -90,7 +91,9 @@ class PeerSet:
         return inbound >= int(self._limits.max_peers * self._limits.inbound_share)
 
     def deny(self, id_: bytes, reason: str, seconds: float = math.inf) -> None:
-        """Refuse sessions with this node for `seconds`, or until restart if that is infinite. A static node is exempt."""
+        """Refuse sessions with the node `id_` (64 bytes) for `seconds`, or until restart if that is infinite. A static
+        node is exempt. A running session is not ended.
+        """
         if id_ not in self.exempt:
             until = seconds if seconds == math.inf else trio.current_time() + seconds
             self._denied[id_] = reason, until
@@ -98,7 +101,7 @@ class PeerSet:
                 self._denied.popitem(last=False)
 
     def denial_reason(self, id_: bytes) -> str | None:
-        """Return why this node is denied, None if it is not."""
+        """Return why the node `id_` (64 bytes) is denied, None if it is not."""
         reason, until = self._denied.get(id_, ("", -math.inf))
         if id_ in self.exempt or until == -math.inf:
             return None

@@ -51,7 +51,9 @@ class PeerDisconnectedError(ConnectionFailedError):
 
 
 class RlpxConnection:
-    """One connection after its handshake. `leftover` are the bytes that were read behind the handshake."""
+    """One connection after its handshake. `remote_id` (64 bytes) is the proven id of the other node. `leftover` are the
+    bytes that were read behind the handshake.
+    """
 
     def __init__(
         self,
@@ -106,8 +108,9 @@ class RlpxConnection:
         return theirs
 
     async def send(self, message_id: int, body: bytes) -> None:
-        """Send one message. PeerDisconnectedError if the connection is gone, ConnectionFailedError if the other side does
-        not read, ValueError if the message is too large."""
+        """Send one message, by its absolute id and its uncompressed body. PeerDisconnectedError if the connection is
+        gone, ConnectionFailedError if the other side does not read, ValueError if the message is too large.
+        """
         async with self._sending:
             # A send was cancelled or failed in the middle of a frame. The other side would read further bytes as the
             # rest of it.
@@ -165,8 +168,9 @@ class RlpxConnection:
     async def close(self, reason: DisconnectReason | None) -> None:
         """Send Disconnect with `reason`, unless it is None, and close the connection.
 
-        Waits up to `farewell` seconds for the other side to close first. The system would otherwise reset the connection
-        because of bytes that this node has not read, and the other side would lose the Disconnect.
+        Waits up to `farewell` seconds for the other side to close first. The system would otherwise reset the
+        connection because of bytes that this node has not read, and the other side would lose the Disconnect. It raises
+        no error if the connection is gone already.
         """
         with trio.move_on_after(self._limits.farewell) as scope:
             # The session may have been cancelled because this node stops. The Disconnect is sent all the same.

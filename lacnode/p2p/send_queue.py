@@ -59,12 +59,16 @@ class SendQueue:
         """Transaction messages and relayed consensus messages dropped, since the start."""
 
     def put_urgent(self, message_id: int, body: bytes) -> None:
-        """Queue a message before all ordinary ones. SendQueueFullError if too many bytes wait."""
+        """Queue a message, by its absolute id and its body, before all ordinary ones. SendQueueFullError if too many
+        bytes wait.
+        """
         self._urgent.put(message_id, body)
         self._change()
 
     def put_relayed(self, message_id: int, body: bytes) -> None:
-        """Queue a consensus message of another validator behind the urgent ones. It is dropped if too many bytes wait."""
+        """Queue a consensus message of another validator, by its absolute id and its body, behind the urgent ones. It
+        is dropped if too many bytes wait.
+        """
         try:
             self._relayed.put(message_id, body)
         except SendQueueFullError:
@@ -72,8 +76,9 @@ class SendQueue:
         self._change()
 
     def put(self, message_id: int, body: bytes, *, droppable: bool = False) -> None:
-        """Queue a message behind all others. If too many bytes wait, a droppable message is dropped, and another one raises
-        SendQueueFullError."""
+        """Queue a message, by its absolute id and its body, behind all others. If too many bytes wait, a droppable
+        message is dropped, and another one raises SendQueueFullError.
+        """
         try:
             self._ordinary.put(message_id, body)
         except SendQueueFullError:
@@ -83,7 +88,7 @@ class SendQueue:
         self._change()
 
     async def get(self) -> tuple[int, bytes]:
-        """Wait for the next message to send, take it from the queue and return it."""
+        """Wait for the next message to send, take it from the queue and return it: absolute id and body."""
         lanes = self._urgent, self._relayed, self._ordinary
         while not any(lane.size for lane in lanes):
             await self._changed.wait()

@@ -364,8 +364,9 @@ async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter) -> t
 def dispatch_message(
     message: EthMessage, peer: Peer, handler: NetworkHandler, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
-    """Give `message`, which `peer` sent, to the request, the handler or the server that it is for. ConnectionFailedError if
-    the peer may not send it."""
+    """Give `message`, which `peer` sent, to the request, the handler or the server that it is for.
+    ConnectionFailedError if the peer may not send it, or if `MAX_PENDING_REQUESTS` of its requests wait already.
+    """
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
             peer.requests.deliver_answer(message)

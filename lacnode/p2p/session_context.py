@@ -38,4 +38,6 @@ class SessionContext(Protocol):
         """Return the connection with the node `remote`, as the connection policy sees it."""
 
     def dial_when_permitted(self, enode: Enode) -> None:
-        """Dial `enode` once the connection policy allows it."""
+        """Remember the node `enode`, which the connection policy refuses, and dial it once the policy allows it.
+        Nothing for a node that does not listen.
+        """

@@ -69,8 +69,10 @@ class AnnouncedBlocks:
     # -- events of the node, on the event loop ---------------------------------------------------------------------
 
     def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the body of a long block that `peer` announces is needed: a quorum sealed the header, and it is the next
-        one. The announcement counts in any case."""
+        """Whether the body of a long block that `peer` announces is needed: a quorum sealed the header, and it is the
+        next one. The announcement counts in any case. False also wakes the synchronizer if the block may be useful
+        later. A false header ends the session of `peer`.
+        """
         if self._hash_if_near(peer, header) is None:
             return False
         try:
@@ -84,7 +86,10 @@ class AnnouncedBlocks:
         return is_next
 
     def block_announced(self, peer: Peer, block: Block) -> None:
-        """`peer` announced `block` in full."""
+        """Queue `block`, which `peer` announced in full, for verification, import and relay. A block that does not
+        follow soon, or does not fit, is dropped. The synchronizer downloads it if it is ahead. Malformed extra data
+        counts as a useless answer of the peer.
+        """
         hash_ = self._hash_if_near(peer, block.header)
         if hash_ is None:
             return
@@ -99,7 +104,7 @@ class AnnouncedBlocks:
         self._not_empty.set()
 
     def hashes_announced(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
-        """`peer` announced blocks by hash (32 bytes) and number."""
+        """Record that `peer` has blocks, as pairs of a hash (32 bytes) and a number, and wake the synchronizer."""
         for hash_, number in blocks:
             peer.record_known_block(hash_, number)
         self._synchronizer.wake()
@@ -111,13 +116,13 @@ class AnnouncedBlocks:
         self._synchronizer.wake()
 
     def peer_left(self, peer: Peer) -> None:
-        """The session with `peer` has ended."""
+        """Forget the false bodies of `peer`, whose session has ended. Its queued blocks stay."""
         self._false_bodies.pop(peer, None)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Process announced blocks, one after the other, until cancelled."""
+        """Verify, import and relay the queued blocks, one after the other, until cancelled."""
         while True:
             while not self._waiting:
                 self._not_empty = trio.Event()

@@ -50,7 +50,9 @@ class PeerFailedError(Exception):
 
 
 class DownloadPace:
-    """The time account of one peer. It starts when the peer is chosen."""
+    """The time account of one peer. It starts when the peer is chosen. `waited_seconds`, `blocks` and `size_bytes` are
+    the sums until now.
+    """
 
     def __init__(self) -> None:
         self.waited_seconds = 0.0
@@ -111,14 +113,18 @@ class DownloadPace:
 
 
 class RequestSize:
-    """The size of the next request, from `first` up to `largest`. It follows the time of the answers."""
+    """The size of the next request, from `first` up to `largest`. `now` is that size. It follows the time of the
+    answers.
+    """
 
     def __init__(self, first: int, largest: int) -> None:
         self.now = first
         self._largest = largest
 
     def adapt_to_answer(self, seconds: float) -> None:
-        """Adapt the size after an answer that took `seconds`."""
+        """Adapt the size after an answer that took `seconds`. It grows after a quick one and is halved after a long
+        one, within 1 and `largest`.
+        """
         if seconds > LONG_SECONDS:
             # Halved: the next answer would otherwise run into the time-out of the request.
             self.now = max(1, self.now // 2)

@@ -71,12 +71,14 @@ class PeerTrust:
         self._failed_networks: OrderedDict[str, float] = OrderedDict()
 
     def may_be_asked(self, peer: SyncPeer, now: float) -> bool:
-        """Whether `peer` may be asked at `now`."""
+        """Whether `peer` may be asked at `now`. True for an unknown peer."""
         record = self._nodes.get(peer.id)
         return record is None or record.blocked_until <= now
 
     def record_failure(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
-        """Record a failure of `peer`. Return its failures in a row."""
+        """Record a failure of `peer`. It may not be asked for a time that grows with each failure. Return its failures
+        in a row.
+        """
         record = self._record(peer.id)
         record.failures += 1
         # The exponent is bounded, so that the number stays a float for any count of failures.
@@ -103,17 +105,18 @@ class PeerTrust:
         """The peer to ask first, or None if `peers` is empty. `validators` are addresses (20 bytes).
 
         First come validators and peers that have delivered, the highest head first. Then come unknown peers, those that
-        this node dialled first: an attacker dials more easily than it is dialled. The heads of unknown peers do not count.
+        this node dialled first: an attacker dials more easily than it is dialled. The heads of unknown peers do not
+        count. It does not test `may_be_asked`.
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 
     def may_be_fast(self, peer: SyncPeer) -> bool:
-        """Whether `peer` has neither failed nor been slow, as far as this node knows."""
+        """Whether `peer` has neither failed nor been slow, as far as this node knows. True for an unknown peer."""
         record = self._nodes.get(peer.id)
         return record is None or not (record.failures or record.is_slow)
 
     def seconds_until_peer_may_be_asked(self, now: float) -> float:
-        """Seconds until a peer may be asked again. MAX_WAIT_SECONDS if no peer waits."""
+        """Seconds until the first of the paused peers may be asked again. MAX_WAIT_SECONDS if no peer waits."""
         waits = (record.blocked_until - now for record in self._nodes.values() if record.blocked_until > now)
         return min(waits, default=MAX_WAIT_SECONDS)
 

@@ -35,9 +35,10 @@ class SlicedImport:
     async def run(self, blocks: Sequence[Block], worker: Worker) -> None:
         """Import verified `blocks` in slices, in `worker`. Between two slices, consensus may use the thread first.
 
-        Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the last
-        head. No peer can delay this, because nothing here waits for a peer. Raises BlockRefusedError if this node's own
-        execution refuses a block.
+        Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the
+        last head. No peer can delay this, because nothing here waits for a peer. Raises BlockRefusedError if this
+        node's own execution refuses a block. Blocks up to the head are passed over. It does not return after the budget
+        was cancelled.
         """
         many = len(blocks) > MIN_SYNC_BLOCKS
         if many:

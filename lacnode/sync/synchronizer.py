@@ -94,7 +94,8 @@ class Synchronizer:
         return SyncStatus(self._started_at, head, max(head, self._highest))
 
     def wake(self) -> None:
-        """A peer has joined, or says that it has more blocks. Call this from the event loop."""
+        """Choose a peer to follow now, because one has joined or says that it has more blocks. Call this from the event
+        loop."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -106,8 +107,7 @@ class Synchronizer:
     async def _cancel_budget_on_exit(self) -> None:
         """Stop a running execution when this task is cancelled.
 
-        A cancelled task waits for its thread, and a block may take minutes. Only the budget stops the thread.
-        """
+        A cancelled task waits for its thread, and a block may take minutes. Only the budget stops the thread."""
         try:
             await trio.sleep_forever()
         finally:
@@ -188,8 +188,7 @@ class Synchronizer:
     def _headers_verified(self, peer: Peer, number: int) -> None:
         """Headers up to `number` carry seals of a quorum, so this node is behind.
 
-        The rest of the way is the claim of a peer that has shown this much.
-        """
+        The rest of the way is the claim of a peer that has shown this much."""
         self._highest = max(number, peer.head.number)
         if self._started_at is None:
             self._started_at = self._chain.head.header.number

@@ -98,12 +98,14 @@ class TransactionGossip:
     # -- events of the node --------------------------------------------------------------------------------------
 
     def pending_added(self, transaction: Transaction) -> None:
-        """The pool has a new transaction. Call this from the event loop."""
+        """Send or announce a new transaction of the pool to the peers, soon and together with others. Call this from
+        the event loop.
+        """
         self._outgoing.append(transaction)
         self._send_needed.set()
 
     def peer_joined(self, peer: Peer) -> None:
-        """Announce the transactions of the pool to a new peer."""
+        """Announce the first `MAX_ANNOUNCED_HASHES` transactions of the pool to a new peer."""
         # Bounded: a large pool would fill the send queue of each peer that connects.
         pooled = self._pooled()[:MAX_ANNOUNCED_HASHES]
         if pooled:
@@ -114,14 +116,18 @@ class TransactionGossip:
         self._announced.pop(peer, None)
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
-        """Offer the transactions of `peer` to the pool, when it is the turn of this peer."""
+        """Offer the transactions of `peer` to the pool, when it is the turn of this peer. Known ones are left out. What
+        does not fit in its queue is dropped.
+        """
         # Most transactions come several times. A known one costs only a look-up here.
         new = [transaction for transaction in transactions if not self._known(transaction.hash)]
         self.already_known["transactions"] += len(transactions) - len(new)
         self._intake.put(peer.id, new)
 
     def hashes_announced(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
-        """Remember the hashes that `peer` announced and that the pool does not have.
+        """Remember the hashes (32 bytes) that `peer` announced and that the pool does not have, and request their
+        transactions soon. Beyond `MAX_ANNOUNCED_HASHES` waiting ones, and for transactions that are too long, they are
+        dropped.
 
         `sizes` are lengths in bytes. They are empty if the peer gives none (before eth/68).
         """

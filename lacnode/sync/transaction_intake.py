@@ -84,12 +84,16 @@ class TransactionIntake:
         return any(not name.is_long for name in self._lanes)
 
     def may_request_long_from(self, peer_id: bytes) -> bool:
-        """Whether long transactions may be requested from a peer: few of them wait already."""
+        """Whether long transactions may be requested from the peer with this node id (64 bytes): few of them wait
+        already.
+        """
         lane = self._lanes.get(_LaneName(peer_id, is_long=True))
         return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2
 
     def put(self, peer_id: bytes, transactions: Sequence[Transaction]) -> None:
-        """Queue `transactions` of a peer, as many as fit."""
+        """Queue `transactions` of the peer with this node id (64 bytes), in their order. From the first that does not
+        fit, they are dropped and counted in `dropped`.
+        """
         for position, transaction in enumerate(transactions):
             # The following ones are dropped, too: a later nonce is of little use without the earlier one.
             if not self._put(peer_id, transaction):
@@ -99,7 +103,7 @@ class TransactionIntake:
             self._not_empty.set()
 
     async def run(self) -> None:
-        """Give each queue its turn, until cancelled."""
+        """Offer the queued transactions to the pool, each queue in its turn, until cancelled."""
         while True:
             while not self._lanes:
                 self._not_empty = trio.Event()

@@ -22,7 +22,7 @@ CandidateSource = Callable[[int | None], Iterable[TransactionCandidate]]
 
 
 class PoolBlockCreator:
-    """Builds on the head of `chain` for the validator at `address`.
+    """Builds on the head of `chain` for the validator at `address` (20 bytes).
 
     `selection_share` is the part of the block period (0 to 1) that choosing transactions may take. `vanity` is cut or
     filled with leading zeros to 32 bytes, as Besu does with `--miner-extra-data`.
@@ -47,8 +47,9 @@ class PoolBlockCreator:
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
         """Return the block for (height, round). StaleHeightError if the head has moved on meanwhile,
-        ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made.
-        `timestamp` is in seconds."""
+        ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made. `timestamp`
+        is in Unix seconds. The block has the round and no seals. It has the next of the wanted votes.
+        """
         parent = self._parent(height)
         # The base fee decides the order of the candidates, and which of them can pay.
         candidates = self._candidates(next_base_fee(self._chain.spec, parent, timestamp))
@@ -56,7 +57,8 @@ class PoolBlockCreator:
 
     def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
         """Return whether the block for (height, round) would have a transaction. The parameters and errors are those of
-        `build`."""
+        `build`. No vote is used up.
+        """
         parent = self._parent(height)
         candidates = iter(self._candidates(next_base_fee(self._chain.spec, parent, timestamp)))
         first = next(candidates, None)

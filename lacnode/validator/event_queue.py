@@ -81,14 +81,16 @@ class ConsensusEventQueue:
         """Messages refused because a lane was full, since the start."""
 
     def set_senders(self, senders: Iterable[bytes]) -> None:
-        """From now on only the peers at these addresses have a queue. The messages of other peers are dropped."""
+        """From now on only the peers at these addresses (20 bytes) have a queue. The messages of other peers are
+        dropped, also those that wait.
+        """
         # The lanes of validators that stay are kept with their messages: messages for the next height may be here
         # before the new head.
         self._lanes = {sender: self._lanes.get(sender) or _Lane(self._turn) for sender in senders}
         self._overdrawn_until = {kept: at for kept, at in self._overdrawn_until.items() if kept in self._lanes}
 
     def has_queue_for(self, sender: bytes) -> bool:
-        """Return whether the peer at this address has a lane."""
+        """Return whether the peer at this address (20 bytes) has a queue for messages."""
         return sender in self._lanes
 
     def put(self, event: Event) -> None:
@@ -97,8 +99,9 @@ class ConsensusEventQueue:
         self._not_empty.set()
 
     def put_message(self, message: MessageReceived) -> bool:
-        """Add a message of a peer. Return False, and count it in `refused`, if the lane of the peer is full or there
-        is none."""
+        """Add a message of a peer, and return True. Return False, and count it in `refused`, if the lane of the peer is
+        full or there is none.
+        """
         lane = self._lanes.get(message.sender)
         if lane is None or not self._has_room(lane, message):
             self.refused += 1
@@ -121,19 +124,23 @@ class ConsensusEventQueue:
         self._not_empty.set()
 
     def drop_messages_of(self, sender: bytes) -> None:
-        """Drop the waiting messages of the peer at this address. It keeps its turns."""
+        """Drop the waiting messages of the peer at this address (20 bytes). Nothing if it has no queue. It keeps its
+        turns.
+        """
         lane = self._lanes.get(sender)
         if lane is not None:
             self._lanes[sender] = _Lane(lane.served)
 
     def charge(self, sender: bytes, seconds: float) -> None:
-        """Count `seconds` of processor time for the validator at this address."""
+        """Count `seconds` of processor time for the validator at this address (20 bytes). Once its share is used up,
+        its messages wait.
+        """
         now = trio.current_time()
         self._shares.spend(sender, seconds, now)
         self._overdrawn_until[sender] = now + self._shares.wait_seconds(sender, now)
 
     def overdrawn_senders(self) -> frozenset[bytes]:
-        """Return the addresses of the validators that have used up their share. They wait."""
+        """Return the addresses (20 bytes) of the validators that have used up their share. They wait."""
         now = trio.current_time()
         return frozenset(sender for sender, until in self._overdrawn_until.items() if until > now)
 

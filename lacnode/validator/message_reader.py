@@ -45,7 +45,9 @@ class MessageReader:
         self._log = RateLimitedLog("consensus", trio.current_time)
 
     async def read(self, event: MessageReceived) -> list[Effect]:
-        """Give a message to the state machine, a large one in the worker, and return its effects."""
+        """Give a message to the state machine, a large one in the worker, and return its effects. An error that the
+        message leads to is logged, and the list is empty.
+        """
         # Asked here and not by the machine: a large message is handled in a thread.
         handle = partial(self._handle, event, self._now_ms(), self._overdrawn())
         # A message of 15 MiB takes a second to read, so large ones are not read on the event loop.

@@ -20,7 +20,9 @@ class ProposalBudgets:
 
     @contextmanager
     def budget_for_round(self, height: int, round_: int) -> Iterator[ExecutionBudget]:
-        """Give the budget of work for a round. It is cancelled once the validator has gone beyond this round."""
+        """Give the budget of work for a round. It is cancelled once the validator has gone beyond this round, at once
+        if that has happened.
+        """
         budget = ExecutionBudget()
         self._budgets[budget] = (height, round_)
         # The round may be over already: the task that asks for a budget begins later than the effect that started it.
@@ -31,7 +33,7 @@ class ProposalBudgets:
             del self._budgets[budget]
 
     def cancel_earlier_rounds(self, height: int, round_: int) -> None:
-        """Note that the validator is in this round. Work for earlier rounds is cancelled."""
+        """Cancel the budgets of earlier rounds and heights, because the validator is in this round now."""
         if (height, round_) != self._reached:
             self._reached = (height, round_)
             self._cancel_left()

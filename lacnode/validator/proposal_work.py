@@ -27,10 +27,15 @@ class BlockCreator(Protocol):
     """Builds the block that this validator proposes (`validator.block_creator`)."""
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
-        """Build the block of (`height`, `round_`) with this timestamp (seconds). Runs in a worker thread."""
+        """Build the block of (`height`, `round_`) with this timestamp (Unix seconds). StaleHeightError if the head has
+        moved on, ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made.
+        Runs in a worker thread.
+        """
 
     def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
-        """Return whether that block would have a transaction. Runs in a worker thread."""
+        """Return whether that block would have a transaction. Runs in a worker thread. The parameters and errors are
+        those of `build`.
+        """
 
 
 class ProposalWork:
@@ -47,11 +52,13 @@ class ProposalWork:
         self._search_budget: ExecutionBudget | None = None
 
     def cancel_earlier_rounds(self, height: int, round_: int) -> None:
-        """Note that the validator is in this round. Work for earlier rounds is cancelled."""
+        """Cancel the work for earlier rounds and heights, because the validator is in this round now."""
         self._budgets.cancel_earlier_rounds(height, round_)
 
     async def build(self, effect: BuildBlock) -> None:
-        """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered if none can be built."""
+        """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered if none can be built or the round
+        ends: it is logged and raises no error.
+        """
         try:
             with self._budgets.budget_for_round(effect.height, effect.round) as budget:
                 build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
@@ -69,7 +76,9 @@ class ProposalWork:
         self._deliver(BlockBuilt(effect.height, effect.round, block))
 
     async def search(self, effect: SearchPool) -> None:
-        """Find out in the worker whether the pool has a transaction for the next block, and deliver `PoolSearched`."""
+        """Find out in the worker whether the pool has a transaction for the next block, and deliver `PoolSearched`. A
+        search that fails has found nothing. Nothing is delivered if the head has moved on.
+        """
         found = False
         search = self._block_creator.has_transaction
         try:
@@ -84,7 +93,9 @@ class ProposalWork:
         self._deliver(PoolSearched(effect.height, effect.round, found))
 
     async def check(self, effect: CheckProposal) -> None:
-        """Check a proposed block in the worker, and deliver `ProposalChecked`."""
+        """Check a proposed block in the worker, and deliver `ProposalChecked`. An invalid block, or a check that the
+        end of the round interrupts, is delivered as a `failure`. It also ends a search of the pool.
+        """
         if self._search_budget is not None:
             # The proposal that the search waited for is here. Slow transactions in the pool must not delay its check.
             self._search_budget.cancel()

@@ -35,10 +35,12 @@ class ConsensusRecords(Protocol):
     """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns."""
 
     def append(self, record: bytes) -> None:
-        """Write `record` to the end of the log. It is on the disk when this returns."""
+        """Write `record` to the end of the log. It is on the disk when this returns. Raises StorageError if the disk is
+        full or fails.
+        """
 
     def rewrite(self, records: Iterable[bytes]) -> None:
-        """Replace the whole log by `records`, in one step."""
+        """Replace the whole log by `records`, in one step. Raises StorageError if the disk is full or fails."""
 
 
 class RecordedSigner:
@@ -59,27 +61,34 @@ class RecordedSigner:
     def check_and_record(self, payload: Payload) -> None:
         """Put on record that `payload` will be signed.
 
-        ContradictionError, and nothing is recorded, if the journal forbids the signature.
+        It is on the disk when this returns. ContradictionError, and nothing is recorded, if the journal forbids the
+        signature. StorageError if the disk is full or fails.
         """
         # The journal decides first: a refused payload must not reach the disk, where a restart would take it for
         # signed.
         self._records.append(self._journal.check_and_record(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        """Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer."""
+        """Sign the admitted `payload`, without a check. SignerUnavailableError if the key does not answer."""
         return sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> None:
-        """Put on record the block of the proposal that comes next."""
+        """Put on record the block of the proposal that comes next. It is on the disk when this returns. StorageError if
+        the disk is full or fails.
+        """
         self._records.append(self._journal.record_draft(round_id, draft))
 
     def record_prepared(self, prepared: PreparedBlock) -> None:
-        """Put on record the proof for the commit that comes next."""
+        """Put on record the proof for the commit that comes next. It is on the disk when this returns. StorageError if
+        the disk is full or fails.
+        """
         self._records.append(self._journal.record_prepared(prepared))
 
     def forget_final_blocks(self, number: int) -> None:
-        """Note that block `number` is final. The journal drops its entries at once, the records do every
-        `COMPACTION_INTERVAL_BLOCKS`."""
+        """Drop what was signed up to block `number`, which is final. Nothing is signed there again. The journal drops
+        its entries at once, the records do every `COMPACTION_INTERVAL_BLOCKS`. StorageError if the disk is full or
+        fails.
+        """
         records = self._journal.forget_final_blocks(number)
         # Old records do no harm: a restart reads them and drops them. Rewriting at every block would cost a flush each.
         if number - self._compacted_at >= COMPACTION_INTERVAL_BLOCKS:
@@ -106,7 +115,9 @@ class SigningQueue:
         self._changed.set()
 
     async def run(self) -> None:
-        """Sign the waiting payloads one after the other, until cancelled."""
+        """Sign the waiting payloads one after the other, until cancelled. A key that does not answer within
+        `SIGNING_TIMEOUT_SECONDS` gives a `SigningRefused`.
+        """
         while True:
             while not self._waiting:
                 self._changed = trio.Event()

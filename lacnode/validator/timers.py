@@ -21,14 +21,14 @@ class Timer:
         self._scope: trio.CancelScope | None = None
 
     def start(self, seconds: float, event: Event) -> None:
-        """Deliver `event` after `seconds`, instead of the event that was to come."""
+        """Deliver `event` after `seconds`, at once if they are negative, instead of the event that was to come."""
         self.stop()
         # The scope is made here and not in the task: `stop` must reach a task that has not begun yet.
         self._scope = trio.CancelScope()
         self._nursery.start_soon(self._wait, self._scope, max(0.0, seconds), event)
 
     def stop(self) -> None:
-        """Cancel the timer: its event is not delivered."""
+        """Cancel the timer: its event is not delivered. Nothing if none runs."""
         if self._scope is not None:
             self._scope.cancel()
             self._scope = None

@@ -71,19 +71,22 @@ class ConsensusNetwork(Protocol):
     """
 
     def send(self, code: int, data: bytes, recipients: frozenset[bytes], *, is_relayed: bool = False) -> None:
-        """Send a message with this code of the consensus protocol to those of `recipients` that are connected.
+        """Send `data`, a message without its code, with this code of the consensus protocol to those of `recipients`
+        that are connected.
 
         `is_relayed`: another validator signed it (`effects.SendMessage`).
         """
 
     def peer_is_ahead(self, address: bytes, number: int) -> None:
-        """The peer at `address` has shown that it has block `number`."""
+        """Record that the peer at `address` (20 bytes) has shown that it has block `number`."""
 
     def announce_block(self, block: Block) -> None:
         """Announce `block` to all peers: the validators have agreed on it, and this node has imported it."""
 
     def count_fault(self, address: bytes, fault: str) -> bool:
-        """The peer at `address` has sent a message that no correct validator sends. Return whether it was expelled."""
+        """Count a fault of the peer at `address` (20 bytes): it has sent a message that no correct validator sends.
+        `fault` is one sentence. Return whether it was expelled.
+        """
 
 
 class Validator:
@@ -142,8 +145,9 @@ class Validator:
     # -- calls of the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
-        """Note that the chain has a new head. While blocks that a quorum sealed are imported, the heads on the way
-        are passed over: the next block is decided already."""
+        """Give the head of the chain to the state machine, because it is new. While blocks that a quorum sealed are
+        imported, the heads on the way are passed over: the next block is decided already.
+        """
         head = self._current_head()
         # The senders change also while blocks are imported: a vote may have added a validator whose messages come now.
         self._intake.set_senders(head.validators)
@@ -168,11 +172,13 @@ class Validator:
             self._intake.put(self._current_head())
 
     def message_received(self, code: int, data: bytes, sender: bytes) -> None:
-        """Take a consensus message of a peer. It is dropped if the peer is not a validator or if its queue is full."""
+        """Queue a consensus message of the peer at the address `sender` (20 bytes): its code, and its bytes without the
+        code. It is dropped if the peer is not a validator or if its queue is full.
+        """
         self._intake.put_message(MessageReceived(code, data, sender))
 
     def peer_connected(self, address: bytes) -> None:
-        """Note that the peer at `address` is connected from now on. Nothing is noted before `run`."""
+        """Tell the state machine that the peer at `address` (20 bytes) is connected from now on. Nothing before `run`."""
         if self._is_running:
             self._intake.put(PeerConnected(address))
 

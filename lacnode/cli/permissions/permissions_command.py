@@ -19,8 +19,10 @@ DEFAULT_RPC = "http://127.0.0.1:8545"
 
 
 def main(words: Sequence[str]) -> int:
-    """Run `lacnode permissions` with the arguments after `permissions`. Return the exit status. UsageError for a
-    wrong argument, and for a call or a change that the node or the contract refuses."""
+    """Run `lacnode permissions` with the arguments after `permissions`. Return the exit status: 0, and 1 for an
+    explained refusal. SystemExit for wrong options and for `--help`. UsageError for a wrong argument, and for a call or
+    a change that the node or the contract refuses.
+    """
     arguments = _parser().parse_args(words)
     return int(arguments.run(arguments, NodeClient(arguments.rpc)))
 

@@ -68,18 +68,22 @@ class ListedNode:
 
 
 def function_selector(signature: str) -> bytes:
-    """Return the first four bytes of the hash of a function's signature."""
+    """Return the first four bytes of the hash (Keccak-256) of a function's signature, such as `addAccount(address)`."""
     return keccak256(signature.encode("ascii"))[:4]
 
 
 def call_data(signature: str, *values: object) -> bytes:
-    """Return the ABI-encoded call of a function without tuples."""
+    """Return the ABI-encoded call of the function with this signature (such as `addAccount(address)`) with `values`.
+    The signature must have no tuples.
+    """
     types = signature[signature.index("(") + 1 : -1]
     return function_selector(signature) + encode(types.split(",") if types else [], values)
 
 
 def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
-    """Return the 20-byte address of the contract registered in `ingress` under `name`. UsageError if there is none."""
+    """Return the 20-byte address of the contract registered in the contract at `ingress` (20 bytes) under `name` (32
+    bytes). UsageError if there is none.
+    """
     output = client.read_contract(ingress, encode_registered_call(name))
     try:
         found = None if output is None else decode_address(output)
@@ -93,7 +97,9 @@ def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) ->
 
 
 class NodeRules:
-    """The node rules behind an ingress. UsageError if no rules are registered in it."""
+    """The node rules behind an ingress (20-byte address). `address` is that of the rules contract, and takes the
+    encoded calls. UsageError if no rules are registered in it.
+    """
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -117,7 +123,9 @@ class NodeRules:
         return RulesContractFamily.LACCHAIN
 
     def listed(self) -> Iterator[ListedNode]:
-        """Yield every node of the list, at most `MAX_LISTED_ENTRIES`. UsageError if an entry does not describe a node."""
+        """Yield every node of the list in the order of the contract, at most `MAX_LISTED_ENTRIES`. UsageError if an
+        entry does not describe a node.
+        """
         # A missing or strange answer counts as an empty list or a huge one. The bound below keeps both harmless.
         size = int.from_bytes(self._client.read_contract(self.address, call_data("getSize()")) or b"")
         for index in range(min(size, MAX_LISTED_ENTRIES)):
@@ -146,8 +154,9 @@ class NodeRules:
             ) from None
 
     def encode_addition(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
-        """Return the call that puts `enode` on the list. Besu's standard contracts have no place for a role and the
-        names."""
+        """Return the call data that puts `enode` on the list of the contract at `address`. Nothing is sent. Besu's
+        standard contracts have no place for a role and the names.
+        """
         if self.family is RulesContractFamily.STANDARD_2:
             return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         if self.family is RulesContractFamily.STANDARD_1:
@@ -158,14 +167,16 @@ class NodeRules:
         )  # fmt: skip
 
     def encode_removal(self, enode: Enode) -> bytes:
-        """Return the call that takes `enode` off the list."""
+        """Return the call data that takes `enode` off the list of the contract at `address`. Nothing is sent."""
         if self.family is RulesContractFamily.STANDARD_2:
             return call_data("removeEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         return call_data(f"removeEnode({ENODE_TYPES})", *_split(enode))
 
 
 class AccountRules:
-    """The account rules behind an ingress. UsageError if no rules are registered in it."""
+    """The account rules behind an ingress (20-byte address). `address` is that of the rules contract, and takes the
+    encoded calls. UsageError if no rules are registered in it.
+    """
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -192,41 +203,50 @@ class AccountRules:
         return bool(output and any(output))
 
     def encode_addition(self, account: bytes) -> bytes:
-        """Return the call that puts `account` on the list."""
+        """Return the call data that puts `account` (20 bytes) on the list of the contract at `address`. Nothing is
+        sent.
+        """
         if self.family is RulesContractFamily.LACCHAIN:
             return call_data("addAccount(address,uint8)", account, NodeType.WRITER.value)
         return call_data("addAccount(address)", account)
 
     def encode_removal(self, account: bytes) -> bytes:
-        """Return the call that takes `account` off the list."""
+        """Return the call data that takes `account` (20 bytes) off the list of the contract at `address`. Nothing is
+        sent.
+        """
         return call_data("removeAccount(address)", account)
 
     def encode_deploy_right(self, account: bytes, allowed: bool) -> bytes:
-        """Return the call that gives or takes the right to create contracts. UsageError if the contract does not know
-        this right."""
+        """Return the call data that gives `account` (20 bytes) the right to create contracts (`allowed`), or takes it.
+        Nothing is sent. UsageError if the contract does not know this right.
+        """
         if self.family is not RulesContractFamily.OWN:
             raise UsageError(f"the account rules at {to_hex(self.address)} know no right to deploy of their own")
         return call_data("setDeployRight(address,bool)", account, allowed)
 
 
 class AdminList:
-    """The admin contract behind an ingress. UsageError if none is registered in it."""
+    """The admin contract behind an ingress (20-byte address). `address` is that of the admin contract, and takes the
+    encoded calls. UsageError if none is registered in it.
+    """
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
         self.address = read_registered_contract(client, ingress, ADMIN_NAME)
 
     def listed(self) -> list[bytes]:
-        """Return the address of every admin. LACChain calls them owners. UsageError if the contract's answer is no list."""
+        """Return the address (20 bytes) of every admin. LACChain calls them owners. UsageError if the contract's answer
+        is no list.
+        """
         output = self._client.read_contract(self.address, call_data("getAdmins()"))
         return _addresses(output or self._client.read_contract(self.address, call_data("getOwners()")))
 
     def encode_addition(self, account: bytes) -> bytes:
-        """Return the call that makes `account` an admin."""
+        """Return the call data that makes `account` (20 bytes) an admin. Nothing is sent."""
         return call_data("addAdmin(address)", account)
 
     def encode_removal(self, account: bytes) -> bytes:
-        """Return the call after which `account` is no admin."""
+        """Return the call data after which `account` (20 bytes) is no admin. Nothing is sent."""
         return call_data("removeAdmin(address)", account)
 
 

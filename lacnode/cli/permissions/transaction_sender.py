@@ -31,8 +31,10 @@ class TransactionSender:
         return self._key.address
 
     def send(self, contract: bytes, data: bytes) -> int:
-        """Send a call of `contract` with `data`. Return the number of the block that has the transaction. UsageError
-        with the reason if the change cannot be made or has failed, or if it would lock every administrator out."""
+        """Send a call of `contract` (20-byte address) with the call data `data`, and wait for its block. Return the
+        number of the block that has the transaction. UsageError with the reason if the change cannot be made or has
+        failed, if it would lock every administrator out, or if no block has it within `RECEIPT_SECONDS`.
+        """
         # The estimate comes first: it executes the call, so a contract that refuses the change is found before anything
         # is signed.
         gas = self._gas(contract, data)
@@ -94,7 +96,8 @@ class TransactionSender:
 def sign_contract_call(
     key: NodeKey, *, chain_id: int, nonce: int, gas_price: int, gas: int, contract: bytes, data: bytes
 ) -> bytes:
-    """Return a signed legacy transaction (EIP-155) that calls `contract`, encoded for `eth_sendRawTransaction`.
+    """Return a signed legacy transaction (EIP-155) that calls `contract` (20-byte address) with the call data `data`
+    and no value, encoded for `eth_sendRawTransaction`.
 
     `gas_price` is in wei.
     """

@@ -24,7 +24,8 @@ class BlockDecision:
     def commit_or_import(self, round_: Round) -> list[Effect]:
         """Return the effects of the counted messages of `round_`. If a quorum has prepared its block, the block is
         recorded and a commit is signed. If a quorum has committed the block, it is imported. Each of the two happens
-        once."""
+        once. The list is empty if there is nothing new.
+        """
         effects: list[Effect] = []
         if round_.is_prepared and (self.prepared is None or self.prepared.round < round_.number):
             self.prepared = round_.prepared_block
@@ -40,9 +41,9 @@ class BlockDecision:
         return effects
 
     def record_import_failure(self, digest: bytes) -> bool:
-        """Record that the agreed block could not be imported. Return False if this block is not being imported. The
-        block is not imported again at this height, because every further commit would start the import again.
-        Synchronisation or the next round brings it.
+        """Record that the agreed block with this `digest` (32 bytes) could not be imported. Return True, or False
+        without effect if this block is not being imported. The block is not imported again at this height, because
+        every further commit would start the import again. Synchronisation or the next round brings it.
         """
         if self.importing != digest:
             return False

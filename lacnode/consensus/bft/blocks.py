@@ -21,6 +21,7 @@ def with_seals(protocol: BftProtocol, block: Block, seals: tuple[bytes, ...]) ->
 def seal_digest(protocol: BftProtocol, block: Block, round_: int) -> bytes:
     """What a commit seal of `round_` signs (32 bytes): the digest of the block with that round.
 
-    It is the digest of the proposal, unless the block was proposed with another round in its extra data.
+    It is the digest of the proposal, unless the block was proposed with another round in its extra data. Raises
+    RlpError if the extra data is malformed.
     """
     return protocol.committed_seal_hash(with_round(protocol, block, round_).header)

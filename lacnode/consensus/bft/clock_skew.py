@@ -29,10 +29,10 @@ class ClockSkew:
         self._last_height: dict[bytes, int] = {}
 
     def record_proposal_time(self, author: bytes, height: int, timestamp: int, now_ms: int) -> None:
-        """Record a proposal of `author` in round 0 of `height` with this `timestamp` (seconds).
+        """Record a proposal of `author` (20-byte address) in round 0 of `height` with this `timestamp` (Unix seconds).
 
-        `now_ms` is our wall clock (Unix milliseconds) when the proposal arrived, or when it was signed if it is our own.
-        Only the first proposal at a height counts.
+        `now_ms` is our wall clock (Unix milliseconds) when the proposal arrived, or when it was signed if it is our
+        own. Only the first proposal of an author at a height counts. A height below its last one is ignored.
         """
         # A faulty proposer may send many proposals at one height. They would push out all earlier samples.
         if height > self._last_height.get(author, -1):
@@ -40,14 +40,16 @@ class ClockSkew:
             self._seen.setdefault(author, deque(maxlen=SAMPLE_COUNT)).append(1000 * timestamp - now_ms)
 
     def retain_only(self, validators: tuple[bytes, ...]) -> None:
-        """Delete the samples of addresses that are not in `validators`."""
+        """Delete the samples of addresses that are not in `validators` (20-byte addresses)."""
         # A former validator proposes no longer. Its last samples would stay in the median forever.
         self._seen = {author: seen for author, seen in self._seen.items() if author in validators}
         self._last_height = {author: last for author, last in self._last_height.items() if author in self._seen}
 
     @property
     def offsets_ms(self) -> dict[bytes, int]:
-        """How far each known clock is ahead of the median clock. Negative if it is behind. Empty with too few clocks."""
+        """How many milliseconds each known clock is ahead of the median clock, by the 20-byte address of its validator.
+        Negative if it is behind. Empty with fewer than `MIN_CLOCKS` clocks.
+        """
         # Two clocks that differ do not show which of them is wrong.
         if len(self._seen) < MIN_CLOCKS:
             return {}
@@ -58,5 +60,5 @@ class ClockSkew:
 
     @property
     def skewed_offsets_ms(self) -> dict[bytes, int]:
-        """The members of `offsets_ms` that are too large."""
+        """The members of `offsets_ms` that are `CLOCK_SKEW_LIMIT_MS` or more ahead or behind."""
         return {author: offset for author, offset in self.offsets_ms.items() if abs(offset) >= CLOCK_SKEW_LIMIT_MS}

@@ -9,10 +9,10 @@ from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator of the parent
-    block. `proposer_prepares`: the proposer sends a prepare like all others. `follows_goquorum`: GoQuorum's rule says
-    who proposes after a creator that is a validator no longer. `proposers` are the validators in the order in which
-    they propose, empty for the order of `validators`.
+    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator (20 bytes) of the
+    parent block. `height` is the number of the block to agree on. `proposer_prepares`: the proposer sends a prepare
+    like all others. `follows_goquorum`: GoQuorum's rule says who proposes after a creator that is a validator no
+    longer. `proposers` are the validators in the order in which they propose, empty for the order of `validators`.
     """
 
     height: int
@@ -39,7 +39,7 @@ class Committee:
         return max_faulty(len(self.validators))
 
     def proposer(self, round_: int) -> bytes:
-        """The address of the proposer of round `round_`."""
+        """The address (20 bytes) of the proposer of round `round_`, 0 or later."""
         order = self.proposers or self.validators
         return proposer_for(order, self.parent_coinbase, round_, follows_goquorum=self.follows_goquorum)
 

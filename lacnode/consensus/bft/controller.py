@@ -52,9 +52,13 @@ SKEW_LOG_INTERVAL_BLOCKS = 100
 class ConsensusStatus:
     """The state of agreement. It answers the question "why is there no block?". Addresses are 20 bytes.
 
-    The fields from `round` on are about the current round. `missing` says what the round lacks. `round_changes` maps a
-    round to the validators that asked for it. Times are Unix milliseconds. `block_due_ms` is None unless this node is
-    about to build a block. `clock_offsets_ms` and `clocks_off` are the estimates of `clock_skew`.
+    `height` is the number of the block to agree on, 0 before there is a head. `validators` are ascending. The fields
+    from `round` on are about the current round. They have their defaults if this node is no validator. `proposal` is
+    the digest (32 bytes) of the proposal, None while there is none. `prepared_by` and `committed_by` are the authors of
+    the counted votes. `locked_round` is the round of the prepared block, None without one. `missing` says what the
+    round lacks. `round_changes` maps a round to the validators that asked for it. Times are Unix milliseconds.
+    `block_due_ms` is None unless this node is about to build a block. `clock_offsets_ms` and `clocks_off` are the
+    estimates of `clock_skew`.
     """
 
     height: int
@@ -78,9 +82,8 @@ class ConsensusStatus:
 class BftController:
     """The part of one node in consensus. `address` is its own address (20 bytes).
 
-    `journal` is read when a height starts. Only the validator writes to it. `protocols` are those of the chain. `limits`
-    come from the genesis.
-    """
+    `journal` is read when a height starts. Only the validator writes to it. `protocols` are those of the chain.
+    `limits` come from the genesis, None for the defaults."""
 
     def __init__(
         self, address: bytes, journal: Journal, protocols: ProtocolSchedule, limits: MessageLimits | None = None
@@ -102,8 +105,9 @@ class BftController:
         self._skew_logged_at: dict[bytes, int] = {}
 
     def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
-        """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds. The
-        validators `overdrawn` (20-byte addresses) have used up their share of the processor (`overdrawn_authors`)."""
+        """Return the effects of `event`, in their order. `now_ms` is the wall clock in Unix milliseconds. The
+        validators `overdrawn` (20-byte addresses) have used up their share of the processor. A bad message raises no
+        error: it is dropped."""
         if isinstance(event, HeadChanged):
             return self._start_height(event, now_ms)
         if isinstance(event, MessageReceived):
@@ -122,14 +126,14 @@ class BftController:
 
     @property
     def position(self) -> tuple[int, int]:
-        """The current height and round. (0, 0) before there is a head."""
+        """(height, round): the block to agree on, and the current round (0 if no validator). (0, 0) before a head."""
         if self._head is None:
             return 0, 0
         return self._head.header.number + 1, 0 if self._height is None else self._height.round.number
 
     @property
     def status(self) -> ConsensusStatus:
-        """The state of agreement now."""
+        """The state of agreement now. Height 0 and no validators before there is a head."""
         head, height = self._head, self._height
         if head is None:
             return ConsensusStatus(0, False, ())

@@ -43,7 +43,7 @@ class StopTimers:
 
 @dataclass(frozen=True, slots=True)
 class BuildBlock:
-    """Build a block on the head for (height, round). `timestamp` is in seconds. The answer is `BlockBuilt`."""
+    """Build a block on the head for (height, round). `timestamp` is in Unix seconds. The answer is `BlockBuilt`."""
 
     height: int
     round: int
@@ -66,10 +66,11 @@ class SearchPool:
 
 @dataclass(frozen=True, slots=True)
 class CheckProposal:
-    """Check `block`: light header rules, execution, body. The answer is `ProposalChecked(round, digest, ...)`.
+    """Check `block`, whose committed-seal hash is `digest` (32 bytes): light header rules, execution, body. The answer
+    is `ProposalChecked(round, digest, ...)`.
 
-    The block is proposed for `round`. The answer is not needed any longer once that round is left. `is_prepared`: a quorum
-    prepared the block in an earlier round. Then rules that other validators may not have do not count.
+    The block is proposed for `round`. The answer is not needed any longer once that round is left. `is_prepared`: a
+    quorum prepared the block in an earlier round. Then rules that other validators may not have do not count.
     """
 
     round: int
@@ -112,7 +113,8 @@ class SignPayload:
 
 @dataclass(frozen=True, slots=True)
 class SendMessage:
-    """Send the message to every connected peer whose address is in `recipients`. The machine does not wait for it.
+    """Send the message `data`, with the `code` of its sub-protocol, to every connected peer whose address (20 bytes) is
+    in `recipients`. The machine does not wait for it.
 
     `is_relayed`: another validator signed it. It may be dropped for a peer that is slow to read.
     """
@@ -125,7 +127,9 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class ImportBlock:
-    """Import the sealed block in full. The answer is `HeadChanged`, or `ImportFailed`."""
+    """Import the sealed block in full. The answer is `HeadChanged`, or `ImportFailed`. `digest` is its committed-seal
+    hash (32 bytes).
+    """
 
     digest: bytes
     block: Block
@@ -154,7 +158,7 @@ class RelayIsFree:
 
 @dataclass(frozen=True, slots=True)
 class PeerIsAhead:
-    """The peer at this address sent a message of a later height: its chain has at least block `number`."""
+    """The peer at this address (20 bytes) sent a message of a later height: its chain has at least block `number`."""
 
     address: bytes
     number: int
@@ -162,9 +166,10 @@ class PeerIsAhead:
 
 @dataclass(frozen=True, slots=True)
 class BlamePeer:
-    """The peer at this address sent a message that no correct validator sends. `fault` is one sentence.
+    """The peer at this address (20 bytes) sent a message that no correct validator sends. `fault` is one sentence.
 
-    A validator is not blamed for relaying a message that another one signed: Besu relays messages before it checks them.
+    A validator is not blamed for relaying a message that another one signed: Besu relays messages before it checks
+    them.
     """
 
     address: bytes
@@ -176,7 +181,7 @@ class WriteLogLine:
     """A fact for operators, such as a refused message, a round without agreement, or a contradiction.
 
     `topic` is a stable name (`proposal-refused`, `round-expired`, ...). `text` is one sentence. `sender` is the address
-    of the peer whose message caused the line, or None. The caller may limit the lines of one peer.
+    (20 bytes) of the peer whose message caused the line, or None. The caller may limit the lines of one peer.
     """
 
     topic: str

@@ -87,7 +87,8 @@ class PoolSearched:
 
 @dataclass(frozen=True, slots=True)
 class ProposalChecked:
-    """Answers `CheckProposal`. `failure` is None for a valid block, otherwise it is the text of the broken rule.
+    """Answers `CheckProposal`. It names the same `round` and `digest` (32 bytes). `failure` is None for a valid block,
+    otherwise it is the text of the broken rule.
 
     GoQuorum proposes a block with the same digest in every round. So the digest alone does not name the check.
     """
@@ -106,7 +107,9 @@ class PayloadSigned:
 
 @dataclass(frozen=True, slots=True)
 class SigningRefused:
-    """Answers `SignPayload`: the journal refused a contradiction, or the signer did not answer."""
+    """Answers `SignPayload`: the journal refused a contradiction, or the signer did not answer. `reason` is a text for
+    operators.
+    """
 
     payload: Payload
     reason: str
@@ -114,7 +117,9 @@ class SigningRefused:
 
 @dataclass(frozen=True, slots=True)
 class ImportFailed:
-    """Answers `ImportBlock` if the block could not be imported. A success is reported by `HeadChanged`."""
+    """Answers `ImportBlock` if the block could not be imported. A success is reported by `HeadChanged`. It names the
+    same `digest` (32 bytes). `reason` is a text for operators.
+    """
 
     height: int
     digest: bytes

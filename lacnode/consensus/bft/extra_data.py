@@ -34,7 +34,9 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class ExtraData:
-    """Decoded extra data. `round` is a signed 32-bit number. Each seal has 65 bytes, `r || s || v`."""
+    """Decoded extra data. `validators` are 20-byte addresses, empty if a contract names them. `vote` is None if the
+    block votes for no change. `round` is a signed 32-bit number. Each seal has 65 bytes, `r || s || v`.
+    """
 
     vanity: bytes
     validators: tuple[bytes, ...]

@@ -30,21 +30,26 @@ class FalseCopies:
         self._of_peers.clear()
 
     def count_copy(self, sender: bytes, author: bytes) -> None:
-        """Count a message with a false part that `sender` delivered, unless it is its `author`."""
+        """Count a message of `author` with a false part that `sender` delivered. Nothing if `sender` is the author.
+        Both are 20-byte addresses.
+        """
         self._of_peers[sender, author] += author != sender
 
     def exceeds_false_copies(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
-        """Whether `sender` delivers a message of another author with unsigned parts, after too many false ones of that
-        author."""
+        """Whether a message must be dropped: `sender` relays a proposal or a round change of another `author`, of which
+        it delivered `MAX_FALSE_COPIES` false ones at this height. Both are 20-byte addresses. False for prepares and
+        commits.
+        """
         # All of a prepare or a commit is signed. So the votes that the peer relays count on.
         has_unsigned_parts = envelope.kind in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE)
         return has_unsigned_parts and author != sender and self._of_peers[sender, author] >= MAX_FALSE_COPIES
 
 
 def drop_false_copy(event: MessageReceived, author: bytes, mismatch: FalseCopyError) -> list[Effect]:
-    """The effects of a message with another block than its author signed for. The author may still deliver the true one.
+    """The effects of a message with another block than its author signed for. The author may still deliver the true
+    one.
 
-    The copy is not relayed. The validators that receive it would take this node for the forger.
+    The copy is not relayed. The validators that receive it would take this node for the forger. `author` has 20 bytes.
     """
     text = f"a false block of 0x{author.hex()} came from 0x{event.sender.hex()}: {mismatch}"
     effects: list[Effect] = [WriteLogLine("false-block", text, event.sender)]

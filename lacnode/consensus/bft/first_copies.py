@@ -29,12 +29,16 @@ class FirstCopies:
         self._of_authors.clear()
 
     def has(self, author: bytes, payload_hash: bytes) -> bool:
-        """Whether a payload with this signed hash was read. Any peer may have delivered it."""
+        """Whether a payload of `author` (20-byte address) with this signed hash (32 bytes) was charged at this height.
+        Any peer may have delivered it. False for a payload that is forgotten.
+        """
         return payload_hash in self._of_authors.get(author, ())
 
     def charge(self, author: bytes, payload_hash: bytes, sender: bytes) -> list[Effect]:
-        """Note that `sender` delivered a payload with this signed hash, which has passed its check. Return the effect that
-        charges the author, if the author pays."""
+        """Record that `sender` delivered a payload of `author` with this signed hash (32 bytes), which has passed its
+        check. Return the effect that charges the author. Empty for a further copy of this sender, and if the author is
+        the sender. Addresses have 20 bytes.
+        """
         payloads = self._of_authors.setdefault(author, OrderedDict())
         senders = payloads.setdefault(payload_hash, set())
         if sender in senders:

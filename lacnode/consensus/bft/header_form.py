@@ -19,14 +19,14 @@ class HeaderForm:
         return header.coinbase
 
     def vote(self, header: BlockHeader, extra: ExtraData) -> Vote | None:
-        """The vote of the header. `extra` is its decoded extra data."""
+        """The vote of the header, None if it has none. `extra` is its decoded extra data."""
         return extra.vote
 
     seals_hint = ""
     """What an error about missing seals says at its end."""
 
     def seals_needed(self, validators: int, height: int) -> int:
-        """The least number of commit seals of block `height` with so many validators."""
+        """The least number of commit seals of block `height` with this number of `validators`."""
         return quorum(validators)
 
 

@@ -71,7 +71,7 @@ class FutureTimestampError(HeaderRefusedError):
 
 
 class TimestampTooEarlyError(HeaderRefusedError):
-    """The timestamp is less than one block period after the parent's."""
+    """The timestamp is less than one block period (in whole seconds, rounded down) after the parent's."""
 
     rule = "timestamp-spacing"
 
@@ -98,7 +98,9 @@ class WrongDifficultyError(HeaderRefusedError):
 
 
 class WrongNonceError(HeaderRefusedError):
-    """The nonce is not 0. The rule does not hold for every protocol."""
+    """The nonce is none of the protocol's `HeaderForm.nonces`, which is only 0 in IBFT 2.0. The rule does not hold for
+    every protocol.
+    """
 
     rule = "nonce"
 
@@ -107,7 +109,7 @@ class WrongNonceError(HeaderRefusedError):
 
 
 class MalformedExtraDataError(HeaderRefusedError):
-    """The extra data cannot be decoded."""
+    """The extra data cannot be decoded, or the header does not say who created the block."""
 
     rule = "extra-data"
 
@@ -119,7 +121,7 @@ class WrongValidatorsError(HeaderRefusedError):
 
 
 class CoinbaseNotValidatorError(HeaderRefusedError):
-    """The coinbase is not a validator of this height."""
+    """The creator of the block is not a validator of this height. In Besu's protocols it is the coinbase."""
 
     rule = "coinbase"
 
@@ -192,7 +194,8 @@ def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
 def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...]) -> None:
     """Check rule 14: a quorum of distinct validators sealed this block in this round, and no other address did.
 
-    Raises WrongSealsError, or RlpError if the extra data is malformed.
+    Raises WrongSealsError, or RlpError if the extra data is malformed. `validators` are those of the height (20-byte
+    addresses).
     """
     seals = protocol.decode_extra_data(header.extra_data).seals
     if len(seals) > len(validators):

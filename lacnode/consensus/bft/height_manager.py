@@ -97,16 +97,16 @@ class HeightManager:
 
     @property
     def prepared(self) -> PreparedBlock | None:
-        """The block of the highest round that this validator has seen prepared at this height."""
+        """The block of the highest round that this validator has seen prepared at this height. None if there is none."""
         return self._decision.prepared
 
     # -- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> list[Effect]:
-        """Start the height. After a restart, go on in the highest round of the journal and send its messages again.
+        """Start the height and return the effects. After a restart, go on in the highest round of the journal and send
+        its messages again.
 
-        `now_ms` is the wall clock in Unix milliseconds.
-        """
+        `now_ms` is the wall clock in Unix milliseconds."""
         self._now_ms = now_ms
         self._out.append(self.timers.start_round(self.round.number, now_ms))
         is_prepared = self._current.restore_prepared()
@@ -122,8 +122,7 @@ class HeightManager:
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """Return the effects of `event`. The list is empty if the event is about another height or a round that was left.
 
-        `now_ms` is the wall clock in Unix milliseconds.
-        """
+        `now_ms` is the wall clock in Unix milliseconds."""
         self._now_ms = now_ms
         # A pattern such as `BlockBuilt(self.number, ...)` compares: an answer for another height or round does not match.
         match event:
@@ -150,10 +149,10 @@ class HeightManager:
         return self._drain()
 
     def handle_message(self, message: Message, now_ms: int) -> list[Effect]:
-        """Return the effects of a message of this height that another of its validators signed. Its proofs hold.
+        """Return the effects of a message of this height that another of its validators signed. The caller has checked
+        its proofs. The list is empty if nothing follows from it.
 
-        `now_ms` is the wall clock in Unix milliseconds.
-        """
+        `now_ms` is the wall clock in Unix milliseconds."""
         self._now_ms = now_ms
         round_ = round_id_of(message).round
         when = _When.EARLIER if round_ < self.round.number else _When.LATER
@@ -243,8 +242,7 @@ class HeightManager:
     def _follow_round_changes(self, target: int) -> None:
         """Go to round `target` if a quorum asks for it, or to the round that f+1 validators have reached.
 
-        The source is the round change of the IBFT 2.0 paper. Besu has the rule with f+1 for QBFT only, as an option.
-        """
+        The source is the round change of the IBFT 2.0 paper. Besu has the rule with f+1 for QBFT only, as an option."""
         if self._decision.importing is not None or target <= 0:
             return
         messages = self.round_changes.messages_for_round(target)

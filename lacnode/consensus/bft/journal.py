@@ -45,8 +45,9 @@ _SIGNED, _PREPARED, _FINISHED, _DRAFT, _LOST, _FLOOR = b"", b"\x01", b"\x02", b"
 
 
 def encode_loss_record(reason: str) -> bytes:
-    """Encode the record that says that records are missing, and why. It is also the first record of a new log file that
-    replaces a lost one."""
+    """Encode the record (RLP) that says that records are missing, and why. It is also the first record of a new log
+    file that replaces a lost one.
+    """
     return rlp.encode([_LOST, reason.encode()])
 
 
@@ -58,9 +59,10 @@ class ContradictionError(Exception):
 class SignedAtHeight:
     """What was signed at one height.
 
-    `contents` maps (kind, round) to the digest of a proposal, prepare or commit, or to an encoded round change.
-    `prepared` is the block prepared in the highest round. `draft` is the last block to propose, with its round.
-    A draft may be recorded without being signed: `contents` shows whether it was signed.
+    `contents` maps (kind, round) to the digest (32 bytes) of a proposal, prepare or commit, or to an encoded round
+    change. `prepared` is the block prepared in the highest round, None if there is none. `draft` is the last block to
+    propose, as (round, draft), None if there is none. A draft may be recorded without being signed: `contents` shows
+    whether it was signed.
     """
 
     contents: dict[tuple[int, int], bytes] = field(default_factory=dict)
@@ -74,13 +76,16 @@ class SignedAtHeight:
 
     @property
     def highest_round(self) -> int:
-        """The highest round in which anything was signed or prepared. After a restart the validator goes on there."""
+        """The highest round in which anything was signed or prepared, 0 if nothing was. After a restart the validator
+        goes on there.
+        """
         prepared = 0 if self.prepared is None else self.prepared.round
         return max([prepared, *(round_ for _, round_ in self.contents)])
 
     def signed_content(self, kind: int, round_: int) -> bytes | None:
-        """The digest, or the encoded round change, that was signed for a message of this `kind` in `round_`. None if
-        nothing was signed."""
+        """The digest (32 bytes), or the encoded round change, that was signed for a message of this `kind` (a
+        MessageKind) in `round_`. None if nothing was signed.
+        """
         return self.contents.get((kind, round_))
 
     def signed_draft(self, round_: int) -> ProposalDraft | None:
@@ -107,7 +112,8 @@ class Journal:
 
     @classmethod
     def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule) -> "Journal":
-        """Rebuild the journal from its `records`. Raises RlpError if one of them is not a record.
+        """Rebuild the journal from its `records`, in the order in which they were written. Raises RlpError if one of
+        them is not a record.
 
         Raises OtherProtocolError if this validator prepared a block that another protocol makes by the genesis file.
         """
@@ -129,14 +135,14 @@ class Journal:
         return self._floor
 
     def signed_at(self, height: int) -> SignedAtHeight:
-        """What was signed at `height`. It is empty if nothing was signed."""
+        """What was signed at `height`. It is empty if nothing was signed. Changes to an empty one are not kept."""
         return self._heights.get(height, SignedAtHeight())
 
     def check_and_record(self, payload: Payload) -> bytes:
         """Return the record that must be on disk before `payload` is signed.
 
         Raises ContradictionError if `payload` must not be signed. Signing the same payload again is no contradiction,
-        because the signature is the same.
+        because the signature is the same. The payload is remembered at once, whether it is signed or not.
         """
         sequence, round_ = payload.round_id.sequence, payload.round_id.round
         # These three come first: they hold for a repeated payload, too.
@@ -165,28 +171,38 @@ class Journal:
         return rlp.encode([_SIGNED, rlp.encode_scalar(payload.kind), *payload.round_id.fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
-        """Return the record that must be on disk before the commit for `prepared` is signed."""
+        """Return the record that must be on disk before the commit for `prepared` is signed. It is remembered if no
+        block of a higher round is. Nothing is checked.
+        """
         self._remember_prepared(prepared)
         return rlp.encode([_PREPARED, encode_stored_prepared(self._protocols, prepared)])
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> bytes:
-        """Return the record that must be on disk before the proposal of `draft` is signed."""
+        """Return the record that must be on disk before the proposal of `draft` is signed. It replaces the remembered
+        draft of its height. Nothing is checked.
+        """
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
         return rlp.encode([_DRAFT, *round_id.fields(), encode_stored_draft(self._protocols, draft)])
 
     def record_loss(self, reason: str) -> bytes:
-        """Return the record to write when records are missing. Nothing is signed until `resolve_loss`."""
+        """Return the record to write when records are missing. `check_and_record` refuses every payload until
+        `resolve_loss`.
+        """
         # The loss is itself a record: a restart before the loss is resolved must not forget it.
         self._loss = reason
         return encode_loss_record(reason)
 
     def resolve_loss(self, floor: int) -> bytes:
-        """Return the record that ends a loss. Nothing is ever signed at heights up to `floor`."""
+        """Return the record that ends a loss. `check_and_record` refuses every payload of a height up to `floor`, this
+        one included.
+        """
         self._loss, self._floor = None, floor
         return rlp.encode([_FLOOR, rlp.encode_scalar(floor)])
 
     def forget_final_blocks(self, number: int) -> list[bytes]:
-        """Forget block `number`, which is final, and all blocks below. Return the records that replace the whole log."""
+        """Forget block `number`, which is final, and all blocks below. Return the records that replace the whole log.
+        Every later payload of these heights is refused.
+        """
         self._finished = max(self._finished, number)
         self._heights = {height: signed for height, signed in self._heights.items() if height > self._finished}
         records = [rlp.encode([_FINISHED, rlp.encode_scalar(self._finished)])]

@@ -39,7 +39,7 @@ class MessageTracker:
         return hash_ in self._hashes
 
     def add(self, hash_: bytes) -> bool:
-        """Remember a message by its hash (32 bytes). Return False if it is remembered already."""
+        """Remember a message by its hash (32 bytes). Return True if it is new, False if it is remembered already."""
         if hash_ in self._hashes:
             return False
         self._hashes[hash_] = None
@@ -66,11 +66,14 @@ class FutureMessageBuffer:
 
     @property
     def size(self) -> int:
-        """The number of messages."""
+        """The number of messages of all peers."""
         return len(self._kept)
 
     def add(self, height: int, current: int, hash_: bytes, message: MessageReceived) -> None:
-        """Keep `message`, whose bytes have the hash `hash_`, if `height` is not too far above the `current` height."""
+        """Keep `message`, whose bytes have the hash `hash_` (32 bytes), if `height` is not too far above the `current`
+        height. Otherwise it is dropped without an error. So is a copy from a peer that delivered it before. Beyond a
+        bound another message may be dropped.
+        """
         # The distance bounds what a peer can claim: a message for a height far away would wait for days.
         if self._limits.future_messages <= 0 or not current < height <= current + self._limits.future_distance:
             return
@@ -126,7 +129,9 @@ class LaterRoundVotes:
         self._by_author: dict[bytes, dict[int, dict[int, Prepare | Commit]]] = {}
 
     def add(self, vote: Prepare | Commit) -> None:
-        """Keep `vote` until its round starts."""
+        """Keep `vote` until its round starts. A second one of the same kind, author and round is ignored. The lowest
+        round of the author is dropped beyond `MAX_EARLY_ROUNDS`.
+        """
         rounds = self._by_author.setdefault(vote.signed.author, {})
         # The author is known to be a validator, so the number of authors is bounded by the validators.
         rounds.setdefault(round_id_of(vote).round, {}).setdefault(vote.kind, vote)

@@ -30,8 +30,11 @@ class MessageRelay:
     def relay(
         self, event: MessageReceived, message: Message, committee: Committee, current_round: int, payload_hash: bytes
     ) -> list[Effect]:
-        """Relay `message`, unchanged. `event` brought it. `committee` is that of its height. Its author signed
-        `payload_hash`."""
+        """Return the effect that sends `message`, unchanged, to the validators of its height except its author, the
+        sender and this node. `event` brought it. `committee` is that of its height, `current_round` the round of this
+        node. Its author signed `payload_hash` (32 bytes). Empty if the payload was relayed before, if the share of its
+        author is used up, or if no other validator exists.
+        """
         author, validators = message.signed.author, committee.validators
         others = frozenset(validators) - {self._address, event.sender, author}
         sender = event.sender if event.sender in validators else None

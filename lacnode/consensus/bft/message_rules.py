@@ -33,7 +33,7 @@ def require(holds: bool, otherwise: str) -> None:
 def require_distinct(
     signed: Sequence[SignedPayload[PreparePayload]] | Sequence[SignedPayload[RoundChangePayload]], what: str
 ) -> None:
-    """Check that no author signed twice. Raises MessageRefusedError."""
+    """Check that no author signed twice. Raises MessageRefusedError, whose text calls the payloads `what`."""
     authors = {payload.author for payload in signed}
     require(len(authors) == len(signed), f"more than one {what} of one validator")
 
@@ -58,7 +58,7 @@ def check_proposal_payload(committee: Committee, signed: SignedPayload[ProposalP
 def check_prepare(
     committee: Committee, signed: SignedPayload[PreparePayload], round_id: RoundId, digest: bytes
 ) -> None:
-    """Check a prepare: its round, its digest, and that its author is a validator that may prepare.
+    """Check a prepare: its round, its digest (`digest`, 32 bytes), and that its author is a validator that may prepare.
 
     Raises MessageRefusedError.
     """
@@ -77,9 +77,10 @@ def check_commit(
     digest: bytes,
     seal_digest: bytes | None = None,
 ) -> None:
-    """Check a commit: its round, its digest, its author, and that the seal is the author's. Raises MessageRefusedError.
+    """Check a commit: its round, its digest (`digest`, 32 bytes), its author, and that the seal is the author's. Raises
+    MessageRefusedError.
 
-    `seal_digest` is what the seal signs, if it is not `digest`.
+    `seal_digest` is what the seal signs (32 bytes), if it is not `digest`.
     """
     payload = signed.payload
     require(payload.round_id == round_id, f"for {payload.round_id} instead of {round_id}")

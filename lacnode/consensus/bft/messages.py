@@ -35,7 +35,7 @@ NO_JUSTIFICATION = Justification()
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A block for a round, with what justifies it in a later round."""
+    """A block for a round, with what justifies it in a later round. Its signed payload names the digest of `block`."""
 
     kind: ClassVar[MessageKind] = MessageKind.PROPOSAL
     signed: SignedPayload[ProposalPayload]
@@ -86,7 +86,9 @@ def has_block(message: Message) -> bool:
 
 
 def with_block(message: Message, block: Block) -> Message:
-    """`message` with `block` instead of its own, which has the same header."""
+    """`message` with `block` instead of its own, which has the same header. A prepare and a commit are returned as they
+    are.
+    """
     match message:
         case Proposal(signed) if signed.payload.block is not None:
             return replace(message, block=block, signed=replace(signed, payload=replace(signed.payload, block=block)))
@@ -126,5 +128,7 @@ class MessageEnvelope(Protocol):
 
 
 def decode_whole(envelope: MessageEnvelope, known: AuthorFilter = allow_any_author) -> Message:
-    """Decode the whole message. Raises RlpError if it is malformed, or if an author not `known` signed a part."""
+    """Decode the whole message. Raises RlpError if it is malformed, if its author signed another body than the header
+    names, or if an author not `known` signed a part.
+    """
     return envelope.add_decoded_body(envelope.decode_without_body(known))

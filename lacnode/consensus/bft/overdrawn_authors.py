@@ -32,7 +32,7 @@ class OverdrawnAuthors:
         self._dropped: Counter[tuple[bytes, bytes]] = Counter()
 
     def start_round(self, number: int) -> None:
-        """Note the round in which this node is. Forget what was counted in another round."""
+        """Set the round in which this node is. If it is another one than before, forget all counts."""
         if number != self._round:
             self.clear()
             self._round = number
@@ -43,20 +43,28 @@ class OverdrawnAuthors:
         self._dropped.clear()
 
     def is_needed(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
-        """Whether a message that `sender` delivers is read although `author` has used up its share."""
+        """Whether a message that `sender` delivers is read although `author` has used up its share (20-byte addresses).
+        True if the author delivers it itself, and until a valid one of its kind for that round was relayed. Rounds from
+        `NEAR_ROUNDS` ahead on count as one. False for a relayed message of an earlier round. Raises RlpError if the
+        message has no round.
+        """
         round_ = envelope.round_id.round
         is_first = round_ >= self._round and (author, envelope.kind, self._counted(round_)) not in self._relayed
         return sender == author or is_first
 
     def note_valid(self, sender: bytes, message: Message) -> None:
-        """Note that `sender` delivered a valid message."""
+        """Record that `sender` (20-byte address) delivered a valid message: further ones of its kind by its author for
+        this round are not needed. Nothing if the author is the sender, or if the message is of an earlier round.
+        """
         author, round_ = message.signed.author, round_id_of(message).round
         # An old message does not count. A faulty validator could deliver it again to keep out the new one.
         if sender != author and round_ >= self._round:
             self._relayed.add((author, message.kind, self._counted(round_)))
 
     def drop(self, sender: bytes, author: bytes) -> list[Effect]:
-        """Drop a message that `sender` delivered. Return the effects."""
+        """Count a message of `author` that `sender` delivered and that is not read. Return the effects: a log line, and
+        `RelayIsFree` unless this sender delivered too many in this round. Both are 20-byte addresses.
+        """
         text = f"0x{author.hex()} has used up its share of the time for messages. What others relay of it is dropped"
         dropped: list[Effect] = [WriteLogLine("share-used-up", text, author)]
         self._dropped[sender, author] += 1

@@ -62,42 +62,51 @@ class OwnProposal:
         self._draft = ProposalDraft()
 
     def start_block(self, draft: ProposalDraft) -> None:
-        """A new block is needed for `draft`, which has no block yet."""
+        """Expect a new block for `draft`, which has no block yet. Raises KeyError unless the state is `NONE`."""
         self._step(ProposerStep.START_BLOCK)
         self._draft = draft
 
     def block_built(self, block: Block, digest: bytes) -> None:
-        """The new block is there. `digest` is its committed-seal hash (32 bytes)."""
+        """The new block is there. `digest` is its committed-seal hash (32 bytes). Its check is expected next. Raises
+        KeyError unless the state is `BUILDING`.
+        """
         self._step(ProposerStep.BLOCK_BUILT)
         self._draft = self._draft.with_block(block, digest)
 
     def propose_prepared(self, draft: ProposalDraft) -> None:
-        """`draft` has a block that a quorum prepared in an earlier round."""
+        """`draft` has a block that a quorum prepared in an earlier round. Its check is expected next. Raises KeyError
+        unless the state is `NONE`.
+        """
         self._step(ProposerStep.PROPOSE_PREPARED)
         self._draft = draft
 
     def restore_signed(self, draft: ProposalDraft) -> None:
-        """This validator signed the proposal of `draft` before it restarted."""
+        """This validator signed the proposal of `draft` before it restarted. Its signature is expected next. Raises
+        KeyError unless the state is `NONE`.
+        """
         self._step(ProposerStep.RESTORE_SIGNED)
         self._draft = draft
 
     def is_checking(self, digest: bytes) -> bool:
-        """Whether the answer to the check of this block is expected."""
+        """Whether the answer to the check of the block with this digest (32 bytes) is expected."""
         return self.state is ProposerState.CHECKING and self._draft.digest == digest
 
     def check_passed(self) -> ProposalDraft:
-        """The block is valid. Return the draft to record and sign."""
+        """The block is valid. Return the draft to record and sign. Raises KeyError unless the state is `CHECKING`."""
         self._step(ProposerStep.CHECK_PASSED)
         return self._draft
 
     def check_failed(self) -> None:
-        """The block is invalid: it must not be proposed."""
+        """The block is invalid: it must not be proposed. Another one may be begun. Raises KeyError unless the state is
+        `CHECKING`.
+        """
         self._step(ProposerStep.CHECK_FAILED)
         self._draft = ProposalDraft()
 
     def payload_signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
         """Return the message to send with the signed `payload`. None if `payload` is not the one that waits for its
-        signature."""
+        signature. The state is `SENT` afterwards.
+        """
         # A signature may arrive twice: the signer answers late, and the node has asked again after a restart.
         if self.state is not ProposerState.SIGNING:
             return None

@@ -27,5 +27,5 @@ class OwnRoundChange:
         return SignPayload(self._protocol.justifications.round_change_payload(round_id, prepared))
 
     def payload_signed(self, signed: SignedPayload[RoundChangePayload]) -> RoundChange:
-        """Return the message to send with the `signed` payload and the prepared block that it names."""
+        """Return the message to send with the `signed` payload and the prepared block of the last `request_signature`."""
         return self._protocol.justifications.round_change(signed, self._prepared)

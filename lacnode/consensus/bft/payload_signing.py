@@ -8,7 +8,9 @@ from lacnode.crypto.node_identity import Signer
 
 
 def sign_payload(protocol: BftProtocol, payload: Payload, signer: Signer) -> SignedPayload[Payload]:
-    """Sign `payload`. A commit gets its seal first. Raises SignerUnavailableError if the key does not answer."""
+    """Sign `payload` with the key of `signer`. It does not ask the journal. A commit gets its seal first. Raises
+    SignerUnavailableError if the key does not answer.
+    """
     # The journal admits a commit without its seal: the seal may exist only after the record is on disk.
     if isinstance(payload, CommitPayload) and payload.seal is None:
         digest = payload.digest if payload.seal_digest is None else payload.seal_digest

@@ -32,7 +32,9 @@ class RoundId:
     round: int
 
     def fields(self) -> list[RlpValue]:
-        """Signed numbers of a fixed width, 8 and 4 bytes: the form of the journal, and of IBFT 2.0."""
+        """The height and the round as signed numbers of a fixed width, 8 and 4 bytes: the form of the journal, and of
+        IBFT 2.0.
+        """
         return [self.sequence.to_bytes(8, signed=True), self.round.to_bytes(4, signed=True)]
 
     @classmethod
@@ -47,7 +49,7 @@ class RoundId:
 
 @dataclass(frozen=True, slots=True)
 class ProposalPayload:
-    """The proposer of `round_id` proposes the block with this digest (its committed-seal hash).
+    """The proposer of `round_id` proposes the block with this digest (its committed-seal hash, 32 bytes).
 
     `block` is there only if the signature covers the whole block. It follows from the digest, so it is not compared.
     """
@@ -60,7 +62,7 @@ class ProposalPayload:
 
 @dataclass(frozen=True, slots=True)
 class PreparePayload:
-    """The author has accepted the proposal with this digest."""
+    """The author has accepted the proposal with this digest (32 bytes)."""
 
     kind: ClassVar[MessageKind] = MessageKind.PREPARE
     round_id: RoundId
@@ -71,8 +73,9 @@ class PreparePayload:
 class CommitPayload:
     """The author has seen a quorum prepare the block, and seals it.
 
-    `seal` goes into the block. It is None until `payload_signing.sign_payload` signs seal and payload together. The seal
-    signs `seal_digest`, or `digest` if that is None. `seal_digest` is not sent.
+    `digest` has 32 bytes. `seal` (65 bytes, `r || s || v`) goes into the block. It is None until
+    `payload_signing.sign_payload` signs seal and payload together. The seal signs `seal_digest`, or `digest` if that is
+    None. `seal_digest` is not sent.
     """
 
     kind: ClassVar[MessageKind] = MessageKind.COMMIT
@@ -106,7 +109,7 @@ class SignedPayload(Generic[P_co]):
 
 @dataclass(frozen=True, slots=True)
 class PreparedCertificate:
-    """The proof that a quorum prepared the block with this digest in this round.
+    """The proof that a quorum prepared the block with this digest (32 bytes) in this round.
 
     `proposal` is the signed proposal, if the protocol shows it. A protocol may sign only round and digest, and send the
     prepares beside the payload (`messages.RoundChange.prepares`).
@@ -124,7 +127,7 @@ signatures then costs one recovery and not thousands."""
 
 
 def allow_any_author(author: bytes) -> bool:
-    """The `AuthorFilter` that accepts every address."""
+    """The `AuthorFilter` that accepts every address: always True."""
     return True
 
 

@@ -41,7 +41,9 @@ class PoolSearch:
         return [SearchPool(self._round.id.sequence, self._round.number, timestamp)]
 
     def search_finished(self, found: bool, now_ms: int) -> list[Effect]:
-        """Shorten the round if something was `found`. Otherwise search again after one block period."""
+        """Shorten the round if something was `found`. Otherwise search again after one block period. Nothing if there
+        is a proposal already.
+        """
         if self._round.has_proposal:
             return []
         # Only after the answer: a pool that is slow to search must not have many searches to do.
@@ -63,9 +65,9 @@ class SearchPause:
         return height > self._last_height
 
     def round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
-        """Note that this validator left round 0 of `height`, which a search had shortened.
-
-        `head` was decided in `decided_round`.
+        """Record that this validator left round 0 of `height`, which a search had shortened. `head` was decided in
+        `decided_round`. If that round is 0, if `head` has another number, or if it has no transaction, the next heights
+        have no search: as many as there are validators.
         """
         is_mined = head.header.transactions_root != EMPTY_TRIE_ROOT
         if head.header.number != height or not is_mined or decided_round == 0:

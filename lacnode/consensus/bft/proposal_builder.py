@@ -37,14 +37,18 @@ class ProposalBuilder:
         return self._own.state is ProposerState.NONE
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
-        """Begin the proposal of round 0, if this validator may. Return the request for the block while it is not built."""
+        """Begin the proposal of round 0, if this validator may. Return the request for the block while it is not built.
+        Empty in a later round, and when the block is there.
+        """
         # Later rounds start their block in `begin_later_round`: they need a quorum of round changes first.
         if self.may_begin and self._round.number == 0:
             self._own.start_block(ProposalDraft())
         return self._request_block(now_ms) if self._own.state is ProposerState.BUILDING else []
 
     def begin_later_round(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
-        """Propose in a later round that exactly a quorum asks for: the block prepared last, or a new one."""
+        """Propose in a later round that exactly a quorum asks for: the block prepared last, or a new one. Raises
+        KeyError unless `may_begin`.
+        """
         # The best block must be chosen from the messages that are in the justification. The others choose it from the
         # justification and refuse another block.
         draft = ProposalDraft(self._protocol.justifications.justification(round_changes))
@@ -60,7 +64,9 @@ class ProposalBuilder:
         return [self._check(block, digest, is_prepared=True)]
 
     def block_built(self, block: Block, now_ms: int) -> list[Effect]:
-        """Have the new block checked. An empty block of round 0 may have to wait for a transaction instead."""
+        """Have the new block checked. An empty block of round 0 may have to wait for a transaction instead. Empty if no
+        block is expected.
+        """
         if self._own.state is not ProposerState.BUILDING:
             return []
         # Later rounds do not wait: the others have waited for a block already.
@@ -75,12 +81,13 @@ class ProposalBuilder:
         return [self._check(block, digest, is_prepared=False)]
 
     def is_checking(self, digest: bytes) -> bool:
-        """Whether the answer to the check of this block is expected."""
+        """Whether the answer to the check of the block with this digest (32 bytes) is expected."""
         return self._own.is_checking(digest)
 
     def block_checked(self, failure: str | None) -> list[Effect]:
-        """Record the draft and sign it, if `failure` is None. Otherwise log why this node's own block is invalid. Nothing if
-        the round has a proposal already."""
+        """Record the draft and sign it, if `failure` is None. Otherwise log why this node's own block is invalid.
+        Nothing if the round has a proposal already. Raises KeyError unless a check is expected (`is_checking`).
+        """
         if failure is not None:
             self._own.check_failed()
             return [WriteLogLine("own-proposal-invalid", f"our block for {self._round.id} is invalid: {failure}")]
@@ -92,7 +99,7 @@ class ProposalBuilder:
         return [RecordDraft(self._round.id, draft), self._sign(draft)]
 
     def restore_signed(self, draft: ProposalDraft) -> list[Effect]:
-        """Sign again the proposal that this validator signed before it restarted."""
+        """Sign again the proposal that this validator signed before it restarted. Raises KeyError unless `may_begin`."""
         # No new check and no new record: both were done before the first signature.
         self._own.restore_signed(draft)
         return [self._sign(draft)]

@@ -8,11 +8,12 @@ _NO_CREATOR = bytes(20)
 def proposer_for(
     validators: tuple[bytes, ...], parent_coinbase: bytes, round_: int, *, follows_goquorum: bool = False
 ) -> bytes:
-    """The proposer's address for `round_` of the height after the block that `parent_coinbase` created.
+    """The address (20 bytes) of the proposer for `round_` of the height after the block that `parent_coinbase` created.
 
-    The rotation goes on from the creator of the parent block. A later round may have finalised that block. If the creator
-    is a validator no longer, the rotation goes on from the position of its address. With `follows_goquorum` it goes on from
-    the first validator then, and `validators` may have another order. Otherwise `validators` is ascending. It is not empty.
+    The rotation goes on from the creator of the parent block. A later round may have finalised that block. If the
+    creator is a validator no longer, the rotation goes on from the position of its address. With `follows_goquorum` it
+    goes on from the first validator then, and `validators` may have another order. Otherwise `validators` is ascending.
+    It is not empty.
     """
     if follows_goquorum:
         # With Besu's rule the two kinds of nodes would have different proposers in every round, and the chain would stop.

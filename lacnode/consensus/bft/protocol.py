@@ -36,13 +36,15 @@ class MessageCodec(Protocol):
         """Decode the outer list of a message. Raises RlpError, also for a code that no message has."""
 
     def encode_message(self, message: Message) -> bytes:
-        """Encode a message without its code."""
+        """Encode a message without its code. Raises ValueError for a commit without its seal."""
 
     def encode_payload(self, payload: Payload) -> bytes:
-        """The RLP of a payload, without its code. The journal compares round changes by it."""
+        """The RLP of a payload, without its code. The journal compares round changes by it. Raises ValueError for a
+        commit without its seal.
+        """
 
     def signature_hash(self, payload: Payload) -> bytes:
-        """The hash (32 bytes) that the author of `payload` signs."""
+        """The hash (32 bytes) that the author of `payload` signs. Raises ValueError for a commit without its seal."""
 
     def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
         """The RLP items of a certificate as the journal stores it. No message has this form."""
@@ -73,7 +75,9 @@ class JustificationRules(Protocol):
         """What justifies a proposal in the round that a quorum asks for by `round_changes`."""
 
     def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
-        """Check a proposal, except the validity of its block and its creator. Raises MessageRefusedError."""
+        """Check the round and the author of a proposal, its digest if that is signed beside the block, and its
+        justification. The validity of its block and its creator are not checked. Raises MessageRefusedError.
+        """
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:
         """Check a round change with all that it shows. Raises MessageRefusedError."""
@@ -136,7 +140,7 @@ class BftProtocol(Protocol):
         """The rules for its certificates."""
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
-        """Encode all items, as in a header."""
+        """Encode all items as RLP, as in a header, with round and seals."""
 
     def decode_extra_data(self, data: bytes) -> ExtraData:
         """Decode the extra data of a header. Raises RlpError if Besu would refuse these bytes."""

@@ -15,7 +15,8 @@ class OtherProtocolError(RlpError):
 
 
 class ProtocolSchedule:
-    """The protocol from each height on. `steps` is ascending, and its first height is 0.
+    """The protocol from each height on. `steps` are pairs of a first height and its protocol, ascending. The first
+    height is 0.
 
     `known` are all protocols of the node, also those that this chain does not use. They are named in errors.
     """
@@ -39,14 +40,18 @@ class ProtocolSchedule:
         return self._by_code.get(code) or self.protocol_at(height)
 
     def block_hash(self, header: BlockHeader) -> bytes:
-        """The hash (32 bytes) of a block by the protocol of its height. Raises RlpError if the extra data is malformed."""
+        """The hash (32 bytes) of a block by the protocol of its height. Raises RlpError if the extra data is malformed.
+        It is an OtherProtocolError if another known protocol can decode it.
+        """
         try:
             return self.protocol_at(header.number).block_hash(header)
         except RlpError as error:
             raise self._named(header, error) from None
 
     def extra_data(self, header: BlockHeader) -> ExtraData:
-        """The decoded extra data of a header. Raises RlpError if it is malformed."""
+        """The decoded extra data of a header. Raises RlpError if it is malformed. It is an OtherProtocolError if
+        another known protocol can decode it. `vote` is the vote of the header, also if it stands in another field.
+        """
         protocol = self.protocol_at(header.number)
         try:
             extra = protocol.decode_extra_data(header.extra_data)

@@ -29,7 +29,9 @@ class ReceivedProposals:
 
     def examine(self, proposal: Proposal) -> list[Effect]:
         """Return the effect that asks for the check of the proposed block, for a proposal of the current round or a
-        later one. The proofs of the proposal were checked before."""
+        later one. The proofs of the proposal were checked before. A second proposal for a round is not checked: the
+        effects blame its author if it has another digest, and are empty otherwise.
+        """
         round_, digest = round_id_of(proposal).round, proposal.signed.payload.digest
         if round_ in self._first_digests:
             return self._examine_second(proposal)
@@ -49,7 +51,7 @@ class ReceivedProposals:
         return self._first_digests.get(round_id_of(proposal).round, digest) != digest
 
     def record_first(self, round_: int, digest: bytes) -> None:
-        """Note which proposal of a round counts."""
+        """Record the digest (32 bytes) of the proposal that counts for a round. It replaces an earlier one."""
         self._first_digests[round_] = digest
 
     def note_earlier(self, proposal: Proposal) -> None:
@@ -59,7 +61,9 @@ class ReceivedProposals:
         self._first_digests.setdefault(round_id_of(proposal).round, proposal.signed.payload.digest)
 
     def pop_checked(self, round_: int, digest: bytes) -> Proposal | None:
-        """Remove and return the proposal whose check is answered. None if it is not needed any longer."""
+        """Remove and return the proposal whose check for `round_` and `digest` (32 bytes) is answered. None if it is
+        not needed any longer.
+        """
         return self._checks.pop((round_, digest), None)
 
     def remove_below(self, round_: int) -> None:

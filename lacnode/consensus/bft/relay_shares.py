@@ -72,7 +72,9 @@ class RelayShares:
     def count_relayed(
         self, sender: bytes | None, author: bytes, round_: int, current_round: int, length_bytes: int
     ) -> None:
-        """Count a message that is relayed. The arguments are those of `may_relay`."""
+        """Count a message that is relayed. The arguments are those of `may_relay`. `length_bytes` is the length of the
+        message.
+        """
         share = self._shares.setdefault((sender, author), _Share())
         share.messages += 1
         share.bytes += length_bytes

@@ -91,10 +91,10 @@ class SigningResumption:
         return self._may_sign
 
     def observe(self, observation: NetworkObservation, now_ms: int) -> int | None:
-        """Process an observation at `now_ms` (monotonic milliseconds).
+        """Update `stage`, `waiting_for` and `may_sign` by an observation at `now_ms` (monotonic milliseconds).
 
-        Return the floor to record, once the others were met after a loss: the highest height at which this validator may
-        have signed something that it has lost. Return None otherwise.
+        Return the floor to record, once the others were met after a loss: the highest height at which this validator
+        may have signed something that it has lost. Return None otherwise.
         """
         if self._may_sign or self._address not in observation.validators:
             # Once it may sign, it may sign until it stops: from then on the journal is complete.

@@ -31,7 +31,9 @@ class Phase(Enum):
 
 
 class Round:
-    """The messages of round `number` of the committee's height. `block` and `digest` are those of the accepted proposal."""
+    """The messages of round `number` of the committee's height. `block` and `digest` (32 bytes) are those of the
+    accepted proposal, None before it. `prepares` and `commits` are by the address (20 bytes) of their author.
+    """
 
     def __init__(self, protocol: BftProtocol, committee: Committee, number: int) -> None:
         self.number = number
@@ -83,7 +85,7 @@ class Round:
 
     @property
     def own_commit(self) -> CommitPayload:
-        """The commit for the accepted proposal, before it is signed."""
+        """The commit for the accepted proposal, before it is signed. Call it only when `has_proposal`."""
         assert self.digest is not None
         return CommitPayload(self.id, self.digest, seal_digest=self._seal_digest)
 
@@ -102,8 +104,8 @@ class Round:
     def accept_proposal(self, block: Block, digest: bytes, signed: SignedPayload[ProposalPayload] | None) -> None:
         """Accept the block of a valid proposal, and check the prepares and commits that came before it.
 
-        `digest` is the one that the messages of this round name (32 bytes). `signed` is the signed part of the proposal,
-        if it is known.
+        `digest` is the one that the messages of this round name (32 bytes). `signed` is the signed part of the
+        proposal, None if it is not known. Raises RlpError if the extra data of the block is malformed.
         """
         self.block, self.digest, self._signed_proposal = block, digest, signed
         self._seal_digest = seal_digest(self._protocol, block, self.number)
@@ -117,7 +119,9 @@ class Round:
             self.add_commit(commit)
 
     def add_prepare(self, signed: SignedPayload[PreparePayload]) -> str | None:
-        """Count a prepare. Return the reason if it is refused, None otherwise."""
+        """Count a prepare. Return the reason (a text) if it is refused, None otherwise. A second one of an author is
+        ignored. Before a proposal is accepted, it is kept without a check.
+        """
         if signed.author not in self.prepares:
             if self.digest is not None:
                 # Without a proposal there is no digest to compare with. `accept` checks the prepare later.
@@ -130,7 +134,9 @@ class Round:
         return None
 
     def add_commit(self, signed: SignedPayload[CommitPayload]) -> str | None:
-        """Count a commit. Return the reason if it is refused, None otherwise."""
+        """Count a commit. Return the reason (a text) if it is refused, None otherwise. A second one of an author is
+        ignored. Before a proposal is accepted, it is kept without a check.
+        """
         if signed.author not in self.commits:
             if self.digest is not None:
                 try:

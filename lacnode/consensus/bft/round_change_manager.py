@@ -21,7 +21,9 @@ class RoundChangeManager:
         """Prepared blocks by digest. Each is stored once: otherwise each author could make this node hold ten copies."""
 
     def add(self, message: RoundChange) -> bool:
-        """Store a valid round change. Return False if its author has asked for that round before."""
+        """Store a valid round change. The caller has checked it. Return True, or False if its author has asked for that
+        round before. Beyond `MAX_ROUNDS_PER_AUTHOR` the lowest round of the author is deleted.
+        """
         author, target = message.signed.author, message.signed.payload.round_id.round
         asked = self._by_target.setdefault(target, {})
         if author in asked:
@@ -35,11 +37,13 @@ class RoundChangeManager:
         return True
 
     def messages_for_round(self, target: int) -> list[RoundChange]:
-        """The round changes for round `target`, in the order in which they came."""
+        """The round changes for round `target`, in the order in which they came. Empty if there is none."""
         return list(self._by_target.get(target, {}).values())
 
     def authors_by_round(self) -> dict[int, list[bytes]]:
-        """The authors of the round changes, by round."""
+        """The authors (20-byte addresses) of the round changes by round. Rounds ascend. Authors are in the order in
+        which they came.
+        """
         return {target: list(messages) for target, messages in sorted(self._by_target.items())}
 
     def highest_round_wanted_by(self, count: int, above: int) -> int | None:

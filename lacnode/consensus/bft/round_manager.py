@@ -67,7 +67,9 @@ class RoundManager:
         return [] if self.round.has_proposal else self.builder.block_timer_expired(now_ms)
 
     def quorum_asked(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
-        """Propose in a later round that at least a quorum asks for, if this validator is the proposer."""
+        """Propose in a later round that at least a quorum asks for, if this validator is the proposer. Empty otherwise,
+        and if a proposal was begun.
+        """
         # `may_begin` keeps the (q+1)th round change from starting a second proposal.
         if not self._is_proposer or not self.builder.may_begin or self.round.has_proposal:
             return []
@@ -76,7 +78,9 @@ class RoundManager:
     # -- proposals, prepares and commits ---------------------------------------------------------------------------
 
     def accept_proposal(self, proposal: Proposal) -> list[Effect]:
-        """Accept a valid proposal, and prepare it."""
+        """Accept a valid proposal. Return the effects: this validator signs its prepare, unless its proposal counts as
+        one, and votes that came before the proposal are counted.
+        """
         digest = proposal.signed.payload.digest
         self.round.accept_proposal(proposal.block, digest, proposal.signed)
         # Where the proposal counts as the proposer's prepare, the others refuse a prepare of the proposer.
@@ -100,7 +104,8 @@ class RoundManager:
 
     def restore_prepared(self) -> bool:
         """Accept the prepared block of this height as the proposal of this round, with its prepares, if it was prepared
-        in this round. Return False otherwise."""
+        in this round. Return True then, and False otherwise.
+        """
         prepared = self._decision.prepared
         if prepared is None or prepared.round != self.round.number:
             return False

@@ -40,7 +40,9 @@ class RoundTimers:
         self._waits_for_quorum = False
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
-        """Start round `number`, which lasts `requesttimeoutseconds * 2^number`."""
+        """Start round `number` at `now_ms` (Unix milliseconds). Return the timer of its first part. The round lasts
+        `requesttimeoutseconds * 2^number`, and longer while it waits for a block to be due.
+        """
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._round_duration_ms(number)
         waits_for_empty_block = self._waits_for_empty_block and not self._is_shortened
@@ -66,17 +68,23 @@ class RoundTimers:
         return self._is_shortened_by_search and self._round > 0
 
     def can_shorten(self, now_ms: int) -> bool:
-        """Whether the current round is round 0, and would end earlier if it were shortened now."""
+        """Whether the current round is round 0, and would end earlier if it were shortened at `now_ms` (Unix
+        milliseconds).
+        """
         waits = self._round == 0 and self._waits_for_empty_block and not self._is_shortened
         return waits and now_ms + self._head.block_period_ms < self._empty_block_due
 
     def shorten_by_search(self, now_ms: int) -> list[StartRoundTimer]:
-        """Let round 0 wait no longer, because there is something to mine. Empty if it does not wait."""
+        """Let round 0 wait no longer from `now_ms` (Unix milliseconds) on, because there is something to mine. Return
+        its new timer. Empty if it does not wait.
+        """
         self._is_shortened_by_search |= self.can_shorten(now_ms)
         return self.end_waiting(now_ms)
 
     def end_waiting(self, now_ms: int) -> list[StartRoundTimer]:
-        """Let round 0 wait no longer for transactions, or round 1 for a quorum. Empty if it does not wait."""
+        """From `now_ms` (Unix milliseconds) on, let round 0 wait no longer for transactions, or round 1 for a quorum.
+        Return the new timer. Empty if it does not wait.
+        """
         if self._waits_for_quorum:
             self._waits_for_quorum = False
             return [self._start(self._round, self._round_duration_ms(self._round), now_ms)]
@@ -95,29 +103,37 @@ class RoundTimers:
         return self._slice() if self._left_ms > 0 else None
 
     def start_first_search_timer(self, now_ms: int) -> list[StartBlockTimer]:
-        """The timer for the first search of the pool: when the block is due. Empty if the pool is not to be searched."""
+        """The timer for the first search of the pool: when the block is due. Empty if the pool is not to be searched.
+        `now_ms` is in Unix milliseconds.
+        """
         return self._search_timer(self._first_block_due(now_ms), now_ms)
 
     def start_search_timer(self, now_ms: int) -> list[StartBlockTimer]:
-        """The timer for another search of the pool, one block period from now. Empty if it could not shorten the round."""
+        """The timer for another search of the pool, one block period from `now_ms` (Unix milliseconds). Empty if it
+        could not shorten the round.
+        """
         return self._search_timer(now_ms + self._head.block_period_ms, now_ms)
 
     def start_first_block_timer(self, now_ms: int) -> StartBlockTimer:
         """The timer for the block of round 0: one block period after its parent.
 
-        Timestamps are whole seconds. A period below one second therefore starts when the parent became the head here.
+        Timestamps are whole seconds. A period below one second therefore starts at `now_ms` (Unix milliseconds), when
+        the parent became the head here.
         """
         return self._block(self._first_block_due(now_ms))
 
     def start_empty_block_timer(self, now_ms: int) -> StartBlockTimer | None:
-        """The timer for another try to build a block with transactions. None if an empty block may be proposed now."""
+        """The timer for another try to build a block with transactions. None if an empty block may be proposed at
+        `now_ms` (Unix milliseconds).
+        """
         if now_ms >= self._empty_block_due:
             return None
         # One period from now, as in Besu: a transaction that comes now waits no longer than in a busy network.
         return self._block(min(self._empty_block_due, now_ms + self._head.block_period_ms))
 
     def timestamp_for_round(self, number: int, now_ms: int) -> int | None:
-        """The timestamp in seconds of a block that is built now for round `number`. None if its parent is too recent.
+        """The timestamp in Unix seconds of a block that is built at `now_ms` (Unix milliseconds) for round `number`.
+        None if its parent is too recent.
 
         Besu does not wait in later rounds, and then refuses its own block.
         """

@@ -23,7 +23,7 @@ class SentMessages:
         self._resent_to: set[bytes] = set()
 
     def send(self, message: Message) -> list[SendMessage]:
-        """Remember `message` and send it to all others."""
+        """Remember `message` and return the effect that sends it to all others. Empty if there are no others."""
         code = self._codec.code(message.kind)
         # One message of each code is enough: a correct validator signs at most one of each code in a round.
         self._sent[code] = self._codec.encode_message(message)
@@ -31,16 +31,19 @@ class SentMessages:
         return [SendMessage(code, self._sent[code], self._others)] if self._others else []
 
     def resend(self) -> list[SendMessage]:
-        """Send all messages of this round to all others again."""
+        """Return the effects that send all messages of this round to all others again."""
         return self._to(self._others) if self._others else []
 
     def resend_to(self, address: bytes) -> list[SendMessage]:
-        """Send all messages of this round to `address` again. Do nothing if it is not one of the others."""
+        """Return the effects that send all messages of this round to `address` (20 bytes) again. Empty if it is not one
+        of the others.
+        """
         return self._to(frozenset({address})) if address in self._others else []
 
     def resend_once_to(self, address: bytes) -> list[SendMessage]:
-        """Send all messages of this round to `address` again, at most once a round. Do nothing the second time, or if it is
-        not one of the others."""
+        """Return the effects that send all messages of this round to `address` (20 bytes) again, at most once a round.
+        Empty the second time, or if it is not one of the others.
+        """
         # Each old message of a lagging validator would be answered by up to four messages, one with a whole block.
         if not self._sent or address in self._resent_to:
             return []

@@ -20,8 +20,9 @@ def decode_signed_payload(
 ) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature (65 bytes) and its author (20 bytes).
 
-    `name` is that of the payload in error texts. `signature_hash` returns the signed hash (32 bytes) of the payload's RLP.
-    Raises RlpError if the item is malformed, or if an author that is not `known` signed it.
+    `name` is that of the payload in error texts. `signature_hash` returns the signed hash (32 bytes) of the payload's
+    RLP. `check_form` refuses signatures of a wrong form. Raises RlpError if the item is malformed, or if an author that
+    is not `known` signed it.
     """
     signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
     payload, signature = signed.list("payload"), check_form(signed.bytes("signature"))
@@ -35,7 +36,9 @@ def decode_signed_payload(
 
 
 def decode_signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
-    """The next item of `fields`, a list of signed payloads. Raises RlpError if it has more than `MAX_VALIDATORS`."""
+    """The next item of `fields`, a list of signed payloads. The payloads are not decoded. Raises RlpError if the item
+    is missing, is no list, or has more than `MAX_VALIDATORS`.
+    """
     items = fields.list(name)
     # Before the first recovery: a list of a megabyte may have thousands of signatures.
     if len(items) > MAX_VALIDATORS:

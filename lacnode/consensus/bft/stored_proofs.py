@@ -9,13 +9,15 @@ from lacnode.primitives.rlp import RlpFields
 
 
 def encode_stored_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock) -> bytes:
-    """Encode a block and its certificate."""
+    """Encode a block and its certificate as RLP, in the form of the protocol of its height."""
     certificate = protocols.protocol_at(prepared.height).codec.stored_certificate_fields(prepared.certificate)
     return rlp.list_of_encoded(rlp.encode(certificate), prepared.block.encode())
 
 
 def decode_stored_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
-    """Decode the bytes that `encode_stored_prepared` made. Raises RlpError if they are not a prepared block."""
+    """Decode the bytes that `encode_stored_prepared` made. Raises RlpError if they are not a prepared block. It is an
+    OtherProtocolError if another known protocol makes such a block.
+    """
     fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
     certificate, block = fields.item("certificate"), Block.from_item(fields.item("block"))
     fields.check_no_fields_left()
@@ -26,14 +28,16 @@ def decode_stored_prepared(protocols: ProtocolSchedule, data: bytes) -> Prepared
 
 
 def encode_stored_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> bytes:
-    """Encode a draft with its block."""
+    """Encode a draft, which must have its block, as RLP. The digest is left out."""
     assert draft.block is not None
     justification = protocols.protocol_at(draft.block.number).codec.stored_justification_fields(draft.justification)
     return rlp.list_of_encoded(draft.block.encode(), rlp.encode(justification))
 
 
 def decode_stored_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
-    """Decode the bytes that `encode_stored_draft` made. Raises RlpError if they are not a draft."""
+    """Decode the bytes that `encode_stored_draft` made. Raises RlpError if they are not a draft. It is an
+    OtherProtocolError if another known protocol makes such a block.
+    """
     fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
     block, justification = Block.from_item(fields.item("block")), fields.item("certificate")
     fields.check_no_fields_left()

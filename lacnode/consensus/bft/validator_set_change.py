@@ -13,7 +13,9 @@ from lacnode.primitives.hexadecimal import to_hex
 
 @dataclass(frozen=True, slots=True)
 class ValidatorSetChange:
-    """One validator is added or removed. `present` are the addresses of validators that this node observes, with its own."""
+    """The validator `recipient` (20 bytes) is added (`add` is True) or removed. `validators` are those before.
+    `present` are the addresses of validators that this node observes, with its own.
+    """
 
     validators: tuple[bytes, ...]
     recipient: bytes
@@ -22,7 +24,7 @@ class ValidatorSetChange:
 
     @property
     def validators_after(self) -> tuple[bytes, ...]:
-        """The validators after the vote has passed, ascending."""
+        """The validators after the vote has passed, ascending (20-byte addresses)."""
         members = set(self.validators)
         (members.add if self.add else members.discard)(self.recipient)
         return tuple(sorted(members))

@@ -15,20 +15,24 @@ class VoteProposer:
         self._turn = 0
 
     def propose(self, recipient: bytes, add: bool) -> None:
-        """From now on vote for `recipient` (20 bytes) to become a validator, or to stop being one."""
+        """From now on vote for `recipient` (20 bytes) to become a validator (`add` is True), or to stop being one. It
+        replaces an earlier wish about this address.
+        """
         self._wishes[recipient] = VoteType.ADD if add else VoteType.DROP
 
     def discard(self, recipient: bytes) -> None:
-        """Stop voting about `recipient`. Does nothing if there is no such vote."""
+        """Stop voting about `recipient` (20 bytes). Does nothing if there is no such vote."""
         self._wishes.pop(recipient, None)
 
     @property
     def wanted_votes(self) -> dict[bytes, bool]:
-        """The wanted votes: recipient to True (add) or False (drop)."""
+        """The wanted votes: recipient (20-byte address) to True (add) or False (drop)."""
         return {recipient: kind is VoteType.ADD for recipient, kind in self._wishes.items()}
 
     def next_vote(self, voter: bytes, tally: VoteTally) -> Vote | None:
-        """The vote for the block that `voter` builds after `tally`, or None. Several wanted votes take turns."""
+        """The vote for the block that `voter` (20-byte address) builds after `tally`. None if no wanted vote would
+        change the tally. Several wanted votes take turns.
+        """
         # A copy: RPC may change the wanted votes from another thread.
         votes = [Vote(recipient, kind) for recipient, kind in dict(self._wishes).items()]
         useful = [vote for vote in votes if _is_useful(vote, voter, tally)]

@@ -16,7 +16,7 @@ VotesByRecipient = Mapping[bytes, frozenset[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class VoteTally:
-    """The validators after a block, ascending, and the votes that are open then."""
+    """The validators after a block, ascending (20-byte addresses), and the open votes to add and to remove one."""
 
     validators: tuple[bytes, ...]
     additions: VotesByRecipient = field(default_factory=dict)
@@ -24,7 +24,9 @@ class VoteTally:
 
     @classmethod
     def from_validators(cls, validators: tuple[bytes, ...]) -> "VoteTally":
-        """A tally without votes: for an epoch block, or for a transition that replaces the validators."""
+        """A tally without votes: for an epoch block, or for a transition that replaces the validators. They may have
+        any order and duplicates.
+        """
         return cls(tuple(sorted(set(validators))))
 
     def after(
@@ -51,7 +53,7 @@ class VoteTally:
         return tally.with_vote(creator or header.coinbase, extra.vote)
 
     def with_vote(self, voter: bytes, vote: Vote) -> "VoteTally":
-        """The tally after `voter` (the coinbase of the header) has cast `vote`.
+        """The tally after `voter` (20-byte address, the creator of the header) has cast `vote`.
 
         More than half of the validators before this vote must agree. The votes of a removed validator are removed, too.
         """
@@ -77,7 +79,7 @@ class VoteTally:
         return VoteTally(tuple(sorted(validators)), additions, removals)
 
     def has_voted(self, voter: bytes, vote: Vote) -> bool:
-        """Whether this vote of `voter` is open."""
+        """Whether this vote of `voter` (20-byte address) is open."""
         ballots = self.additions if vote.type is VoteType.ADD else self.removals
         return voter in ballots.get(vote.recipient, frozenset())
 

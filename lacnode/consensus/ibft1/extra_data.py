@@ -19,13 +19,13 @@ from lacnode.primitives.rlp import RlpError, RlpFields
 
 @dataclass(frozen=True, slots=True)
 class Ibft1ExtraData(ExtraData):
-    """Decoded extra data. `proposer_seal` has 65 bytes, or none in a genesis block."""
+    """Decoded extra data. `proposer_seal` has 65 bytes, or is empty in a genesis block."""
 
     proposer_seal: bytes = b""
 
 
 def encode_extra_data(extra: ExtraData) -> bytes:
-    """Encode all items, as in a header."""
+    """Encode all items, as in a header: the vanity, then the RLP list of the others. Vote and round are left out."""
     proposer_seal = extra.proposer_seal if isinstance(extra, Ibft1ExtraData) else b""
     return extra.vanity + rlp.encode([list(extra.validators), proposer_seal, list(extra.seals)])
 

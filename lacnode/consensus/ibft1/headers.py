@@ -29,7 +29,9 @@ class Ibft1HeaderForm(HeaderForm):
         self._two_thirds_begins = two_thirds_begins
 
     def creator(self, header: BlockHeader) -> bytes:
-        """The signer of the proposer seal. The genesis block has none: its coinbase. Raises RlpError for a bad seal."""
+        """The address (20 bytes) that signed the proposer seal. For the genesis block, which has none, the coinbase.
+        Raises RlpError for a bad seal.
+        """
         if header.number == 0:
             return header.coinbase
         seal = decode_extra_data(header.extra_data).proposer_seal
@@ -45,7 +47,9 @@ class Ibft1HeaderForm(HeaderForm):
         return Vote(header.coinbase, VoteType.ADD if header.nonce == ADD_NONCE else VoteType.DROP)
 
     def seals_needed(self, validators: int, height: int) -> int:
-        """As many as GoQuorum's validators agree by: ceil(2n/3), or 2f+1 in blocks before that."""
+        """As many as GoQuorum's validators agree by: ceil(2n/3), or 2f+1 in blocks before that. `validators` is their
+        number.
+        """
         # Its header check asks for f+1 only. Any f faulty validators and one other could then make a second final block.
         if self._two_thirds_begins is not None and height >= self._two_thirds_begins:
             return quorum(validators)

@@ -14,17 +14,17 @@ VOTE_BYTES = {VoteType.ADD: b"\xff", VoteType.DROP: b"\x00"}
 
 
 def encode_extra_data(extra: ExtraData) -> bytes:
-    """Encode all five items, as in a header."""
+    """Encode the RLP list of all five items, as in a header."""
     return rlp.encode([*_without_round(extra), _round_bytes(extra.round), list(extra.seals)])
 
 
 def encode_without_seals(extra: ExtraData) -> bytes:
-    """Encode four items. The commit seals sign a hash of this."""
+    """Encode the RLP list of four items: all but the seals. The commit seals sign a hash of this."""
     return rlp.encode([*_without_round(extra), _round_bytes(extra.round)])
 
 
 def encode_without_seals_and_round(extra: ExtraData) -> bytes:
-    """Encode three items. The block hash covers these."""
+    """Encode the RLP list of three items: vanity, validators and vote. The block hash covers these."""
     return rlp.encode(_without_round(extra))
 
 

@@ -40,7 +40,7 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 
 def encode_message(message: Message) -> bytes:
-    """Encode a message without its code."""
+    """Encode a message without its code. Raises ValueError for a commit without its seal."""
     signed = rlp.encode(signed_fields(message.signed))
     match message:
         case Proposal():
@@ -82,7 +82,9 @@ class Ibft2Envelope:
         return recover_author(self.signed, CODES[self.kind])
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError."""
+        """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError if that is malformed,
+        or if an author not `known` signed a part.
+        """
         if self.kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
             return _DECODERS[self.kind](self.signed, known)
         return _DECODERS[self.kind]([self.signed, *decode_unsigned_items(self.rest)], known)

@@ -49,17 +49,17 @@ def payload_fields(payload: Payload) -> list[RlpValue]:
 
 
 def signed_fields(signed: SignedPayload[Payload]) -> list[RlpValue]:
-    """The items of a signed payload."""
+    """The items of a signed payload. Raises ValueError if it is a commit that has no seal yet."""
     return [payload_fields(signed.payload), signed.signature]
 
 
 def encode_payload(payload: Payload) -> bytes:
-    """Encode the RLP that is signed, without the code."""
+    """Encode the RLP that is signed, without the code. Raises ValueError for a commit without its seal."""
     return rlp.encode(payload_fields(payload))
 
 
 def signature_hash(payload: Payload) -> bytes:
-    """The hash (32 bytes) that the author signs."""
+    """The hash (32 bytes) that the author signs. Raises ValueError for a commit without its seal."""
     # The code is signed, too. Without it, a prepare would be a valid proposal: both have the same fields.
     return keccak256(bytes([CODES[payload.kind]]) + encode_payload(payload))
 
@@ -67,7 +67,7 @@ def signature_hash(payload: Payload) -> bytes:
 def prepared_certificate(
     proposal: SignedPayload[ProposalPayload], prepares: tuple[SignedPayload[PreparePayload], ...]
 ) -> PreparedCertificate:
-    """The certificate with this signed proposal and the prepares for it."""
+    """The certificate with this signed proposal and the prepares for it. Nothing is checked."""
     payload = proposal.payload
     return PreparedCertificate(payload.round_id.round, payload.digest, prepares, proposal)
 
@@ -79,7 +79,7 @@ def signed_proposal(certificate: PreparedCertificate) -> SignedPayload[ProposalP
 
 
 def certificate_fields(certificate: PreparedCertificate) -> RlpValue:
-    """The items of a certificate."""
+    """The RLP items of a certificate: its signed proposal and its signed prepares."""
     proposal, prepares = signed_proposal(certificate), certificate.prepares
     return [signed_fields(proposal), [signed_fields(prepare) for prepare in prepares]]
 
@@ -89,7 +89,7 @@ def decode_prepared_certificate(
 ) -> PreparedCertificate:
     """Decode an RLP item. Raises RlpError if it is not a certificate signed by `known` authors.
 
-    `message_validation` checks what the certificate proves.
+    `message_validation` checks what the certificate proves. `check_form` refuses signatures of a wrong form.
     """
     fields = RlpFields(rlp.as_list(item, "preparedCertificate"), "preparedCertificate")
     proposal = decode_signed_proposal(fields.item("proposal"), known, check_form)
@@ -105,7 +105,9 @@ def decode_prepared_certificate(
 def decode_signed_proposal(
     item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
 ) -> SignedPayload[ProposalPayload]:
-    """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
+    """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author.
+    `check_form` refuses a signature of a wrong form.
+    """
     fields, signature, author = _decode_signed(item, PROPOSAL, known, check_form)
     payload = ProposalPayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
@@ -115,7 +117,9 @@ def decode_signed_proposal(
 def decode_signed_prepare(
     item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
 ) -> SignedPayload[PreparePayload]:
-    """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
+    """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author.
+    `check_form` refuses a signature of a wrong form.
+    """
     fields, signature, author = _decode_signed(item, PREPARE, known, check_form)
     payload = PreparePayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
@@ -138,8 +142,10 @@ def decode_signed_round_change(
     may_ask: AuthorFilter | None = None,
     check_form: SignatureCheck = check_signature_form,
 ) -> SignedPayload[RoundChangePayload]:
-    """Decode a signed round change payload. Raises RlpError if it is malformed, if `may_ask` refuses its author, or if an
-    author in its certificate is not `known`. `may_ask` is `known` if it is None."""
+    """Decode a signed round change payload. Raises RlpError if it is malformed, if `may_ask` refuses its author, or if
+    an author in its certificate is not `known`. `may_ask` is `known` if it is None. `check_form` refuses signatures of
+    a wrong form.
+    """
     # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
     fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known, check_form)
     round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")

@@ -21,7 +21,7 @@ _VOTE_TYPES = {value: type_ for type_, value in _VOTE_BYTES.items()}
 
 
 def encode_extra_data(extra: ExtraData) -> bytes:
-    """Encode all five items, as in a header."""
+    """Encode the RLP list of all five items, as in a header."""
     vote: RlpValue = [] if extra.vote is None else [extra.vote.recipient, _VOTE_BYTES[extra.vote.type]]
     return rlp.encode([extra.vanity, list(extra.validators), vote, rlp.encode_scalar(extra.round), list(extra.seals)])
 

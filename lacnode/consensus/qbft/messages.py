@@ -36,7 +36,9 @@ _KINDS = {code: kind for kind, code in CODES.items()}
 
 
 def encode_message(message: Message) -> bytes:
-    """Encode a message without its code."""
+    """Encode a message without its code. Raises ValueError for a commit without its seal, and for a proposal whose
+    payload has no block.
+    """
     signed = encode_signed(message.signed)
     match message:
         case Proposal():
@@ -56,7 +58,7 @@ def encode_justification(justification: Justification) -> bytes:
 
 
 def encode_signed_list(signed: Sequence[SignedPayload[Payload]]) -> bytes:
-    """Encode a list of signed payloads."""
+    """Encode the RLP list of signed payloads."""
     return rlp.list_of_encoded(*[encode_signed(payload) for payload in signed])
 
 
@@ -106,7 +108,9 @@ class QbftEnvelope:
         return recover_author(self.signed, self.kind)
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block. Raises RlpError."""
+        """Decode all but the body of the block. Raises RlpError if that is malformed, or if an author not `known`
+        signed a part.
+        """
         if self.kind is MessageKind.PREPARE:
             return Prepare(decode_signed_prepare(self.signed, known))
         if self.kind is MessageKind.COMMIT:
@@ -142,7 +146,9 @@ class QbftProposalEnvelope:
         return self.signed.author
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block. Raises RlpError."""
+        """Decode all but the body of the block. Raises RlpError if that is malformed, or if an author not `known`
+        signed a part.
+        """
         signed = self.signed.decode_without_body(known)
         fields = RlpFields([rlp.decode(item) for item in self.rest], "proposal")
         justification = decode_justification(fields.list("justification"), known)

@@ -55,12 +55,16 @@ def encode_payload(payload: Payload) -> bytes:
 
 
 def signature_hash(payload: Payload) -> bytes:
-    """The hash (32 bytes) that the author signs."""
+    """The hash (32 bytes) that the author signs. Raises ValueError for a commit without its seal, and for a proposal
+    without its block.
+    """
     return signature_hash_of_encoded(payload.kind, encode_payload(payload))
 
 
 def encode_signed(signed: SignedPayload[Payload]) -> bytes:
-    """Encode a payload with its signature."""
+    """Encode the RLP list of a payload and its signature. Raises ValueError for a commit without its seal, and for a
+    proposal without its block.
+    """
     return rlp.list_of_encoded(encode_payload(signed.payload), rlp.encode(signed.signature))
 
 
@@ -85,7 +89,9 @@ def _encode_content(payload: Payload) -> list[bytes]:
 
 
 def prepared_fields(certificate: PreparedCertificate | None) -> list[RlpValue]:
-    """The signed part of a certificate: the prepared round and its digest. Empty if there is no certificate."""
+    """The signed part of a certificate: the prepared round (an RLP scalar) and the digest (32 bytes). Empty if there is
+    no certificate.
+    """
     return [] if certificate is None else [rlp.encode_scalar(certificate.round), certificate.digest]
 
 
@@ -103,7 +109,9 @@ def signature_hash_of_encoded(kind: MessageKind, encoded_payload: bytes) -> byte
 def decode_signed_prepare(
     item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
 ) -> SignedPayload[PreparePayload]:
-    """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author."""
+    """Decode a signed prepare payload. Raises RlpError if it is malformed or not signed by a `known` author.
+    `check_form` refuses a signature of a wrong form.
+    """
     fields, signature, author = _decode_signed(item, MessageKind.PREPARE, known, check_form)
     payload = PreparePayload(decode_round_id(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
@@ -123,7 +131,7 @@ def decode_signed_round_change(
 ) -> SignedPayload[RoundChangePayload]:
     """Decode a signed round change payload. Raises RlpError if it is malformed or not signed by a `known` author.
 
-    Its certificate has no prepares: the author did not sign them.
+    Its certificate has no prepares: the author did not sign them. `check_form` refuses a signature of a wrong form.
     """
     fields, signature, author = _decode_signed(item, MessageKind.ROUND_CHANGE, known, check_form)
     payload = RoundChangePayload(decode_round_id(fields), decode_prepared_fields(fields.list("prepared")))
@@ -132,7 +140,7 @@ def decode_signed_round_change(
 
 
 def decode_prepared_fields(items: list[RlpItem]) -> PreparedCertificate | None:
-    """Decode what `prepared_fields` made. Raises RlpError if it is malformed."""
+    """Decode what `prepared_fields` made. None for an empty list. Raises RlpError if it is malformed."""
     if not items:
         return None
     fields = RlpFields(items, "prepared")
@@ -146,7 +154,8 @@ def decode_prepares(
 ) -> tuple[SignedPayload[PreparePayload], ...]:
     """Decode the next item of `fields`: a list of signed prepares.
 
-    Raises RlpError if one is malformed, if its author is not `known`, or if an author has signed two of them.
+    Raises RlpError if there are more than `MAX_VALIDATORS`, if one is malformed, if its author is not `known`, or if an
+    author has signed two of them. `check_form` refuses signatures of a wrong form.
     """
     # Each author once: a list of one prepare repeated would cost a recovery for each copy.
     once = allow_each_once(known)
@@ -158,7 +167,8 @@ def decode_round_changes(
 ) -> tuple[SignedPayload[RoundChangePayload], ...]:
     """Decode the next item of `fields`: a list of signed round changes.
 
-    Raises RlpError if one is malformed, if its author is not `known`, or if an author has signed two of them.
+    Raises RlpError if there are more than `MAX_VALIDATORS`, if one is malformed, if its author is not `known`, or if an
+    author has signed two of them. `check_form` refuses signatures of a wrong form.
     """
     once = allow_each_once(known)
     return tuple(

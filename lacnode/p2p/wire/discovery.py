@@ -147,16 +147,17 @@ class Discovery:
         return list(self._table)
 
     def forget(self, node_id: bytes) -> None:
-        """Drop a node from the table and forget its endpoint proof, for example because it is no longer permitted."""
+        """Drop the node with this id (64 bytes) from the table and forget its endpoint proof, for example because it is
+        no longer permitted. Nothing for an unknown node."""
         self._table.remove(node_id)
         self._bonds.forget(node_id)
 
     def search_again_soon(self, now: float) -> None:
-        """The rules about permitted nodes have changed: search again soon.
+        """Search again within half a second after `now` (Unix seconds), because the rules about permitted nodes have
+        changed.
 
         Nodes that pinged while they were not permitted are asked for a proof first. They may hold a proof of this node
-        already and not ping again, and this node answers no node without a proof.
-        """
+        already and not ping again, and this node answers no node without a proof."""
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
         self._bonds.ping_again_by(now + REFRESH_SOON_SECONDS)
         for enode in self._refused_dialers.pop_permitted(self._permits):

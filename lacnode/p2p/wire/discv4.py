@@ -44,7 +44,7 @@ class Endpoint:
     tcp: int
 
     def fields(self) -> list[RlpValue]:
-        """The items of the endpoint, in the order of discv4."""
+        """The RLP items of the endpoint, in the order of discv4. ValueError if `ip` is no IP literal."""
         return [
             ip_address(self.ip).packed if self.ip else b"",
             rlp.encode_scalar(self.udp),
@@ -53,7 +53,9 @@ class Endpoint:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem], what: str) -> "Endpoint":
-        """Read the endpoint `[ip, udp, tcp]`, or `[ip, udp]`, which Besu accepts too. RlpError if it is malformed."""
+        """Read the endpoint `[ip, udp, tcp]`, or `[ip, udp]`, which Besu accepts too. RlpError if it is malformed. Its
+        text calls the endpoint `what`.
+        """
         fields = RlpFields(items, what)
         packed, udp = fields.bytes("ip"), fields.scalar("udp", 2)
         if len(packed) not in (0, 4, 16):
@@ -65,7 +67,8 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class Ping:
     """Asks for a Pong. `sender` is the endpoint that the sender claims for itself, None if left out. `expiration` is in
-    Unix seconds. `record_seq` is the number of the sender's node record (EIP-868)."""
+    Unix seconds. `record_seq` is the number of the sender's node record (EIP-868), None if left out.
+    """
 
     TYPE: ClassVar[int] = 1
 
@@ -110,7 +113,9 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Answers a Ping. `ping_hash` is the hash (32 bytes) of that Ping's packet. `expiration` is in Unix seconds."""
+    """Answers a Ping. `ping_hash` is the hash (32 bytes) of that Ping's packet. `expiration` is in Unix seconds.
+    `record_seq` is the number of the sender's node record (EIP-868), None if left out.
+    """
 
     TYPE: ClassVar[int] = 2
 
@@ -162,8 +167,9 @@ class FindNode:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """Answers FindNode. Entries without an address or a UDP port are left out when read. TCP port 0 stands for the number of
-    the UDP port."""
+    """Answers FindNode. Entries without an address or a UDP port are left out when read. TCP port 0 stands for the
+    number of the UDP port. `expiration` is in Unix seconds.
+    """
 
     TYPE: ClassVar[int] = 4
 
@@ -217,7 +223,9 @@ class EnrResponse:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrResponse":
-        """Decode the items of a packet. Raises RlpError if they are malformed."""
+        """Decode the items of a packet. Raises RlpError if they are malformed, RecordError if the record is, or is
+        wrongly signed.
+        """
         fields = RlpFields(items, "enrResponse")
         # The record has a signature over its own encoding, so its list is encoded again and read as a record.
         return cls(fields.bytes("requestHash", 32), NodeRecord.decode(rlp.encode(fields.list("record"))))

@@ -42,7 +42,9 @@ def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: R
 
 
 def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
-    """Return the plaintext of a sealed `body`. EciesError if it is malformed, altered, or sealed to another key."""
+    """Return the plaintext of a sealed `body`. `associated` must be that of `seal`. EciesError if it is malformed,
+    altered, or sealed to another key.
+    """
     if len(body) < ECIES_OVERHEAD_BYTES or body[0] != _UNCOMPRESSED_POINT:
         raise EciesError(f"a sealed message of at least {ECIES_OVERHEAD_BYTES} bytes starting with 04 was expected")
     try:
@@ -58,7 +60,7 @@ def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
 
 
 def random_key(random_bytes: RandomBytes) -> NodeKey:
-    """Return a key made of `random_bytes`. A second draw is needed once in about 2^128 cases."""
+    """Return a private key made of `random_bytes(32)`. A second draw is needed once in about 2^128 cases."""
     while True:
         try:
             return NodeKey.from_private_key(random_bytes(32))

@@ -40,7 +40,9 @@ class ProofAttempt:
         return datagram_address(self.enode)
 
     def record_ping(self, ping_hash: bytes, now: float) -> None:
-        """A Ping with the packet hash `ping_hash` was sent at `now`."""
+        """Record that a Ping with the packet hash `ping_hash` (32 bytes) was sent at `now` (Unix seconds), and set the
+        time of the next one.
+        """
         self.due = now + FIRST_PING_WAIT_SECONDS * PING_BACKOFF_FACTOR ** len(self.hashes)
         # All hashes are kept: the Pong to an earlier Ping may arrive after the next Ping.
         self.hashes.append(ping_hash)
@@ -55,14 +57,16 @@ class EndpointProof:
 
 
 class EndpointProofs:
-    """The proofs and the attempts under way, at most one of each for a node id."""
+    """The proofs and the attempts under way, at most one of each for a node id (64 bytes)."""
 
     def __init__(self) -> None:
         self._proofs: dict[bytes, EndpointProof] = {}
         self._attempts: dict[bytes, ProofAttempt] = {}
 
     def is_proven(self, node_id: bytes, address: Address | None, now: float) -> bool:
-        """Return True if the node answered from `address` (from any address if None) in the last 12 hours."""
+        """Return whether the node with this id (64 bytes) answered from `address` (from any address if None) in the 12
+        hours before `now` (Unix seconds).
+        """
         proof = self._proofs.get(node_id)
         return (
             proof is not None
@@ -71,12 +75,12 @@ class EndpointProofs:
         )
 
     def proven_since(self, node_id: bytes) -> float:
-        """Return the time of the node's last proof (Unix seconds), 0.0 if there is none."""
+        """Return the time (Unix seconds) of the last proof of the node with this id (64 bytes), 0.0 if there is none."""
         proof = self._proofs.get(node_id)
         return 0.0 if proof is None else proof.since
 
     def find_attempt(self, node_id: bytes) -> ProofAttempt | None:
-        """Return the attempt under way for that node, None if there is none."""
+        """Return the attempt under way for the node with this id (64 bytes), None if there is none."""
         return self._attempts.get(node_id)
 
     def begin_attempt(self, enode: Enode, limit: int) -> None:
@@ -93,7 +97,8 @@ class EndpointProofs:
                 attempt.due = min(attempt.due, due)
 
     def pop_due(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
-        """Return the attempts whose Ping is due, and the attempts whose nodes have failed and are forgotten.
+        """Return the attempts whose Ping is due at `now` (Unix seconds), and the attempts whose nodes have answered no
+        Ping. The first ones stay under way. The others are forgotten.
 
         A failure deletes only a proof of the same address. A stranger could otherwise delete a node's proof: it would
         replay one of the node's Pings from another address.
@@ -108,7 +113,9 @@ class EndpointProofs:
         return [attempt for attempt in due if len(attempt.hashes) < MAX_PINGS], failed
 
     def record_pong(self, node_id: bytes, ping_hash: bytes, address: Address, now: float) -> ProofAttempt | None:
-        """Record a Pong. Return the attempt that it completes, None if it answers no Ping to that node at that address."""
+        """Record a Pong of the node with this id (64 bytes) to the Ping with this packet hash (32 bytes), at `now`
+        (Unix seconds). Return the attempt that it completes, None if it answers no Ping to that node at that address.
+        """
         attempt = self._attempts.get(node_id)
         # The hash shows that the node has received a Ping at that address. A forged Pong cannot contain it.
         if attempt is None or ping_hash not in attempt.hashes or attempt.address != address:
@@ -123,7 +130,7 @@ class EndpointProofs:
         return attempt
 
     def forget(self, node_id: bytes) -> None:
-        """Drop the node's proof and attempt."""
+        """Drop the proof and the attempt of the node with this id (64 bytes), if there are any."""
         self._proofs.pop(node_id, None)
         self._attempts.pop(node_id, None)
 

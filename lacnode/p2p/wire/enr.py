@@ -92,7 +92,7 @@ class NodeRecord:
         return [self.signature, *_content(self.seq, self.pairs)]
 
     def get(self, key: bytes) -> "RlpItem | None":
-        """The value of `key`, None if the record has none."""
+        """The RLP item of `key` (such as `b"ip"`), None if the record has none."""
         return dict(self.pairs).get(key)
 
 

@@ -17,19 +17,23 @@ MAX_TRANSACTIONS_IN_MESSAGE = 16_384
 
 
 def fields_of(item: RlpItem, what: str) -> RlpFields:
-    """Return a reader for the fields of the list `item`. RlpError if it is no list."""
+    """Return a reader for the fields of the list `item`. RlpError if it is no list. Its text calls the list `what`."""
     return RlpFields(rlp.as_list(item, what), what)
 
 
 def encode_with_request_id(version: int, request_id: int, content: RlpValue) -> bytes:
-    """Return the body of a request or an answer. From eth/66 on it has the request id (EIP-2481)."""
+    """Return the body of a request or an answer as RLP. `content` is not encoded yet. From eth/66 on it has the request
+    id (EIP-2481).
+    """
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return rlp.encode(content)
     return rlp.encode([rlp.encode_scalar(request_id), content])
 
 
 def prepend_request_id(version: int, request_id: int, encoded: bytes) -> bytes:
-    """Return the body of a request or an answer whose content is `encoded` already. From eth/66 on it has the request id."""
+    """Return the body of a request or an answer as RLP, whose content is `encoded` already. From eth/66 on it has the
+    request id.
+    """
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
     return rlp.list_of_encoded(rlp.encode(rlp.encode_scalar(request_id)), encoded)
@@ -42,8 +46,9 @@ def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
 
 
 def decode_transactions(item: RlpItem, what: str) -> tuple[Transaction, ...]:
-    """Return the transactions of a list. RlpError if one is malformed, or if there are more than
-    `MAX_TRANSACTIONS_IN_MESSAGE`."""
+    """Return the transactions of a list. RlpError if one is malformed, if `item` is no list, or if there are more than
+    `MAX_TRANSACTIONS_IN_MESSAGE`.
+    """
     items = rlp.as_list(item, what)
     # Before they are decoded: a mebibyte may have a hundred thousand transactions without a usable signature. Decoding them
     # takes two seconds, and handling them holds the event loop for a third of one.
@@ -53,7 +58,9 @@ def decode_transactions(item: RlpItem, what: str) -> tuple[Transaction, ...]:
 
 
 def decode_hashes(item: RlpItem, what: str) -> tuple[bytes, ...]:
-    """Return the 32-byte hashes of a list. RlpError if one has another length."""
+    """Return the 32-byte hashes of a list. RlpError if one has another length, or `item` is no list. Its text calls the
+    list `what`.
+    """
     return tuple(rlp.as_bytes(entry, what, 32) for entry in rlp.as_list(item, what))
 
 
@@ -66,7 +73,7 @@ def decode_hash_and_number(item: RlpItem) -> tuple[bytes, int]:
 
 
 def decode_fork_id(item: RlpItem) -> ForkId:
-    """Return the fork id `[hash, next]` (EIP-2124)."""
+    """Return the fork id `[hash, next]` (EIP-2124). RlpError if it is malformed. The hash has 4 bytes."""
     fields = fields_of(item, "forkId")
     fork_id = ForkId(fields.bytes("hash", 4), fields.scalar("next", 8))
     fields.check_no_fields_left()

@@ -85,7 +85,9 @@ class Status:
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "Status":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body in `version` of the `eth` protocol. The request id is
+        not used. RlpError if it is malformed.
+        """
         fields = fields_of(item, "status")
         status = cls(
             version=fields.scalar("version", 4),
@@ -113,7 +115,9 @@ class NewBlockHashes:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body. Version and request id are not used. RlpError if it
+        is malformed.
+        """
         return cls(tuple(decode_hash_and_number(entry) for entry in rlp.as_list(item, "newBlockHashes")))
 
 
@@ -131,7 +135,9 @@ class Transactions:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "Transactions":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body. Version and request id are not used. RlpError if it
+        is malformed.
+        """
         return cls(decode_transactions(item, "transactions"))
 
 
@@ -164,7 +170,9 @@ class GetBlockHeaders:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         fields = fields_of(item, "getBlockHeaders")
         start = fields.bytes("start")
         message = cls(
@@ -195,7 +203,9 @@ class BlockHeaders:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         headers = tuple(BlockHeader.from_item(header) for header in rlp.as_list(item, "blockHeaders"))
         return cls(request_id, headers)
 
@@ -220,7 +230,9 @@ class GetBlockBodies(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         return cls(request_id, decode_hashes(item, "getBlockBodies"))
 
 
@@ -242,7 +254,9 @@ class BlockBodies:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         bodies = rlp.as_list(item, "blockBodies")
         return cls(request_id, tuple(BlockBody.from_items(rlp.as_list(body, "blockBody")) for body in bodies))
 
@@ -265,7 +279,9 @@ class NewBlock:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body. Version and request id are not used. RlpError if it
+        is malformed.
+        """
         fields = fields_of(item, "newBlock")
         message = cls(Block.from_item(fields.item("block")), fields.scalar("totalDifficulty"))
         fields.check_no_fields_left()
@@ -339,7 +355,9 @@ class NewPooledTransactionHashes:
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
-        """Read the announcement. RlpError if it is malformed or the three lists differ in length."""
+        """Make the message of the decoded RLP `item` of its body in `version` of the `eth` protocol. The request id is
+        not used. RlpError if it is malformed or the three lists differ in length.
+        """
         what = "newPooledTransactionHashes"
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return cls(decode_hashes(item, what))
@@ -363,7 +381,9 @@ class GetPooledTransactions(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         return cls(request_id, decode_hashes(item, "getPooledTransactions"))
 
 
@@ -383,7 +403,9 @@ class PooledTransactions:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         return cls(request_id, decode_transactions(item, "pooledTransactions"))
 
 
@@ -398,7 +420,9 @@ class GetNodeData(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         return cls(request_id, decode_hashes(item, "getNodeData"))
 
 
@@ -418,7 +442,9 @@ class NodeData:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         values = tuple(rlp.as_bytes(value, "nodeData") for value in rlp.as_list(item, "nodeData"))
         return cls(request_id, values)
 
@@ -431,7 +457,9 @@ class GetReceipts(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         return cls(request_id, decode_hashes(item, "getReceipts"))
 
 
@@ -454,7 +482,9 @@ class Receipts:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "Receipts":
-        """Decode the body of the message. Raises RlpError if it is malformed."""
+        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
+        it, 0 before eth/66. RlpError if it is malformed.
+        """
         blocks = (rlp.as_list(block, "blockReceipts") for block in rlp.as_list(item, "receipts"))
         return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
 

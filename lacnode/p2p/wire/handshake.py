@@ -78,7 +78,9 @@ class Auth:
         return auth
 
     def ephemeral_public_key(self, static_shared: bytes) -> bytes:
-        """Return the 64-byte ephemeral key that signed `static_shared XOR nonce`. SignatureError if there is none."""
+        """Return the 64-byte ephemeral key that signed `static_shared XOR nonce`. `static_shared` is the shared secret
+        (32 bytes) of the static keys. SignatureError if there is none.
+        """
         return recover_public_key(_xor(static_shared, self.nonce), self.signature)
 
 
@@ -149,7 +151,9 @@ class Initiator:
         return self._reader.leftover
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the connection. `secrets` is set once the ack is complete. HandshakeError if it is malformed."""
+        """Take bytes from the connection. `secrets` is set once the ack is complete. HandshakeError if it is malformed,
+        and for further bytes after it.
+        """
         opened = self._reader.feed(data)
         if opened is None:
             return
@@ -180,8 +184,9 @@ class Responder:
         return self._reader.leftover
 
     def receive(self, data: bytes) -> bytes | None:
-        """Take bytes from the connection. Return the ack to send once the auth is complete, None before. HandshakeError if
-        the auth is malformed."""
+        """Take bytes from the connection. Return the ack to send once the auth is complete, None before. HandshakeError
+        if the auth is malformed, and for further bytes after it.
+        """
         opened = self._reader.feed(data)
         if opened is None:
             return None

@@ -33,11 +33,13 @@ class RoutingTable:
             yield from bucket.values()
 
     def get(self, node_id: bytes) -> Enode | None:
-        """Return the node with that id, None if it is not in the table."""
+        """Return the node with that id (64 bytes), None if it is not in the table."""
         return self._buckets.get(self._magnitude(node_id), {}).get(node_id)
 
     def add(self, enode: Enode) -> None:
-        """Add `enode` as the most recent node of its bucket. It replaces an entry with the same id."""
+        """Add `enode` as the most recent node of its bucket. It replaces an entry with the same id. Nothing for this
+        node itself. A full bucket drops its oldest node.
+        """
         if enode.id == self._own_id:
             return
         bucket = self._buckets.setdefault(self._magnitude(enode.id), {})
@@ -49,7 +51,7 @@ class RoutingTable:
         bucket[enode.id] = enode
 
     def remove(self, node_id: bytes) -> None:
-        """Remove the node with that id, if it is in the table."""
+        """Remove the node with that id (64 bytes), if it is in the table."""
         self._buckets.get(self._magnitude(node_id), {}).pop(node_id, None)
 
     def nearest(self, target: bytes) -> list[Enode]:

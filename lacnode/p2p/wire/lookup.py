@@ -27,14 +27,18 @@ class Lookup:
         self._open: dict[bytes, float] = {}
 
     def add(self, enode: Enode, ready_at: float) -> None:
-        """Add a bonded node that may be asked from `ready_at` (Unix seconds) on. An earlier time replaces a later one."""
+        """Add a bonded node that may be asked from `ready_at` (Unix seconds) on. An earlier time replaces a later one.
+        Beyond `MAX_CANDIDATES` a new node is ignored.
+        """
         if len(self._candidates) < MAX_CANDIDATES:
             self._candidates.setdefault(enode.id, enode)
         if enode.id in self._candidates:
             self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
 
     def pop_next(self, now: float) -> list[Enode]:
-        """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on."""
+        """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on. Empty if
+        none is ready, or if enough are asked.
+        """
         # A node that does not answer gives its place to another one after the timeout.
         for deadlines in (self._waiting, self._open):
             for node_id in [node_id for node_id, deadline in deadlines.items() if deadline <= now]:
@@ -56,6 +60,8 @@ class Lookup:
         return chosen
 
     def accept_neighbors(self, node_id: bytes, now: float) -> bool:
-        """Record Neighbors from a node. Return True if it was asked at most `ANSWER_TIMEOUT_SECONDS` before `now`."""
+        """Record Neighbors from the node with this id (64 bytes). Return whether it was asked at most
+        `ANSWER_TIMEOUT_SECONDS` before `now` (Unix seconds).
+        """
         self._waiting.pop(node_id, None)
         return self._open.get(node_id, 0.0) > now

@@ -18,7 +18,9 @@ class RefusedDialers:
         self._nodes: OrderedDict[bytes, Enode] = OrderedDict()
 
     def add(self, enode: Enode) -> None:
-        """Remember a node that was not permitted."""
+        """Remember a node that was not permitted, as the newest. It replaces an entry with the same id. Beyond
+        `MAX_REFUSED_DIALERS` the oldest is forgotten.
+        """
         self._nodes[enode.id] = enode
         self._nodes.move_to_end(enode.id)
         if len(self._nodes) > MAX_REFUSED_DIALERS:
