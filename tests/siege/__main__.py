@@ -29,7 +29,7 @@ def main() -> int:
         return 2
     # The nodes take an option that their files leave out from the environment.
     os.environ["LACNODE_EVM"] = arguments.evm.upper()
-    plan = Plan(arguments.seconds, arguments.kills, arguments.seed)
+    plan = Plan(arguments.seconds, arguments.kills, seed=arguments.seed)
     # The default action of SIGTERM would end this process and leave the nodes of its networks running.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result] = []
