@@ -14,7 +14,7 @@ from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import KeyPair, from_base64
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt_payload
 from lacnode.privacy.state.privacy_marker import GroupMode, create_marker
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
@@ -71,11 +71,20 @@ class PrivateStranger:
 
     async def push_text(self, victim: DevnetNode, text: bytes, sent: Sent) -> bytes | None:
         """The same for any payload."""
+        sealed = self.seal(victim, text)
+        return sealed.key if await push_sealed(victim, sealed, sent) else None
+
+    def seal(self, victim: DevnetNode, text: bytes) -> EncryptedPayload:
+        """A payload for the victim, with its box alone."""
         key = key_of(victim)
-        sealed = encrypt_payload(text, self.pair, [key], legacy_group_id(self.pair.public, (key,)))
-        status = await _post(victim, encode_orion_payload(sealed.with_boxes_at([0])))
-        sent.count(f"pushes answered {status}")
-        return sealed.key if status == "200" else None
+        return encrypt_payload(text, self.pair, [key], legacy_group_id(self.pair.public, (key,))).with_boxes_at([0])
+
+
+async def push_sealed(victim: DevnetNode, sealed: EncryptedPayload, sent: Sent) -> bool:
+    """Push a payload to the victim. False if it was refused."""
+    status = await _post(victim, encode_orion_payload(sealed))
+    sent.count(f"pushes answered {status}")
+    return status == "200"
 
 
 async def send_marker(

@@ -17,12 +17,13 @@ from eth_abi.abi import encode
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.keys import from_base64
+from lacnode.privacy.keys import from_base64, to_base64
 from lacnode.privacy.state.flexible.group_contracts import ADD_PARTICIPANTS
 from lacnode.privacy.state.privacy_marker import FLEXIBLE_PRIVACY_ADDRESS, PROXY_ADDRESS
+from lacnode.privacy.state.private_transaction import legacy_group_id
 from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 from tests.siege.measure import percentile
-from tests.siege.network import ask
+from tests.siege.network import ask, height
 from tests.support.private_nodes import private
 
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 0.75
@@ -89,6 +90,20 @@ class PrivateWatch:
     def sending_p95(self, begin: float, end: float) -> float:
         """The seconds of the sends alone that 95 % of the transactions of a span do not exceed."""
         return percentile([one.sending_seconds for one in list(self.samples) if begin <= one.sent_at <= end], 0.95)
+
+    def faults(self) -> list[str]:
+        """A sentence if the two members do not have the same state of their group, even after a while."""
+        nodes = (self._sender, self._receiver)
+        keys = [_key(node) for node in nodes]
+        group = to_base64(self._group or legacy_group_id(keys[0], keys))
+        number, deadline = hex(min(height(node) for node in nodes)), time.monotonic() + LOST_SECONDS
+        while True:
+            roots = {str(ask(node, "priv_debugGetStateRoot", group, number)) for node in nodes}
+            if len(roots) == 1 and roots != {"None"}:
+                return []
+            if time.monotonic() > deadline:
+                return [f"the members have other private states at block {number}: {', '.join(sorted(roots))}"]
+            time.sleep(POLL_SECONDS)
 
     def _send_all(self) -> None:
         ways = ((self._sender, self._receiver), (self._receiver, self._sender))

@@ -131,9 +131,10 @@ class Siege:
             facts.append(f"under attack, {cost.private_ratio:.2f} times that: {described_waits(waits)}")
             facts.append(f"of that the sending, p95: {sending[0]:.2f} s when calm, {sending[1]:.2f} s under attack")
             facts.append(f"when calm again: {described_waits(self._calm_again(private))}")
+            divided = private.faults()
         if not healthy:
             self.network.renew(is_private=True, is_flexible=attack.flexible)
-        return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
+        return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *divided], facts)
 
     def _calm_again(self, private: PrivateWatch) -> list[float]:
         """Measured after the attack and not judged. Where it is far from the calm before, the machine had other work."""

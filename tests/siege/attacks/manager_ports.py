@@ -1,21 +1,27 @@
 """What a stranger sends to the node port of a transaction manager.
 
 Found before: one POST with a decimal fraction stood the node still for 35 s, 8 MB of empty arrays took 597 MB, three POSTs
-of 13.8 MB left 16,383 false keys that nobody got rid of, and 260 half-sent requests from one address closed the port.
+of 13.8 MB left 16,383 false keys that nobody got rid of, and 260 half-sent requests from one address closed the port. A push
+with 4,096 boxes that open took minutes: each false key was tried on the whole payload.
 """
 
 import itertools
+import secrets
+from dataclasses import replace
 
 import trio
+from nacl.bindings import crypto_box
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.privacy.keys import KeyPair, from_base64
+from lacnode.privacy.keys import KEY_BYTES, KeyPair, from_base64
+from lacnode.privacy.manager.encrypted_payload import MAX_BOXES, encode_orion_payload
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
 from lacnode.privacy.transaction_manager import GroupType
 from tests.siege.attack import Bounds, LoadAttack, Sent
+from tests.siege.private_stranger import PrivateStranger, key_of
 
 STRANGER = "127.0.0.9"
 """The attacker's address: others than it must not notice."""
@@ -25,6 +31,7 @@ PAUSE_SECONDS = 0.02
 CLIENTS = 8
 SLOW_CONNECTIONS = 260
 BOMB_BYTES = 400_000
+FALSE_PAYLOAD_BYTES = 4_000_000
 
 BOMBS = (
     ("/partyinfo", b"\xa1\x61a\xc4\x82\x00\xc2\x5a" + (BOMB_BYTES // 2).to_bytes(4) + b"\xff" * (BOMB_BYTES // 2)),
@@ -143,9 +150,30 @@ async def slow_openings(manifest: Manifest, sent: Sent) -> None:
                 nursery.start_soon(keep_on, node)
 
 
+async def false_boxes(manifest: Manifest, sent: Sent) -> None:
+    """Payloads of 4 MB with 4,096 boxes that the manager opens. The master key in each of them is false."""
+
+    async def keep_on(node: DevnetNode) -> None:
+        stranger = PrivateStranger()
+        sealed = stranger.seal(node, bytes(FALSE_PAYLOAD_BYTES))
+        false = [
+            crypto_box(secrets.token_bytes(KEY_BYTES), sealed.nonce, key_of(node), stranger.pair.private)
+            for _ in range(MAX_BOXES)
+        ]
+        body = encode_orion_payload(replace(sealed, boxes=tuple(false)))
+        while True:
+            await post(node, "/push", body, sent)
+
+    async with trio.open_nursery() as nursery:
+        for node in managers(manifest):
+            for _ in range(CLIENTS):
+                nursery.start_soon(keep_on, node)
+
+
 ATTACKS = (
     LoadAttack("manager-bombs", "CBOR of tags, depth and empty arrays", decoder_bombs, MANAGER, private=True),
     LoadAttack("manager-party-info", "20,000 false keys and URLs", party_info_floods, MANAGER, private=True),
     LoadAttack("manager-groups", "groups of 120 kB without end", group_floods, MANAGER, private=True),
     LoadAttack("manager-openings", "260 half-sent requests", slow_openings, MANAGER, private=True),
+    LoadAttack("manager-false-boxes", "4,096 boxes that open, and are false", false_boxes, MANAGER, private=True),
 )

@@ -6,14 +6,18 @@ slice of time, and let senders that are known go first.
 """
 
 import itertools
+import secrets
 from collections.abc import Callable
 
 import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.state.privacy_marker import GroupMode, create_marker
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 from tests.siege.attack import Bounds, LoadAttack, Sent
+from tests.siege.http import exchange, request
 from tests.siege.init_codes import ENDLESS_CALL, MULMODS
 from tests.siege.private_stranger import PrivateStranger, send_marker, validators, victims
 
@@ -22,6 +26,12 @@ FAILING_BYTES = 1_000_000
 PAUSE_SECONDS = 0.1
 MARKERS_A_SECOND = 40
 """Of all replays together. As many as are taken would be a flood of public transactions: several hundred a second."""
+
+JUNK_AT_ONCE, JUNK_PAUSE_SECONDS = 20, 0.5
+"""40 markers a second: 10,000 take 250 seconds (`--seconds`). 200 a second would be a flood of public transactions."""
+
+JUNK_GAS = 100_000
+"""Of a junk marker. A block has space for all that come in its period."""
 
 CODES = (ENDLESS_CALL, MULMODS)
 ENDLESS_A_SECOND = 10
@@ -84,6 +94,27 @@ async def endless_transactions(manifest: Manifest, sent: Sent) -> None:
             await trio.sleep(1 / ENDLESS_A_SECOND)
 
 
+async def junk_markers(manifest: Manifest, sent: Sent) -> None:
+    """Markers of payloads that no manager has, of a new account each, by each validator in turn."""
+    stranger, victim = PrivateStranger(), victims(manifest)[0]
+    one = stranger.transaction(victim, b"\0", gas=JUNK_GAS)
+    async with trio.open_nursery() as nursery:
+        for via in itertools.cycle(validators(manifest)):
+            nursery.start_soon(_send_junk, via, one, sent)
+            await trio.sleep(JUNK_PAUSE_SECONDS)
+
+
+async def _send_junk(via: DevnetNode, one: PrivateTransaction, sent: Sent) -> None:
+    markers = (
+        create_marker(NodeKey.generate(), 0, one, GroupMode.OFFCHAIN, secrets.token_bytes(32))
+        for _ in range(JUNK_AT_ONCE)
+    )
+    batch = [request("eth_sendRawTransaction", to_hex(marker.raw)) for marker in markers]
+    taken = (await exchange(via.rpc_port, batch)).count(b'"result"')
+    sent.count("junk markers taken", taken)
+    sent.count("junk markers refused", JUNK_AT_ONCE - taken)
+
+
 ATTACKS = (
     LoadAttack("private-large-replays", "markers of payloads of 4 MB", large_replays, PRIVATE, private=True),
     LoadAttack(
@@ -92,4 +123,5 @@ ATTACKS = (
     LoadAttack(
         "private-endless", "endless private transactions of strangers", endless_transactions, PRIVATE, private=True
     ),
+    LoadAttack("private-junk", "markers of payloads that no manager has", junk_markers, PRIVATE, private=True),
 )
