@@ -36,7 +36,7 @@ from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.method_registry import GROUPS
-from lacnode.rpc.rpc_tls import RpcTlsError, open_tls_port
+from lacnode.rpc.rpc_tls import RpcTlsError, load_tls_port
 from lacnode.rpc.server import HTTP_TITLE, WEBSOCKET_TITLE
 from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
@@ -346,7 +346,7 @@ def _tls_files(read: SettingsReader) -> None:
         )
         for tls, title in ports:
             try:
-                open_tls_port(tls, title)
+                load_tls_port(tls, title)
             except RpcTlsError as error:
                 raise UsageError(str(error)) from None
 

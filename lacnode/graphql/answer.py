@@ -15,7 +15,7 @@ from lacnode.graphql.errors import (
     error_at_place,
     field_error_to_json,
 )
-from lacnode.graphql.live import Live
+from lacnode.graphql.live import LiveFacts
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.query import Query
 from lacnode.graphql.objects.transaction import MinedTransaction
@@ -42,13 +42,16 @@ _MAKERS = Makers(BlockObject, MinedTransaction)
 
 
 def answer_query(reading: ReadContext, params: Params) -> object:
-    """Return the answer to a query. `params` are its text, the name of its operation, its variables and the facts that
-    only the node knows (`Live`). RpcError if the query took too much time or memory. Mistakes in the text become errors
-    in the answer.
+    """Return the answer to a query, an object with `data` or `errors`. `params` are its text, the name of its
+    operation, its variables (each of the two may be None) and the facts that only the node knows (`LiveFacts`). Runs in
+    a reader.
+
+    RpcError if the query took too much time or memory. Any other error of the node that ends the query passes through.
+    Mistakes in the text become errors in the answer.
     """
     text, operation, variables, live = params
     assert isinstance(text, str)
-    assert isinstance(live, Live)
+    assert isinstance(live, LiveFacts)
     # The parameters were checked before (`requests`), but `ReadCall` carries them as objects of any type.
     name = operation if isinstance(operation, str) else None
     try:
@@ -63,8 +66,12 @@ def answer_query(reading: ReadContext, params: Params) -> object:
 
 
 def execute_if_mutation(services: RpcServices, text: str, operation: str | None, variables: object) -> Json | None:
-    """Execute `operation` of `text` in the node's own process and return the answer. None if it is a query, which a
-    reader must answer. RpcError if the execution took too much time or memory."""
+    """Execute `operation` of `text` in the node's own process and return the answer, an object with `data` or `errors`.
+    None if it is a query, which a reader must answer. Mistakes in the text become errors in the answer.
+
+    RpcError if the execution took too much time or memory. Any other error of the node that ends the operation passes
+    through.
+    """
     try:
         document = read_document(text, operation)
     except QueryRefusedError as refusal:
@@ -78,13 +85,14 @@ def execute_if_mutation(services: RpcServices, text: str, operation: str | None,
 
 
 class Mutation:
-    """The mutations of the GraphQL schema: it has one method for each."""
+    """The mutations of the GraphQL schema: it has one method for each, which executes it with `services`."""
 
     def __init__(self, services: RpcServices) -> None:
         self._services = services
 
     def sendRawTransaction(self, data: bytes) -> bytes:
-        """Send a transaction and return its hash (32 bytes). RpcError with GraphQL's text if it is rejected."""
+        """Offer a signed transaction to the pool and return its hash (32 bytes). It may ask the rules contract, which
+        takes up to seconds. RpcError with GraphQL's text if it cannot be read or is rejected."""
         # JSON-RPC's method does the work, so that both ports apply the same rules.
         try:
             return bytes.fromhex(str(eth_sendRawTransaction(self._services, ["0x" + data.hex()]))[2:])

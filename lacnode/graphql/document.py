@@ -59,8 +59,8 @@ time grows with the length alone."""
 
 
 def read_document(text: str, operation: str | None) -> DocumentNode:
-    """Return the document of `text`. QueryRefusedError if `operation` of it may not be executed, or if there are
-    mistakes."""
+    """Return the document of `text`. `operation` is the name of the one to execute, None if there is only one.
+    QueryRefusedError if it may not be executed, if the text is too long, deep or complex, or if there are mistakes."""
     document = _parsed(text)
     # The complexity comes before the rules: some rules compare all fields of a text with each other.
     _check_complexity(document)
@@ -73,7 +73,8 @@ def read_document(text: str, operation: str | None) -> DocumentNode:
 
 
 def is_mutation(document: DocumentNode, operation: str | None) -> bool:
-    """Return True if `operation` is a mutation."""
+    """Return True if `operation` of `document` is a mutation. None is the only operation. False if there is no such
+    operation."""
     found = get_operation_ast(document, operation)
     return found is not None and found.operation is OperationType.MUTATION
 

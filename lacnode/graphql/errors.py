@@ -21,7 +21,7 @@ class NotFoundError(Exception):
 
 
 class QueryRefusedError(Exception):
-    """The question is not answered. `errors` are those that the client gets."""
+    """The question is not answered. `errors` are those that the client gets, as JSON."""
 
     def __init__(self, errors: Sequence[Json]) -> None:
         super().__init__("a GraphQL query was refused")
@@ -29,12 +29,14 @@ class QueryRefusedError(Exception):
 
 
 def refusal_error(message: str, classification: str = ABORTED) -> QueryRefusedError:
-    """Return a refusal with one error that has no place in the text."""
+    """Return a refusal with one error that has no place in the text. `classification` is the word of Besu's library for
+    its kind. It is not raised here."""
     return QueryRefusedError([{"message": message, "extensions": {"classification": classification}}])
 
 
 def error_at_place(error: GraphQLError, message: str, classification: str) -> Json:
-    """Return an error about a place of the text."""
+    """Return an error, as JSON, about the first place that `error` names. `classification` is the word of Besu's
+    library for its kind. Without a place there is no member `locations`."""
     # Besu's library names one place for each error, and graphql-core may name several.
     shown: Json = {"message": message}
     places = error.locations or []
@@ -45,7 +47,8 @@ def error_at_place(error: GraphQLError, message: str, classification: str) -> Js
 
 
 def field_error_to_json(error: GraphQLError) -> Json:
-    """Return the error for a field whose method raised an exception."""
+    """Return the error, as JSON, for a field whose method raised an exception, with the path of the field. The text of
+    the exception is shown to the client."""
     path, cause = error.path or [], error.original_error
     text = str(cause) if cause is not None else error.message
     shown = error_at_place(error, f"Exception while fetching data ({_path_text(path)}) : {text}", FETCHING)
@@ -57,7 +60,8 @@ def field_error_to_json(error: GraphQLError) -> Json:
 
 
 def rpc_extensions(error: RpcError) -> Json:
-    """Return the code and the message of a JSON-RPC error, and its `data` if this is an object."""
+    """Return the code and the message of a JSON-RPC error as `errorCode` and `errorMessage`, and its `data` if this is
+    an object."""
     shown: Json = {"errorCode": error.code, "errorMessage": error.message}
     if isinstance(error.data, Mapping):
         shown["data"] = error.data

@@ -16,14 +16,14 @@ MAX_PENDING_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class PendingTransaction:
-    """A transaction of the pool: its encoding and its sender (20 bytes)."""
+    """A transaction of the pool: its encoding (EIP-2718) and its sender (20 bytes)."""
 
     raw: bytes
     sender: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveFacts:
     """The gathered facts. A fact that the question does not name has its default.
 
     Prices are in wei. `syncing` are the first, the current and the highest block number of a synchronisation, or None.
@@ -37,12 +37,13 @@ class Live:
     pending: tuple[PendingTransaction, ...] = ()
 
 
-def gather_live_facts(services: RpcServices, text: str) -> Live:
-    """Gather the facts that a question with `text` can ask for."""
+def gather_live_facts(services: RpcServices, text: str) -> LiveFacts:
+    """Gather the facts that a question with `text` can ask for. It reads the pool and recent blocks: use a worker
+    thread. At most `MAX_PENDING` transactions with `MAX_PENDING_BYTES` are in the result."""
     # The text is searched and not parsed, because parsing belongs into the reader. A name in another place of the text
     # only gathers one fact more than the question needs.
     asks_for_pending = "pending" in text
-    return Live(
+    return LiveFacts(
         gas_price=_number(eth_gasPrice(services, [])) if "gasPrice" in text else 0,
         priority_fee=_number(eth_maxPriorityFeePerGas(services, [])) if "maxPriorityFeePerGas" in text else 0,
         syncing=_syncing(services) if "syncing" in text else None,

@@ -38,7 +38,7 @@ Mistake = tuple[str, str, str]
 
 
 def mistake_to_json(error: GraphQLError) -> Json:
-    """Return the error for a mistake."""
+    """Return the error, as JSON, for a mistake in the text of a query, with its place."""
     # graphql-core's own texts lack the beginning that all of Besu's have.
     text = error.message
     return error_at_place(
@@ -53,9 +53,11 @@ def _place(ancestors: Sequence[Any], *last: FieldNode) -> str:
 
 
 class WrongTypeRule(ValidationRule):
-    """The rule that every value in the text has the type of its argument."""
+    """The rule that every value in the text of a query has the type of its argument. It reports each one that has not,
+    in the words of Besu's library."""
 
     def enter_argument(self, node: ArgumentNode, key: Any, parent: Any, path: Any, ancestors: Sequence[Any]) -> None:
+        """Report the values of an argument that do not have its type. graphql-core calls this for each argument."""
         argument = self.context.get_argument()
         # Another rule reports an unknown argument.
         if argument is None:
@@ -66,9 +68,11 @@ class WrongTypeRule(ValidationRule):
 
 
 class MissingArgumentRule(ValidationRule):
-    """The rule that every field has the arguments that it requires."""
+    """The rule that every field has the arguments that it requires. It reports each one that is missing, in the words
+    of Besu's library."""
 
     def enter_field(self, node: FieldNode, key: Any, parent: Any, path: Any, ancestors: Sequence[Any]) -> None:
+        """Report the required arguments that a field does not have. graphql-core calls this for each field."""
         field = self.context.get_field_def()
         given = {argument.name.value for argument in node.arguments or ()}
         for name, argument in (field.args if field else {}).items():
@@ -78,9 +82,11 @@ class MissingArgumentRule(ValidationRule):
 
 
 class UndefinedFieldRule(ValidationRule):
-    """The rule that every field belongs to its object."""
+    """The rule that every field belongs to its object. It reports each one that does not, in the words of Besu's
+    library."""
 
     def enter_field(self, node: FieldNode, key: Any, parent: Any, path: Any, ancestors: Sequence[Any]) -> None:
+        """Report a field that its object does not have. graphql-core calls this for each field."""
         type_ = self.context.get_parent_type()
         if type_ is not None and self.context.get_field_def() is None:
             text = f"Validation error (FieldUndefined@[{_place(ancestors, node)}]) : "

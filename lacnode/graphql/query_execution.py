@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacnode.graphql.live import Live
+from lacnode.graphql.live import LiveFacts
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import RpcError, range_too_large, timeout
 from lacnode.rpc.read_calls import ReadableChain, ReadContext
@@ -18,7 +18,8 @@ MAX_RESULT_BYTES = 15 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """The constructors of objects whose modules would otherwise have to import each other."""
+    """The constructors of objects whose modules would otherwise have to import each other: `block` takes the execution,
+    the header and the hash, `transaction` the execution, the block's hash and the index."""
 
     block: Callable[["QueryExecution", BlockHeader, bytes], object]
     transaction: Callable[["QueryExecution", bytes, int], object]
@@ -36,13 +37,13 @@ class QueryEndedError(BaseException):
 
 
 class QueryExecution:
-    """One GraphQL query while it is answered.
+    """One GraphQL query while it is answered, with the limits of its time and its size.
 
     It reads the chain of `reading`. `live` has the facts that only the node knows. `makers` make the objects that other
     objects lead back to.
     """
 
-    def __init__(self, reading: ReadContext, live: Live, makers: "Makers") -> None:
+    def __init__(self, reading: ReadContext, live: LiveFacts, makers: "Makers") -> None:
         self.reading = reading
         self.live = live
         self._makers = makers
@@ -51,7 +52,7 @@ class QueryExecution:
 
     @property
     def chain(self) -> ReadableChain:
-        """The chain that the query reads."""
+        """The chain that the query reads. It does not change during the query in a reader."""
         return self.reading.chain
 
     def block(self, header: BlockHeader, hash_: bytes) -> object:
@@ -59,16 +60,18 @@ class QueryExecution:
         return self._makers.block(self, header, hash_)
 
     def transaction(self, block_hash: bytes, index: int) -> object:
-        """Return the object for the transaction at `index` of a block."""
+        """Return the object for the transaction at `index` of the block with `block_hash` (32 bytes). RpcError "Block
+        not found" if there is none."""
         return self._makers.transaction(self, block_hash, index)
 
     def check_deadline(self) -> None:
-        """Check the deadline. QueryEndedError if it has passed."""
+        """Check the deadline. QueryEndedError, with CallTimeoutError as its cause, if it has passed."""
         if time.monotonic() > self.reading.deadline:
             raise QueryEndedError(timeout())
 
     def count_value(self, value: object) -> None:
-        """Add `value`, which becomes part of the answer, to the counts. QueryEndedError if the answer becomes too large."""
+        """Add `value`, which becomes part of the answer, to the counts. QueryEndedError if the answer has more than
+        `MAX_VALUES` or `MAX_RESULT_BYTES`, or if the time is over."""
         # Values are counted when a field gives them, before graphql-core makes text of them.
         self.check_deadline()
         self._values += 1 + (len(value) if isinstance(value, list | tuple) else 0)
@@ -79,5 +82,5 @@ class QueryExecution:
 
     @staticmethod
     def too_large_error(why: str) -> RpcError:
-        """Return the error for an answer that would be too large."""
+        """Return the error for an answer that would be too large. `why` goes into `data`. It is not raised here."""
         return range_too_large(why)

@@ -41,7 +41,8 @@ class MalformedRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The text of a query, the name of the operation to execute, and its variables."""
+    """The text of a query, which may be empty, the name of the operation to execute (None if there is only one), and
+    its variables. Nothing of it is checked yet."""
 
     text: str
     operation: str | None = None
@@ -49,9 +50,11 @@ class Question:
 
 
 def parse_question(request: Request) -> Question:
-    """Return the question of a GET or a POST. MalformedRequestError if it has none.
+    """Return the question of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a member has
+    the wrong type, or the text is not UTF-8.
 
-    The body is the text of the query if its type is not JSON.
+    The body is the text of the query if its type is not JSON. A GET has the question in its URL. The text itself is not
+    parsed.
     """
     if request.method == "GET":
         return _of_address(request.target.partition("?")[2])
@@ -98,9 +101,9 @@ def _json(text: bytes) -> object:
         raise MalformedRequestError("the body, or its variables, are not JSON") from None
 
 
-class Answerer:
-    """Answers questions. `trials` are shared with JSON-RPC. The first question that needs graphql-core in this process loads
-    it."""
+class QuestionAnswerer:
+    """Answers questions with `services`. `trials` are shared with JSON-RPC. The first question that needs graphql-core
+    in this process loads it."""
 
     def __init__(self, services: RpcServices, trials: ShortReadTrials) -> None:
         self._services = services
@@ -108,7 +111,8 @@ class Answerer:
         self._log = RateLimitedLog("graphql", time.monotonic)
 
     def steps(self, question: Question, client: str) -> Steps:
-        """Yield the steps of the answer to the address `client`, and return the reply."""
+        """Yield the steps of the answer to the address `client`, and return the reply. Run them by `RequestRunner.run`.
+        Every error is a reply."""
         # An exception would leave the client without an answer, so every one becomes a reply.
         services = self._services.for_client(client)
         try:
@@ -135,7 +139,7 @@ class Answerer:
         call = ReadCall(handler, [question.text, question.operation, question.variables, gathered])
         done, result = False, None
         if len(question.text) <= SHORT_QUERY_CHARACTERS:
-            done, result = self._trials.answer(call, services, services.client)
+            done, result = self._trials.try_answer(call, services, services.client)
         if not done:
             result = yield call
         return _reply(result.text if isinstance(result, EncodedJson) else orjson.dumps(result))

@@ -20,7 +20,8 @@ Reader = Callable[[object], object]
 
 
 def read_address(value: object) -> bytes:
-    """Read 20 bytes in hexadecimal. `0x` is optional. ScalarError if the value does not fit."""
+    """Read 20 bytes in hexadecimal text. `0x` is optional. ScalarError if the value is no such text, or has fewer or
+    more digits."""
     digits = value.removeprefix("0x") if isinstance(value, str) else ""
     if len(digits) != 40 or not _HEXADECIMAL.fullmatch(digits):
         raise _not_any("Address", value)
@@ -28,14 +29,14 @@ def read_address(value: object) -> bytes:
 
 
 def read_bytes(value: object) -> bytes:
-    """Read bytes in hexadecimal after `0x`. An odd number of digits gets a zero in front. ScalarError if the value is no
-    text, if `0x` is missing, or if another character follows."""
+    """Read bytes in hexadecimal text after `0x`. An odd number of digits gets a zero in front. ScalarError if the value
+    is no text, if `0x` is missing, or if another character follows."""
     return _prefixed("Bytes", value)
 
 
 def read_bytes32(value: object) -> bytes:
-    """Read at most 32 bytes in hexadecimal after `0x`, and fill them up with zeros on the left. ScalarError if there
-    are more."""
+    """Read at most 32 bytes in hexadecimal text after `0x`, and fill them up with zeros on the left to 32. ScalarError
+    if there are more, the value is no text, `0x` is missing, or another character follows."""
     found = _prefixed("Bytes32", value)
     if len(found) > 32:
         raise _not_any("Bytes32", value)
@@ -43,12 +44,14 @@ def read_bytes32(value: object) -> bytes:
 
 
 def read_big_int(value: object) -> int:
-    """Read a number from 0 to 2^256 - 1. ScalarError if it is none."""
+    """Read a number from 0 to 2^256 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError
+    if it is none."""
     return _number("BigInt", value, 2**256)
 
 
 def read_long(value: object) -> int:
-    """Read a number from 0 to 2^63 - 1. ScalarError if it is none."""
+    """Read a number from 0 to 2^63 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError if
+    it is none."""
     return _number("Long", value, 2**63)
 
 
@@ -62,7 +65,8 @@ READERS: Mapping[str, Reader] = {
 
 
 def read_literal(name: str, node: ValueNode) -> object:
-    """Return the value of the scalar `name` for a literal in the text of a query. ScalarError if it does not fit."""
+    """Return the value of the scalar `name` (a key of `READERS`) for a literal in the text of a query. ScalarError if
+    it does not fit. A number fits `BigInt` and `Long` only."""
     # Bytes and addresses cannot be written as numbers, so a number is read for the two scalars of numbers only.
     if isinstance(node, StringValueNode):
         return READERS[name](node.value)
@@ -72,8 +76,8 @@ def read_literal(name: str, node: ValueNode) -> object:
 
 
 def serialize_scalar(value: object) -> str:
-    """Write a value of the chain in the form of every scalar, hexadecimal after `0x`. TypeError if it is no number or
-    bytes."""
+    """Write a value of the chain in the form of every scalar, hexadecimal after `0x`: two digits for each byte, and no
+    leading zeros for a number. TypeError if it is no number or bytes."""
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, int):

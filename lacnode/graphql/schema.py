@@ -9,13 +9,13 @@ from lacnode.graphql import scalars
 
 
 def schema_text() -> str:
-    """Return the schema in GraphQL's schema language."""
+    """Return the schema in GraphQL's schema language. It is read from the package each time."""
     return files("lacnode.graphql").joinpath("schema.graphql").read_text("utf-8")
 
 
 @lru_cache(maxsize=1)
 def schema() -> GraphQLSchema:
-    """Return the schema. It is built once in a process."""
+    """Return the schema with the functions of its scalars. It is built once in a process, which takes a while."""
     # The file names the scalars but cannot say how they are read, so the functions are added afterwards.
     built = build_schema(schema_text())
     for name, reader in scalars.READERS.items():

@@ -7,7 +7,7 @@ import orjson
 import structlog
 import trio
 
-from lacnode.graphql.requests import Answerer, MalformedRequestError, parse_question
+from lacnode.graphql.requests import MalformedRequestError, QuestionAnswerer, parse_question
 from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
 from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
@@ -17,7 +17,7 @@ from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.http_routes import PAGE_SECONDS, PAGES_BURST_SECONDS, PAGES_SHARE
 from lacnode.rpc.request_runner import RequestRunner
-from lacnode.rpc.rpc_tls import open_tls_port, over_tls
+from lacnode.rpc.rpc_tls import load_tls_port, over_tls
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.time_share import TimeShare
@@ -34,16 +34,17 @@ PATH, SCHEMA_PATH = "/graphql", "/graphql/schema.graphql"
 class GraphQlServer:
     """Answers questions over HTTP.
 
-    `runner` and `trials` are those of JSON-RPC, so that both ports have one share of the time. `port` is the bound
-    port number once it runs. InvalidCorsOriginError if a CORS origin cannot be used, RpcTlsError if a file of TLS cannot.
+    `runner` and `trials` are those of JSON-RPC, so that both ports have one share of the time. `port` is the bound port
+    number once it runs, None before. InvalidCorsOriginError if a CORS origin cannot be used, RpcTlsError if a file of
+    TLS cannot.
     """
 
     def __init__(
         self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: ShortReadTrials
     ) -> None:
         self._settings = settings
-        self._tls = open_tls_port(settings.tls, GRAPHQL_TITLE)
-        self._routes = Routes(settings, Answerer(services, trials), runner)
+        self._tls = load_tls_port(settings.tls, GRAPHQL_TITLE)
+        self._routes = GraphQlRoutes(settings, QuestionAnswerer(services, trials), runner)
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -67,10 +68,11 @@ class GraphQlServer:
             await server.serve(listeners)
 
 
-class Routes:
-    """Answers the requests of each path of the GraphQL port (`RequestHandler`). Knows no socket."""
+class GraphQlRoutes:
+    """Answers the requests of each path of the GraphQL port (`RequestHandler`) with `answerer`, whose steps `runner`
+    runs. Knows no socket. InvalidCorsOriginError if a CORS origin of `settings` cannot be used."""
 
-    def __init__(self, settings: GraphQlSettings, answerer: Answerer, runner: RequestRunner) -> None:
+    def __init__(self, settings: GraphQlSettings, answerer: QuestionAnswerer, runner: RequestRunner) -> None:
         self._gate = HostAndCorsFilter(settings.allowed_hosts, settings.cors_origins)
         self._timeout = settings.timeout
         self._answerer = answerer
@@ -78,14 +80,16 @@ class Routes:
         self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
 
     def answer_head(self, head: Request) -> Response | None:
-        """Return the answer to a request that is refused by its head, or None if the body must be read."""
+        """Return the answer (status 403) to a request whose `Host` or `Origin` may not pass, or None if the body must
+        be read."""
         refusal = self._gate.refusal(head.headers)
         if refusal is None:
             return None
         return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """Return the answer to a request that `answer_head` did not answer."""
+        """Return the answer to a request that `answer_head` did not answer: a question, or the text of the schema.
+        Status 404 for an unknown path, 504 after the timeout."""
         cors = self._gate.cors_headers(request.headers)
         path = request.target.partition("?")[0]
         if path == PATH and request.method in ("GET", "POST"):
@@ -103,7 +107,7 @@ class Routes:
             return Response(400, orjson.dumps({"errors": [{"message": str(error)}]}), (JSON, *cors))
         steps = self._answerer.steps(question, request.client)
         if not request.is_plain:
-            self._runner.charge_unusual()
+            self._runner.charge_unusual_request()
         with trio.move_on_after(self._timeout):
             # The runner searches the JSON text of a request for private methods. GraphQL has none, so the text is
             # empty here.

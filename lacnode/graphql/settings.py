@@ -10,10 +10,11 @@ GRAPHQL_TITLE = "the GraphQL listener"
 
 @dataclass(frozen=True, slots=True)
 class GraphQlSettings:
-    """The address of the port, and the clients that it serves.
+    """The address of the port, and the clients that it serves. A `port` of 0 is any free one.
 
-    `cors_origins` are the origins of pages that may ask. `allowed_hosts` are the names that a `Host` header may have.
-    `timeout` is the time of one question, in seconds.
+    `cors_origins` are regular expressions of the origins of pages that may ask, and none admits no page.
+    `allowed_hosts` are the names that a `Host` header may have. `timeout` is the time of one question, in seconds.
+    There is no TLS if `tls` is None.
     """
 
     host: str = "127.0.0.1"

@@ -14,8 +14,8 @@ HOST_REFUSED = b'{"message":"Host not authorized."}'
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. `method` is in upper case as sent. `target` is the path with its query, not decoded. `headers` have
-    their names in lower case. `body` is empty until it has been read.
+    """A request. `method` is as it was sent, such as `POST`. `target` is the path with its query, not decoded.
+    `headers` have their names in lower case. `body` is empty until it has been read.
 
     `client` is the address that it comes from, as `connection_server.client_address` names it. `is_plain` is True if it
     was read by `plain_requests`, which takes the event loop a quarter of the time.

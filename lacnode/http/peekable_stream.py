@@ -6,7 +6,7 @@ import trio
 
 
 class PeekableStream(trio.abc.Stream):
-    """A stream whose next byte can be read without taking it, over a plain or an encrypted connection."""
+    """A stream whose next byte can be read without removing it, over a plain or an encrypted connection."""
 
     @abstractmethod
     async def peek(self) -> bytes:

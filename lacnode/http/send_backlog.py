@@ -9,7 +9,7 @@ COMPRESSIONS_AT_ONCE = 2
 
 
 class ClientBacklog(Protocol):
-    """The bytes that wait for one client. Hashable by identity."""
+    """The bytes that wait for one client: `size`. Hashable by identity."""
 
     size: int
     """Bytes."""

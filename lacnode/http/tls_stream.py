@@ -84,7 +84,8 @@ class TlsStream(PeekableStream):
             rest = rest[await self._repeat_until_done(partial(_call_without_waiting, self._connection.send, part)) :]
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until the transport may take more bytes (a method of `trio.abc.SendStream`)."""
+        """Wait until the transport may take more bytes (a method of `trio.abc.SendStream`). trio.BrokenResourceError if
+        the connection breaks."""
         async with self._sending:
             await self._transport.wait_send_all_might_not_block()
 

@@ -38,7 +38,7 @@ from lacnode.node.shared_objects import SharedObjects
 from lacnode.p2p.connection_policies import DenyListPolicy
 from lacnode.p2p.p2p_network import P2pNetwork
 from lacnode.rpc.readers.reader_messages import ReaderSetup
-from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
+from lacnode.rpc.readers.reader_processes import NodeDatabaseFunctions, ReaderProcesses
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.server import RpcServers
@@ -149,7 +149,7 @@ def _build_readers(shared: SharedObjects, chain: ChainParts) -> ReaderProcesses 
     if not isinstance(database, LmdbDatabase) or api.reader_processes < 1:
         return None
     setup = ReaderSetup(shared.spec, database.directory.absolute(), api, shared.config.evm)
-    node_database = NodeDatabase(
+    node_database = NodeDatabaseFunctions(
         lambda: chain.chain.head.hash,
         database.flush,
         database.forget_dead_readers,

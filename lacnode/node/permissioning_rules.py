@@ -119,7 +119,7 @@ class PermissioningRules:
     def address_hint(self, enode: Enode, head: BlockHeader) -> str | None:
         """Return a sentence about a listed node that is not where it was listed. None where it is, or where no list
         tells its place."""
-        place = None if self._node_explainer is None else self._node_explainer.find_listed_address(enode, head)
+        place = None if self._node_explainer is None else self._node_explainer.find_other_listed_address(enode, head)
         if place is None:
             return None
         return f"{enode.id.hex()[:16]}… is at {enode.host_and_port} and listed with {place}"

@@ -83,7 +83,8 @@ def decode_ip(packed: bytes) -> str:
 
 
 def decode_connection_answer(output: bytes) -> bool:
-    """Decode an answer of interface 1: True if the connection is permitted. UnexpectedAnswerError for any other bytes."""
+    """Decode an answer of interface 1 (32 bytes): True if the connection is permitted, False if it is refused.
+    UnexpectedAnswerError for any other bytes."""
     # A contract without this function may answer with any bytes. Only the two exact forms count, as in Besu. If any
     # set bit counted as a permission, a wrong contract address would open the network.
     if len(output) != 32:
@@ -103,7 +104,8 @@ def encode_node_call(enode: Enode) -> bytes:
 
 
 def decode_node_answer(output: bytes) -> bool:
-    """Decode an answer of interface 2: True if the node is permitted. UnexpectedAnswerError for any other bytes."""
+    """Decode an answer of interface 2 (a word of 32 bytes that is 0 or 1): True if the node is permitted.
+    UnexpectedAnswerError for any other bytes."""
     if len(output) != 32 or output[:31] != bytes(31) or output[31] > 1:
         raise UnexpectedAnswerError(
             f"Unexpected result from node permissioning smart contract: 0x{output[:64].hex()} ({len(output)} bytes)"
@@ -135,7 +137,8 @@ def encode_transaction_call(transaction: TransactionCall, sender: bytes) -> byte
 
 
 def decode_transaction_answer(output: bytes) -> bool:
-    """Decode an answer of the account contract: True if permitted. UnexpectedAnswerError for any other bytes."""
+    """Decode an answer of the account contract (a word of 32 bytes that is 0 or 1): True if the transaction is
+    permitted. UnexpectedAnswerError for any other bytes."""
     if len(output) != 32:
         raise UnexpectedAnswerError(f"Unexpected result size: {len(output)} bytes instead of 32")
     if output[:31] != bytes(31) or output[31] > 1:
@@ -156,7 +159,8 @@ def encode_is_authorized_call(account: bytes) -> bytes:
 
 
 def decode_address(output: bytes) -> bytes | None:
-    """Decode an address of 20 bytes, None for the zero address. UnexpectedAnswerError for any other bytes."""
+    """Decode an address in a word of 32 bytes. Return its 20 bytes, None for the zero address. UnexpectedAnswerError
+    for any other bytes."""
     # An address takes the lower 20 bytes of the word. Any other upper byte means that this is no ingress contract.
     if len(output) != 32 or output[:12] != bytes(12):
         raise UnexpectedAnswerError(f"an address was expected, not 0x{output[:64].hex()} ({len(output)} bytes)")

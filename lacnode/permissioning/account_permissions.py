@@ -27,7 +27,7 @@ A slow machine must not refuse a block that other machines accept."""
 
 
 class LocalAccounts(Protocol):
-    """The interface of a list of accounts in a local file."""
+    """The interface of a list of accounts in a local file. It does not block."""
 
     def decide(self, sender: bytes | None) -> Decision:
         """Return a permission if the accounts of the permissions file include `sender` (20 bytes), else a refusal. None

@@ -23,7 +23,8 @@ class Artifact:
 
 @cache
 def load_artifact(name: str) -> Artifact:
-    """Return the contract `name`, which is one of `NAMES`. KeyError for any other name."""
+    """Return the contract `name`, which is one of `NAMES`. It is read from the package once and kept. KeyError for any
+    other name."""
     # The compiled form is part of the package, so that a node needs no compiler.
     file = resources.files("lacnode.permissioning") / "contracts" / "artifacts.json"
     found = json.loads(file.read_text("utf-8"))["contracts"][name]

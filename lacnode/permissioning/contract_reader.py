@@ -8,7 +8,7 @@ from lacnode.primitives.header import BlockHeader
 
 
 class ContractUnreadableError(Exception):
-    """A contract gives no answer. The text is a clause that fits after "the contract"."""
+    """A contract gives no answer. The text is a clause that fits after "the contract", such as "does not exist"."""
 
 
 class ContractTimeoutError(ContractUnreadableError):

@@ -36,7 +36,8 @@ _ACCOUNT = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 
 class AllowlistProblem(Enum):
-    """Why a change of a list is refused or is not stored."""
+    """Why a change of a list is refused or is not stored. The value is a sentence. After FILE_SYNC the change is in
+    force."""
 
     EMPTY = "the request names no entry"
     INVALID = "an entry is malformed"

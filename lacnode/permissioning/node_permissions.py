@@ -21,7 +21,7 @@ NO_RULES = Decision(True, "no-permissioning", THIS_NODE, None, "no rules about n
 
 
 class LocalNodes(Protocol):
-    """The interface of a list of nodes in a local file."""
+    """The interface of a list of nodes in a local file. It does not block."""
 
     def decide(self, enode: Enode) -> Decision:
         """Return a permission if the nodes of the permissions file include `enode`, else a refusal."""
@@ -74,7 +74,7 @@ class NodePermissions:
         return self._bootnodes.issuperset(ids)
 
     def involves_this_node(self, *nodes: Enode) -> bool:
-        """Return True if one of `nodes` is this node."""
+        """Return True if one of `nodes` has the id of this node. False for no nodes."""
         return any(enode.id == self._own_id for enode in nodes)
 
     def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:

@@ -17,18 +17,19 @@ MAX_PERMISSIONS_FILE_BYTES = 2**22
 
 
 class PermissionsFileError(Exception):
-    """The file has no valid list. The text is Besu's where Besu has one."""
+    """The file cannot be read or has no valid list. The text is Besu's where Besu has one."""
 
 
 class AllowlistKind(Enum):
-    """The two lists. The value is the key in the file. `legacy_key` counts if the file does not have this key."""
+    """The two lists of the file. The value is the key in the file. `legacy_key` counts if the file does not have this
+    key."""
 
     ACCOUNTS = "accounts-allowlist"
     NODES = "nodes-allowlist"
 
     @property
     def legacy_key(self) -> str:
-        """The key of the list in files of earlier releases of Besu (whitelist)."""
+        """The key of the list in files of earlier releases of Besu, such as `nodes-whitelist`."""
         return self.value.replace("allowlist", "whitelist")
 
 

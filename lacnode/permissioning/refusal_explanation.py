@@ -89,7 +89,7 @@ class RefusalExplainer:
         reasons = [own] if own else list(self._transaction_reasons(rules, transaction, sender, header))
         return _explained(refusal, rules, reasons)
 
-    def find_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
+    def find_other_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
         """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None,
         also if the node is not listed or the rules are not lacnode's.
 

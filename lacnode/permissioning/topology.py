@@ -6,7 +6,7 @@ from lacnode.primitives.keccak import keccak256
 
 
 class NodeType(Enum):
-    """The type of a node in the network. The values are LACChain's numbers."""
+    """The type of a node in the network. The values are LACChain's numbers in the node contract."""
 
     BOOT = 0
     VALIDATOR = 1

@@ -8,10 +8,10 @@ from typing import Protocol
 
 
 class TransactionCall(Protocol):
-    """The interface of these fields.
+    """The fields of a transaction that the account rules look at, as an interface.
 
-    `to` is an address of 20 bytes, None for a contract creation. `value` and `gas_price` are in wei. `gas_price` is None
-    if the transaction gives its fees in another way.
+    `to` is an address of 20 bytes, None for a contract creation. `value` is in wei and `gas_price` in wei per gas.
+    `gas_price` is None if the transaction gives its fees in another way.
     """
 
     @property

@@ -19,7 +19,8 @@ RECEIPT_BYTES, LOG_BYTES = 1_300, 600
 
 
 class AnswerSize:
-    """Counts the bytes of one answer. `max_bytes` is `MAX_ANSWER_BYTES` if it is None."""
+    """Counts the estimated bytes of the JSON text of one answer. `max_bytes` is `MAX_ANSWER_BYTES` if it is None.
+    `math.inf` is no bound."""
 
     def __init__(self, max_bytes: float | None = None) -> None:
         self._bytes = 0
@@ -27,7 +28,7 @@ class AnswerSize:
 
     @property
     def bytes_left(self) -> int:
-        """Return the bytes that may still be added."""
+        """The bytes that may still be added, at most `MAX_ANSWER_BYTES`. 0 if none may."""
         return max(0, min(int(min(self._max_bytes, MAX_ANSWER_BYTES)) - self._bytes, MAX_ANSWER_BYTES))
 
     def add(self, size_bytes: int) -> None:
@@ -37,15 +38,15 @@ class AnswerSize:
             raise range_too_large(f"the answer is larger than {self._max_bytes} bytes")
 
     def add_transaction(self, transaction: Transaction, *, with_raw: bool = False) -> None:
-        """Add the bytes of a transaction to the count. `with_raw` adds its encoding, which the pool's methods show.
-        RpcError (`range_too_large`) if the answer becomes larger than `max_bytes`."""
+        """Add the estimated bytes of a transaction in JSON to the count. `with_raw` adds its encoding, which the pool's
+        methods show. RpcError (`range_too_large`) if the answer becomes larger than `max_bytes`."""
         access_list = sum(ENTRY_BYTES + KEY_BYTES * len(keys) for _, keys in transaction.access_list)
         # Each byte of data becomes two hexadecimal digits. This holds for the sizes below too.
         raw = 2 * len(transaction.raw) if with_raw else 0
         self.add(TRANSACTION_BYTES + 2 * len(transaction.data) + access_list + raw)
 
     def add_receipt(self, outcome: ReceiptRecord) -> None:
-        """Add the bytes of a receipt with its logs to the count. RpcError (`range_too_large`) if the answer becomes
-        larger than `max_bytes`."""
+        """Add the estimated bytes of a receipt with its logs in JSON to the count. RpcError (`range_too_large`) if the
+        answer becomes larger than `max_bytes`."""
         logs = sum(LOG_BYTES + 2 * len(log.data) for log in outcome.receipt.logs)
         self.add(RECEIPT_BYTES + 2 * len(outcome.revert_reason or b"") + logs)

@@ -14,13 +14,14 @@ LARGE_BLOCK_BYTES = 512 * 1024
 
 
 def is_large_undecoded_block(services: RpcServices, hash_: bytes) -> bool:
-    """Return True if the block is not decoded yet and is too large to decode in this process."""
+    """Return True if the block with this hash (32 bytes) is not decoded yet and takes more than `LARGE_BLOCK_BYTES` in
+    the database. False for an unknown hash."""
     return not services.caches.blocks.has_cached(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
 
 
 def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
-    """Call `handler` with the block's hash and `params` and return its answer, or return a `ReadCall` if the block is
-    large and a reader must answer. Raises the RpcError of `handler`."""
+    """Call `handler` with the block's hash (32 bytes) and `params`, and return its answer. If the block is large and
+    not decoded, return the `ReadCall` for it instead, which a reader must answer. Raises the RpcError of `handler`."""
     # A trial in this process cannot be stopped while it decodes a block. `is_long` prevents the trial.
     call = ReadCall(handler, (hash_, *params), is_long=True)
     if is_large_undecoded_block(services, hash_):
@@ -30,7 +31,8 @@ def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler
 
 
 def block_hash_parameter(params: Params) -> bytes:
-    """Return the hash that `answer_about_block` gives a handler as the first of its parameters."""
+    """Return the hash (32 bytes) that `answer_about_block` gives a handler as the first of its parameters.
+    AssertionError for parameters of a client."""
     hash_ = params[0]
     assert isinstance(hash_, bytes)
     return hash_

@@ -25,8 +25,12 @@ MAX_OVERRIDDEN_ACCOUNTS, MAX_OVERRIDDEN_SLOTS, MAX_OVERRIDDEN_CODE_BYTES = 1_000
 
 @with_error_message(INVALID_CALL)
 def parse_call_request(value: object) -> tuple[CallRequest, bool | None]:
-    """Parse a call object. Returns the call and its `strict` member, which is None if it is missing. RpcError "Invalid call
-    params" if a member does not fit."""
+    """Parse a call object. Return the call and its `strict` member, which is None if it is missing. RpcError "Invalid
+    call params" if a member does not fit.
+
+    The sender is the zero address if `from` is missing. Gas above `MAX_GAS` is cut to it. The request has no overrides
+    and no deadline yet.
+    """
     if not isinstance(value, Mapping):
         raise invalid_params("call: an object was expected")
     strict = value.get("strict")
@@ -62,7 +66,8 @@ def _wei_member(value: Mapping[str, object], name: str) -> int | None:
 
 
 def parse_access_list(value: object) -> tuple[AccessListEntry, ...]:
-    """Parse an access list (EIP-2930): addresses with their storage keys. RpcError if the value is no such list."""
+    """Parse an access list (EIP-2930): addresses (20 bytes) with their storage keys (32 bytes each), in order. RpcError
+    "Invalid params" if the value is no such list."""
     if not isinstance(value, list):
         raise invalid_params("accessList: an array was expected")
     entries = []
@@ -79,7 +84,8 @@ def parse_access_list(value: object) -> tuple[AccessListEntry, ...]:
 
 @with_error_message(INVALID_CALL)
 def parse_state_overrides(value: object, check: Callable[[], None]) -> Overrides:
-    """Parse an object of overrides by address. None means no overrides. The last one counts if an address is written twice.
+    """Parse an object of overrides by address. None means no overrides: the result is empty. The last one counts if an
+    address is written twice.
 
     `check` is called for every account and slot and raises when the time of the call is over. RpcError "Invalid call
     params" if a value does not fit, and `LIMIT_EXCEEDED` if there are too many accounts, slots or bytes of code.
@@ -100,7 +106,8 @@ def parse_state_overrides(value: object, check: Callable[[], None]) -> Overrides
 
 
 def check_override_size(what: str, found: int, maximum: int) -> None:
-    """RpcError if there is more of `what` than `maximum`."""
+    """Check a number of overrides. RpcError (`LIMIT_EXCEEDED`) if `found` is larger than `maximum`. `what` is the
+    plural noun for the message."""
     if found > maximum:
         raise RpcError(LIMIT_EXCEEDED, f"Number of overridden {what} exceeds maximum of {maximum}")
 

@@ -40,8 +40,8 @@ class _Times:
 
 @dataclass(frozen=True, slots=True)
 class MethodTimes:
-    """The times of one method in seconds: the number of calls, their sum, and the quantiles of the last calls in the
-    order of `QUANTILES`."""
+    """The times of one method in seconds: the number of calls since the start, their sum, and the quantiles of the last
+    `REMEMBERED_CALLS` calls in the order of `QUANTILES`."""
 
     method: str
     count: int
@@ -59,7 +59,7 @@ class CallStatistics:
         self._shown: dict[str, MethodTimes] = {}
 
     def count_call(self, method: str, seconds: float) -> None:
-        """Count a call of `method`, which this node has, that has ended after `seconds`."""
+        """Count a call of `method`, which this node has, that has ended after `seconds`, with a result or an error."""
         with self._lock:
             times = self._times.setdefault(method, _Times())
             times.count += 1
@@ -67,12 +67,12 @@ class CallStatistics:
             times.last_seconds.append(seconds)
 
     def count_error(self, method: str, error: RpcError) -> None:
-        """Count a call of `method` that ended in `error`."""
+        """Count that a call of `method`, which this node has, ended in `error`. It does not count the call itself."""
         with self._lock:
             self._errors[method, _ERROR_TYPES.get(error.code, OTHER_ERROR)] += 1
 
     def times(self) -> list[MethodTimes]:
-        """Return the times of each method that was called."""
+        """Return the times of each method that was called since the start. Empty before the first call."""
         shown = self._shown
         with self._lock:
             # Most methods are not called between two scrapes: their quantiles are those of the last one.
@@ -88,7 +88,8 @@ class CallStatistics:
         return list(self._shown.values())
 
     def errors(self) -> Counter[tuple[str, str]]:
-        """Return a copy of the counts of errors, by method and type."""
+        """Return a copy of the counts of errors since the start. A key is the method and Besu's name of the error's
+        type, or `OTHER_ERROR`."""
         with self._lock:
             return self._errors.copy()
 

@@ -21,8 +21,8 @@ ASK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectedValidators:
-    """`connected` are the addresses (20 bytes) that are connected to this node. `present` are those of them that have block
-    `number`. This node is in both."""
+    """`connected` are the addresses (20 bytes) that are connected to this node. `present` are those of them that have
+    block `number`. This node is in both, also if it is not one of the asked addresses."""
 
     connected: frozenset[bytes]
     present: frozenset[bytes]
@@ -30,7 +30,11 @@ class ConnectedValidators:
 
 
 def find_connected_validators(services: RpcServices, addresses: Collection[bytes]) -> ConnectedValidators:
-    """Return which of `addresses` take part now. Must be called from a worker thread, and takes at most `ASK_SECONDS`."""
+    """Return which of `addresses` (20 bytes each) take part now: they are connected and have the block
+    `VALIDATOR_LAG_BLOCKS` below the head.
+
+    Must be called from a worker thread, and takes at most `ASK_SECONDS`. A peer that does not answer is not present.
+    """
     number = max(0, services.chain.head.header.number - VALIDATOR_LAG_BLOCKS)
     peers = [] if services.network is None else [peer for peer in services.network.peers if peer.address in addresses]
     connected = frozenset(peer.address for peer in peers)

@@ -79,7 +79,8 @@ Own = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a call: the methods of its connection, its user (None without a token), and the services for it."""
+    """The sender of a call: the methods of its connection (`own`, by name), its user (None without a valid token, or if
+    the port needs none), and the services for it."""
 
     own: Own
     user: User | None
@@ -88,8 +89,8 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`body` is the JSON text, empty if the client expects no reply. `status` is HTTP's. `retry_after` is in seconds, and 0
-    for a reply that is no refusal."""
+    """`body` is the JSON text, empty if the client expects no reply. `status` is HTTP's. `retry_after` is in seconds,
+    and 0 for a reply that is no refusal."""
 
     body: bytes
     status: int = 200
@@ -97,8 +98,8 @@ class Reply:
 
 
 class Pause(Enum):
-    """A step yields `PAUSE` when it has run long enough, and `THREAD` before work for a worker thread. A step that runs
-    in a worker thread goes on."""
+    """What a generator of steps yields to give way. `PAUSE` when it has run long enough, and `THREAD` before work for a
+    worker thread. A step that runs in a worker thread goes on after `THREAD`."""
 
     PAUSE = "pause"
     THREAD = "thread"
@@ -116,9 +117,9 @@ Part = Generator[ReadCall | Pause, object, T]
 class Dispatcher:
     """Answers requests with the methods of `registry`.
 
-    `max_batch` is the number of calls that a batch over HTTP may have. There is no limit if it is not positive. The
-    `authenticator` decides about every call if there is one. `trials`, `memory` and `statistics` are
-    shared by all ports of a node.
+    `max_batch` is the number of calls that a batch over HTTP may have. There is no limit if it is not positive.
+    `pretty` indents replies. The `authenticator` decides about every call if there is one. `trials`, `memory` and
+    `statistics` are shared by all ports of a node.
     """
 
     def __init__(
@@ -147,10 +148,10 @@ class Dispatcher:
     def answer_http(
         self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = ""
     ) -> Steps:
-        """Answer the body of an HTTP request.
+        """Yield the steps of the answer to the body of an HTTP request, and return the reply. Every error is a reply.
 
-        The rest of a batch is refused after `until` (monotonic seconds). `authorization` is the header with the caller's
-        token. `client` is the caller's address, by which limits for each client count.
+        The rest of a batch is refused after `until` (monotonic seconds). `authorization` is the header with the
+        caller's token, or None. `client` is the caller's address, by which limits for each client count.
         """
         # A client without a token learns nothing if every method needs one, not even whether its JSON is correct.
         if self._authenticator is not None and authorization is None and self._authenticator.requires_token():
@@ -182,11 +183,11 @@ class Dispatcher:
     def answer_websocket(
         self, data: bytes, own: Own, until: float = math.inf, authorization: str | None = None, client: str = ""
     ) -> Steps:
-        """Answer a WebSocket message.
+        """Yield the steps of the answer to a WebSocket message, and return the reply. Every error is a reply.
 
         `own` are the connection's methods. `until` and `client` are as for HTTP. `authorization` is the header of the
-        upgrade request. Its token is checked for every message, so an open connection loses its rights when the token
-        expires.
+        upgrade request, or None. Its token is checked for every message, so that an open connection loses its rights
+        when the token expires.
         """
         # Besu's codes differ from HTTP's here: text that is no JSON is "Internal error", and no batch limit applies.
         if not data:
@@ -305,7 +306,7 @@ class Dispatcher:
             if not isinstance(result, ReadCall):
                 return result
             # Most calls end within the short trial, so that no reader process has to be started for them.
-            done, result_of_trial = self._trials.answer(result, services, services.client)
+            done, result_of_trial = self._trials.try_answer(result, services, services.client)
             return result_of_trial if done else (yield result)
         except RpcError:
             raise

@@ -21,7 +21,8 @@ EXACT_FLOAT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A well-formed call. `wants_reply` is False for a notification, which has no id."""
+    """A well-formed call. `params` are empty if there were none. `id` is None, text or a number. `wants_reply` is False
+    for a notification, which has no id."""
 
     method: str
     params: Params
@@ -38,7 +39,7 @@ class TooManyValuesError(NotJsonError):
 
 
 class MalformedCallError(Exception):
-    """The value is JSON, but no call. `id` is the id of the error reply."""
+    """The value is JSON, but no call. `id` is the id of the error reply, a number or None."""
 
     def __init__(self, id_: object) -> None:
         super().__init__("not a JSON-RPC call")
@@ -46,9 +47,10 @@ class MalformedCallError(Exception):
 
 
 def parse_json(data: bytes) -> object:
-    """Return the value of one JSON text. Ids that are whole numbers keep all their digits.
+    """Return the value of one JSON text. Ids that are whole numbers keep all their digits. Other whole numbers of more
+    than 64 bits become floats.
 
-    NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has too many values.
+    NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has more than `MAX_VALUES` values.
     """
     # The signs are counted before the text is parsed, because the parser cannot be stopped. Signs in strings count
     # too, so the count is an upper bound of the values.
@@ -70,8 +72,8 @@ def _lost_digits(call: object) -> bool:
 
 
 def parse_call(value: object) -> Call:
-    """Return the call in a JSON value. `jsonrpc` and unknown members are ignored, as in Besu. MalformedCallError if
-    the value is no call."""
+    """Return the call in a JSON value. `jsonrpc` and unknown members are ignored, as in Besu. A number as method
+    becomes its text. MalformedCallError if the value is no call."""
     if not isinstance(value, dict):
         raise MalformedCallError(None)
     id_, method, params = value.get("id"), value.get("method"), value.get("params")
@@ -96,17 +98,19 @@ def _java_int(id_: object) -> int | None:
 
 
 def parameter_count(params: Params) -> int:
-    """Return the number of parameters as Besu counts them. A null at the beginning means no parameters."""
+    """Return the number of parameters as Besu counts them. A null at the beginning means no parameters, so the result
+    is 0."""
     return 0 if not params or params[0] is None else len(params)
 
 
 def success_reply(id_: object, result: object) -> Json:
-    """Return a reply with a result, which may be None."""
+    """Return a reply to the call `id_` with a result, which may be None."""
     return {"jsonrpc": "2.0", "id": id_, "result": result}
 
 
 def error_reply(id_: object, error: RpcError) -> Json:
-    """Return a reply with an error. It has a member `data` only if the error has some."""
+    """Return a reply to the call `id_` with an error. `id_` is None if it is not known. It has a member `data` only if
+    the error has some."""
     shown: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:
         shown["data"] = error.data
@@ -114,7 +118,8 @@ def error_reply(id_: object, error: RpcError) -> Json:
 
 
 class EncodedJson:
-    """A result that is JSON text already. It comes from a reader process and is copied into the reply without parsing."""
+    """A result that is JSON text (`text`, UTF-8) already. It comes from a reader process and is copied into the reply
+    without parsing."""
 
     __slots__ = ("text",)
 
@@ -123,7 +128,8 @@ class EncodedJson:
 
 
 def encode_reply(reply: Json, *, pretty: bool = False) -> bytes:
-    """Return the JSON text of a reply. TypeError or ValueError if it holds a value that JSON has no form for."""
+    """Return the JSON text of a reply in UTF-8, indented by two spaces if `pretty`. TypeError or ValueError if it holds
+    a value that JSON has no form for."""
     try:
         if pretty:
             # A text of a reader has no indentation, so it must be parsed here and written again.

@@ -7,7 +7,8 @@ from lacnode.evm.rejection import RejectionReason
 
 
 class RpcError(Exception):
-    """An error reply. `data` is a JSON value with a further explanation, or None."""
+    """An error reply with its JSON-RPC `code` and `message`. `data` is a JSON value with a further explanation, or
+    None."""
 
     def __init__(self, code: int, message: str, data: object | None = None) -> None:
         super().__init__(message)
@@ -17,7 +18,7 @@ class RpcError(Exception):
 
 
 class CallTimeoutError(RpcError):
-    """The call took longer than it may."""
+    """The call took longer than it may: -32603 "Timeout expired"."""
 
     def __init__(self) -> None:
         super().__init__(INTERNAL_ERROR, "Timeout expired")
@@ -29,32 +30,33 @@ UNAUTHORIZED = -40100
 
 
 def parse_error() -> RpcError:
-    """The body of the request is not JSON."""
+    """Return the error -32700 "Parse error": the body of the request is not JSON."""
     return RpcError(PARSE_ERROR, "Parse error")
 
 
 def invalid_request() -> RpcError:
-    """The JSON is not a JSON-RPC request."""
+    """Return the error -32600 "Invalid Request": the JSON is not a JSON-RPC request."""
     return RpcError(INVALID_REQUEST, "Invalid Request")
 
 
 def unauthorized() -> RpcError:
-    """The client has no valid token, or its user may not call the method."""
+    """Return the error -40100 "Unauthorized": the client has no valid token, or its user may not call the method."""
     return RpcError(UNAUTHORIZED, "Unauthorized")
 
 
 def method_not_found() -> RpcError:
-    """No method has this name."""
+    """Return the error -32601 "Method not found": no method has this name."""
     return RpcError(METHOD_NOT_FOUND, "Method not found")
 
 
 def method_not_enabled() -> RpcError:
-    """The method exists, but its API group is not enabled on this port."""
+    """Return the error -32604 "Method not enabled": the method exists, but its API group is not enabled on this port."""
     return RpcError(METHOD_NOT_ENABLED, "Method not enabled")
 
 
 def invalid_params(why: str | None = None) -> RpcError:
-    """Return "Invalid params" with the reason `why` in `data`. Besu gives no reason, and its users have to guess."""
+    """Return the error -32602 "Invalid params" with the reason `why` in `data`. Besu gives no reason, and its users
+    have to guess."""
     return RpcError(INVALID_PARAMS, "Invalid params", why)
 
 
@@ -81,17 +83,18 @@ def with_error_message(message: str) -> Iterator[None]:
 
 
 def internal_error() -> RpcError:
-    """The node has a fault. The log has the details."""
+    """Return the error -32603 "Internal error": the node has a fault. The log has the details."""
     return RpcError(INTERNAL_ERROR, "Internal error")
 
 
 def timeout() -> RpcError:
-    """The call took longer than a call may."""
+    """Return the error -32603 "Timeout expired": the call took longer than a call may."""
     return CallTimeoutError()
 
 
 class BusyError(RpcError):
-    """The call is refused at once, because too many others wait before it. `status` is HTTP's status for a single call."""
+    """The call is refused at once, because too many others wait before it: -32005 with the sentence `why`. `status` is
+    HTTP's status for a single call."""
 
     def __init__(self, why: str, status: int) -> None:
         super().__init__(LIMIT_EXCEEDED, why)
@@ -99,17 +102,19 @@ class BusyError(RpcError):
 
 
 def unknown_block() -> RpcError:
-    """The named block is not in the chain."""
+    """Return the error -39001 "Unknown block": the named block is not in the chain."""
     return RpcError(-39001, "Unknown block")
 
 
 def reverted(reason: str | None, output: str) -> RpcError:
-    """Return the error for a call that ended with REVERT. `reason` is the contract's text or None, `output` hexadecimal."""
+    """Return the error -32000 for a call that ended with REVERT. `reason` is the contract's text or None. `output` is
+    0x-hexadecimal, for `data`."""
     return RpcError(SERVER_ERROR, _with_reason("Execution reverted", reason), output)
 
 
 def halted(how: str | None, explanation: str | None) -> RpcError:
-    """Return the error for a call that ended with an exceptional halt of the EVM, such as out of gas, and not with REVERT.
+    """Return the error -32000 for a call that ended with an exceptional halt of the EVM, such as out of gas, and not
+    with REVERT.
 
     `how` is Besu's name of the halt, for the message. `explanation` says more, for `data`. Both may be None.
     """
@@ -122,58 +127,60 @@ def _with_reason(message: str, reason: str | None) -> str:
 
 
 def block_not_found() -> RpcError:
-    """No block has this hash or number, where Besu answers with this text."""
+    """Return the error -32000 "Block not found": no block has this hash or number, where Besu answers with this text."""
     return RpcError(SERVER_ERROR, "Block not found")
 
 
 def world_state_unavailable() -> RpcError:
-    """The state after the named block is not in the database."""
+    """Return the error -32000 "World state unavailable": the state after the named block is not in the database."""
     return RpcError(SERVER_ERROR, "World state unavailable")
 
 
 def filter_not_found() -> RpcError:
-    """No filter has this id, or it has expired."""
+    """Return the error -32000 "Filter not found": no filter has this id, or it has expired."""
     return RpcError(SERVER_ERROR, "Filter not found")
 
 
 def logs_filter_not_found() -> RpcError:
-    """No filter of logs has this id, or it has expired."""
+    """Return the error -32000 "Logs filter not found": no filter of logs has this id, or it has expired."""
     return RpcError(SERVER_ERROR, "Logs filter not found")
 
 
 def subscription_not_found() -> RpcError:
-    """This WebSocket connection has no subscription with this id."""
+    """Return the error -32000 "Subscription not found": this WebSocket connection has no subscription with this id."""
     return RpcError(SERVER_ERROR, "Subscription not found")
 
 
 def p2p_disabled() -> RpcError:
-    """The method needs the network, and `--p2p-enabled` is false."""
+    """Return the error -32000 for a method that needs the network while `--p2p-enabled` is false."""
     return RpcError(SERVER_ERROR, "P2P has been disabled. This functionality is not available")
 
 
 def range_too_large(why: str | None = None) -> RpcError:
-    """The call asks for more blocks or results than one call may. `why` goes into `data`."""
+    """Return the error -32005: the call asks for more blocks or results than one call may. `why` goes into `data`."""
     return RpcError(LIMIT_EXCEEDED, "Requested range exceeds maximum RPC range limit", why)
 
 
 def batch_too_large() -> RpcError:
-    """The batch has more calls than a batch may."""
+    """Return the error -32005: the batch has more calls than a batch may."""
     return RpcError(LIMIT_EXCEEDED, "Number of requests exceeds max batch size")
 
 
 def observer_refuses() -> RpcError:
-    """Return the error for a transaction that a client sends to an observer. Besu has no such role and no such error."""
+    """Return the error -32000 for a transaction that a client sends to an observer. Besu has no such role and no such
+    error."""
     return RpcError(SERVER_ERROR, "This node is an observer and takes no transactions: send them to a writer")
 
 
 def dangerous_vote(warnings: Sequence[str]) -> RpcError:
-    """Return the error for a vote that may harm the network. The vote is accepted with `true` as third parameter."""
+    """Return the error -32000 for a vote that may harm the network, with `warnings` (at least one sentence) in `data`.
+    The vote is accepted with `true` as third parameter."""
     hint = "to vote all the same, give true as the third parameter"
     return RpcError(SERVER_ERROR, f"Vote not proposed: {warnings[0]}", {"warnings": list(warnings), "hint": hint})
 
 
 def privacy_disabled() -> RpcError:
-    """The method needs private transactions, and they are off."""
+    """Return the error -50100 "Privacy is not enabled": the method needs private transactions, and they are off."""
     return RpcError(-50100, "Privacy is not enabled")
 
 
@@ -212,12 +219,14 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
 
 
 def rejected_call(reason: RejectionReason, text: str) -> RpcError:
-    """Return the error for a call that could not begin. `text` is part of the message, in contrast to `rejected`."""
+    """Return the error for a call that could not begin, with Besu's code for `reason`. `text` is part of the message,
+    in contrast to `rejected`. A reason without a code of Besu's is "Internal error"."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, _with_reason(message, text))
 
 
 def rejected(reason: RejectionReason, detail: object | None = None) -> RpcError:
-    """Return the error for a rejected transaction. `detail` goes into `data`."""
+    """Return the error for a rejected transaction, with Besu's code and message for `reason`. `detail` goes into
+    `data`. A reason without a code of Besu's is "Internal error"."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, message, detail)

@@ -18,10 +18,10 @@ TOO_MANY_OF_CLIENT, TOO_MANY = 429, 503
 
 
 class FairLimiter:
-    """Gives at most `turns` turns at a time.
+    """Gives at most `turns` turns at a time, round robin over the addresses. Use it on the event loop.
 
-    `per_client` requests of one address and `total` requests of all addresses may wait, each for at most `wait_seconds`.
-    Further requests are refused with BusyError.
+    `per_client` requests of one address and `total` requests of all addresses may wait, each for at most
+    `wait_seconds`. Further requests are refused with BusyError.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class FairLimiter:
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
-        """Hold a turn for the address `client`. BusyError if too many requests wait, or if the wait was too long."""
+        """Hold a turn for the address `client` in the `async with` block. BusyError with HTTP's status 429 or 503 if
+        too many requests wait, or if the wait was too long."""
         await self.acquire(client)
         try:
             yield
@@ -49,8 +50,9 @@ class FairLimiter:
             self.release()
 
     async def acquire(self, client: str) -> None:
-        """Wait for a turn for the address `client`. The caller must call `release` when its turn ends. BusyError if too
-        many requests wait, or if the wait was too long."""
+        """Wait for a turn for the address `client`. The caller must call `release` when its turn ends. BusyError with
+        HTTP's status 429 or 503 if too many requests wait, or if the wait was too long. Then there is no turn to
+        release."""
         if self._free:
             self._free -= 1
             return
@@ -93,7 +95,7 @@ class FairLimiter:
         return True
 
     def release(self) -> None:
-        """End a turn that `acquire` gave, and give it to the request whose turn is next."""
+        """End a turn that `acquire` gave, and give it to the request whose turn is next. Call it once for each turn."""
         if not self._waiting:
             self._free += 1
             return

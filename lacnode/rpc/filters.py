@@ -48,10 +48,11 @@ BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
 @dataclass(slots=True)
 class PollingFilter:
-    """A filter with its gathered entries: hashes as text, or logs.
+    """A filter with its gathered entries: hashes as 0x-hexadecimal text, or logs. `kind` is `BLOCKS`, `PENDING` or
+    `LOGS`.
 
-    `last_used` is in monotonic seconds. `document` is the filter object of a log filter. A log filter gathers nothing after
-    block `last_block`. `client` is the address of its owner.
+    `last_used` is in monotonic seconds. `document` is the filter object of a log filter, and `wanted` its parsed form.
+    A log filter gathers nothing after block `last_block`, None for no end. `client` is the address of its owner.
     """
 
     kind: str
@@ -64,18 +65,20 @@ class PollingFilter:
     client: str = ""
 
     def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:
-        """Add entries (hashes, or logs) that the client has not asked for yet."""
+        """Add entries (hashes as text, or logs) that the client has not asked for yet. The bounds are not checked here."""
         self.gathered += entries
         self.gathered_bytes += sum(ENTRY_BYTES + (0 if isinstance(e, str) else len(e.log.data)) for e in entries)
 
     def pop_gathered(self) -> list[str | LogWithMetadata]:
-        """Return the entries that were gathered since the last call, and drop them."""
+        """Return the entries that were gathered since the last call, the oldest first, and drop them. Empty if there
+        are none."""
         taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
         return taken
 
 
 class PollingFilters:
-    """All polling filters of a node. Safe to use from several threads. `now` is a monotonic clock in seconds."""
+    """All public polling filters of a node. Safe to use from several threads. `now` is a monotonic clock in seconds. A
+    filter is deleted `EXPIRY_SECONDS` after its last use, or if it gathers too much."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -88,10 +91,11 @@ class PollingFilters:
     # -- events ------------------------------------------------------------------------------------------------------
 
     def block_added(self, new_head: NewHead) -> Iterator[None]:
-        """Give an imported block and its logs to the filters, one filter in each step of the iterator.
+        """Give an imported block and its logs to the filters of blocks and of logs, one filter in each step of the
+        iterator: exhaust it. Filters that have expired or gathered too much are deleted.
 
-        The lock is free between two steps: a block may have a hundred thousand logs, and a method that waits for the lock
-        holds a worker thread of all clients.
+        The lock is free between two steps: a block may have a hundred thousand logs, and a method that waits for the
+        lock holds a worker thread of all clients.
         """
         # `_sweep` comes first, so that filters without an owner do not gather.
         number, hash_ = new_head.header.number, to_hex(new_head.hash)
@@ -120,7 +124,7 @@ class PollingFilters:
                     self._forget_largest()
 
     def pending_added(self, pooled: PooledTransaction) -> None:
-        """Give a transaction that entered the pool to the filters."""
+        """Give the hash of a transaction that entered the pool to the filters of pending transactions."""
         hash_ = to_hex(pooled.transaction.hash)
         with self._lock:
             for filter_ in self._filters.values():
@@ -138,7 +142,8 @@ class PollingFilters:
             gathered_bytes -= self._filters.pop(id_).gathered_bytes
 
     def forget_all(self) -> None:
-        """Delete all filters, because they missed an event. Their owners get "Filter not found" and create new ones."""
+        """Delete all filters, because they missed an event. Their owners get "Filter not found" at the next poll and
+        create new ones."""
         with self._lock:
             self._filters.clear()
 
@@ -153,7 +158,8 @@ class PollingFilters:
     # -- methods -----------------------------------------------------------------------------------------------------
 
     def methods(self) -> tuple[Method, ...]:
-        """Return the RPC methods that work on these filters."""
+        """Return the RPC methods that work on these filters. A new filter raises RpcError (`LIMIT_EXCEEDED`) if there
+        are too many, an unknown one RpcError "Filter not found"."""
         return (
             Method("eth_newBlockFilter", "ETH", self._new_block_filter),
             Method("eth_newPendingTransactionFilter", "ETH", self._new_pending_filter),
@@ -226,14 +232,15 @@ class PollingFilters:
 
 
 def kept_members(document: object) -> dict[str, object]:
-    """Return the members of a filter's object that are read. A client may have put in megabytes of others, which would stay
-    in memory with the filter."""
+    """Return the members of a filter's object that are read (`FILTER_MEMBERS`), empty if `document` is no object. A
+    client may have put in megabytes of others, which would stay in memory with the filter."""
     members = document if isinstance(document, Mapping) else {}
     return {name: members[name] for name in FILTER_MEMBERS if name in members}
 
 
 def parse_filter_id(params: Params, index: int = 0) -> str:
-    """Return the filter id at `index` of `params`. RpcError "Invalid params" if it is missing or too long."""
+    """Return the filter id at `index` of `params`, a text that is not checked further. RpcError "Invalid params" if it
+    is missing, no text, or longer than 64 characters."""
     id_ = parse_text(required(params, index, "filter id"), "filter id")
     if len(id_) > 64:
         raise invalid_params("filter id: at most 64 characters were expected")

@@ -14,11 +14,12 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def health_response(services: RpcServices, path: str, query: str, standing: PrivacyHealth | None) -> tuple[int, bytes]:
-    """Return HTTP's status and body for one of the two paths. Must be called on the event loop, where peers are counted.
+    """Return HTTP's status (200 or 503) and body for `/liveness` or `/readiness`. `query` is the text after `?`. Must
+    be called on the event loop, where peers are counted.
 
-    The body is Besu's with three more members: the name of the EVM if it is a native one, the conflicts of this node's role
-    if there are some, and the state of the privacy groups (`standing`) if privacy is on. None of these makes the node less
-    ready, because none of them stops the chain.
+    The body is Besu's JSON with three more members: the name of the EVM if it is a native one, the conflicts of this
+    node's role if there are some, and the state of the privacy groups (`standing`, None if privacy is off). None of
+    these makes the node less ready, because none of them stops the chain. Liveness is always 200.
     """
     up = path == LIVENESS or is_ready(services, query)
     # Besu's body has a space on both sides of the colon.
@@ -38,9 +39,11 @@ def health_response(services: RpcServices, path: str, query: str, standing: Priv
 
 
 def is_ready(services: RpcServices, query: str) -> bool:
-    """Return True if there are enough peers (if P2P is on) and a sync under way is not too far behind.
+    """Return True if there are enough peers (if P2P is on) and a sync under way is not too far behind. Use it on the
+    event loop.
 
-    `query` may name `minPeers` and `maxBlocksBehind`. A value that is no number means that the node is not ready.
+    `query` is the text after `?`. It may name `minPeers` and `maxBlocksBehind`, else they are `MIN_PEERS` and
+    `MAX_BLOCKS_BEHIND`. A value that is no number means that the node is not ready.
     """
     # The first of several values with one name counts. `dict` keeps the last one, so the order is reversed.
     asked = dict(reversed(parse_qsl(query, keep_blank_values=True)))

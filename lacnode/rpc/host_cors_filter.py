@@ -17,7 +17,7 @@ class InvalidCorsOriginError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HttpRefusal:
-    """The response to a client that may not use this API: HTTP's status, and the body."""
+    """The response to a client that may not use this API: HTTP's status, and the body, which is JSON or empty."""
 
     status: int
     body: bytes = b""
@@ -26,8 +26,9 @@ class HttpRefusal:
 class HostAndCorsFilter:
     """Decides by the headers of a request.
 
-    `hosts` are the names that a `Host` header may have. `origins` are regular expressions of the origins of pages that may
-    call. `*` or `all` admits every origin. InvalidCorsOriginError if an origin is no regular expression.
+    `hosts` are the names that a `Host` header may have. `origins` are regular expressions of the whole origins of pages
+    that may call. `*` or `all` admits every host or origin. Without origins no page may call. InvalidCorsOriginError if
+    an origin is no regular expression.
     """
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
@@ -37,7 +38,8 @@ class HostAndCorsFilter:
         self._origins = () if self._any_origin else tuple(_compiled(pattern) for pattern in patterns)
 
     def refusal(self, headers: Headers) -> HttpRefusal | None:
-        """Return the response to a request that may not pass, or None if it may."""
+        """Return the response (status 403) to a request whose `Host` or `Origin` may not pass, or None if it may. A
+        request without `Origin` comes from no page and passes."""
         if not self._hosts.allows(headers):
             return HttpRefusal(403, HOST_REFUSED)
         # A request without `Origin` comes from no page of another site, such as one of a command-line client.
@@ -51,7 +53,8 @@ class HostAndCorsFilter:
         return self._any_origin or any(pattern.fullmatch(origin) for pattern in self._origins)
 
     def cors_headers(self, headers: Headers) -> list[tuple[str, str]]:
-        """Return the CORS headers of the reply to a request that has passed."""
+        """Return the CORS headers (name in lower case, value) of the reply to a request that has passed. Empty if there
+        are none to send. `Origin` is not checked again."""
         # The reply depends on `Origin`, so a cache must not give it to a page of another origin.
         shown = [("vary", "origin")] if self._any_origin or self._origins else []
         if "origin" in headers:

@@ -26,7 +26,9 @@ PAGES_SHARE, PAGES_BURST_SECONDS = 0.1, 0.5
 
 
 class HttpRoutes:
-    """Answers requests. `runner` runs the methods, each request for at most `timeout` seconds."""
+    """Answers the HTTP requests of the JSON-RPC port (`RequestHandler`). `gate` decides by their headers, and
+    `dispatcher` has the methods. `runner` runs them, each request for at most `timeout` seconds. `authenticator` is
+    None if the port needs no tokens."""
 
     def __init__(
         self,
@@ -48,14 +50,16 @@ class HttpRoutes:
         """A thread for the health paths alone. A load balancer must get its answer even if methods use all other threads."""
 
     def answer_head(self, head: Request) -> Response | None:
-        """Return the answer to a request that is refused by its head, or None if the body must be read."""
+        """Return the answer (status 403) to a request whose `Host` or `Origin` may not pass, or None if the body must
+        be read."""
         refusal = self._gate.refusal(head.headers)
         if refusal is not None:
             return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
         return None
 
     async def answer(self, request: Request) -> Response:
-        """Return the answer to a request that `answer_head` did not answer."""
+        """Return the answer to a request that `answer_head` did not answer: a call, `/login`, `/liveness` or
+        `/readiness`. Status 404 for an unknown path, 504 after the timeout."""
         cors = self._gate.cors_headers(request.headers)
         path, _, query = request.target.partition("?")
         if path == "/" and request.method == "POST":
@@ -93,7 +97,7 @@ class HttpRoutes:
         authorization = request.headers.get("authorization")
         steps = self._dispatcher.answer_http(body, until, authorization, request.client)
         if not request.is_plain:
-            self._runner.charge_unusual()
+            self._runner.charge_unusual_request()
         reply = self._runner.answer_at_once(body, steps)
         if reply is None:
             with trio.move_on_after(self._timeout):

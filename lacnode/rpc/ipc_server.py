@@ -49,7 +49,7 @@ CLIENT = "ipc"
 
 
 class IpcServer:
-    """Answers the calls of `settings.path`. `dispatcher` has its methods, and `runner` runs them."""
+    """Answers the calls on the socket file `settings.path`. `dispatcher` has its methods, and `runner` runs them."""
 
     def __init__(self, settings: IpcSettings, dispatcher: Dispatcher, runner: RequestRunner) -> None:
         self._settings = settings
@@ -57,7 +57,8 @@ class IpcServer:
         self._runner = runner
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled, then remove the file. PortUnavailableError if the socket cannot be made."""
+        """Serve until cancelled, then remove the file. Reports as started when the socket is open. PortUnavailableError
+        if the socket cannot be made: another process uses it, the path is too long, or it is a file of another kind."""
         with _socket_file(self._settings.path) as made:
             async with trio.SocketListener(trio.socket.from_stdlib_socket(made)) as listener:
                 log.info(f"IPC endpoint opened: {self._settings.path}")

@@ -14,11 +14,12 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
 class NodeUnreachableError(Exception):
-    """The node did not answer, or its answer is no JSON-RPC."""
+    """The node did not answer in time, or its answer is no JSON-RPC. The call may have had its effect."""
 
 
 class CallRefusedError(Exception):
-    """The node answered with an error. `message` and `data` (None if there is none) are the error's."""
+    """The node answered with an error. `message` (text) and `data` (None if there is none) are the error's. The text
+    names the method and the code."""
 
     def __init__(self, method: str, error: Mapping[str, object]) -> None:
         super().__init__(f"{method}: {error.get('message')} ({error.get('code')})")
@@ -27,7 +28,8 @@ class CallRefusedError(Exception):
 
 
 def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 10.0) -> object:
-    """Return the result of one call. `timeout` is in seconds.
+    """Return the result of one call, a JSON value. `timeout` is in seconds, for the connection and for each read. It
+    blocks.
 
     NodeUnreachableError if the node does not answer with JSON-RPC, and CallRefusedError if the call ended in an error.
     """
@@ -41,9 +43,10 @@ def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 
 
 
 def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float = 2.0) -> list[object]:
-    """Return the results of `calls` (method, parameters) as one batch. A call that ended in an error has the result None.
+    """Return the results of `calls` (method, parameters) as one batch, in their order. A call that ended in an error or
+    has no reply has the result None.
 
-    Raises NodeUnreachableError if the node does not answer within `timeout` seconds.
+    Raises NodeUnreachableError if the node does not answer within `timeout` seconds, or not with a batch.
     """
     # The replies of a batch may come in any order (JSON-RPC 2.0, section 6), so they are matched by id.
     replies = {reply.get("id"): reply.get("result") for reply in _replies(url, calls, timeout)}
@@ -51,7 +54,8 @@ def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float
 
 
 def block_number(url: str) -> int:
-    """Return the number of the node's head. NodeUnreachableError if the node does not answer with a number."""
+    """Return the number of the node's head. It waits at most 2 seconds for each read. NodeUnreachableError if the node
+    does not answer with a number."""
     (number,) = call_all(url, [("eth_blockNumber", [])])
     if not isinstance(number, str):
         raise NodeUnreachableError(f"{url} gives no block number")

@@ -13,11 +13,12 @@ _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 
 
 class JsonStreamError(ValueError):
-    """The bytes are no sequence of JSON objects and arrays, or one is too long."""
+    """The bytes are no sequence of JSON objects and arrays, or one is too long or nested too deep. The stream cannot go
+    on."""
 
 
 class JsonStream:
-    """Collects the bytes of texts of at most `max_bytes` bytes."""
+    """Collects the bytes of JSON objects and arrays of at most `max_bytes` bytes each."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -28,11 +29,12 @@ class JsonStream:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no text has begun."""
+        """Whether no text has begun: no byte is kept."""
         return not self._bytes
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take further bytes and return the texts that are complete. JsonStreamError if there can be none."""
+        """Take further bytes and return the texts that are complete, in order, without blanks around them. Empty if
+        none is. They may still be no JSON. JsonStreamError if there can be none."""
         self._bytes += data
         found, start = [], self._begin(0)
         while start is not None and (end := self._end()) is not None:

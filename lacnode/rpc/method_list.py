@@ -36,10 +36,12 @@ from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
 def all_methods(
     *, private: GroupMode | None = None, protocols: Iterable[str] = ("ibft2", "qbft")
 ) -> tuple[Method, ...]:
-    """Return all methods of this node, of enabled and of disabled groups.
+    """Return all methods of this node, of enabled and of disabled groups. Those of filters and of subscriptions are not
+    in it.
 
-    `private` is the kind of its privacy groups, or None if privacy is off. `protocols` are the names of the consensus
-    protocols of its chain.
+    `private` is the kind of its privacy groups, or None if privacy is off: private methods then answer that it is off.
+    `protocols` are the names of the consensus protocols of its chain (`ibft1`, `ibft2`, `qbft`). KeyError for another
+    one.
     """
     # Besu, too, has the methods of a protocol only on a chain of this protocol.
     groups = dict.fromkeys(_GROUP_OF_PROTOCOL.get(protocol, protocol) for protocol in protocols)

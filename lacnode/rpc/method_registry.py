@@ -16,8 +16,9 @@ RpcError."""
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of an API group. `arity` is set if Besu requires an exact number of parameters. `is_quick` is True if the
-    handler needs some microseconds and neither the disk nor a lock. The event loop may run it then."""
+    """A method of an API group (such as `ETH`). `arity` is set if Besu requires an exact number of parameters.
+    `is_quick` is True if the handler needs some microseconds and neither the disk nor a lock. The event loop may run it
+    then."""
 
     name: str
     group: str
@@ -77,7 +78,8 @@ found"."""
 
 
 class MethodRegistry:
-    """The methods of the enabled groups. The group `ALWAYS` belongs to every registry."""
+    """The methods of the enabled `groups` (in upper case), by name. The group `ALWAYS` belongs to every registry.
+    `groups` without it, sorted, are the attribute `groups`."""
 
     ALWAYS = "RPC"
 
@@ -87,7 +89,8 @@ class MethodRegistry:
         self._methods = {method.name: method for method in methods if method.group in enabled}
 
     def find(self, name: str) -> Method:
-        """Return the method with this name. RpcError "Method not found" if it is unknown, or "Method not enabled"."""
+        """Return the method with this name. RpcError "Method not enabled" if it is in no enabled group, but Besu has it
+        or it begins with `lac_`. RpcError "Method not found" for any other name."""
         method = self._methods.get(name)
         if method is not None:
             return method

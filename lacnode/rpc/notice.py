@@ -15,19 +15,20 @@ MESSAGE_BYTES = 110
 
 
 class Listener(Protocol):
-    """A connection that gets notices. Must be called on the event loop."""
+    """A connection that gets notices. Hashable by identity. Must be called on the event loop."""
 
     def notify(self, notice: "Notice") -> None:
-        """Queue the messages of `notice` without waiting. The connection ends if its client does not read."""
+        """Queue the messages of `notice` without waiting. The connection ends if too many bytes wait for its client.
+        Nothing if it has ended."""
 
     def cut(self) -> None:
-        """End the connection of the client at once."""
+        """End the connection of the client at once, without sending what waits. Return before it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`numbers` are the subscriptions of `listener` that want `result`, a JSON text. `group` is the privacy group (32
-    bytes) of a private log, or None."""
+    """An event for one client. `numbers` are the subscriptions of `listener` that want `result`, a JSON text. `group`
+    is the privacy group (32 bytes) of a private log, or None."""
 
     listener: Listener
     numbers: tuple[int, ...]
@@ -36,11 +37,11 @@ class Notice:
 
     @property
     def size_bytes(self) -> int:
-        """Estimated bytes of all messages together."""
+        """Estimated bytes of the JSON text of all messages together."""
         return len(self.numbers) * (MESSAGE_BYTES + len(self.result))
 
     def messages(self) -> Iterator[bytes]:
-        """Yield the message of each subscription."""
+        """Yield the JSON text of the message for each subscription, in the order of `numbers`."""
         # The JSON is put together from bytes: `result` is encoded already, and encoding it for each subscription
         # would take most of the time.
         name, members = b"eth_subscription", b""
@@ -53,5 +54,5 @@ class Notice:
             yield b"%b%x%b" % (head, number, tail)
 
     def deliver(self) -> None:
-        """Give the notice to its connection."""
+        """Give the notice to its connection, which queues it. Must be called on the event loop."""
         self.listener.notify(self)

@@ -35,7 +35,8 @@ class _Entry:
 
 
 class OutgoingQueue:
-    """The queue of one connection. Hashable by identity. `cut_off` ends the connection.
+    """The queue of one connection, which counts for `backlog` from now on. Hashable by identity. `size` is its bytes.
+    `cut` ends the connection. Use it on the event loop.
 
     A reply always fits: the connection reads no further call before the client has read the reply.
     """
@@ -54,11 +55,13 @@ class OutgoingQueue:
         self._cut()
 
     def put(self, frame: bytes) -> None:
-        """Add `frame` without a check of the bound."""
+        """Add `frame` (bytes that are ready to send) without a check of the bound of this connection. If the port holds
+        too much, the connection with the longest queue is cut off."""
         self._add(_Entry(iter((frame,)), len(frame) + OVERHEAD_BYTES))
 
     def try_put(self, notice: Notice, framed: Callable[[bytes], bytes]) -> bool:
-        """Add the messages of `notice` if they fit. `framed` makes the frame of a message. Returns False if they do not fit.
+        """Add the messages of `notice` if they fit into `CONNECTION_LIMIT_BYTES`. `framed` makes the frame of a
+        message, when it is sent. Return False, and add none, if they do not fit.
 
         A notice always fits into an empty queue. Otherwise a large block could never be sent.
         """
@@ -69,8 +72,8 @@ class OutgoingQueue:
         return True
 
     async def next_chunk(self) -> bytes:
-        """Wait for frames and return the ones to send next. `wait_until_empty` counts them as waiting until `mark_sent` is
-        called."""
+        """Wait for frames and return the ones to send next, about `CHUNK_BYTES` together. `wait_until_empty` counts
+        them as waiting until `mark_sent` is called. One task may call it."""
         while not self._entries:
             await self._changed.wait()
         parts: list[bytes] = []
@@ -83,12 +86,12 @@ class OutgoingQueue:
         return self._chunk
 
     def mark_sent(self) -> None:
-        """Note that the last chunk was sent."""
+        """Record that the last chunk of `next_chunk` was sent."""
         self._chunk = b""
         self._change()
 
     async def wait_until_empty(self) -> None:
-        """Wait until everything was sent."""
+        """Wait until every message that was added has been sent. Return at once if none waits."""
         while self._entries or self._chunk:
             await self._changed.wait()
 

@@ -71,12 +71,13 @@ def _message(what: str) -> str:
 
 
 def wrong_parameter(what: str, why: str) -> RpcError:
-    """Return the error for the parameter `what`, with Besu's message for it. `why` goes into `data`."""
+    """Return the error -32602 for the parameter `what`, with Besu's message for it. `why` goes into `data`."""
     return RpcError(INVALID_PARAMS, _message(what), f"{what}: {why}")
 
 
 def required(params: Params, index: int, what: str) -> object:
-    """Return the parameter at `index`. RpcError if it is missing or null."""
+    """Return the parameter at `index`, a JSON value. RpcError, with `what` for the name of the parameter, if it is
+    missing or null."""
     value = params[index] if index < len(params) else None
     if value is None:
         raise RpcError(INVALID_PARAMS, _message(what), f"parameter {index} ({what}) is missing")
@@ -89,21 +90,22 @@ def optional(params: Params, index: int) -> object | None:
 
 
 def parse_text(value: object, what: str) -> str:
-    """Parse a text. RpcError, with `what` for the name of the parameter, for any other type."""
+    """Return `value` if it is text. RpcError, with `what` for the name of the parameter, for any other type."""
     if not isinstance(value, str):
         raise wrong_parameter(what, "text was expected")
     return value
 
 
 def parse_boolean(value: object, what: str) -> bool:
-    """Parse true or false. RpcError, with `what` for the name of the parameter, for any other type."""
+    """Return `value` if it is true or false. RpcError, with `what` for the name of the parameter, for any other type."""
     if not isinstance(value, bool):
         raise wrong_parameter(what, "true or false was expected")
     return value
 
 
 def parse_bytes(value: object, what: str) -> bytes:
-    """Parse bytes in hexadecimal. `0x` is optional."""
+    """Parse bytes in hexadecimal text. `0x` is optional. The number of digits must be even. RpcError, with `what` for
+    the name of the parameter, for any other value. The length is not bounded."""
     try:
         return from_hex(parse_text(value, what))
     except ValueError as error:
@@ -111,12 +113,14 @@ def parse_bytes(value: object, what: str) -> bytes:
 
 
 def parse_address(value: object, what: str = "address") -> bytes:
-    """Parse an address of 20 bytes. Fewer bytes are filled up with zeros on the left, as in Besu."""
+    """Parse an address of 20 bytes in hexadecimal text. `0x` is optional. Fewer bytes are filled up with zeros on the
+    left, as in Besu. RpcError, with `what` for the name of the parameter, for any other value."""
     return parse_padded_bytes(value, what, 20)
 
 
 def parse_hash32(value: object, what: str = "hash") -> bytes:
-    """Parse exactly 32 bytes in hexadecimal."""
+    """Parse exactly 32 bytes in hexadecimal text. `0x` is optional. RpcError, with `what` for the name of the
+    parameter, for any other value."""
     found = parse_bytes(value, what)
     if len(found) != 32:
         raise wrong_parameter(what, f"32 bytes were expected, found {len(found)}")
@@ -124,7 +128,9 @@ def parse_hash32(value: object, what: str = "hash") -> bytes:
 
 
 def parse_padded_bytes(value: object, what: str, size: int) -> bytes:
-    """Parse up to `size` bytes of hexadecimal. Fewer bytes are filled up with zeros on the left."""
+    """Parse up to `size` bytes in hexadecimal text, of any number of digits. `0x` is optional. Fewer bytes are filled
+    up with zeros on the left, to exactly `size`. RpcError, with `what` for the name of the parameter, for any other
+    value."""
     digits = _digits(parse_text(value, what))
     # The length is checked first, so that no expression runs over megabytes. An empty text means zero.
     if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
@@ -137,7 +143,8 @@ def _digits(word: str) -> str:
 
 
 def parse_quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
-    """Parse a number up to `maximum`: text in hexadecimal with 0x, text in decimal without it, or a JSON integer."""
+    """Parse a number from 0 to `maximum`: text in hexadecimal with 0x, text in decimal without it, or a JSON integer.
+    RpcError, with `what` for the name of the parameter, for any other value."""
     number: int | None = None
     # JSON's true and false are integers in Python, and must not become 1 and 0. 78 digits hold every 256-bit number.
     if isinstance(value, int) and not isinstance(value, bool):
@@ -150,14 +157,16 @@ def parse_quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
 
 
 def parse_wei(value: object, what: str) -> int:
-    """Parse an amount of up to 256 bits, in wei. Text is hexadecimal even without 0x, as in Besu's `Wei`."""
+    """Parse an amount of up to 256 bits, in wei: text in hexadecimal even without 0x, as in Besu's `Wei`, or a JSON
+    integer. RpcError, with `what` for the name of the parameter, for any other value."""
     if isinstance(value, int) and not isinstance(value, bool):
         return parse_quantity(value, what)
     return int.from_bytes(parse_padded_bytes(value, what, 32))
 
 
 def parse_storage_slot(value: object) -> int:
-    """Parse a storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
+    """Parse a storage slot: text of up to 32 bytes of hexadecimal, in any number of digits. `0x` is optional. Return it
+    as a number. RpcError for any other value."""
     return int.from_bytes(parse_padded_bytes(value, "slot", 32))
 
 
@@ -165,9 +174,11 @@ def parse_storage_slot(value: object) -> int:
 
 
 def parse_block_number(services: HasChain, value: object) -> int:
-    """Return the number that a block parameter of type "number" means. It may be above the head.
+    """Return the number that a block parameter of type "number" means: a JSON integer, text as Java's `Long.decode`
+    reads it, or a tag. `latest` and `pending` are the head. The number may be above the head.
 
-    RpcError "Unknown block" for `finalized` and `safe`. IBFT 2.0 marks no block so.
+    RpcError "Unknown block" for `finalized` and `safe`, because IBFT 2.0 marks no block so. RpcError -32602 for any
+    other value.
     """
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
@@ -201,12 +212,15 @@ def _java_long(word: str) -> int:
 
 
 def header_by_number(services: HasChain, value: object) -> BlockHeader | None:
-    """Return the header that a "number" parameter means, or None if the number is above the head."""
+    """Return the header that a "number" parameter means (`parse_block_number`), or None if the number is above the
+    head. RpcError if the value does not fit."""
     return services.chain.header_at(parse_block_number(services, value))
 
 
 def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
-    """Return the header that a "number or hash" parameter means. RpcError "Block not found" if there is none."""
+    """Return the header that a "number or hash" parameter means: a number, a tag, a hash, or an object (EIP-1898).
+    RpcError "Block not found" if there is none. RpcError "Unknown block" for `finalized` and `safe`, and -32602 for any
+    other value."""
     # Besu tells a hash from a number by the length of the text alone, with or without 0x.
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
@@ -240,7 +254,8 @@ def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockH
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The logs that are wanted: those of a range of block numbers, both included, or those of one block.
+    """The logs that are wanted: those of a range of block numbers, both included, or those of one block by its hash (32
+    bytes). `block_hash` is None for a range. The range counts only then.
 
     `fixed_from` and `fixed_to` are set if this end of the range stays where it is while the chain grows.
     """
@@ -255,8 +270,9 @@ class LogQuery:
 
 @with_error_message(INVALID_FILTER)
 def parse_log_query(services: HasChain, value: object) -> LogQuery:
-    """Parse a filter object. RpcError "Invalid filter params" if a member does not fit, and `LIMIT_EXCEEDED` if it names too
-    many addresses or topics."""
+    """Parse a filter object. A missing end of the range is the head. RpcError "Invalid filter params" if a member does
+    not fit, and `LIMIT_EXCEEDED` if it names too many addresses or topics. The length of the range is not checked, and
+    the hash is not looked up."""
     if not isinstance(value, Mapping):
         raise invalid_params("filter: an object was expected")
     # Besu accepts two spellings of `blockHash`. The one of EIP-234 comes first.

@@ -42,13 +42,13 @@ _NO_GROUP = re.compile(r"PrivacyGroupNotFound|Privacy group.*not found")
 
 
 def privacy_error(message: str) -> RpcError:
-    """Return an error of the privacy methods themselves."""
+    """Return an error of the privacy methods themselves, with the code -50100."""
     return RpcError(PRIVACY_ERROR_CODE, message)
 
 
 def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
-    """Return the error that a client gets for a failure of the manager. The explanation of lacnode's own manager is
-    `data`."""
+    """Return the error that a client gets for a failure of the manager: the manager's own words with the code -50200 if
+    a client may read them, else `ENCLAVE_ERROR` with -50100. The explanation of lacnode's own manager is `data`."""
     if isinstance(error, EnclaveError):
         # Tessera writes keys into its texts. They are removed, so that no client learns the key of another member.
         word = _KEY.sub("", error.code).strip()
@@ -58,5 +58,5 @@ def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
 
 
 def is_no_group(error: EnclaveError) -> bool:
-    """Return True if the manager says that there is no such group."""
+    """Return True if the manager's error says that there is no such group."""
     return _NO_GROUP.fullmatch(error.code) is not None

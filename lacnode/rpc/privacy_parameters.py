@@ -15,16 +15,18 @@ MAX_KEYS_IN_LIST = 10_000
 
 
 def privacy_controller(services: RpcServices) -> PrivacyController:
-    """Return the private part of the node. RpcError "Privacy is not enabled" if it has none."""
+    """Return the private part of the node, for the tenant of the call if there are tenants. RpcError "Privacy is not
+    enabled" if it has none."""
     if services.privacy is None:
         raise privacy_disabled()
     return services.privacy
 
 
 def check_member(controller: PrivacyController, group: bytes, number: int | None = None) -> None:
-    """Check that the tenant is a member of the group after block `number`, or after the head if it is None.
+    """Check that the tenant of `controller` is a member of the group (32 bytes) after block `number`, or after the head
+    if it is None. Without tenants every caller passes.
 
-    RpcError "Unauthorized" if the tenant is no member.
+    RpcError "Unauthorized" if the tenant is no member, or if the manager does not know the group or does not answer.
     """
     try:
         may_see_group = controller.may_see_group(group, number)
@@ -36,7 +38,8 @@ def check_member(controller: PrivacyController, group: bytes, number: int | None
 
 
 def parse_key(value: object, what: str) -> bytes:
-    """Parse a public key in base64: 32 bytes, or 91 bytes for elliptic curves. RpcError "Invalid params" if it is none."""
+    """Parse a public key in base64: 32 bytes, or 91 bytes for elliptic curves. RpcError "Invalid params", with `what`
+    for the name of the parameter, if it is none."""
     found = _base64(value, what)
     if len(found) not in (32, 91):
         raise invalid_params(f"{what}: a public key of 32 bytes in base64 was expected")
@@ -44,14 +47,16 @@ def parse_key(value: object, what: str) -> bytes:
 
 
 def parse_keys(value: object, what: str) -> tuple[bytes, ...]:
-    """Parse a list of public keys. RpcError "Invalid params" if it is none or too long."""
+    """Parse an array of public keys in base64 (`parse_key`), which may be empty, in its order. RpcError "Invalid
+    params" if it is none or has more than `MAX_KEYS_IN_LIST`."""
     if not isinstance(value, list) or len(value) > MAX_KEYS_IN_LIST:
         raise invalid_params(f"{what}: an array of keys in base64 was expected")
     return tuple(parse_key(item, what) for item in value)
 
 
 def parse_group_id(value: object) -> bytes:
-    """Parse the id of a privacy group, 32 bytes in base64. RpcError "Invalid params" if it is none."""
+    """Parse the id of a privacy group, 32 bytes in base64. RpcError with the code -32602 if it is none. The group need
+    not exist."""
     found = _base64(value, "privacyGroupId")
     if len(found) != 32:
         raise invalid_params("privacyGroupId: 32 bytes in base64 were expected")
@@ -59,12 +64,13 @@ def parse_group_id(value: object) -> bytes:
 
 
 def in_base64(data: bytes) -> str:
-    """Return `data` in base64, the form of keys in privacy methods."""
+    """Return `data` in base64 with padding, the form of keys and group ids in privacy methods."""
     return base64.b64encode(data).decode("ascii")
 
 
 def optional_text(document: Mapping[str, object], name: str) -> str:
-    """Return a member that is text, or the empty text if it is missing. RpcError if it is no text."""
+    """Return the member `name` of a JSON object, which is text, or the empty text if it is missing or null. RpcError
+    "Invalid params" if it is no text."""
     value = document.get(name)
     return "" if value is None else parse_text(value, name)
 

@@ -14,10 +14,11 @@ from lacnode.rpc.services import RpcServices
 
 class PrivateFilters(PollingFilters):
     """All filters for private logs of a node. Safe to use from several threads. A filter's `kind` is its group in
-    hexadecimal."""
+    hexadecimal without `0x`. Its bounds are those of `PollingFilters`, counted apart."""
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
-        """Give the private logs of a block to the filters."""
+        """Give the private logs of a block to the filters of their groups. Filters that have expired or gathered too
+        many entries are deleted."""
         number = private_block.header.number
         with self._lock:
             self._sweep()
@@ -27,7 +28,8 @@ class PrivateFilters(PollingFilters):
                     filter_.gather([found for found in logs if filter_.wanted.matches(found.log)])
 
     def methods(self) -> tuple[Method, ...]:
-        """Return the RPC methods that work on these filters."""
+        """Return the RPC methods that work on these filters. Each raises RpcError "Unauthorized" if the caller is no
+        member of the group."""
         return (
             Method("priv_newFilter", "PRIV", self._new_private_filter),
             Method("priv_getFilterChanges", "PRIV", self._private_changes),

@@ -31,71 +31,80 @@ Params = Sequence[object]
 
 
 class ReadableChain(Protocol):
-    """The chain for read-only methods: a `Blockchain`, or the `ReadOnlyChain` of a reader process."""
+    """The chain for read-only methods: a `Blockchain`, or the `ReadOnlyChain` of a reader process. Hashes have 32
+    bytes. StorageError if the database cannot be read."""
 
     @property
     def head(self) -> Head:
-        """The block that a call about the latest block means."""
+        """The block that a call about the latest block means. In a reader it does not change during a call."""
 
     @property
     def spec(self) -> ChainSpec:
-        """The parsed genesis file."""
+        """The parsed genesis file: forks, chain id and consensus parameters."""
 
     @property
     def database(self) -> Database:
-        """The database of the chain."""
+        """The database of the chain. A reader's one can only be read."""
 
     def hash_at(self, number: int) -> bytes | None:
         """The on-chain hash (32 bytes) of block `number`. None above the head."""
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash. None for an unknown hash."""
+        """The decoded block with this hash (32 bytes). None for an unknown hash."""
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block with this hash. None for an unknown hash."""
+        """One record for each transaction of the block with this hash (32 bytes), in order. None for an unknown hash."""
 
     @property
     def protocols(self) -> ProtocolSchedule:
-        """The consensus protocols of the chain, by height."""
+        """The consensus protocols of the chain, by the height of a block."""
 
     @property
     def validator_sets(self) -> ValidatorSets:
-        """The validators after each block."""
+        """The validators after each block, by votes in headers or by a contract."""
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
         """The validators (20-byte addresses) of the block after `header`, ascending."""
 
     def tracer(self, budget: ExecutionBudget) -> Tracer:
-        """A tracer of blocks and calls of this chain, within `budget`."""
+        """A tracer of blocks and calls of this chain for one RPC call, within the time of `budget`."""
 
     def open_block_after(self, header: BlockHeader) -> OpenBlock:
-        """An open block on the state after `header`, with the values of that block."""
+        """An open block on the state after `header`, with the values of that block, and not of the next one. It is not
+        stored. MissingNodeError, when it executes, if the state is not kept."""
 
     def header_at(self, number: int) -> BlockHeader | None:
         """The header of block `number`. None above the head."""
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
-        """The header of the block with this hash. None for an unknown hash."""
+        """The header of the block with this hash (32 bytes). None for an unknown hash."""
 
     def state_at(self, header: BlockHeader) -> StateView:
-        """The accounts after `header`."""
+        """The accounts after the block of `header`. MissingNodeError, at the first question, if the state is not kept."""
 
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
-        """The result of `call` on the state after `header`."""
+        """The result of `call` on the state after the block of `header`. A call that reverts has a result too. Nothing
+        is stored.
+
+        TransactionRejectedError if the call cannot begin, OverrideError if its overrides cannot be applied,
+        CallLimitExceededError after its deadline, MissingNodeError if the state is not kept.
+        """
 
     def logs(
         self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None]
     ) -> Iterator[LogWithMetadata]:
-        """The matching logs of the blocks from `from_number` to `to_number`, both included, in order."""
+        """The matching logs of the blocks from `from_number` to `to_number`, both included, in order. `check` is called
+        for every block with logs. Its errors end the search. The iterator reads while it is used: exhaust or close it."""
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
-        """The sum of the difficulties up to `header`."""
+        """The sum of the difficulties of all blocks up to `header`, itself included."""
 
     def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
-        """The block and the index of the transaction with this hash. None for an unknown hash."""
+        """The block and the index of the transaction with this hash (32 bytes). None for an unknown hash, and for a
+        transaction of the pool."""
 
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
-        """The matching logs of the block with this hash. Empty for an unknown hash."""
+        """The matching logs of the block with this hash (32 bytes), in order. Empty for an unknown hash."""
 
 
 class HasChain(Protocol):
@@ -103,15 +112,15 @@ class HasChain(Protocol):
 
     @property
     def chain(self) -> ReadableChain:
-        """The chain that the call reads."""
+        """The chain that the call reads. For a `ReadContext` it may be that of a reader process."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """The objects that a read-only method may use.
+    """The objects that a read-only method may use. Hashes have 32 bytes.
 
-    `deadline` is in seconds of the monotonic clock. The method raises CallTimeoutError after it. `recent` is a cache of
-    decoded blocks, or None.
+    `deadline` is in seconds of the monotonic clock. The method raises CallTimeoutError after it (`check_time`).
+    `recent` is a cache of decoded blocks, or None.
     """
 
     chain: ReadableChain
@@ -120,20 +129,21 @@ class ReadContext:
     recent: RecentBlocks | None = None
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash, from the cache if it is there. None for an unknown hash."""
+        """The block with this hash (32 bytes), from the cache if it is there. None for an unknown hash."""
         return self.chain.block_of(hash_) if self.recent is None else self.recent.load_block(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block with this hash. None for an unknown hash."""
+        """One record for each transaction of the block with this hash (32 bytes), in order, from the cache if they are
+        there. None for an unknown hash."""
         return self.chain.receipt_records_of(hash_) if self.recent is None else self.recent.load_receipt_records(hash_)
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
-        """The sum of the difficulties up to `header`."""
+        """The sum of the difficulties of all blocks up to `header`, itself included."""
         return self.chain.total_difficulty_of(header)
 
 
 def check_time(reading: ReadContext) -> None:
-    """Check the deadline. CallTimeoutError if it has passed."""
+    """Check the deadline of `reading`. CallTimeoutError if it has passed."""
     if time.monotonic() > reading.deadline:
         raise timeout()
 
@@ -144,10 +154,10 @@ ReadHandler = Callable[[ReadContext, Params], object]
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """The reading part of a method's call. It needs nothing but a `ReadContext`.
+    """The reading part of a method's call. It needs nothing but a `ReadContext`. Making it reads nothing.
 
-    `params` must be values that `pickle` can write. `is_long` is True if the call takes too long for a short
-    trial in the process of the node. It goes to a reader at once.
+    `params` must be values that `pickle` can write. `is_long` is True if the call takes too long for a short trial in
+    the process of the node. It goes to a reader at once.
     """
 
     handler: ReadHandler
@@ -155,17 +165,18 @@ class ReadCall:
     is_long: bool = False
 
     def answer(self, reading: ReadContext) -> object:
-        """Return the result of the call. RpcError as the handler raises it."""
+        """Run the call in this thread and return its result. RpcError, or another error, as the handler raises it."""
         return self.handler(reading, self.params)
 
 
 def run_in_reader(
     handler: ReadHandler, check: Callable[[HasChain, Params], object] | None = None, *, is_long: bool = False
 ) -> Callable[[HasChain, Params], ReadCall]:
-    """Make a method's handler of `handler`. A reader answers its calls.
+    """Return a method's handler that leaves its calls to `handler`: it returns a `ReadCall`, which a reader answers
+    later. `handler` must stand at the top level of a module.
 
-    `check` raises RpcError for parameters that are refused anyway. Otherwise megabytes of such parameters would take memory
-    here while they wait for a reader. `is_long` is that of `ReadCall`.
+    `check` raises RpcError for parameters that are refused anyway. Otherwise megabytes of such parameters would take
+    memory here while they wait for a reader. `is_long` is that of `ReadCall`.
     """
 
     # The handler itself must stay a function at the top level, so it is wrapped here and not decorated: `pickle` finds a

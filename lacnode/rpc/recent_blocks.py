@@ -24,8 +24,9 @@ T = TypeVar("T")
 
 
 class RecentBlocks:
-    """The blocks of `history` by hash, and the outcomes of their transactions. The last ones that were asked for are cached.
-    All others are read from the database. The methods return None for a hash that no block of the chain has."""
+    """The blocks of `history` by hash (32 bytes), and the outcomes of their transactions. The last ones that were asked
+    for are cached. All others are read from the database. Safe to use from several threads. The methods return None for
+    a hash that no block of the chain has."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._blocks = _Recent(history.block_of, _block_bytes)
@@ -33,24 +34,28 @@ class RecentBlocks:
         self._outlines = _Recent(lambda hash_: history.outline_of(hash_), _outline_bytes)
 
     def load_block(self, hash_: bytes) -> Block | None:
-        """Return the block with this hash, from the cache or from the database."""
+        """Return the block with this hash (32 bytes), from the cache or from the database. None for an unknown hash.
+        StorageError if it cannot be read."""
         return self._blocks.get(hash_)
 
     def load_outline(self, hash_: bytes) -> BlockOutline | None:
-        """Return the block without its transactions, which are not decoded, from the cache or from the database."""
+        """Return the block with this hash (32 bytes) without its transactions, which are not decoded, from the cache or
+        from the database. None for an unknown hash. StorageError if it cannot be read."""
         return self._outlines.get(hash_)
 
     def has_cached(self, hash_: bytes) -> bool:
-        """Return True if both the block and its outcomes are in the cache."""
+        """Return True if both the block with this hash (32 bytes) and its outcomes are in the cache. The database is
+        not read."""
         return self._blocks.has(hash_) and self._outcomes.has(hash_)
 
     def clear(self) -> None:
-        """Empty the cache."""
+        """Empty the cache. Blocks can still be loaded."""
         for kept in (self._blocks, self._outcomes, self._outlines):
             kept.forget()
 
     def load_receipt_records(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """Return one record for each transaction of the block, in order, from the cache or from the database."""
+        """Return one record for each transaction of the block with this hash (32 bytes), in order, from the cache or
+        from the database. None for an unknown hash. StorageError if they cannot be read."""
         return self._outcomes.get(hash_)
 
 

@@ -14,15 +14,16 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class PriceCounts:
-    """How often each price occurs, in wei. `gas_prices` are those of transactions of types 0 and 1. `tips` are the maximum
-    priority fees of later types."""
+    """How often each price occurs, from wei per gas to its count. `gas_prices` are those of transactions of types 0 and
+    1. `tips` are the maximum priority fees of later types."""
 
     gas_prices: Counter[int]
     tips: Counter[int]
 
 
 class RecentPrices:
-    """Counts the prices in the last blocks of `history`, for the price that is proposed to clients."""
+    """Counts the prices in the last blocks of `history`, for the price that is proposed to clients. Safe to use from
+    several threads."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._history = history
@@ -30,8 +31,9 @@ class RecentPrices:
         self._counts: dict[int, PriceCounts] = {}
 
     def count_prices(self, first: int, end: int) -> PriceCounts:
-        """Return the prices of the blocks from `first` up to, but without, `end`. The counts of earlier blocks are
-        dropped."""
+        """Return the prices of the blocks with the numbers from `first` up to, but without, `end`. A number above the
+        head counts as an empty block. Blocks that were counted before are not read again. The counts of blocks before
+        `first` are dropped."""
         # The lock is held while blocks are read. A second caller would read the same blocks, so it waits instead.
         with self._lock:
             self._counts = {number: counted for number, counted in self._counts.items() if number >= first}
@@ -46,7 +48,8 @@ class RecentPrices:
 
 
 def price_at_percentile(counts: Mapping[int, int], percent: float) -> int | None:
-    """Return the price at `percent` (0 to 100) of all prices in ascending order, or None if there is none."""
+    """Return the price at `percent` (0 to 100) of all prices in ascending order, or None if there is none. `counts`
+    says how often each price occurs."""
     total = sum(counts.values())
     place = min(total - 1, int(total * percent / 100))
     # Many transactions name the same price, so the prices are counted and the counts are walked through.

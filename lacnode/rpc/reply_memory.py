@@ -11,7 +11,7 @@ UNFINISHED_BYTES = 24 * 2**20
 
 
 class ReplyMemory:
-    """Counts the bytes of the replies in unfinished batches of all connections."""
+    """Counts the bytes of the replies in unfinished batches of all connections. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,5 +24,5 @@ class ReplyMemory:
 
     @property
     def is_full(self) -> bool:
-        """True if no more replies should be kept."""
+        """True if more than `UNFINISHED_BYTES` are kept: no more replies should be kept then."""
         return self._kept_bytes > UNFINISHED_BYTES

@@ -60,16 +60,18 @@ class Readers(Protocol):
     """Answers calls that only read the chain, outside of the event loop and of the worker threads."""
 
     async def read(self, call: ReadCall, client: str) -> object:
-        """Return the result of `call` for the address `client`. RpcError if the call ends in one. BusyError if it is
-        refused."""
+        """Return the result of `call` for the address `client`. RpcError if the call ends in one or takes too long.
+        BusyError if it is refused, because too many calls wait."""
         ...
 
     async def run(self) -> None:
-        """Run the upkeep of the readers until cancelled, and end the readers then."""
+        """Run the upkeep of the readers until cancelled, and end the readers then. It may return at once if there is
+        none."""
 
 
 class RequestRunner:
-    """Runs the JSON-RPC requests of all ports of a node, in worker threads or readers, each in its share of the time."""
+    """Runs the JSON-RPC requests of all ports of a node, in worker threads or `readers`, each in its share of the time.
+    Use it on the event loop."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
@@ -78,13 +80,14 @@ class RequestRunner:
         self._searches = _Threads(SEARCH_THREADS, TimeShare(SEARCH_SHARE, SEARCH_BURST_SECONDS))
         self._long_requests = FairShare(LONG_REQUEST_SHARES)
 
-    def charge_unusual(self) -> None:
-        """Count the time of the event loop for a request that is not plain."""
+    def charge_unusual_request(self) -> None:
+        """Count the time of the event loop for a request that is not plain. It runs nothing. Later requests may wait
+        for it."""
         self._share.spend(UNUSUAL_REQUEST_COST_SECONDS)
 
     def answer_at_once(self, request: bytes, steps: Steps) -> Reply | None:
-        """Run the first of `steps` on the event loop, if `request` is short. Return the reply if that was all, None if
-        `run` must run the rest."""
+        """Run the first of `steps` on the event loop, if `request` (the JSON text) is short and no time is owed. Return
+        the reply if that was all, None if `run` must run the rest."""
         # Quick methods wait for the share as all others do. `run` knows how.
         if len(request) > QUICK_REQUEST_BYTES or self._share.delay_seconds():
             return None
@@ -95,10 +98,12 @@ class RequestRunner:
         return None
 
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
-        """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's address.
+        """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's
+        address. There is no time limit here: cancel it. A cancelled step goes on in its thread, and its result is
+        dropped.
 
-        A batch with one private call counts as private, and one with a search for groups as a search. So does a request with
-        an escaped letter, which may be the name of a search.
+        A batch with one private call counts as private, and one with a search for groups as a search. So does a request
+        with an escaped letter, which may be the name of a search.
         """
         # The cost counts before the request waits. A flood of requests therefore slows itself down.
         self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))

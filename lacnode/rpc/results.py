@@ -24,14 +24,15 @@ class BlockFacts(Protocol):
     """The facts about a block that are not part of it."""
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
-        """The sum of the difficulties up to `header`."""
+        """The sum of the difficulties of all blocks up to `header`, itself included."""
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block with this hash. None for an unknown hash."""
+        """One record for each transaction of the block with this hash (32 bytes), in order. None for an unknown hash."""
 
 
 def quantity(value: int) -> str:
-    """Return a number in hexadecimal digits after 0x, without leading zeros."""
+    """Return a number in hexadecimal digits after 0x, without leading zeros. 0 is "0x0". The number must not be
+    negative."""
     return hex(value)
 
 
@@ -41,7 +42,7 @@ def optional_quantity(value: int | None) -> str | None:
 
 
 def optional_data(value: bytes | None) -> str | None:
-    """Return bytes in hexadecimal digits after 0x. None for None."""
+    """Return bytes in hexadecimal digits after 0x, two for each byte. None for None."""
     return None if value is None else to_hex(value)
 
 
@@ -49,16 +50,19 @@ def optional_data(value: bytes | None) -> str | None:
 
 
 def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: float | None = None) -> Json:
-    """Return a block with whole transactions if `full`, else with their hashes.
+    """Return a block in Besu's form, with whole transactions if `full`, else with their hashes. `hash_` (32 bytes) is
+    its hash.
 
-    RpcError if the answer has more than `max_bytes` (None for `MAX_ANSWER_BYTES`). Notices of subscriptions have no bound.
+    RpcError if the answer has more than `max_bytes` (None for `MAX_ANSWER_BYTES`). Notices of subscriptions have no
+    bound. ValueError if the block has no receipts in `chain`.
     """
     shown = _block_transactions(chain, found, hash_, AnswerSize(max_bytes)) if full else None
     return block_outline(chain, BlockOutline.from_block(found), hash_, shown)
 
 
 def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
-    """Return a block with `transactions`, or with the hashes of its transactions if `transactions` is None."""
+    """Return a block in Besu's form with `transactions` (`mined_transaction`), or with the hashes of its transactions
+    if `transactions` is None. `hash_` (32 bytes) is its hash."""
     header = found.header
     shown = {**_header_first(header, hash_), "totalDifficulty": quantity(chain.total_difficulty_of(header))}
     shown["extraData"] = to_hex(header.extra_data)
@@ -66,8 +70,8 @@ def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transact
 
 
 def simulated_outline(found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
-    """Return a simulated block, which is on no chain, with `transactions` or the hashes of its transactions. It has no
-    total difficulty."""
+    """Return a simulated block, which is on no chain, with `transactions` (`mined_transaction`), or with the hashes of
+    its transactions if that is None. `hash_` (32 bytes) is its hash. It has no total difficulty."""
     shown = {**_header_first(found.header, hash_), "extraData": to_hex(found.header.extra_data)}
     requests = found.header.requests_hash
     return {
@@ -131,7 +135,8 @@ def _block_transactions(chain: BlockFacts, found: Block, hash_: bytes, size: Ans
 
 
 def receipts(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord]) -> list[Json]:
-    """Return the receipts of all transactions of a block. RpcError if they are too large."""
+    """Return the receipts of all transactions of the block `found` in Besu's form, in order. `hash_` (32 bytes) is its
+    hash. `receipt_records` are those of the block. RpcError if they are too large."""
     size, shown = AnswerSize(), list[Json]()
     first_log = 0
     for index, outcome in enumerate(receipt_records):
@@ -146,7 +151,8 @@ def receipts(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord
 
 
 def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHeader, hash_: bytes, index: int) -> Json:
-    """Return a transaction of a block. `hash_` is the block's hash, and `index` the transaction's place in it."""
+    """Return a transaction of a block in Besu's form. `sender` is its 20-byte address, `header` and `hash_` (32 bytes)
+    are the block's, and `index` is the transaction's place in it."""
     shown: Json = {}
     if transaction.type != LEGACY:
         shown["accessList"] = _access_list(transaction)
@@ -164,7 +170,8 @@ def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHead
 
 
 def pending_transaction(pooled: PooledTransaction) -> Json:
-    """Return a transaction of the pool. The order of the last members is this node's own."""
+    """Return a transaction of the pool in Besu's form, with its encoding and the sender's public key, which is
+    recovered now. The order of the last members is this node's own."""
     transaction = pooled.transaction
     shown: Json = {"blockHash": None, "blockNumber": None}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
@@ -182,7 +189,8 @@ def pending_transaction(pooled: PooledTransaction) -> Json:
 
 
 def pending_notification(pooled: PooledTransaction) -> Json:
-    """Return a pending transaction for a subscription that asked for whole transactions."""
+    """Return a pending transaction for a subscription that asked for whole transactions. It has fewer members than
+    `pending_transaction`."""
     transaction = pooled.transaction
     shown: Json = {}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
@@ -239,7 +247,9 @@ def _public_key(transaction: Transaction) -> bytes:
 
 
 def receipt(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord], index: int) -> Json:
-    """Return the receipt of the transaction at `index`. RpcError if it is too large."""
+    """Return the receipt of the transaction at `index` of the block `found` in Besu's form. `hash_` (32 bytes) is its
+    hash. `receipt_records` are those of the whole block. RpcError if it is too large. IndexError if there is no such
+    transaction."""
     AnswerSize().add_receipt(receipt_records[index])
     first_log = sum(len(earlier.receipt.logs) for earlier in receipt_records[:index])
     return _receipt(found, hash_, receipt_records[index], index, first_log)
@@ -288,7 +298,7 @@ def _receipt(found: Block, hash_: bytes, outcome: ReceiptRecord, index: int, fir
 
 
 def log(found: LogWithMetadata) -> Json:
-    """Return a log for a query, a filter or a subscription."""
+    """Return a log in Besu's form for a query, a filter or a subscription. `removed` is always False."""
     return {
         "logIndex": quantity(found.log_index),
         "removed": False,
@@ -303,5 +313,5 @@ def log(found: LogWithMetadata) -> Json:
 
 
 def minimal_key(slot: int) -> str:
-    """Return a storage key in the form of `eth_getProof`: hexadecimal without leading zero bytes."""
+    """Return a storage key in the form of `eth_getProof`: 0x-hexadecimal without leading zero bytes. Slot 0 is "0x"."""
     return to_hex(rlp.encode_scalar(slot))

@@ -8,7 +8,8 @@ ERROR_SELECTOR = bytes.fromhex("08c379a0")
 
 
 def revert_text(output: bytes) -> str | None:
-    """Return the text of Solidity's `Error(string)` in the output of REVERT. None if there is none."""
+    """Return the text of Solidity's `Error(string)` in the output of REVERT. None if the output has another form. "ABI
+    decode error" if only its selector fits."""
     # Contracts may revert with any bytes. Only Solidity's `Error(string)` has a text, which Besu adds to the message.
     if output[:4] != ERROR_SELECTOR:
         return None

@@ -20,16 +20,17 @@ class RpcTlsError(Exception):
 
 
 class TlsPort(Protocol):
-    """Makes the TLS handshakes of one port, with the certificate of that port."""
+    """Makes the TLS handshakes of one port, with the certificate of that port. It is no socket."""
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
         """Make the handshake on a new connection, and return the encrypted stream. None if the client takes too long.
-        trio.BrokenResourceError if the handshake fails."""
+        trio.BrokenResourceError if the handshake fails or the client's certificate is not trusted. The caller closes
+        `stream` in each case."""
 
 
-def open_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None:
-    """Return what makes the TLS handshakes of a port, None without `settings`. `title` names the port in log and errors.
-    RpcTlsError if a file cannot be used."""
+def load_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None:
+    """Return the object that makes the TLS handshakes of a port, None without `settings`. The files are read now. No
+    socket is opened. `title` names the port in log and errors. RpcTlsError if a file cannot be used."""
     if settings is None:
         return None
     module = importlib.import_module("lacnode.rpc.server_tls")
@@ -40,8 +41,8 @@ def open_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None
 def over_tls(
     tls: TlsPort | None, serve: StreamHandler, prepare: Callable[[trio.SocketStream], None] = lambda _: None
 ) -> ConnectionHandler:
-    """Return a handler that makes the handshake first, or that serves at once without `tls`. `prepare` is called with the
-    socket before."""
+    """Return a handler that makes the handshake first and then calls `serve`, or that serves at once without `tls`. A
+    client whose handshake takes too long is not served. `prepare` is called with the socket before."""
 
     async def handle_connection(stream: trio.SocketStream) -> None:
         prepare(stream)

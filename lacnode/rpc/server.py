@@ -24,7 +24,7 @@ from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.readers.reader_threads import ReaderThreads
 from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.request_runner import Readers, RequestRunner
-from lacnode.rpc.rpc_tls import open_tls_port, over_tls
+from lacnode.rpc.rpc_tls import load_tls_port, over_tls
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.rpc.short_read_trials import ShortReadTrials
@@ -44,11 +44,11 @@ HTTP_TITLE, WEBSOCKET_TITLE = "Ethereum JSON-RPC listener", "the WebSocket liste
 class RpcServers:
     """The HTTP port, the WebSocket port and the IPC socket. A port whose settings are None is off.
 
-    `http_port` and `ws_port` are the bound port numbers once it runs. `readers` answer calls that only read. Threads of this
-    process answer them if it is None. Other ports that answer such calls (GraphQL) must use the same `runner` and
-    `trials`, so that all ports together stay within one share of the time. InvalidCorsOriginError if a CORS origin
-    cannot be used. AuthenticationSetupError if a file about users or tokens cannot be used, RpcTlsError if
-    one of TLS cannot.
+    `http_port` and `ws_port` are the bound port numbers once it runs, None before and for a port that is off. `readers`
+    answer calls that only read. Threads of this process answer them if it is None. Other ports that answer such calls
+    (GraphQL) must use the same `runner` and `trials`, so that all ports together stay within one share of the time.
+    InvalidCorsOriginError if a CORS origin cannot be used. AuthenticationSetupError if a file about users or tokens
+    cannot be used, RpcTlsError if one of TLS cannot.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class RpcServers:
             self._methods += private_filters.methods()
         # Users, origins and certificates are checked here, before any port opens: a faulty file must stop the start.
         self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
-        self._http_tls = open_tls_port(None if http is None else http.tls, HTTP_TITLE)
-        self._ws_tls = open_tls_port(None if websocket is None else websocket.tls, WEBSOCKET_TITLE)
+        self._http_tls = load_tls_port(None if http is None else http.tls, HTTP_TITLE)
+        self._ws_tls = load_tls_port(None if websocket is None else websocket.tls, WEBSOCKET_TITLE)
         self._http_filter, self._ws_filter = _host_and_cors_filter(http), _host_and_cors_filter(websocket)
         self.subscriptions = SubscriptionFeeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None
@@ -89,22 +89,23 @@ class RpcServers:
 
     @property
     def http_connections(self) -> int:
-        """The number of open connections of the HTTP port."""
+        """The number of open connections of the HTTP port now. 0 if the port is off or not open yet."""
         return 0 if self._http_server is None else self._http_server.connections
 
     @property
     def ws_connections(self) -> int:
-        """The number of open connections of the WebSocket port."""
+        """The number of open connections of the WebSocket port now. 0 if the port is off or not open yet."""
         return 0 if self._ws_server is None else self._ws_server.connections
 
     @property
     def subscription_totals(self) -> list[tuple[str, int, int]]:
-        """Each kind with the number of subscriptions since the start, and of those that have ended."""
+        """Each kind with the number of subscriptions since the start, and of those of them that have ended. A kind that
+        never came is absent."""
         return self._subscriptions.count_totals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Reports as started when both ports are open. PortUnavailableError if a port cannot be
-        opened."""
+        """Serve until cancelled. Reports as started when all ports are open. PortUnavailableError if a port cannot be
+        opened. No client was served then."""
         endpoints = self._services.node.endpoints
         doors: list[tuple[ConnectionServer, Listeners]] = []
         # Both ports are opened before either is served. If the second is taken, no client was served by the first.

@@ -61,8 +61,9 @@ class ServerTlsPort:
         self._computing = trio.CapacityLimiter(HANDSHAKES_AT_ONCE)
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
-        """Make the handshake on a new connection, and return the encrypted stream. None if the client takes too long.
-        trio.BrokenResourceError if the handshake fails."""
+        """Make the handshake on a new connection, and return the encrypted stream. None if the client takes more than
+        `HANDSHAKE_SECONDS`, the wait for its turn included. trio.BrokenResourceError if the handshake fails or the
+        client's certificate is not trusted. The caller closes `stream` in each case."""
         self._share.spend(HANDSHAKE_COST_SECONDS)
         check = None if self._trust is None else ClientCertificateCheck(self._trust, self._refused)
         secured = TlsStream(stream, self._context, check, self._computing)

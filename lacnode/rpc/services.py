@@ -49,15 +49,15 @@ class NetworkView(Protocol):
 
     @property
     def peers(self) -> Sequence[Peer]:
-        """The connected peers."""
+        """The connected peers, in no particular order. May be read in any thread. Empty if there are none."""
 
     def add_static(self, enode: Enode) -> bool:
-        """Make `enode` a static node: it is dialled from now on whenever it is not connected. Return False if it is one
-        already."""
+        """Make `enode` a static node: it is dialled from now on whenever it is not connected, until this node ends.
+        Return False if it is one already. Must be called on the event loop."""
 
     def remove_static_and_disconnect(self, enode: Enode) -> bool:
         """End the connection with `enode`, and do not dial it again. Return False if it was not on the list of nodes to
-        dial."""
+        dial. Must be called on the event loop."""
 
 
 class SyncView(Protocol):
@@ -65,7 +65,7 @@ class SyncView(Protocol):
 
     @property
     def starting_block(self) -> int:
-        """The number of the head when the synchronisation began."""
+        """The number of the head when this synchronisation began."""
 
     @property
     def current_block(self) -> int:
@@ -73,7 +73,7 @@ class SyncView(Protocol):
 
     @property
     def highest_block(self) -> int:
-        """The highest block number that a peer has claimed."""
+        """The highest block number that a peer has claimed. It may be wrong."""
 
 
 class PermissionView(Protocol):
@@ -81,26 +81,33 @@ class PermissionView(Protocol):
 
     @property
     def refused(self) -> RefusedConnections:
-        """The last connections that the rules refused."""
+        """The last connections that the rules refused and have not permitted since."""
 
     def explain_connection(self, source: Enode, destination: Enode) -> Decision:
-        """Return whether `source` may connect to `destination` now, and why."""
+        """Return the decision whether `source` may connect to `destination` now, and why. An unreadable contract is a
+        refusal and no error. It may take seconds."""
 
     def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
-        """Return whether `sender` (20 bytes) may send `call` now, and why."""
+        """Return the decision whether `sender` (20 bytes) may send `call` now, and why. An unreadable contract is a
+        refusal and no error. It may take seconds."""
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
-        """Execute `call` from `sender` on a copy of the head's state. Return which administrators remain able to change
-        the rules, and whether it locks all of them out."""
+        """Execute `call` from `sender` (20 bytes) on a copy of the head's state, and keep nothing. Return whether it
+        succeeds, which administrators remain able to change the rules, and whether it can lock all of them out.
+
+        TransactionRejectedError if the call cannot begin, ExecutionInterruptedError if `budget` is used up or
+        cancelled.
+        """
 
     def status(self) -> dict[str, object]:
-        """Return the rules in force and their counters, ready for JSON."""
+        """Return the rules in force, their faults and their counters, as an object ready for JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoleView:
-    """The role of a node: by its configuration, by the validator set, and by the node contract. `conflicts` are
-    sentences about the differences between them."""
+    """The role of a node: by its configuration, by the validator set, and by the node contract. `configured` and
+    `by_contract` are None if they name no role. `conflicts` are sentences about the differences between them, empty if
+    there are none."""
 
     configured: str | None
     is_validator: bool
@@ -112,10 +119,10 @@ class RoleView:
 class NodeFacts:
     """The facts about a node that its API shows.
 
-    `network_id` is the number in the Status of devp2p. `coinbase` is the node's address (20 bytes). `engine_name` is the
-    name of the EVM. `accepts_transactions` says whether the node takes transactions by RPC. `endpoints` gets the host and
-    the port of each open port, by its name in `net_services`. `metric_readers` gets the functions that read the node's
-    metrics, once there are any.
+    `network_id` is the number in the Status of devp2p. `client_version` is its name with the version. `coinbase` is the
+    node's address (20 bytes). `engine_name` is the name of the EVM. `accepts_transactions` says whether the node takes
+    transactions by RPC. `endpoints` gets the host and the port of each open port, by its name in `net_services`.
+    `metric_readers` gets the functions that read the node's metrics, once there are any.
     """
 
     network_id: int
@@ -129,8 +136,8 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatusReaders:
-    """Functions that return the status of a node at the time of the call. `synchronisation` returns None if the node is
-    not syncing."""
+    """Functions that return the status of a node at the time of the call: its role, its synchronisation, and the state
+    of consensus. `synchronisation` returns None if the node is not syncing."""
 
     role: Callable[[], RoleView]
     synchronisation: Callable[[], SyncView | None]
@@ -139,7 +146,7 @@ class NodeStatusReaders:
 
 @dataclass(frozen=True, slots=True)
 class ChainCaches:
-    """The caches that all ports of a node share."""
+    """The caches that all ports of a node share: decoded blocks, and the prices of the last blocks."""
 
     blocks: RecentBlocks
     prices: RecentPrices
@@ -173,20 +180,20 @@ class RpcServices:
     client: str = ""
 
     def for_port(self, groups: tuple[str, ...]) -> RpcServices:
-        """Return the services of a port with these API groups."""
+        """Return a copy of the services for a port with these API groups (upper case), which `rpc_modules` shows."""
         return replace(self, groups=groups)
 
     def for_client(self, client: str) -> RpcServices:
-        """Return the services of a call from this address. Limits for each client count by it."""
+        """Return a copy of the services for calls from this address. Limits for each client count by it."""
         return replace(self, client=client)
 
     def for_tenant(self, privacy_key: bytes) -> RpcServices:
-        """Return the services of a call of the tenant with this 32-byte key. The caller sees the private
-        transactions of this key only."""
+        """Return a copy of the services for calls of the tenant with this 32-byte key. The caller sees the private
+        transactions of this key only. Returns the same object if private transactions are off."""
         # A copy with another `privacy` is enough: every private method goes through it, so it cannot reach another
         # tenant's data.
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))
 
     def read_context(self, seconds: float) -> ReadContext:
-        """Return the context of a read-only method, with a deadline in `seconds` from now."""
+        """Return the context of a read-only method in this process, with a deadline in `seconds` from now."""
         return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.caches.blocks)

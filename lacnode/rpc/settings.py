@@ -26,8 +26,10 @@ class AuthenticationSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """JSON-RPC over HTTP. Sizes are in bytes, times in seconds. There is no limit if `max_batch` is not positive.
-    Every client may call if `authentication` is None."""
+    """JSON-RPC over HTTP. Sizes are in bytes, times in seconds. `groups` are API groups in upper case. `max_batch` is a
+    number of calls. There is no limit if it is not positive. `pretty` indents replies. `cors_origins` are regular
+    expressions, and none admits no page. `timeout` is for one request. Every client may call if `authentication` is
+    None. There is no TLS if `tls` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8545
@@ -45,8 +47,10 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketSettings:
-    """JSON-RPC over WebSocket. `max_frame` is in bytes, `timeout` in seconds. A message may be four times `max_frame`
-    long. `cors_origins` are the origins of pages that may connect. The default is every page, as with Besu."""
+    """JSON-RPC over WebSocket. `groups` are API groups in upper case. `max_frame` is in bytes, `timeout` in seconds for
+    one message. A message may be four times `max_frame` long. `cors_origins` are the origins of pages that may connect.
+    The default is every page, as with Besu. Every client may call if `authentication` is None. There is no TLS if `tls`
+    is None."""
 
     host: str = "127.0.0.1"
     port: int = 8546
@@ -62,7 +66,8 @@ class WebSocketSettings:
 
 @dataclass(frozen=True, slots=True)
 class IpcSettings:
-    """JSON-RPC on the socket `path` of the file system. `timeout` is in seconds."""
+    """JSON-RPC on the socket `path` of the file system. `groups` are API groups in upper case. `timeout` is in seconds
+    for one message."""
 
     path: Path
     groups: tuple[str, ...] = DEFAULT_GROUPS
@@ -71,11 +76,13 @@ class IpcSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """The limits and prices of methods. Prices are in wei, and `gas_cap` is in units of gas. 0 means that there is no limit.
+    """The limits and prices of methods. Prices are in wei per gas, and `gas_cap` is in units of gas. The ranges are in
+    blocks. 0 means that there is no limit for a range and for `gas_cap`.
 
-    An estimate may be too high by the part `estimate_tolerance` of it, which saves executions. `call_seconds` is the time of
-    one call in a reader. Heavy calls run in a thread of the node if `reader_processes` is 0. Files of traces are written
-    into `trace_directory`. No such file can be written if it is None.
+    `gas_price_percentile` (0 to 100) of the prices in the last `gas_price_blocks` blocks is proposed to clients, at
+    most `gas_price_max`. An estimate may be too high by the part `estimate_tolerance` of it, which saves executions.
+    `call_seconds` is the time of one call in a reader. Heavy calls run in a thread of the node if `reader_processes` is
+    0. Files of traces are written into `trace_directory`. No such file can be written if it is None.
     """
 
     max_logs_range: int = 5000

@@ -27,15 +27,20 @@ MAX_CLIENTS = 1_000
 
 
 class ShortReadTrials:
-    """The trials of one node. Safe to use from several threads."""
+    """The trials of one node. Safe to use from several threads. `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._share = TimeShare(TRIAL_SHARE, TRIAL_BURST_SECONDS, now)
         self._failed_at: dict[str, float] = {}
 
-    def answer(self, call: ReadCall, services: RpcServices, client: str) -> tuple[bool, object]:
-        """Return whether the call ended within a trial, and its result. RpcError if the call ended in one."""
+    def try_answer(self, call: ReadCall, services: RpcServices, client: str) -> tuple[bool, object]:
+        """Try `call` in this thread for `TRIAL_SECONDS`, for the address `client`. Return whether it ended within the
+        trial, and its result, which is None if it did not.
+
+        No trial is made for a long call, for a client whose last trial failed a moment ago, or if all trials took too
+        much time. RpcError, or another error, if the call ended in one.
+        """
         if call.is_long or not self._allows(client):
             return False, None
         begun = time.thread_time()

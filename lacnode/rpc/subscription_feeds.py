@@ -61,8 +61,11 @@ NoticeSource = Callable[[], Iterable[Notice | None]]
 
 
 class SubscriptionFeeds:
-    """Queues the events that the node reports by the five methods, and handles them in `run`. Must be used on the
-    event loop."""
+    """Queues the events that the node reports by the five methods, and handles them in `run`. Must be used on the event
+    loop.
+
+    If too many events wait, all connections with subscriptions end and all filters are deleted.
+    """
 
     def __init__(self, filters: PollingFilters, subscriptions: Subscriptions, private_filters: PrivateFilters) -> None:
         self._filters = filters
@@ -78,7 +81,8 @@ class SubscriptionFeeds:
         self._share = TimeShare(FEED_SHARE, FEED_BURST_SECONDS)
 
     def block_added(self, new_head: NewHead) -> None:
-        """Queue an imported block: a worker thread makes the notices about it, and adds it to polling filters."""
+        """Queue an imported block, and return at once. `run` makes the notices about it, and adds it to polling
+        filters. Nothing is queued if no filter or subscription wants it."""
         # Without a listener nothing is queued. The filters' and subscriptions' counts are read without their locks: a
         # subscription that is made at this moment begins with the next block.
         if not len(self._filters) and not self._subscriptions.has_any(NEW_HEADS, LOGS):
@@ -94,22 +98,26 @@ class SubscriptionFeeds:
             self._noted_bytes += size_bytes
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
-        """Queue the private logs of a block."""
+        """Queue the private logs of a block for filters and subscriptions, and return at once. Nothing is queued if
+        none wants them."""
         if len(self._private_filters) or self._subscriptions.has_any(PRIVATE_LOGS):
             self._note(partial(self._private_block, private_block))
 
     def pending_added(self, pooled: PooledTransaction) -> None:
-        """Queue a transaction that entered the pool."""
+        """Queue a transaction that entered the pool for filters and subscriptions, and return at once. Nothing is
+        queued if none wants it."""
         if len(self._filters) or self._subscriptions.has_any(PENDING):
             self._note(partial(self._pending, pooled))
 
     def pending_dropped(self, pooled: PooledTransaction) -> None:
-        """Queue a transaction that left the pool without a block."""
+        """Queue a transaction that left the pool without a block for subscriptions, and return at once. Nothing is
+        queued if none wants it."""
         if self._subscriptions.has_any(DROPPED):
             self._note(partial(self._subscriptions.notices_of_dropped, pooled))
 
     def sync_changed(self, status: SyncView | None) -> None:
-        """Queue a new state of the synchronisation. `status` is None if it has ended."""
+        """Queue a new state of the synchronisation for subscriptions, and return at once. `status` is None if it has
+        ended. Nothing is queued if none wants it."""
         if self._subscriptions.has_any(SYNCING):
             self._note(partial(self._subscriptions.notices_of_sync, status))
 
@@ -146,7 +154,8 @@ class SubscriptionFeeds:
         return self._subscriptions.notices_of_pending(pooled)
 
     async def run(self) -> None:
-        """Handle the queued events until cancelled."""
+        """Handle the queued events in their order until cancelled, in one worker thread at a time. An event that fails
+        is logged and skipped."""
         # One thread at a time keeps the order of events.
         limiter = trio.CapacityLimiter(1)
         async for telling in self._out:

@@ -22,7 +22,8 @@ from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
 
 
 class SubscriptionMethods:
-    """The four methods of one connection. Besu's error for every wrong parameter is "Invalid Request" (-32600) here."""
+    """The four methods of one connection, by name in `handlers`. Besu's error for every wrong parameter is "Invalid
+    Request" (-32600) here. `listener` is the connection that gets the notices."""
 
     def __init__(self, subscriptions: Subscriptions, listener: Listener) -> None:
         self._subscriptions = subscriptions
@@ -36,7 +37,8 @@ class SubscriptionMethods:
         }
 
     def close(self) -> None:
-        """End the subscriptions of the connection, which has ended."""
+        """End the subscriptions of the connection, which has ended. A call that still runs then ends its own new
+        subscription."""
         # The event is set first. A call that still runs in a thread then removes its own new subscription (`_added`).
         self._gone.set()
         self._subscriptions.remove_all_of(self._listener)

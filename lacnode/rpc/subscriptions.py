@@ -39,8 +39,9 @@ MAX_FILTER_ITEMS_PER_CONNECTION = 4_000
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """`active` is set once the client knows the id. `whole` is set if the client wants whole transactions. `group` is the
-    privacy group (32 bytes) of private logs, or None."""
+    """One subscription. `kind` is one of `TYPES` or `PRIVATE_LOGS`. `active` is set once the client knows the id.
+    `whole` is set if the client wants whole transactions. `query` is the filter of logs, None for other kinds. `group`
+    is the privacy group (32 bytes) of private logs, or None."""
 
     number: int
     kind: str
@@ -54,7 +55,7 @@ class Subscription:
 
 
 class Subscriptions:
-    """All subscriptions of a node. Safe to use from several threads."""
+    """All subscriptions of a node, by their connection. Safe to use from several threads."""
 
     def __init__(self, chain: Blockchain) -> None:
         self._chain = chain
@@ -66,11 +67,12 @@ class Subscriptions:
         self._added_of_kind: Counter[str] = Counter()
 
     def has_any(self, *kinds: str) -> bool:
-        """Return True if there is a subscription of one of `kinds`."""
+        """Return True if there is a subscription of one of `kinds`, active or not."""
         return any(self._count_of_kind[kind] for kind in kinds)
 
     def count_totals(self) -> list[tuple[str, int, int]]:
-        """Return each kind with the number of subscriptions since the start, and of those that have ended."""
+        """Return each kind with the number of subscriptions since the start, and of those of them that have ended. A
+        kind that never came is absent."""
         with self._lock:
             return [(kind, added, added - self._count_of_kind[kind]) for kind, added in self._added_of_kind.items()]
 
@@ -83,9 +85,13 @@ class Subscriptions:
         group: bytes | None = None,
         may_receive: Callable[[], bool] | None = None,
     ) -> int:
-        """Add a subscription and return its number. It gets no notices until `activate`.
+        """Add a subscription of `listener` and return its number, which counts up from 1 through the whole node. It
+        gets no notices until `activate`.
 
-        RpcError `LIMIT_EXCEEDED` if the connection has too many subscriptions, or they name too many addresses and topics.
+        `kind` is one of `TYPES` or `PRIVATE_LOGS`. `whole`: whole transactions are wanted. `query` is the filter of
+        logs, else None. `group` is the privacy group (32 bytes) of private logs, and `may_receive` says whether the
+        tenant is still its member. RpcError `LIMIT_EXCEEDED` if the connection has too many subscriptions, or they name
+        too many addresses and topics.
         """
         with self._lock:
             own = self._of_listener.setdefault(listener, {})
@@ -97,14 +103,16 @@ class Subscriptions:
         return number
 
     def activate(self, listener: Listener) -> None:
-        """Start the new subscriptions of a connection. Called once the reply with their ids is queued."""
+        """Start all new subscriptions of a connection. Called once the reply with their ids is queued. Nothing if there
+        are none."""
         # A notice before the reply would carry an id that the client does not know yet.
         with self._lock:
             for subscription in self._of_listener.get(listener, {}).values():
                 subscription.active = True
 
     def remove(self, number: int, listener: Listener, group: bytes | None = None) -> None:
-        """End a subscription. RpcError "Subscription not found" if `listener` has none with this number and `group`."""
+        """End a subscription. It gets no notices of later events. RpcError "Subscription not found" if `listener` has
+        none with this number and `group`."""
         with self._lock:
             own = self._of_listener.get(listener, {})
             subscription = own.get(number)
@@ -114,7 +122,7 @@ class Subscriptions:
             self._count_of_kind[subscription.kind] -= 1
 
     def remove_all_of(self, listener: Listener) -> None:
-        """End all subscriptions of a connection that has ended."""
+        """End all subscriptions of a connection that has ended. Nothing if it has none."""
         with self._lock:
             for subscription in self._of_listener.pop(listener, {}).values():
                 self._count_of_kind[subscription.kind] -= 1
@@ -143,7 +151,9 @@ class Subscriptions:
     # -- notices -----------------------------------------------------------------------------------------------------
 
     def notices_of_block(self, new_head: NewHead) -> Iterator[Notice | None]:
-        """Yield the notices of an imported block and of its logs, and None after each log."""
+        """Yield the notices of an imported block and then of its logs, to `NEW_HEADS` and `LOGS`, and None after each
+        log, where the caller may pause. They are made while the iterator is used. Nothing if no subscription wants
+        them."""
         # Each form of the block is encoded once, when the first subscription wants it.
         shown: dict[bool, bytes] = {}
         for listener, subscriptions in self._of(NEW_HEADS):
@@ -177,7 +187,8 @@ class Subscriptions:
             yield None
 
     def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice]:
-        """Yield the notices of the private logs of a block."""
+        """Yield the notices of the private logs of a block, to those subscriptions whose tenant is still a member of
+        the group. It may ask the group's contract."""
         number = private_block.header.number
         for listener, subscriptions in self._of(PRIVATE_LOGS):
             for subscription in subscriptions:
@@ -194,7 +205,7 @@ class Subscriptions:
                         yield Notice(listener, (subscription.number,), orjson.dumps(results.log(found)), group)
 
     def notices_of_pending(self, pooled: PooledTransaction) -> Iterator[Notice]:
-        """Yield the notices of a transaction that entered the pool."""
+        """Yield the notices of a transaction that entered the pool, to `PENDING`: its hash, or the whole transaction."""
         shown = {False: orjson.dumps(to_hex(pooled.transaction.hash))}
         for listener, subscriptions in self._of(PENDING):
             for whole in (False, True):
@@ -205,11 +216,12 @@ class Subscriptions:
                     yield Notice(listener, numbers, shown[whole])
 
     def notices_of_dropped(self, pooled: PooledTransaction) -> Iterator[Notice]:
-        """Yield the notices of a transaction that left the pool without a block."""
+        """Yield the notices of a transaction that left the pool without a block, to `DROPPED`: its hash."""
         return self._same(DROPPED, to_hex(pooled.transaction.hash))
 
     def notices_of_sync(self, status: SyncView | None) -> Iterator[Notice]:
-        """Yield the notices of a new state of the synchronisation. `status` is None if it has ended."""
+        """Yield the notices of a new state of the synchronisation, to `SYNCING`: block numbers, or false. `status` is
+        None if it has ended."""
         if status is None:
             return self._same(SYNCING, False)
         numbers = {

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 
 class TimeShare:
-    """An account of processor time. It earns `share` (0 to 1) of the passing time, up to `burst_seconds`.
+    """An account of processor time. It earns `share` (0 to 1) of the passing time, up to `burst_seconds`, which it
+    begins with.
 
     Safe to use from several threads. `now` is a monotonic clock in seconds.
     """
@@ -24,13 +25,14 @@ class TimeShare:
         self._counted_at = now()
 
     def spend(self, seconds: float) -> None:
-        """Subtract `seconds` of used processor time. The account may become negative, which is a debt."""
+        """Subtract `seconds` of used processor time. The account may become negative, which is a debt. It does not
+        wait."""
         with self._lock:
             self._count()
             self._left_seconds -= seconds
 
     def delay_seconds(self) -> float:
-        """Return the seconds until the debt is paid, or 0 if there is none."""
+        """Return the seconds of real time until the debt is paid, or 0 if there is none. It does not wait."""
         # The debt is in processor time. It is paid by `share` of each second that passes, hence the division.
         with self._lock:
             self._count()

@@ -24,9 +24,10 @@ CIPHER_SUITES = {
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """The certificate of a port: in a `keystore` (PKCS#12), or in PEM in `certificate` with its `key`.
+    """The certificate of a port: in a `keystore` (PKCS#12), or in PEM in `certificate` with its `key`. A file that is
+    not used is None. The keystore comes first.
 
-    The password of the keystore is the first line of `password_file`, or `password`.
+    The password of the keystore is the first line of `password_file`, or `password`. The key in PEM has no password.
     """
 
     keystore: Path | None = None
@@ -38,11 +39,12 @@ class ServerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ClientTrust:
-    """The clients that a port accepts by their certificate.
+    """The clients that a port accepts by their certificate. One of the sources is enough. A source that is not used is
+    None.
 
-    `known_clients` has a common name and a fingerprint in each line. With `system_authorities`, a chain to an authority of
-    the system is enough. `truststore` (PKCS#12, with the password in `password_file` or `password`) and `certificates` (PEM)
-    have authorities of their own.
+    `known_clients` has a common name and a fingerprint in each line. With `system_authorities`, a chain to an authority
+    of the system is enough. `truststore` (PKCS#12, with the password in `password_file` or `password`) and
+    `certificates` (PEM) have authorities of their own.
     """
 
     known_clients: Path | None = None
@@ -55,8 +57,8 @@ class ClientTrust:
 
 @dataclass(frozen=True, slots=True)
 class RpcTlsSettings:
-    """TLS of one port. Clients need no certificate if `clients` is None. `cipher_suites` are Java's names, none for
-    OpenSSL's choice."""
+    """TLS of one port. Clients need no certificate if `clients` is None. `protocols` are some of `PROTOCOLS`.
+    `cipher_suites` are Java's names (`CIPHER_SUITES`), none for OpenSSL's choice."""
 
     identity: ServerIdentity
     clients: ClientTrust | None = None

@@ -30,7 +30,8 @@ from lacnode.rpc.read_calls import Params, ReadContext, ReadHandler
 
 @contextmanager
 def trace_errors() -> Iterator[None]:
-    """Raise the errors of an execution within as RpcError."""
+    """In the `with` block, raise the errors of an execution as RpcError: too large, CallTimeoutError after the
+    deadline, state not kept, call or block that cannot be executed. Other errors pass unchanged."""
     try:
         yield
     except TraceTooLargeError as error:
@@ -49,7 +50,7 @@ def trace_errors() -> Iterator[None]:
 
 
 def with_trace_errors(handler: ReadHandler) -> ReadHandler:
-    """Make `handler` raise the errors of executions as RpcError."""
+    """Return `handler` with the errors of executions raised as RpcError (`trace_errors`)."""
 
     # `wraps` keeps module and name, by which `pickle` finds the handler.
     @wraps(handler)
@@ -61,19 +62,22 @@ def with_trace_errors(handler: ReadHandler) -> ReadHandler:
 
 
 def tracer_of(reading: ReadContext) -> Tracer:
-    """Return the tracer for one RPC call."""
+    """Return a new tracer for one RPC call, which ends at the deadline of `reading`. It counts what it records, so one
+    call must use one tracer."""
     return reading.chain.tracer(ExecutionBudget(reading.deadline))
 
 
 def block_by_number(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
-    """Return the block that a "number" parameter means, with its hash. None if there is none."""
+    """Return the block that a "number" parameter means, with its hash (32 bytes). None above the head. RpcError if the
+    value does not fit."""
     hash_ = reading.chain.hash_at(parse_block_number(reading, value))
     found = None if hash_ is None else reading.block_of(hash_)
     return None if found is None or hash_ is None else (found, hash_)
 
 
 def block_to_trace(reading: ReadContext, block: Block) -> BlockToTrace | None:
-    """Return `block` with the state before it. None if its parent is not in the chain."""
+    """Return `block` with the root of the state before it. None if its parent is not in the chain, as for the genesis.
+    `block` itself need not be in the chain."""
     parent = reading.chain.header_of(block.header.parent_hash)
     if parent is None:
         return None
@@ -83,7 +87,11 @@ def block_to_trace(reading: ReadContext, block: Block) -> BlockToTrace | None:
 def traced_block(
     reading: ReadContext, tracer: Tracer, block: Block, recording: RecordingOptions, first: int = 0
 ) -> Iterator[TracedTransaction]:
-    """Return the traces of a block's transactions from the index `first` on. There are none for the genesis."""
+    """Yield the traces of a block's transactions from the index `first` on, in order. Those before are executed too,
+    but not recorded. There are none for the genesis or if its parent is unknown.
+
+    It executes while it is used, and raises the errors of `Tracer.trace_block`, which `trace_errors` makes RpcError.
+    """
     traceable = block_to_trace(reading, block)
     return iter(()) if traceable is None else tracer.trace_block(traceable, recording, first)
 
@@ -91,11 +99,12 @@ def traced_block(
 def traced_calls(
     reading: ReadContext, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
 ) -> Iterator[TracedTransaction]:
-    """Return the traces of `calls` on the state after `header`, each on what the one before left."""
+    """Yield the traces of `calls` on the state after `header`, each on the state that the one before left. It executes
+    while it is used, and raises the errors of `Tracer.trace_calls`, which `trace_errors` makes RpcError."""
     return tracer_of(reading).trace_calls(header, calls)
 
 
 def with_capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:
-    """Return `call` with its gas, or else the block's limit, up to the cap of calls."""
+    """Return a copy of `call` with its gas, or else the block's limit, up to the cap of calls in the settings."""
     gas, cap = header.gas_limit if call.gas is None else call.gas, reading.settings.gas_cap
     return replace(call, gas=min(gas, cap) if cap > 0 else gas)

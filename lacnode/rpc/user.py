@@ -16,7 +16,8 @@ class User:
     privacy_key: bytes | None = None
 
     def may_call(self, method: str) -> bool:
-        """Return True if the method (such as `eth_call`) is permitted (Besu, `JsonRpcMethod.getPermissions`)."""
+        """Return True if the method (such as `eth_call`) is permitted by `permissions` (Besu,
+        `JsonRpcMethod.getPermissions`). It does not look at the methods that are open to all."""
         group, _, _ = method.partition("_")
         return not self.permissions.isdisjoint(("*:*", f"{group}:*", method.replace("_", ":")))
 
@@ -26,7 +27,7 @@ class AuthenticationSetupError(Exception):
 
 
 class LoginRefusedError(Exception):
-    """The login gets no token. HTTP's status, its reason and the text are Besu's."""
+    """The login gets no token. HTTP's `status`, its `reason` and the body `text` are Besu's. The text may be empty."""
 
     def __init__(self, status: int, reason: str, text: str = "") -> None:
         super().__init__(text or reason)
@@ -39,13 +40,16 @@ class Authenticator(Protocol):
     """Finds the user of each request of one port. Safe to use from several threads."""
 
     def requires_token(self) -> bool:
-        """Return True if every method needs a token."""
+        """Return True if every method needs a token. False if some method is open to all."""
 
     def find_user(self, authorization: str | None) -> User | None:
-        """Return the user of a request with this `Authorization` header. None if it has no valid token."""
+        """Return the user of a request with this `Authorization` header. None if it is missing or has no valid token.
+        It checks a signature: run it in a thread."""
 
     def permits(self, user: User | None, method: str) -> bool:
-        """Return True if `user` may call `method`. `user` is None for a request without a valid token."""
+        """Return True if `user` may call `method`, or if the method is open to all. `user` is None for a request
+        without a valid token."""
 
     def log_in(self, body: bytes) -> str:
-        """Return a token for the name and the password in a JSON text. LoginRefusedError if they are not correct."""
+        """Return a token for the `username` and the `password` in a JSON text. It is slow on purpose: run it in a
+        thread. LoginRefusedError if they are not correct or missing, or if there are no logins."""

@@ -9,8 +9,8 @@ from lacnode.rpc.services import RpcServices
 
 
 def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> list[str]:
-    """Return sentences with reasons against voting `recipient` (20 bytes) in or out now. The list is empty if there
-    are none."""
+    """Return sentences with reasons against voting `recipient` (20 bytes) in (`add`) or out now. The list is empty if
+    there are none. It asks peers for up to 5 seconds, so a worker thread must call it."""
     validators = services.chain.validators_after(services.chain.head.header)
     here = find_connected_validators(services, {*validators, recipient})
     change = ValidatorSetChange(validators, recipient, add, here.present)
@@ -18,7 +18,9 @@ def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> li
 
 
 def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
-    """Return every candidate with pending votes: who has voted, how many votes are missing, and the effects of success."""
+    """Return every candidate with pending votes, by address: who has voted, how many votes are missing, and the effects
+    of success. This node's own wishes count too. Empty if there are none. It asks peers for up to 5 seconds, so a
+    worker thread must call it."""
     head = services.chain.head.header
     tally = services.chain.tally_after(head)
     vanish_at = services.chain.spec.ibft.parameters_at(head.number + 1).next_epoch_block(head.number)

@@ -69,8 +69,8 @@ NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection
 
 
 class WebSocketService:
-    """The objects that all connections of the port share. `runner` runs the methods. `login` answers HTTP requests. It
-    is None if the port needs no tokens."""
+    """The objects that all connections of the port share. `gate` decides by the headers of the upgrade. `runner` runs
+    the methods of `dispatcher`. `login` answers HTTP requests. It is None if the port needs no tokens."""
 
     def __init__(
         self,
@@ -91,7 +91,8 @@ class WebSocketService:
         self._login = login
 
     async def handle_connection(self, stream: trio.abc.Stream, client: str) -> None:
-        """Serve one client from the upgrade to the close. Raises trio's stream errors if the client disconnects."""
+        """Serve one client, whose address is `client`, from the upgrade to the close. Raises trio's stream errors if
+        the client disconnects. The stream is not closed."""
         if self._login is not None and await _posts(stream):
             await HttpConnection(stream, self._login, MAX_LOGIN_BYTES, client=client).run()
         else:
@@ -99,7 +100,8 @@ class WebSocketService:
 
 
 def limit_send_buffer(stream: trio.SocketStream) -> None:
-    """Bound the bytes that the system keeps for a client that does not read: no other bound counts them."""
+    """Bound the bytes that the system keeps for a client that does not read to `KERNEL_BUFFER_BYTES`: no other bound
+    counts them."""
     stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
 
@@ -307,7 +309,7 @@ class _Conversation:
 
 
 def text_frame(message: bytes) -> bytes:
-    """Return a server's text message as one frame without mask and extension (RFC 6455, section 5.2)."""
+    """Return a server's text message (UTF-8) as one frame without mask and extension (RFC 6455, section 5.2)."""
     # The frames of a notice are made when they are sent. They do not depend on the state of wsproto's connection.
     size = len(message)
     if size < 126:

@@ -24,7 +24,7 @@ START_SECONDS = 30.0
 
 
 class NetworkFailedError(Exception):
-    """The network did not start, or stopped because of an error."""
+    """The network did not start in time, or stopped because of an error. The text says which one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class HeadState:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedTransaction:
-    """The sender (20 bytes) of a transaction, whether it has priority, and the head at the time of the check."""
+    """The result of the checks: the sender (20 bytes) of a transaction, whether it goes before others (`priority`), and
+    the head at the time of the check. It is not in the pool yet."""
 
     sender: bytes
     priority: bool
@@ -62,7 +63,7 @@ class TransactionAdmission:
         this node sent it.
 
         Whether the pool has the transaction, and whether its nonce is too far ahead, is not checked here. It may ask
-        the rules contract, for up to `POOL_SECONDS`. Raises TransactionRejectedError with Besu's reason if it may not
+        the rules contract, which takes up to seconds. Raises TransactionRejectedError with Besu's reason if it may not
         enter.
         """
         # Before everything else: the cost of every other check grows with the length.

@@ -12,7 +12,8 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 
 
 class Removal(Enum):
-    """Why a transaction left the pool. The value is Besu's name of the operation."""
+    """Why a transaction left the pool. The value is Besu's name of the operation. EVICTED: the pool was full. REPLACED:
+    another one with its nonce paid more."""
 
     CONFIRMED = "confirmed"
     """A block has it."""
@@ -38,7 +39,7 @@ class PoolCounters:
         self._rejected: Counter[tuple[bool, RejectionReason]] = Counter()
 
     def count_added(self, pooled: PooledTransaction) -> None:
-        """Count a transaction that the pool has taken."""
+        """Count a transaction that the pool has taken, by whether it is local and has priority."""
         with self._lock:
             self._added[pooled.local, pooled.priority] += 1
 

@@ -33,7 +33,8 @@ class TransactionSource(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SubmittedTransaction:
-    """A transaction that was submitted. `rejection` is None if the pool has taken it."""
+    """A transaction that was submitted, with its source. `rejection` is the pool's error, None if the pool has taken
+    it."""
 
     transaction: Transaction
     source: TransactionSource
@@ -45,9 +46,9 @@ Explanation = Callable[[TransactionCall, bytes], Decision]
 
 
 class TransactionSubmission:
-    """Offers transactions to `pool`. Safe to use from several threads.
+    """Offers transactions to `pool`, and tells observers of each. Safe to use from several threads.
 
-    `explain` says why a sender is not authorised. `now` is the wall clock in Unix seconds.
+    `explain` says whether and why a sender is authorised. `now` is the wall clock in Unix seconds.
     """
 
     def __init__(self, pool: TransactionPool, explain: Explanation, *, now: Callable[[], float] = time.time) -> None:

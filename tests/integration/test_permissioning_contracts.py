@@ -165,8 +165,8 @@ class TestNodeRules:
         contracts.send(NODE_RULES, f"addEnode({ENTRY})", *split(listed), *entry("moved")[4:])
         network = contracts.network
         explainer = RefusalExplainer(ChainContracts(network.spec, network.engine, hash_of), NODE_INGRESS)
-        assert explainer.find_listed_address(enode("moved"), network.header) == place
-        assert explainer.find_listed_address(listed, network.header) is None
+        assert explainer.find_other_listed_address(enode("moved"), network.header) == place
+        assert explainer.find_other_listed_address(listed, network.header) is None
 
     @pytest.mark.parametrize("host", UNREADABLE.split(" "))
     def test_a_host_that_cannot_be_read_is_no_listed_address(self, host: str) -> None:

@@ -30,7 +30,7 @@ from lacnode.rpc.methods.gas_prices import eth_feeHistory
 from lacnode.rpc.methods.ibft import ibft_getSignerMetrics
 from lacnode.rpc.read_calls import Params, ReadCall, ReadContext, ReadHandler
 from lacnode.rpc.readers.reader_messages import ReaderSetup
-from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
+from lacnode.rpc.readers.reader_processes import NodeDatabaseFunctions, ReaderProcesses
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.storage_errors import DamagedValueError
@@ -96,8 +96,8 @@ class Reads:
         return failure.value.code, failure.value.message
 
 
-def _around(made: Network, database: LmdbDatabase) -> NodeDatabase:
-    return NodeDatabase(
+def _around(made: Network, database: LmdbDatabase) -> NodeDatabaseFunctions:
+    return NodeDatabaseFunctions(
         lambda: made.chain.head.hash,
         database.flush,
         database.forget_dead_readers,
@@ -315,7 +315,7 @@ class TestPrivateCalls:
         stage.mine()
         endless = private_contract_address(ALICE.address, 2, GROUP)
         chain, services = stage.b.node.chain, stage.b.node.services
-        around = NodeDatabase(lambda: chain.head.hash, lambda: None, lambda: None, lambda *_: None)
+        around = NodeDatabaseFunctions(lambda: chain.head.hash, lambda: None, lambda: None, lambda *_: None)
         readers = ReaderProcesses(
             ReaderSetup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0), EngineKind.PYTHON), around, 1
         )

@@ -5,7 +5,7 @@ from functools import cached_property
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
-from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_json
+from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_objects
 from lacnode.graphql.objects.transaction import MinedTransaction
 from lacnode.graphql.query_execution import QueryExecution
 from lacnode.primitives import rlp
@@ -17,7 +17,8 @@ WITHDRAWAL_FIELDS = ("index", "validator", "address", "amount")
 
 
 class BlockObject:
-    """The block of `header`. `hash_` (32 bytes) is its hash. Its body is read when a field needs it."""
+    """The block of `header` with the fields of `Block` in the GraphQL schema. `hash_` (32 bytes) is its hash. Its body
+    is read when a field needs it. Such a field raises RpcError "Block not found" if there is none."""
 
     ommerCount = 0
     """Blocks of IBFT 2.0 have no ommers."""
@@ -53,55 +54,75 @@ class BlockObject:
         return found
 
     def parent(self) -> "BlockObject | None":
+        """Return the block before this one. None for the genesis."""
         header = self._execution.chain.header_of(self._header.parent_hash)
         # The parent's hash is in this header already, so it is not computed again.
         return None if header is None else BlockObject(self._execution, header, self._header.parent_hash)
 
     def transactionCount(self) -> int:
+        """Return the number of transactions in the block."""
         return len(self._block.transactions)
 
     def totalDifficulty(self) -> int:
+        """Return the sum of the difficulties of all blocks up to this one."""
         return self._execution.chain.total_difficulty_of(self._header)
 
     def nextBaseFeePerGas(self) -> int | None:
+        """Return the base fee of the next block in wei per gas. None before London."""
         return next_base_fee(self._execution.chain.spec, self._header, self._header.timestamp)
 
     def miner(self, block: int | None = None) -> GraphQlAccount:
+        """Return the proposer's account, in the state after block `block`, or after this block if that is None.
+        RpcError "Block not found" if there is no such block."""
         return account_at(self._execution, self._header.coinbase, block, self._header)
 
     def ommers(self) -> list[object]:
+        """Return an empty list: blocks of IBFT 2.0 have no ommers."""
         return []
 
     def ommerAt(self, index: int) -> None:
-        return None
+        """Return None: blocks of IBFT 2.0 have no ommers."""
+        return
 
     def transactions(self) -> list[MinedTransaction]:
+        """Return the transactions of the block, in order. Empty if there is none."""
         return [MinedTransaction(self._execution, self.hash, index) for index in range(len(self._block.transactions))]
 
     def transactionAt(self, index: int) -> MinedTransaction | None:
+        """Return the transaction at `index`, None if the block has none there."""
         within = index < len(self._block.transactions)
         return MinedTransaction(self._execution, self.hash, index) if within else None
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
+        """Return the logs of the block that fit `filter`, in order. RpcError if the filter names too much.
+        QueryEndedError if there are too many logs."""
         found = self._execution.chain.logs_of_block(self.hash, log_filter(filter))
-        return logs_to_json(self._execution, found)
+        return logs_to_objects(self._execution, found)
 
     def account(self, address: bytes) -> GraphQlAccount:
+        """Return the account at `address` (20 bytes) in the state after this block."""
         return GraphQlAccount(self._execution, address, self._header)
 
     def call(self, data: CallData) -> CallOutcome:
+        """Execute the call `data` on the state after this block, and return its outcome (`call.call`). Nothing is
+        stored."""
         return call(self._execution, self._header, data)
 
     def estimateGas(self, data: CallData) -> int:
+        """Return gas with which the call `data` succeeds on the state after this block (`call.estimate`)."""
         return estimate(self._execution, self._header, data)
 
     def rawHeader(self) -> bytes:
+        """Return the header in RLP."""
         return self._header.encode()
 
     def raw(self) -> bytes:
+        """Return the whole block in RLP."""
         return self._block.encode()
 
     def withdrawals(self) -> list[dict[str, object]] | None:
+        """Return the withdrawals with the members of `WITHDRAWAL_FIELDS`, None before Shanghai. A network of IBFT 2.0
+        has none."""
         found = self._block.body.withdrawals
         return None if found is None else [_withdrawal(encoded) for encoded in found]
 

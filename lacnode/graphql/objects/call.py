@@ -13,7 +13,8 @@ CallData = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """The result of a call. `gasUsed` is in units of gas. `status` is 1 for success and 0 for failure."""
+    """The result of a call. `data` is its output. `gasUsed` is in units of gas. `status` is 1 for success and 0 for
+    failure."""
 
     data: bytes
     gasUsed: int
@@ -21,15 +22,21 @@ class CallOutcome:
 
 
 def call(execution: QueryExecution, header: BlockHeader, data: CallData) -> CallOutcome:
-    """Execute the call `data` and return its outcome, which may be a failure. RpcError if the call cannot begin."""
+    """Execute the call `data` on the state after the block of `header`, and return its outcome, which may be a failure.
+    Nothing is stored. Without `gas` it has the block's limit, up to the cap.
+
+    RpcError if the call cannot begin, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
+    """
     result = result_of_call(execution.reading, header, _request(data))
     return CallOutcome(result.output, result.gas_used, int(result.success))
 
 
 def estimate(execution: QueryExecution, header: BlockHeader, data: CallData) -> int:
-    """Return gas with which the call succeeded in an execution. RpcError if it does not succeed with any gas.
+    """Return gas with which the call `data` succeeded in an execution on the state after the block of `header`. Its own
+    gas is ignored.
 
-    This is the used gas if it suffices, as in Besu, and JSON-RPC's estimate if it does not.
+    This is the used gas if it suffices, as in Besu, and JSON-RPC's estimate if it does not. RpcError if it does not
+    succeed with any gas, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
     """
     # The gas of the call is ignored, as it is by JSON-RPC's estimate.
     request = replace(_request(data), gas=None)

@@ -15,7 +15,8 @@ Filter = Mapping[str, object]
 
 
 class GraphQlLog:
-    """A log of a block, with the fields of `Log` in the GraphQL schema."""
+    """A log of a block, with the fields of `Log` in the GraphQL schema. `index` counts through the whole block. Topics
+    have 32 bytes."""
 
     def __init__(self, execution: QueryExecution, found: LogWithMetadata) -> None:
         self._execution = execution
@@ -25,17 +26,21 @@ class GraphQlLog:
         self.data = found.log.data
 
     def account(self, block: int | None = None) -> GraphQlAccount:
+        """Return the account of the contract that wrote the log, in the state after block `block`, or after the log's
+        block if that is None. RpcError "Block not found" if there is no such block."""
         header = self._execution.chain.header_of(self._found.block_hash)
         if header is None:
             raise block_not_found()
         return account_at(self._execution, self._found.log.address, block, header)
 
     def transaction(self) -> object:
+        """Return the transaction that wrote the log (`MinedTransaction`)."""
         return self._execution.transaction(self._found.block_hash, self._found.transaction_index)
 
 
 def log_filter(criteria: Filter) -> LogFilter:
-    """Return the filter for `criteria`. RpcError if it names too many addresses or topics."""
+    """Return the filter for `criteria`: `addresses` (20 bytes each) and `topics` (for each position those of 32 bytes
+    that fit). Missing ones fit everything. RpcError (`LIMIT_EXCEEDED`) if it names too many addresses or topics."""
     addresses = cast("Sequence[bytes]", criteria.get("addresses") or ())
     topics = cast("Sequence[Sequence[bytes]]", criteria.get("topics") or ())
     if len(addresses) > MAX_ADDRESSES:
@@ -46,8 +51,9 @@ def log_filter(criteria: Filter) -> LogFilter:
     return LogFilter(tuple(addresses), tuple(tuple(position) for position in topics))
 
 
-def logs_to_json(execution: QueryExecution, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]:
-    """Return `found` as objects. QueryEndedError if they exceed JSON-RPC's bounds, or if the time is over."""
+def logs_to_objects(execution: QueryExecution, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]:
+    """Return `found` as objects of the schema, in their order. QueryEndedError if there are more than `MAX_LOGS` or
+    `MAX_LOGS_BYTES`, or if the time is over."""
     # The search is lazy, so the check of the time stands inside the loop.
     shown: list[GraphQlLog] = []
     size = 0

@@ -6,7 +6,7 @@ from lacnode.graphql.errors import NotFoundError
 from lacnode.graphql.objects.account import GraphQlAccount
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
-from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_json
+from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_objects
 from lacnode.graphql.objects.transaction import MinedTransaction, WaitingTransaction
 from lacnode.graphql.query_execution import QueryEndedError, QueryExecution
 from lacnode.rpc.errors import invalid_params, range_too_large
@@ -14,7 +14,8 @@ from lacnode.rpc.errors import invalid_params, range_too_large
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """The block numbers of a synchronisation under way."""
+    """The block numbers of a synchronisation under way: the head when it began, the head now, and the highest one that
+    a peer has claimed."""
 
     startingBlock: int
     currentBlock: int
@@ -22,34 +23,40 @@ class SyncState:
 
 
 class Pending:
-    """The transactions of the pool. Accounts and calls are those on the state of the last block."""
+    """The transactions of the pool, with the fields of `Pending` in the GraphQL schema. Accounts and calls are those on
+    the state of the last block."""
 
     def __init__(self, execution: QueryExecution) -> None:
         self._execution = execution
         self.transactionCount = execution.live.pending_count
 
     def transactions(self) -> list[WaitingTransaction]:
+        """Return the transactions of the pool in the order of arrival, at most `MAX_PENDING`. `transactionCount` counts
+        all of them."""
         return [WaitingTransaction(self._execution, pending) for pending in self._execution.live.pending]
 
     def account(self, address: bytes) -> GraphQlAccount:
+        """Return the account at `address` (20 bytes) in the state after the head."""
         return GraphQlAccount(self._execution, address, self._execution.chain.head.header)
 
     def call(self, data: CallData) -> CallOutcome:
+        """Execute the call `data` on the state after the head, and return its outcome (`call.call`). Nothing is stored."""
         return call(self._execution, self._execution.chain.head.header, data)
 
     def estimateGas(self, data: CallData) -> int:
+        """Return gas with which the call `data` succeeds on the state after the head (`call.estimate`)."""
         return estimate(self._execution, self._execution.chain.head.header, data)
 
 
 class Query:
-    """The queries of the GraphQL schema that a reader answers: one method for each."""
+    """The queries of the GraphQL schema that a reader answers: one method for each. They read the chain of `execution`."""
 
     def __init__(self, execution: QueryExecution) -> None:
         self._execution = execution
 
     def block(self, number: int | None = None, hash: bytes | None = None) -> BlockObject:
-        """Return a block by its number or its hash, or the head. NotFoundError if there is none. RpcError if both are
-        given."""
+        """Return a block by its number or its hash (32 bytes), or the head if both are None. NotFoundError if there is
+        none. RpcError "Invalid params" if both are given."""
         if number is not None and hash is not None:
             raise invalid_params()
         if number is not None:
@@ -68,6 +75,12 @@ class Query:
         return BlockObject(self._execution, header, hash_)
 
     def blocks(self, **ends: int | None) -> list[BlockObject]:
+        """Return the blocks of a range, in order. `ends` are `from` and `to`, both included, each the head if it is
+        missing. Numbers above the head are left out.
+
+        RpcError "Invalid params" if the first is above the last. QueryEndedError if the range is longer than
+        `max_logs_range` of the settings, or if the time is over.
+        """
         head = self._execution.chain.head.header.number
         first, last = ends.get("from"), ends.get("to")
         first, last = head if first is None else first, head if last is None else last
@@ -84,13 +97,21 @@ class Query:
         return block
 
     def pending(self) -> Pending:
+        """Return the transactions of the pool as they were when the query began."""
         return Pending(self._execution)
 
     def transaction(self, hash: bytes) -> MinedTransaction | None:
+        """Return the transaction of a block with this hash (32 bytes). None if no block has it. Those of the pool do
+        not count."""
         place = self._execution.chain.transaction_location(hash)
         return None if place is None else MinedTransaction(self._execution, place.block_hash, place.index)
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
+        """Return the logs that fit `filter`, in order. Its `fromBlock` and `toBlock` are the head if they are missing.
+
+        RpcError if the first is above the last, or the filter names too much. QueryEndedError if the range is longer
+        than `max_logs_range` of the settings, there are too many logs, or the time is over.
+        """
         head = self._execution.chain.head.header.number
         first, last = (filter.get(name) for name in ("fromBlock", "toBlock"))
         first = first if isinstance(first, int) else head
@@ -99,7 +120,7 @@ class Query:
             raise invalid_params()
         self._check_range(first, last)
         found = self._execution.chain.logs(first, min(last, head), log_filter(filter), self._execution.check_deadline)
-        return logs_to_json(self._execution, found)
+        return logs_to_objects(self._execution, found)
 
     def _check_range(self, first: int, last: int) -> None:
         # The bound of JSON-RPC's `eth_getLogs` holds for blocks too. It ends the whole question, not one field.
@@ -108,14 +129,18 @@ class Query:
             raise QueryEndedError(range_too_large())
 
     def gasPrice(self) -> int:
+        """Return the price that is proposed to clients, in wei per gas, as it was when the query began."""
         return self._execution.live.gas_price
 
     def maxPriorityFeePerGas(self) -> int:
+        """Return the priority fee that is proposed to clients, in wei per gas, as it was when the query began."""
         return self._execution.live.priority_fee
 
     def syncing(self) -> SyncState | None:
+        """Return the block numbers of a synchronisation under way. None if the node is not syncing."""
         syncing = self._execution.live.syncing
         return None if syncing is None else SyncState(*syncing)
 
     def chainID(self) -> int:
+        """Return the chain id of the genesis."""
         return self._execution.chain.spec.chain_id

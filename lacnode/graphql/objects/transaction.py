@@ -7,7 +7,7 @@ from lacnode.chain.receipt_record import ReceiptRecord, logs_with_metadata
 from lacnode.evm.transaction_validation import blob_gas
 from lacnode.graphql.live import PendingTransaction
 from lacnode.graphql.objects.account import GraphQlAccount, account_at
-from lacnode.graphql.objects.logs import GraphQlLog, logs_to_json
+from lacnode.graphql.objects.logs import GraphQlLog, logs_to_objects
 from lacnode.graphql.query_execution import QueryExecution
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
@@ -25,7 +25,8 @@ class AccessTuple:
 
 
 class SignedTransactionFields:
-    """The fields that every transaction has, in a block or in the pool."""
+    """The fields that every transaction has, in a block or in the pool. Prices and values are in wei. A field that the
+    type of the transaction does not have is None."""
 
     def __init__(self, execution: QueryExecution, transaction: Transaction) -> None:
         self._execution = execution
@@ -47,6 +48,7 @@ class SignedTransactionFields:
         self.blobVersionedHashes = transaction.blob_versioned_hashes
 
     def accessList(self) -> list[AccessTuple]:
+        """Return the entries of the access list, in order. Empty if there is none."""
         return [AccessTuple(address, keys) for address, keys in self._signed.access_list]
 
     # `number` is the block of the state in which the question wants to see the account.
@@ -56,7 +58,7 @@ class SignedTransactionFields:
 
 
 class WaitingTransaction(SignedTransactionFields):
-    """A transaction of the pool. Fields that depend on a block are null."""
+    """A transaction of the pool. Fields that depend on a block are null, and `rawReceipt` is empty."""
 
     index = block = status = gasUsed = cumulativeGasUsed = effectiveGasPrice = effectiveTip = None
     blobGasUsed = blobGasPrice = logs = revertReason = None
@@ -68,17 +70,23 @@ class WaitingTransaction(SignedTransactionFields):
         self._sender = pending.sender
 
     def from_(self, block: int | None = None) -> GraphQlAccount:
+        """Return the sender's account, in the state after block `block`, or after the head if that is None. RpcError
+        "Block not found" if there is no such block."""
         return account_at(self._execution, self._sender, block, self._execution.chain.head.header)
 
     def to(self, block: int | None = None) -> GraphQlAccount | None:
+        """Return the recipient's account, in the state after block `block`, or after the head if that is None. None for
+        a creation. RpcError "Block not found" if there is no such block."""
         return self._receiver(block, self._execution.chain.head.header)
 
     def createdContract(self, block: int | None = None) -> None:
-        return None
+        """Return None: no block has the transaction."""
+        return
 
 
 class MinedTransaction(SignedTransactionFields):
-    """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError if there is none."""
+    """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError "Block not found" if there is
+    none. Its receipt is read when a field needs it."""
 
     def __init__(self, execution: QueryExecution, block_hash: bytes, index: int) -> None:
         found = execution.chain.block_of(block_hash)
@@ -103,51 +111,68 @@ class MinedTransaction(SignedTransactionFields):
         return self._block.header
 
     def from_(self, block: int | None = None) -> GraphQlAccount:
+        """Return the sender's account, in the state after block `block`, or after the transaction's block if that is
+        None. RpcError "Block not found" if there is no such block."""
         return account_at(self._execution, self._outcome.sender, block, self._header)
 
     def to(self, block: int | None = None) -> GraphQlAccount | None:
+        """Return the recipient's account, in the state after block `block`, or after the transaction's block if that is
+        None. None for a creation. RpcError "Block not found" if there is no such block."""
         return self._receiver(block, self._header)
 
     def createdContract(self, block: int | None = None) -> GraphQlAccount | None:
+        """Return the account of the created contract, in the state after block `block`, or after the transaction's
+        block if that is None. None if no contract was created. RpcError "Block not found" if there is no such block."""
         created = self._outcome.created
         return None if created is None else account_at(self._execution, created, block, self._header)
 
     def block(self) -> object:
+        """Return the block that has the transaction (`BlockObject`)."""
         return self._execution.block(self._header, self._block_hash)
 
     def status(self) -> int | None:
+        """Return 1 for success and 0 for failure. None before Byzantium."""
         return self._outcome.receipt.status
 
     def gasUsed(self) -> int:
+        """Return the gas that this transaction used."""
         return self._outcome.gas_used
 
     def cumulativeGasUsed(self) -> int:
+        """Return the gas that this transaction and all before it in the block used."""
         return self._outcome.receipt.cumulative_gas_used
 
     def effectiveGasPrice(self) -> int:
+        """Return the price that the sender paid, in wei per gas, the base fee included."""
         return self._signed.effective_gas_price(self._header.base_fee)
 
     def effectiveTip(self) -> int:
+        """Return the price above the base fee, in wei per gas."""
         return self.effectiveGasPrice() - (self._header.base_fee or 0)
 
     def blobGasUsed(self) -> int | None:
+        """Return the blob gas of the transaction. None for a transaction without blobs."""
         return blob_gas(self._signed) if self._signed.type == BLOB else None
 
     def blobGasPrice(self) -> int | None:
+        """Return the price of blob gas in wei. None for a transaction without blobs."""
         if self._signed.type != BLOB:
             return None
         return BLOB_BASE_FEE if self._execution.chain.spec.constant_base_fee is None else 0
 
     def logs(self) -> list[GraphQlLog]:
         # A log's index counts through the whole block, so the logs of all its transactions are numbered first.
+        """Return the logs of the transaction, in order. Empty if there is none. QueryEndedError if there are too many."""
         header = self._header
         found = logs_with_metadata(
             header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes
         )
-        return logs_to_json(self._execution, (log for log in found if log.transaction_index == self.index))
+        return logs_to_objects(self._execution, (log for log in found if log.transaction_index == self.index))
 
     def rawReceipt(self) -> bytes:
+        """Return the encoded receipt (EIP-2718)."""
         return self._outcome.receipt.encode()
 
     def revertReason(self) -> bytes | None:
+        """Return the data of REVERT. None if the transaction did not revert or the node does not keep reasons."""
         return self._outcome.revert_reason

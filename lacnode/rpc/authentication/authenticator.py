@@ -11,7 +11,8 @@ BEARER = "Bearer "
 
 
 class TokenAuthenticator:
-    """Implements `user.Authenticator`. AuthenticationSetupError if a file of its settings cannot be used."""
+    """Implements `user.Authenticator` for the users and tokens of `settings`. AuthenticationSetupError if a file of its
+    settings cannot be used."""
 
     def __init__(self, settings: AuthenticationSettings) -> None:
         file, foreign = settings.credentials_file, settings.public_key_file
@@ -26,17 +27,27 @@ class TokenAuthenticator:
         self._open_methods = settings.open_methods
 
     def requires_token(self) -> bool:
+        """Return True if every method needs a token: the settings name no method that is open to all."""
         return not self._open_methods
 
     def find_user(self, authorization: str | None) -> User | None:
+        """Return the user of a request with this `Authorization` header. None if the header is missing, is not
+        `Bearer`, or has no valid token."""
         token = _token(authorization)
         return None if token is None else self._tokens.find_user(token)
 
     def permits(self, user: User | None, method: str) -> bool:
+        """Return True if `method` needs no token, or if `user` may call it. `user` is None for a request without a
+        valid token."""
         return method in self._open_methods or (user is not None and user.may_call(method))
 
     def log_in(self, body: bytes) -> str:
-        """Return a token. LoginRefusedError if there are no logins, or if the name or the password is not correct."""
+        """Return a token for the `username` and the `password` in a JSON object, after reading the file of users again.
+        bcrypt is slow on purpose: run it in a thread.
+
+        LoginRefusedError with status 400 if there are no logins or `body` has no such object, 401 if the name or the
+        password is not correct.
+        """
         if self._credentials is None or self._own is None:
             raise LoginRefusedError(400, "Authentication not enabled")
         name, password = _named(body)

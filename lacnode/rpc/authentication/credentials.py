@@ -33,7 +33,8 @@ class CredentialsError(AuthenticationSetupError):
 
 @dataclass(frozen=True, slots=True)
 class UserAccount:
-    """A user of the file. `privacy_key` is a transaction manager's key in base64, or None."""
+    """A user of the file. `password_hash` is bcrypt's text. `permissions` have the forms of `User`. `privacy_key` is a
+    transaction manager's key in base64, or None. Neither is checked."""
 
     name: str
     password_hash: bytes = field(repr=False)
@@ -42,13 +43,15 @@ class UserAccount:
 
 
 class CredentialsFile:
-    """The users in the TOML file of `--rpc-http-authentication-credentials-file`. It is read again for each login."""
+    """The users in the TOML file of `--rpc-http-authentication-credentials-file`. The constructor does not read it. It
+    is read again for each login."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def check(self, *, with_privacy_keys: bool) -> None:
-        """Check the file. CredentialsError unless every user has a password, and a key if `with_privacy_keys` is set."""
+        """Read and check the file. CredentialsError unless it has users and each has a password, and a key of 32 bytes
+        in base64 if `with_privacy_keys` is set."""
         for name, table in self._users().items():
             account = _account(name, table)
             if with_privacy_keys and _key_size(account.privacy_key) != 32:
@@ -58,7 +61,8 @@ class CredentialsFile:
                 )
 
     def account(self, name: str, password: str) -> UserAccount | None:
-        """Return the user with this name and password. None if there is none, or if the file cannot be read now."""
+        """Return the user with this name and password, after reading the file. None if the name is unknown, the
+        password is wrong, or the file cannot be used now. It takes about the same time in each case."""
         # Every path compares a password with a hash, so that all of them take about the same time.
         try:
             table = self._users().get(name)

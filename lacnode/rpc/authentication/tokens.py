@@ -28,22 +28,24 @@ class TokenKeyError(AuthenticationSetupError):
 
 
 class TokenChecker(Protocol):
-    """Checks the tokens that clients show, and finds their users."""
+    """Checks the JSON Web Tokens that clients show, and finds their users. Safe to use from several threads."""
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token. None if it is no token, is forged, or has expired."""
+        """Return the user of a token (the text after `Bearer`). None if it is no token, is forged, has expired, or has
+        no end."""
 
 
 class OwnTokens:
     """Tokens that this node signs (RS256). Its key (RSA, 2048 bits) is made for the first token and is never stored. A
-    restart of the node thus ends all tokens."""
+    restart of the node thus ends all tokens. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._key: rsa.RSAPrivateKey | None = None
 
     def issue(self, name: str, permissions: list[str], privacy_key: str | None) -> str:
-        """Return a new token for the user `name`. `privacy_key` is in base64, or None."""
+        """Return a new token for the user `name` with these permissions. It is valid for `TOKEN_LIFETIME_SECONDS`.
+        `privacy_key` is in base64, or None. The first call takes longer: it makes the key."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "permissions": permissions,
@@ -56,8 +58,8 @@ class OwnTokens:
         return jwt.encode(claims, self._private_key(), algorithm="RS256")
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token that this node issued. None if the token is forged, has expired, or is no
-        token."""
+        """Return the user of a token that this node issued since its start. None if the token is forged, has expired,
+        or is no token."""
         # Without a key no token was given, so every token is forged. A key that is made now could not check it.
         with self._lock:
             key = self._key
@@ -71,15 +73,16 @@ class OwnTokens:
 
 
 class ForeignTokens:
-    """Tokens of another issuer. `file` has its public key (PEM), or the shared secret if `algorithm` is HS256, for example.
-    TokenKeyError if the key cannot be used with `algorithm`."""
+    """Tokens of another issuer. `file` has its public key (PEM), or the shared secret if `algorithm` is HS256, for
+    example. It is read once, in the constructor. TokenKeyError if the key cannot be read or used with `algorithm`."""
 
     def __init__(self, file: Path, algorithm: str) -> None:
         self._algorithm = algorithm
         self._key = _foreign_key(file, algorithm)
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token of the other issuer. None if the token is forged, has expired, or is no token."""
+        """Return the user of a token of the other issuer. None if the token is forged, has expired, has no end, or is
+        no token."""
         return _checked(token, self._key, self._algorithm)
 
 

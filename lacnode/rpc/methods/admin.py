@@ -35,7 +35,10 @@ def _enode(params: Params) -> Enode:
 
 
 def admin_addPeer(services: RpcServices, params: Params) -> object:
-    """Add a static node. RpcError if P2P is off, if the URL is wrong, or if it is this node's own."""
+    """Make the enode URL in `params` a static node, which is dialled from now on. Return False if it is one already.
+
+    RpcError if P2P is off, if the URL is wrong or has a host name, or if it is this node's own.
+    """
     network, enode = _network(services), _enode(params)
     if enode.id == network.local_enode.id:
         raise RpcError(ENODE_ERROR, "Cannot add local node as peer.")
@@ -44,11 +47,14 @@ def admin_addPeer(services: RpcServices, params: Params) -> object:
 
 
 def admin_removePeer(services: RpcServices, params: Params) -> object:
+    """End the connection with the enode URL in `params`, and do not dial it again. Return False if it was not on the
+    list of nodes to dial. RpcError if P2P is off, or if the URL is wrong or has a host name."""
     network, enode = _network(services), _enode(params)
     return services.event_loop.call(lambda: network.remove_static_and_disconnect(enode))
 
 
 def admin_peers(services: RpcServices, params: Params) -> object:
+    """Return the connected peers in Besu's form, empty if there are none. RpcError if P2P is off."""
     return [_peer(peer) for peer in _network(services).peers]
 
 
@@ -73,6 +79,8 @@ def _peer(peer: Peer) -> results.Json:
 
 
 def admin_nodeInfo(services: RpcServices, params: Params) -> object:
+    """Return this node's enode URL, ports, client version, genesis configuration and head in Besu's form. RpcError if
+    P2P is off."""
     network, head = _network(services), services.chain.head
     enode = network.local_enode
     return {
@@ -99,7 +107,9 @@ LOG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL")
 
 
 def admin_changeLogLevel(services: RpcServices, params: Params) -> object:
-    """Change the log level of all loggers, or of those with the given names (such as `rpc`, `p2p`, `consensus`)."""
+    """Change the log level of all loggers, or of those with the given names (such as `rpc`, `p2p`, `consensus`).
+    `params` are one of `LOG_LEVELS` and, if wanted, an array of names. Return None. RpcError if a parameter is wrong.
+    Then nothing changes."""
     # Everything is checked before the first logger changes. A refused call changes nothing.
     level = parse_text(required(params, 0, "log level"), "log level")
     if level not in LOG_LEVELS:

@@ -36,6 +36,12 @@ TRANSFER_GAS = 21_000
 
 
 def eth_call(reading: ReadContext, params: Params) -> object:
+    """Execute a call on the state after a block, and return its output in 0x-hexadecimal. `params` are the call object,
+    the block and, if wanted, state overrides. Nothing is stored.
+
+    RpcError if a parameter does not fit, there is no such block, or the call cannot begin, reverts or halts.
+    CallTimeoutError if it takes too long. MissingNodeError if the state is not kept.
+    """
     header = header_by_number_or_hash(reading, required(params, 1, "block"))
     call, strict = parse_call_request(optional(params, 0))
     # Besu lets a sender without a balance call if no price is named. With a price the sender must be able to pay,
@@ -53,7 +59,12 @@ def _overrides(reading: ReadContext, params: Params) -> Overrides:
 
 
 def eth_estimateGas(reading: ReadContext, params: Params) -> object:
-    """Estimate gas by Besu's own search, so that the same transaction gets the same estimate."""
+    """Estimate gas by Besu's own search, so that the same transaction gets the same estimate. Return a 0x quantity.
+
+    `params` are the call object and, if wanted, the block (the head without it) and state overrides. The gas of the
+    call object is ignored. RpcError if a parameter does not fit, the call fails with all gas, or the state is not kept.
+    CallTimeoutError if it takes too long.
+    """
     header, call = _intended(reading, params)
     try:
         return results.quantity(estimate_gas(reading, header, call))
@@ -72,7 +83,12 @@ def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRe
 
 
 def estimate_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
-    """Return gas with which `call` succeeded in an execution. RpcError if it fails with all gas, or takes too long."""
+    """Return gas with which `call` succeeded in an execution on the state after `header`. It may be more than the least
+    gas, by the part `estimate_tolerance` of the settings.
+
+    Its own gas is the most that is tried, the block's limit if it is None. RpcError if it fails with all gas,
+    CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
+    """
     # Most questions of wallets are plain transfers. One execution with 21000 gas answers them.
     if _is_transfer(reading, header, call):
         return TRANSFER_GAS
@@ -118,7 +134,11 @@ def _suffices(reading: ReadContext, header: BlockHeader, call: CallRequest, gas:
 
 
 def eth_createAccessList(reading: ReadContext, params: Params) -> object:
-    """Return the slots that a call touches, and the gas that it uses with them as its access list (EIP-2930)."""
+    """Return the slots that a call touches, and the gas that it uses with them as its access list (EIP-2930).
+
+    `params` are as for `eth_estimateGas`. Addresses without slots are left out. RpcError if a parameter does not fit,
+    the call fails, or the state is not kept. CallTimeoutError if it takes too long.
+    """
     header, call = _intended(reading, params)
     try:
         if _is_transfer(reading, header, call):
@@ -153,7 +173,8 @@ def result_of_call(reading: ReadContext, header: BlockHeader, call: CallRequest)
     """Execute `call` on the state after `header`. Its gas is the one that it names, or else the block's limit, up to
     the cap.
 
-    A call that reverts has a result. RpcError if the call cannot begin, and CallTimeoutError if it takes too long.
+    A call that reverts or halts has a result. RpcError if the call cannot begin or its overrides cannot be applied,
+    CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
     """
     gas = _capped(reading, header.gas_limit if call.gas is None else call.gas)
     try:

@@ -20,8 +20,11 @@ INVALID_RAW = "Invalid raw transaction hex"
 
 
 def debug_batchSendRawTransaction(services: RpcServices, params: Params) -> object:
-    """Send transactions, and say of each whether the pool took it. RpcError if there are too many, or this node takes
-    none."""
+    """Send transactions, and return for each its index and whether the pool took it, with the reason if not. `params`
+    are the signed transactions in hexadecimal.
+
+    RpcError if there are more than `MAX_SENT_TRANSACTIONS`, one is no text, or this node takes none. Then none is sent.
+    """
     if not services.node.accepts_transactions:
         raise observer_refuses()
     if len(params) > MAX_SENT_TRANSACTIONS:
@@ -69,7 +72,8 @@ def _refusal(services: RpcServices, found: Transaction | str) -> str | None:
 
 
 def debug_metrics(services: RpcServices, params: Params) -> object:
-    """Return the values of all series, by category, name and labels."""
+    """Return the values of all series of this node, by category, name and the values of the labels, one inside the
+    other. `params` are ignored. Empty if there are no metrics."""
     found: dict[str, dict[str, object]] = {}
     values = (value for read in services.node.metric_readers for value in read())
     for category, name, labels, value in values:
@@ -87,8 +91,8 @@ def _put(values: dict[str, object], path: tuple[str, ...], value: float) -> None
 
 
 def debug_setHead(services: RpcServices, params: Params) -> object:
-    """RpcError always: blocks of IBFT 2.0 are final, and a validator that goes back could sign a second block of a
-    height."""
+    """RpcError always, and the head stays: blocks of IBFT 2.0 are final, and a validator that goes back could sign a
+    second block of a height."""
     try:
         header_by_number_or_hash(services, required(params, 0, "block"))
     except RpcError as error:
@@ -97,17 +101,17 @@ def debug_setHead(services: RpcServices, params: Params) -> object:
 
 
 def debug_resyncWorldState(services: RpcServices, params: Params) -> object:
-    """Return False: this node executes every block, and has no other way to a state."""
+    """Return False and do nothing: this node executes every block, and has no other way to a state."""
     return False
 
 
 def debug_getBadBlocks(services: RpcServices, params: Params) -> object:
-    """Return an empty list: a block that is refused is not kept."""
+    """Return an empty list always: a block that is refused is not kept."""
     return []
 
 
 def debug_standardTraceBadBlockToFile(services: RpcServices, params: Params) -> object:
-    """RpcError always: a block that is refused is not kept."""
+    """RpcError always, "Block not found" for a block's hash: a block that is refused is not kept."""
     parse_hash32(required(params, 0, "block hash"), "block hash")
     raise block_not_found()
 

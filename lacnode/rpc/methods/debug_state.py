@@ -58,7 +58,12 @@ def _block_of(reading: ReadContext, value: object) -> tuple[Block, bytes] | None
 
 @with_trace_errors
 def debug_accountAt(reading: ReadContext, params: Params) -> object:
-    """Return an account after a transaction. RpcError if there is no such block, transaction or account."""
+    """Return an account after a transaction: code, nonce, balance and hash of the code, each 0x-hexadecimal. `params`
+    are the block, the index of the transaction and the address.
+
+    RpcError if there is no such block, transaction or account, or if the state is not kept. CallTimeoutError if it
+    takes too long.
+    """
     with with_error_message("Invalid transaction index params"):
         index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")
     who = parse_address(required(params, 2, "address"))
@@ -91,7 +96,12 @@ def _accounts_after(reading: ReadContext, block: Block, count: int) -> Accounts:
 @with_trace_errors
 def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
     """Return slots of an account in the order of their hashes, after a transaction of a block. Where the block has no
-    such transaction, before the block, as in Besu."""
+    such transaction, before the block, as in Besu.
+
+    `params` are the block, the index of the transaction, the address, the first hash, and the number of slots (at most
+    `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block, the genesis or an unknown account. RpcError if a
+    parameter does not fit, or if the state is not kept. CallTimeoutError if it takes too long.
+    """
     with with_error_message("Invalid transaction index params"):
         index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")
     who = parse_address(required(params, 2, "address"))
@@ -155,7 +165,13 @@ def _slot_names(spec: ChainSpec, who: bytes) -> dict[bytes, int]:
 
 @with_trace_errors
 def debug_accountRange(reading: ReadContext, params: Params) -> object:
-    """Return accounts in the order of the hashes of their addresses, after a block."""
+    """Return accounts in the order of the hashes of their addresses, after a block: from hash to address, and the hash
+    after them. An address that this node cannot know is zero.
+
+    `params` are the block, an unused index, the first hash, and the number of accounts (at most `MAX_RANGE_ENTRIES` are
+    shown). Empty for an unknown block. RpcError if a parameter does not fit, or if the state is not kept.
+    CallTimeoutError if it takes too long.
+    """
     with with_error_message("Invalid address hash params"):
         start = parse_padded_bytes(required(params, 2, "address hash"), "address hash", 32)
     limit = _limit(required(params, 3, "limit"), "Invalid max results params")
@@ -195,11 +211,15 @@ def _addresses_of_block(reading: ReadContext, number: int) -> set[bytes]:
 
 
 def debug_getRawHeader(reading: ReadContext, params: Params) -> object:
+    """Return the header of a block in RLP, as 0x-hexadecimal, by its number or a tag. RpcError if there is no such
+    block."""
     found = _numbered(reading, params)
     return to_hex(found.header.encode())
 
 
 def debug_getRawBlock(reading: ReadContext, params: Params) -> object:
+    """Return a block in RLP, as 0x-hexadecimal, by its number or a tag. RpcError if there is no such block or it is too
+    large."""
     block = _numbered(reading, params)
     encoded = block.encode()
     AnswerSize().add(2 * len(encoded))
@@ -214,6 +234,8 @@ def _numbered(reading: ReadContext, params: Params) -> Block:
 
 
 def debug_getRawReceipts(reading: ReadContext, params: Params) -> object:
+    """Return the encoded receipts (EIP-2718) of a block, as 0x-hexadecimal, in order, by its number, hash or a tag.
+    RpcError if there is no such block or they are too large."""
     header = header_by_number_or_hash(reading, required(params, 0, "block"))
     hash_ = reading.chain.hash_at(header.number)
     records = None if hash_ is None else reading.receipt_records_of(hash_)
@@ -226,6 +248,8 @@ def debug_getRawReceipts(reading: ReadContext, params: Params) -> object:
 
 
 def debug_getRawTransaction(reading: ReadContext, params: Params) -> object:
+    """Return a transaction as it was signed (EIP-2718), in 0x-hexadecimal, by its hash. None if no block has it.
+    RpcError if the parameter is no hash."""
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)

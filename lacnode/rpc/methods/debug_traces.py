@@ -35,6 +35,12 @@ Json = dict[str, object]
 
 @with_trace_errors
 def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
+    """Execute the transaction with a hash again, and return its trace in the form that the options name. None if no
+    block has it. `params` are the hash and, if wanted, the options.
+
+    RpcError if a parameter does not fit, the trace is too large, or the state is not kept. CallTimeoutError if it takes
+    too long.
+    """
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)
@@ -48,6 +54,12 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def debug_traceCall(reading: ReadContext, params: Params) -> object:
+    """Execute a call on the state after a block, and return its trace in the form that the options name. `params` are
+    the call object and, if wanted, the block (the head without it) and the options.
+
+    RpcError if a parameter does not fit, there is no such block, the call cannot begin, the trace is too large, or the
+    state is not kept. CallTimeoutError if it takes too long.
+    """
     call, _ = parse_call_request(required(params, 0, "call"))
     block = optional(params, 1)
     options = parse_trace_options(optional(params, 2))
@@ -60,12 +72,24 @@ def debug_traceCall(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def debug_traceBlockByNumber(reading: ReadContext, params: Params) -> object:
+    """Execute the block with a number or a tag again, and return the trace of each transaction with its hash, in order.
+    None if there is no such block, and for the genesis. `params` are the number and, if wanted, the options.
+
+    RpcError if a parameter does not fit, the traces are too large, or the state is not kept. CallTimeoutError if it
+    takes too long.
+    """
     found = block_by_number(reading, required(params, 0, "block"))
     return None if found is None else _traced(reading, *found, parse_trace_options(optional(params, 1)))
 
 
 @with_trace_errors
 def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
+    """Execute the block with a hash again, and return the trace of each transaction with its hash, in order. None if
+    there is no such block, and for the genesis. `params` are the hash and, if wanted, the options.
+
+    RpcError if a parameter does not fit, the traces are too large, or the state is not kept. CallTimeoutError if it
+    takes too long.
+    """
     hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     options = parse_trace_options(optional(params, 1))
     block = reading.block_of(hash_)
@@ -74,7 +98,13 @@ def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def debug_traceBlock(reading: ReadContext, params: Params) -> object:
-    """Return the traces of a block that is given in RLP. RpcError if it cannot be read, or its parent is unknown."""
+    """Execute a block that is given in RLP (hexadecimal), and return the trace of each transaction with its hash, in
+    order. `params` are the block and, if wanted, the options. It need not be in the chain and is not stored. None for
+    the genesis.
+
+    RpcError if it cannot be read or executed, its parent is unknown, the traces are too large, or the state is not
+    kept. CallTimeoutError if it takes too long.
+    """
     try:
         block = Block.decode(parse_bytes(required(params, 0, "block"), "block"))
     except RlpError as error:
@@ -112,7 +142,8 @@ def _shown(traced: TracedTransaction, options: TraceOptions, size: AnswerSize, p
 
 @with_trace_errors
 def debug_replayBlock(reading: ReadContext, params: Params) -> object:
-    """Execute a block again and say that it worked. RpcError if there is no such block."""
+    """Execute the block with a number or a tag again, and return "Success". Nothing is stored. RpcError if there is no
+    such block or it cannot be executed. CallTimeoutError if it takes too long."""
     found = block_by_number(reading, required(params, 0, "block"))
     if found is None:
         raise block_not_found()
@@ -125,8 +156,12 @@ def debug_replayBlock(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> object:
-    """Write the steps of a block's transactions to files. Return their paths. RpcError if there is no such block, or the
-    files cannot be written."""
+    """Write the steps of a block's transactions to files, one for each. Return their paths. `params` are the block's
+    hash and, if wanted, options: `txHash` chooses one transaction.
+
+    RpcError if there is no such block, this node writes no such files, or they cannot be written or are too large.
+    CallTimeoutError if it takes too long.
+    """
     hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     options = optional(params, 1)
     memory = True if options is None else parse_trace_options(options).memory

@@ -26,9 +26,11 @@ _MESSAGES = {
 
 
 def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
-    """Distribute a private transaction to its members and send its marker. Returns the marker's hash.
+    """Distribute a private transaction (hexadecimal RLP) to its members and send its marker. Return the marker's hash
+    as 0x-hexadecimal. It may wait for the manager.
 
-    RpcError if the transaction or its marker is rejected, or if the manager does not store the payload.
+    RpcError if privacy is off, this node takes no transactions, the transaction or its marker is rejected, or the
+    manager does not store the payload.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()
@@ -41,9 +43,11 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
-    """Let the manager store a private transaction and send it to its members, but send no marker. The caller makes the
-    marker of the returned key. There are two keys if members are added to a flexible group. RpcError if the transaction
-    is refused.
+    """Let the manager store a private transaction (hexadecimal RLP) and send it to its members, but send no marker.
+    Return the data of the marker that the caller makes, as 0x-hexadecimal: the key of the payload (32 bytes), and a
+    second key if members are added to a flexible group.
+
+    RpcError if privacy is off, this node takes no transactions, or the transaction is refused.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()
@@ -56,8 +60,11 @@ def priv_distributeRawTransaction(services: RpcServices, params: Params) -> obje
 
 
 def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object:
-    """Return the nonce of an account in the group of `privateFrom` and `privateFor`. RpcError if the sender's key is
-    foreign."""
+    """Return the next nonce of an account in the group of `privateFrom` and `privateFor`, as a 0x quantity. `params`
+    are the address, a key in base64, and an array of keys in base64.
+
+    RpcError if privacy is off, a parameter does not fit, or `privateFrom` is not the key of this node or of the caller.
+    """
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))
     private_from = parse_key(required(params, 1, "privateFrom"), "privateFrom")

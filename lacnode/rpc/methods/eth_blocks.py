@@ -36,10 +36,17 @@ def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
 
 
 def eth_blockNumber(services: RpcServices, params: Params) -> object:
+    """Return the number of the head as a 0x quantity."""
     return results.quantity(services.chain.head.header.number)
 
 
 def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
+    """Return the block with a number or a tag in Besu's form, None above the head. `params` are the block, and whether
+    transactions are shown whole (true) or by their hashes.
+
+    A `ReadCall` if the block is large and shown whole. RpcError if a parameter does not fit, or the answer is too
+    large.
+    """
     with with_error_message(INVALID_BLOCK_NUMBER):
         hash_ = _hash_by_number(services, params)
     full = parse_boolean(required(params, 1, "full transactions"), "full transactions")
@@ -47,6 +54,12 @@ def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
 
 
 def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
+    """Return the block with a hash in Besu's form, None if there is none. `params` are the hash, and whether
+    transactions are shown whole (true) or by their hashes.
+
+    A `ReadCall` if the block is large and shown whole. RpcError if a parameter does not fit, or the answer is too
+    large.
+    """
     hash_ = _hash(params)
     return _shown(services, hash_, parse_boolean(required(params, 1, "full transactions"), "full transactions"))
 
@@ -59,18 +72,23 @@ def _shown(services: RpcServices, hash_: bytes, full: bool) -> object:
 
 
 def full_block(reading: ReadContext, params: Params) -> object:
-    """Return a block with its transactions, by the hash in `params`. RpcError if it is too large."""
+    """Return a block with its transactions in Besu's form, by the hash (32 bytes) in `params`. None for an unknown
+    hash. RpcError if it is too large. It is the handler of `answer_about_block`, not a method."""
     hash_ = block_hash_parameter(params)
     found = reading.block_of(hash_)
     return None if found is None else results.block(reading, found, hash_, full=True)
 
 
 def eth_getBlockTransactionCountByNumber(services: RpcServices, params: Params) -> object:
+    """Return the number of transactions of a block as a 0x quantity, by its number or a tag. None above the head.
+    RpcError if the parameter does not fit."""
     hash_ = _hash_by_number(services, params)
     return None if hash_ is None else _transaction_count(services, hash_)
 
 
 def eth_getBlockTransactionCountByHash(services: RpcServices, params: Params) -> object:
+    """Return the number of transactions of a block as a 0x quantity, by its hash. None if there is none. RpcError if
+    the parameter does not fit."""
     return _transaction_count(services, _hash(params))
 
 
@@ -80,21 +98,28 @@ def _transaction_count(services: RpcServices, hash_: bytes) -> object:
 
 
 def eth_getUncleCountByBlockNumber(services: RpcServices, params: Params) -> object:
+    """Return "0x0", because blocks of IBFT 2.0 have no ommers. None above the head. RpcError if the parameter is no
+    number or tag."""
     return None if header_by_number(services, required(params, 0, "block")) is None else "0x0"
 
 
 def eth_getUncleCountByBlockHash(services: RpcServices, params: Params) -> object:
+    """Return "0x0", because blocks of IBFT 2.0 have no ommers. None if there is no such block. RpcError if the
+    parameter is no hash."""
     return None if services.chain.header_of(_hash(params)) is None else "0x0"
 
 
 def eth_getUncle(services: RpcServices, params: Params) -> object:
-    """Return None, because blocks of IBFT 2.0 have no ommers. RpcError if a parameter is wrong."""
+    """Return None, because blocks of IBFT 2.0 have no ommers. RpcError if the block is missing or the index is no
+    quantity. The block is not looked up."""
     required(params, 0, "block")
     parse_quantity(required(params, 1, "index"), "index")
     return None
 
 
 def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
+    """Return the receipts of a block in Besu's form, in order, by its number, hash or a tag. A `ReadCall` if the block
+    is large. RpcError if there is no such block, the parameter does not fit, or the answer is too large."""
     header = header_by_number_or_hash(services, required(params, 0, "block"))
     # The hash of an IBFT 2.0 block leaves out some of its fields, so the stored hash is used and not the header's own.
     hash_ = services.chain.hash_at(header.number)
@@ -104,7 +129,8 @@ def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
 
 
 def block_receipts(reading: ReadContext, params: Params) -> object:
-    """Return the receipts of a block, by the hash in `params`. RpcError if they are too large."""
+    """Return the receipts of a block in Besu's form, in order, by the hash (32 bytes) in `params`. RpcError if there is
+    no such block or they are too large. It is the handler of `answer_about_block`, not a method."""
     hash_ = block_hash_parameter(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None:
@@ -113,6 +139,8 @@ def block_receipts(reading: ReadContext, params: Params) -> object:
 
 
 def eth_syncing(services: RpcServices, params: Params) -> object:
+    """Return False if the node is not syncing, else an object with the first, the current and the highest block number
+    as 0x quantities."""
     status = services.status.synchronisation()
     if status is None:
         return False
@@ -124,16 +152,17 @@ def eth_syncing(services: RpcServices, params: Params) -> object:
 
 
 def eth_chainId(services: RpcServices, params: Params) -> object:
+    """Return the chain id of the genesis as a 0x quantity."""
     return results.quantity(services.chain.spec.chain_id)
 
 
 def eth_accounts(services: RpcServices, params: Params) -> object:
-    """Return an empty list: the node has no keys of accounts."""
+    """Return an empty list always: the node has no keys of accounts."""
     return []
 
 
 def eth_protocolVersion(services: RpcServices, params: Params) -> object:
-    """Return the highest version of the protocol `eth` that this node speaks."""
+    """Return the highest version of the protocol `eth` that this node speaks, as a 0x quantity."""
     return results.quantity(68)
 
 

@@ -39,6 +39,8 @@ _PRECOMPILES: tuple[tuple[Fork, Mapping[str, int]], ...] = (
 
 
 def eth_config(services: RpcServices, params: Params) -> object:
+    """Return the rules of the current fork, the next one and the last one that is scheduled (EIP-7910). The last two
+    are None if no fork by timestamp is ahead."""
     spec, head = services.chain.spec, services.chain.head.header
     now = max(head.timestamp, int(time.time()))
     fork = spec.forks.fork_at(head.number + 1, now)

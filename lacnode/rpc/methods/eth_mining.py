@@ -6,23 +6,27 @@ from lacnode.rpc.services import RpcServices
 
 
 def eth_coinbase(services: RpcServices, params: Params) -> object:
+    """Return the address of this node as 0x-hexadecimal."""
     return "0x" + services.node.coinbase.hex()
 
 
 def eth_mining(services: RpcServices, params: Params) -> object:
+    """Return True always: Besu says so on a BFT network."""
     return True
 
 
 def eth_hashrate(services: RpcServices, params: Params) -> object:
+    """Return "0x0" always: there is no proof of work."""
     return "0x0"
 
 
 def no_proof_of_work(services: RpcServices, params: Params) -> object:
-    """RpcError "Internal error" always: there is no proof of work on a BFT network."""
+    """RpcError "Internal error" always, as in Besu: there is no proof of work on a BFT network."""
     raise internal_error()
 
 
 def eth_submitHashrate(services: RpcServices, params: Params) -> object:
+    """Return False and do nothing: there is no proof of work."""
     return False
 
 

@@ -27,24 +27,44 @@ PROOF_STEP_SLOTS = 16
 
 
 def eth_getBalance(services: RpcServices, params: Params) -> object:
+    """Return the balance in wei of an address after a block, as a 0x quantity. 0 for an unknown account. `params` are
+    the address and the block.
+
+    RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
+    """
     header = header_by_number_or_hash(services, required(params, 1, "block"))
     account = parse_address(required(params, 0, "address"))
     return results.quantity(services.chain.state_at(header).balance(account))
 
 
 def eth_getCode(services: RpcServices, params: Params) -> object:
+    """Return the code of an address after a block, as 0x-hexadecimal. "0x" if it has none. `params` are the address and
+    the block.
+
+    RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
+    """
     header = header_by_number_or_hash(services, required(params, 1, "block"))
     account = parse_address(required(params, 0, "address"))
     return to_hex(services.chain.state_at(header).code(account))
 
 
 def eth_getStorageAt(services: RpcServices, params: Params) -> object:
+    """Return the 32 bytes of a slot of an address after a block, as 0x-hexadecimal. Zeros if it is not set. `params`
+    are the address, the slot and the block.
+
+    RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
+    """
     header = header_by_number_or_hash(services, required(params, 2, "block"))
     account, place = parse_address(required(params, 0, "address")), parse_storage_slot(required(params, 1, "slot"))
     return to_hex(services.chain.state_at(header).storage(account, place).to_bytes(32))
 
 
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
+    """Return the nonce of an address after a block, as a 0x quantity. With `pending` the pool's transactions count too.
+    `params` are the address and the block.
+
+    RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
+    """
     block, account = required(params, 1, "block"), parse_address(required(params, 0, "address"))
     pending = isinstance(block, str) and block.lower() == "pending"
     # The pool is asked first. A transaction that leaves it for a block in between is then counted in the state. In the
@@ -55,6 +75,12 @@ def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 
 def eth_getProof(reading: ReadContext, params: Params) -> object:
+    """Return the proof of an account and of some of its slots after a block (EIP-1186). `params` are the address, an
+    array of at most `MAX_PROOF_SLOTS` slots, and the block.
+
+    RpcError if a parameter does not fit, or there is no such block or account. CallTimeoutError if it takes too long.
+    MissingNodeError if the state is not kept.
+    """
     header, account, slots = _proof_question(reading, params)
     return _shown_proof(account, _proof(reading, header, account, slots))
 

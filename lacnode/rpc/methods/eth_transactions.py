@@ -45,6 +45,12 @@ MAX_LOGS_BYTES, LOG_OVERHEAD_BYTES = 15 * 2**20, 600
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    """Offer a signed transaction (hexadecimal) to the pool, and return its hash as 0x-hexadecimal. It may ask the rules
+    contract, which takes up to seconds.
+
+    RpcError if this node takes no transactions, or if the transaction cannot be read or is rejected. `data` then gives
+    the reason.
+    """
     if not services.node.accepts_transactions:
         raise observer_refuses()
     raw = parse_bytes(required(params, 0, "transaction"), "transaction")
@@ -69,7 +75,7 @@ def _refusal(services: RpcServices, transaction: Transaction, rejection: Transac
 
 
 def eth_sendTransaction(services: RpcServices, params: Params) -> object:
-    """RpcError always: the node has no keys of accounts."""
+    """RpcError (-32604) always: the node has no keys of accounts."""
     raise RpcError(
         METHOD_NOT_ENABLED,
         "The method eth_sendTransaction is not supported. "
@@ -78,6 +84,8 @@ def eth_sendTransaction(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
+    """Return the transaction with a hash from the pool or from a block, in Besu's form. None if it is unknown. A
+    `ReadCall` if its block is large. RpcError if the parameter is no hash, or the answer is too large."""
     hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     # The pool is asked first. A transaction that enters a block in between is found in the chain then.
     pooled = services.pool.pooled(hash_)
@@ -90,12 +98,16 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
 
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
     # Besu's message names a transaction hash, though the parameter is a block's hash.
+    """Return a transaction by its block's hash and its index, in Besu's form. None if there is none. A `ReadCall` if
+    the block is large. RpcError if a parameter does not fit, or the answer is too large."""
     with with_error_message(INVALID_TRANSACTION_HASH):
         hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     return _at(services, hash_, parse_quantity(required(params, 1, "index"), "index"))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
+    """Return a transaction by its block's number or tag and its index, in Besu's form. None if there is none. A
+    `ReadCall` if the block is large. RpcError if a parameter does not fit, or the answer is too large."""
     hash_ = services.chain.hash_at(parse_block_number(services, required(params, 0, "block")))
     with with_error_message("Invalid transaction index params"):
         index = parse_quantity(required(params, 1, "index"), "index")
@@ -107,8 +119,8 @@ def _at(services: RpcServices, hash_: bytes, index: int) -> object:
 
 
 def transaction_at(reading: ReadContext, params: Params) -> object:
-    """Return a transaction by its block's hash and its index in `params`. None if there is none. RpcError if it is too
-    large."""
+    """Return a transaction in Besu's form by its block's hash (32 bytes) and its index in `params`. None if there is
+    none. RpcError if it is too large. It is the handler of `answer_about_block`, not a method."""
     hash_, index = block_hash_parameter(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None or index >= len(found.transactions):
@@ -120,6 +132,8 @@ def transaction_at(reading: ReadContext, params: Params) -> object:
 
 
 def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
+    """Return the receipt of the transaction with a hash, in Besu's form. None if no block has it. A `ReadCall` if its
+    block is large. RpcError if the parameter is no hash, or the answer is too large."""
     place: TransactionLocation | None = services.chain.transaction_location(
         parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     )
@@ -127,7 +141,9 @@ def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
 
 
 def receipt_at(reading: ReadContext, params: Params) -> object:
-    """Return a receipt by its block's hash and its index in `params`. None if there is none. RpcError if it is too large."""
+    """Return a receipt in Besu's form by its block's hash (32 bytes) and its index in `params`. None for an unknown
+    hash. IndexError for an index without a transaction. RpcError if it is too large. It is the handler of
+    `answer_about_block`, not a method."""
     hash_, index = block_hash_parameter(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     return None if found is None or receipt_records is None else results.receipt(found, hash_, receipt_records, index)
@@ -145,6 +161,12 @@ def _logs_question(context: HasChain, params: Params) -> LogQuery:
 
 
 def eth_getLogs(reading: ReadContext, params: Params) -> object:
+    """Return the logs that fit a filter object, in order: those of a range of blocks (without numbers the head alone),
+    or of one block by its hash. An unknown hash has none.
+
+    RpcError if the filter does not fit, the range is longer than `max_logs_range` of the settings, or there are more
+    than `MAX_LOGS` or `MAX_LOGS_BYTES`. CallTimeoutError if it takes too long.
+    """
     query = _logs_question(reading, params)
     limit = reading.settings.max_logs_range
     # The limit is checked on the range as it was asked, before its end is cut to the head.
@@ -154,7 +176,9 @@ def eth_getLogs(reading: ReadContext, params: Params) -> object:
 
 
 def read_filter_logs(reading: ReadContext, params: Params) -> object:
-    """Return the logs for `eth_getFilterLogs` by the filter's object. Its range may be of any length, as in Besu."""
+    """Return the logs for `eth_getFilterLogs` by the filter's object in `params`, in order. Its range may be of any
+    length, as in Besu. RpcError if there are more than `MAX_LOGS` or `MAX_LOGS_BYTES`, CallTimeoutError if it takes too
+    long."""
     return _shown_logs(reading, parse_log_query(reading, required(params, 0, "filter")))
 
 
@@ -166,8 +190,9 @@ def _shown_logs(reading: ReadContext, query: LogQuery) -> list[results.Json]:
 
 
 def logs_to_json(reading: ReadContext, logs: Iterable[LogWithMetadata]) -> list[results.Json]:
-    """Return `logs` as JSON. RpcError if there are more than `MAX_LOGS` or `MAX_LOGS_BYTES`, and CallTimeoutError if
-    it takes too long. Besu has no such bounds and continues until its memory is full."""
+    """Return `logs` as JSON in Besu's form, in their order. RpcError if there are more than `MAX_LOGS` or
+    `MAX_LOGS_BYTES`, and CallTimeoutError if it takes too long. Besu has no such bounds and continues until its memory
+    is full."""
     shown: list[results.Json] = []
     size = 0
     for found in logs:

@@ -23,7 +23,8 @@ BLOB_BASE_FEE = 1
 
 
 def eth_gasPrice(services: RpcServices, params: Params) -> object:
-    """Return a percentile of the prices in the last blocks, but at least the price that the next block requires. In wei."""
+    """Return a percentile of the prices in the last blocks, at most `gas_price_max` of the settings, but at least the
+    price that the next block requires. In wei per gas, as a 0x quantity."""
     # The upper bound applies to the percentile alone. A price below what the next block requires would be useless.
     least = max(services.pool.settings.block_min_gas_price, services.chain.next_base_fee(int(time.time())) or 0)
     found = price_at_percentile(_recent(services).gas_prices, services.settings.gas_price_percentile)
@@ -31,7 +32,8 @@ def eth_gasPrice(services: RpcServices, params: Params) -> object:
 
 
 def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
-    """Return a percentile of the maximum priority fees in the last blocks, but at least the pool's minimum. In wei."""
+    """Return a percentile of the maximum priority fees in the last blocks, but at least the pool's minimum. In wei per
+    gas, as a 0x quantity."""
     found = price_at_percentile(_recent(services).tips, services.settings.gas_price_percentile)
     return results.quantity(max(services.pool.settings.min_priority_fee, found or 0))
 
@@ -42,6 +44,8 @@ def _recent(services: RpcServices) -> PriceCounts:
 
 
 def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
+    """Return the price of blob gas in the next block in wei, as a 0x quantity: 1 from Cancun on, and 0 before or on a
+    chain with a constant base fee."""
     head = services.chain.head.header
     return _blob_base_fee(services.chain.spec, head.number + 1, head.timestamp)
 
@@ -53,6 +57,12 @@ def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
 
 
 def eth_feeHistory(reading: ReadContext, params: Params) -> object:
+    """Return the base fees, the part of the gas that was used, and the rewards of the last blocks (EIP-1559), the
+    oldest first. `params` are the number of blocks (1 to `MAX_HISTORY_BLOCKS`), the newest block and, if wanted, at
+    most 100 percentiles for the rewards.
+
+    RpcError if a parameter does not fit or the newest block is above the head. CallTimeoutError if it takes too long.
+    """
     count = parse_quantity(required(params, 0, "block count"), "block count")
     if not 1 <= count <= MAX_HISTORY_BLOCKS:
         raise wrong_parameter("block count", f"1 to {MAX_HISTORY_BLOCKS} was expected")

@@ -24,11 +24,15 @@ DEFAULT_RANGE_BLOCKS = 100
 
 
 def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> object:
+    """Return the validators (addresses as 0x-hexadecimal) in the header of a block, by its number or a tag. None above
+    the head. RpcError if the parameter does not fit, or the header cannot be read."""
     number = parse_block_number(services, required(params, 0, "block"))
     return _validators(services.chain.protocols, services.chain.header_at(number))
 
 
 def ibft_getValidatorsByBlockHash(services: RpcServices, params: Params) -> object:
+    """Return the validators (addresses as 0x-hexadecimal) in the header of a block, by its hash. None if there is no
+    such block. RpcError if the parameter does not fit, or the header cannot be read."""
     return _validators(
         services.chain.protocols,
         services.chain.header_of(parse_hash32(required(params, 0, "block hash"), "block hash")),
@@ -46,7 +50,12 @@ def _validators(protocols: ProtocolSchedule, header: BlockHeader | None) -> obje
 
 
 def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
-    """Propose a vote. RpcError if it may harm the network, unless the third parameter is `true`. Besu has no such check."""
+    """Vote from now on for an address to become a validator (true) or to stop being one (false). Return True. `params`
+    are the address, that flag and, if wanted, true to vote against a warning.
+
+    RpcError if a parameter does not fit, or if the vote may harm the network, unless the third parameter is true. Besu
+    has no such check. It asks peers for up to 5 seconds.
+    """
     recipient = parse_address(required(params, 0, "address"))
     add = parse_boolean(required(params, 1, "add"), "add")
     insists = optional(params, 2)
@@ -59,19 +68,23 @@ def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
 
 
 def ibft_discardValidatorVote(services: RpcServices, params: Params) -> object:
+    """Stop voting about the address in `params`. Return True, also if there was no vote. RpcError if the parameter does
+    not fit."""
     services.vote_proposer.discard(parse_address(required(params, 0, "address")))
     return True
 
 
 def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
+    """Return the votes that this node wants: address as 0x-hexadecimal to True (add) or False (remove). Votes of other
+    validators are not in it."""
     return {to_hex(recipient): add for recipient, add in services.vote_proposer.wanted_votes.items()}
 
 
 def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
-    """Return how many blocks each validator proposed. The range goes from the first parameter up to, but without, the
-    second.
+    """Return how many blocks each validator proposed, and the last one, as 0x quantities. The range goes from the first
+    parameter up to, but without, the second. Without parameters it is the last `DEFAULT_RANGE_BLOCKS` blocks.
 
-    RpcError if the range is empty, and CallTimeoutError if the time is over.
+    RpcError if the range is empty or a parameter does not fit, and CallTimeoutError if the time is over.
     """
     head = reading.chain.head.header.number
     start, end = optional(params, 0), optional(params, 1)

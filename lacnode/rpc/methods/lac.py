@@ -20,7 +20,7 @@ from lacnode.rpc.vote_preview import preview_pending_votes
 
 def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     """Return the state of consensus about the next block and the messages of each validator. It shows why there is no
-    block."""
+    block. Addresses are 0x-hexadecimal, and `clockOffsetsMs` are milliseconds."""
     status = services.status.consensus()
     round_changes = status.round_changes or {}
     # How fast this node executed the last blocks, and how much gas it would therefore put into a block.
@@ -53,7 +53,8 @@ def _optional_quantity(value: int | None) -> str | None:
 
 
 def lac_nodeRole(services: RpcServices, params: Params) -> object:
-    """Return the role of this node by its configuration and by the chain, and the conflicts between the two."""
+    """Return the role of this node by its configuration and by the chain, and the conflicts between the two as
+    sentences."""
     view = services.status.role()
     return {
         "configured": view.configured,
@@ -64,7 +65,8 @@ def lac_nodeRole(services: RpcServices, params: Params) -> object:
 
 
 def lac_pendingVotes(services: RpcServices, params: Params) -> object:
-    """Return the pending votes and the effects of their success."""
+    """Return the pending votes of all validators and the effects of their success (`preview_pending_votes`). It asks
+    peers for up to 5 seconds."""
     return preview_pending_votes(services)
 
 
@@ -76,7 +78,8 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
 
 
 def lac_privacyGroups(services: RpcServices, params: Params) -> object:
-    """Return the state of every privacy group of this node: its id and its state root.
+    """Return the state of every privacy group of this node: its id in base64, its state root (0x-hexadecimal) and its
+    condition. Empty if there are none. RpcError if privacy is off.
 
     Of the members, it names only those with another root than this node. It names none if tenants share the node.
     """
@@ -104,10 +107,11 @@ def _members(divergences: Sequence[Divergence]) -> list[str]:
 
 
 def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Compare another member's state root of a group after a block with this node's. A difference marks the group as
-    diverged.
+    """Compare another member's state root of a group after a block with this node's. Return True if they are equal. A
+    difference marks the group as diverged, and agreement ends that. `params` are the group's id in base64, the block
+    and the root.
 
-    RpcError if the caller is no member of the group.
+    RpcError if privacy is off, a parameter does not fit, or the caller is no member of the group.
     """
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     number, root = (
@@ -119,10 +123,11 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
-    """Replace this node's history of a flexible group by the one that a member sent. The member is named by its
-    manager's key.
+    """Replace this node's history of a flexible group by the one that a member sent. `params` are the group's id and
+    the member's manager key in base64. Return True if it will be replaced soon.
 
-    Returns false if no history of this member differs from this node's. RpcError if the caller is no member of the group.
+    Return False if no history of this member differs from this node's. RpcError if privacy is off, a parameter does not
+    fit, or the caller is no member of the group.
     """
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     teller = parse_key(required(params, 1, "publicKey"), "publicKey")
@@ -130,7 +135,9 @@ def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
 
 
 def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
-    """Dismiss the history that a member sent. Returns false if there is none. RpcError if the caller is no member."""
+    """Dismiss the history of a flexible group that a member sent. `params` are the group's id and the member's manager
+    key in base64. Return False if there is none. RpcError if privacy is off, a parameter does not fit, or the caller is
+    no member."""
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     teller = parse_key(required(params, 1, "publicKey"), "publicKey")
     return _controller_of_member(services, wanted).divergences.dismiss_history(wanted, teller)
@@ -155,15 +162,16 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
 
 
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
-    """Ask the manager again for every payload that it did not have. Returns the number of these payloads."""
+    """Ask the manager again, soon, for every payload that it did not have. Return the number of these payloads.
+    RpcError if privacy is off."""
     return privacy_controller(services).execution.repair.retry_all()
 
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:
-    """Return why the private transaction of a marker is ignored, though this node's key can read it. None if it is not
-    ignored.
+    """Return a sentence that says why the private transaction of a marker is ignored, though this node's key can read
+    it. None if it is not ignored, or is unknown. `params` is the marker's hash.
 
-    RpcError "Internal error" if the payload cannot be read now.
+    RpcError if privacy is off, and "Internal error" if the payload cannot be read now.
     """
     hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:

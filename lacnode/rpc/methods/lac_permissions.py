@@ -22,17 +22,19 @@ SIMULATION_SECONDS = 2.0
 
 
 def lac_permissioningStatus(services: RpcServices, params: Params) -> object:
-    """Return the rules in force, their faults, and how often they were applied."""
+    """Return the rules in force, their faults, and how often they were applied, as an object."""
     return services.permissions.status()
 
 
 def lac_refusedConnections(services: RpcServices, params: Params) -> object:
-    """Return the connections that were refused and not permitted since, with the latest first."""
+    """Return the connections that were refused and not permitted since (`RefusedConnection.to_json`), with the latest
+    first. Empty if there are none."""
     return [refusal.to_json() for refusal in services.permissions.refused.all()]
 
 
 def lac_explainConnection(services: RpcServices, params: Params) -> object:
-    """Return whether the first enode may connect to the second, or to this node if there is no second, and the reasons.
+    """Return the decision whether the first enode may connect to the second, or to this node if there is no second, and
+    the reasons (`Decision.to_json`).
 
     RpcError if an enode is wrong, or if the second is missing and P2P is off.
     """
@@ -48,8 +50,9 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
 
 
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
-    """Return whether the transaction of a call object may be sent, and the reasons. `gas` is the head's limit if it is
-    missing."""
+    """Return the decision whether the transaction of a call object may be sent, and the reasons (`Decision.to_json`).
+    `gas` is the head's limit if it is missing. Nonce and balance do not count. RpcError if the call object does not
+    fit."""
     request, _ = parse_call_request(optional(params, 0))
     call = _transaction_call(request, services.chain.head.header.gas_limit)
     return services.permissions.explain_transaction(call, request.sender).to_json()
@@ -57,9 +60,11 @@ def lac_explainTransaction(services: RpcServices, params: Params) -> object:
 
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
     """Return the effects of the transaction of a call object on the rules, without sending it: whether it succeeds,
-    and which administrators could change the rules after it. Nothing is stored.
+    which administrators (0x-hexadecimal) could change the rules after it, and whether it locks all of them out. Nothing
+    is stored. Its gas limit is `SIMULATION_GAS`.
 
-    RpcError if the transaction is rejected, and CallTimeoutError if the simulation takes too long.
+    RpcError if the call object does not fit or the transaction is rejected, and CallTimeoutError after
+    `SIMULATION_SECONDS`.
     """
     request, _ = parse_call_request(optional(params, 0))
     # The simulation executes several calls. One budget bounds all of them together.

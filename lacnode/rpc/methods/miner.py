@@ -12,9 +12,11 @@ MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
 
 
 def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
-    """Change the target of the gas limit. The parameter is a JSON integer or text in decimal digits.
+    """Change the gas limit that this node's blocks approach, until its end. The parameter is a JSON integer or text in
+    decimal digits. Return "Success".
 
-    RpcError if the number does not fit, or if the node was started without a target.
+    RpcError if the number is not between `MIN_GAS_LIMIT` and `MAX_GAS_LIMIT`, or if the node was started without a
+    target.
     """
     given = required(params, 0, "gas limit")
     if isinstance(given, str) and given.isascii() and given.isdecimal() and len(given) < 20:
@@ -30,19 +32,25 @@ def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
 
 
 def miner_getMinGasPrice(services: RpcServices, params: Params) -> object:
+    """Return the lowest price of a transaction in this node's blocks, in wei per gas as a 0x quantity."""
     return results.quantity(services.pool.settings.block_min_gas_price)
 
 
 def miner_getMinPriorityFee(services: RpcServices, params: Params) -> object:
+    """Return the lowest price above the base fee in this node's blocks, in wei per gas as a 0x quantity."""
     return results.quantity(services.pool.settings.min_priority_fee)
 
 
 def miner_setMinGasPrice(services: RpcServices, params: Params) -> object:
+    """Set the lowest price of a transaction in this node's blocks, until its end. `params` is wei per gas in
+    hexadecimal text. Return True. RpcError if it is no such text. The pool accepts as before."""
     services.pool.set_block_min_gas_price(_price(params))
     return True
 
 
 def miner_setMinPriorityFee(services: RpcServices, params: Params) -> object:
+    """Set the lowest price above the base fee in this node's blocks, until its end. `params` is wei per gas in
+    hexadecimal text. Return True. RpcError if it is no such text."""
     services.pool.set_min_priority_fee(_price(params))
     return True
 
@@ -52,17 +60,17 @@ def _price(params: Params) -> int:
 
 
 def miner_start(services: RpcServices, params: Params) -> object:
-    """Return True: a validator always proposes blocks."""
+    """Return True and do nothing: a validator always proposes blocks."""
     return True
 
 
 def miner_stop(services: RpcServices, params: Params) -> object:
-    """Return False: the method stops nothing."""
+    """Return False and do nothing: the method stops nothing."""
     return False
 
 
 def miner_setCoinbase(services: RpcServices, params: Params) -> object:
-    """RpcError always: the coinbase of an IBFT 2.0 block is its proposer."""
+    """RpcError "Invalid Request" always: the coinbase of an IBFT 2.0 block is its proposer."""
     raise invalid_request()
 
 

@@ -9,10 +9,14 @@ from lacnode.rpc.services import RpcServices
 
 
 def eth_getMinerDataByBlockHash(services: RpcServices, params: Params) -> object:
+    """Return the reward of a block's proposer, the fees and the difficulties by the block's hash. Amounts are in wei
+    with 32 bytes, as 0x-hexadecimal. None if there is no such block. RpcError if the parameter is no hash."""
     return _of_block(services, parse_hash32(required(params, 0, "block hash"), "block hash"))
 
 
 def eth_getMinerDataByBlockNumber(services: RpcServices, params: Params) -> object:
+    """Return the reward of a block's proposer, the fees and the difficulties by the block's number or tag. Amounts are
+    in wei with 32 bytes, as 0x-hexadecimal. None above the head. RpcError if the parameter does not fit."""
     return _of_block(services, services.chain.hash_at(parse_block_number(services, required(params, 0, "block"))))
 
 

@@ -73,42 +73,47 @@ def _changed(change: Callable[[list[str]], None], texts: list[str], messages: di
 
 
 def add_accounts(services: RpcServices, params: Params) -> object:
-    """`perm_addAccountsToAllowlist`: append accounts to the file and to the rules."""
+    """`perm_addAccountsToAllowlist`: append accounts to the file and to the rules. Return "Success". RpcError with
+    Besu's text if the list is off or the change is not possible (`AccountAllowlist.add`)."""
     # The parameters are checked before the list. This order holds for all four methods.
     texts = _texts(params)
     return _changed(_accounts(services).add, texts, _ACCOUNT_ERRORS)
 
 
 def remove_accounts(services: RpcServices, params: Params) -> object:
-    """`perm_removeAccountsFromAllowlist`: remove accounts from the file and from the rules."""
+    """`perm_removeAccountsFromAllowlist`: remove accounts from the file and from the rules. Return "Success". RpcError
+    with Besu's text if the list is off or the change is not possible (`AccountAllowlist.remove`)."""
     texts = _texts(params)
     return _changed(_accounts(services).remove, texts, _ACCOUNT_ERRORS)
 
 
 def get_accounts(services: RpcServices, params: Params) -> object:
-    """`perm_getAccountsAllowlist`: the accounts in the order of the file."""
+    """`perm_getAccountsAllowlist`: the accounts (0x-hexadecimal) in the order of the file. RpcError if the list is off."""
     return list(_accounts(services).entries)
 
 
 def add_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_addNodesToAllowlist`: append enodes to the file and to the rules."""
+    """`perm_addNodesToAllowlist`: append enode URLs to the file and to the rules. Return "Success". RpcError with
+    Besu's text if the list or P2P is off, or the change is not possible (`NodeAllowlist.add`)."""
     texts = _texts(params)
     return _changed(_nodes(services).add, texts, _NODE_ERRORS)
 
 
 def remove_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_removeNodesFromAllowlist`: remove enodes from the file and from the rules."""
+    """`perm_removeNodesFromAllowlist`: remove enode URLs from the file and from the rules. Return "Success". RpcError
+    with Besu's text if the list or P2P is off, or the change is not possible (`NodeAllowlist.remove`)."""
     texts = _texts(params)
     return _changed(_nodes(services).remove, texts, _NODE_ERRORS)
 
 
 def get_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_getNodesAllowlist`: the enodes in the order of the file."""
+    """`perm_getNodesAllowlist`: the enode URLs in the order of the file. RpcError if the list or P2P is off."""
     return [str(node) for node in _nodes(services).entries]
 
 
 def perm_reloadPermissionsFromFile(services: RpcServices, params: Params) -> object:
-    """Read the permissions file again. RpcError if no allowlist is enabled, or if the file cannot be used."""
+    """Read the permissions files again and use their lists. Return "Success". RpcError if no allowlist is enabled, or
+    if a file cannot be used. Then no list changes."""
     local = services.local_permissions
     if local.accounts is None and local.nodes is None:
         raise RpcError(SERVER_ERROR, "Node/Account allowlist has not been enabled")

@@ -53,9 +53,11 @@ from lacnode.rpc.services import RpcServices
 
 
 def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Create a group in the transaction manager and return its id in base64.
+    """Create a group in the transaction manager and return its id in base64. `params` is an object with `addresses`
+    (keys in base64) and, if wanted, `name`, `description` and `mandatoryRecipient`.
 
-    RpcError if the manager refuses it, or if a tenant is no member of its own group.
+    RpcError if privacy is off, a parameter does not fit, the manager refuses it, or a tenant is no member of its own
+    group.
     """
     controller = privacy_controller(services)
     document = required(params, 0, "group")
@@ -77,8 +79,8 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Delete a group in the transaction manager and return its id. RpcError if the caller is no member, or on any
-    failure."""
+    """Delete a group in the transaction manager and return its id in base64. `params` is the id in base64. RpcError if
+    privacy is off, the caller is no member, or on any failure of the manager."""
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     try:
@@ -90,7 +92,8 @@ def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Return the groups with exactly these members. RpcError if a tenant asks for groups without itself."""
+    """Return the groups with exactly these members, empty if there are none. `params` is an array of keys in base64.
+    RpcError if privacy is off, a parameter does not fit, the manager fails, or a tenant asks for groups without itself."""
     members, controller = parse_keys(required(params, 0, "addresses"), "addresses"), privacy_controller(services)
     if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
@@ -112,6 +115,7 @@ def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> object:
     # The value of the mode is the address that markers call.
+    """Return the address (20 bytes as 0x-hexadecimal) that the markers of this node call. RpcError if privacy is off."""
     return to_hex(privacy_controller(services).mode.value)
 
 
@@ -119,13 +123,16 @@ def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> o
 
 
 def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
-    """Return the private transaction of a marker, by the marker's hash. None if it is not one of this node's."""
+    """Return the private transaction of a marker, by the marker's hash. None if it is not one of this node's, or no
+    block has the marker. RpcError if privacy is off, or "Internal error" if the payload cannot be read now."""
     found = _found(services, params)
     return None if found is None else _transaction(found.private)
 
 
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
-    """Return the receipt of a private transaction, by its marker's hash. None if it was not executed yet."""
+    """Return the receipt of a private transaction, by its marker's hash. None if it was not executed yet or is not one
+    of this node's. It may wait a short time for the execution. RpcError if privacy is off, or "Internal error" if the
+    payload cannot be read now."""
     found = _found(services, params)
     receipts = privacy_controller(services).receipts
     if found is None or receipts.find_receipt(found) is None:
@@ -224,7 +231,8 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
 
 
 def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
-    """Return the nonce of an account in a group. RpcError if the caller is no member of the group."""
+    """Return the next nonce of an account in a group, as a 0x quantity. `params` are the address and the group's id in
+    base64. RpcError if privacy is off, a parameter does not fit, or the caller is no member of the group."""
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
@@ -241,8 +249,12 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 
 def priv_getCode(services: RpcServices, params: Params) -> object:
-    """Return the code of a contract in a group's state after a block. None if there is no account. RpcError if the caller is
-    no member of the group."""
+    """Return the code (0x-hexadecimal) of a contract in a group's state after a block. None if there is no account.
+    `params` are the group's id in base64, the address and the block. It may wait a short time for the execution.
+
+    RpcError if privacy is off, a parameter does not fit, there is no such block, or the caller is no member of the
+    group.
+    """
     controller = privacy_controller(services)
     wanted, contract = (
         parse_group_id(required(params, 0, "privacyGroupId")),
@@ -257,8 +269,12 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 
 
 def priv_call(services: RpcServices, params: Params) -> object:
-    """Execute a call on a group's state after a block. None if there is no block. RpcError if the caller was no member
-    then, or if the call is not one that a private state can execute."""
+    """Execute a call on a group's state after a block, in a reader: return the `ReadCall`, whose result is the output
+    in 0x-hexadecimal. None if there is no block. `params` are the group's id in base64, the call object and the block.
+
+    RpcError if privacy is off, a parameter does not fit, the caller was no member then, the call has no `to`, or it has
+    a value.
+    """
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     call, _ = parse_call_request(optional(params, 1))
@@ -278,10 +294,10 @@ def priv_call(services: RpcServices, params: Params) -> object:
 
 
 def private_call(reading: ReadContext, params: Params) -> object:
-    """Execute a message and return its output in hexadecimal. Runs in a reader.
+    """Execute a message and return its output in 0x-hexadecimal. Runs in a reader, for `priv_call`.
 
-    `params` are the number of the block, the root of the group's state (32 bytes), and the message. RpcError if the message
-    fails, and CallTimeoutError if it takes too long.
+    `params` are the number of the block, the root of the group's state (32 bytes), and the message (`PrivateMessage`).
+    RpcError if the message fails, and CallTimeoutError if it takes too long.
     """
     number, root, message = cast(tuple[int, bytes, PrivateMessage], tuple(params))
     header = reading.chain.header_at(number)
@@ -305,7 +321,9 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 
 
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
-    """Return the state root of a group after a block. RpcError if there is no such group, or the block is above the head."""
+    """Return the state root (32 bytes as 0x-hexadecimal) of a group after a block. `params` are the group's id in
+    base64 and the block. It may wait a short time for the execution. RpcError if privacy is off, there is no such
+    group, the caller is no member, or the block is above the head."""
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     number = parse_block_number(services, required(params, 1, "block"))
@@ -331,7 +349,9 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
 
 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
-    """Return the logs of a group. In contrast to `eth_getLogs`, a range without a first number begins at the genesis."""
+    """Return the call for the logs of a group that fit a filter (`matching_private_logs`). `params` are the group's id
+    in base64 and the filter. In contrast to `eth_getLogs`, a range without a first number begins at the genesis.
+    RpcError if privacy is off, a parameter does not fit, or the caller is no member."""
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     query = parse_log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
@@ -349,8 +369,8 @@ def _number_of(services: RpcServices, query: LogQuery) -> int | None:
 def matching_private_logs(
     services: RpcServices, controller: PrivacyController, wanted: bytes, query: LogQuery
 ) -> ReadCall:
-    """Return the call for the logs of a group that fit `query`, within the bounds of `eth_getLogs`. RpcError if the
-    caller is no member."""
+    """Return the call for the logs of the group `wanted` (32 bytes) that fit `query`, within the bounds of
+    `eth_getLogs`. It may wait a short time for the execution. RpcError if the caller is no member."""
     number = _number_of(services, query)
     check_member(controller, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)
@@ -359,7 +379,8 @@ def matching_private_logs(
 
 
 def private_logs(reading: ReadContext, params: Params) -> object:
-    """Return the logs of a group. Runs in a reader. `params` are its id, the query, and the last block of a range."""
+    """Return the logs of a group as JSON, in order. Runs in a reader. `params` are its id (32 bytes), the `LogQuery`,
+    and the last block of a range. RpcError if there are too many, and CallTimeoutError if it takes too long."""
     group, query, end = cast(tuple[bytes, LogQuery, int], tuple(params))
     logs = PrivateLogs(reading.chain, reading.chain.database)
     if query.block_hash is not None:

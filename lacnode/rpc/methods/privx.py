@@ -12,10 +12,11 @@ from lacnode.rpc.services import RpcServices
 
 
 def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Return the flexible groups that have all of these members.
+    """Return the flexible groups that have all of these members, and maybe others. Empty if there are none. `params` is
+    an array of keys in base64.
 
-    RpcError if this node has no flexible groups, or if a tenant asks for groups without itself. CallTimeoutError if the
-    search takes too long.
+    RpcError if privacy is off, this node has no flexible groups, or a tenant asks for groups without itself.
+    CallTimeoutError if the search takes too long.
     """
     controller = privacy_controller(services)
     members = parse_keys(required(params, 0, "addresses"), "addresses")

@@ -32,7 +32,8 @@ _Handler = Callable[[RpcServices, Params], object]
 
 
 def qbft_getValidatorsByBlockNumber(reading: ReadContext, params: Params) -> object:
-    """Return the validators of a block, and of the next block for "pending"."""
+    """Return the validators (addresses as 0x-hexadecimal) of a block by its number or a tag, and of the next block for
+    "pending". None above the head. RpcError if the parameter does not fit, or the validators cannot be read."""
     block = required(params, 0, "block")
     if isinstance(block, str) and block.lower() == "pending":
         return _addresses(_validators_after(reading, reading.chain.head.header))
@@ -40,51 +41,64 @@ def qbft_getValidatorsByBlockNumber(reading: ReadContext, params: Params) -> obj
 
 
 def qbft_getValidatorsByBlockHash(reading: ReadContext, params: Params) -> object:
-    """Return the validators that the block names, not those after it. None if the block is unknown."""
+    """Return the validators (addresses as 0x-hexadecimal) of the block with a hash, not those after it. None if the
+    block is unknown. RpcError if the parameter is no hash, or the validators cannot be read."""
     return _named_by(reading, reading.chain.header_of(parse_hash32(required(params, 0, "block hash"), "block hash")))
 
 
 def qbft_getRequestTimeoutSeconds(services: RpcServices, params: Params) -> object:
     # A transition does not change it.
+    """Return the time of the first round for the next block, in whole seconds, as a number."""
     return services.chain.spec.ibft.parameters_at(services.chain.head.header.number + 1).request_timeout_ms // 1000
 
 
 def istanbul_getValidators(reading: ReadContext, params: Params) -> object:
-    """Return the validators after a block, the head if there is no parameter."""
+    """Return the validators (addresses as 0x-hexadecimal) after the block with a number or a tag, the head if there is
+    no parameter. RpcError if there is no such block, or the validators cannot be read."""
     return _addresses(_validators_after(reading, _block(reading, params)))
 
 
 def istanbul_getValidatorsAtHash(reading: ReadContext, params: Params) -> object:
+    """Return the validators (addresses as 0x-hexadecimal) after the block with a hash. RpcError if there is no such
+    block, or the validators cannot be read."""
     return _addresses(_validators_after(reading, _block_of_hash(reading, params)))
 
 
 def istanbul_getSignersFromBlock(reading: ReadContext, params: Params) -> object:
-    """Return who created a block, and who sealed it. The names of the fields are GoQuorum's."""
+    """Return the validator that created a block, and those that sealed it, as 0x-hexadecimal. The names of the fields
+    are GoQuorum's. `params` is a number or a tag, the head if it is missing. RpcError if there is no such block, or its
+    seals cannot be read."""
     return _signers(reading, _block(reading, params))
 
 
 def istanbul_getSignersFromBlockByHash(reading: ReadContext, params: Params) -> object:
+    """Return the validator that created the block with a hash, and those that sealed it, as 0x-hexadecimal. The names
+    of the fields are GoQuorum's. RpcError if there is no such block, or its seals cannot be read."""
     return _signers(reading, _block_of_hash(reading, params))
 
 
 def istanbul_nodeAddress(services: RpcServices, params: Params) -> object:
+    """Return the address of this node as 0x-hexadecimal."""
     return to_hex(services.node.coinbase)
 
 
 def istanbul_isValidator(services: RpcServices, params: Params) -> object:
-    """Return whether this node is a validator after a block, the head if there is no parameter."""
+    """Return whether this node is a validator after the block with a number or a tag, the head if there is no
+    parameter. RpcError if there is no such block, or the validators cannot be read."""
     return services.node.coinbase in _validators_after(services, _block(services, params))
 
 
 def istanbul_candidates(services: RpcServices, params: Params) -> object:
+    """Return the votes that this node wants: address as 0x-hexadecimal to True (add) or False (remove)."""
     return ibft_getPendingVotes(services, params)
 
 
 def istanbul_status(reading: ReadContext, params: Params) -> object:
-    """Return how many blocks each validator created. The range goes from the first parameter up to, but without, the
-    second.
+    """Return how many blocks each validator created, and the number of blocks. The range goes from the first parameter
+    up to, but without, the second. Without parameters it is the last `DEFAULT_STATUS_BLOCKS` blocks.
 
-    RpcError if the range is wrong, and CallTimeoutError if the time is over.
+    RpcError if the range is wrong or longer than `MAX_STATUS_BLOCKS`, or the validators cannot be read, and
+    CallTimeoutError if the time is over.
     """
     first, end = _status_range(reading, params)
     last = reading.chain.header_at(end)

@@ -35,9 +35,11 @@ _CODES = {
 
 
 def eth_simulateV1(reading: ReadContext, params: Params) -> object:
-    """Simulate blocks of calls after a block. Return the blocks with the outcomes of their calls.
+    """Simulate blocks of calls after a block. Return the blocks in Besu's form with the outcomes of their calls.
+    `params` are the object of blocks and, if wanted, the block (the head without it). Nothing is stored.
 
-    RpcError if the parameters do not fit, a call could not begin, or the simulation takes too long or is too large.
+    RpcError if the parameters do not fit, there is no such block, a call could not begin, or the simulation is too
+    large. CallTimeoutError if it takes too long. A call that fails is a part of the result.
     """
     simulation = parse_simulation(required(params, 0, "blockStateCalls"), partial(check_time, reading))
     block = optional(params, 1)

@@ -65,6 +65,9 @@ Json = dict[str, object]
 
 @with_trace_errors
 def trace_block(reading: ReadContext, params: Params) -> object:
+    """Execute the block with a number or a tag again, and return its flat traces and its reward. None if there is no
+    such block. Empty for the genesis. RpcError if the parameter does not fit, the answer is too large, or the state is
+    not kept. CallTimeoutError if it takes too long."""
     found = block_by_number(reading, required(params, 0, "block"))
     if found is None:
         return None
@@ -85,6 +88,8 @@ def _place(block: Block, hash_: bytes, position: int) -> Place:
 
 @with_trace_errors
 def trace_transaction(reading: ReadContext, params: Params) -> object:
+    """Execute the transaction with a hash again, and return its flat traces. Empty if no block has it. RpcError if the
+    parameter does not fit, the answer is too large, or the state is not kept. CallTimeoutError if it takes too long."""
     return _traces_of(reading, parse_hash32(required(params, 0, "transaction hash"), "transaction hash"))
 
 
@@ -100,7 +105,9 @@ def _traces_of(reading: ReadContext, transaction_hash: bytes) -> list[Json]:
 
 @with_trace_errors
 def trace_get(reading: ReadContext, params: Params) -> object:
-    """Return the call at a trace address, None if there is none. RpcError for another number of parameters."""
+    """Return the flat trace at a trace address of a transaction, None if there is none. `params` are the transaction's
+    hash and an array of hexadecimal numbers. RpcError for another number of parameters, or if one does not fit.
+    CallTimeoutError if it takes too long."""
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
@@ -121,6 +128,13 @@ def _trace_address(value: object) -> list[int]:
 
 @with_trace_errors
 def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
+    """Execute the block with a number or a tag again, and return the wanted parts of each transaction, in order. None
+    if there is no such block. Empty for the genesis. `params` are the block and an array of `trace`, `vmTrace` and
+    `stateDiff`.
+
+    RpcError if a parameter does not fit, the answer is too large, or the state is not kept. CallTimeoutError if it
+    takes too long.
+    """
     number = parse_block_number(reading, required(params, 0, "block"))
     types = parse_trace_types(optional(params, 1))
     found = block_by_number(reading, number)
@@ -154,7 +168,12 @@ def _parts(traced: TracedTransaction, types: TraceTypes, size: AnswerSize, *, na
 
 @with_trace_errors
 def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
-    """Return the parts of one transaction, None if it is unknown. Besu does not have this method of OpenEthereum."""
+    """Execute one transaction again, and return its wanted parts. None if no block has it. `params` are its hash and an
+    array of `trace`, `vmTrace` and `stateDiff`. Besu does not have this method of OpenEthereum.
+
+    RpcError if a parameter does not fit, the answer is too large, or the state is not kept. CallTimeoutError if it
+    takes too long.
+    """
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     types = parse_trace_types(optional(params, 1))
     location = reading.chain.transaction_location(transaction_hash)
@@ -170,6 +189,12 @@ def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def trace_call(reading: ReadContext, params: Params) -> object:
+    """Execute a call on the state after a block, and return its wanted parts. `params` are the call object, an array of
+    `trace`, `vmTrace` and `stateDiff` and, if wanted, the block (the head without it).
+
+    RpcError if a parameter does not fit, there is no such block, the call cannot begin, the answer is too large, or the
+    state is not kept. CallTimeoutError if it takes too long.
+    """
     call = _call(reading, required(params, 0, "call"))
     types = parse_trace_types(optional(params, 1))
     return _traced_calls(reading, [(call, types)], optional(params, 2))[0]
@@ -177,7 +202,12 @@ def trace_call(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def trace_callMany(reading: ReadContext, params: Params) -> object:
-    """Return the parts of several calls. RpcError if a parameter does not fit, or there are too many calls."""
+    """Execute calls one after the other, each on the state that the one before left, and return the wanted parts of
+    each. `params` are an array of pairs (call object, trace types) and the block.
+
+    RpcError if a parameter does not fit, there are more than `MAX_TRACED_CALLS` or no such block, a call cannot begin,
+    or the answer is too large. CallTimeoutError if it takes too long.
+    """
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
     given = params[0]
@@ -192,7 +222,12 @@ def trace_callMany(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def trace_rawTransaction(reading: ReadContext, params: Params) -> object:
-    """Return the parts of a signed transaction on the head. RpcError for another number of parameters."""
+    """Execute a signed transaction on the state after the head, and return its wanted parts. It is not sent. `params`
+    are the transaction in hexadecimal and an array of `trace`, `vmTrace` and `stateDiff`.
+
+    RpcError for another number of parameters, or if one does not fit, the transaction cannot begin, or the answer is
+    too large. CallTimeoutError if it takes too long.
+    """
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
     with with_error_message(INVALID_TRANSACTION):
@@ -269,6 +304,12 @@ class _Filter:
 
 @with_trace_errors
 def trace_filter(reading: ReadContext, params: Params) -> object:
+    """Return the flat traces of a range of blocks that fit a filter object, with the rewards, in order. `after` of the
+    filter skips traces, and `count` bounds them.
+
+    RpcError if the filter does not fit, the range is longer than `max_trace_filter_range` of the settings, or the
+    answer is too large. CallTimeoutError if it takes too long.
+    """
     wanted = _filter(reading, required(params, 0, "filter"))
     limit = reading.settings.max_trace_filter_range
     if 0 < limit < wanted.last - wanted.first:

@@ -16,11 +16,15 @@ Test = Callable[[PooledTransaction], bool]
 
 
 def txpool_besuStatistics(services: RpcServices, params: Params) -> object:
+    """Return the largest number of pooled transactions (-1 for a layered pool), and the numbers of local and of remote
+    ones."""
     statistics = services.pool.statistics
     return {"maxSize": statistics.max_size, "localCount": statistics.local, "remoteCount": statistics.remote}
 
 
 def txpool_besuTransactions(services: RpcServices, params: Params) -> object:
+    """Return the hash of each pooled transaction, whether it came by RPC, and its time of arrival (ISO 8601, UTC), in
+    the order of arrival."""
     return [
         {
             "hash": to_hex(pooled.transaction.hash),
@@ -32,6 +36,9 @@ def txpool_besuTransactions(services: RpcServices, params: Params) -> object:
 
 
 def txpool_besuPendingTransactions(services: RpcServices, params: Params) -> object:
+    """Return the pooled transactions in Besu's form, in the order of arrival. `params` are, if wanted, the largest
+    number of them and an object of conditions by field. RpcError if a parameter does not fit, or the answer is too
+    large."""
     given = optional(params, 0)
     limit = None if given is None else parse_quantity(given, "limit")
     tests = _tests(optional(params, 1))

@@ -21,15 +21,20 @@ BySender = dict[str, dict[str, PooledTransaction]]
 
 
 def txpool_status(services: RpcServices, params: Params) -> object:
+    """Return the numbers of pending and of queued transactions as 0x quantities."""
     pending, queued = _sorted(services)
     return {"pending": results.quantity(_count(pending)), "queued": results.quantity(_count(queued))}
 
 
 def txpool_content(services: RpcServices, params: Params) -> object:
+    """Return the pending and the queued transactions in Besu's form, by sender (0x-hexadecimal) and nonce (decimal
+    text). RpcError if the answer is too large."""
     return _shown(services, _sized(AnswerSize()))
 
 
 def txpool_contentFrom(services: RpcServices, params: Params) -> object:
+    """Return the pending and the queued transactions of an address in Besu's form, by nonce (decimal text). RpcError if
+    the parameter does not fit, or the answer is too large."""
     sender = to_hex(parse_address(required(params, 0, "address")))
     show = _sized(AnswerSize())
     return {
@@ -49,6 +54,7 @@ def _sized(size: AnswerSize) -> Callable[[PooledTransaction], object]:
 
 
 def txpool_inspect(services: RpcServices, params: Params) -> object:
+    """Return a sentence about each pending and queued transaction, by sender (0x-hexadecimal) and nonce (decimal text)."""
     return _shown(services, _summary)
 
 

@@ -35,11 +35,11 @@ END_SECONDS = 1.0
 
 
 class ReaderDiedError(Exception):
-    """The reader ended, or sent something that is no answer."""
+    """The reader ended, or sent something that is no answer. The error has no text."""
 
 
 class ReaderChild:
-    """A reader process. The caller of `start` must call `kill` in the end."""
+    """A reader process. It answers one task at a time. The caller of `start` must call `kill` in the end."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
@@ -50,7 +50,8 @@ class ReaderChild:
 
     @classmethod
     async def start(cls, setup: ReaderSetup) -> "ReaderChild":
-        """Start a process that reads the database of `setup`. OSError if it cannot be started."""
+        """Start a process that reads the database of `setup`. It loads its program while the first task waits. OSError
+        if it cannot be started. A process that dies at once shows at the first task."""
         # -P: a directory called lacnode beside the operator must not be taken for the program.
         command = [sys.executable, "-P", "-c", READER_PROGRAM]
         process = await trio.lowlevel.open_process(
@@ -69,7 +70,8 @@ class ReaderChild:
         return child
 
     async def ask(self, task: ReaderTask) -> ReaderAnswer:
-        """Return the answer to `task`. ReaderDiedError if the process ends or its answer is no message.
+        """Send `task` and wait for its answer. There is no time limit here. ReaderDiedError if the process ends or its
+        answer is no message.
 
         After an error or a cancellation, half a message may be in a pipe. The process must be killed then.
         """
@@ -86,11 +88,12 @@ class ReaderChild:
 
     @property
     def is_running(self) -> bool:
-        """True if the process can be asked once more."""
+        """True if the process runs and can be asked once more. False after an answer that was its last."""
         return not self._ends and self._process.poll() is None
 
     async def kill(self) -> None:
-        """Kill the process and close its pipes."""
+        """Kill the process and close its pipes, also in a cancelled task. It waits at most `END_SECONDS`. May be called
+        again."""
         # The shield lets this happen in a cancelled task too. The wait is bounded, because a process in an uninterruptible
         # read of a disk does not end at once.
         self._process.kill()

@@ -59,7 +59,8 @@ end."""
 
 
 class ReaderWorker:
-    """Answers the tasks of one reader process from its own snapshot of the database of `setup`."""
+    """Answers the tasks of one reader process from its own snapshot of the database of `setup`. StorageError if the
+    database cannot be opened."""
 
     def __init__(self, setup: ReaderSetup) -> None:
         self._settings = setup.settings
@@ -71,7 +72,8 @@ class ReaderWorker:
         self._recent = RecentBlocks(self._chain)
 
     def answer(self, task: ReaderTask) -> ReaderAnswer:
-        """Return the result or the error of a task, with the damaged values that it met. Never raises."""
+        """Return the result or the error of a task, with the damaged values that it met. Never raises. The outcome is
+        BEHIND if the database does not show the head or its state yet."""
         answer = self._answered(task)
         damaged, self._damaged = tuple(self._damaged), []
         # The metric is the node's. This process only logs a difference.
@@ -120,7 +122,8 @@ def _failed(error: BaseException) -> ReaderAnswer:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer tasks until the node closes the pipe, or until this process has held too much memory."""
+    """Read the setup, then answer tasks until the node closes the pipe, or until this process has held more than
+    `RECYCLE_BYTES` of memory. Return at once if the first message is no setup. It limits the memory of this process."""
     setup = read_message(requests.read)
     if not isinstance(setup, ReaderSetup):
         return
@@ -168,7 +171,7 @@ def _end_with_node(descriptor: int) -> None:
 
 
 def main() -> None:
-    """Run a reader process: answer the tasks of the node on standard input, until the node ends."""
+    """Run a reader process at the lowest priority: answer the tasks of the node on standard input, until the node ends."""
     os.nice(NICENESS)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()

@@ -26,7 +26,8 @@ MAX_DAMAGED_VALUES = 16
 
 @dataclass(frozen=True, slots=True)
 class ReaderSetup:
-    """The first message to a reader: the chain, the directory of its database, and the settings of the API and the EVM."""
+    """The first message to a reader: the chain, the data directory of the node, and the settings of the API and the
+    EVM."""
 
     spec: ChainSpec
     directory: Path
@@ -44,7 +45,8 @@ class ReaderTask:
 
 
 class ReaderOutcome(Enum):
-    """How a task of a reader process ended."""
+    """How a task of a reader process ended: with a result, with an error, or BEHIND, because the database does not show
+    the head or its state yet."""
 
     RESULT = "result"
     """`body` is the result as JSON text."""
@@ -58,9 +60,11 @@ class ReaderOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReaderAnswer:
-    """The answer of a reader to a task. `is_last` is True if the process ends after it. `damaged` are the tables and
-    keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`. `call_differences` is the number of calls on which
-    the two engines differed, `library_panics` that of panics of the native library."""
+    """The answer of a reader to a task. `body` is the result as JSON text (UTF-8) if `outcome` is RESULT. `error` are
+    the code, the message and the data of an RpcError if it is ERROR, else None. `is_last` is True if the process ends
+    after it. `damaged` are the tables and keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`.
+    `call_differences` is the number of calls on which the two engines differed, `library_panics` that of panics of the
+    native library."""
 
     outcome: ReaderOutcome
     body: bytes = b""
@@ -72,14 +76,14 @@ class ReaderAnswer:
 
 
 def frame_message(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:
-    """Return a message as bytes, with its length before it."""
+    """Return a message as bytes: its length in `LENGTH_BYTES` bytes, then the pickled object."""
     body = pickle.dumps(message)
     return len(body).to_bytes(LENGTH_BYTES) + body
 
 
 def read_message(read: Callable[[int], bytes]) -> object | None:
-    """Return the next message, or None at the end of the stream. `read` returns exactly as many bytes as asked for, or
-    fewer at the end."""
+    """Return the next message, or None at the end of the stream or for a length above `MAX_MESSAGE_BYTES`. It blocks.
+    `read` returns exactly as many bytes as asked for, or fewer at the end."""
     head = read(LENGTH_BYTES)
     size = int.from_bytes(head)
     # The node ended, or wrote something else. In both cases nothing that follows can be understood.
@@ -90,5 +94,6 @@ def read_message(read: Callable[[int], bytes]) -> object | None:
 
 
 def unpickle_message(body: bytes) -> object:
-    """Return the message in the bytes behind a length."""
+    """Return the message in the bytes behind a length. It runs code of the sender: use it for the pipes of this node's
+    own processes only. An error of `pickle` if they are no message."""
     return pickle.loads(body)

@@ -39,14 +39,14 @@ IDLE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class NodeDatabase:
-    """The functions of the node that readers need.
+class NodeDatabaseFunctions:
+    """The functions of the node that readers need. It holds no database itself.
 
-    `head_hash` returns the hash of the head. `flush` commits the blocks that are only in the node's memory.
-    `forget_dead_readers` frees the snapshot that a killed process held in the database. `read_again` reads the value
-    of a table and a key, so that the node finds the damage that a reader met, and repairs it. These three are called in a
-    worker thread. `add_engine_counts` counts calls on which the engines differed in a reader, and panics
-    of the native library there.
+    `head_hash` returns the hash of the head (32 bytes). `flush` commits the blocks that are only in the node's memory.
+    `forget_dead_readers` frees the snapshot that a killed process held in the database. `read_again` reads the value of
+    a table and a key, so that the node finds the damage that a reader met, and repairs it. These three are called in a
+    worker thread. `add_engine_counts` counts calls on which the engines differed in a reader, and panics of the native
+    library there.
     """
 
     head_hash: Callable[[], bytes]
@@ -65,9 +65,10 @@ class _Kept:
 
 
 class ReaderProcesses:
-    """At most `processes` reader processes for the database of `setup`. Implements `request_runner.Readers`."""
+    """At most `processes` reader processes for the database of `setup`. Implements `request_runner.Readers`. A process
+    starts when a call needs it. Use it on the event loop."""
 
-    def __init__(self, setup: ReaderSetup, database: NodeDatabase, processes: int) -> None:
+    def __init__(self, setup: ReaderSetup, database: NodeDatabaseFunctions, processes: int) -> None:
         self._setup = setup
         self._database = database
         self._turns = FairLimiter(
@@ -76,7 +77,7 @@ class ReaderProcesses:
         self._kept: list[_Kept] = []
 
     async def run(self) -> None:
-        """End idle processes until cancelled, and all processes then."""
+        """End processes that had no call for `IDLE_SECONDS`, until cancelled, and all processes then."""
         try:
             while True:
                 await trio.sleep(IDLE_SECONDS / 4)
@@ -85,9 +86,10 @@ class ReaderProcesses:
             await self._end_idle(float("inf"))
 
     async def read(self, call: ReadCall, client: str) -> object:
-        """Return the result of `call` for the address `client`.
+        """Wait for a process, and return the result of `call` for the address `client` as `EncodedJson`.
 
-        RpcError if the call ends in one or takes too long. BusyError if too many calls wait or no process can be started.
+        RpcError if the call ends in one, takes too long, or its process dies. BusyError if too many calls wait, the
+        wait was too long, or no process can be started.
         """
         seconds = self._setup.settings.call_seconds
         async with self._turns.turn(client), self._process() as (child, is_new):

@@ -20,8 +20,8 @@ THREAD_SHARE, THREAD_BURST_SECONDS = 0.3, 2.0
 
 
 class ReaderThreads:
-    """Implements `request_runner.Readers`. `reading` makes the context of a call that may take the given seconds.
-    `seconds` is the time that one call may take."""
+    """Implements `request_runner.Readers` by one thread of this process. `reading` makes the context of a call that may
+    take the given seconds. `seconds` is the time that one call may take."""
 
     def __init__(self, reading: Callable[[float], ReadContext], seconds: float) -> None:
         self._reading = reading
@@ -33,11 +33,11 @@ class ReaderThreads:
         self._share = TimeShare(THREAD_SHARE, THREAD_BURST_SECONDS)
 
     async def run(self) -> None:
-        """Do nothing: a thread ends with its call."""
+        """Return at once: a thread ends with its call, so there is no upkeep."""
 
     async def read(self, call: ReadCall, client: str) -> object:
-        """Return the result of `call` for the address `client`. RpcError if the call ends in one. BusyError if too
-        many wait."""
+        """Wait for the thread, and return the result of `call` for the address `client`. RpcError, or another error, if
+        the call ends in one. BusyError if too many wait or the wait was too long."""
         async with self._turns.turn(client):
             await trio.sleep(self._share.delay_seconds())
             return await trio.to_thread.run_sync(

@@ -18,10 +18,11 @@ EMPTY_REQUESTS_HASH = hashlib.sha256(b"").digest()
 def opening_header(
     spec: ChainSpec, parent: BlockHeader, parent_hash: bytes, block: BlockOverrides, *, validates: bool
 ) -> BlockHeader:
-    """Return the header in whose environment the calls of `block` run. Its number and timestamp must be set.
+    """Return the header in whose environment the calls of `block` run, on `parent` with the hash `parent_hash` (32
+    bytes). Its number and timestamp must be set: AssertionError if not.
 
     Without overrides it has the parent's coinbase, difficulty and gas limit. The base fee is 0, or the one that follows
-    from the parent if the calls are validated.
+    from the parent if the calls are validated (`validates`), and None before London.
     """
     assert block.number is not None
     assert block.timestamp is not None
@@ -63,7 +64,8 @@ def _base_fee(
 
 
 def closing_header(header: BlockHeader, executed: ExecutedBlock, block: BlockOverrides) -> BlockHeader:
-    """Return the header of the finished block."""
+    """Return a copy of `header` with the roots, the bloom and the used gas of the `executed` block. An overridden state
+    root of `block` replaces the real one."""
     return header.with_changes(
         state_root=executed.state_root if block.state_root is None else block.state_root,
         transactions_root=executed.transactions_root,

@@ -34,7 +34,8 @@ LAST_UINT64 = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class BlockOverrides:
-    """The fields of a block's header that the caller names. None leaves a field as it would be."""
+    """The fields of a block's header that the caller names. None leaves a field as it would be. `hash`, `state_root`
+    and `mix_hash` have 32 bytes, `coinbase` 20. `timestamp` is in Unix seconds, `base_fee` in wei per gas."""
 
     number: int | None = None
     timestamp: int | None = None
@@ -50,7 +51,7 @@ class BlockOverrides:
 
 @dataclass(frozen=True, slots=True)
 class BlockCalls:
-    """One block: its overrides, those of the state before it, and its calls."""
+    """One block: its overrides, those of the state before it, and its calls in order."""
 
     block: BlockOverrides = field(default_factory=BlockOverrides)
     state: Overrides = ()
@@ -70,7 +71,9 @@ class Simulation:
 
 
 def parse_simulation(value: object, check: Callable[[], None]) -> Simulation:
-    """Parse the object. `check` raises when the time of the call is over. RpcError if a member does not fit."""
+    """Parse the first parameter of `eth_simulateV1`. `check` raises when the time of the call is over. RpcError if a
+    member does not fit, or there are too many blocks, overridden accounts, slots or bytes of code. Numbers and
+    timestamps are not compared here: see `number_blocks`."""
     if not isinstance(value, Mapping):
         raise invalid_params("an object with blockStateCalls was expected")
     blocks = value.get("blockStateCalls")
@@ -160,8 +163,12 @@ def _check_nonces(blocks: Sequence[BlockCalls]) -> None:
 
 
 def number_blocks(blocks: Sequence[BlockCalls], number: int, timestamp: int) -> Iterator[BlockCalls]:
-    """Return `blocks` with their numbers and timestamps after the block with `number` and `timestamp`, and empty blocks
-    between numbers that the caller names. RpcError if numbers or timestamps do not ascend, or the blocks are too many."""
+    """Yield `blocks` with their numbers and timestamps after the block with `number` and `timestamp` (Unix seconds),
+    and empty blocks between numbers that the caller names.
+
+    RpcError, while it is used, if numbers or timestamps do not ascend, or the blocks are more than
+    `MAX_SIMULATED_BLOCKS`.
+    """
     first = number
     for block in blocks:
         wanted = number + 1 if block.block.number is None else block.block.number

@@ -8,7 +8,8 @@ MAX_NESTED_CALLS = 80
 
 
 def check_call_depth(traced: TracedTransaction) -> None:
-    """Return if the calls of `traced` can be shown as a tree. RpcError if they are nested too deep."""
+    """Check that the calls of `traced` can be shown as a tree. RpcError if they are nested deeper than
+    `MAX_NESTED_CALLS`."""
     waiting = [] if traced.call is None else [traced.call]
     while waiting:
         call = waiting.pop()

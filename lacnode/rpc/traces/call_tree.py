@@ -35,7 +35,8 @@ Json = dict[str, object]
 
 
 def call_tree(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
-    """Return the calls as `callTracer` shows them. RpcError if they exceed `size`, or are nested too deep."""
+    """Return the calls as `callTracer` shows them, one inside the other. Their bytes are added to `size`. RpcError if
+    they exceed `size`, or are nested too deep."""
     assert traced.call is not None
     check_call_depth(traced)
     shown = _shown(traced.call, options, size, logs_count=True)
@@ -92,12 +93,13 @@ def _logs(call: TracedCall, size: AnswerSize) -> list[Json]:
 
 
 def geth_error(call: TracedCall) -> str:
-    """Return geth's words for the error of a call that failed."""
+    """Return geth's words for the error of a call that failed. KeyError if geth has none for its reason."""
     return "execution reverted" if call.error is None else _GETH_ERRORS[call.error]
 
 
 def count_selectors(traced: TracedTransaction) -> dict[str, int]:
-    """Return how often each selector was called with data of each length, as `4byteTracer` shows them."""
+    """Return how often each selector was called with data of each length, as `4byteTracer` shows them. A key is the
+    selector in 0x-hexadecimal, a hyphen, and the number of bytes after it."""
     found: Counter[str] = Counter()
     for call, _ in _walk(traced.call):
         is_message = call.kind not in CREATES.values() and not call.is_precompile
@@ -108,7 +110,9 @@ def count_selectors(traced: TracedTransaction) -> dict[str, int]:
 
 
 def flat_calls(traced: TracedTransaction, place: Place | None, size: AnswerSize) -> list[Json]:
-    """Return the calls as `flatCallTracer` shows them: in a list, without the calls of precompiles."""
+    """Return the calls as `flatCallTracer` shows them: in a list, a call before those that it makes, without the calls
+    of precompiles. `place` is None for a call that is in no block. Their bytes are added to `size`. RpcError if they
+    exceed `size`."""
     shown = []
     for call, address in _walk(traced.call):
         if call.is_precompile and address:

@@ -42,7 +42,8 @@ _RESULT_MEMBERS = ("address", "code", "gasUsed", "output")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a transaction in the chain: its block, its `position` in it, and its hash."""
+    """The place of a transaction in the chain: its block's hash (32 bytes) and number, its `position` in it from 0, and
+    its own hash (32 bytes)."""
 
     block_hash: bytes
     block_number: int
@@ -78,8 +79,8 @@ class _Trace:
 def flat_traces(
     traced: TracedTransaction, size: AnswerSize, place: Place | None = None, *, names_creation: bool = True
 ) -> list[dict[str, object]]:
-    """Return the flat traces of `traced`, with its `place` if there is one. `names_creation` adds `creationMethod`.
-    RpcError if they exceed `size`."""
+    """Return the flat traces of `traced` in Besu's form and order, with its `place` if there is one. `names_creation`
+    adds `creationMethod`. Their bytes are added to `size`. RpcError if they exceed `size`."""
     maker = _Maker(traced, size)
     maker.run()
     method = "create2" if any(step.name == "CREATE2" for step in traced.steps) else "create"

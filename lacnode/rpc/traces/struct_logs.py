@@ -13,7 +13,8 @@ Json = dict[str, object]
 
 
 def struct_logs(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
-    """Return the steps of `traced` with the parts that `options` name. RpcError if they exceed `size`."""
+    """Return the result of `traced` and its steps with the parts that `options` name, in Besu's form. The bytes are
+    added to `size`. RpcError if they exceed `size`."""
     return {
         "gas": traced.gas_used,
         "failed": not traced.is_success,
@@ -77,7 +78,7 @@ class _Maker:
 
 
 def cost_with_call(step: TracedStep) -> int:
-    """Return the gas of a step together with that of the call it begins, as Besu shows it."""
+    """Return the gas of a step together with that of the call that it begins, if it begins one, as Besu shows it."""
     return step.cost + (step.child_gas or 0 if step.is_call else 0)
 
 
@@ -86,5 +87,5 @@ def _compact(item: int | bytes) -> str:
 
 
 def compact_bytes(data: bytes) -> str:
-    """Return `data` in hexadecimal without leading zeros, as Besu shows words."""
+    """Return `data` in 0x-hexadecimal without leading zeros, as Besu shows words. Zeros and no bytes are "0x0"."""
     return hex(int.from_bytes(data))

@@ -35,7 +35,8 @@ HASH_CHARACTERS = 10
 
 
 class TraceFiles:
-    """Writes files of one block into `directory`. `check` raises when the call has no more time."""
+    """Writes files of the block with `block_hash` (32 bytes) into `directory`, which is made if it is missing. One
+    object is for one call. `check` raises when the call has no more time."""
 
     def __init__(self, directory: Path, block_hash: bytes, check: Callable[[], None]) -> None:
         self._directory = directory
@@ -45,9 +46,10 @@ class TraceFiles:
         self._unchecked_bytes = 0
 
     def write(self, index: int, traced: TracedTransaction, seconds: float) -> str:
-        """Write the steps of a transaction, which took `seconds`. Return the path of the file.
+        """Write the steps of the transaction at `index`, which took `seconds`, to a new file. Return its path.
 
         RpcError if there are too many files, the files become too large, or the disk is nearly full or refuses them.
+        The error of `check` if the time is over. The file is removed after an RpcError or an error of the disk.
         """
         hash_ = to_hex(traced.hash or b"")[:HASH_CHARACTERS]
         path = self._directory / f"block_{self._block}-{index}-{hash_}-{time.time_ns() // 1_000_000}"
@@ -103,7 +105,7 @@ class TraceFiles:
 
 
 def step_line(step: TracedStep) -> dict[str, object]:
-    """Return the line of a step."""
+    """Return the JSON object of a step, a line of the file (EIP-3155)."""
     line: dict[str, object] = {
         "pc": step.pc,
         "op": step.opcode,

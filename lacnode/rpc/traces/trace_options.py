@@ -18,7 +18,8 @@ INVALID_TRACE_TYPE = "Invalid trace type params"
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """The parts of struct logs that are wanted, or the name of one of geth's tracers with its settings.
+    """The parts of struct logs that are wanted, or the name of one of geth's tracers (`TRACERS`) with its settings.
+    `tracer` is None for struct logs.
 
     `only_top_call` and `with_log` are for `callTracer`, `diff` is for `prestateTracer`.
     """
@@ -33,7 +34,7 @@ class TraceOptions:
 
     @property
     def recording_options(self) -> RecordingOptions:
-        """The parts of the execution to record."""
+        """The parts of the execution to record, so that the trace with these options can be made."""
         if self.tracer is None:
             return RecordingOptions(TraceDetail.STEPS, memory=self.memory)
         if self.tracer == "prestateTracer":
@@ -42,8 +43,8 @@ class TraceOptions:
 
 
 def parse_trace_options(value: object) -> TraceOptions:
-    """Parse the options of a trace. None means the defaults. RpcError if a member does not fit, or the tracer is not one
-    of `TRACERS`."""
+    """Parse the options of a trace. None means the defaults. An object without `disableMemory` asks for the memory too,
+    as in Besu. RpcError if a member does not fit, or the tracer is not one of `TRACERS`. Unknown members are ignored."""
     if value is None:
         return TraceOptions()
     if not isinstance(value, Mapping):
@@ -89,8 +90,8 @@ def _flag(value: Mapping[str, object], name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TraceTypes:
-    """The parts that a client wants of an answer of `trace_replayBlockTransactions` and the like: `trace`, `vmTrace` and
-    `stateDiff`."""
+    """The parts that a client wants of an answer of `trace_replayBlockTransactions` and the like: `trace`, `vmTrace`
+    and `stateDiff`. True for each that is wanted."""
 
     trace: bool
     vm_trace: bool
@@ -98,14 +99,15 @@ class TraceTypes:
 
     @property
     def recording_options(self) -> RecordingOptions:
-        """The parts of the execution to record."""
+        """The parts of the execution to record, so that these parts can be made."""
         if self.vm_trace:
             return RecordingOptions(TraceDetail.STEPS)
         return RecordingOptions(TraceDetail.CALLS)
 
 
 def parse_trace_types(value: object) -> TraceTypes:
-    """Parse a list of `trace`, `vmTrace` and `stateDiff`. RpcError for another one."""
+    """Parse an array of `trace`, `vmTrace` and `stateDiff`, in any case. An empty one wants none. RpcError for another
+    text or value."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise RpcError(INVALID_PARAMS, INVALID_TRACE_TYPE, "an array of trace, vmTrace and stateDiff was expected")
     names = {item.lower() for item in value}
@@ -116,7 +118,8 @@ def parse_trace_types(value: object) -> TraceTypes:
 
 
 def parse_trace_index(value: object, what: str) -> int:
-    """Parse an index that Besu takes as a JSON integer or as text of decimal digits. RpcError if it is neither."""
+    """Parse an index that Besu takes as a JSON integer, which may be negative, or as text of at most 9 decimal digits.
+    RpcError, with `what` for the name of the parameter, if it is neither."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and len(value) < 10 and value.isdigit():

@@ -13,7 +13,7 @@ import pytest
 from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.graphql.answer import answer_query, execute_if_mutation
-from lacnode.graphql.live import Live, PendingTransaction
+from lacnode.graphql.live import LiveFacts, PendingTransaction
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.methods.gas_prices import eth_gasPrice, eth_maxPriorityFeePerGas
 from lacnode.rpc.read_calls import ReadContext
@@ -76,10 +76,10 @@ def services_of(chain: HiveChain) -> RpcServices:
     )
 
 
-def live_of(services: RpcServices) -> Live:
+def live_of(services: RpcServices) -> LiveFacts:
     """What the node of Besu's tests says of itself: it synchronises, and one transaction waits that does not count."""
     waiting = signed(RICH, 0x2A, gas=0x9FBF1)
-    return Live(
+    return LiveFacts(
         gas_price=int(str(eth_gasPrice(services, [])), 16),
         priority_fee=int(str(eth_maxPriorityFeePerGas(services, [])), 16),
         syncing=(1, 2, 3),

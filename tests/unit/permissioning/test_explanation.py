@@ -169,9 +169,9 @@ class TestOwnRules:
         )
         contracts.register(INGRESS, admin=None, rules=RULES)
         explainer = RefusalExplainer(contracts, INGRESS)
-        assert explainer.find_listed_address(node("writer", "10.0.0.8"), HEADER) == "10.0.0.7:30303"
-        assert explainer.find_listed_address(listed, HEADER) is None
-        assert explainer.find_listed_address(node("stranger"), HEADER) is None
+        assert explainer.find_other_listed_address(node("writer", "10.0.0.8"), HEADER) == "10.0.0.7:30303"
+        assert explainer.find_other_listed_address(listed, HEADER) is None
+        assert explainer.find_other_listed_address(node("stranger"), HEADER) is None
 
 
 def test_without_registered_rules_the_explanation_says_so() -> None:

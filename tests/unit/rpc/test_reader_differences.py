@@ -15,7 +15,7 @@ from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.readers.reader_child import ReaderChild
 from lacnode.rpc.readers.reader_main import ReaderWorker
 from lacnode.rpc.readers.reader_messages import ReaderAnswer, ReaderOutcome, ReaderSetup, ReaderTask
-from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
+from lacnode.rpc.readers.reader_processes import NodeDatabaseFunctions, ReaderProcesses
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.support import rpc_chain
@@ -67,7 +67,7 @@ class _Child:
 
 async def test_the_node_counts_what_readers_report(tmp_path: Path) -> None:
     differences = EngineDifferences()
-    around: Any = NodeDatabase(bytes, lambda: None, lambda: None, lambda *_: None, differences.add_counts)
+    around: Any = NodeDatabaseFunctions(bytes, lambda: None, lambda: None, lambda *_: None, differences.add_counts)
     setup = ReaderSetup(rpc_chain.node().chain.spec, tmp_path, ApiSettings())
     await ReaderProcesses(setup, around, 1)._asked(cast(ReaderChild, _Child()), CALL, time.monotonic())
     assert (differences.call_count, differences.panic_count) == (2, 3)
