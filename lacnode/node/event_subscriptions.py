@@ -15,7 +15,8 @@ def subscribe_parts(parts: NodeParts) -> None:
     _subscribe_to_head(events, parts)
     _subscribe_to_peers(parts)
     if shared.duties.relays_transactions:
-        events.pending_added.subscribe(lambda pooled: parts.peers.gossip.pending_added(pooled.transaction))
+        gossip = parts.peers.gossip
+        events.pending_added.subscribe(lambda pooled: gossip.pending_added(pooled.transaction, is_local=pooled.local))
     events.pending_added.subscribe(parts.rpc.subscriptions.pending_added)
     events.pending_dropped.subscribe(parts.rpc.subscriptions.pending_dropped)
     events.syncing_changed.subscribe(lambda _: parts.rpc.subscriptions.sync_changed(parts.peers.synchronizer.status))

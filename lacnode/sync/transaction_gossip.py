@@ -24,6 +24,10 @@ log = structlog.get_logger("gossip")
 SEND_WINDOW_SECONDS = 0.02
 """Seconds without a new transaction after which the gathered ones are sent."""
 
+RELAY_WINDOW_SECONDS = 0.1
+"""Seconds during which transactions of peers are gathered before that. Their own node has sent them to most peers already,
+and each message costs its receiver as much as several transactions."""
+
 MAX_SEND_DELAY_SECONDS = 0.5
 """The longest time for which transactions are gathered while more of them arrive."""
 
@@ -82,6 +86,8 @@ class TransactionGossip:
         self._asked: OrderedDict[bytes, float] = OrderedDict()
         """Long transactions that were requested from a peer, with the time of the request."""
         self._send_needed = trio.Event()
+        self._own_added = trio.Event()
+        """Set while a transaction that came by RPC waits to be sent."""
         self._fetch_needed = trio.Event()
         self._fetching: set[Peer] = set()
         self._intake = TransactionIntake(admit)
@@ -97,12 +103,14 @@ class TransactionGossip:
 
     # -- events of the node --------------------------------------------------------------------------------------
 
-    def pending_added(self, transaction: Transaction) -> None:
-        """Send or announce a new transaction of the pool to the peers, soon and together with others. Call this from
-        the event loop.
+    def pending_added(self, transaction: Transaction, *, is_local: bool) -> None:
+        """Send or announce a new transaction of the pool to the peers, soon and together with others. One that
+        `is_local` came by RPC and is sent sooner. Call this from the event loop.
         """
         self._outgoing.append(transaction)
         self._send_needed.set()
+        if is_local:
+            self._own_added.set()
 
     def peer_joined(self, peer: Peer) -> None:
         """Announce the first `MAX_ANNOUNCED_HASHES` transactions of the pool to a new peer."""
@@ -153,6 +161,7 @@ class TransactionGossip:
             await self._wait_for_more()
             # Replaced before the batch is taken: a transaction that comes during the sending sets the new event.
             self._send_needed = trio.Event()
+            self._own_added = trio.Event()
             batch, self._outgoing = self._outgoing, []
             # A transaction may have left the pool in the meantime. Relaying it would fill the pools of others.
             self._propagate([transaction for transaction in batch if self._known(transaction.hash)])
@@ -161,6 +170,9 @@ class TransactionGossip:
         """Wait for more transactions. A thousand that arrive together are sent in few messages."""
         # The latest time bounds the wait: under a steady stream nothing would ever be sent.
         latest = trio.current_time() + MAX_SEND_DELAY_SECONDS
+        # A client's transaction waits for none of the peers.
+        with trio.move_on_after(RELAY_WINDOW_SECONDS):
+            await self._own_added.wait()
         count = 0
         while (count < len(self._outgoing) or self._intake.is_busy) and trio.current_time() < latest:
             count = len(self._outgoing)

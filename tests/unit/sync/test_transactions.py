@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import pytest
@@ -83,14 +84,14 @@ class Pool:
     def admit_here(self, *transactions: Transaction) -> None:
         for each in transactions:
             self.taken[each.hash] = each
-            self.gossip.pending_added(each)
+            self.gossip.pending_added(each, is_local=True)
 
     def admit(self, transactions: Sequence[Transaction]) -> None:
         for each in transactions:
             if self._pause:
                 threading.Event().wait(self._pause)
             self.taken[each.hash] = each
-            trio.from_thread.run_sync(self.gossip.pending_added, each)
+            trio.from_thread.run_sync(partial(self.gossip.pending_added, each, is_local=False))
 
     async def until(self, count: int) -> None:
         with trio.fail_after(60):
@@ -145,6 +146,28 @@ class TestGossip:
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
         assert [len(message) for message in listener.messages] == [1]
+
+    async def test_what_peers_send_is_gathered_until_a_client_sends_something(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.sync.transaction_gossip.RELAY_WINDOW_SECONDS", 60.0)
+        monkeypatch.setattr("lacnode.sync.transaction_gossip.MAX_SEND_DELAY_SECONDS", 60.0)
+        listener = GossipPeer("listener")
+        pool = Pool(listener)
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            for each in many(3):
+                pool.gossip.transactions_received(GossipPeer("sender").as_peer(), [each])
+            with trio.fail_after(60):
+                while len(pool.gossip._outgoing) < 3:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            assert not listener.messages
+            pool.admit_here(transaction(3))
+            with trio.fail_after(60):
+                while not listener.messages:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        assert [len(message) for message in listener.messages] == [4]
 
     async def test_a_peer_that_does_not_answer_holds_up_no_other(self) -> None:
         silent, honest = GossipPeer("silent", silent=True), GossipPeer("honest")
