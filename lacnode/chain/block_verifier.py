@@ -101,8 +101,8 @@ class BlockVerifier:
             self._log_late_clock(header, ahead)
 
     def check_header_of_unknown_validators(self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
-        """Check a header whose validators a contract names in a state that is not here yet. Its seals, its coinbase and its
-        distance from the clock are not verified.
+        """Check a header whose validators a contract names in a state that is not here yet. Its seals, its coinbase and
+        its distance from the clock are not verified. `parent_hash` has 32 bytes.
 
         Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
         """
@@ -171,7 +171,7 @@ class BlockVerifier:
             if not self._spec.may_have_gas_price_at(block.number):
                 check_gas_prices_are_zero(block)
 
-    def execute(
+    def execute_and_check(
         self,
         block: Block,
         parent: BlockHeader,

@@ -255,7 +255,7 @@ class Blockchain(ExecutableChain):
             parent = self.header_of(block.header.parent_hash)
             if parent is None:
                 raise UnknownParentError(block.number, block.header.parent_hash)
-            executed = self._verifier.execute(block, parent, self.hash_at, UNLIMITED)
+            executed = self._verifier.execute_and_check(block, parent, self.hash_at, UNLIMITED)
             return receipt_records_of_execution(executed, keep_revert_reasons=self.settings.keep_revert_reasons)
 
     # -- steps of an import ------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ class Blockchain(ExecutableChain):
         executed = self._executions.get(hash_, block)
         if executed is None:
             with self.counters.count_execution(block, self.spec.ibft.parameters_at(block.number).block_period_ms):
-                executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
+                executed = self._verifier.execute_and_check(block, parent.header, self.hash_at, budget)
             self._executions.put(hash_, block, executed)
         return executed
 

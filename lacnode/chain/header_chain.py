@@ -52,11 +52,12 @@ class VerifiedHeaders:
                 self._bodies[block.header] = block.body
 
     def has(self, header: BlockHeader) -> bool:
-        """Whether exactly this header, with its seals and its round, was verified."""
+        """Whether exactly this header, with its seals and its round, was verified and is not forgotten yet."""
         return header in self._bodies
 
     def has_body(self, block: Block) -> bool:
-        """Whether exactly this body object was checked. An equal body does not count."""
+        """Whether exactly this body object was checked, for a header that is not forgotten yet. An equal body does not
+        count."""
         # Comparing objects is cheap. Comparing megabytes of transactions costs as much as the check.
         return self._bodies.get(block.header) is block.body
 

@@ -29,7 +29,8 @@ TRANSIENT_REASONS = frozenset(
 
 
 class SelectionTarget(Protocol):
-    """The block that transactions are added to: an open block, or a wrapper of one."""
+    """The block that transactions are added to: an open block (`engine.OpenBlock`), or a wrapper of one with more
+    rules."""
 
     @property
     def gas_left(self) -> int:
@@ -62,7 +63,7 @@ class TransactionCandidate(Protocol):
 
     @property
     def is_last(self) -> bool:
-        """Whether it is offered after all others, because it will probably take long."""
+        """Whether it is offered after all others, because it will probably take long. Stricter bounds hold for it."""
 
     def included(self) -> None:
         """Notice that the transaction is in the block. The block may never be decided."""
@@ -108,9 +109,9 @@ class SelectionLimits:
     """The end of the selection.
 
     It ends at `deadline` (monotonic seconds), or when a transaction does not fit and the used gas has reached
-    `min_occupancy_ratio` (0 to 1) of the limit. Cancelling `budget` ends it at once. The transactions have at most
-    `max_bytes` together. A single longer transaction may have a block for itself. Once they have used `max_gas`, there are
-    no more. The first transaction may use more than that.
+    `min_occupancy_ratio` (0 to 1) of the limit. Cancelling `budget` ends it at once, with an error. The transactions
+    have at most `max_bytes` together. A single longer transaction may have a block for itself. Once they have used
+    `max_gas` (None for no bound), there are no more. The first transaction may use more than that.
     """
 
     deadline: float

@@ -82,8 +82,8 @@ class ValidatorHistory:
         self._lock = threading.Lock()
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
-        """The validators and the open votes after `header`, a block of the chain. Raises KeyError if an ancestor is
-        missing."""
+        """The validators and the open votes after `header`, a block of the chain, by votes alone: no contract is asked.
+        Raises KeyError if an ancestor is missing."""
         number = header.number
         start, tally = self._nearest_remembered(number)
         fresh = max(self._last_epoch(number), self._last_override(number))

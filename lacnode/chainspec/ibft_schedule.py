@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IbftParameters:
-    """The parameters at one height. Times are in milliseconds, the reward is in wei, and limits are messages or heights.
+    """The parameters at one height. Times are in milliseconds, `epoch_length` is in blocks, the reward is in wei, and
+    limits are messages or heights.
 
-    `mining_beneficiary` receives the fees and the reward, and is the result of COINBASE. None means the block's coinbase.
-    `validator_contract` is the address of the contract that names the validators of a block. None means that headers do.
-    `empty_block_period_ms` is the least time after the parent of a block without transactions. 0 means no such wait.
-    `epoch_begins` is the block from which epochs are counted. `follows_goquorum`: GoQuorum's validators may make the block.
-    They compare neither its gas limit nor its list of validators. The vote of an epoch block counts, and its list does not.
+    `mining_beneficiary` (20 bytes) receives the fees and the reward, and is the result of COINBASE. None means the
+    block's coinbase. `validator_contract` is the address (20 bytes) of the contract that names the validators of a
+    block. None means that headers do. `empty_block_period_ms` is the least time after the parent of a block without
+    transactions. 0 means no such wait. `epoch_begins` is the block from which epochs are counted. `follows_goquorum`:
+    GoQuorum's validators may make the block. They compare neither its gas limit nor its list of validators. The vote of
+    an epoch block counts, and its list does not.
     """
 
     block_period_ms: int = 1000

@@ -89,8 +89,8 @@ class RequestContracts:
 
 @dataclass(frozen=True, slots=True)
 class BlobSchedule:
-    """The blobs of a block in one fork (EIP-7840): how many set the price, how many are allowed, and how slowly the price
-    changes."""
+    """The blobs of a block in one fork (EIP-7840): how many keep the price as it is (`target`), how many are allowed
+    (`max`), and how slowly the price changes."""
 
     target: int
     max: int
@@ -114,9 +114,10 @@ class DevnetRules:
 class ChainSpec:
     """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network.
 
-    `contract_size_limit` is in bytes, None for the limit of the fork. `config_document` is the object `config` as written.
-    `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_schedules` are
-    those of Cancun and of Prague. `devnet` is None on every chain but a devnet's.
+    `contract_size_limit` is in bytes, None for the limit of the fork. `evm_stack_size` is in words of 32 bytes. `ibft`
+    has the parameters of every protocol by height. `config_document` is the object `config` as written. `warnings` are
+    sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_schedules` are those of
+    Cancun and of Prague. `devnet` is None on every chain but a devnet's.
     """
 
     chain_id: int
@@ -148,7 +149,8 @@ class ChainSpec:
         return self.contract_size_limit if own is None else own
 
     def may_have_gas_price_at(self, height: int) -> bool:
-        """Whether a transaction of block `height` may have a gas price above 0."""
+        """Whether a transaction of block `height` may have a gas price above 0. Always True but on GoQuorum's
+        chains."""
         return self.goquorum is None or self.goquorum.may_have_gas_price_at(height)
 
     def blob_schedule_of(self, fork: Fork) -> BlobSchedule:

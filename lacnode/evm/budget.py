@@ -32,7 +32,7 @@ class SizeExceededError(BudgetExceededError):
 
 
 class ExecutionCancelledError(ExecutionInterruptedError):
-    """The caller does not need the result of the execution."""
+    """The execution was cancelled: its caller does not need the result any longer, or the node stops."""
 
 
 class _Cancellation:

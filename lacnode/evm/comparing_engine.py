@@ -131,7 +131,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
     ) -> OpenBlock:
         """Begin a block on py-evm, with the number, timestamp, coinbase, gas limit and base fee of `header`. When the
         block is closed, the native engine executes it too, and a difference is recorded. `within_limits` keeps the
-        memory and the logs of its transactions within the limits for a block."""
+        memory and the logs of its transactions within the limits for a block. SystemCallError if a call that begins
+        every block fails."""
 
         def compare(transactions: Sequence[Transaction], executed: ExecutedBlock, budget: ExecutionBudget) -> None:
             self._compare(parent_state_root, header, transactions, ancestor_hash, executed, budget)

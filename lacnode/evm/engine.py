@@ -188,7 +188,8 @@ class StateView(Protocol):
 
 
 class OpenBlock(Protocol):
-    """A block that is built, transaction by transaction. Use it from one thread."""
+    """A block that is built on one state, transaction by transaction, and closed once. Use it from one thread. Nothing
+    is stored."""
 
     @property
     def gas_left(self) -> int:
@@ -196,7 +197,8 @@ class OpenBlock(Protocol):
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """About the seconds that `close`, and reading the transactions, will take for those that were added."""
+        """About the seconds that `close`, and reading the transactions, will take for those that were added. 0 before
+        the first."""
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction`, signed by `sender` (20 bytes, not checked), add it to the block and return its
@@ -278,9 +280,10 @@ class ExecutionEngine(Protocol):
         *,
         within_limits: bool = False,
     ) -> OpenBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`. SystemCallError if a
-        call that begins every block fails. `within_limits`: it takes only what fits the memory and the logs of
-        `block_limits`. SizeExceededError if a transaction fits no such block, BudgetExceededError if not this one."""
+        """Begin a block on the state at `parent_state_root` (32 bytes), with the number, timestamp, coinbase, gas limit
+        and base fee of `header`. SystemCallError if a call that begins every block fails. `within_limits`: it takes
+        only what fits the memory and the logs of `block_limits`. Its `add` then raises SizeExceededError if a
+        transaction fits no such block, BudgetExceededError if not this one."""
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash

@@ -62,8 +62,8 @@ def differing_block_fields(expected: ExecutedBlock, found: ExecutedBlock) -> lis
 
 
 def outcomes_differ(expected: "Outcome", found: "Outcome") -> bool:
-    """Return whether two engines differ on a block. A block that both refuse may be wrong in several ways: its
-    reasons are not compared."""
+    """Return whether two engines differ on a block: one executed it and the other refused it, or the results differ. A
+    block that both refuse may be wrong in several ways: its reasons are not compared."""
     if isinstance(expected, ExecutionError) or isinstance(found, ExecutionError):
         # One of them executed the block and the other refused it.
         return type(expected) is ExecutedBlock or type(found) is ExecutedBlock
@@ -136,7 +136,7 @@ class EngineDifferences:
             value=call.value,
         )
 
-    def record_library_error(self, error: Exception, task: str) -> None:
+    def record_if_panic(self, error: Exception, task: str) -> None:
         """Count `error` of the library if it is a panic. Its other errors are known limits, and nothing happens. A
         panic is logged, once a minute for each `task`, which names what py-evm does in place of the library."""
         if isinstance(error, native_library().PanicError):
@@ -144,7 +144,8 @@ class EngineDifferences:
             self._log.error(task, f"the native library has a fault; py-evm {task}", fault=str(error))
 
     def pop_counts(self) -> tuple[int, int]:
-        """Return the calls on which the engines differed, and the panics. The counts begin at 0 again."""
+        """Return the number of calls on which the engines differed since the last call of this, and that of panics.
+        Blocks are not among them."""
         counts = self.call_count, self.panic_count
         self.call_count = self.panic_count = 0
         return counts

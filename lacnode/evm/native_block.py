@@ -111,7 +111,7 @@ class NativeBlock:
             raise _size_exceeded(str(large)) from None
         # The library may have lost the block. py-evm executes it from its beginning.
         except native_library().NativeError as error:
-            self._differences.record_library_error(error, "executes the block")
+            self._differences.record_if_panic(error, "executes the block")
             return self._in_python(budget).add(transaction, sender, budget)
 
     def _run(self, transaction: Transaction, sender: bytes) -> Receipt:
@@ -206,7 +206,7 @@ class NativeBlock:
         try:
             return self.close_natively(budget)
         except native_library().NativeError as error:
-            self._differences.record_library_error(error, "executes the block")
+            self._differences.record_if_panic(error, "executes the block")
             return self._in_python(budget).close(budget)
 
     def close_natively(self, budget: ExecutionBudget) -> ExecutedBlock:
@@ -274,7 +274,7 @@ class NativeBlock:
                 self._public_state(), store, root, message, marker, base_fee, deadline, joined
             )
         except native_library().NativeError as error:
-            self._differences.record_library_error(error, "executes the block")
+            self._differences.record_if_panic(error, "executes the block")
             block = self._in_python(budget)
         return block.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
 

@@ -185,7 +185,7 @@ class NativeEngine(PythonStates):
         except ExecutionError as error:
             return error
         except library.NativeError as error:
-            self._differences.record_library_error(error, "executes the block")
+            self._differences.record_if_panic(error, "executes the block")
         return None
 
     def open_block(
@@ -206,7 +206,7 @@ class NativeEngine(PythonStates):
                 )
             # py-evm begins the block again, and gives the error if it is a real one.
             except native_library().NativeError as error:
-                self._differences.record_library_error(error, "executes the block")
+                self._differences.record_if_panic(error, "executes the block")
             except SystemCallError:
                 pass
         return self._python.open_block(parent_state_root, header, ancestor_hash, within_limits=within_limits)
@@ -282,7 +282,7 @@ class NativeEngine(PythonStates):
         try:
             return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
         except library.NativeError as error:
-            self._differences.record_library_error(error, "makes the call")
+            self._differences.record_if_panic(error, "makes the call")
         return None
 
     # -- traces ----------------------------------------------------------------------------------------------------------

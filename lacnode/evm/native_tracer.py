@@ -223,5 +223,5 @@ class NativeTracer:
                 raise SizeExceededError(f"it needs more than {MAX_CALL_MEMORY_BYTES} bytes of memory") from None
             raise _LeftToPythonError from None
         except library.NativeError as error:
-            self._differences.record_library_error(error, "traces")
+            self._differences.record_if_panic(error, "traces")
             raise _LeftToPythonError from None

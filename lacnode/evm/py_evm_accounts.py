@@ -181,7 +181,7 @@ class Accounts(TrieAccounts):
             self._undo.append((_WARM, key))
 
     def warm_entries(self) -> tuple[AccessListEntry, ...]:
-        """The addresses and slots that the current transaction has touched (warm in the sense of EIP-2929), ascending."""
+        """The addresses and slots (32-byte keys) that the current transaction has made warm (EIP-2929), ascending."""
         slots: dict[bytes, list[bytes]] = {key: [] for key in self._warm if len(key) == 20}
         for key in self._warm:
             if len(key) > 20:
@@ -227,8 +227,8 @@ class Accounts(TrieAccounts):
                     self._cleared.discard(entry[1])
 
     @property
-    def changes(self) -> int:
-        """Accounts and slots that were written since the last `lock_changes`, undone or not."""
+    def change_count(self) -> int:
+        """The number of accounts and slots that were written since the last `lock_changes`, undone or not."""
         return len({entry[1:3] if entry[0] == _SLOT else entry[1] for entry in self._undo if entry[0] != _WARM})
 
     def lock_changes(self) -> None:

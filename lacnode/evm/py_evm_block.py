@@ -195,7 +195,7 @@ class PyEvmBlock:
             computation = self._run(transaction, evm_transaction)
             # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it
             # is set aside here.
-            estimated_closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(
+            estimated_closing_seconds = CHANGE_SECONDS * self._accounts.change_count + LOG_BYTE_SECONDS * _log_bytes(
                 computation
             )
             estimated_closing_seconds += ACCESS_ITEM_SECONDS * count_access_list_items(transaction)

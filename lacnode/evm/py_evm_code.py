@@ -37,8 +37,8 @@ class Code(CodeStream):
         return position < len(self._pushed) and not self._pushed[position]
 
 
-def find_pushed_data(code: bytes) -> bytes:
-    """Return, for each byte of `code`, 1 where it is data of a PUSH, otherwise 0."""
+def mark_pushed_data(code: bytes) -> bytes:
+    """Return one byte for each byte of `code`: 1 where it is data of a PUSH, otherwise 0."""
     marks = bytearray(len(code))
     for push in _PUSHES.finditer(code):
         start, end = push.span()
@@ -60,7 +60,7 @@ class _Analyses:
                 self._known.move_to_end(code)
                 return self._known[code]
         # Outside the lock: the analysis of megabytes must not stop other threads. Two threads may do it twice.
-        marks = find_pushed_data(code)
+        marks = mark_pushed_data(code)
         with self._lock:
             # A code above the bound would only push out all others.
             if code not in self._known and len(code) <= MAX_CACHED_ANALYSIS_BYTES:

@@ -28,8 +28,8 @@ _DESCRIPTIONS: dict[type[Exception], str] = {
 
 
 def describe_halt(computation: Any) -> str | None:
-    """Return how `computation` ended: None on success, `REVERTED`, or Besu's description of the error that stopped
-    it."""
+    """Return how `computation` ended: None on success, `REVERTED`, or Besu's description of the error that stopped it,
+    such as `Out of gas`."""
     if computation.is_success:
         return None
     if revert_reason(computation) is not None:
@@ -41,8 +41,8 @@ def describe_halt(computation: Any) -> str | None:
 
 
 def explain_halt(computation: Any, fork: Fork) -> str | None:
-    """Return the name of the error that stopped `computation` on a network at `fork`, with its probable cause if
-    there is one. None on success and after REVERT."""
+    """Return py-evm's name of the error that stopped `computation` on a network at `fork`, such as `OutOfGas`, with its
+    probable cause if there is one. None on success and after REVERT."""
     if computation.is_success or revert_reason(computation) is not None:
         return None
     error = corrected_error_class(computation.error)

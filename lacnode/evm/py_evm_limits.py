@@ -85,7 +85,8 @@ class TransactionLimits:
         self._held.memory = self._held.logs = 0
 
     def check_logs(self) -> None:
-        """Return if the logs of the transaction that has ended fit the block. BudgetExceededError otherwise."""
+        """Return if the logs of the transaction that has ended fit the block. BudgetExceededError otherwise. They are
+        not counted yet (`count_added_logs`)."""
         if self._log_bytes + self._held.logs > MAX_BLOCK_LOG_BYTES:
             raise BudgetExceededError("the block has no place for its logs")
 

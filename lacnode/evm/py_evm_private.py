@@ -194,12 +194,13 @@ class PrivateAccounts(Accounts):
         return serial, -1 if same else length
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """End a call that has succeeded: all changes so far are settled."""
+        """End a call that has succeeded: all changes so far are settled, those of its callers too. Nothing happens at
+        the inner mark of a creation."""
         if checkpoint[1] >= 0:
             self._settle()
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """End a call that has failed: all changes that are not settled are undone."""
+        """End a call that has failed: all changes that are not settled are undone, those of its callers too."""
         self._undo_to(0)
 
 

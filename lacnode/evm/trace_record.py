@@ -93,10 +93,10 @@ class TracedStep:
     """One instruction as it was executed.
 
     `stack` is the stack before it, its top at the end. `produced` are the items that it produced, the top at the end.
-    `memory` is the memory after it (None if it is not recorded), `storage` the slots that the call has written so far.
-    Where the step begins a call, all values are those at the moment before the call's first instruction, `call` is the
-    call, and `child_gas` is its gas. A call that is not made has no `call`, and `child_gas` is then the gas that is
-    left.
+    `memory` is the memory after it, or before it with the option for that (None if it is not recorded), `storage` the
+    slots that the call has written so far. Where the step begins a call, all values are those at the moment before the
+    call's first instruction, `call` is the call, and `child_gas` is its gas. A call that is not made has no `call`, and
+    `child_gas` is then the gas that is left.
 
     `gas` is what is left before the step, and `cost` the gas without that of the call. `depth` is 0 in the
     transaction's own call. `halt` is None for a step that did not fail. `code` is the code that runs next: the call's
@@ -137,7 +137,8 @@ class TracedStep:
 
     @property
     def enters_call(self) -> bool:
-        """Return whether instructions of another call follow this step."""
+        """Return whether instructions of another call follow this step. False for a call of a precompile, and one that
+        is not made."""
         return self.call is not None and not self.call.is_precompile
 
 

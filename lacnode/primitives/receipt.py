@@ -88,8 +88,8 @@ class Receipt:
 
     @classmethod
     def decode_stored(cls, data: bytes) -> "Receipt":
-        """Decode a receipt that this node made and stored. It may have more logs than a message. Raises RlpError if the
-        bytes are malformed."""
+        """Decode a receipt that this node made and stored, as `encode` made it. It may have more logs than a message.
+        Raises RlpError if the bytes are malformed."""
         type_ = data[0] if data[:1] and data[0] < 0x80 else 0
         return cls._from_fields(type_, rlp.decode_stored_list(data[1:] if type_ else data, "receipt"))
 

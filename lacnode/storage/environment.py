@@ -215,7 +215,8 @@ class Environment:
     def close(self) -> None:
         """Close the environment. Closing twice is harmless.
 
-        An open snapshot delays this for `MAP_GROWTH_TIMEOUT_SECONDS`. After that it cannot be used any longer.
+        It waits for open snapshots, for `MAP_GROWTH_TIMEOUT_SECONDS` at most. A snapshot that is still open then must
+        not be used any longer.
         """
         with self._condition:
             # Closing unmaps the file. A thread that reads from it would crash the process.

@@ -45,7 +45,8 @@ class LayeredSnapshot:
 
 
 class LayeredBatch(LayeredSnapshot):
-    """A snapshot with a layer of its own on top. The database takes `changes` when the batch commits."""
+    """A snapshot with a layer of its own on top. The database takes `changes` (table to key to value, None for a
+    removed key) when the batch commits."""
 
     def __init__(self, base: Snapshot, layers: Sequence[Layer]) -> None:
         super().__init__(base, layers)

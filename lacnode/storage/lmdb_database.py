@@ -34,10 +34,12 @@ INITIAL_MAP_BYTES = 16 << 30
 
 
 class LmdbDatabase:
-    """The database in `directory` (the data directory of a node): its `database/` and the marker file.
+    """The database in `directory` (the data directory of a node): its `database/` and the marker file. Missing files
+    and directories are made.
 
-    `durable=False` does not flush, for tests. Raises StorageLockedError, StorageForeignError, StorageCorruptError,
-    StorageFullError or StorageError. The text names the directory.
+    `durable=False` does not flush, for tests. `initial_map_size` is in bytes. Raises StorageLockedError if it is open
+    elsewhere, StorageForeignError if it is another program's, StorageCorruptError, StorageFullError or StorageError.
+    The text names the directory.
     """
 
     def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_BYTES) -> None:

@@ -21,7 +21,8 @@ class PairedDatabase(Database, Protocol):
     """A database that can store values with every commit (`LmdbDatabase`)."""
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
-        """Store the current result of `values` in `table` with each commit to the disk."""
+        """Store the current result of `values`, a mapping of keys to values, in `table` with each commit to the disk.
+        `values` is called in any thread. It replaces an earlier function for `table`."""
         ...
 
 

@@ -71,9 +71,9 @@ class LibraryErrors(EngineDifferences):
         self.last: Exception | None = None
         self.panics: list[str] = []
 
-    def record_library_error(self, error: Exception, task: str) -> None:
+    def record_if_panic(self, error: Exception, task: str) -> None:
         """Count `error` by its text, and keep it as the last one."""
-        super().record_library_error(error, task)
+        super().record_if_panic(error, task)
         self.last = error
         self._count.left[f"{task}: {type(error).__name__} {error}"] += 1
         if isinstance(error, native_library().PanicError):
