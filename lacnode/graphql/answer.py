@@ -19,7 +19,7 @@ from lacnode.graphql.live import LiveFacts
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.query import Query
 from lacnode.graphql.objects.transaction import MinedTransaction
-from lacnode.graphql.query_execution import Makers, QueryEndedError, QueryExecution
+from lacnode.graphql.query_execution import ObjectMakers, QueryEndedError, QueryExecution
 from lacnode.graphql.schema import schema
 from lacnode.rpc.errors import RpcError, invalid_params
 from lacnode.rpc.methods.eth_transactions import eth_sendRawTransaction
@@ -38,7 +38,7 @@ _WORDS = {
 """JSON-RPC's messages that have another text in GraphQL, as in Besu."""
 
 
-_MAKERS = Makers(BlockObject, MinedTransaction)
+_MAKERS = ObjectMakers(BlockObject, MinedTransaction)
 
 
 def answer_query(reading: ReadContext, params: Params) -> object:

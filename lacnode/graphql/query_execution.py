@@ -17,7 +17,7 @@ MAX_RESULT_BYTES = 15 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Makers:
+class ObjectMakers:
     """The constructors of objects whose modules would otherwise have to import each other: `block` takes the execution,
     the header and the hash, `transaction` the execution, the block's hash and the index."""
 
@@ -43,7 +43,7 @@ class QueryExecution:
     objects lead back to.
     """
 
-    def __init__(self, reading: ReadContext, live: LiveFacts, makers: "Makers") -> None:
+    def __init__(self, reading: ReadContext, live: LiveFacts, makers: "ObjectMakers") -> None:
         self.reading = reading
         self.live = live
         self._makers = makers

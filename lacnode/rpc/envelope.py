@@ -48,7 +48,7 @@ class MalformedCallError(Exception):
 
 def parse_json(data: bytes) -> object:
     """Return the value of one JSON text. Ids that are whole numbers keep all their digits. Other whole numbers of more
-    than 64 bits become floats.
+    than 64 bits may become floats.
 
     NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has more than `MAX_VALUES` values.
     """

@@ -141,7 +141,7 @@ class PollingFilters:
             id_ = max(self._filters, key=lambda id_: self._filters[id_].gathered_bytes)
             gathered_bytes -= self._filters.pop(id_).gathered_bytes
 
-    def forget_all(self) -> None:
+    def delete_all(self) -> None:
         """Delete all filters, because they missed an event. Their owners get "Filter not found" at the next poll and
         create new ones."""
         with self._lock:

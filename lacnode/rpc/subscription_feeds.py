@@ -135,8 +135,8 @@ class SubscriptionFeeds:
         # All three end together. A listener that stayed would take the missing events for silence.
         log.warning("filters and subscriptions cannot keep up: they are given up")
         self._subscriptions.cut_all()
-        self._filters.forget_all()
-        self._private_filters.forget_all()
+        self._filters.delete_all()
+        self._private_filters.delete_all()
 
     def _block(self, new_head: NewHead, size_bytes: int) -> Iterable[Notice | None]:
         # The counts go up before the work, as the block has left the queue. An error below must not leave them behind.

@@ -105,11 +105,12 @@ class BlockObject:
 
     def call(self, data: CallData) -> CallOutcome:
         """Execute the call `data` on the state after this block, and return its outcome (`call.call`). Nothing is
-        stored."""
+        stored. It raises the errors of `call.call`: RpcError, CallTimeoutError, MissingNodeError."""
         return call(self._execution, self._header, data)
 
     def estimateGas(self, data: CallData) -> int:
-        """Return gas with which the call `data` succeeds on the state after this block (`call.estimate`)."""
+        """Return gas with which the call `data` succeeds on the state after this block (`call.estimate`). RpcError if
+        it does not succeed with any gas, CallTimeoutError if it takes too long."""
         return estimate(self._execution, self._header, data)
 
     def rawHeader(self) -> bytes:

@@ -40,11 +40,13 @@ class Pending:
         return GraphQlAccount(self._execution, address, self._execution.chain.head.header)
 
     def call(self, data: CallData) -> CallOutcome:
-        """Execute the call `data` on the state after the head, and return its outcome (`call.call`). Nothing is stored."""
+        """Execute the call `data` on the state after the head, and return its outcome (`call.call`). Nothing is stored.
+        It raises the errors of `call.call`: RpcError, CallTimeoutError, MissingNodeError."""
         return call(self._execution, self._execution.chain.head.header, data)
 
     def estimateGas(self, data: CallData) -> int:
-        """Return gas with which the call `data` succeeds on the state after the head (`call.estimate`)."""
+        """Return gas with which the call `data` succeeds on the state after the head (`call.estimate`). RpcError if it
+        does not succeed with any gas, CallTimeoutError if it takes too long."""
         return estimate(self._execution, self._execution.chain.head.header, data)
 
 

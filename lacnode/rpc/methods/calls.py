@@ -37,7 +37,7 @@ TRANSFER_GAS = 21_000
 
 def eth_call(reading: ReadContext, params: Params) -> object:
     """Execute a call on the state after a block, and return its output in 0x-hexadecimal. `params` are the call object,
-    the block and, if wanted, state overrides. Nothing is stored.
+    the block (number, tag or hash) and, if wanted, state overrides. Nothing is stored.
 
     RpcError if a parameter does not fit, there is no such block, or the call cannot begin, reverts or halts.
     CallTimeoutError if it takes too long. MissingNodeError if the state is not kept.
@@ -61,9 +61,9 @@ def _overrides(reading: ReadContext, params: Params) -> Overrides:
 def eth_estimateGas(reading: ReadContext, params: Params) -> object:
     """Estimate gas by Besu's own search, so that the same transaction gets the same estimate. Return a 0x quantity.
 
-    `params` are the call object and, if wanted, the block (the head without it) and state overrides. The gas of the
-    call object is ignored. RpcError if a parameter does not fit, the call fails with all gas, or the state is not kept.
-    CallTimeoutError if it takes too long.
+    `params` are the call object and, if wanted, the block (number, tag or hash, the head without it) and state
+    overrides. The gas of the call object is ignored. RpcError if a parameter does not fit, the call fails with all gas,
+    or the state is not kept. CallTimeoutError if it takes too long.
     """
     header, call = _intended(reading, params)
     try:

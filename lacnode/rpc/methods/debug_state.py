@@ -59,7 +59,7 @@ def _block_of(reading: ReadContext, value: object) -> tuple[Block, bytes] | None
 @with_trace_errors
 def debug_accountAt(reading: ReadContext, params: Params) -> object:
     """Return an account after a transaction: code, nonce, balance and hash of the code, each 0x-hexadecimal. `params`
-    are the block, the index of the transaction and the address.
+    are the block (number, tag or hash), the index of the transaction and the address.
 
     RpcError if there is no such block, transaction or account, or if the state is not kept. CallTimeoutError if it
     takes too long.
@@ -98,9 +98,9 @@ def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
     """Return slots of an account in the order of their hashes, after a transaction of a block. Where the block has no
     such transaction, before the block, as in Besu.
 
-    `params` are the block, the index of the transaction, the address, the first hash, and the number of slots (at most
-    `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block, the genesis or an unknown account. RpcError if a
-    parameter does not fit, or if the state is not kept. CallTimeoutError if it takes too long.
+    `params` are the block (number, tag or hash), the index of the transaction, the address, the first hash, and the
+    number of slots (at most `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block, the genesis or an unknown
+    account. RpcError if a parameter does not fit, or if the state is not kept. CallTimeoutError if it takes too long.
     """
     with with_error_message("Invalid transaction index params"):
         index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")
@@ -168,9 +168,9 @@ def debug_accountRange(reading: ReadContext, params: Params) -> object:
     """Return accounts in the order of the hashes of their addresses, after a block: from hash to address, and the hash
     after them. An address that this node cannot know is zero.
 
-    `params` are the block, an unused index, the first hash, and the number of accounts (at most `MAX_RANGE_ENTRIES` are
-    shown). Empty for an unknown block. RpcError if a parameter does not fit, or if the state is not kept.
-    CallTimeoutError if it takes too long.
+    `params` are the block (number, tag or hash), an unused index, the first hash, and the number of accounts (at most
+    `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block. RpcError if a parameter does not fit, or if the state is
+    not kept. CallTimeoutError if it takes too long.
     """
     with with_error_message("Invalid address hash params"):
         start = parse_padded_bytes(required(params, 2, "address hash"), "address hash", 32)

@@ -24,7 +24,7 @@ from lacnode.rpc.trace_execution import (
     with_trace_errors,
 )
 from lacnode.rpc.traces.call_tree import call_tree, count_selectors, flat_calls
-from lacnode.rpc.traces.flat_traces import Place
+from lacnode.rpc.traces.flat_traces import TransactionPlace
 from lacnode.rpc.traces.prestate import prestate
 from lacnode.rpc.traces.struct_logs import struct_logs
 from lacnode.rpc.traces.trace_files import TraceFiles
@@ -48,14 +48,14 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
         return None
     options = parse_trace_options(optional(params, 1))
     traced = next(traced_block(reading, tracer_of(reading), block, options.recording_options, location.index))
-    place = Place(location.block_hash, location.number, location.index, transaction_hash)
+    place = TransactionPlace(location.block_hash, location.number, location.index, transaction_hash)
     return _shown(traced, options, AnswerSize(), place)
 
 
 @with_trace_errors
 def debug_traceCall(reading: ReadContext, params: Params) -> object:
     """Execute a call on the state after a block, and return its trace in the form that the options name. `params` are
-    the call object and, if wanted, the block (the head without it) and the options.
+    the call object and, if wanted, the block (number, tag or hash, the head without it) and the options.
 
     RpcError if a parameter does not fit, there is no such block, the call cannot begin, the trace is too large, or the
     state is not kept. CallTimeoutError if it takes too long.
@@ -123,12 +123,14 @@ def _traced(reading: ReadContext, block: Block, hash_: bytes | None, options: Tr
     for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, options.recording_options)):
         check_time(reading)
         transaction_hash = traced.hash or b""
-        place = None if hash_ is None else Place(hash_, block.number, index, transaction_hash)
+        place = None if hash_ is None else TransactionPlace(hash_, block.number, index, transaction_hash)
         shown.append({"txHash": to_hex(transaction_hash), "result": _shown(traced, options, size, place)})
     return shown
 
 
-def _shown(traced: TracedTransaction, options: TraceOptions, size: AnswerSize, place: Place | None) -> object:
+def _shown(
+    traced: TracedTransaction, options: TraceOptions, size: AnswerSize, place: TransactionPlace | None
+) -> object:
     if options.tracer == "callTracer":
         return call_tree(traced, options, size)
     if options.tracer == "prestateTracer":

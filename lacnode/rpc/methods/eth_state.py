@@ -28,7 +28,7 @@ PROOF_STEP_SLOTS = 16
 
 def eth_getBalance(services: RpcServices, params: Params) -> object:
     """Return the balance in wei of an address after a block, as a 0x quantity. 0 for an unknown account. `params` are
-    the address and the block.
+    the address and the block (number, tag or hash).
 
     RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
     """
@@ -39,7 +39,7 @@ def eth_getBalance(services: RpcServices, params: Params) -> object:
 
 def eth_getCode(services: RpcServices, params: Params) -> object:
     """Return the code of an address after a block, as 0x-hexadecimal. "0x" if it has none. `params` are the address and
-    the block.
+    the block (number, tag or hash).
 
     RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
     """
@@ -50,7 +50,7 @@ def eth_getCode(services: RpcServices, params: Params) -> object:
 
 def eth_getStorageAt(services: RpcServices, params: Params) -> object:
     """Return the 32 bytes of a slot of an address after a block, as 0x-hexadecimal. Zeros if it is not set. `params`
-    are the address, the slot and the block.
+    are the address, the slot and the block (number, tag or hash).
 
     RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
     """
@@ -61,7 +61,7 @@ def eth_getStorageAt(services: RpcServices, params: Params) -> object:
 
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
     """Return the nonce of an address after a block, as a 0x quantity. With `pending` the pool's transactions count too.
-    `params` are the address and the block.
+    `params` are the address and the block (number, tag or hash).
 
     RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
     """
@@ -76,7 +76,7 @@ def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 def eth_getProof(reading: ReadContext, params: Params) -> object:
     """Return the proof of an account and of some of its slots after a block (EIP-1186). `params` are the address, an
-    array of at most `MAX_PROOF_SLOTS` slots, and the block.
+    array of at most `MAX_PROOF_SLOTS` slots, and the block (number, tag or hash).
 
     RpcError if a parameter does not fit, or there is no such block or account. CallTimeoutError if it takes too long.
     MissingNodeError if the state is not kept.

@@ -58,8 +58,8 @@ def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
 
 def eth_feeHistory(reading: ReadContext, params: Params) -> object:
     """Return the base fees, the part of the gas that was used, and the rewards of the last blocks (EIP-1559), the
-    oldest first. `params` are the number of blocks (1 to `MAX_HISTORY_BLOCKS`), the newest block and, if wanted, at
-    most 100 percentiles for the rewards.
+    oldest first. `params` are the number of blocks (1 to `MAX_HISTORY_BLOCKS`), the newest block (number or tag) and,
+    if wanted, at most 100 percentiles for the rewards.
 
     RpcError if a parameter does not fit or the newest block is above the head. CallTimeoutError if it takes too long.
     """

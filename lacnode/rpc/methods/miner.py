@@ -12,8 +12,8 @@ MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
 
 
 def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
-    """Change the gas limit that this node's blocks approach, until its end. The parameter is a JSON integer or text in
-    decimal digits. Return "Success".
+    """Change the gas limit that this node's blocks approach, until the node ends. The parameter is a JSON integer or
+    text in decimal digits. Return "Success".
 
     RpcError if the number is not between `MIN_GAS_LIMIT` and `MAX_GAS_LIMIT`, or if the node was started without a
     target.
@@ -42,14 +42,14 @@ def miner_getMinPriorityFee(services: RpcServices, params: Params) -> object:
 
 
 def miner_setMinGasPrice(services: RpcServices, params: Params) -> object:
-    """Set the lowest price of a transaction in this node's blocks, until its end. `params` is wei per gas in
+    """Set the lowest price of a transaction in this node's blocks, until the node ends. `params` is wei per gas in
     hexadecimal text. Return True. RpcError if it is no such text. The pool accepts as before."""
     services.pool.set_block_min_gas_price(_price(params))
     return True
 
 
 def miner_setMinPriorityFee(services: RpcServices, params: Params) -> object:
-    """Set the lowest price above the base fee in this node's blocks, until its end. `params` is wei per gas in
+    """Set the lowest price above the base fee in this node's blocks, until the node ends. `params` is wei per gas in
     hexadecimal text. Return True. RpcError if it is no such text."""
     services.pool.set_min_priority_fee(_price(params))
     return True

@@ -250,7 +250,8 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 def priv_getCode(services: RpcServices, params: Params) -> object:
     """Return the code (0x-hexadecimal) of a contract in a group's state after a block. None if there is no account.
-    `params` are the group's id in base64, the address and the block. It may wait a short time for the execution.
+    `params` are the group's id in base64, the address and the block (number, tag or hash). It may wait a short time for
+    the execution.
 
     RpcError if privacy is off, a parameter does not fit, there is no such block, or the caller is no member of the
     group.
@@ -270,7 +271,8 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 
 def priv_call(services: RpcServices, params: Params) -> object:
     """Execute a call on a group's state after a block, in a reader: return the `ReadCall`, whose result is the output
-    in 0x-hexadecimal. None if there is no block. `params` are the group's id in base64, the call object and the block.
+    in 0x-hexadecimal. None if there is no block. `params` are the group's id in base64, the call object and the block
+    (number or tag).
 
     RpcError if privacy is off, a parameter does not fit, the caller was no member then, the call has no `to`, or it has
     a value.
@@ -322,8 +324,8 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     """Return the state root (32 bytes as 0x-hexadecimal) of a group after a block. `params` are the group's id in
-    base64 and the block. It may wait a short time for the execution. RpcError if privacy is off, there is no such
-    group, the caller is no member, or the block is above the head."""
+    base64 and the block (number or tag). It may wait a short time for the execution. RpcError if privacy is off, there
+    is no such group, the caller is no member, or the block is above the head."""
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     number = parse_block_number(services, required(params, 1, "block"))

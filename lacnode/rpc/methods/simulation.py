@@ -36,7 +36,8 @@ _CODES = {
 
 def eth_simulateV1(reading: ReadContext, params: Params) -> object:
     """Simulate blocks of calls after a block. Return the blocks in Besu's form with the outcomes of their calls.
-    `params` are the object of blocks and, if wanted, the block (the head without it). Nothing is stored.
+    `params` are the object of blocks and, if wanted, the block (number, tag or hash, the head without it). Nothing is
+    stored.
 
     RpcError if the parameters do not fit, there is no such block, a call could not begin, or the simulation is too
     large. CallTimeoutError if it takes too long. A call that fails is a part of the result.

@@ -46,7 +46,7 @@ from lacnode.rpc.trace_execution import (
     with_capped_gas,
     with_trace_errors,
 )
-from lacnode.rpc.traces.flat_traces import Place, flat_traces
+from lacnode.rpc.traces.flat_traces import TransactionPlace, flat_traces
 from lacnode.rpc.traces.rewards import reward_trace
 from lacnode.rpc.traces.state_diff import state_diff
 from lacnode.rpc.traces.trace_options import TraceTypes, parse_trace_types
@@ -82,8 +82,8 @@ def _traces_of_block(reading: ReadContext, block: Block, hash_: bytes, size: Ans
     yield reward_trace(reading.chain.spec, block.header, hash_)
 
 
-def _place(block: Block, hash_: bytes, position: int) -> Place:
-    return Place(hash_, block.number, position, block.transactions[position].hash)
+def _place(block: Block, hash_: bytes, position: int) -> TransactionPlace:
+    return TransactionPlace(hash_, block.number, position, block.transactions[position].hash)
 
 
 @with_trace_errors
@@ -129,8 +129,8 @@ def _trace_address(value: object) -> list[int]:
 @with_trace_errors
 def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> object:
     """Execute the block with a number or a tag again, and return the wanted parts of each transaction, in order. None
-    if there is no such block. Empty for the genesis. `params` are the block and an array of `trace`, `vmTrace` and
-    `stateDiff`.
+    if there is no such block. Empty for the genesis. `params` are the block (number or tag) and an array of `trace`,
+    `vmTrace` and `stateDiff`.
 
     RpcError if a parameter does not fit, the answer is too large, or the state is not kept. CallTimeoutError if it
     takes too long.
@@ -190,7 +190,7 @@ def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def trace_call(reading: ReadContext, params: Params) -> object:
     """Execute a call on the state after a block, and return its wanted parts. `params` are the call object, an array of
-    `trace`, `vmTrace` and `stateDiff` and, if wanted, the block (the head without it).
+    `trace`, `vmTrace` and `stateDiff` and, if wanted, the block (number or tag, the head without it).
 
     RpcError if a parameter does not fit, there is no such block, the call cannot begin, the answer is too large, or the
     state is not kept. CallTimeoutError if it takes too long.
@@ -203,7 +203,7 @@ def trace_call(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def trace_callMany(reading: ReadContext, params: Params) -> object:
     """Execute calls one after the other, each on the state that the one before left, and return the wanted parts of
-    each. `params` are an array of pairs (call object, trace types) and the block.
+    each. `params` are an array of pairs (call object, trace types) and the block (number or tag).
 
     RpcError if a parameter does not fit, there are more than `MAX_TRACED_CALLS` or no such block, a call cannot begin,
     or the answer is too large. CallTimeoutError if it takes too long.

@@ -21,20 +21,21 @@ BySender = dict[str, dict[str, PooledTransaction]]
 
 
 def txpool_status(services: RpcServices, params: Params) -> object:
-    """Return the numbers of pending and of queued transactions as 0x quantities."""
+    """Return the numbers of pending and of queued transactions as 0x quantities. One is queued if a nonce before its
+    own is missing."""
     pending, queued = _sorted(services)
     return {"pending": results.quantity(_count(pending)), "queued": results.quantity(_count(queued))}
 
 
 def txpool_content(services: RpcServices, params: Params) -> object:
     """Return the pending and the queued transactions in Besu's form, by sender (0x-hexadecimal) and nonce (decimal
-    text). RpcError if the answer is too large."""
+    text). One is queued if a nonce before its own is missing. RpcError if the answer is too large."""
     return _shown(services, _sized(AnswerSize()))
 
 
 def txpool_contentFrom(services: RpcServices, params: Params) -> object:
-    """Return the pending and the queued transactions of an address in Besu's form, by nonce (decimal text). RpcError if
-    the parameter does not fit, or the answer is too large."""
+    """Return the pending and the queued transactions of an address in Besu's form, by nonce (decimal text). Empty for
+    an unknown address. RpcError if the parameter does not fit, or the answer is too large."""
     sender = to_hex(parse_address(required(params, 0, "address")))
     show = _sized(AnswerSize())
     return {

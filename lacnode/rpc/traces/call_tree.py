@@ -9,7 +9,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.revert_text import revert_text
 from lacnode.rpc.traces.call_depth import check_call_depth
-from lacnode.rpc.traces.flat_traces import Place
+from lacnode.rpc.traces.flat_traces import TransactionPlace
 from lacnode.rpc.traces.trace_options import TraceOptions
 
 CALL_BYTES, LOG_BYTES = 500, 400
@@ -109,7 +109,7 @@ def count_selectors(traced: TracedTransaction) -> dict[str, int]:
     return dict(found)
 
 
-def flat_calls(traced: TracedTransaction, place: Place | None, size: AnswerSize) -> list[Json]:
+def flat_calls(traced: TracedTransaction, place: TransactionPlace | None, size: AnswerSize) -> list[Json]:
     """Return the calls as `flatCallTracer` shows them: in a list, a call before those that it makes, without the calls
     of precompiles. `place` is None for a call that is in no block. Their bytes are added to `size`. RpcError if they
     exceed `size`."""
@@ -122,7 +122,7 @@ def flat_calls(traced: TracedTransaction, place: Place | None, size: AnswerSize)
     return shown
 
 
-def _flat(call: TracedCall, address: list[int], place: Place | None) -> Json:
+def _flat(call: TracedCall, address: list[int], place: TransactionPlace | None) -> Json:
     action, result, kind = _parts(call)
     shown: Json = {"action": action}
     if place is not None:

@@ -41,7 +41,7 @@ _RESULT_MEMBERS = ("address", "code", "gasUsed", "output")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TransactionPlace:
     """The place of a transaction in the chain: its block's hash (32 bytes) and number, its `position` in it from 0, and
     its own hash (32 bytes)."""
 
@@ -77,7 +77,7 @@ class _Trace:
 
 
 def flat_traces(
-    traced: TracedTransaction, size: AnswerSize, place: Place | None = None, *, names_creation: bool = True
+    traced: TracedTransaction, size: AnswerSize, place: TransactionPlace | None = None, *, names_creation: bool = True
 ) -> list[dict[str, object]]:
     """Return the flat traces of `traced` in Besu's form and order, with its `place` if there is one. `names_creation`
     adds `creationMethod`. Their bytes are added to `size`. RpcError if they exceed `size`."""
@@ -87,7 +87,7 @@ def flat_traces(
     return [_shown(trace, place, method if names_creation else None) for trace in maker.traces]
 
 
-def _shown(trace: _Trace, place: Place | None, method: str | None) -> dict[str, object]:
+def _shown(trace: _Trace, place: TransactionPlace | None, method: str | None) -> dict[str, object]:
     if trace.type == "create" and method is not None:
         trace.action["creationMethod"] = method
     shown: dict[str, object] = {"action": _ordered(trace.action, _ACTION_MEMBERS)}
