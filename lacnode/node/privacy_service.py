@@ -23,7 +23,7 @@ from lacnode.evm.engine_kind import EngineKind
 from lacnode.node.configuration import PrivacySettings
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.group_membership import GroupMembership
-from lacnode.privacy.state.privacy_context import PrivacyContext, forget_signer
+from lacnode.privacy.state.privacy_context import PrivacyContext, ignore_signer
 from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.privacy_marker import FixedKeySigner, MarkerSigner, RandomKeySigner
 from lacnode.privacy.state.private_sending import MarkerSubmitter
@@ -105,7 +105,9 @@ class PrivacyService:
             genesis=settings.genesis,
             own_keys=_own_keys(settings, hosted),
             alarms=tuple if hosted is None else hosted.quota.alarms,
-            note_signer=forget_signer if hosted is None else hosted.manager.note_signer,
+            record_missing_payload_signer=ignore_signer
+            if hosted is None
+            else hosted.manager.record_missing_payload_signer,
         )
         self.privacy_controller = PrivacyController(
             context,
@@ -172,7 +174,7 @@ class PrivacyService:
                         await self._head_moved.wait()
         finally:
             # Also when the node stops: the next start goes on where this one ended.
-            self._execution.processor.progress.save()
+            self._execution.processor.progress.save_cursor()
 
     async def _execute_long(self) -> None:
         """Execute the private transactions that take long, without holding up the others."""

@@ -23,26 +23,29 @@ def java_array_hash(key: bytes) -> int:
 
 
 def sort_keys_by_java_hash(members: Iterable[bytes]) -> list[bytes]:
-    """Return the distinct keys in the order of `java_array_hash`. Keys with equal hashes keep their order."""
+    """Return the distinct keys, ascending by `java_array_hash`. Keys with equal hashes keep the order of `members`."""
     # `sorted` is stable, as Java's sort is. The order of equal hashes is a part of the id.
     return sorted(dict.fromkeys(members), key=java_array_hash)
 
 
 def group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
-    """Return the id of a group (32 bytes): Keccak-256 of the RLP list of the sorted keys and of the seed, if it has one.
+    """Return the id of a group (32 bytes): Keccak-256 of the RLP list of the sorted keys and of the seed, if it has
+    one.
 
-    A LEGACY group has no seed.
+    `members` are public keys. Their order and repetitions do not count. A LEGACY group has no seed.
     """
     return keccak256(encode([*sort_keys_by_java_hash(members), *([] if seed is None else [seed])]))
 
 
 def legacy_lookup_id(members: Iterable[bytes]) -> bytes:
-    """Return the id that finds the groups of exactly these members, in any order (32 bytes)."""
+    """Return the key for the search of groups with exactly these members (32 bytes). It is no group's own id. The order
+    of `members` and repetitions do not count."""
     return group_id(members, LOOKUP_SEED)
 
 
 def tessera_group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
-    """Return Tessera's id of a group (32 bytes).
+    """Return Tessera's id of the group with the public keys `members`, in any order, and the `seed` (32 bytes). A
+    LEGACY group has no seed.
 
     It differs from `group_id` if a length takes more than one byte: Tessera writes it little-endian.
     """

@@ -20,7 +20,7 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """One key pair. Both keys have 32 bytes."""
+    """One X25519 key pair. Both keys have 32 bytes. `repr` does not show the private key."""
 
     # A private key must not reach a log by the `repr` of an object that has this pair.
     private: bytes = field(repr=False)
@@ -40,18 +40,20 @@ class KeyPair:
 
 
 class KeyRing:
-    """The key pairs of one manager in order. The first one is the default sender."""
+    """The key pairs of one manager in the order of its configuration. The first one is the default sender. There may be
+    none."""
 
     def __init__(self, pairs: Sequence[KeyPair]) -> None:
         self._pairs = tuple(pairs)
 
     @property
     def public_keys(self) -> tuple[bytes, ...]:
-        """The public keys in the order of the configuration."""
+        """The public keys (32 bytes each) in the order of the configuration. Empty without a pair."""
         return tuple(pair.public for pair in self._pairs)
 
     def find_pair(self, public: bytes) -> KeyPair | None:
-        """Return the own pair with this public key, None if it is another manager's. The time is the same for any key."""
+        """Return the own pair with this public key (32 bytes). None if it is another manager's. The time is the same
+        for any key."""
         # All pairs are compared, also after a match. The duration does not show a stranger which keys are here.
         found = None
         for pair in self._pairs:
@@ -60,7 +62,7 @@ class KeyRing:
         return found
 
     def sender_pair(self, public: bytes | None) -> KeyPair:
-        """Return the pair to send with, the first one if `public` is None.
+        """Return the pair of the own key `public` (32 bytes) to send with, the first pair if `public` is None.
 
         EnclaveError `NoSenderKey` if there is no pair, `EnclaveNoMatchingPrivateKey` if `public` is not an own key.
         """
@@ -80,7 +82,8 @@ def to_base64(data: bytes) -> str:
 
 
 def from_base64(text: object, size: int | None = None) -> bytes:
-    """Decode standard base64 with padding. ValueError for anything else, or for another size than `size` in bytes."""
+    """Decode standard base64 with padding. ValueError for anything else, also for a value that is not text, and for
+    another size than `size` in bytes. None accepts any size."""
     if not isinstance(text, str):
         raise ValueError(f"base64 text was expected, found {type(text).__name__}")
     try:
@@ -95,7 +98,8 @@ def from_base64(text: object, size: int | None = None) -> bytes:
 
 
 def decode_public_key(text: object) -> bytes:
-    """Decode the public key in `text` (32 bytes). EnclaveError `EnclaveDecodePublicKey` if it is none."""
+    """Decode the public key (32 bytes) in the base64 text `text`. EnclaveError `EnclaveDecodePublicKey` for anything
+    else."""
     try:
         return from_base64(text, KEY_BYTES)
     except ValueError:

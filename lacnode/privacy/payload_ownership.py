@@ -35,7 +35,9 @@ FLEXIBLE = "it is for a flexible group"
 class PayloadParties:
     """The keys that a private transaction names. Exactly one of `private_for` and `group_id` is set.
 
-    `is_flexible` says that the transaction has the form for a flexible group: its group's version follows it.
+    The values are as the sender wrote them: their lengths are not checked, except that no key of `private_for` has more
+    than `MAX_KEY_BYTES`. `is_flexible` says that the transaction has the form for a flexible group: its group's version
+    follows it.
     """
 
     private_from: bytes
@@ -45,7 +47,8 @@ class PayloadParties:
 
     @property
     def named(self) -> tuple[bytes, ...]:
-        """The key of the sender and the keys of the named recipients."""
+        """The distinct keys that are named: first that of the sender, then those of the recipients. The sender's alone
+        if a group id is named."""
         return tuple(dict.fromkeys((self.private_from, *(self.private_for or ()))))
 
 
@@ -53,17 +56,20 @@ class GroupKnowledge(Protocol):
     """The known groups at the place where the rule is applied."""
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """Return the members of a PANTHEON group. None if the group is unknown, empty if it has another type."""
+        """Return the public keys of the members of a PANTHEON group, by its id (32 bytes). None if the group is
+        unknown, empty if it has another type. EnclaveUnreachableError if the manager or its store does not answer."""
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Collection[bytes] | None:
         """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
+        None if such members are not known.
 
-        The id must have been computed from them.
+        The id must have been computed from them. EnclaveUnreachableError if the manager or its store does not answer.
         """
 
 
 def read_parties(payload: bytes) -> PayloadParties | None:
-    """Return the keys that the private transaction in the plaintext `payload` names.
+    """Return the keys that the private transaction in the plaintext `payload` names. The plaintext is base64 text of
+    RLP.
 
     None if it has no private transaction, or one that names too many keys or too long ones.
     """
@@ -76,7 +82,8 @@ def read_parties(payload: bytes) -> PayloadParties | None:
 
 
 def parties_of_item(item: RlpItem) -> PayloadParties | None:
-    """Return the keys that the private transaction in the RLP item of a payload names, None as for `read_parties`."""
+    """Return the keys that the private transaction in the decoded RLP item of a payload names. None if it has no
+    private transaction, or one that names more than `MAX_RECIPIENTS` keys or a key of more than `MAX_KEY_BYTES`."""
     # A payload of a flexible group is a list of the transaction and the group's version.
     if isinstance(item, list) and item and isinstance(item[0], list):
         return _parties(item[0], is_flexible=True)
@@ -103,10 +110,12 @@ def _parties(item: RlpItem, *, is_flexible: bool) -> PayloadParties | None:
 def find_ownership_refusal(
     parties: PayloadParties, sender: bytes, sent_to: bytes, groups: GroupKnowledge, *, unknown_passes: bool = False
 ) -> str | None:
-    """Return why a payload does not belong to the group `sent_to` (32 bytes). None if it does.
+    """Return why a payload does not belong to the group `sent_to` (32 bytes), as a text without its content. None if it
+    does.
 
-    `parties` are the keys in the payload. `sender` is the key (32 bytes) that the box proves. An unknown PANTHEON group is a
-    reason unless `unknown_passes`.
+    `parties` are the keys in the payload. `sender` is the key (32 bytes) that the box proves. An unknown PANTHEON group
+    is a reason unless `unknown_passes`. In a payload for a flexible group only the sender is compared. The errors of
+    `groups` pass through.
     """
     # The box proves the sender. A different key inside would let a member speak for another member.
     if parties.private_from != sender:
@@ -139,5 +148,6 @@ def _is_group_of(named: Sequence[bytes], sent_to: bytes, groups: GroupKnowledge)
 
 
 def is_legacy_group_of(members: Sequence[bytes], id_: bytes) -> bool:
-    """Return True if `id_` is the LEGACY id of exactly these members, as Orion or as Tessera computes it."""
+    """Return True if `id_` (32 bytes) is the LEGACY id of exactly these members (public keys in any order), as Orion or
+    as Tessera computes it."""
     return id_ in (group_id(members), tessera_group_id(members))

@@ -16,8 +16,8 @@ MAX_STATE_ROOT_QUERIES = 64
 class GroupState:
     """The state of a group on one node after block `number`.
 
-    `root` is the state root. `tried` is the digest of the markers that the node tried to execute. `done` is the digest of
-    the markers that succeeded. Both digests follow the order of the chain. All have 32 bytes.
+    `root` is the state root. `tried` is the digest of the markers that the node tried to execute up to there. `done` is
+    the digest of the markers that succeeded. Both digests follow the order of the chain. All have 32 bytes.
     """
 
     number: int
@@ -28,7 +28,8 @@ class GroupState:
 
 @dataclass(frozen=True, slots=True)
 class StateRootQuery:
-    """The question for a group's state after block `number`, or after the last earlier block with a state.
+    """The question for the state of the group `group_id` (32 bytes) after block `number`, or after the last block
+    before it that the other node has executed.
 
     `root` is the asker's own root (32 bytes).
     """
@@ -39,13 +40,15 @@ class StateRootQuery:
 
 
 class StateRootSource(Protocol):
-    """A node that knows private states. Safe to use from several threads."""
+    """A node that knows private states and answers other members' questions. Safe to use from several threads."""
 
     # Both keys must be members: the asker's, and the one of this manager that the request was made to.
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
-        """Return the group's state to the key `asker`, on behalf of the key `own` (32 bytes each).
+        """Return the group's state to the key `asker`, on behalf of the key `own` (32 bytes each). The state may be of
+        an earlier block than the question.
 
         None if the node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a member's.
+        No error is raised.
         """
 
 
@@ -58,8 +61,10 @@ class StateRootClient(Protocol):
 
     @property
     def own_keys(self) -> Sequence[bytes]:
-        """The own public keys (32 bytes) that can ask."""
+        """The own public keys (32 bytes each) that can ask, the default one first."""
 
     # All managers are asked in one call. One that is silent must not delay the others.
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
-        """As the key `own`, ask the manager of each key its queries, at most `MAX_STATE_ROOT_QUERIES` each."""
+        """As the own key `own`, ask the manager of each key its queries, at most `MAX_STATE_ROOT_QUERIES` each. Return
+        the replies by key, in the order of the queries. A manager that does not answer has none. None in a reply is a
+        state that is unknown there or not given. This blocks for the calls."""

@@ -53,8 +53,8 @@ class GroupType(Enum):
 class PrivacyGroup:
     """A group as its members see it.
 
-    `id` comes from the manager. Tessera's ids of large groups differ from Orion's, so no other part computes the id again.
-    `members` are public keys (32 bytes each).
+    `id` (32 bytes) comes from the manager. Tessera's ids of large groups differ from Orion's, so no other part computes
+    the id again. `name` and `description` may be empty. `members` are public keys (32 bytes each).
     """
 
     id: bytes
@@ -75,43 +75,58 @@ class TransactionManager(Protocol):
         """Return True if the manager answers. Raises no error."""
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """Encrypt `payload` for `recipients` and the sender, deliver it, and return its key (32 bytes).
+        """Encrypt `payload` for `recipients` (public keys) and the sender, deliver it, and return its key (32 bytes).
 
-        `sender` is None for the manager's first key. The payload is durable when this returns. Its group is the LEGACY group
-        of the sender and the recipients.
+        `sender` is an own public key, None for the manager's first key. The payload is durable when this returns. Its
+        group is the LEGACY group of the sender and the recipients. EnclaveError if a key is unknown or a recipient's
+        manager does not confirm: the payload may then be stored and be delivered to some. EnclaveUnreachableError if
+        the manager does not answer.
         """
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        """Send `payload` to the members of the group `group_id` (32 bytes), and return its key (32 bytes)."""
+        """Send `payload` as the own public key `sender` to the members of the group `group_id` (32 bytes), and return
+        its key (32 bytes). EnclaveError if the group is unknown, the sender is no member, or a member's manager does
+        not confirm. EnclaveUnreachableError if the manager does not answer."""
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """Return the payload of `key` (32 bytes), read with the private key of `to` or of any own key.
+        """Return the payload of `key` (32 bytes), read with the private key of `to` (a public key) or, if it is None,
+        of any own key.
 
-        EnclaveError `EnclavePayloadNotFound` if there is none.
+        EnclaveError `EnclavePayloadNotFound` if there is none, another code if no such own key opens it.
+        EnclaveUnreachableError if the manager does not answer.
         """
 
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """Create a group that the manager of every member knows. The seed is random if `seed` is None."""
+        """Create a PANTHEON group of the public keys `members`, for the own key `sender`, which is one of them. The
+        managers of all members know it when this returns. The seed is random if `seed` is None. EnclaveError if the
+        manager refuses or a member's manager does not confirm. EnclaveUnreachableError if the manager does not answer.
+        """
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
-        """Delete a group and return its id (32 bytes)."""
+        """Delete the group `group_id` (32 bytes) for its member `sender` (an own public key), also at the other
+        members. Return the id. EnclaveError if the group is unknown or cannot be deleted. EnclaveUnreachableError if
+        the manager does not answer."""
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the groups that have exactly these members. The order of `members` does not matter."""
+        """Return the groups that have exactly these members (public keys), an empty sequence if there are none. The
+        order of `members` does not matter. Deleted groups are left out. EnclaveUnreachableError if the manager does not
+        answer."""
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """Return one group. EnclaveError `PrivacyGroupNotFound` if it is unknown."""
+        """Return the group with this id (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted.
+        EnclaveUnreachableError if the manager does not answer."""
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """Return the members of a PANTHEON group, also of a deleted one. None if it is unknown, empty if it has another
-        type.
-        """
+        """Return the public keys of the members of the PANTHEON group `group_id` (32 bytes), also of a deleted one if
+        the manager still tells it. None if it is unknown, empty if it has another type. EnclaveUnreachableError if the
+        manager does not answer."""
 
     # The manager answers this question, not the node: only managers know the keys that `alwayssendto` may add.
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
+        """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` and more, as
+        `alwayssendto` makes them.
 
-        None if the manager does not find them.
+        None if the manager does not find them. EnclaveUnreachableError if it does not answer.
         """

@@ -14,8 +14,8 @@ from lacnode.privacy.state.private_records import (
     MarkerRoot,
     PrivateReceipt,
     PrivateStatus,
-    decode_metadata,
-    encode_metadata,
+    decode_marker_roots,
+    encode_marker_roots,
 )
 from lacnode.privacy.state.private_transaction import PrivateTransaction, decode_payload_text, encode_payload_text
 from tests.support.private_nodes import private
@@ -77,4 +77,4 @@ def test_receipts_survive(status: PrivateStatus, logs: tuple[Log, ...], output: 
 
 @given(st.lists(st.builds(MarkerRoot, HASH, HASH)))
 def test_roots_survive(roots: list[MarkerRoot]) -> None:
-    assert list(decode_metadata(encode_metadata(roots))) == roots
+    assert list(decode_marker_roots(encode_marker_roots(roots))) == roots

@@ -252,7 +252,7 @@ class PrivateTestNetwork:
                     self.clock,
                     self.mode,
                     self._genesis,
-                    note_signer=lambda key, signer, known: noted.append((key, signer, known)),
+                    record_missing_payload_signer=lambda key, signer, known: noted.append((key, signer, known)),
                     own_keys=frozenset((key,) if self._knows_own_keys else ()),
                 ),
                 public_key=None if key in self._tenants else key,

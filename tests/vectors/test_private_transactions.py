@@ -14,7 +14,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state import privacy_marker
-from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
+from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_marker_roots, encode_marker_roots
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     decode_payload_text,
@@ -174,10 +174,10 @@ class TestRecords:
 
     def test_roots_of_a_block(self) -> None:
         value = unhex(self.entry("block metadata")["value"])
-        (only,) = decode_metadata(value)
+        (only,) = decode_marker_roots(value)
         assert only == MarkerRoot(only.marker_hash, EMPTY_TRIE_ROOT)
         assert unhex(self.entry("receipt")["key"])[32:64] == only.marker_hash
-        assert encode_metadata([only]) == value
+        assert encode_marker_roots([only]) == value
 
     def test_empty_state(self) -> None:
         assert unhex(VECTORS["private_state_storage"]["emptyStateRoot"]) == EMPTY_TRIE_ROOT

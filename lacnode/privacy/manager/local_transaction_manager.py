@@ -182,7 +182,7 @@ class LocalTransactionManager:
                 return ReceivedPayload(opened[1], stored.payload.sender, stored.payload.group_id)
         raise EnclaveError("EnclaveKeysCannotDecryptPayload")
 
-    def note_signer(self, key: bytes, signer: bytes, is_known: bool) -> None:
+    def record_missing_payload_signer(self, key: bytes, signer: bytes, is_known: bool) -> None:
         """Record which account (20 bytes) signed the marker of the payload `key` (32 bytes), if the payload is missing.
 
         `is_known` says that an earlier marker of it was for the node. Other managers are asked in this order.

@@ -81,7 +81,7 @@ class MissingPayloads:
         with self._lock:
             self._remove(key)
 
-    def pop_due(self, limit: int) -> list[bytes]:
+    def begin_due_attempts(self, limit: int) -> list[bytes]:
         """Return up to `limit` keys whose time has come. Each is due again after a pause of twice the length."""
         with self._lock:
             now = self._clock()

@@ -38,7 +38,7 @@ from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.manager_discovery import ManagerDiscovery
 from lacnode.privacy.service.node_routes import NodeRoutes, RespondersBeyondOrion
 from lacnode.privacy.service.peer_client import HttpPeerSender
-from lacnode.privacy.service.permitted_network import trust_own_name
+from lacnode.privacy.service.permitted_network import allow_kind_of_own_host
 from lacnode.privacy.service.tls import ServerTls, Tls
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
@@ -183,7 +183,7 @@ class ManagerService:
             # The calls can be made from here on. What calls other managers starts after it.
             await nursery.start(self._sender.run)
             # DNS may not answer at the start. The ports must be open all the same, so this runs beside them.
-            nursery.start_soon(trust_own_name, self._policy, settings.node_url)
+            nursery.start_soon(allow_kind_of_own_host, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
             nursery.start_soon(self._verify_claims)
@@ -237,10 +237,10 @@ class ManagerService:
                     # Unconfirmed managers are not asked. Thousands of them would leave no calls for payloads.
                     if self.manager.keys.find_pair(key) is None and key not in asked and self._is_known(key):
                         strangers.add_missing(key)
-                asked |= await self._recover_everything(set(strangers.pop_due(MAX_WANTED_PAYLOADS)))
+                asked |= await self._recover_everything(set(strangers.begin_due_attempts(MAX_WANTED_PAYLOADS)))
                 for key in asked:
                     strangers.remove_found(key)
-            wanted = self._missing.pop_due(MAX_WANTED_PAYLOADS)
+            wanted = self._missing.begin_due_attempts(MAX_WANTED_PAYLOADS)
             if wanted:
                 await self._recover_payloads(wanted)
             await trio.sleep(RECOVERY_PAUSE_SECONDS)

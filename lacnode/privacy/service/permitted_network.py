@@ -87,7 +87,7 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         )
 
 
-async def trust_own_name(policy: AddressPolicy, url: str) -> None:
+async def allow_kind_of_own_host(policy: AddressPolicy, url: str) -> None:
     """Look up the host of the own `url` until that succeeds, and trust its address.
 
     The address shows whether this is a private network. A manager without other URLs in its configuration has no other

@@ -18,7 +18,8 @@ MAX_ABSENT_MARKERS = 10_000
 
 
 class AbsentMarkerLimit:
-    """Keeps the number of absent markers below `MAX_ABSENT_MARKERS`. Safe to use from any thread."""
+    """Keeps the number of absent markers that are asked for at `MAX_ABSENT_MARKERS` at most. Safe to use from any
+    thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,7 +27,9 @@ class AbsentMarkerLimit:
         self._count: int | None = None
 
     def apply_after_adding(self, count: int) -> None:
-        """Note that `count` absent markers were added, and apply the limit."""
+        """Count `count` absent markers, which the caller has committed before. If there are more than
+        `MAX_ABSENT_MARKERS`, record that the least promising ones are not asked for again, down to nine tenths of it.
+        Nothing happens if `count` is 0. StorageError if the database fails."""
         if not count:
             return
         with self._lock:

@@ -19,7 +19,12 @@ _PLACE_BYTES, _HASH_BYTES = 12, 32
 
 
 def record_success(batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b"") -> None:
-    """Record that a payload with the encoded `facts` was executed at this marker. The first marker is kept."""
+    """Record that the payload `payload_key` (32 bytes) was executed with success at a marker. Of several markers the
+    first one in the chain is kept.
+
+    `place_key` is the key of the marker's place (12 bytes), `marker_hash` has 32 bytes. `facts` are those of
+    `KnownPayload.encode`, empty if there are none. They are added to a record without facts.
+    """
     # A rebuild may find an earlier marker than the stored one. The earliest one in the chain counts.
     before, value = batch.get(FIRST_MARKERS_TABLE, payload_key), place_key + marker_hash
     if before is None or before[:_PLACE_BYTES] > place_key:
@@ -30,24 +35,27 @@ def record_success(batch: Batch, payload_key: bytes, place_key: bytes, marker_ha
 
 
 def first_successful_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
-    """Return the place and the hash (32 bytes) of the first marker at which the payload was executed. None if there is
-    none. The place is the block number and the index in the block (12 bytes)."""
+    """Return the place and the hash (32 bytes) of the first marker at which the payload `payload_key` (32 bytes) was
+    executed with success. None if there is none. The place is the block number (8 bytes) and the index in the block (4
+    bytes), as `MarkerPlace.key` makes them."""
     value = snapshot.get(FIRST_MARKERS_TABLE, payload_key)
     return None if value is None else (value[:_PLACE_BYTES], value[_PLACE_BYTES : _PLACE_BYTES + _HASH_BYTES])
 
 
 def read_encoded_facts(snapshot: Snapshot, payload_key: bytes) -> bytes:
-    """Return the facts of an executed payload as `KnownPayload.encode` made them, empty if there are none."""
+    """Return the facts of the executed payload `payload_key` (32 bytes) as `KnownPayload.encode` made them. Empty if it
+    was not executed with success, or by an earlier version."""
     return (snapshot.get(FIRST_MARKERS_TABLE, payload_key) or b"")[_PLACE_BYTES + _HASH_BYTES :]
 
 
 def record_marker_signer(batch: Batch, address: bytes) -> None:
-    """Record that the account `address` (20 bytes) signed the marker of a payload that this node has."""
+    """Record that the account `address` (20 bytes) signed the marker of a payload that this node has. It stays
+    recorded."""
     batch.put(SIGNERS_TABLE, address, b"\x01")
 
 
 def is_marker_signer(snapshot: Snapshot, address: bytes) -> bool:
-    """Return True if the account `address` signed the marker of a payload that this node has."""
+    """Return True if the account `address` (20 bytes) ever signed the marker of a payload that this node has."""
     return snapshot.get(SIGNERS_TABLE, address) is not None
 
 
@@ -57,10 +65,12 @@ def record_punctual_sender(batch: Batch, private_from: bytes) -> None:
 
 
 def remove_punctual_sender(batch: Batch, private_from: bytes) -> None:
-    """Record that a private transaction of the key `private_from` took longer than its time slice."""
+    """Record that a private transaction of the key `private_from` (32 bytes) took longer than its time slice. The key
+    is not punctual then, until `record_punctual_sender` is called again."""
     batch.delete(SIGNERS_TABLE, private_from)
 
 
 def is_punctual_sender(snapshot: Snapshot, private_from: bytes) -> bool:
-    """Return True if the last private transaction of the key `private_from` ended in its time slice."""
+    """Return True if the last private transaction of the key `private_from` (32 bytes) ended in its time slice. False
+    for an unknown key."""
     return snapshot.get(SIGNERS_TABLE, private_from) is not None

@@ -13,13 +13,15 @@ from lacnode.privacy.state.private_store import PrivateStoreWriter, StoredMarker
 
 @dataclass(slots=True)
 class BlockRecords:
-    """The results of one block.
+    """The results of one block's private transactions, `number` and `hash` (32 bytes) of the block. They are filled
+    while it is executed.
 
-    `roots` has the groups that changed. `refused` are the hashes of markers whose transaction the contract of a
-    flexible group refused. `told` are those of transactions from a history. `long` are the transactions that are
-    executed apart. `punctual_senders` are the keys with a transaction that ended in its time slice, `slow_senders`
-    those with one that took longer. `begin_to_wait` are the groups that begin to wait for a long transaction, and
-    whether an own or a punctual sender sent it.
+    `receipts` are by the hash of the marker. `markers`, `roots` and `logs` are by the id of the group (32 bytes), each
+    in the order of the block. `roots` has only groups that changed. `refused` are the hashes of markers whose
+    transaction the contract of a flexible group refused. `told` are those of transactions from a history. `long` are
+    the transactions that are executed apart. `punctual_senders` are the keys with a transaction that ended in its time
+    slice, `slow_senders` those with one that took longer. `begin_to_wait` are the groups that begin to wait for a long
+    transaction, and whether an own or a punctual sender sent it.
     """
 
     number: int
@@ -36,7 +38,8 @@ class BlockRecords:
     slow_senders: set[bytes] = field(default_factory=set)
 
     def add_logs(self, group_id: bytes, block: Block, index: int, logs: Sequence[Log]) -> None:
-        """Add the logs of the group's private transaction whose marker is at `index` of the block."""
+        """Append `logs` of the group `group_id` (32 bytes) to its logs of this block. They are those of the private
+        transaction whose marker is at `index` of `block`. The index of a log counts the group's logs in the block."""
         # The index of a log counts the group's logs in the block, because other groups' logs are not visible.
         found = self.logs.setdefault(group_id, [])
         marker_hash, timestamp = block.transactions[index].hash, block.header.timestamp
@@ -44,7 +47,8 @@ class BlockRecords:
             found.append(LogWithMetadata(log, len(found), self.hash, block.number, timestamp, marker_hash, index))
 
     def write(self, writer: PrivateStoreWriter) -> None:
-        """Write everything but the logs, which the receipts have."""
+        """Write the receipts, markers, roots and the facts about senders with `writer`. The logs are a part of the
+        receipts. `long` and `begin_to_wait` are not written: the caller handles them."""
         groups = {stored.marker_hash: group_id for group_id, markers in self.markers.items() for stored in markers}
         # The key of a receipt has the block hash, as in Besu, so receipts of one marker in two blocks cannot mix.
         for marker_hash, receipt in self.receipts.items():

@@ -29,15 +29,18 @@ class _Plan:
 
 
 class ComparisonPlans:
-    """The plans of all groups. Safe to use from any thread. `clock` returns monotonic seconds."""
+    """The time of the next comparison of each group with its other members. Safe to use from any thread. `clock`
+    returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._plans: dict[bytes, _Plan] = {}
 
-    def find_due(self, shapes: Mapping[bytes, Shape]) -> list[bytes]:
-        """Plan the groups with these shapes. Return all groups to compare now, the one that has waited longest first."""
+    def plan_and_find_due(self, shapes: Mapping[bytes, Shape]) -> list[bytes]:
+        """Plan the groups with these shapes, by group id: a new group at once, a changed one soon. Return the ids of
+        all planned groups to compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS` the groups
+        whose members do not answer are dropped."""
         with self._lock:
             now = self._clock()
             for group_id, shape in shapes.items():
@@ -63,7 +66,9 @@ class ComparisonPlans:
             plan.shape, plan.due, plan.tries = shape, min(plan.due, soon), 0
 
     def bring_forward(self, group_id: bytes) -> None:
-        """Bring the next comparison of a group forward."""
+        """Bring the next comparison of the group forward, because a member asked. It stays at least
+        `MIN_COMPARE_INTERVAL_SECONDS` after the last one, or `DIVERGED_COMPARE_INTERVAL_SECONDS` if that one failed. No
+        effect for a group that is not planned."""
         with self._lock:
             plan = self._plans.get(group_id)
             if plan is not None:
@@ -73,8 +78,10 @@ class ComparisonPlans:
                 # one.
                 plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
 
-    def put_off(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
-        """Plan the next comparison of a group in `seconds`. After a failure it comes sooner, with growing pauses."""
+    def plan_after_comparison(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
+        """Record that the group was compared now, and plan its next comparison in `seconds`. If the comparison
+        `failed`, the next one comes sooner, with pauses that double up to `seconds`. KeyError if the group is not
+        planned."""
         with self._lock:
             plan = self._plans[group_id]
             plan.asked = self._clock()

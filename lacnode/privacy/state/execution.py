@@ -48,10 +48,11 @@ LARGE_RESULT_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateTask:
-    """A private transaction to execute at the marker at `index` of a block, for a group.
+    """A private transaction to execute at the marker at `index` of a block, for the group `group_id` (32 bytes).
 
-    `version` is the version of a flexible group, whose contract is asked before. None if there is no contract to ask.
-    `is_told` says that the transaction comes from a group history and not from the payload of the marker.
+    `version` is the version of a flexible group (32 bytes), whose contract is asked before. None if there is no
+    contract to ask. `is_told` says that the transaction comes from a group history and not from the payload of the
+    marker.
     """
 
     index: int
@@ -77,7 +78,11 @@ class UnreadTask:
 
 
 class PrivateBlockExecutor:
-    """Executes blocks one after the other. `root_of` gives the first roots, and `store` has the nodes."""
+    """Executes the private transactions of blocks, one block after the other, and keeps the results in memory alone.
+
+    `root_of` returns the state root (32 bytes) with which a group begins. `store` has the trie nodes of these states.
+    For one thread.
+    """
 
     def __init__(
         self,
@@ -104,20 +109,21 @@ class PrivateBlockExecutor:
         self._unstored_bytes, self._max_unstored_bytes = 0, math.inf
 
     def limit_unstored_results(self) -> None:
-        """Let a transaction with a large result end like one without time, once `MAX_UNSTORED_BYTES` are not stored yet."""
+        """Bound the results that wait for one commit. Once `MAX_UNSTORED_BYTES` are reached, a transaction with a
+        result above `LARGE_RESULT_BYTES` raises BudgetExceededError. Without this call there is no bound."""
         self._max_unstored_bytes = MAX_UNSTORED_BYTES
 
     @property
     def nodes(self) -> Mapping[bytes, bytes]:
-        """All new trie nodes and codes by hash."""
+        """All trie nodes and codes of the executions so far, by hash (32 bytes). Empty before the first one."""
         return self._nodes
 
-    def start_group(self, group_id: bytes, root: bytes) -> None:
-        """Let the group begin with the state root `root` (32 bytes)."""
+    def begin_group_at_root(self, group_id: bytes, root: bytes) -> None:
+        """Let the group's next transaction begin with the state root `root` (32 bytes), in place of that of `root_of`."""
         self._roots[group_id] = root
 
-    def reset_group(self, group_id: bytes) -> None:
-        """Let the group begin without a state."""
+    def begin_group_empty(self, group_id: bytes) -> None:
+        """Let the group's next transaction begin without a state: with its genesis accounts alone. Nothing is deleted."""
         # The history of the group is then executed from its beginning, as on a new member's node.
         self._roots[group_id] = EMPTY_TRIE_ROOT
 
@@ -129,13 +135,14 @@ class PrivateBlockExecutor:
         budget: ExecutionBudget = UNLIMITED,
         records: BlockRecords | None = None,
     ) -> BlockRecords:
-        """Execute the private transactions `tasks` of one block in order, and return the results.
-
-        `records` are the results of earlier transactions of the same block. The new ones are added to that object, and
-        it is returned. ExecutionInterruptedError if the time of `budget` ends: `records` then has the results so far.
-        """
+        """Execute the private transactions `tasks` of the block `block` with the hash `hash_` (32 bytes), in order, and
+        return the results. They are added to `records`, the results of earlier transactions of the block, if it is
+        given. A transaction that fails or is not valid has a receipt, and raises no error. ExecutionInterruptedError if
+        the time of `budget` ends: `records` then has the results so far. PublicHistoryMissingError if the public block
+        cannot be executed again, StorageError or MissingNodeError if a state cannot be read. The errors of
+        `UnreadTask.read` pass through."""
         records = BlockRecords(block.number, hash_) if records is None else records
-        public = self.open_public(block, hash_)
+        public = self.open_public_block(block, hash_)
         for task in tasks:
             # Between two transactions too: reading their payloads takes time that no execution checks.
             budget.check()
@@ -145,14 +152,17 @@ class PrivateBlockExecutor:
                 self.execute_task(records, public, private, budget)
         return records
 
-    def open_public(self, block: Block, hash_: bytes) -> PublicBlock:
-        """Return the public block, in which each private transaction sees the public state at its marker."""
+    def open_public_block(self, block: Block, hash_: bytes) -> PublicBlock:
+        """Return the execution of the public block with the hash `hash_` (32 bytes), in which each private transaction
+        sees the public state at its marker. PublicHistoryMissingError if its receipts or its parent are missing."""
         return PublicBlock(self._history, self._engine, block, hash_)
 
     def read_task(
         self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask
     ) -> PrivateTask | None:
-        """Return the task with its payload. None if it has no effect or there is nothing to execute."""
+        """Return the task with its payload. None if there is nothing to execute, or if its nonce shows that it has no
+        effect: `records` then has the receipt INVALID for it. ExecutionCancelledError if the engine is stopped. The
+        errors of `UnreadTask.read` pass through."""
         if isinstance(task, PrivateTask):
             return task
         # A block may have thousands of markers, and the stop of the node must not wait for all of them.
@@ -160,10 +170,8 @@ class PrivateBlockExecutor:
         return None if self._has_no_effect(records, public, task) else task.read()
 
     def _has_no_effect(self, records: BlockRecords, public: PublicBlock, task: UnreadTask) -> bool:
-        """Return True if the nonce of the private transaction is not the next one, and record its result.
-
-        Any account can send many markers of one payload. They need no reading again.
-        """
+        """Return True if the nonce of the private transaction is not the next one, and record its result. Any account
+        can send many markers of one payload. They need no reading again."""
         known = task.known
         # Without the account the nonce cannot be looked up. The payload has to be read.
         if known is None or not known.account or not task.is_decided_by_nonce:
@@ -192,7 +200,10 @@ class PrivateBlockExecutor:
     def execute_task(
         self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget
     ) -> None:
-        """Execute one private transaction at its marker and record its result. ExecutionInterruptedError after `budget`."""
+        """Execute one private transaction at its marker and add its result to `records`. `public` must have been
+        executed up to the marker. A transaction that fails, is not valid or is refused by its group's contract raises
+        no error. ExecutionInterruptedError if `budget` ends. StorageError, MissingNodeError or MemoryError if this node
+        cannot execute it now. Nothing is recorded then."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
         # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.
@@ -261,10 +272,8 @@ class PrivateBlockExecutor:
         records.markers.setdefault(group_id, []).append(stored)
 
     def _is_refused(self, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> bool:
-        """Return True if the contract of a flexible group refuses the transaction, in the state at the marker.
-
-        Its members wrote the contract. So each of its answers has the bounds of a private transaction.
-        """
+        """Return True if the contract of a flexible group refuses the transaction, in the state at the marker. Its
+        members wrote the contract. So each of its answers has the bounds of a private transaction."""
         if task.version is None:
             return False
         try:
@@ -281,10 +290,9 @@ class PrivateBlockExecutor:
         return why is not None
 
     def read_members(self, public: PublicBlock, group_id: bytes, budget: ExecutionBudget) -> tuple[bytes, ...] | None:
-        """Return the members of a flexible group at the first transaction of a block. None if its contract does not answer.
-
-        The first transaction needs no execution of others before it.
-        """
+        """Return the members (public keys) that the contract of the flexible group names, in the public state before
+        the first transaction of the block: this needs no execution of others. None if it names no group or the call
+        fails. ExecutionInterruptedError if `budget` ends."""
         return ask_members(self._asker(public, group_id, 0, budget))
 
     def _asker(self, public: PublicBlock, group_id: bytes, index: int, budget: ExecutionBudget) -> Ask:
@@ -316,7 +324,8 @@ class PrivateBlockExecutor:
 
 
 class InvalidPrivateTransactionError(Exception):
-    """A private transaction cannot be executed in any state. `reason` is for its sender."""
+    """A private transaction cannot be executed in any state. The text is for its sender. `reason` is the rule of the
+    pool that it breaks, None for a value, for which there is no such rule."""
 
     def __init__(self, reason: RejectionReason | None, text: str) -> None:
         super().__init__(text)
@@ -324,7 +333,8 @@ class InvalidPrivateTransactionError(Exception):
 
 
 def check_fields(private: PrivateTransaction, chain_id: int) -> None:
-    """Check the fields. InvalidPrivateTransactionError for a value (it cannot be moved) or another chain's id."""
+    """Check the value and the chain id, and no other field. InvalidPrivateTransactionError for a value above 0 (it
+    cannot be moved), or for another chain's id than `chain_id`. A transaction without a chain id passes."""
     # Private states have no money of their own. Besu refuses a value with the same status.
     if private.value:
         raise InvalidPrivateTransactionError(None, "a private transaction cannot carry value")
@@ -335,7 +345,9 @@ def check_fields(private: PrivateTransaction, chain_id: int) -> None:
 
 
 def to_private_message(private: PrivateTransaction, group_id: bytes, chain_id: int) -> PrivateMessage:
-    """Return `private` as a message for the EVM. SignatureError or InvalidPrivateTransactionError if it is not valid."""
+    """Return `private` as a message for the EVM in the group `group_id` (32 bytes), with its recovered sender.
+    SignatureError if the signature is not valid. InvalidPrivateTransactionError if it has a value or another chain's id
+    than `chain_id`."""
     sender = private.sender()
     check_fields(private, chain_id)
     # The address depends on the group, unlike that of a public contract.

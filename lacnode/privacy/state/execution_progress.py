@@ -43,19 +43,22 @@ class ExecutionProgress:
 
     @property
     def is_waiting_for_manager(self) -> bool:
-        """Whether execution waits for the manager, which did not answer or failed."""
+        """Whether execution waits for the manager, which did not answer or failed. False before the first block."""
         return self._is_waiting
 
     @property
     def queued_markers(self) -> int:
-        """The known markers above the cursor, which wait because the manager does not answer."""
+        """The number of markers above the cursor that `update_queued_markers` has counted. They wait because the
+        manager does not answer. 0 while none was counted."""
         # A copy, because the working thread changes the dictionary while readers count.
         return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
 
     def wait_for(self, number: int, seconds: float) -> bool:
-        """Wait at most `seconds` until block `number` is executed. Return True if it is.
+        """Wait at most `seconds` until the private transactions of block `number` are executed. Return True if they
+        are.
 
-        There is no wait if the manager does not answer or if many blocks are left.
+        There is no wait, and the result is False, if the manager does not answer or if more than `BLOCKS_AWAITED`
+        blocks are left.
         """
         if number - self._cursor > BLOCKS_AWAITED:
             return False
@@ -65,22 +68,23 @@ class ExecutionProgress:
             self._moved.wait_for(lambda: self._cursor >= number or self._is_waiting, seconds)
             return self._cursor >= number
 
-    def save(self) -> None:
-        """Store the cursor, before the node stops."""
+    def save_cursor(self) -> None:
+        """Store the cursor in the database if it changed since it was stored. StorageError if the database fails."""
         if self._cursor != self._saved:
             with self._context.database.write() as batch:
                 PrivateStoreWriter(batch).write_cursor(self._cursor)
             self._saved = self._cursor
 
     def advance_to(self, number: int, *, save: bool) -> None:
-        """Note that block `number` is executed, and let reads that wait for it go on. `save` stores the cursor."""
+        """Record that block `number` is executed, and let reads that wait for it go on. `save` stores the cursor too.
+        StorageError if it cannot be stored."""
         with self._moved:
             self._cursor = number
             self._moved.notify_all()
         # The block was executed, so its markers do not wait any more.
         self._queued.pop(number, None)
         if save:
-            self.save()
+            self.save_cursor()
 
     def set_waiting_for_manager(self, is_waiting: bool) -> None:
         """Record whether execution waits for the manager. While it does, `wait_for` returns at once."""
@@ -94,8 +98,9 @@ class ExecutionProgress:
         else:
             log.info("private transactions go on", block=self._cursor)
 
-    def count_queued(self) -> None:
-        """Count the markers that wait above the cursor."""
+    def update_queued_markers(self) -> None:
+        """Count the markers in the public blocks above the cursor that were not counted yet, up to the head.
+        `queued_markers` then has their number."""
         # Each block is scanned once. While the manager is away for days, a scan from the cursor would grow every time.
         for number in range(max(self._scanned, self._cursor) + 1, self._context.head() + 1):
             block = self._context.history.block_at(number)
@@ -106,10 +111,11 @@ class ExecutionProgress:
                 self._queued[number] = count
             self._scanned = number
 
-    def record_saved(self, number: int) -> None:
-        """Record that the commit of block `number` has stored the cursor, so that `save` need not."""
+    def record_cursor_saved(self, number: int) -> None:
+        """Record that the commit of block `number` has stored the cursor, so that `save_cursor` need not. This writes
+        nothing."""
         self._saved = number
 
     def is_save_due(self, number: int) -> bool:
-        """Return True if the cursor was not stored for `CURSOR_INTERVAL_BLOCKS` before block `number`."""
+        """Return True if block `number` is at least `CURSOR_INTERVAL_BLOCKS` after the block of the stored cursor."""
         return number - self._saved >= CURSOR_INTERVAL_BLOCKS

@@ -25,7 +25,7 @@ _RESERVED = frozenset((MANAGEMENT_ADDRESS, PROXY_ADDRESS))
 
 
 class PrivateGenesisError(Exception):
-    """The file cannot be used. The text names the file, the mistake and what was expected."""
+    """The file of `--privacy-genesis-file` cannot be used. The text names the file, the mistake and what was expected."""
 
 
 class _Account(GenesisAllocation):
@@ -45,7 +45,9 @@ class _File(BaseModel):
 
 
 def load_private_genesis(path: Path) -> PrivateGenesis:
-    """Read the file. PrivateGenesisError if it cannot be used."""
+    """Read the first accounts of private states from the JSON file at `path`. PrivateGenesisError if it is missing,
+    larger than `MAX_PRIVATE_GENESIS_BYTES`, malformed, or has an account at an address of the flexible groups'
+    contracts."""
     try:
         return _genesis(_File.model_validate(orjson.loads(read_bounded(path, MAX_PRIVATE_GENESIS_BYTES))))
     except OSError as error:

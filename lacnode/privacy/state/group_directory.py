@@ -20,30 +20,36 @@ class GroupDirectory(Protocol):
 
     @property
     def has_fixed_members(self) -> bool:
-        """Whether the members of a group never change."""
+        """Whether the members of a group never change: True for groups of the manager, False for flexible groups."""
         ...
 
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
-        """Return the public keys of the group's members as of block `number` or the head. None if it has none yet.
+        """Return the public keys of the members of the group `group_id` (32 bytes) as of block `number`, or of the head
+        for None. None if it is a flexible group that does not exist yet.
 
-        EnclaveError if the manager has no such group. CallLimitExceededError if a contract does not answer in time, or
-        not by `deadline_seconds` on the monotonic clock.
+        EnclaveError if the manager has no such group, EnclaveUnreachableError if it does not answer.
+        CallLimitExceededError if a contract does not answer in time, or not by `deadline_seconds` on the monotonic
+        clock. MissingNodeError if the state of that block is not kept.
         """
         ...
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
-        """Let the manager store `private` and send it to its members, for the caller with the key `own_key` (32 bytes).
+        """Let the manager store `private` and send it to the members of its group, for the caller with the key
+        `own_key` (32 bytes).
 
-        Return the data of the marker: the key of the payload and, for new members of a flexible group, the key of its
-        history. PrivateSendError, EnclaveError or EnclaveUnreachableError if it fails. Then no marker may be sent.
+        Return the data of the marker: the key of the payload (32 bytes) and, for new members of a flexible group, the
+        key of its history (32 bytes). PrivateSendError, EnclaveError, EnclaveUnreachableError or, for a contract
+        without an answer, CallLimitExceededError if it fails. Then no marker may be sent. The marker itself is not made
+        here.
         """
         ...
 
 
 class ManagerGroups:
-    """The groups that the transaction manager keeps, and the groups of recipients."""
+    """The groups that the transaction manager keeps, and the groups of recipients: a `GroupDirectory`. Safe to use from
+    any thread."""
 
     has_fixed_members = True
 
@@ -53,15 +59,16 @@ class ManagerGroups:
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
-        """Return the public keys of the group's members, as the manager has them. `number` has no influence, because
-        these members never change. EnclaveError if the manager has no such group."""
+        """Return the public keys of the members of the group `group_id` (32 bytes), as the manager has them. `number`
+        and `deadline_seconds` have no influence, because these members never change. EnclaveError if the manager has no
+        such group, EnclaveUnreachableError if it does not answer."""
         return self._manager.retrieve_group(group_id).members
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
         """Let the manager store `private` and send it to the members of its group, for the caller with the key
-        `own_key` (32 bytes). Return the key of the payload, which is the data of the marker. PrivateSendError if
-        `private` names a group of recipients by its id. EnclaveError or EnclaveUnreachableError if the manager
-        fails."""
+        `own_key` (32 bytes). Return the key of the payload (32 bytes), which is the data of the marker.
+        PrivateSendError if `private` names a group of recipients by its id. EnclaveError if the group is unknown or the
+        manager refuses, EnclaveUnreachableError if it does not answer."""
         # The group is looked up first. An unknown group is then reported before the payload is encoded or stored.
         group = self._group_of(private)
         payload = encode_payload_text(private)

@@ -12,7 +12,7 @@ from lacnode.privacy.state.private_store import AbsentMarker, Divergence, Privat
 
 
 class GroupDivergences:
-    """Records and ends the divergences of groups. Safe to use from any thread."""
+    """Records and ends the divergences of groups by the operator's decisions. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext, rebuilder: GroupRebuilder, states: PrivateStates) -> None:
         self._context = context
@@ -20,9 +20,10 @@ class GroupDivergences:
         self._states = states
 
     def accept_history(self, group_id: bytes, teller: bytes) -> bool:
-        """Let the history that `teller` sent replace what was executed here. False if no such history contradicts it.
+        """Let the history of the group `group_id` that the key `teller` (32 bytes each) sent replace what was executed
+        here. False if no such history contradicts it. GroupRebuildError if the block of its marker is missing.
 
-        The private thread does it soon.
+        The private thread does it soon, after this has returned.
         """
         with self._context.database.write() as batch:
             told = ContradictingHistoryReader(batch).told_by(group_id, teller)
@@ -37,7 +38,8 @@ class GroupDivergences:
         return True
 
     def dismiss_history(self, group_id: bytes, teller: bytes) -> bool:
-        """Let the history that `teller` sent not count any more. False if there is none."""
+        """Let the history of the group `group_id` that the key `teller` (32 bytes each) sent not count from now on.
+        False if there is none."""
         with self._context.database.write() as batch:
             told = ContradictingHistoryReader(batch).told_by(group_id, teller)
             if told is None:
@@ -47,10 +49,11 @@ class GroupDivergences:
         return True
 
     def compare_and_record(self, group_id: bytes, number: int, expected: bytes) -> bool:
-        """Return True if the group's root after block `number` is `expected`, another member's root.
+        """Return True if the group's state root after block `number` is `expected` (32 bytes), another member's root.
+        This does not wait for private execution.
 
-        If it differs, a divergence without a known member is recorded. It ends when a given root agrees or the group is
-        rebuilt.
+        If it differs, a divergence without a known member is recorded. It ends when a given root agrees, all members
+        agree, or the group is rebuilt.
         """
         # The root is read first. The comparison by hand does not wait for private execution.
         found = self._states.root_at(group_id, number)

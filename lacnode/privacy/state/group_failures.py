@@ -21,7 +21,8 @@ _PRIVATE_TABLES = "private_"
 
 
 class GroupFailures:
-    """Counts the failures and logs each once. Safe to use from any thread."""
+    """Counts the unexpected errors of single groups and logs each kind of work of a group once. Safe to use from any
+    thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,13 +32,16 @@ class GroupFailures:
 
     @property
     def count(self) -> int:
-        """The number of failures since the start."""
+        """The number of failures of single groups since the start. 0 before the first one."""
         return self._count
 
     def record_failure(self, group_id: bytes, work: str, error: Exception) -> None:
-        """Record that `work` for the group failed. Call while `error` is handled. It is raised again if all groups have it.
+        """Record that `work` (a few words for the log) failed for the group `group_id` (32 bytes). Call it while
+        `error` is handled.
 
-        `group_id` is a payload's key (32 bytes) where the group is not known yet.
+        If the cause is not this group, `error` is raised again and not counted: ExecutionInterruptedError,
+        EnclaveUnreachableError, MemoryError, or StorageError except for a damaged value of a private table. `group_id`
+        is a payload's key (32 bytes) where the group is not known yet.
         """
         if _is_of_node(error):
             raise error

@@ -19,18 +19,21 @@ MAX_CACHED_STATES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PrivateGenesis:
-    """The first accounts of groups: by group id (32 bytes), and `others` for all other groups."""
+    """The first accounts of groups: by group id (32 bytes), and `others` for all groups that are not named. Empty by
+    default."""
 
     groups: Mapping[bytes, tuple[GenesisAccount, ...]] = field(default_factory=dict)
     others: tuple[GenesisAccount, ...] = ()
 
     def accounts_of(self, group_id: bytes) -> tuple[GenesisAccount, ...]:
-        """Return the first accounts of one group."""
+        """Return the first accounts of the group with this id (32 bytes): its own, or `others` if it is not named.
+        Empty if there are none."""
         return self.groups.get(group_id, self.others)
 
 
 class GroupGenesis:
-    """The first states by `genesis`. Each also has the accounts `always`, after its own."""
+    """The first states of groups by `genesis`. Each also has the accounts `always`, after its own. `initial_state`
+    computes the state of given accounts."""
 
     def __init__(
         self,
@@ -44,7 +47,8 @@ class GroupGenesis:
         self._made: dict[tuple[GenesisAccount, ...], State] = {}
 
     def first_state(self, group_id: bytes) -> State:
-        """Return the first state of a group."""
+        """Return the root (32 bytes) and the trie nodes of the first state of the group with this id. Without accounts
+        these are the root of the empty trie and no nodes."""
         accounts = self._genesis.accounts_of(group_id) + self._always
         if not accounts:
             return EMPTY_TRIE_ROOT, {}

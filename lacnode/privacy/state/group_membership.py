@@ -36,7 +36,8 @@ ALL_SILENCE_SECONDS = 1.0
 
 
 class GroupMembership:
-    """Finds members. Safe to use from several threads."""
+    """Finds the members of groups: from the manager, the contract of a flexible group, or payloads. Safe to use from
+    several threads."""
 
     def __init__(self, context: PrivacyContext, groups: GroupDirectory) -> None:
         self._context = context

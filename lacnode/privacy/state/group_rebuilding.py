@@ -35,11 +35,12 @@ ReadHistory = Callable[[], Mapping[bytes, PrivateTransaction]]
 
 
 class GroupRebuildError(Exception):
-    """A payload of the group's history cannot be had any more."""
+    """A block or a payload of the group's past is missing, so that the group cannot be executed again now. The text
+    names it."""
 
 
 class GroupRebuilder:
-    """Rebuilds groups. One thread at a time works on a group."""
+    """Executes groups again from a late marker on. One thread at a time works on a group."""
 
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context
@@ -54,13 +55,14 @@ class GroupRebuilder:
         budget: ExecutionBudget,
         begin: Callable[[MarkerPlace], None] = lambda _: None,
     ) -> None:
-        """Execute the late tasks `found` at their markers, and again all later private transactions of their group.
+        """Execute the late tasks `found` (at least one, by their places) at their markers, and again all later private
+        transactions of the group `group_id`. Listeners are notified of new logs.
 
         Everything is stored in one commit, or nothing and an error is raised. There is one exception: if the time of
         `budget` ends and the group has no stored transaction after the first of `found`, those of `found` that were
         executed are stored, and no error is raised. `begin` is called before each marker.
 
-        GroupRebuildError if a payload is lost. EnclaveUnreachableError if the manager does not answer.
+        GroupRebuildError if a payload or a block is lost. EnclaveUnreachableError if the manager does not answer.
         ExecutionInterruptedError if the time of `budget` ends and nothing is stored. The errors of `UnreadTask.read`
         pass through.
         """
@@ -78,7 +80,7 @@ class GroupRebuilder:
         # The executor begins with the state before the late marker. Everything after it may change.
         run = self._processor.create_executor(first.number)
         if group_id in begun.roots:
-            run.start_group(group_id, begun.roots[group_id][-1].root)
+            run.begin_group_at_root(group_id, begun.roots[group_id][-1].root)
         # A part can be stored only if nothing of the group comes after it.
         if not later:
             run.limit_unstored_results()
@@ -152,7 +154,7 @@ class GroupRebuilder:
         self._processor.absent_limit.apply_after_adding(awaited)
 
     def read_marker(self, place: MarkerPlace) -> Transaction:
-        """Return the marker at `place`. GroupRebuildError if its block is missing."""
+        """Return the public transaction at `place`. GroupRebuildError if its block is missing."""
         return self.read_block(place.number)[0].transactions[place.index]
 
     def _hash_at(self, number: int) -> bytes:
@@ -163,7 +165,8 @@ class GroupRebuilder:
         return hash_
 
     def read_block(self, number: int) -> tuple[Block, bytes]:
-        """Return a public block and its hash. GroupRebuildError if it is missing."""
+        """Return public block `number` and its hash (32 bytes). The last one is remembered. GroupRebuildError if it is
+        missing."""
         # Each marker of a block asks for its block. To decode it each time would take longer than most transactions.
         if self._last_block is not None and self._last_block[0].number == number:
             return self._last_block
@@ -191,11 +194,13 @@ class GroupRebuilder:
 
     def unread_task(self, place: MarkerPlace, read: ReadTask) -> UnreadTask:
         """Return the marker at `place` as a task whose payload is not read yet. The function `read` reads the payload
-        when the task is executed."""
+        when the task is executed. GroupRebuildError if the block of the marker is missing."""
         return self._processor.reader.unread_task(self.read_marker(place), place.index, partial(read, place))
 
     def read_task(self, place: MarkerPlace) -> PrivateTask:
-        """Return the task of a marker that was accepted before. The errors are those of `receive_checked`."""
+        """Read the payload of the marker at `place` and return its task. It was accepted before, so a group that is
+        unknown now is no error. GroupRebuildError if its block is missing. PayloadNotFoundError, UnusablePayloadError,
+        PayloadUnavailableError or EnclaveUnreachableError if there is no usable payload."""
         return self._processor.reader.read_task(self.read_marker(place), place.index, admitted=True)
 
     def _again(self, group_id: bytes, told: ReadHistory, place: MarkerPlace) -> PrivateTask | None:

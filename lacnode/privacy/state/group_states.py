@@ -35,7 +35,8 @@ class _Progress:
 
 
 class GroupStates:
-    """Computes the states of groups. Safe to use from several threads. `clock` returns monotonic seconds."""
+    """Computes the states of groups in the form for comparisons. Safe to use from several threads. `clock` returns
+    monotonic seconds."""
 
     def __init__(self, history: ChainHistory, clock: Callable[[], float] = time.monotonic) -> None:
         self._history = history
@@ -46,7 +47,8 @@ class GroupStates:
     def compute_state(
         self, stored: PrivateStoreReader, group_id: bytes, number: int, deadline: float
     ) -> GroupState | None:
-        """Return the group's state after the executed block `number`. None if `deadline` comes first.
+        """Return the state of the group `group_id` (32 bytes) after block `number`, which must be executed privately.
+        None if `deadline` (monotonic seconds) comes first.
 
         The work until the deadline is kept for the next call.
         """

@@ -39,9 +39,10 @@ class GroupCondition(Enum):
 class GroupStatus:
     """The status of one group.
 
-    `waiting_for` counts the payloads that are missing, or may be missing while the manager does not answer. `number` is the
-    block up to which the group is executed, `root` its state root there. `is_executing` says that the group waits for a long
-    private transaction.
+    `waiting_for` counts the payloads that are missing, or may be missing while the manager does not answer. `number` is
+    the block up to which the group is executed, `root` its state root there (32 bytes). `divergences` are the members
+    with another root, and the histories that contradict. `is_executing` says that the group waits for a long private
+    transaction.
     """
 
     group_id: bytes
@@ -55,10 +56,12 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyHealth:
-    """The conditions of all groups without their names: the number of groups in each, and of missing payloads.
+    """The conditions of all groups without their names: the number of groups in each condition, and of missing
+    payloads.
 
     `missing` also counts payloads whose group is not known. `alarms` are texts about the manager's store and the
-    private state when they are almost full. `failures` is the number of unexpected errors of single groups.
+    private state when they are almost full, empty if they are not. `failures` is the number of unexpected errors of
+    single groups since the start.
     """
 
     groups: Mapping[GroupCondition, int]
@@ -109,14 +112,17 @@ class GroupStatuses:
         self._count, self._last = _Count(), None
 
     def all(self) -> list[GroupStatus]:
-        """Return the status of every group that this node has executed something for."""
+        """Return the status of every group that a marker has concerned or that has a long transaction, in the order of
+        the ids. A group whose status cannot be read is left out, and the failure is recorded. This may take long: there
+        is no bound."""
         with self._read_from(b"") as (statuses, _):
             return [status for _, status in statuses if status is not None]
 
     def health(self) -> PrivacyHealth:
-        """Return the numbers of groups in each condition and of missing payloads.
+        """Return the numbers of groups in each condition and of missing payloads, with alarms and failures.
 
-        Where there are more groups than can be counted in `COUNT_SECONDS`, the numbers are those of the last full count.
+        Where there are more groups than can be counted in `COUNT_SECONDS`, the numbers are those of the last full
+        count. Before the first full count they are those of the groups that were counted so far.
         """
         with self._lock:
             self._count_on()

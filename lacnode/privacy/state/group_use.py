@@ -10,7 +10,8 @@ MAX_COUNTED_GROUPS = 1_024
 
 
 class GroupUse:
-    """The use of one thread. Half is forgotten in `half_life_seconds`. `clock` returns monotonic seconds."""
+    """The seconds that each group used one thread lately. Half is forgotten in `half_life_seconds`. `clock` returns
+    monotonic seconds. Above `MAX_COUNTED_GROUPS` the groups with the least use are forgotten."""
 
     def __init__(self, clock: Callable[[], float], half_life_seconds: float) -> None:
         self._clock = clock
@@ -19,7 +20,7 @@ class GroupUse:
         self._updated_at = clock()
 
     def add(self, group_id: bytes, seconds: float) -> None:
-        """Add `seconds` to the use of the group."""
+        """Add `seconds` to the use of the group with this id."""
         self._forget()
         self._seconds[group_id] = self._seconds.get(group_id, 0.0) + seconds
         if len(self._seconds) > MAX_COUNTED_GROUPS:
@@ -29,12 +30,12 @@ class GroupUse:
             self._seconds = dict(kept)
 
     def seconds_of(self, group_id: bytes) -> float:
-        """Return the seconds of the group that are not forgotten."""
+        """Return the seconds of the group that are not forgotten. 0 for an unknown group."""
         self._forget()
         return self._seconds.get(group_id, 0.0)
 
     def total(self) -> float:
-        """Return the seconds of all groups that are not forgotten."""
+        """Return the seconds of all groups together that are not forgotten."""
         self._forget()
         return sum(self._seconds.values())
 

@@ -19,9 +19,10 @@ _ENCODED_BYTES = 32 + 32 + 20 + 8
 
 @dataclass(frozen=True, slots=True)
 class KnownPayload:
-    """The group and the sender's key of a payload (32 bytes each), and the account and nonce of its private transaction.
+    """The group and the sender's key of a payload (32 bytes each), and the account (20 bytes) and nonce of its private
+    transaction.
 
-    `account` is empty if the signature was not verified yet.
+    `account` is empty if the signature was not verified yet. The nonce counts only with an account.
     """
 
     group_id: bytes
@@ -30,17 +31,18 @@ class KnownPayload:
     nonce: int = 0
 
     def encode(self) -> bytes:
-        """Encode the facts of an executed payload for the database."""
+        """Encode the facts of an executed payload for the database: 92 bytes if it has an account."""
         return self.group_id + self.private_from + self.account + self.nonce.to_bytes(8)
 
     @classmethod
     def decode(cls, data: bytes) -> "KnownPayload":
-        """Decode what `encode` encoded."""
+        """Decode what `encode` made of facts with an account. Other lengths are not checked and give wrong facts."""
         return cls(data[:32], data[32:64], data[64:84], int.from_bytes(data[84:]))
 
 
 class KnownPayloads:
-    """The facts of all payloads. Safe to use from any thread."""
+    """The facts about payloads that were read before: in memory, and in the database if they were executed. Safe to use
+    from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,7 +50,8 @@ class KnownPayloads:
         self._remembered: dict[bytes, KnownPayload] = {}
 
     def find(self, payload_key: bytes) -> KnownPayload | None:
-        """Return the facts of a payload, None if it was not read, or not lately."""
+        """Return the facts of the payload `payload_key` (32 bytes). None if it was not read, or not lately and without
+        success."""
         with self._lock:
             known = self._remembered.get(payload_key)
         # Facts with an account are complete. Others in memory may be older than those in the database.
@@ -60,14 +63,16 @@ class KnownPayloads:
         return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
 
     def record_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
-        """Record that the payload was read and belongs to this group."""
+        """Record in memory that the payload `payload_key` was read and belongs to this group, with the key of its
+        sender (32 bytes each). Facts that are known stay. Above `MAX_KNOWN_PAYLOADS` the oldest facts are forgotten."""
         with self._lock:
             # Complete facts must not be replaced by facts without an account.
             if payload_key not in self._remembered:
                 self._remember(payload_key, KnownPayload(group_id, private_from))
 
     def record_signature(self, payload_key: bytes, account: bytes, nonce: int) -> None:
-        """Record the account and the nonce of the private transaction of a payload that was read."""
+        """Record in memory the account (20 bytes) and the nonce of the private transaction in the payload `payload_key`
+        (32 bytes). No effect if its reading was not recorded."""
         with self._lock:
             known = self._remembered.get(payload_key)
             if known is not None:

@@ -96,10 +96,12 @@ class LongExecution:
         self._preempted = b""
         self._rotation = GroupRotation[LongPrivateTransaction](MAX_GROUPS_AT_ONCE, lambda first: first.group_id)
         self._preferred: dict[bytes, None] = {}
-        processor.on_waiting(self._preempt)
+        processor.on_groups_waiting(self._preempt)
 
     def step(self) -> bool:
-        """Try the transaction that comes first. False if there is none or the manager does not answer."""
+        """Try to execute the long transaction that comes first, for a limited time. Return True if one was tried, with
+        or without success. False if there is none or the manager does not answer. ExecutionCancelledError if the node
+        stops."""
         long = min(self._candidates(), key=self._order, default=None)
         if long is None:
             return False

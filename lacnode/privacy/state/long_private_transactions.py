@@ -21,10 +21,11 @@ LONG_TABLE, LONG_PLACES_TABLE = "private_long", "private_long_at"
 
 @dataclass(frozen=True, slots=True)
 class LongPrivateTransaction:
-    """A private transaction that is executed apart.
+    """A private transaction of the group `group_id` that is executed apart. Its marker has the hash `marker_hash` (32
+    bytes each) and is at `place`.
 
-    `tries` counts the tries that did not end. `is_preferred` says that its sender was known when it was recorded. It is then
-    executed before others.
+    `tries` counts the tries that did not end. `is_preferred` says that its sender was an own or a punctual one when it
+    was recorded. It is then executed before others.
     """
 
     group_id: bytes
@@ -34,7 +35,7 @@ class LongPrivateTransaction:
     is_preferred: bool = False
 
     def with_one_more_try(self) -> "LongPrivateTransaction":
-        """Return this transaction with one more try that did not end. It is not preferred to others any longer."""
+        """Return a copy of this transaction with one more try that did not end. The copy is not preferred to others."""
         return replace(self, tries=self.tries + 1, is_preferred=False)
 
 
@@ -45,22 +46,24 @@ class LongTransactionReader:
         self._snapshot = snapshot
 
     def of_group(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
-        """Yield the long transactions of a group in the order of the chain."""
+        """Yield the long transactions of the group with this id (32 bytes) in the order of the chain. The snapshot must
+        be open meanwhile."""
         for key, value in self._snapshot.items(LONG_TABLE, group_id):
             if not key.startswith(group_id):
                 return
             yield _decoded(key, value)
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Return True if the group's transactions wait for a long one."""
+        """Return True if the group has a long transaction: its later transactions wait for it."""
         return next(self.of_group(group_id), None) is not None
 
     def is_at(self, place: MarkerPlace) -> bool:
-        """Return True if the marker at `place` has a long transaction."""
+        """Return True if the private transaction of the marker at `place` is executed apart and has not ended."""
         return self._snapshot.get(LONG_PLACES_TABLE, place.key()) is not None
 
     def first_of_each_group(self, start: bytes = b"") -> Iterator[LongPrivateTransaction]:
-        """Yield the first long transaction of every group that has one, by the groups' ids, from the key `start` on."""
+        """Yield the first long transaction of every group that has one, in the order of the groups' ids, from the key
+        `start` on. Empty begins with the lowest id."""
         while True:
             found = next(iter(self._snapshot.items(LONG_TABLE, start)), None)
             if found is None:
@@ -84,7 +87,8 @@ class LongTransactionWriter:
         self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)
 
     def remove(self, long: LongPrivateTransaction) -> None:
-        """Delete a long transaction. It was executed, or it cannot be."""
+        """Delete a long transaction, by its group and place. It was executed, or it cannot be. No effect if there is
+        none."""
         self._batch.delete(LONG_TABLE, long.group_id + long.place.key())
         self._batch.delete(LONG_PLACES_TABLE, long.place.key())
 

@@ -10,7 +10,7 @@ from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
 from lacnode.privacy.state.private_payloads import load_private_task
 from lacnode.privacy.state.private_state_quota import PrivateStateQuota
-from lacnode.privacy.state.recent_tasks import RecentTasks
+from lacnode.privacy.state.recent_tasks import RecentTaskCache
 
 
 class PayloadReader:
@@ -20,22 +20,24 @@ class PayloadReader:
         self._context = context
         self.known = KnownPayloads(context.database)
         self._quota = PrivateStateQuota(context)
-        self._recent = RecentTasks()
+        self._recent = RecentTaskCache()
 
     def known_of(self, marker: Transaction) -> KnownPayload | None:
-        """Return the facts about the marker's payload, None if it was not read before."""
+        """Return the facts about the payload of `marker`. None if it was not read before, or not lately and without
+        success. Nothing is read from the manager."""
         return self.known.find(read_payload_key(marker))
 
     def unread_task(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
-        """Return the marker at `index` of its block as a task whose payload is not read yet. The function `read` reads
-        the payload when the task is executed."""
+        """Return the marker at `index` of its block as a task whose payload is not read yet, with the facts that are
+        known. The function `read` reads the payload when the task is executed."""
         return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
-        """Read the payload of a marker and keep its facts.
+        """Read the payload of the marker at `index` of its block, keep its facts, and return it as a task. A payload
+        that was read in the last seconds is not read again.
 
-        The errors are those of `private_payloads.load_private_task`. PrivateStateFullError, if it was not `admitted` before
-        and the quota of private state is reached.
+        PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is no
+        usable payload. PrivateStateFullError if it was not `admitted` before and the quota of private state is reached.
         """
         task = self._recent_or_read_task(marker, index, admitted=admitted)
         # After the facts. While the quota is reached, the next marker of the payload then needs no reading for its group.

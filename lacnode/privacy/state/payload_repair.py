@@ -94,7 +94,9 @@ class PayloadRepair:
         self._rebuilding = GroupRebuilder(context, processor)
 
     def step(self) -> bool:
-        """Ask for the absent payloads that are due. False if none is due or the manager does not answer."""
+        """Ask the manager for absent payloads that are due, and execute the groups of those that came. Return True if
+        some were due, with or without success. False if none is due or the manager does not answer.
+        ExecutionCancelledError if the node stops."""
         # The list is read before the work. What becomes due meanwhile has its turn in the next step.
         due, waiting, groups = self._due(), list[AbsentMarker](), dict[bytes, list[_LatePayload]]()
         try:
@@ -117,8 +119,10 @@ class PayloadRepair:
             self._wait_on(waiting)
         return bool(due)
 
-    def retry_all(self) -> int:
-        """Make every absent payload due now, also those that were given up. Return their number."""
+    def make_all_due(self) -> int:
+        """Make every absent marker due now, also those that were given up, so that the next steps ask for them. Return
+        their number. Nothing is asked here. Markers beyond the limit, which are only found when their payload arrives,
+        are not counted."""
         count, start = 0, MarkerPlace(0, 0)
         # Several commits, each with a bounded number of rows. One commit of all rows would block other writers for seconds.
         while True:
@@ -132,7 +136,8 @@ class PayloadRepair:
             start = MarkerPlace(markers[-1].place.number, markers[-1].place.index + 1)
 
     def make_due(self, payload_key: bytes) -> bool:
-        """Make a payload due that has arrived at the manager. True if a marker waited for it."""
+        """Make the markers of the payload `payload_key` (32 bytes) due at once: it has arrived at the manager. False if
+        no marker waits for it."""
         with self._context.database.read() as snapshot:
             # Most payloads that arrive are for markers that are not mined yet. They must not cost a write.
             if not any(PrivateStoreReader(snapshot).absent_markers_of(payload_key)):
@@ -173,7 +178,7 @@ class PayloadRepair:
     def _read(self, marker: AbsentMarker, transaction: Transaction) -> "_LatePayload | list[AbsentMarker]":
         """Return the payload, or the marker if it waits. It is empty if the payload is executed apart."""
         # The slice is asked for before the payload is read. A payload of 15 MB takes a fifth of a second to read.
-        slices, known = self._processor.slices(is_behind=False), self._processor.reader.known_of(transaction)
+        slices, known = self._processor.create_slices(is_behind=False), self._processor.reader.known_of(transaction)
         if known is not None:
             late = _LatePayload(marker, transaction, known.group_id, known.private_from)
             if not self._admits(slices, late):
@@ -198,7 +203,7 @@ class PayloadRepair:
             return [self._postponed(late.marker, failing=False) for late in group]
 
     def _execute_or_wait(self, group: list[_LatePayload]) -> list[AbsentMarker]:
-        slices, group_id = self._processor.slices(is_behind=False), group[0].group_id
+        slices, group_id = self._processor.create_slices(is_behind=False), group[0].group_id
         # The slice is that of an own or a punctual sender, if there is one. The group is the same.
         first = next((late for late in group if slices.prior.is_own_or_punctual_sender(late.private_from)), group[0])
         if not self._admits(slices, first):

@@ -9,7 +9,7 @@ from lacnode.privacy.state.private_store import PrivateStoreReader
 
 
 class StoredPriorExecution:
-    """A `PriorExecution`. Safe to use from any thread."""
+    """A `PriorExecution` that reads the facts from the database. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -20,7 +20,7 @@ class StoredPriorExecution:
             return LongTransactionReader(snapshot).is_waiting(group_id)
 
     def count_changes(self, group_id: bytes, at_most: int) -> int:
-        """Return the number of blocks that changed the group's state, counted up to `at_most`."""
+        """Return the number of blocks that changed the state of the group with this id (32 bytes), at most `at_most`."""
         with self._context.database.read() as snapshot:
             return sum(
                 1 for _ in islice(PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, 0), at_most)

@@ -16,20 +16,21 @@ DEFAULT_STATE_QUOTA_BYTES = 68_719_476_736
 """The bytes of private state that private execution may write."""
 
 
-def forget_signer(payload_key: bytes, signer: bytes, is_known: bool) -> None:
-    """A manager elsewhere is not told: Orion's interface has no place for it."""
+def ignore_signer(payload_key: bytes, signer: bytes, is_known: bool) -> None:
+    """Do nothing. This is the `record_missing_payload_signer` of a manager in another process: Orion's interface has no
+    place for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrivacyContext:
     """The dependencies that all parts of private execution share.
 
-    `head` returns the number of the last public block. `now` returns Unix seconds. `own_keys` are the public keys that
-    this node is known to send with. `alarms` returns texts about the manager's store when it is almost full, if the
-    manager runs in this process. `note_signer` tells that manager which account (20 bytes) signed the marker of a payload
-    (its key has 32 bytes) that it does not have, and whether an earlier marker of this account was for this node.
-    `state_quota_bytes` bounds what private execution writes, 0 for no bound. `failures`
-    notes the unexpected errors of single groups.
+    `head` returns the number of the last public block. `now` returns Unix seconds. `own_keys` are the public keys (32
+    bytes) that this node is known to send with. `alarms` returns texts about the manager's store when it is almost
+    full, if the manager runs in this process. `record_missing_payload_signer` tells that manager which account (20
+    bytes) signed the marker of a payload (its key, 32 bytes, comes first) that it does not have, and whether an earlier
+    marker of this account was for this node. `state_quota_bytes` bounds what private execution writes, 0 for no bound.
+    `failures` records the unexpected errors of single groups.
     """
 
     history: ChainHistory
@@ -44,6 +45,6 @@ class PrivacyContext:
     # Empty by default: without it no sender is preferred, which is always safe.
     own_keys: frozenset[bytes] = frozenset()
     alarms: Callable[[], tuple[str, ...]] = tuple
-    note_signer: Callable[[bytes, bytes, bool], None] = forget_signer
+    record_missing_payload_signer: Callable[[bytes, bytes, bool], None] = ignore_signer
     state_quota_bytes: int = DEFAULT_STATE_QUOTA_BYTES
     failures: GroupFailures = field(default_factory=GroupFailures)

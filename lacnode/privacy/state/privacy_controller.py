@@ -27,11 +27,11 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 
 
 class PrivacyController:
-    """The entry point to private transactions. Safe to use from any thread.
+    """The entry point to private transactions of one node. Safe to use from any thread.
 
-    `public_key` is the manager's key that this node acts for (32 bytes). It is None if the node has tenants: each
-    caller then brings its own key. `accounts` returns the accounts of a private state by its root. `groups` are those of
-    the manager, or the flexible groups.
+    `public_key` is the manager's key that this node acts for (32 bytes). It is empty if the node has tenants: each
+    caller then brings its own key (`for_tenant`). `accounts` returns the accounts of a private state by its root.
+    `groups` are those of the manager, or the flexible groups.
     """
 
     def __init__(
@@ -60,16 +60,20 @@ class PrivacyController:
     # -- tenants -----------------------------------------------------------------------------------------------------
 
     def for_tenant(self, public_key: bytes) -> "PrivacyController":
-        """Return a controller that acts for the key `public_key` (32 bytes)."""
+        """Return a controller that acts for the key `public_key` (32 bytes). It shares everything else with this one,
+        which does not change."""
         # A shallow copy: all threads, caches and listeners are shared. Only the key differs.
         tenants = copy(self)
         tenants.public_key = public_key
         return tenants
 
     def may_see_group(self, group_id: bytes, number: int | None = None) -> bool:
-        """Return True if this controller's key may know of a group as of block `number` or the head.
+        """Return True if this controller's key may know of the group `group_id` (32 bytes) as of block `number`, or of
+        the head for None.
 
-        Its members may. Without tenants every caller may. EnclaveError if there is no such group.
+        Its members may, and every caller if it is a flexible group that does not exist yet. Without tenants every
+        caller may, and nothing is asked. EnclaveError if there is no such group, EnclaveUnreachableError if the manager
+        does not answer, CallLimitExceededError if a flexible group's contract does not answer in time.
         """
         if not self.has_tenants:
             return True
@@ -80,9 +84,11 @@ class PrivacyController:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def distribute_and_submit_marker(self, private: PrivateTransaction) -> bytes:
-        """Send `private` to its members, and its marker to the public chain. Return the hash of the marker (32 bytes).
+        """Send `private` to its members, and its marker to the pool of the public node. Return the hash of the marker
+        (32 bytes). The marker is not mined yet.
 
-        PrivateSendError if the transaction is not sent.
+        PrivateSendError if the transaction is not sent. If the pool refuses the marker, the members have the payload
+        already. CallLimitExceededError if a flexible group's contract does not answer in time.
         """
         # Besu refuses every other restriction too.
         if private.restriction is not Restriction.RESTRICTED:
@@ -94,9 +100,12 @@ class PrivacyController:
         return self.sender.submit_marker(private, self._check_and_distribute(private))
 
     def distribute(self, private: PrivateTransaction) -> bytes:
-        """Send `private` to its members without a marker. Return the data of the marker that the caller has to make.
+        """Check `private` and let the manager send it to its members, without a marker. Return the data of the marker
+        that the caller has to make: the key of the payload (32 bytes), for new members of a flexible group followed by
+        that of the history.
 
-        PrivateSendError if the transaction is not sent.
+        PrivateSendError if the transaction is not sent. CallLimitExceededError if a flexible group's contract does not
+        answer in time.
         """
         self._check_sender_key(private)
         return self._check_and_distribute(private)
@@ -129,9 +138,12 @@ class PrivacyController:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def find_transaction(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
-        """Return the private transaction of a mined marker, if the manager has it for this node's key. None if not.
+        """Return the private transaction of the mined marker `marker_hash` (32 bytes). None if the marker is unknown or
+        has no payload key, or if neither the manager has the payload for this controller's key nor a group history that
+        the key may see.
 
-        The errors are those of `private_payloads.receive_checked` except PayloadNotFoundError.
+        UnusablePayloadError or its kind ForeignPayloadError if the payload is no private transaction of its group.
+        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it.
         """
         history = self._context.history
         place = history.transaction_location(marker_hash)
@@ -149,9 +161,11 @@ class PrivacyController:
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
 
     def why_ignored(self, marker_hash: bytes) -> str | None:
-        """Return why the private transaction of a mined marker is not executed: it does not belong to its group.
+        """Return why the private transaction of the mined marker `marker_hash` (32 bytes) does not belong to its group
+        and so is not executed. None if it belongs to it, if the marker is unknown, or if this controller's key cannot
+        read it.
 
-        None if it belongs to it, or if this node's key cannot read it. The errors are those of `find`.
+        The errors are those of `find_transaction` except ForeignPayloadError.
         """
         try:
             self.find_transaction(marker_hash)

@@ -28,18 +28,21 @@ PAYLOAD_KEY_BYTES = 32
 
 
 class GroupMode(Enum):
-    """The kind of groups of a node. OFFCHAIN groups are in the manager. A contract lists the members of FLEXIBLE groups.
+    """The kind of groups of a node. OFFCHAIN groups are in the manager. A contract lists the members of FLEXIBLE
+    groups.
 
-    As in Besu, a node has one of the two kinds. The value is the address that markers call.
+    As in Besu, a node has one of the two kinds. The value is the address (20 bytes) that markers call.
     """
 
     OFFCHAIN = PRIVACY_ADDRESS
     FLEXIBLE = FLEXIBLE_PRIVACY_ADDRESS
 
     def may_be_marker(self, transaction: Transaction) -> bool:
-        """Return True if a public transaction can be a marker.
+        """Return True if a public transaction can be a marker for this kind of groups. Whether the payload exists is
+        not known here.
 
-        It calls the address with the key of a payload. For new members of a flexible group, the key of the history follows.
+        It calls the address with the key of a payload (32 bytes). For new members of a flexible group, the key of the
+        history follows (32 bytes more).
         """
         sizes = (PAYLOAD_KEY_BYTES,) if self is GroupMode.OFFCHAIN else (PAYLOAD_KEY_BYTES, 2 * PAYLOAD_KEY_BYTES)
         return transaction.to == self.value and len(transaction.data) in sizes
@@ -52,7 +55,8 @@ def read_payload_key(marker: Transaction) -> bytes:
 
 
 def read_history_key(marker: Transaction) -> bytes | None:
-    """Return the key of the group history that `marker` announces to new members, None if it announces none."""
+    """Return the key (32 bytes) of the group history that `marker` announces to new members. None if it announces none.
+    The caller must have checked `marker` by `GroupMode.may_be_marker`."""
     return marker.data[PAYLOAD_KEY_BYTES:] or None
 
 
@@ -62,16 +66,17 @@ class MarkerSigner(Protocol):
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        """Return the signed marker of `private`. It calls the address of `mode`, with `keys` as its data.
+        """Return the signed marker of `private`, which is not sent yet. It calls the address of `mode`, with `keys` as
+        its data.
 
         `keys` is the key of the payload (32 bytes), for new members of a flexible group followed by that of the
-        history. `nonce_of` returns the next public nonce of an account.
+        history. `nonce_of` returns the next public nonce of an account (20 bytes).
         """
         ...
 
 
 class FixedKeySigner:
-    """Signs every marker by one key. Its account must exist. The markers then show that they have one source."""
+    """Signs every marker by one key. Its account must be able to send. The markers then show that they have one source."""
 
     def __init__(self, key: NodeKey) -> None:
         self._key = key
@@ -79,6 +84,8 @@ class FixedKeySigner:
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
+        """Return the marker of `private` to the address of `mode` with the data `keys`, signed by the fixed key.
+        `nonce_of` returns the next public nonce of its account."""
         return create_marker(self._key, nonce_of(self._key.address), private, mode, keys)
 
 
@@ -88,6 +95,8 @@ class RandomKeySigner:
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
+        """Return the marker of `private` to the address of `mode` with the data `keys`, signed by a new key with the
+        public nonce 0. `nonce_of` is not called."""
         # A new account has the nonce 0. Its markers have no connection that an observer could see.
         return create_marker(NodeKey.generate(), 0, private, mode, keys)
 
@@ -95,8 +104,9 @@ class RandomKeySigner:
 def create_marker(
     signer: NodeKey, nonce: int, private: PrivateTransaction, mode: GroupMode, keys: bytes
 ) -> Transaction:
-    """Return the marker of `private`, signed by `signer` (see `MarkerSigner`). It has the gas price and limit of
-    `private` (Besu's `AbstractEeaSendRawTransaction`)."""
+    """Return the marker of `private`, signed by `signer` without a chain id. It calls the address of `mode` with the
+    public `nonce` and the data `keys` (see `MarkerSigner`). It has the gas price and limit of `private` and no value
+    (Besu's `AbstractEeaSendRawTransaction`)."""
     # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same
     # payload.
     fields: list[RlpValue] = [

@@ -8,7 +8,9 @@ from lacnode.privacy.state.processor import PrivateProcessor
 
 
 class PrivateExecution:
-    """The processor of new blocks, the repair of groups with late payloads, and the execution of long transactions."""
+    """The parts that execute private transactions: the processor of new blocks, the repair of groups with late
+    payloads, the execution of long transactions, and the rebuilder. It starts no thread: the node's threads call their
+    steps."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self.processor = PrivateProcessor(context)

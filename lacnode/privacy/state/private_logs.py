@@ -20,18 +20,20 @@ class PublicBlocks(Protocol):
         """The on-chain hash (32 bytes) of block `number`. None above the head."""
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash. None for an unknown hash."""
+        """The block with this on-chain hash (32 bytes). None for an unknown hash."""
 
 
 class PrivateLogs:
-    """The logs in `database`. Their markers are in the blocks of `chain`."""
+    """The logs of private transactions in `database`. Their markers are in the blocks of `chain`. A call does not wait
+    for private execution."""
 
     def __init__(self, chain: PublicBlocks, database: Database) -> None:
         self._chain = chain
         self._database = database
 
     def in_range(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[LogWithMetadata]:
-        """Yield the matching logs of the group from block `start` to block `end`, both included, in order."""
+        """Yield the logs of the group `group_id` (32 bytes) that `wanted` matches, from block `start` to block `end`,
+        both included, in the order of the chain. Blocks that are not executed privately yet have none."""
         with self._database.read() as snapshot:
             # Only blocks that changed the group can have logs. The range may have millions of others.
             numbers = [n for n in PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, start) if n <= end]
@@ -39,8 +41,9 @@ class PrivateLogs:
             yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)
 
     def of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[LogWithMetadata]:
-        """Yield the matching logs of the group in the block with the hash `block_hash` (32 bytes). There are none for
-        an unknown hash."""
+        """Yield the logs of the group `group_id` that `wanted` matches in the block with the hash `block_hash` (32
+        bytes each), in order. There are none for an unknown hash. The index of a log counts all logs of the group in
+        the block."""
         block = self._chain.block_of(block_hash)
         if block is None:
             return

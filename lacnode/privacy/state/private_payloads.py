@@ -32,7 +32,8 @@ _NOT_OURS_IN_TESSERA = re.compile(
 class PrivatePayload:
     """A private transaction as the manager returned it.
 
-    `group_id` is the manager's. `version` is the version of a flexible group, else None.
+    `sender` is the public key that the manager names (32 bytes). `group_id` is the manager's, which differs from that
+    of a flexible group. `version` is the version of a flexible group (32 bytes), else None.
     """
 
     private: PrivateTransaction
@@ -46,7 +47,7 @@ class PayloadNotFoundError(Exception):
 
 
 class UnusablePayloadError(Exception):
-    """The payload is here, but it cannot be executed, now or later. The text does not quote it."""
+    """The payload is here, but it cannot be executed, now or later. The text says why and does not quote it."""
 
 
 class ForeignPayloadError(UnusablePayloadError):
@@ -54,18 +55,21 @@ class ForeignPayloadError(UnusablePayloadError):
 
 
 class PayloadUnavailableError(Exception):
-    """The manager answers, but it does not give this payload now."""
+    """The manager answers, but it does not give this payload now. The text says why."""
 
 
 def is_payload_unknown(error: EnclaveError) -> bool:
-    """Return True if the manager says that it has no such payload for us, False if it failed."""
+    """Return True if the manager's error says that it has no such payload for its keys. False for every other error: it
+    may give the payload later."""
     return error.code in _NOT_OURS or _NOT_OURS_IN_TESSERA.fullmatch(error.code) is not None
 
 
 def receive_payload(manager: TransactionManager, key: bytes, to: bytes | None = None) -> PrivatePayload:
-    """Return the private transaction of the payload `key` (32 bytes), read by the key `to` or any own key.
+    """Return the private transaction of the payload `key` (32 bytes), read by the own key `to` (32 bytes) or any own
+    key. Whether it belongs to its group is not checked.
 
-    PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is none.
+    PayloadNotFoundError if the manager has no such payload for its keys, UnusablePayloadError if it is no private
+    transaction, PayloadUnavailableError if the manager fails to give it, EnclaveUnreachableError if it does not answer.
     """
     received = _received(manager, key, to)
     return _decoded(received, _item(received))
@@ -87,17 +91,20 @@ def _decoded(received: ReceivedPayload, item: RlpItem) -> PrivatePayload:
 
 
 def receive_history(manager: TransactionManager, key: bytes) -> GroupHistory:
-    """Return the history of a flexible group in the payload `key` (32 bytes). PayloadNotFoundError,
-    UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is none."""
+    """Return the history of a flexible group in the payload `key` (32 bytes), read by any own key. PayloadNotFoundError
+    if the manager has no such payload, UnusablePayloadError if it is no history, PayloadUnavailableError if the manager
+    fails to give it, EnclaveUnreachableError if it does not answer."""
     return receive_history_and_sender(manager, key)[0]
 
 
 def receive_history_and_sender(
     manager: TransactionManager, key: bytes, check: Callable[[], None] = lambda: None
 ) -> tuple[GroupHistory, bytes]:
-    """Return the history of a flexible group in the payload `key` (32 bytes), and the key (32 bytes) of the manager
-    that sent it. PayloadNotFoundError or PayloadUnavailableError if the payload cannot be had, UnusablePayloadError if
-    it is no history.
+    """Return the history of a flexible group in the payload `key` (32 bytes), and the public key (32 bytes) that sent
+    it. `check` is called for each transaction, and its errors end the work.
+
+    PayloadNotFoundError if the manager has no such payload, UnusablePayloadError if it is no history,
+    PayloadUnavailableError if the manager fails to give it, EnclaveUnreachableError if it does not answer.
     """
     received = _received(manager, key, None)
     try:
@@ -119,10 +126,12 @@ def _received(manager: TransactionManager, key: bytes, to: bytes | None) -> Rece
 def receive_checked(
     manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
 ) -> PrivatePayload:
-    """Return the private transaction of the payload `key` if it belongs to the group that it was sent to.
+    """Return the private transaction of the payload `key` (32 bytes), read by the own key `to` or any own key, if it
+    belongs to the group that it was sent to.
 
-    `payload_ownership` has the rule and `unknown_passes`. The errors are those of `receive`. ForeignPayloadError if it
-    belongs to another group, UnusablePayloadError or PayloadUnavailableError if it is malformed.
+    `payload_ownership` has the rule and `unknown_passes`. PayloadNotFoundError if the manager has no such payload for
+    its keys, ForeignPayloadError if it belongs to another group, UnusablePayloadError if it is no private transaction,
+    PayloadUnavailableError if the manager fails to give it, EnclaveUnreachableError if it does not answer.
     """
     received = _received(manager, key, to)
     # The item is decoded once and used twice: a payload of 15 MB takes a tenth of a second to decode.
@@ -145,10 +154,11 @@ def receive_checked(
 def load_private_task(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
-    """Return the work at `marker`. The errors are those of `receive_checked`. UnusablePayloadError without a valid group.
+    """Read the payload of `marker`, which is at `index` of its block, and return it as a task. The errors are those of
+    `receive_checked`. UnusablePayloadError also if it names no flexible group on a node that has such groups.
 
-    With `admitted` the payload was executed before, so the manager may have lost the group's record since. The contract of a
-    flexible group names its members and is asked each time.
+    With `admitted` the payload was executed before, so the manager may have lost the group's record since. The contract
+    of a flexible group names its members and is asked each time, not here.
     """
     payload = receive_checked(manager, read_payload_key(marker), mode, unknown_passes=admitted)
     private = payload.private

@@ -16,7 +16,8 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FoundPrivateTransaction:
-    """A private transaction, the place and payload key of its marker, and the group that the manager named."""
+    """A private transaction, the hash, place and payload key of its marker, and the id of the group that the manager
+    named (32 bytes each hash, key and id)."""
 
     private: PrivateTransaction
     group_id: bytes
@@ -33,7 +34,9 @@ class PrivateReceipts:
         self._states = states
 
     def find_receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
-        """Return the private receipt, None while the transaction waits.
+        """Return the private receipt of a found transaction. None while the transaction waits: its block is not
+        executed privately yet, its payload is absent, or it is executed apart. This waits a short time for private
+        execution.
 
         A transaction that was not executed here has a failed receipt, as in Besu.
         """
@@ -51,7 +54,8 @@ class PrivateReceipts:
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
 
     def at_first_successful_marker(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
-        """Return `found` at the marker that executed it, if that is another marker of the same payload. Else `found`.
+        """Return `found` with the marker that executed it with success, if that is another marker of the same payload
+        and the receipt at its own marker is INVALID. Else `found` itself.
 
         Any account may send such a marker first. The receipt of the own marker then says only that the nonce is used.
         """

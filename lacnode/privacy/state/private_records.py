@@ -23,7 +23,8 @@ class PrivateStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateReceipt:
-    """A private receipt. `revert_reason` is the output of REVERT, None if nothing reverted."""
+    """A private receipt. `output` is the returned data or the created contract's code, empty without success.
+    `revert_reason` is the output of REVERT, None if nothing reverted."""
 
     status: PrivateStatus
     logs: tuple[Log, ...] = ()
@@ -34,13 +35,13 @@ class PrivateReceipt:
         return f"PrivateReceipt({self.status.name})"
 
     def encode(self) -> bytes:
-        """Encode the receipt for the database."""
+        """Encode the receipt for the database in Besu's RLP."""
         reason: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
         return rlp.encode([rlp.encode_scalar(self.status), [log.to_item() for log in self.logs], self.output, *reason])
 
     @classmethod
     def decode(cls, data: bytes) -> "PrivateReceipt":
-        """Decode a stored receipt. RlpError if it is damaged."""
+        """Decode a stored receipt. RlpError if it is malformed."""
         fields = RlpFields(rlp.decode_stored_list(data, "private receipt"), "private receipt")
         status = fields.scalar("status", 1)
         if status > PrivateStatus.INVALID:
@@ -59,13 +60,14 @@ class MarkerRoot(NamedTuple):
     root: bytes
 
 
-def encode_metadata(roots: Sequence[MarkerRoot]) -> bytes:
-    """Encode the roots of a group within one block, in order."""
+def encode_marker_roots(roots: Sequence[MarkerRoot]) -> bytes:
+    """Encode the roots of one group within one block, in the order of the block, in the RLP of Besu's
+    `PrivateBlockMetadata`."""
     return rlp.encode([[entry.marker_hash, entry.root] for entry in roots])
 
 
-def decode_metadata(data: bytes) -> tuple[MarkerRoot, ...]:
-    """Decode what `encode_metadata` encoded."""
+def decode_marker_roots(data: bytes) -> tuple[MarkerRoot, ...]:
+    """Decode what `encode_marker_roots` encoded, in the same order. RlpError if it is malformed."""
     return tuple(_marker_root(item) for item in rlp.decode_stored_list(data, "private metadata"))
 
 

@@ -28,7 +28,8 @@ class PrivateSendReason(Enum):
 class PrivateSendError(Exception):
     """A private transaction is not sent. If its payload was delivered already, it has no marker and no effect.
 
-    `rejection` is the rule of REJECTED and MARKER_REJECTED. `manager_error` is the manager's error of MANAGER_FAILED.
+    The text is `detail`, or that of `reason` without one. `rejection` is the rule of REJECTED and MARKER_REJECTED.
+    `manager_error` is the manager's error of MANAGER_FAILED. Both are None for the other reasons.
     """
 
     def __init__(

@@ -23,7 +23,8 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 
 @dataclass(frozen=True, slots=True)
 class MarkerSubmitter:
-    """The connection to the public node: the next nonce of an account (pending transactions counted) and the pool.
+    """The connection to the public node: `next_nonce` returns the next nonce of an account (20 bytes) with pending
+    transactions counted, and `submit` gives a marker to the pool.
 
     `submit` raises TransactionRejectedError if the pool refuses the marker.
     """
@@ -52,7 +53,8 @@ class PrivateTransactionSender:
         self._signing_lock = threading.Lock()
 
     def check(self, private: PrivateTransaction) -> None:
-        """Check the fields, the signature and the nonce of `private`. A nonce that is too high may wait for others.
+        """Check the value, the chain id, the signature and the nonce of `private`. A nonce that is too high passes,
+        because it may wait for others. This waits a short time for private execution.
 
         PrivateSendError if it may not be sent.
         """
@@ -76,18 +78,19 @@ class PrivateTransactionSender:
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
         """Let the manager store `private` and send it to its members, for the caller with the key `own_key` (32 bytes).
-        Return the data of the marker: the key of the payload and, for new members of a flexible group, the key of its
-        history. PrivateSendError if the payload is not stored and sent.
-        """
+        Return the data of the marker: the key of the payload (32 bytes) and, for new members of a flexible group, the
+        key of its history (32 bytes). PrivateSendError if the payload is not stored and sent. CallLimitExceededError if
+        a flexible group's contract does not answer in time."""
         try:
             return self._groups.distribute(private, own_key)
         except (EnclaveError, EnclaveUnreachableError) as error:
             raise PrivateSendError(PrivateSendReason.MANAGER_FAILED, str(error), manager_error=error) from None
 
     def submit_marker(self, private: PrivateTransaction, keys: bytes) -> bytes:
-        """Send the marker of a payload that the manager has. Return the hash of the marker.
+        """Make and sign the marker of a payload that the manager has, and give it to the pool. Return the hash of the
+        marker (32 bytes).
 
-        `keys` are the key of the payload and, for new members of a flexible group, the key of its history.
+        `keys` are the key of the payload (32 bytes) and, for new members of a flexible group, the key of its history.
         PrivateSendError if the pool refuses the marker.
         """
         # The nonce of a fixed signer is read and used under one lock. Two markers at the same time would get one nonce.

@@ -22,11 +22,11 @@ OTHERS_SHARE = 0.9
 
 
 class PrivateStateFullError(PayloadUnavailableError):
-    """The quota is reached. The transaction waits until the operator raises the quota."""
+    """The quota of private state is reached. The transaction waits until the operator raises the quota."""
 
 
 class PrivateStateQuota:
-    """Decides before a private transaction is executed. Safe to use from any thread."""
+    """Decides before a private transaction is executed whether it may write. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -34,7 +34,9 @@ class PrivateStateQuota:
         self._has_warned = False
 
     def check_space(self, private_from: bytes) -> None:
-        """Check that a transaction of the key `private_from` (32 bytes) may write. PrivateStateFullError if not."""
+        """Check that a transaction of the key `private_from` (32 bytes) may write. PrivateStateFullError if the quota
+        is used, or if `OTHERS_SHARE` of it is used and the key is not this node's. Without a quota every transaction
+        may."""
         limit = self._context.state_quota_bytes
         used = self._used_bytes()
         # Strangers can fill only a part. The users of this node can still send when they have.
@@ -46,7 +48,8 @@ class PrivateStateQuota:
             log.warning(f"the quota of private state is almost reached: {self.alarms()[0]}")
 
     def alarms(self) -> tuple[str, ...]:
-        """Return a text if the quota is almost reached."""
+        """Return one text for the operator if at least `ALARM_SHARE` of the quota is used. Empty otherwise, and without
+        a quota."""
         limit, used = self._context.state_quota_bytes, self._used_bytes()
         if not limit or used < limit * ALARM_SHARE:
             return ()

@@ -20,7 +20,8 @@ PROCESSOR_WAIT_SECONDS = 2.0
 
 
 class PrivateStates:
-    """The private states. `accounts` returns the accounts of a state by its root. Safe to use from any thread."""
+    """The private states of this node. `accounts` returns the accounts of a state by its root (32 bytes). Safe to use
+    from any thread."""
 
     def __init__(
         self, context: PrivacyContext, processor: PrivateProcessor, accounts: Callable[[bytes], StateView]
@@ -31,39 +32,47 @@ class PrivateStates:
         self._store = PrivateNodeStore(context.database)
 
     def wait_until_executed(self, number: int | None = None) -> bool:
-        """Wait a short time until block `number`, or the head, is executed privately. Return True if it is."""
+        """Wait `PROCESSOR_WAIT_SECONDS` at most until block `number`, or the public head for None, is executed
+        privately. Return True if it is. There is no wait if the manager does not answer or many blocks are left."""
         return self._processor.progress.wait_for(
             self._context.head() if number is None else number, PROCESSOR_WAIT_SECONDS
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """Return the group's state root after block `number` (32 bytes)."""
+        """Return the state root (32 bytes) of the group `group_id` (32 bytes) after block `number`, as far as it is
+        executed: this does not wait. The root of the empty trie if the group has no state."""
         return self._processor.root_at(group_id, number)
 
     def state_at(self, group_id: bytes, number: int) -> StateView:
-        """Return the group's own accounts after block `number`."""
+        """Return the group's own accounts after block `number`, as far as it is executed: this does not wait. Public
+        accounts are not among them."""
         return self._accounts(self.root_at(group_id, number))
 
     def accounts_of(self, root: bytes) -> StateView:
-        """Return the accounts of the private state with this root (32 bytes)."""
+        """Return the accounts of the private state with this root (32 bytes). A root that is not stored is no error
+        here: the first question about an account then raises MissingNodeError."""
         return self._accounts(root)
 
     def next_nonce(self, sender: bytes, group_id: bytes) -> int:
-        """Return the next private nonce of `sender` in a group. Transactions that wait to be mined do not count."""
+        """Return the next private nonce of the account `sender` (20 bytes) in the group `group_id` (32 bytes), 0 for a
+        new account. This waits a short time for private execution. Transactions that wait to be mined do not count."""
         self.wait_until_executed()
         return self.state_at(group_id, self._context.head()).nonce(sender)
 
     def prepare_call(
         self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
     ) -> tuple[bytes, PrivateMessage]:
-        """Return the root of the group's state after the block of `header`, and a call as a message for this state."""
+        """Return the root (32 bytes) of the group's state after the block of `header`, and a call of `sender` to `to`
+        (20 bytes each) with `data` as a message for this state. `price` is the gas price in wei. This waits a short
+        time for private execution. Nothing is executed."""
         self.wait_until_executed(header.number)
         root = self.root_at(group_id, header.number)
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
     def contract_asker(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
         """Return a function that asks the contract of a flexible group in the group's state after block `number`, or
-        after the head for None. A call ends at `deadline_seconds` on the monotonic clock."""
+        after the head for None. It takes call data and returns the output, None if the call fails or the block is
+        unknown. CallLimitExceededError from it at `deadline_seconds` on the monotonic clock."""
         block = self._context.history.block_at(self._context.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:

@@ -38,7 +38,7 @@ from lacnode.privacy.state.announced_payloads import (
 )
 from lacnode.privacy.state.group_rotation import AFTER_GROUP
 from lacnode.privacy.state.known_payloads import KnownPayload
-from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
+from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_marker_roots, encode_marker_roots
 from lacnode.storage.database import Batch, Database, Snapshot
 
 STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
@@ -52,27 +52,28 @@ _BEFORE_OTHERS = b"\x02"
 
 @dataclass(frozen=True, slots=True, order=True)
 class MarkerPlace:
-    """The place of a marker: its block number and its index in the block."""
+    """The place of a marker: its block number and its index in the block. Places are ordered as in the chain."""
 
     number: int
     index: int
 
     def key(self) -> bytes:
-        """Return the 12 bytes that stand for this place in keys. Their order is the order of the chain."""
+        """Return the 12 bytes that stand for this place in keys: the number (8) and the index (4), big-endian. Their
+        order is the order of the chain."""
         return self.number.to_bytes(8) + self.index.to_bytes(4)
 
     @classmethod
     def from_key(cls, key: bytes) -> "MarkerPlace":
-        """Return the place whose `key` these 12 bytes are."""
+        """Return the place whose `key` these 12 bytes are. Further bytes are ignored."""
         return cls(int.from_bytes(key[:8]), int.from_bytes(key[8:12]))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMarker:
-    """A marker that concerned a group.
+    """A marker that concerned a group: its place, its hash and the key of its payload (32 bytes each).
 
-    `ahead` is the sender and the nonce of a private transaction with a nonce that is too high: one before it is missing.
-    `known` are the facts about its payload, if it was executed.
+    `ahead` is the sender (20 bytes) and the nonce of a private transaction with a nonce that is too high: one before it
+    is missing. Otherwise it is None. `known` are the facts about its payload, None if they are not known.
     """
 
     place: MarkerPlace
@@ -127,9 +128,11 @@ class AbsentMarker:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """At block `number` the member with the key `member` had another state root than this node.
+    """After block `number` the member with the key `member` (32 bytes) had the state root `expected`, and this node had
+    `found` (32 bytes each).
 
-    `member` is empty if the member is unknown: the root was given by hand or came with a group history.
+    `member` is empty if the member is unknown: the root was given by hand. For a contradicting history it is the key
+    that sent it.
     """
 
     number: int
@@ -139,26 +142,30 @@ class Divergence:
 
 
 class PrivateStoreReader:
-    """The private tables in one snapshot."""
+    """The private tables in one snapshot, which must be open while its iterators are used. StorageError from every
+    method if a value is damaged or cannot be read."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def last_executed_block(self) -> int | None:
-        """Return the number of the last executed public block. None if none was stored yet."""
+        """Return the number of the last public block whose private transactions are executed, as it was stored last.
+        None if none was stored yet. Blocks without markers after it may be executed too."""
         data = self._snapshot.get(META, CURSOR)
         return None if data is None else int.from_bytes(data)
 
     def node(self, hash_: bytes) -> bytes | None:
-        """Return the trie node or the code with this hash (32 bytes). None if it is absent."""
+        """Return the trie node or the code of a private state with this hash (32 bytes). None if it is absent."""
         return self._snapshot.get(STATE, hash_)
 
     def state_bytes(self) -> int:
-        """Return how many bytes of trie nodes and codes were written. Versions before this count did not count."""
+        """Return how many bytes of trie nodes and codes were written, with their hashes. Rewritten ones count again. 0
+        before the first. Earlier versions did not count."""
         return int.from_bytes(self._snapshot.get(META, STATE_BYTES) or b"")
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """Return the group's state root after block `number` (32 bytes)."""
+        """Return the state root (32 bytes) of the group `group_id` (32 bytes) after block `number`: the one of its last
+        change up to there. The root of the empty trie if the group had no state."""
         # The keys have the number from above (2^64-1 minus number). So the first key from here on is the last change before.
         for key, root in self._snapshot.items(ROOTS, _root_key(group_id, number)):
             # The first key from here may belong to the next group. Then this group has no state yet.
@@ -166,7 +173,7 @@ class PrivateStoreReader:
         return EMPTY_TRIE_ROOT
 
     def changed_blocks_latest_first(self, group_id: bytes, number: int) -> Iterator[int]:
-        """Yield the numbers of the blocks that changed the group, down to block `number`. The last one comes first."""
+        """Yield the numbers of the blocks that changed the group's state, from the last one down to block `number`."""
         for key, _ in self._snapshot.items(ROOTS, group_id):
             # The newest block has the lowest key, so the loop ends at the first older block.
             found = _LAST - int.from_bytes(key[32:])
@@ -175,7 +182,8 @@ class PrivateStoreReader:
             yield found
 
     def receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> PrivateReceipt | None:
-        """Return the receipt of the group's private transaction whose marker is in this block. None if there is none."""
+        """Return the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
+        block `block_hash` (32 bytes each). None if there is none. RlpError if it is malformed."""
         # A history of another group may name the same marker. Its receipts have the group in the key.
         data = self._snapshot.get(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id)) or self._snapshot.get(
             RECEIPTS, _receipt_key(block_hash, marker_hash)
@@ -183,12 +191,14 @@ class PrivateStoreReader:
         return None if data is None else PrivateReceipt.decode(data)
 
     def roots_in_block(self, block_hash: bytes, group_id: bytes) -> tuple[MarkerRoot, ...]:
-        """Return the state roots of a group after each of its markers in this block, in order."""
+        """Return the hashes of the group's successful markers in the block `block_hash` (32 bytes) and the state root
+        after each, in order. Empty if the block did not change the group."""
         data = self._snapshot.get(METADATA, block_hash + group_id + b"METADATA")
-        return () if data is None else decode_metadata(data)
+        return () if data is None else decode_marker_roots(data)
 
     def groups(self, start: bytes = b"") -> Iterator[bytes]:
-        """Yield every group that a marker has concerned, by their ids, from the key `start` on."""
+        """Yield the id (32 bytes) of every group that a marker has concerned, ascending, from the key `start` on. Empty
+        begins with the lowest id."""
         # The keys of this table begin with the group id. The jumps below skip all other markers of a group, so that
         # thousands of markers cost one step.
         while True:
@@ -200,40 +210,46 @@ class PrivateStoreReader:
             start = key[:32] + AFTER_GROUP
 
     def marker_places(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
-        """Yield the places of the group's markers from block `number` on, in order."""
+        """Yield the places of the markers that concerned the group, from block `number` on, in the order of the chain.
+        Markers of failed transactions are among them."""
         return (place for place, _ in self.marker_hashes(group_id, number))
 
     def marker_hashes(self, group_id: bytes, number: int = 0) -> Iterator[tuple[MarkerPlace, bytes]]:
-        """Yield the places and the hashes of the group's markers from block `number` on, in order."""
+        """Yield the places and the hashes (32 bytes) of the markers that concerned the group, from block `number` on,
+        in the order of the chain. Markers of failed transactions are among them."""
         for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
             if not key.startswith(group_id):
                 return
             yield MarkerPlace.from_key(key[32:]), data[:32]
 
     def early_transactions(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
-        """Yield the senders and nonces of the group's private transactions that came too early."""
+        """Yield the senders (20 bytes) and nonces of the group's private transactions that had a nonce that was too
+        high, in the order of their markers."""
         for key, data in self._snapshot.items(AHEAD, group_id):
             if not key.startswith(group_id):
                 return
             yield data[:20], int.from_bytes(data[20:])
 
     def first_successful_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
-        """Return the first marker that executed the payload: its place and its hash. None if there is none."""
+        """Return the place and the hash (32 bytes) of the first marker that executed the payload `payload_key` (32
+        bytes) with success. None if there is none."""
         found = first_successful_marker(self._snapshot, payload_key)
         return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
-        """Return the absent marker at `place`. None if there is none."""
+        """Return the record of the absent marker at `place`. None if there is none, or if it is not asked for again."""
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
 
     def absent_markers(self, start: MarkerPlace | None = None) -> Iterator[AbsentMarker]:
-        """Yield every absent marker from `start` on, in order."""
+        """Yield every absent marker that is recorded with its tries, from `start` on, in the order of the chain. None
+        begins with the first one. Those of `stop_asking` are left out."""
         for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
             yield AbsentMarker.decode(MarkerPlace.from_key(key), data)
 
     def absent_markers_of(self, payload_key: bytes) -> Iterator[AbsentMarker]:
-        """Yield the absent markers that wait for this payload, also those that are no longer asked for."""
+        """Yield the absent markers that wait for the payload `payload_key` (32 bytes), in the order of the chain, also
+        those that are no longer asked for. The latter have `due` None."""
         # The key begins with the payload key, so that an arriving payload finds its markers without a search through
         # all absent ones.
         for key, marker_hash in self._snapshot.items(AWAITED, payload_key):
@@ -249,7 +265,8 @@ class PrivateStoreReader:
         return sum(1 for _ in self._snapshot.items(FAILING))
 
     def due_times(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
-        """Yield the due time (Unix seconds) of each absent payload, whether it comes before others, and its marker.
+        """Yield the due time (Unix seconds) of each absent payload that is to be asked for, whether it comes before
+        others (True), and the place of its marker.
 
         The earliest comes first.
         """
@@ -257,7 +274,8 @@ class PrivateStoreReader:
             yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.from_key(key[8:])
 
     def history_keys(self, group_id: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the flexible groups with a history, or only the group `group_id`, and the key of its payload."""
+        """Yield the ids of the flexible groups for which a history was taken over, and the key of its payload (32 bytes
+        each), in the order of the ids. With `group_id` only that group, if it has one."""
         prefix = HISTORY + group_id
         for key, payload_key in self._snapshot.items(META, prefix):
             if not key.startswith(prefix):
@@ -265,7 +283,8 @@ class PrivateStoreReader:
             yield key[len(HISTORY) :], payload_key
 
     def divergences(self, group_id: bytes) -> Iterator[Divergence]:
-        """Yield the divergences of a group. Those without a known member come first."""
+        """Yield the recorded divergences of the group `group_id` (32 bytes), in the order of the members' keys. Those
+        without a known member come first. Contradicting histories are not among them."""
         # The table has keys of several kinds. A prefix that ends means that the next kind begins.
         prefix = DIVERGED + group_id
         for key, data in self._snapshot.items(META, prefix):
@@ -280,28 +299,29 @@ class PrivateStoreReader:
             yield Divergence(number, expected, found, key[len(prefix) :])
 
     def revision(self, group_id: bytes) -> int:
-        """Return how often the group was rebuilt. What was computed from an earlier revision is not valid."""
+        """Return how often the group was rebuilt, 0 if never. What was computed from an earlier revision is not valid."""
         data = self._snapshot.get(META, REVISION + group_id)
         return 0 if data is None else int.from_bytes(data)
 
 
 def has_marker(snapshot: Snapshot, group_id: bytes, place: MarkerPlace) -> bool:
-    """Return True if the marker at `place` concerned the group."""
+    """Return True if the marker at `place` concerned the group `group_id` (32 bytes), with or without success."""
     return snapshot.get(MARKERS, group_id + place.key()) is not None
 
 
 class PrivateStoreWriter:
-    """Writes to the private tables within one batch."""
+    """Writes to the private tables within one batch. StorageError from every method if the database fails. Nothing is
+    stored before the batch is committed."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
     def write_cursor(self, number: int) -> None:
-        """Store that all public blocks up to `number` are executed."""
+        """Store that the private transactions of all public blocks up to `number` are executed."""
         self._batch.put(META, CURSOR, number.to_bytes(8))
 
     def write_nodes(self, nodes: Mapping[bytes, bytes]) -> None:
-        """Store trie nodes and codes by their hashes."""
+        """Store trie nodes and codes by their hashes (32 bytes), and add their size to that of the private state."""
         if not nodes:
             return
         for key, value in nodes.items():
@@ -313,9 +333,11 @@ class PrivateStoreWriter:
     def write_receipt(
         self, block_hash: bytes, marker_hash: bytes, group_id: bytes, receipt: PrivateReceipt, *, is_told: bool
     ) -> None:
-        """Store the receipt of the group's private transaction whose marker is in this block.
+        """Store the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
+        block `block_hash` (32 bytes each), in place of an earlier one.
 
-        `is_told` says that a history has the transaction, and not the payload of the marker.
+        `is_told` says that a history has the transaction, and not the payload of the marker. Such a receipt is stored
+        beside that of the payload.
         """
         told_key = _told_receipt_key(block_hash, marker_hash, group_id)
         # Nothing ties a history's transaction to its marker. It must not replace the receipt of the marker's payload,
@@ -327,7 +349,8 @@ class PrivateStoreWriter:
             self._batch.delete(RECEIPTS, told_key)
 
     def delete_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:
-        """Delete the receipt of the group's private transaction whose marker is in this block."""
+        """Delete the receipts of the group's private transaction whose marker is in this block (hashes and id of 32
+        bytes), also that from a history. No effect if there is none."""
         self._batch.delete(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id))
         self._batch.delete(RECEIPTS, _receipt_key(block_hash, marker_hash))
 
@@ -338,19 +361,23 @@ class PrivateStoreWriter:
         self._batch.delete(RECEIPTS, told_key if is_told else _receipt_key(block_hash, marker_hash))
 
     def write_roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
-        """Write the roots of a group in a block. There is at least one."""
+        """Write the roots of a group in block `number` with the hash `block_hash`, in the order of its markers. There
+        must be at least one. They take the place of earlier ones."""
         # Besu's row has all roots within the block. The second row finds the last root by number.
-        self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_metadata(roots))
+        self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_marker_roots(roots))
         # Only the last root of the block counts for later blocks. The roots in between are in the row above.
         self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
 
     def delete_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
-        """Delete the state roots of a group at block `number`, which has the hash `block_hash`."""
+        """Delete the state roots of a group at block `number`, which has the hash `block_hash`. No effect if there are
+        none."""
         self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
     def delete_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
-        """Delete the group's states and their receipts, and its markers before block `number`."""
+        """Delete the group's state roots in all blocks and their receipts, and its markers before block `number`.
+        `block_hash_of` returns the hash of a public block, None if it is unknown. The trie nodes stay: groups share
+        them."""
         stored = PrivateStoreReader(self._batch)
         for changed in list(stored.changed_blocks_latest_first(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
@@ -364,7 +391,7 @@ class PrivateStoreWriter:
                 self._batch.delete(AHEAD, group_id + place.key())
 
     def write_marker(self, group_id: bytes, marker: StoredMarker) -> None:
-        """Store a marker that concerned the group."""
+        """Store a marker that concerned the group `group_id` (32 bytes), in place of the one at its place."""
         key = group_id + marker.place.key()
         self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
         # A rebuild may execute the same marker with success. The old entry would then report a gap for ever.
@@ -375,7 +402,8 @@ class PrivateStoreWriter:
             self._batch.put(AHEAD, key, sender + rlp.encode_scalar(nonce))
 
     def write_success(self, marker: StoredMarker) -> None:
-        """Record that the private transaction of this marker succeeded."""
+        """Record that the private transaction of this marker succeeded. If it is the first success of its payload in
+        the chain, its receipt is the one that counts."""
         # The facts stay with the payload for good. A later marker of the same payload is then decided without reading
         # it.
         facts = b"" if marker.known is None else marker.known.encode()
@@ -391,11 +419,12 @@ class PrivateStoreWriter:
         record_punctual_sender(self._batch, private_from)
 
     def delete_punctual_sender(self, private_from: bytes) -> None:
-        """Record that a private transaction of the key `private_from` took longer than its time slice."""
+        """Record that a private transaction of the key `private_from` (32 bytes) took longer than its time slice. The
+        key is then not a punctual one."""
         remove_punctual_sender(self._batch, private_from)
 
     def write_absent(self, marker: AbsentMarker) -> None:
-        """Record an absent marker in place of what was recorded at its place."""
+        """Record an absent marker, in place of the absent marker that was recorded at its place."""
         # Four tables have a row of it. The old rows have other keys (the due time is one), so they are deleted first.
         self.delete_absent(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
@@ -408,12 +437,13 @@ class PrivateStoreWriter:
             self._batch.put(DUE, _due_key(marker), _BEFORE_OTHERS if marker.is_preferred else b"\x01")
 
     def stop_asking(self, marker: AbsentMarker) -> None:
-        """Record that the payload is not asked for any more. It is still found when it arrives."""
+        """Record that the payload of an absent marker is not asked for again. The marker still waits for it:
+        `absent_markers_of` finds it when the payload arrives."""
         self.delete_absent(marker.place)
         self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
 
     def delete_absent(self, place: MarkerPlace) -> None:
-        """Delete the absent marker at `place`."""
+        """Delete the record of the absent marker at `place`. No effect if there is none, or after `stop_asking`."""
         before = PrivateStoreReader(self._batch).absent_at(place)
         if before is None:
             return
@@ -425,20 +455,22 @@ class PrivateStoreWriter:
         self._batch.delete(ABSENT, place.key())
 
     def write_history_key(self, group_id: bytes, payload_key: bytes) -> None:
-        """Record the payload of a flexible group's history."""
+        """Record the key of the payload (32 bytes) with the history that was taken over for a flexible group, in place
+        of an earlier one."""
         self._batch.put(META, HISTORY + group_id, payload_key)
 
     def write_divergence(self, group_id: bytes, divergence: Divergence) -> None:
-        """Record a divergence in place of the one with the same member."""
+        """Record a divergence of the group `group_id` (32 bytes), in place of the one with the same member."""
         fields = [rlp.encode_scalar(divergence.number), divergence.expected, divergence.found]
         self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
 
     def delete_divergence(self, group_id: bytes, member: bytes = b"") -> None:
-        """Delete the divergence with the member. The roots agree."""
+        """Delete the divergence of the group with the key `member` (32 bytes), or the one without a known member if it
+        is empty. No effect if there is none."""
         self._batch.delete(META, DIVERGED + group_id + member)
 
     def start_new_revision(self, group_id: bytes) -> None:
-        """Record a new revision of the group and delete its divergences. They were about the old state."""
+        """Increase the revision of the group by one and delete its divergences. They were about the old state."""
         stored = PrivateStoreReader(self._batch)
         # A list, because the loop deletes what it iterates over.
         for divergence in list(stored.divergences(group_id)):
@@ -447,12 +479,15 @@ class PrivateStoreWriter:
 
 
 class PrivateNodeStore:
-    """An `evm.engine.NodeStore` with the trie nodes and codes of the private states by hash, as of the last commit."""
+    """An `evm.engine.NodeStore` with the trie nodes and codes of the private states of all groups, as of the last
+    commit. Safe to use from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, key: bytes) -> bytes | None:
+        """Return the trie node or the code with the hash `key` (32 bytes). None if it is absent. StorageError if it
+        cannot be read."""
         with self._database.read() as snapshot:
             return snapshot.get(STATE, key)
 

@@ -27,9 +27,11 @@ class Restriction(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PrivateTransaction:
-    """A signed private transaction. `to` is None for a contract creation. `chain_id` is None before EIP-155.
+    """A signed private transaction. `to` (20 bytes) is None for a contract creation. `gas_price` and `value` are in
+    wei. `chain_id` is None before EIP-155.
 
-    Exactly one of `private_for` (public keys, perhaps none) and `group_id` (32 bytes) is set.
+    Exactly one of `private_for` (public keys, perhaps none) and `group_id` (32 bytes) is set. `private_from` is a
+    public key. The lengths of keys and the signature are not checked.
     """
 
     nonce: int
@@ -67,32 +69,36 @@ class PrivateTransaction:
         return keccak256(self.raw)
 
     def signing_preimage(self) -> bytes:
-        """Return the RLP whose hash the sender signed."""
+        """Return the RLP whose Keccak-256 hash the sender signed."""
         items = rlp.decode_list(self.raw, "private transaction")
         # EIP-155: the chain id and two empty items take the places of v, r and s.
         protected: list[RlpValue] = [] if self.chain_id is None else [rlp.encode_scalar(self.chain_id), b"", b""]
         return rlp.encode([*items[:6], *protected, *items[9:]])
 
     def sender(self) -> bytes:
-        """Return the address (20 bytes) that signed. SignatureError if the signature is not valid."""
+        """Return the address (20 bytes) that signed. It is recovered at each call. SignatureError if the signature is
+        not valid."""
         parity = self.v - 27 if self.chain_id is None else (self.v - 35) % 2
         signature = self.r.to_bytes(32) + self.s.to_bytes(32) + bytes([parity])
         return recover_address(keccak256(self.signing_preimage()), signature)
 
     def determined_group_id(self) -> bytes:
-        """Return the id of its group (32 bytes). The manager's own answer counts more, once there is one."""
+        """Return the id of its group (32 bytes): the one that it names, or the LEGACY id of its sender's and
+        recipients' keys. The manager's own answer counts more, once there is one."""
         return (
             self.group_id if self.group_id is not None else legacy_group_id(self.private_from, self.private_for or ())
         )
 
     @classmethod
     def decode(cls, raw: bytes) -> "PrivateTransaction":
-        """Decode the RLP of a private transaction. RlpError if it is malformed. The error quotes nothing of it."""
+        """Decode the RLP of a private transaction. RlpError if it is malformed. The signature is not verified. The
+        error quotes nothing of it."""
         return cls.from_item(rlp.decode(raw))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "PrivateTransaction":
-        """Return the private transaction of a decoded RLP item. RlpError if it is malformed."""
+        """Return the private transaction of a decoded RLP item. RlpError if it is malformed. The signature is not
+        verified."""
         fields = RlpFields(rlp.as_list(item, "private transaction"), "private transaction")
         nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
         to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("payload")
@@ -136,39 +142,44 @@ def _restriction(word: bytes) -> Restriction:
 
 
 def legacy_group_id(private_from: bytes, private_for: Iterable[bytes]) -> bytes:
-    """Return the LEGACY group id (32 bytes) of a sender and its recipients (public keys)."""
+    """Return the LEGACY group id (32 bytes) of a sender and its recipients (public keys, in any order), as Orion
+    computes it."""
     return group_id((private_from, *private_for))
 
 
 def private_contract_address(sender: bytes, nonce: int, group_id: bytes) -> bytes:
-    """Return the address (20 bytes) of the contract that `sender` creates in a group with the private `nonce`."""
+    """Return the address (20 bytes) of the contract that `sender` (20 bytes) creates in the group `group_id` (32 bytes)
+    with the private `nonce`."""
     # The group id is a part of it. The same sender and nonce in two groups must not give one address.
     return keccak256(rlp.encode([sender, rlp.encode_scalar(nonce), group_id]))[12:]
 
 
 def encode_payload_text(transaction: PrivateTransaction) -> bytes:
-    """Return the payload for the manager: the RLP in base64, as text."""
+    """Return the payload for the manager: the RLP of the transaction in base64, as ASCII bytes."""
     return base64.b64encode(transaction.raw)
 
 
 def encode_versioned_payload(transaction: PrivateTransaction, version: bytes) -> bytes:
-    """Return the payload for a flexible group: the transaction and the group's `version` (32 bytes), in base64."""
+    """Return the payload for a flexible group: the RLP of the transaction and the group's `version` (32 bytes), in
+    base64, as ASCII bytes."""
     return base64.b64encode(rlp.encode([rlp.decode_list(transaction.raw, "private transaction"), version]))
 
 
 def decode_payload_text(payload: bytes) -> PrivateTransaction:
-    """Return the private transaction of a payload. RlpError if the payload has none."""
+    """Return the private transaction of a payload (base64, as ASCII bytes), with or without a version. RlpError if the
+    payload has none."""
     return decode_versioned_payload(payload)[0]
 
 
 def decode_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
-    """Return the private transaction and its group's version (32 bytes), None without a valid one. RlpError if none."""
+    """Return the private transaction of a payload (base64, as ASCII bytes) and its group's version (32 bytes). The
+    version is None if there is none of 32 bytes. RlpError if the payload has no private transaction."""
     return decode_versioned_item(decode_payload_item(payload))
 
 
 def decode_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
-    """Return the private transaction in the RLP item of a payload, and its group's version (32 bytes), None without a
-    valid one. RlpError if the item has no private transaction."""
+    """Return the private transaction in the RLP item of a payload, and its group's version (32 bytes). The version is
+    None if there is none of 32 bytes. RlpError if the item has no private transaction."""
     # A payload of a flexible group is a list whose first item is the transaction, itself a list.
     if not (isinstance(item, list) and item and isinstance(item[0], list)):
         return PrivateTransaction.from_item(item), None
@@ -177,7 +188,7 @@ def decode_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | No
 
 
 def decode_payload_item(payload: bytes) -> RlpItem:
-    """Return the RLP item of a payload, which is base64 text. RlpError if it is malformed."""
+    """Return the RLP item of a payload, which is base64 as ASCII bytes. RlpError if the base64 or the RLP is malformed."""
     try:
         return rlp.decode(base64.b64decode(payload, validate=True))
     except binascii.Error:

@@ -65,7 +65,8 @@ BEHIND_BLOCKS = 2
 
 @dataclass(frozen=True, slots=True)
 class PrivateBlock:
-    """A block whose private transactions were executed, with the logs of each group that has some."""
+    """A block whose private transactions were executed, its on-chain hash (32 bytes), and the new logs of each group by
+    the group's id."""
 
     header: BlockHeader
     hash: bytes
@@ -76,14 +77,15 @@ Listener = Callable[[PrivateBlock], None]
 
 
 class EndLongTransactionTry(Protocol):
-    """Ends the running try of a long transaction. `waiting` are the groups that begin to wait, and whether an own or a
-    punctual sender's transaction waits there."""
+    """A function that ends the running try of a long transaction. `waiting` are the ids of the groups that begin to
+    wait, and whether an own or a punctual sender's transaction waits there."""
 
     def __call__(self, waiting: Mapping[bytes, bool]) -> None: ...
 
 
 class PrivateProcessor:
-    """Private execution. One thread at a time calls `step`. All other methods are safe to use from any thread."""
+    """Executes the private transactions of new blocks. One thread at a time calls `step`. All other methods are safe to
+    use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -105,21 +107,20 @@ class PrivateProcessor:
     # -- listening ---------------------------------------------------------------------------------------------------
 
     def on_block(self, listener: Listener) -> None:
-        """Call `listener` for each block with private logs.
-
-        It is called in the working thread, and before a read that waits for the block goes on. So it must be quick and
-        must not wait for private execution.
-        """
+        """Call `listener` for each later block with private logs, in the working thread and before a read that waits
+        for the block goes on. So it must be quick and must not wait for private execution."""
         self._listeners.append(listener)
 
-    def on_waiting(self, preempt: EndLongTransactionTry) -> None:
-        """Call `preempt` in the working thread when a group begins to wait for a long transaction."""
+    def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:
+        """Call `preempt`, in place of an earlier one, in the working thread when groups begin to wait for a long one."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Execute the next block. False if there is none or the manager does not answer."""
+        """Execute the private transactions of the next block and store the results. False if there is no next block, or
+        if the manager does not answer or fails: the next call tries it again. ExecutionCancelledError if the node
+        stops."""
         number = self.progress.last_executed_block + 1
         if number > self._context.head():
             self.progress.set_waiting_for_manager(False)
@@ -132,7 +133,7 @@ class PrivateProcessor:
         if not any(self._context.mode.may_be_marker(transaction) for transaction in block.transactions):
             self.progress.advance_to(number, save=self.progress.is_save_due(number))
             return True
-        slices = self.slices(is_behind=self._context.head() - number >= BEHIND_BLOCKS)
+        slices = self.create_slices(is_behind=self._context.head() - number >= BEHIND_BLOCKS)
         absent: list[AbsentMarker] = []
         run = self.create_executor(number)
         try:
@@ -144,13 +145,13 @@ class PrivateProcessor:
             # The cursor stays, and nothing of the block was stored. The next call begins the block again.
         except EnclaveUnreachableError:
             self.progress.set_waiting_for_manager(True)
-            self.progress.count_queued()
+            self.progress.update_queued_markers()
             return False
             # The manager answers, but it fails. After some tries the marker is left to the repair, and the chain goes on.
         except PayloadUnavailableError:
             self._failures += 1
             self.progress.set_waiting_for_manager(True)
-            self.progress.count_queued()
+            self.progress.update_queued_markers()
             return False
         self._failures = 0
         self.progress.set_waiting_for_manager(False)
@@ -158,11 +159,8 @@ class PrivateProcessor:
         return True
 
     def _tasks(self, block: Block, absent: list[AbsentMarker]) -> Iterator[UnreadTask]:
-        """Yield the tasks of `block` in order. Markers without a payload are put into `absent`.
-
-        Each payload is read when its turn comes. Any account can put hundreds of markers into one block, of a payload
-        that takes 50 MB when it is decoded.
-        """
+        """Yield the tasks of `block` in order. Markers without a payload are put into `absent`. Each payload is read in
+        its turn: any account can put hundreds of markers into one block, of a payload that takes 50 MB."""
         # Markers whose history could not be had wait as a whole. They are executed when the history is there.
         without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
@@ -241,12 +239,14 @@ class PrivateProcessor:
     def make_absent_marker(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
     ) -> AbsentMarker:
-        """Return the first record of a marker whose payload (or the payload `key`) cannot be had."""
+        """Return the first record of a marker whose payload (or the payload `key`) cannot be had, due after 30 s. It is
+        not stored. `failing`: the manager has it and fails to give it. A manager in this process is told of the signer.
+        """
         signer, key = recover_sender(marker), key or read_payload_key(marker)
         with self._context.database.read() as snapshot:
             # Any account can send markers of missing payloads. Those of a signer with good payloads before come first.
             is_preferred = is_marker_signer(snapshot, signer)
-        self._context.note_signer(key, signer, is_preferred)
+        self._context.record_missing_payload_signer(key, signer, is_preferred)
         # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
         due = next_retry_time(self._context.now(), 0)
         return AbsentMarker(place, marker.hash, key, failing, 0, due, is_preferred, signer)
@@ -270,7 +270,7 @@ class PrivateProcessor:
             for marker in awaited:
                 writer.write_absent(marker)
             writer.write_cursor(block.number)
-        self.progress.record_saved(block.number)
+        self.progress.record_cursor_saved(block.number)
         # After the commit: the other thread must find the waiting transaction in the database.
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(records.begin_to_wait)
@@ -282,15 +282,13 @@ class PrivateProcessor:
         self.notify_listeners(PrivateBlock(block.header, records.hash, records.logs))
         self.progress.advance_to(block.number, save=False)
 
-    def slices(self, *, is_behind: bool) -> GroupSlices:
+    def create_slices(self, *, is_behind: bool) -> GroupSlices:
         """Return the time slices of one block, for the working thread. `is_behind` says that more blocks wait."""
         return GroupSlices(self._slices, StoredPriorExecution(self._context), is_behind=is_behind)
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
-        """Return the additions to flexible groups that were refused, perhaps because the group's history is missing.
-
-        They wait for the history. A node that has it was refused by the contract, and waits without an effect.
-        """
+        """Return records to store for refused additions to flexible groups whose history was not taken over, perhaps
+        because it is missing. They wait for the history. A node that has it waits without an effect."""
         # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits.
         waiting = []
         groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}
@@ -303,7 +301,7 @@ class PrivateProcessor:
         return waiting
 
     def create_executor(self, number: int) -> PrivateBlockExecutor:
-        """Return an executor that begins with the private states before block `number`."""
+        """Return an executor in memory that begins with the private states before block `number`."""
         context = self._context
         return PrivateBlockExecutor(
             context.history,
@@ -317,12 +315,13 @@ class PrivateProcessor:
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """Return a group's state root after block `number` (32 bytes)."""
+        """Return the state root of a group (32 bytes each) after block `number`, that of the empty trie if it has no
+        state."""
         with self._context.database.read() as snapshot:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 
     def notify_listeners(self, private_block: PrivateBlock) -> None:
-        """Notify the listeners of a block's private logs, if it has some. In the working thread."""
+        """Call the listeners with a block that has private logs. Their errors are logged. In the working thread."""
         if not any(private_block.logs.values()):
             return
         for listener in self._listeners:
@@ -335,7 +334,8 @@ class PrivateProcessor:
 
 
 def next_retry_time(now: float, tries: int) -> int | None:
-    """Return the time (Unix seconds) of the next request for an absent payload after `tries` requests, None for never."""
+    """Return the time (Unix seconds) of the next request for an absent payload after `tries` requests. `now` is in Unix
+    seconds. None for never: after `MAX_PAYLOAD_REQUESTS`."""
     return (
         # The pauses grow fourfold: 30 s, 2 min, 8 min and so on, up to 6 h.
         int(now) + min(FIRST_PAYLOAD_RETRY_SECONDS << 2 * tries, LONGEST_PAYLOAD_RETRY_SECONDS)

@@ -20,7 +20,7 @@ RECENT_SECONDS = 5.0
 """The time after which a payload is read again. The manager may have lost the group's record since."""
 
 
-class RecentTasks:
+class RecentTaskCache:
     """The private transactions of the last `RECENT_SECONDS`, as tasks by the key of their payload. A payload that is here
     need not be read again. Safe to use from any thread. `clock` returns monotonic seconds."""
 
@@ -31,13 +31,15 @@ class RecentTasks:
         self._bytes = 0
 
     def find(self, payload_key: bytes, *, admitted: bool) -> PrivateTask | None:
-        """Return the task of a payload that was read a short time ago, by the same rule `admitted`. None if it was not."""
+        """Return the task of the payload `payload_key` (32 bytes) that was read in the last `RECENT_SECONDS` by the
+        same rule `admitted`. None if it was not. Its index is that of the marker by which it was read."""
         with self._lock:
             task, until_seconds = self._tasks.get((payload_key, admitted), (None, 0.0))
         return task if self._clock() < until_seconds else None
 
     def add(self, payload_key: bytes, task: PrivateTask, *, admitted: bool) -> None:
-        """Keep the task of a payload that was read now."""
+        """Keep the task of the payload `payload_key` (32 bytes) that was read now by the rule `admitted`. A task above
+        `MAX_RECENT_BYTES` is not kept. The oldest tasks are dropped above a bound."""
         size = len(task.private.raw)
         if size > MAX_RECENT_BYTES:
             return

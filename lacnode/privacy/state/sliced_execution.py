@@ -24,7 +24,8 @@ log = structlog.get_logger("privacy")
 
 
 class SlicedExecution:
-    """Executes with `executor` in the time slices `slices` of one block."""
+    """Executes the private transactions of one new block with `executor`, each in a time slice of `slices`. Failures of
+    single groups are counted in `failures`."""
 
     def __init__(self, executor: PrivateBlockExecutor, slices: GroupSlices, failures: GroupFailures) -> None:
         self._executor = executor
@@ -32,10 +33,16 @@ class SlicedExecution:
         self._failures = failures
 
     def execute(self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask]) -> BlockRecords:
-        """Execute the tasks in time slices. A task that does not end is `long` in the records, and so are those after it."""
+        """Execute the tasks of `block` in time slices, in order, and return their results. Nothing is stored. A task
+        that does not end in its slice, or fails for a reason of its group alone, is `long` in the records, and so are
+        those of its group after it.
+
+        PublicHistoryMissingError if the public block cannot be executed again. ExecutionCancelledError if the node
+        stops. The errors of `UnreadTask.read` pass through.
+        """
         records, slices = BlockRecords(block.number, hash_), self._slices
         self._executor.limit_unstored_results()
-        public = self._executor.open_public(block, hash_)
+        public = self._executor.open_public_block(block, hash_)
         for task in tasks:
             known = task.known
             if known is not None and not slices.admits(known.group_id, known.private_from):

@@ -55,7 +55,7 @@ COMPARISON = "the comparison of state roots"
 
 class ComparisonResult(Enum):
     """The result of comparing the own state root with one member's. UNKNOWN if the member gave no root that can be
-    compared."""
+    compared: it is silent, behind, or has not executed the same markers."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -78,10 +78,11 @@ class _Check:
 
 
 class StateRootComparison:
-    """The comparison of all groups. It is a `StateRootSource` too.
+    """Compares the state roots of all groups with those of their members, and answers the questions of others: it is a
+    `StateRootSource` too.
 
-    One thread at a time calls `step`. `answer` is safe to use from any thread. `last_executed_block` returns the number of
-    the last block that is executed privately.
+    One thread at a time calls `step`. `answer` is safe to use from any thread. `last_executed_block` returns the number
+    of the last block that is executed privately.
     """
 
     def __init__(
@@ -105,8 +106,9 @@ class StateRootComparison:
 
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
         """Return the state of the group in `question` to the key `asker`, on behalf of the own key `own` (32 bytes
-        each). None if this node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a
-        member's. A group for which the asker has another root is compared soon."""
+        each), after the block in question or the last one that is executed here. None if this node cannot answer before
+        `deadline` (monotonic seconds), or if one of the keys is not a member's. A group for which the asker has another
+        root is compared soon."""
         group_id, number = question.group_id, min(question.number, self._last_executed_block())
         # The group must be known here by a marker. Without this, a stranger could make the manager look for any id.
         with self._context.database.read() as snapshot:
@@ -141,9 +143,11 @@ class StateRootComparison:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Compare the groups whose time has come. This blocks for the time of the calls.
+        """Compare the groups whose time has come with their members, and record or end divergences. This blocks for the
+        time of the calls.
 
-        Nothing is compared while many blocks wait for execution. EnclaveUnreachableError if the manager does not answer.
+        Nothing is compared while many blocks wait for execution. EnclaveUnreachableError if the own manager does not
+        answer. Silent members raise no error.
         """
         # A node that catches up has old states. Its questions would only find differences in time.
         if self._context.head() - self._last_executed_block() > BLOCKS_AWAITED:
@@ -162,7 +166,7 @@ class StateRootComparison:
     def _record_failure(self, group_id: bytes, error: Exception) -> None:
         """Put off a group that cannot be compared. It would be the first of all again at the next step."""
         self._context.failures.record_failure(group_id, COMPARISON, error)
-        self._plans.put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
+        self._plans.plan_after_comparison(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
 
     def _due(self) -> list[bytes]:
         """Return the groups to compare now. The one that has waited longest comes first."""
@@ -171,7 +175,7 @@ class StateRootComparison:
             # Not all groups each time: strangers can have hundreds of thousands of them here.
             looked_at = self._rotation.next_entries(stored.groups)
             shapes = dict(_shapes(stored, looked_at, self._context.failures))
-        return self._plans.find_due(shapes)[:MAX_STATE_ROOT_QUERIES]
+        return self._plans.plan_and_find_due(shapes)[:MAX_STATE_ROOT_QUERIES]
 
     def _checks(self) -> Iterator[_Check]:
         """Yield the comparisons to make. Groups that are left when the time is over come first the next time."""
@@ -193,14 +197,14 @@ class StateRootComparison:
         number = self._last_executed_block()
         members = self._membership.members_at(group_id, number, deadline_seconds)
         if members is None:
-            self._plans.put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
+            self._plans.plan_after_comparison(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
             return None
         # Any own key that is a member can ask. One is enough, because the state is the same for all of them.
         own = next((key for key in self._client.own_keys if key in members), None)
         others = members.difference(self._client.own_keys)
         marked = self._forget_all_but(group_id, others)
         if own is None or not others:
-            self._plans.put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=False)
+            self._plans.plan_after_comparison(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=False)
             return None
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
@@ -247,9 +251,9 @@ class StateRootComparison:
         if is_settled and set(verdicts) == {ComparisonResult.AGREES} and len(states) == len(check.others):
             self._settle(check.group_id, up_to)
         if ComparisonResult.DIFFERS in verdicts:
-            self._plans.put_off(check.group_id, DIVERGED_COMPARE_INTERVAL_SECONDS, failed=False)
+            self._plans.plan_after_comparison(check.group_id, DIVERGED_COMPARE_INTERVAL_SECONDS, failed=False)
         else:
-            self._plans.put_off(check.group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=not is_settled)
+            self._plans.plan_after_comparison(check.group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=not is_settled)
 
     def _judge(self, check: _Check, member: bytes, theirs: GroupState | None) -> ComparisonResult:
         """Compare a member's state with the own one, and record a change."""

@@ -55,7 +55,8 @@ MAX_CARRIED_OUT = 64
 
 
 class TimeSlices:
-    """The time slices of one thread. `clock` returns monotonic seconds."""
+    """The time slices of one thread, and the time that was used and lost in them. `clock` returns monotonic seconds.
+    `use` has the seconds of each group."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -67,8 +68,8 @@ class TimeSlices:
         self._updated_at = clock()
 
     def unforgiven_lost_seconds(self) -> float:
-        """Return the seconds that were lost lately to transactions that did not end. A part of them is forgotten with
-        the time."""
+        """Return the seconds that were lost lately to transactions that did not end in their slice. In each second
+        `FORGIVEN_SHARE` seconds of them are forgotten. 0 at the start."""
         now = self.clock()
         # Lost time is forgotten slowly, so that one slow transaction a minute costs nothing and many do.
         self._unforgiven_lost_seconds = max(
@@ -81,9 +82,10 @@ class TimeSlices:
     def slice(
         self, full_seconds: float = SLICE_SECONDS, least_seconds: float = MIN_SLICE_SECONDS
     ) -> Iterator[ExecutionBudget]:
-        """Give the budget of one private transaction: `full_seconds` if no time was lost, and at least `least_seconds`.
+        """Give the budget of one private transaction, as a context manager: `full_seconds` from now if no time was
+        lost, less by the lost time, and at least `least_seconds`.
 
-        BudgetExceededError passes through and counts as lost time.
+        BudgetExceededError passes through, and the time then counts as lost.
         """
         start = self.clock()
         try:
@@ -94,7 +96,8 @@ class TimeSlices:
             raise
 
     def public_budget(self) -> ExecutionBudget:
-        """Return the budget of a public block that is executed again."""
+        """Return a budget for the public transactions of a block that is executed again: it ends `PUBLIC_BLOCK_SECONDS`
+        from now."""
         # Public transactions were executed at the import already. A longer time means that this machine is overloaded.
         return ExecutionBudget(self.clock() + PUBLIC_BLOCK_SECONDS)
 
@@ -103,21 +106,22 @@ class PriorExecution(Protocol):
     """The facts about groups and senders before one of their transactions is executed."""
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Return True if the group's transactions wait for one that is executed apart."""
+        """Return True if the transactions of the group with this id (32 bytes) wait for one that is executed apart."""
 
     def count_changes(self, group_id: bytes, at_most: int) -> int:
-        """Return the number of blocks that changed the group's state. It is counted up to `at_most`."""
+        """Return the number of blocks that changed the group's state, at most `at_most`."""
 
     def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
-        """Return True if the key `private_from` is of this node, or if its last private transaction ended in its time
-        slice."""
+        """Return True if the key `private_from` (32 bytes) is of this node, or if its last private transaction ended in
+        its time slice. False for an unknown key."""
 
     def is_own_key(self, private_from: bytes) -> bool:
-        """Return True if `private_from` is a key of this node."""
+        """Return True if `private_from` (32 bytes) is a key of this node."""
 
 
 class GroupSlices:
-    """The time slices of the groups in one block. `is_behind` says that newer blocks, or other late payloads, wait."""
+    """The time slices of the groups in one block, for one thread. `is_behind` says that newer blocks, or other late
+    payloads, wait."""
 
     def __init__(self, slices: TimeSlices, prior: PriorExecution, *, is_behind: bool) -> None:
         self.slices = slices
@@ -128,7 +132,8 @@ class GroupSlices:
         """Whether a transaction of this block did not end in its slice."""
 
     def admits(self, group_id: bytes, private_from: bytes) -> bool:
-        """Return True if the next transaction from the key `private_from` to the group is executed now."""
+        """Return True if the next transaction from the key `private_from` to the group `group_id` (32 bytes each) may
+        be executed now, in a slice. False if it has to wait and to be executed apart."""
         if self.is_waiting(group_id):
             return False
         # A stranger can put transactions of many new groups into one block, each of which would lose a slice there.
@@ -156,9 +161,9 @@ class GroupSlices:
 
     @contextmanager
     def slice(self, group_id: bytes, private_from: bytes) -> Iterator[ExecutionBudget]:
-        """Give the budget of one private transaction from the key `private_from` to the group. It is shorter for a new
-        group, a sender that is neither own nor punctual, and after lost time. BudgetExceededError passes through and
-        counts as lost time."""
+        """Give the budget of one private transaction from the key `private_from` to the group (32 bytes each), as a
+        context manager. It is shorter for a new group, a sender that is neither own nor punctual, and after lost time.
+        `admits` is not asked here. BudgetExceededError passes through and counts as lost time."""
         try:
             with self.slices.slice(*self._bounds_of(group_id, private_from)) as budget:
                 yield budget
@@ -182,11 +187,12 @@ class GroupSlices:
         )
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Return True if the group waits for a transaction that is executed apart."""
+        """Return True if the group waits for a transaction that is executed apart, of this block or an earlier one."""
         return group_id in self._waiting or self.prior.is_waiting(group_id)
 
     def count_use(self, group_id: bytes, seconds: float, *, has_changed: bool, lost_seconds: float = 0.0) -> None:
-        """Count `seconds` of one transaction to the group's use. A transaction that changes the state counts less.
+        """Count `seconds` of one transaction to the group's use. A transaction that changes the state (`has_changed`)
+        counts only beyond `ORDINARY_SECONDS`.
 
         `lost_seconds` of them count as lost time already.
         """
@@ -197,5 +203,5 @@ class GroupSlices:
             self.slices.vain_use.add(group_id, seconds - lost_seconds)
 
     def hold_group(self, group_id: bytes) -> None:
-        """Let the group's next transactions wait."""
+        """Let the group's next transactions in this block wait: `admits` then refuses them."""
         self._waiting.add(group_id)

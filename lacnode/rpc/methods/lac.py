@@ -164,7 +164,7 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
     """Ask the manager again, soon, for every payload that it did not have. Return the number of these payloads.
     RpcError if privacy is off."""
-    return privacy_controller(services).execution.repair.retry_all()
+    return privacy_controller(services).execution.repair.make_all_due()
 
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:

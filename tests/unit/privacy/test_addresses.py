@@ -8,7 +8,7 @@ import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy, Reach, reach_of
 from lacnode.privacy.service.manager_config import ManagerConfigError, parse_networks
-from lacnode.privacy.service.permitted_network import PermittedNetwork, trust_own_name
+from lacnode.privacy.service.permitted_network import PermittedNetwork, allow_kind_of_own_host
 from tests.support.logs import logs_of_this_thread
 
 LOOPBACK, PRIVATE, PUBLIC = "127.0.0.1", "10.1.2.3", "8.8.8.8"
@@ -133,6 +133,6 @@ class TestConnections:
         policy = AddressPolicy(["http://manager1:8080"])
         assert not policy.permits(PRIVATE)
         trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
-        await trust_own_name(policy, "http://manager1:8080")
+        await allow_kind_of_own_host(policy, "http://manager1:8080")
         assert policy.permits(PRIVATE)
         assert not policy.permits(LOOPBACK)

@@ -69,7 +69,7 @@ class TestContradictingHistories:
         controller, manager = member.privacy_controller, member.manager
         block, hash_ = GroupRebuilder(controller._context, controller.execution.processor).read_block(number)
         executor = controller.execution.processor.create_executor(number)
-        executor.reset_group(GROUP)
+        executor.begin_group_empty(GROUP)
         records = executor.execute_block(block, hash_, [PrivateTask(0, past, GROUP)])
         told = PastTransaction(past, block.transactions[0].hash, records.roots[GROUP][0].root)
         addition = invented(1, adding(member.manager.key))

@@ -286,7 +286,7 @@ class TestHeavy:
         stage.b.work()
         assert condition_or_none(stage.b, HOSTILE) is None
         stage.b.manager.payloads[lost[0]] = lost[1]
-        stage.b.privacy_controller.execution.repair.retry_all()
+        stage.b.privacy_controller.execution.repair.make_all_due()
         stage.b.work()
         assert receipt_of(stage.b, heavy) == PrivateReceipt(PrivateStatus.SUCCESSFUL)
 

@@ -236,7 +236,7 @@ def test_missing_payloads_are_asked_for_ever_more_rarely() -> None:
     missing.add_missing(b"key")
     asked = []
     for _ in range(3000):
-        asked += [now[0] for _ in missing.pop_due(5)]
+        asked += [now[0] for _ in missing.begin_due_attempts(5)]
         missing.add_missing(b"key")
         now[0] += 0.5
     assert asked[:5] == [0.0, 1.0, 3.0, 7.0, 15.0]
@@ -261,7 +261,7 @@ class TestOrderOfQuestions:
             missing.set_signer(key, key[:20], is_known=False)
         missing.add_missing(self.KEY)
         missing.set_signer(self.KEY, self.SIGNER, is_known=True)
-        assert missing.pop_due(64)[0] == self.KEY
+        assert missing.begin_due_attempts(64)[0] == self.KEY
         assert len(missing) == MAX_MISSING_PAYLOADS
 
     def test_each_unknown_signer_has_a_turn(self) -> None:
@@ -271,7 +271,7 @@ class TestOrderOfQuestions:
             missing.set_signer(key, self.STRANGER, is_known=False)
         missing.add_missing(self.KEY)
         missing.set_signer(self.KEY, self.SIGNER, is_known=False)
-        assert self.KEY in missing.pop_due(64)[:2]
+        assert self.KEY in missing.begin_due_attempts(64)[:2]
 
     def test_a_known_signer_leaves_questions_for_the_others(self) -> None:
         missing = MissingPayloads(lambda: 0.0)
@@ -279,9 +279,9 @@ class TestOrderOfQuestions:
             missing.add_missing(key)
             missing.set_signer(key, self.SIGNER, is_known=True)
         missing.add_missing(self.KEY)
-        assert self.KEY in missing.pop_due(64)
+        assert self.KEY in missing.begin_due_attempts(64)
         missing.remove_found(self.KEY)
-        assert len(missing.pop_due(64)) == 64, "no question is left out"
+        assert len(missing.begin_due_attempts(64)) == 64, "no question is left out"
 
     def test_a_known_signer_does_not_keep_others_out_of_a_full_queue(self) -> None:
         """A stranger becomes known by a marker of another's payload."""
@@ -291,7 +291,7 @@ class TestOrderOfQuestions:
             missing.set_signer(key, self.STRANGER, is_known=True)
         missing.add_missing(self.KEY)
         missing.set_signer(self.KEY, self.SIGNER, is_known=True)
-        assert self.KEY in missing.pop_due(64)
+        assert self.KEY in missing.begin_due_attempts(64)
 
     def test_what_was_asked_for_waits_for_what_was_not(self) -> None:
         """Without signers, as from a node in another process."""
@@ -302,7 +302,7 @@ class TestOrderOfQuestions:
         missing.add_missing(self.KEY)
         asked = []
         for _ in range(11):
-            asked += missing.pop_due(64)
+            asked += missing.begin_due_attempts(64)
             now[0] += 1.0
         assert asked[:640] == junk_keys(640)
         assert asked[640] == self.KEY
@@ -314,7 +314,7 @@ class TestOrderOfQuestions:
         missing.add_missing(self.KEY)
         for signer, is_known in ((self.STRANGER, False), (self.SIGNER, True), (self.STRANGER, False)):
             missing.set_signer(self.KEY, signer, is_known=is_known)
-        assert missing.pop_due(64)[0] == self.KEY
+        assert missing.begin_due_attempts(64)[0] == self.KEY
 
 
 def test_no_secret_is_in_a_repr_an_error_or_the_log(

@@ -358,7 +358,7 @@ class TestLostPayloads:
             stage.clock.now += 3600
             stage.c.work()
         assert len(stage.c.manager.asked) - asked == MAX_PAYLOAD_REQUESTS
-        assert stage.c.privacy_controller.execution.repair.retry_all() == 1
+        assert stage.c.privacy_controller.execution.repair.make_all_due() == 1
         stage.c.work()
         assert len(stage.c.manager.asked) - asked == MAX_PAYLOAD_REQUESTS + 1
 
@@ -420,7 +420,7 @@ class TestStateQuota:
         )
         assert stage.b.privacy_controller.statuses.health().alarms != ()
         self.limited(stage, 0)
-        stage.b.privacy_controller.execution.repair.retry_all()
+        stage.b.privacy_controller.execution.repair.make_all_due()
         stage.b.work()
         assert stage.b.root(GROUP) == stage.a.root(GROUP) != root
 

@@ -73,14 +73,14 @@ class TesseraNodes:
 
     # -- keys and URLs -------------------------------------------------------------------------------------------------
 
-    def party_info(self) -> PartyInfo:
+    def own_party_info(self) -> PartyInfo:
         """Return the party info for Tesseras: the own keys alone."""
         url = self._own_url() or ""
         return PartyInfo(url, (url,), dict.fromkeys(self._keys.public_keys, url))
 
     def exchange_party_info(self) -> None:
         """Send the own party info to each Tessera and read which keys it has. Blocks for the time of their answers."""
-        told = encode_tessera_party_info(self.party_info())
+        told = encode_tessera_party_info(self.own_party_info())
         # The own party info comes first. The Tessera then knows this manager before it is asked for its own keys.
         self._call([_post_call(url, PARTY_INFO_PATH, told) for url in self._urls])
         answers = self._call([PeerCall("GET", url, PARTY_INFO_PATH) for url in self._urls])

@@ -50,7 +50,7 @@ class TesseraPeerApi:
         """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is
         called."""
         _decode_or_refuse(decode_tessera_party_info, body)
-        return encode_tessera_party_info(PartyInfo(self._nodes.party_info().url))
+        return encode_tessera_party_info(PartyInfo(self._nodes.own_party_info().url))
 
     def answer_challenge(self, body: bytes) -> bytes:
         """Return the UUID of a challenge, which proves an own key."""

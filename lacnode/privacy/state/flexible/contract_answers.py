@@ -31,7 +31,8 @@ _PROXY_KEY, _MANAGEMENT_KEY = keccak256(PROXY_ADDRESS), keccak256(MANAGEMENT_ADD
 
 
 class ContractAnswers:
-    """The remembered answers. Safe to use from any thread. `initial_state` returns the state with the given accounts."""
+    """The answers of flexible groups' contracts that are remembered. Safe to use from any thread. `initial_state`
+    returns the root and the nodes of a state with the given accounts."""
 
     def __init__(self, initial_state: Callable[[Sequence[GenesisAccount]], State]) -> None:
         self._initial_state = initial_state
@@ -47,10 +48,12 @@ class ContractAnswers:
     def ask(
         self, root: bytes, read: ReadNode, block_gas: int, question: bytes, execute: Callable[[], bytes | None]
     ) -> bytes | None:
-        """Return the contract's output for the call data `question` in the group's state `root`. None if the call fails.
+        """Return the contract's output for the call data `question` in the group's state `root` (32 bytes). None if the
+        call fails.
 
-        `read` returns the nodes of the state. `block_gas` is the gas limit of the block. `execute` asks the contract. The
-        errors are those of `execute`, and MissingNodeError if the state is not whole.
+        A remembered answer is returned without an execution. Otherwise `execute` asks the contract. `read` returns the
+        nodes of the state by hash. `block_gas` is the gas limit of the block. The errors are those of `execute`, and
+        MissingNodeError if the state is not whole.
         """
         management = self._unchanged_management(root, read) if block_gas >= MIN_BLOCK_GAS else None
         if management is None:

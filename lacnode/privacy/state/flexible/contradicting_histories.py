@@ -26,9 +26,11 @@ _TOLD, _ACCEPTED = b"told", b"accepted"
 
 @dataclass(frozen=True, slots=True)
 class ContradictingHistory:
-    """A history that the key `teller` (32 bytes) sent in the payload `payload_key`, with the marker at `place`.
+    """A history of the flexible group `group_id` that the key `teller` (32 bytes) sent in the payload `payload_key` (32
+    bytes), with the marker at `place`.
 
-    It ends in the root `told`. The group has the root `found` here. A history that `is_dismissed` does not count.
+    It ends in the state root `told`. The group has the state root `found` here (32 bytes each). A history that
+    `is_dismissed` does not count.
     """
 
     group_id: bytes
@@ -47,11 +49,13 @@ class ContradictingHistoryReader:
         self._snapshot = snapshot
 
     def of_group(self, group_id: bytes) -> Iterator[ContradictingHistory]:
-        """Yield the histories of a group that are not dismissed, in the order of their senders' keys."""
+        """Yield the histories of the group `group_id` (32 bytes) that are not dismissed, in the order of their senders'
+        keys. The snapshot must be open meanwhile."""
         return (history for history in self._all(group_id) if not history.is_dismissed)
 
     def told_by(self, group_id: bytes, teller: bytes) -> ContradictingHistory | None:
-        """Return the last history from `teller`, dismissed or not. None if there is none."""
+        """Return the last history of the group that the key `teller` (32 bytes) sent, dismissed or not. None if there
+        is none."""
         return next((history for history in self._all(group_id) if history.teller == teller), None)
 
     def _all(self, group_id: bytes) -> Iterator[ContradictingHistory]:
@@ -64,7 +68,8 @@ class ContradictingHistoryReader:
             yield ContradictingHistory(group_id, teller, value[:32], place, told, found, is_dismissed)
 
     def accepted_payload_key(self, group_id: bytes) -> bytes | None:
-        """Return the payload key of the history that the operator accepted. None if there is none or it was taken over."""
+        """Return the payload key (32 bytes) of the group's history that the operator accepted. None if there is none,
+        or if it was taken over or found unusable since."""
         return self._snapshot.get(META, _ACCEPTED + group_id)
 
 
@@ -75,9 +80,10 @@ class ContradictingHistoryWriter:
         self._batch = batch
 
     def add(self, history: ContradictingHistory) -> None:
-        """Record a history in place of the sender's last one.
+        """Record a history in place of the last one from its sender.
 
-        A history that was dismissed is not recorded again. At most `MAX_CONTRADICTING_HISTORIES` are recorded for a group.
+        A history that was dismissed is not recorded again. Beyond `MAX_CONTRADICTING_HISTORIES` of a group, the history
+        of a further sender is not recorded.
         """
         reader = ContradictingHistoryReader(self._batch)
         before = reader.told_by(history.group_id, history.teller)
@@ -95,17 +101,20 @@ class ContradictingHistoryWriter:
         self._batch.put(META, _TOLD + history.group_id + history.teller, value)
 
     def dismiss(self, history: ContradictingHistory) -> None:
-        """Record that the history does not count any more."""
+        """Record that the history does not count from now on. It stays stored, so that its sender cannot bring it back."""
         self._put(replace(history, is_dismissed=True))
 
     def remove(self, group_id: bytes, teller: bytes) -> None:
-        """Delete the history that the key `teller` sent, because this node has taken it over."""
+        """Delete the history of the group that the key `teller` (32 bytes) sent, because this node has taken it over.
+        No effect if there is none."""
         self._batch.delete(META, _TOLD + group_id + teller)
 
     def accept(self, history: ContradictingHistory) -> None:
-        """Record that the history is to replace what was executed here."""
+        """Record that the history is to replace what was executed here. It takes the place of an earlier acceptance for
+        its group. The rebuild is the caller's."""
         self._batch.put(META, _ACCEPTED + history.group_id, history.payload_key)
 
     def remove_acceptance(self, group_id: bytes) -> None:
-        """Delete the acceptance. The history was taken over, or it cannot be."""
+        """Delete the acceptance of a history for the group. The history was taken over, or it cannot be. No effect if
+        there is none."""
         self._batch.delete(META, _ACCEPTED + group_id)

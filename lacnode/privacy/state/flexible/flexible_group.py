@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FlexibleGroup:
-    """The id of a group (32 bytes) and the keys of its members, in the contract's order."""
+    """The id of a group (32 bytes) and the public keys of its members, in the contract's order. The contract may name
+    keys of any length, or none."""
 
     id: bytes
     members: tuple[bytes, ...]

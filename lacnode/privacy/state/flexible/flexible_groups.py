@@ -35,7 +35,8 @@ in seconds. CallLimitExceededError then."""
 class FlexibleGroups:
     """The flexible groups of this node: a `GroupDirectory`. Safe to use from any thread.
 
-    `wait_until_executed` waits a short time until a block (None for the public head) is executed privately.
+    `contract_asker` gives the questions to a group's contract. `wait_until_executed` waits a short time until a block
+    (None for the public head) is executed privately.
     """
 
     has_fixed_members = False
@@ -55,19 +56,22 @@ class FlexibleGroups:
     def members_at(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
-        """Return the public keys that the group's contract lists after block `number` or the head. None if there is no
-        such group yet. CallLimitExceededError if the contract does not answer in time, or not by `deadline_seconds` on
-        the monotonic clock."""
+        """Return the public keys that the contract of the group `group_id` (32 bytes) lists after block `number`, or
+        after the head for None. None if there is no such group yet. The answer is of earlier blocks if private
+        execution is behind. CallLimitExceededError if the contract does not answer in time, or not by
+        `deadline_seconds` on the monotonic clock. MissingNodeError if the state of that block is not kept."""
         group = self.find(group_id, number, deadline_seconds)
         return None if group is None else group.members
 
     def find(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> FlexibleGroup | None:
-        """Return the group as of block `number` or the head, None if there is no such group.
+        """Return the group `group_id` (32 bytes) as of block `number`, or of the head for None. None if there is no
+        such group.
 
-        CallLimitExceededError if its contract does not answer within `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds`
-        on the monotonic clock.
+        This waits a short time for private execution. CallLimitExceededError if its contract does not answer within
+        `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the monotonic clock. MissingNodeError if the state of
+        that block is not kept.
         """
         self._wait_until_executed(number)
         return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
@@ -77,9 +81,10 @@ class FlexibleGroups:
         return None if found is None else FlexibleGroup(group_id, found)
 
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
-        """Return every group that has all of `keys` as members. Groups whose contract does not answer are left out.
+        """Return every group that has all of `keys` (public keys) as members, in the order of the ids. Groups whose
+        contract does not answer are left out: their members may have made the contract so.
 
-        Their members may have made the contract so. The errors are those of `GroupSearch.find_all`.
+        CallLimitExceededError if not all groups were looked at since the start (see `GroupSearch.find_all`).
         """
         self._wait_until_executed(None)
         return [group for group in self._search.find_all() if set(keys) <= set(group.members)]
@@ -102,8 +107,10 @@ class FlexibleGroups:
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
         """Let the manager store `private` and send it to the members of its flexible group, for the caller with the key
         `own_key` (32 bytes). Members that `private` adds also receive the history of the group. Return the data of the
-        marker: the key of the payload and, with new members, the key of the history. PrivateSendError, EnclaveError or
-        EnclaveUnreachableError if it fails."""
+        marker: the key of the payload (32 bytes) and, with new members, the key of the history (32 bytes).
+        PrivateSendError if the group is not named, does not have the caller as a member, or has lost a payload.
+        EnclaveError or EnclaveUnreachableError if the manager fails, CallLimitExceededError if the contract does not
+        answer in time."""
         group = self._recipients(private, own_key)
         manager, sender = self._context.manager, private.private_from
         # The history is read before anything is sent. A lost payload must not leave new members without a history.

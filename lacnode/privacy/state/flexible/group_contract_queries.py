@@ -26,19 +26,22 @@ Ask = Callable[[bytes], bytes | None]
 
 
 def ask_members(ask: Ask) -> tuple[bytes, ...] | None:
-    """Return the members of the group (public keys), None if there is no group."""
+    """Return the public keys of the group's members in the contract's order. None if there is no group or the call
+    fails, empty if the answer is malformed. The errors of `ask` pass through."""
     output = ask(GET_PARTICIPANTS)
     return decode_members(output) if output else None
 
 
 def ask_version(ask: Ask) -> bytes:
-    """Return the version of the group (32 bytes), which changes with its members. Zero if there is no group."""
+    """Return the version of the group (32 bytes), which changes with its members. Zero bytes if there is no group or
+    the call fails. The errors of `ask` pass through."""
     output = ask(GET_VERSION)
     return output if output is not None and len(output) == len(NO_VERSION) else NO_VERSION
 
 
 def ask_refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
-    """Return why `private` is not executed, None if it is. It was sent when the group had `expected_version`."""
+    """Return why the contract refuses that `private` is executed, as a text for the log. None if it may be. It was sent
+    when the group had `expected_version` (32 bytes). The errors of `ask` pass through."""
     # A locked group takes calls of its own contract alone. The lock keeps other transactions out while members join.
     is_locked = not any(ask(CAN_EXECUTE) or b"")
     if adds_members(private) and not is_locked:

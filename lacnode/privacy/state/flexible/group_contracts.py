@@ -27,7 +27,8 @@ WORD_BYTES = 32
 
 @cache
 def create_group_accounts() -> tuple[GenesisAccount, ...]:
-    """Return the first accounts of a group. The first slot of the proxy names the management contract."""
+    """Return the first accounts of every flexible group: the management contract, then the proxy. The first slot of the
+    proxy names the management contract. The result is made once."""
     file = resources.files("lacnode.privacy.state.flexible") / "contracts.json"
     found = json.loads(file.read_text("utf-8"))
     proxy, management = (bytes.fromhex(found[name][2:]) for name in ("proxy", "management"))
@@ -43,19 +44,21 @@ def calls_group_contract(private: PrivateTransaction) -> bool:
 
 
 def adds_members(private: PrivateTransaction) -> bool:
-    """Return True if `private` adds members to its group, or creates it."""
+    """Return True if `private` calls the function of the group's contract that adds members. This also creates a group.
+    Whether the call succeeds is not known here."""
     return calls_group_contract(private) and private.data.startswith(ADD_PARTICIPANTS)
 
 
 def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
-    """Return the keys that an addition names. Empty if they cannot be read, as in Besu."""
+    """Return the public keys that an addition names. Empty if `private` is no addition, or if its keys cannot be read,
+    as in Besu."""
     # Besu takes call data that cannot be read for an addition of no member.
     return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if adds_members(private) else ()
 
 
 def decode_members(encoded: bytes) -> tuple[bytes, ...]:
-    """Return the keys of an ABI-encoded `bytes[]`. Empty if it is malformed, has more than `MAX_FLEXIBLE_MEMBERS` keys, or
-    names more bytes than it has."""
+    """Return the keys in the ABI encoding of a `bytes[]` without a selector. Their lengths are not checked. Empty if it
+    is malformed, has more than `MAX_FLEXIBLE_MEMBERS` keys, or names more bytes than it has."""
     if not _is_bounded(encoded):
         return ()
     try:

@@ -14,7 +14,8 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction, decode
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PastTransaction:
-    """A private transaction that was executed at a marker, and the group's state root after it (32 bytes)."""
+    """A private transaction that was executed at the marker with the hash `marker_hash` (32 bytes), and the group's
+    state root after it (32 bytes)."""
 
     private: PrivateTransaction
     marker_hash: bytes
@@ -23,14 +24,15 @@ class PastTransaction:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class GroupHistory:
-    """The history of one group, in order. It is not empty."""
+    """The history of the group `group_id` (32 bytes), in the order of the chain. It is not empty."""
 
     group_id: bytes
     past: tuple[PastTransaction, ...]
 
 
 def encode_history_payload(past: Sequence[PastTransaction]) -> bytes:
-    """Return the payload for new members: the list's RLP in base64, as text."""
+    """Return the payload for new members: the RLP of the list in base64, as ASCII bytes. `past` is in the order of the
+    chain."""
     items: list[rlp.RlpValue] = [
         [rlp.decode_list(entry.private.raw, "private transaction"), [entry.marker_hash, entry.root]] for entry in past
     ]
@@ -38,7 +40,8 @@ def encode_history_payload(past: Sequence[PastTransaction]) -> bytes:
 
 
 def decode_history_payload(payload: bytes, check: Callable[[], None] = lambda: None) -> GroupHistory:
-    """Decode what `encode_history_payload` encoded. RlpError if it is not the history of one group.
+    """Decode what `encode_history_payload` encoded. RlpError if it is malformed or not the history of exactly one
+    group. Neither signatures nor roots are checked.
 
     `check` is called for each transaction. It may raise an error to end the work.
     """

@@ -19,16 +19,17 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction
 
 
 class GroupHistoryReader:
-    """Reads histories from the manager at each call. Safe to use from any thread."""
+    """Reads the histories that this node took over, from the manager at each call. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
     def find_transaction(self, marker_hash: bytes, place: MarkerPlace) -> tuple[bytes, PrivateTransaction] | None:
-        """Return the group and the private transaction of the marker at `place`. None if it is in no history.
+        """Return the id of the group (32 bytes) and the private transaction that a history has for the marker
+        `marker_hash` (32 bytes) at `place`. None if it is in no history of a group that the marker concerned.
 
-        EnclaveUnreachableError if the manager does not answer. PayloadUnavailableError if the transaction was not found and
-        the manager does not give one of the histories.
+        EnclaveUnreachableError if the manager does not answer. PayloadUnavailableError if the transaction was not found
+        and the manager does not give one of the histories.
         """
         with self._context.database.read() as snapshot:
             # The snapshot is closed before the manager is asked. An open one would hold old pages of the database.
@@ -54,9 +55,10 @@ class GroupHistoryReader:
         return None
 
     def transactions_of(self, group_id: bytes) -> Mapping[bytes, PrivateTransaction]:
-        """Return the private transactions in the group's history by the hashes of their markers. Empty without a history.
+        """Return the private transactions in the history of the group `group_id` (32 bytes) by the hashes of their
+        markers. Empty without a history, or if the manager has lost it or it is malformed.
 
-        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give the history.
+        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give the history now.
         """
         with self._context.database.read() as snapshot:
             keys = list(PrivateStoreReader(snapshot).history_keys(group_id))

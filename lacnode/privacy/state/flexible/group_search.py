@@ -43,7 +43,8 @@ CallLimitExceededError if it does not answer by then."""
 
 
 class GroupSearch:
-    """Searches one after the other. Safe to use from any thread."""
+    """Searches for flexible groups, one search after the other, and remembers the answers of the contracts. Safe to use
+    from any thread. `find` asks one group's contract."""
 
     def __init__(self, context: PrivacyContext, find: FindGroup) -> None:
         self._context = context
@@ -59,11 +60,13 @@ class GroupSearch:
         self._log = RateLimitedLog(__name__, time.monotonic)
 
     def find_all(self) -> list[FlexibleGroup]:
-        """Return every group whose contract answers.
+        """Return every group with members whose contract answers, in the order of the ids. This takes
+        `ALL_CONTRACTS_SECONDS` at most, after a wait of as long for other searches.
 
-        A group that is new, or whose state has changed, may be missing or have its earlier members if the search did not
-        reach it in time. CallLimitExceededError if groups were not looked at since the start. This happens a few times
-        at most, because every search goes on where the last one ended.
+        A group that is new, or whose state has changed, may be missing or have its earlier members if the search did
+        not reach it in time. CallLimitExceededError if groups were not looked at since the start, or if other searches
+        take too long. The first happens `MAX_UNANSWERED_SEARCHES` times at most, because every search goes on where the
+        last one ended.
         """
         # One search at a time: a second one would lose the same time to the same silent contracts.
         if not self._lock.acquire(timeout=ALL_CONTRACTS_SECONDS):

@@ -22,7 +22,8 @@ MEMBER_BYTES = 64
 
 
 class KnownMembers:
-    """The members of groups. `own_keys` are this node's keys. For one thread at a time."""
+    """The members of flexible groups as their contracts named them, within bounds of memory. `own_keys` are this node's
+    public keys. For one thread at a time."""
 
     def __init__(self, own_keys: Container[bytes]) -> None:
         self._own_keys = own_keys
@@ -30,12 +31,13 @@ class KnownMembers:
         self._members_bytes = 0
 
     def root_of(self, group_id: bytes) -> bytes | None:
-        """Return the group's state root at the time of the answer, None if there is no answer."""
+        """Return the state root (32 bytes) at which the contract named the members that are known, not the group's
+        present root. None if no answer is known."""
         known = self._groups.get(group_id)
         return None if known is None else known[0]
 
     def groups(self) -> list[FlexibleGroup]:
-        """Return the groups that have members, in the order of their ids."""
+        """Return the groups whose known members are not empty, in the order of their ids."""
         return sorted((group for _, group in self._groups.values() if group.members), key=lambda group: group.id)
 
     def own_groups(self) -> list[bytes]:
@@ -43,7 +45,9 @@ class KnownMembers:
         return [group_id for group_id, (_, group) in self._groups.items() if self._is_own(group)]
 
     def add(self, group_id: bytes, root: bytes, members: tuple[bytes, ...]) -> None:
-        """Remember the members of a group, none if it is no group. `root` is its state root before they were named."""
+        """Remember the members (public keys) of a group, an empty tuple if there is no such group. `root` is its state
+        root (32 bytes) before they were named. Above a bound, the members of the largest groups and the groups that are
+        known longest are forgotten."""
         self._replace(group_id, root, members)
         if self._members_bytes > MAX_MEMBERS_BYTES:
             self._drop_members()
@@ -51,7 +55,7 @@ class KnownMembers:
             self._drop_groups()
 
     def remove(self, group_id: bytes) -> None:
-        """Remove what is known of the members of the group."""
+        """Remove what is known of the members of the group. No effect if nothing is known."""
         known = self._groups.pop(group_id, None)
         if known is not None:
             self._members_bytes -= _size(known[1])

@@ -42,7 +42,8 @@ Placed = tuple[MarkerPlace, PastTransaction]
 
 
 class HistoryContradictionError(Exception):
-    """A history contradicts what was executed here. The group has the root `found` here."""
+    """A history contradicts what was executed here. The text says how. The group has the state root `found` (32 bytes)
+    here."""
 
     def __init__(self, why: str, found: bytes) -> None:
         super().__init__(why)
@@ -62,17 +63,22 @@ class _Told:
 
 
 class Rehydration:
-    """Takes over histories. `create_executor` returns an executor that begins with the private states before a block."""
+    """Takes over histories of flexible groups. `create_executor` returns an executor that begins with the private
+    states before a block."""
 
     def __init__(self, context: PrivacyContext, create_executor: Callable[[int], PrivateBlockExecutor]) -> None:
         self._context = context
         self._create_executor = create_executor
 
     def take_over_history(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
-        """Take over the history that `marker` in block `number` announces, if it announces one and the manager has it.
+        """Execute and store the history of the group `group_id` (32 bytes) that `marker` in block `number` announces.
+        Nothing happens if it announces none, the manager does not have it, the node has no flexible groups, or all of
+        it was executed before.
 
-        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it. ExecutionInterruptedError if
-        `budget` ends. UnusablePayloadError (a history of another group, or a malformed one) is logged and ignored.
+        A history that contradicts what was executed here is recorded and not taken over, unless the operator has
+        accepted it. PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it.
+        ExecutionInterruptedError if `budget` ends. UnusablePayloadError (a history of another group, or a malformed
+        one) is logged and ignored.
         """
         key = read_history_key(marker)
         if key is None or self._context.mode is GroupMode.OFFCHAIN:
@@ -88,7 +94,8 @@ class Rehydration:
             log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
 
     def has_taken_over(self, group_id: bytes, key: bytes) -> bool:
-        """Return True if the history in the payload `key` was taken over as the last one of the group."""
+        """Return True if the history in the payload `key` (32 bytes) is the last one that was taken over for the group
+        `group_id` (32 bytes)."""
         with self._context.database.read() as snapshot:
             return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys(group_id))
 
@@ -106,7 +113,7 @@ class Rehydration:
         run = self._create_executor(start)
         # The operator has chosen this history. The state here is removed in the same commit below.
         if is_accepted:
-            run.reset_group(group_id)
+            run.begin_group_empty(group_id)
         by_block = groupby(new, lambda entry: entry[0].number)
         done = [self._carry_out(run, group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
@@ -154,7 +161,7 @@ class Rehydration:
         """
         block, hash_ = self._read_block(told.number)
         run = self._create_executor(self._context.head() + 1)
-        found = run.read_members(run.open_public(block, hash_), told.history.group_id, budget)
+        found = run.read_members(run.open_public_block(block, hash_), told.history.group_id, budget)
         if found is None:
             return False
         # With tenants and a manager elsewhere no own key is known. Then the sender has to be a member.

@@ -29,8 +29,8 @@ class SilentContracts:
         self._updated_at = clock()
 
     def unforgiven_lost_seconds(self) -> float:
-        """Return the seconds that contracts without an answer have cost lately. A part of them is forgotten with the
-        time."""
+        """Return the seconds that contracts without an answer have cost lately. In each second `FORGIVEN_SHARE` seconds
+        of them are forgotten. 0 at the start."""
         with self._lock:
             return self._lost()
 
@@ -43,7 +43,8 @@ class SilentContracts:
         return self._unforgiven_lost_seconds
 
     def record_silence(self, group_id: bytes, root: bytes, seconds: float) -> None:
-        """Note that the contract did not answer in `seconds` when the group's state root was `root`."""
+        """Record that the contract of the group did not answer when the group's state root was `root` (32 bytes). The
+        `seconds` count as lost. Above `MAX_SILENT_CONTRACTS` the oldest group is forgotten."""
         with self._lock:
             self._unforgiven_lost_seconds = self._lost() + seconds
             self._groups.pop(group_id, None)
@@ -58,7 +59,8 @@ class SilentContracts:
                 self._unforgiven_lost_seconds = self._lost() + seconds
 
     def was_silent(self, group_id: bytes, root: bytes) -> bool:
-        """Return True if the contract did not answer lately when the group had this state root."""
+        """Return True if the group's contract did not answer in the last `SILENCE_SECONDS`, when the group had this
+        state root (32 bytes)."""
         with self._lock:
             before, until_seconds = self._groups.get(group_id, (b"", 0.0))
         # A changed state may have another contract, so it is asked again at once.
