@@ -21,7 +21,7 @@ from lacnode.chain.block_errors import (
     UnknownParentError,
 )
 from lacnode.chain.block_verifier import BlockVerifier
-from lacnode.chain.chain_store import StoredChain, write_block, write_epoch_validators_not_in_header, write_state
+from lacnode.chain.chain_store import StoredChain, write_epoch_validators_not_in_header, write_head_block, write_state
 from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
@@ -312,7 +312,7 @@ class Blockchain(ExecutableChain):
             with self._database.write() as batch:
                 write_state(batch, executed.nodes)
                 has_vote = self.protocols.extra_data(block.header).vote is not None
-                write_block(batch, block, hash_, receipt_records, has_vote=has_vote)
+                write_head_block(batch, block, hash_, receipt_records, has_vote=has_vote)
                 if validators is not None:
                     write_epoch_validators_not_in_header(batch, block.number, validators)
         except StorageError:

@@ -190,7 +190,7 @@ def write_epoch_validators_not_in_header(batch: Batch, number: int, validators: 
     batch.put(EPOCHS, _number_key(number), b"".join(validators))
 
 
-def write_block(
+def write_head_block(
     batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...], *, has_vote: bool
 ) -> None:
     """Put all of `block` except its state into `batch`, and make it the head. `hash_` is its on-chain hash (32 bytes).

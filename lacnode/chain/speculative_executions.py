@@ -20,19 +20,21 @@ class SpeculativeExecutions:
         self._imports = 0
 
     @contextmanager
-    def speculative_budget(self, budget: ExecutionBudget, hash_: bytes | None = None) -> Iterator[ExecutionBudget]:
+    def speculative_budget(
+        self, budget: ExecutionBudget, except_import_of: bytes | None = None
+    ) -> Iterator[ExecutionBudget]:
         """Give the budget of an execution inside this context. It ends with `budget`, or when another block's import
         begins. It must not be cancelled by the caller, because that cancels `budget` too.
 
-        `hash_` is the hash of the block (32 bytes). The import of this block does not end the execution. `hash_` is
-        None while the block is built: then every import ends it. Raises ExecutionCancelledError at the entry if an
-        import is under way.
+        `except_import_of` is the hash of the block (32 bytes) whose import does not end the execution, because it uses
+        it. It is None while a block is built: then every import ends it. Raises ExecutionCancelledError at the entry if
+        an import is under way.
         """
         own = ExecutionBudget()
         with self._lock:
             if self._imports:
                 raise ExecutionCancelledError("a decided block is imported first")
-            self._running[own] = hash_
+            self._running[own] = except_import_of
             # Refused at once: the import would cancel it, and the thread would be busy until its next check.
         try:
             yield own.joined_with(budget)

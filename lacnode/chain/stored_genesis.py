@@ -4,7 +4,7 @@ This file must not let a node follow another network's chain by this network's r
 """
 
 from lacnode.chain.block_errors import WrongGenesisError
-from lacnode.chain.chain_store import StoredChain, write_block, write_genesis_hash, write_state
+from lacnode.chain.chain_store import StoredChain, write_genesis_hash, write_head_block, write_state
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.extra_data import ExtraData
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -35,7 +35,7 @@ def open_or_store_genesis(spec: ChainSpec, database: Database, engine: Execution
         with database.write() as batch:
             # In one batch: a crash must not leave a genesis without its state.
             write_state(batch, nodes)
-            write_block(batch, block, hash_, (), has_vote=extra.vote is not None)
+            write_head_block(batch, block, hash_, (), has_vote=extra.vote is not None)
             write_genesis_hash(batch, hash_)
     elif stored != hash_:
         raise WrongGenesisError(

@@ -49,7 +49,8 @@ class Ibft2Section(GenesisSection):
 
 
 class Ibft1Section(Ibft2Section):
-    """The section that `goquorum` makes of `config.istanbul` or `config.ibft`."""
+    """The section that `goquorum` makes of `config.istanbul` or `config.ibft`. `followsgoquorum`: GoQuorum's validators
+    make the blocks (see `IbftParameters`)."""
 
     followsgoquorum: bool = Field(False, alias="goquorum.blocks")
 
@@ -92,7 +93,8 @@ class QbftTransition(Ibft2Transition):
 
 
 class TransitionsSection(GenesisSection):
-    """The lists of `config.transitions` in the genesis file, one for each protocol."""
+    """The lists of `config.transitions` in the genesis file, one for each protocol, in the order of the file. `ibft1`
+    is made by `goquorum`."""
 
     ibft1: tuple[QbftTransition, ...] = ()
     ibft2: tuple[Ibft2Transition, ...] = ()

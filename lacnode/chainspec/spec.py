@@ -140,7 +140,7 @@ class ChainSpec:
     constant_base_fee: int | None = None
     """The base fee in wei per gas of every block that this node builds from London on. None if it follows the parent.
 
-    It is 0 with `zeroBaseFee`. With `fixedBaseFee` see `with_fixed_base_fee`. Blob gas costs nothing then, as in Besu.
+    It is 0 with `zeroBaseFee`. With `fixedBaseFee` see `with_base_fee_if_fixed`. Blob gas costs nothing then, as in Besu.
     """
 
     def max_contract_bytes_at(self, height: int) -> int | None:
@@ -159,7 +159,7 @@ class ChainSpec:
         return NO_BLOBS if fork < Fork.CANCUN else self.blob_schedules[fork >= Fork.PRAGUE]
 
 
-def with_fixed_base_fee(spec: ChainSpec, min_gas_price: int) -> ChainSpec:
+def with_base_fee_if_fixed(spec: ChainSpec, min_gas_price: int) -> ChainSpec:
     """`spec` for a node with this lowest gas price in wei (`--min-gas-price`). If the genesis says `fixedBaseFee`, this
     price is the base fee of the blocks that the node builds. Otherwise `spec` is returned as it is."""
     is_fixed = spec.constant_base_fee is not None and not spec.zero_base_fee

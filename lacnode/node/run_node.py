@@ -20,7 +20,7 @@ from lacnode import __version__
 from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chain.stored_rules import check_stored_protocols
 from lacnode.chainspec.genesis import GenesisError, load_genesis
-from lacnode.chainspec.spec import ChainSpec, with_fixed_base_fee
+from lacnode.chainspec.spec import ChainSpec, with_base_fee_if_fixed
 from lacnode.consensus.bft.protocol_schedule import OtherProtocolError
 from lacnode.consensus.protocols import protocols_of
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
@@ -170,7 +170,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
     for warning in config.warnings:
         log.warning(warning)
     try:
-        spec = with_fixed_base_fee(load_genesis(config.genesis_file), config.pool.block_min_gas_price)
+        spec = with_base_fee_if_fixed(load_genesis(config.genesis_file), config.pool.block_min_gas_price)
         for warning in spec.warnings:
             log.warning(f"genesis: {warning}")
         config.data_path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)

@@ -64,9 +64,9 @@ def encoded_items_of(encoded: bytes) -> Iterator[bytes]:
         yield encoded[at:stop]
 
 
-def split_list(encoded: bytes, most: int) -> list[bytes] | None:
+def split_list(encoded: bytes, max_items: int) -> list[bytes] | None:
     """The encoded items of the list that `encoded` is. None if it is no list in minimal encoding, does not fill
-    `encoded`, or has more than `most` items.
+    `encoded`, or has more than `max_items` items.
 
     The items themselves are not checked. Decode each one with `rlp.decode`.
     """
@@ -74,8 +74,8 @@ def split_list(encoded: bytes, most: int) -> list[bytes] | None:
     if span is None or span[1] != len(encoded):
         return None
     start, end = span
-    spans = list(islice(_item_spans(encoded, start, end), most))
-    # The last item may end after the list, and there may be more than `most`.
+    spans = list(islice(_item_spans(encoded, start, end), max_items))
+    # The last item may end after the list, and there may be more than `max_items`.
     if (spans[-1][1] if spans else start) != end:
         return None
     return [encoded[at:stop] for at, stop in spans]

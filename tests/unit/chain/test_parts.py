@@ -2,7 +2,7 @@
 
 import pytest
 
-from lacnode.chain.chain_store import StoredChain, write_block
+from lacnode.chain.chain_store import StoredChain, write_head_block
 from lacnode.chain.gas_limit import next_gas_limit
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.receipt_record import (
@@ -145,7 +145,9 @@ class TestTables:
         some = b"\1" * 256
         for number, bloom in enumerate([EMPTY_BLOOM, some, EMPTY_BLOOM, some, some, EMPTY_BLOOM]):
             with database.write() as batch:
-                write_block(batch, Block(header(number, bloom), BlockBody()), bytes([number]) * 32, (), has_vote=False)
+                write_head_block(
+                    batch, Block(header(number, bloom), BlockBody()), bytes([number]) * 32, (), has_vote=False
+                )
         with database.read() as snapshot:
             chain = StoredChain(snapshot)
             assert [number for number, _ in chain.blooms_of_blocks_with_logs(0, 10)] == [1, 3, 4]

@@ -9,7 +9,7 @@ import pytest
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.ibft_schedule import IbftParameters
-from lacnode.chainspec.spec import RequestContracts, with_fixed_base_fee
+from lacnode.chainspec.spec import RequestContracts, with_base_fee_if_fixed
 
 LOCAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "lacnet-local"
 VALIDATOR = "0x211152ca21d5daedbcfbf61173886bbb1a217242"
@@ -200,11 +200,11 @@ class TestNetworkRules:
     def test_a_fixed_base_fee_is_known(self) -> None:
         spec = parse_genesis(document({"fixedBaseFee": True}))
         assert spec.constant_base_fee == 0
-        assert with_fixed_base_fee(spec, 7).constant_base_fee == 7
+        assert with_base_fee_if_fixed(spec, 7).constant_base_fee == 7
         assert not any("fixedBaseFee" in warning for warning in spec.warnings)
         plain, zero = parse_genesis(document()), parse_genesis(document({"zeroBaseFee": True, "fixedBaseFee": True}))
-        assert with_fixed_base_fee(plain, 7).constant_base_fee is None
-        assert with_fixed_base_fee(zero, 7).constant_base_fee == 0
+        assert with_base_fee_if_fixed(plain, 7).constant_base_fee is None
+        assert with_base_fee_if_fixed(zero, 7).constant_base_fee == 0
 
     def test_keeps_config_as_it_is_written(self) -> None:
         given = document()

@@ -7,7 +7,7 @@ import pytest
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import parse_genesis
-from lacnode.chainspec.spec import ChainSpec, with_fixed_base_fee
+from lacnode.chainspec.spec import ChainSpec, with_base_fee_if_fixed
 from lacnode.evm.base_fee import blob_base_fee, next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.transaction_validation import check_base_fee, check_sender, check_transaction, floor_gas, intrinsic_gas
@@ -219,11 +219,11 @@ class TestNextBaseFee:
     def test_is_the_nodes_own_where_the_genesis_fixes_it(self) -> None:
         """`fixedBaseFee`: Besu takes `--min-gas-price`. `zeroBaseFee` counts before it."""
         parent = replace(spec(londonBlock=0).genesis.header(bytes(32)), gas_used=30_000_000, base_fee=5)
-        fixed = with_fixed_base_fee(spec(londonBlock=0, fixedBaseFee=True), 1_000)
+        fixed = with_base_fee_if_fixed(spec(londonBlock=0, fixedBaseFee=True), 1_000)
         assert next_base_fee(fixed, parent, 5) == 1_000
-        both = with_fixed_base_fee(spec(londonBlock=0, fixedBaseFee=True, zeroBaseFee=True), 1_000)
+        both = with_base_fee_if_fixed(spec(londonBlock=0, fixedBaseFee=True, zeroBaseFee=True), 1_000)
         assert next_base_fee(both, parent, 5) == 0
-        assert next_base_fee(with_fixed_base_fee(spec(berlinBlock=0, fixedBaseFee=True), 1_000), parent, 5) is None
+        assert next_base_fee(with_base_fee_if_fixed(spec(berlinBlock=0, fixedBaseFee=True), 1_000), parent, 5) is None
         assert blob_base_fee(replace(fixed, forks=spec(londonBlock=0, cancunTime=0).forks), parent) == 0
 
     def test_without_a_block_for_london_it_begins_at_zero(self) -> None:
