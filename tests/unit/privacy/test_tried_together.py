@@ -95,7 +95,7 @@ class TestTogether:
     def test_what_was_executed_when_the_time_ends_is_kept(
         self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lacnode.privacy.state.long_execution.ExecutionBudget", budgets(20))
+        monkeypatch.setattr("lacnode.privacy.state.long_execution.ExecutionBudget", budgets(40))
         told, expected = logs_of(network.b), logs_of(network.c)
         markers = send_all(network)
         before = len(network.b.manager.asked)
@@ -125,7 +125,7 @@ class TestTogether:
         self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Those before it are stored, and it alone counts a try."""
-        monkeypatch.setattr("lacnode.privacy.state.long_execution.ExecutionBudget", budgets(20))
+        monkeypatch.setattr("lacnode.privacy.state.long_execution.ExecutionBudget", budgets(40))
         endless = bytes.fromhex("5b600056")
         for nonce, data in enumerate((LOGGING, endless, LOGGING)):
             network.c.send(private(BOB, nonce, data=data, private_from=KEY_C, private_for=[KEY_B]))
