@@ -225,7 +225,7 @@ CONSENSUS = (
     Mutant(
         "seals-of-a-stranger-are-relayed",
         CONTROLLER,
-        "[] if may_be_altered else self._relay(event, message, height, payload_hash)",
+        "note(author, payload_hash) if may_be_altered else self._relay(event, message, height, payload_hash)",
         "self._relay(event, message, height, payload_hash)",
         ("tests/unit/consensus/test_relaying.py",),
     ),
@@ -307,6 +307,13 @@ CONSENSUS = (
         ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
     ),
     Mutant(
+        "each-altered-copy-of-a-block-is-decoded",
+        "lacnode/consensus/bft/first_copies.py",
+        "return is_known or (may_be_altered and payload_hash in self._altered.get(author, ()))",
+        "return is_known",
+        ("tests/unit/consensus/test_intake.py", "-k", "altered"),
+    ),
+    Mutant(
         "a-relay-is-blamed-for-a-high-s",
         CONTROLLER,
         "if is_senders and not isinstance(error, HighSError):",
@@ -344,8 +351,8 @@ CONSENSUS = (
     Mutant(
         "blocks-of-copies-are-decoded",
         CONTROLLER,
-        "if has_block(message) and self._first_copies.has(author, payload_hash):",
-        "if not has_block(message) and self._first_copies.has(author, payload_hash):",
+        "if has_block(message) and self._first_copies.has(author, payload_hash, may_be_altered):",
+        "if not has_block(message) and self._first_copies.has(author, payload_hash, may_be_altered):",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(

@@ -299,7 +299,7 @@ class BftController:
             # block does not need them, and a second proposal is not used.
             if not is_second:
                 # The author can sign one payload any number of times, and give each relay other bytes.
-                if has_block(message) and self._first_copies.has(author, payload_hash):
+                if has_block(message) and self._first_copies.has(author, payload_hash, may_be_altered):
                     charge = [] if may_be_altered else self._first_copies.charge(author, payload_hash, event.sender)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.add_decoded_body(message)
@@ -313,9 +313,9 @@ class BftController:
             self._false_copies.count_copy(event.sender, author)
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
-        # No correct validator sends seals. A peer could attach megabytes of them, and use up the share of an honest relay.
-        # Besu since 25.11 refuses a high s, and a peer can make one: the copy must not keep back the true one.
-        relayed = [] if may_be_altered else self._relay(event, message, height, payload_hash)
+        # Not relayed: seals may have megabytes, and Besu since 25.11 refuses a high s. It must not keep back the true one.
+        note = self._first_copies.note_altered
+        relayed = note(author, payload_hash) if may_be_altered else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
     def _relay(

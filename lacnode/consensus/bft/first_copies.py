@@ -23,16 +23,27 @@ class FirstCopies:
         # Each author has a history of its own. With a common one, a validator could push out the payloads of another
         # one, deliver them again, and make it pay again.
         self._of_authors: dict[bytes, OrderedDict[bytes, set[bytes]]] = {}
+        self._altered: dict[bytes, OrderedDict[bytes, None]] = {}
 
     def clear(self) -> None:
         """Forget all copies, because a new height begins."""
         self._of_authors.clear()
+        self._altered.clear()
 
-    def has(self, author: bytes, payload_hash: bytes) -> bool:
-        """Whether a payload of `author` (20-byte address) with this signed hash (32 bytes) was charged at this height.
-        Any peer may have delivered it. False for a payload that is forgotten.
-        """
-        return payload_hash in self._of_authors.get(author, ())
+    def has(self, author: bytes, payload_hash: bytes, may_be_altered: bool) -> bool:
+        """Return whether a payload with this signed hash was read. Any peer may have delivered it. A copy that
+        `may_be_altered` by a peer adds nothing to another such copy either."""
+        is_known = payload_hash in self._of_authors.get(author, ())
+        return is_known or (may_be_altered and payload_hash in self._altered.get(author, ()))
+
+    def note_altered(self, author: bytes, payload_hash: bytes) -> list[Effect]:
+        """Note a copy that has passed its check, and that a peer may have altered. Return no effects: the copy is not
+        relayed, and its author does not pay. The true copy is still a first one."""
+        payloads = self._altered.setdefault(author, OrderedDict())
+        payloads[payload_hash] = None
+        if len(payloads) > MAX_FIRST_COPIES:
+            payloads.popitem(last=False)
+        return []
 
     def charge(self, author: bytes, payload_hash: bytes, sender: bytes) -> list[Effect]:
         """Record that `sender` delivered a payload of `author` with this signed hash (32 bytes), which has passed its

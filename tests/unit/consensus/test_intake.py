@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.bft import relay_shares
+from lacnode.consensus.bft import controller, relay_shares
 from lacnode.consensus.bft.effects import (
     BlamePeer,
     CheckProposal,
@@ -25,7 +25,7 @@ from lacnode.consensus.bft.message_buffers import (
     MessageLimits,
     MessageTracker,
 )
-from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.bft.relay_shares import (
     MAX_RELAYED_INDIRECT_MESSAGES,
@@ -277,6 +277,20 @@ def test_a_certificate_within_a_proposal_may_show_a_high_s() -> None:
     effects = bench.hear(propose(C, again, asked))
     assert only(CheckProposal, effects)
     assert not sent(Proposal, effects)
+
+
+def test_the_block_beside_altered_signatures_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: C proposes megabytes, and each copy shows another high s. A is a node of Besu before 25.11. It relays all, and
+    would pay for each block."""
+    bodies: list[Message] = []
+    monkeypatch.setattr(controller, "check_body", bodies.append)
+    bench = Bench(B).start()
+    asked, block = [round_change(key, 2) for key in (A, C, D)], bench.make_block(2)
+    for number in range(3):
+        altered = with_high_s(asked[number])
+        bench.hear(propose(C, block, [*asked[:number], altered, *asked[number + 1 :]]), via=A.address)
+    assert len(only(CheckProposal, bench.effects)) == len(bodies) == 1
+    assert sent(Proposal, bench.hear(propose(C, block, asked))), "the true copy is relayed"
 
 
 def test_a_high_s_blames_no_peer() -> None:
