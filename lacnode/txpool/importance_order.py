@@ -16,7 +16,8 @@ class ImportanceOrder:
     no lock."""
 
     def __init__(self) -> None:
-        self._base_fee: int | None = None
+        self.base_fee: int | None = None
+        """The base fee by which the transactions are ranked now, in wei per gas. None before London."""
         self._ranked: list[Ranked] = []
         self.memory_bytes = 0
         """What all transactions together take in memory."""
@@ -25,8 +26,8 @@ class ImportanceOrder:
         """Add `pooled`, which must not be in the order. `base_fee` is in wei per gas, None before London. If it differs
         from the one before, all transactions are ranked again."""
         # The price that a transaction pays depends on the base fee, so the old order may be wrong.
-        if base_fee != self._base_fee:
-            self._base_fee = base_fee
+        if base_fee != self.base_fee:
+            self.base_fee = base_fee
             self._ranked = sorted((_ranked(other, base_fee) for _, other in self._ranked), key=_rank)
         insort(self._ranked, _ranked(pooled, base_fee), key=_rank)
         self.memory_bytes += pooled.memory_bytes
@@ -35,7 +36,7 @@ class ImportanceOrder:
         """Remove `pooled`, which must be in the order. Otherwise another transaction is removed, or IndexError is
         raised."""
         # By its rank: the ranks are unique, so a binary search finds it.
-        del self._ranked[bisect_left(self._ranked, pooled.rank(self._base_fee), key=_rank)]
+        del self._ranked[bisect_left(self._ranked, pooled.rank(self.base_fee), key=_rank)]
         self.memory_bytes -= pooled.memory_bytes
 
     def least_important(self, longer_than: int = 0) -> PooledTransaction:

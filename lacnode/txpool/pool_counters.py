@@ -18,7 +18,7 @@ class Removal(Enum):
     CONFIRMED = "confirmed"
     """A block has it."""
     INVALIDATED = "invalidated"
-    """A block has another transaction of its sender with its nonce."""
+    """The chain has used its nonce for something else."""
     REPLACED = "replaced"
     EVICTED = "evicted"
     DROPPED = "dropped"

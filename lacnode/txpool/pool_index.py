@@ -1,11 +1,12 @@
-"""The pooled transactions by hash, by sender and nonce, and by importance.
+"""The pooled transactions by hash, by sender and nonce, and in the order in which they leave a full pool.
 
-The three indexes always hold the same transactions. Only the pool changes them, under its lock. Must not decide whether a
+The indexes always hold the same transactions. Only the pool changes them, under its lock. Must not decide whether a
 transaction may enter: `admission` and the pool do.
 """
 
 from collections.abc import Callable, Iterable
 
+from lacnode.txpool.gapped_transactions import GappedTransactions
 from lacnode.txpool.importance_order import ImportanceOrder
 from lacnode.txpool.pool_counters import PoolCounters, Removal
 from lacnode.txpool.pooled_transaction import PooledTransaction
@@ -21,6 +22,8 @@ class PoolIndex:
         self._counters = counters
         self._by_hash: dict[bytes, PooledTransaction] = {}
         self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
+        # Each transaction is in one of these two.
+        self._gapped = GappedTransactions()
         self._order = ImportanceOrder()
 
     def __len__(self) -> int:
@@ -29,7 +32,7 @@ class PoolIndex:
     @property
     def memory_bytes(self) -> int:
         """About the bytes that all transactions together take in memory. 0 if there is none."""
-        return self._order.memory_bytes
+        return self._gapped.memory_bytes + self._order.memory_bytes
 
     @property
     def senders(self) -> int:
@@ -72,13 +75,19 @@ class PoolIndex:
         runs = {sender: self.transactions_from_nonce(sender, account_nonce(sender)) for sender in self._by_sender}
         return {sender: run for sender, run in runs.items() if run}
 
-    def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
+    def add(self, pooled: PooledTransaction, account_nonce: int, base_fee: int | None) -> None:
         """Add a transaction and count it. The pool must have none with its hash, nor with its sender and nonce.
-        `base_fee` is that of the head in wei per gas, None before London. The bounds are not enforced here: see
-        `shrink`."""
-        self._by_sender.setdefault(pooled.sender, {})[pooled.transaction.nonce] = pooled
+        `account_nonce` is that of its sender at the head. `base_fee` is that of the head in wei per gas, None before
+        London. The bounds are not enforced here: see `shrink`."""
+        nonces, nonce = self._by_sender.setdefault(pooled.sender, {}), pooled.transaction.nonce
+        earlier = nonces.get(nonce - 1)
+        nonces[nonce] = pooled
         self._by_hash[pooled.transaction.hash] = pooled
-        self._order.add(pooled, base_fee)
+        if nonce > account_nonce and (earlier is None or earlier in self._gapped):
+            self._gapped.add(pooled)
+        else:
+            self._order.add(pooled, base_fee)
+            self._mark_run(pooled.sender, nonce + 1, gapped=False)
         self._counters.count_added(pooled)
 
     def remove(self, pooled: PooledTransaction, removal: Removal) -> None:
@@ -86,24 +95,49 @@ class PoolIndex:
         there."""
         self._counters.count_removed(pooled, removal)
         del self._by_hash[pooled.transaction.hash]
-        self._order.remove(pooled)
+        (self._gapped if pooled in self._gapped else self._order).remove(pooled)
         nonces = self._by_sender[pooled.sender]
         del nonces[pooled.transaction.nonce]
         if not nonces:
             del self._by_sender[pooled.sender]
+        # After the other reasons there is no gap: another transaction follows at once, the chain has used the nonce, or the
+        # later transactions are removed too.
+        if removal is Removal.DROPPED:
+            self._mark_run(pooled.sender, pooled.transaction.nonce + 1, gapped=True)
+
+    def mark_used(self, sender: bytes, nonce: int) -> None:
+        """The chain has used `nonce` of `sender` (20-byte address): there is no gap before the next one."""
+        self._mark_run(sender, nonce + 1, gapped=False)
+
+    def _mark_run(self, sender: bytes, nonce: int, *, gapped: bool) -> None:
+        """There is a gap before `nonce` now, or there is none any more. This holds for the transactions after it, too."""
+        # The run ends at the first one that is right already, so the cost is that of the changes.
+        nonces = self._by_sender.get(sender, {})
+        while nonce in nonces and (nonces[nonce] in self._gapped) != gapped:
+            if gapped:
+                self._order.remove(nonces[nonce])
+                self._gapped.add(nonces[nonce])
+            else:
+                self._gapped.remove(nonces[nonce])
+                self._order.add(nonces[nonce], self._order.base_fee)
+            nonce += 1
 
     def shrink(self, max_size: int, max_bytes: int) -> list[PooledTransaction]:
         """Remove the least important transactions until at most `max_size` of them with at most `max_bytes` of memory
-        are left. The later transactions of the same sender are removed with each.
+        are left. Those with a nonce gap before them go first. The later transactions of the same sender are removed with
+        each.
 
-        A transaction that takes no more than its share, `max_bytes // max_size`, is not chosen for the sake of memory.
-        Return the removed transactions, empty if there was space. The last one that was added may be among them.
+        A transaction that takes no more than its share, `max_bytes // max_size`, is not chosen for the sake of memory,
+        unless it has a gap before it. Return the removed transactions, empty if there was space. The last one that was
+        added may be among them.
         """
         gone: list[PooledTransaction] = []
         while len(self._by_hash) > max_size:
-            gone += self._evict(self._order.least_important())
-        while self._order.memory_bytes > max_bytes:
-            gone += self._evict(self._order.least_important(longer_than=max_bytes // max_size))
+            gone += self._evict(self._gapped.first_to_leave() or self._order.least_important())
+        share = max_bytes // max_size
+        while self.memory_bytes > max_bytes:
+            gapped = self._gapped.first_to_leave(longer_than=share) or self._gapped.first_to_leave()
+            gone += self._evict(gapped or self._order.least_important(longer_than=share))
         return gone
 
     def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:

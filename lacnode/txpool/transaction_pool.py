@@ -93,10 +93,10 @@ class TransactionPool:
         with self._lock:
             # Again under the lock: another thread may have added the same transaction in the meantime.
             self._check_new(transaction)
-            head = self._head_for_nonce(transaction, admitted)
+            head, account_nonce = self._head_for_nonce(transaction, admitted)
             self._sequence += 1
             pooled = PooledTransaction(transaction, admitted.sender, local, admitted.priority, self._sequence, now)
-            gone = self._insert(pooled, head.header.base_fee)
+            gone = self._insert(pooled, account_nonce, head.header.base_fee)
         for listener in self._added:
             listener(pooled)
         self._notify_dropped(gone)
@@ -114,9 +114,9 @@ class TransactionPool:
                 f"it may be sent again in {seconds:.0f} s",
             )
 
-    def _head_for_nonce(self, transaction: Transaction, admitted: AdmittedTransaction) -> HeadState:
-        """The head under the lock, if the nonce fits it. A block may have been imported since the check. Raises
-        TransactionRejectedError otherwise."""
+    def _head_for_nonce(self, transaction: Transaction, admitted: AdmittedTransaction) -> tuple[HeadState, int]:
+        """The head and the account's nonce, under the lock: a block may have been imported since the check. Raises
+        TransactionRejectedError if the nonce does not fit."""
         head = self._head()
         nonce = head.accounts.nonce(admitted.sender)
         if transaction.nonce < nonce:
@@ -129,9 +129,9 @@ class TransactionPool:
                 f"nonce {transaction.nonce}, the account's is {nonce}, "
                 f"at most {self.settings.too_far_nonce_distance - 1} ahead",
             )
-        return head
+        return head, nonce
 
-    def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
+    def _insert(self, pooled: PooledTransaction, account_nonce: int, base_fee: int | None) -> list[PooledTransaction]:
         """Insert the transaction. Return those that were removed for it."""
         transaction = pooled.transaction
         replaced = self._index.find_by_nonce(pooled.sender, transaction.nonce)
@@ -147,7 +147,7 @@ class TransactionPool:
         if replaced is not None:
             self._index.remove(replaced, Removal.REPLACED)
             gone.append(replaced)
-        self._index.add(pooled, base_fee)
+        self._index.add(pooled, account_nonce, base_fee)
         # The new one may itself be the least important. It is then removed again.
         return gone + self._index.shrink(self.settings.max_size, self.settings.max_bytes)
 
@@ -166,6 +166,7 @@ class TransactionPool:
                     # Another transaction with this nonce is in the block. This one can never be.
                     if not is_in_block:
                         gone.append(pooled)
+                self._index.mark_used(sender, transaction.nonce)
         self._notify_dropped(gone)
 
     def expire(self, now: float) -> None:
@@ -206,7 +207,7 @@ class TransactionPool:
         with self._lock:
             known = self._index.find_by_hash(pooled.transaction.hash)
             if known is not None:
-                self._index.remove(known, Removal.DROPPED)
+                self._index.remove(known, _removal_for(reason))
         if known is not None:
             log.debug("transaction dropped", hash=known.transaction.hash.hex(), reason=reason and reason.name)
             self._notify_dropped([known])
@@ -295,3 +296,8 @@ class TransactionPool:
         with self._lock:
             executable = self._index.executable_by_sender(accounts.nonce)
         return {sender: run[::-1] for sender, run in executable.items()}
+
+
+def _removal_for(reason: RejectionReason | None) -> Removal:
+    # A nonce that the chain has used is no gap before the later transactions of its sender.
+    return Removal.INVALIDATED if reason is RejectionReason.NONCE_TOO_LOW else Removal.DROPPED

@@ -154,6 +154,75 @@ class TestOverflow:
         assert at.pool.next_nonce(RICH.address) is None
 
 
+class TestGaps:
+    def test_transactions_after_a_gap_do_not_keep_executable_ones_out(self) -> None:
+        """Attack: each of many accounts sends transactions with later nonces only. No block can ever have them."""
+        at = node(small_pool(8))
+        gapped = [signed(key, nonce) for key in SENDERS[:4] for nonce in (1, 2)]
+        at.send(*gapped)
+        executable = [signed(key) for key in SENDERS[4:12]]
+        at.send(*executable, local=False)
+        assert at.pooled == executable
+        assert set(at.dropped) == set(gapped)
+        at.send(gapped[0])
+        assert (at.pooled, at.dropped[-1]) == (executable, gapped[0])
+
+    def test_of_those_with_a_gap_the_one_that_waited_longest_goes_and_local_ones_last(self) -> None:
+        at = node(small_pool(4))
+        local, first, second, third = (signed(key, 1) for key in SENDERS[:4])
+        at.send(local)
+        at.send(first, second, third, local=False)
+        for number, gone in enumerate([first, second, third, local]):
+            at.send(signed(SENDERS[4 + number]), local=False)
+            assert at.dropped[-1] == gone
+
+    @pytest.mark.parametrize("filled_by", ["the pool", "a block"])
+    def test_a_gap_that_closes_makes_the_later_ones_as_good_as_others(self, filled_by: str) -> None:
+        at, other = node(small_pool(4)), node()
+        at.send(signed(nonce=1), signed(nonce=2), signed(SENDERS[0], nonce=1))
+        if filled_by == "the pool":
+            at.send(signed(nonce=0))
+        else:
+            other.send(signed(nonce=0))
+            at.chain.import_block(other.grow())
+            at.send(signed(SENDERS[1]))
+        at.send(signed(SENDERS[2]), local=False)
+        assert at.dropped == [signed(SENDERS[0], nonce=1)]
+        assert signed(nonce=2) in at.pooled
+
+    def test_a_transaction_that_leaves_makes_a_gap(self) -> None:
+        at = node(small_pool(3))
+        at.send(signed(nonce=0), signed(nonce=1), signed(SENDERS[0]), now=1000.0)
+        at.pool.drop(at.pool.all()[0], Reason.UPFRONT_COST_EXCEEDS_BALANCE)
+        at.send(signed(SENDERS[1]), signed(SENDERS[2]), local=False)
+        assert at.dropped == [signed(nonce=0), signed(nonce=1)]
+
+    def test_one_whose_nonce_the_chain_has_used_makes_none(self) -> None:
+        at = node(small_pool(3))
+        at.send(signed(nonce=0), signed(nonce=1), signed(SENDERS[0]))
+        at.pool.drop(at.pool.all()[0], Reason.NONCE_TOO_LOW)
+        at.send(signed(SENDERS[1]), signed(SENDERS[2]), local=False)
+        assert at.dropped == [signed(nonce=0), signed(SENDERS[2])]
+
+    def test_a_replacement_makes_none(self) -> None:
+        at = node(small_pool(3))
+        at.send(signed(nonce=0), signed(nonce=1), signed(SENDERS[0]), signed(nonce=0, data=b"again"))
+        at.send(signed(SENDERS[1]), local=False)
+        assert at.dropped == [signed(nonce=0), signed(SENDERS[1])]
+
+    def test_short_ones_with_a_gap_make_space_for_a_long_one_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pool_settings, "MIN_POOL_BYTES", 20_400)
+        monkeypatch.setattr(pool_settings, "BYTES_OF_EACH", 0)
+        at = node(small_pool(10))
+        gapped = [signed(key, 1, data=bytes(900)) for key in SENDERS[:9]]
+        long = signed(SENDERS[9], data=bytes(3_000), gas=200_000)
+        at.send(*gapped, long)
+        assert at.pooled == [*gapped[2:], long]
+        long_gapped = signed(SENDERS[10], 1, data=bytes(3_000), gas=200_000)
+        at.send(long_gapped)
+        assert at.dropped == [*gapped[:2], long_gapped]
+
+
 class TestAge:
     def test_what_is_older_than_the_retention_goes(self) -> None:
         at = node(replace(FREE, retention_hours=1))
