@@ -13,7 +13,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.devnet_genesis import devnet_genesis
-from lacnode.devnet.permissioned_genesis import ACCOUNT_INGRESS, permissioned_accounts
+from lacnode.devnet.permissioned_genesis import ACCOUNT_INGRESS, permissioning_alloc
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.account_permissions import AccountPermissions
@@ -25,7 +25,7 @@ def measure() -> list[Measure]:
     genesis = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
     alloc = genesis["alloc"]
     assert isinstance(alloc, dict)
-    alloc.update(permissioned_accounts([SENDER.address], [], [SENDER.address]))
+    alloc.update(permissioning_alloc([SENDER.address], [], [SENDER.address]))
     spec = parse_genesis(genesis)
     contents = list(token_transfers())
     plain, guarded = float("inf"), float("inf")

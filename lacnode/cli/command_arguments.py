@@ -38,7 +38,7 @@ def parse_command_arguments(
 
 
 def required_option(values: Mapping[str, str | None], name: str) -> str:
-    """Return the value of the option `name`. UsageError if it was not given."""
+    """Return the value of the option `name`. UsageError if it was not given, or is None."""
     value = values.get(name)
     if value is None:
         raise UsageError(f"Missing required option: '--{name}=<VALUE>'", 2)

@@ -128,7 +128,7 @@ def _contracts(permissions: PermissionsModel) -> dict[str, Any]:
         for node in permissions.nodes
     ]
     admins = [_address(text) for text in permissions.admins]
-    found: dict[str, Any] = module.permissioned_accounts(admins, entries, [_address(t) for t in permissions.accounts])
+    found: dict[str, Any] = module.permissioning_alloc(admins, entries, [_address(t) for t in permissions.accounts])
     return found
 
 

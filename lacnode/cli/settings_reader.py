@@ -33,7 +33,7 @@ class SettingsReader:
         return parse_option_value(BY_NAME[name], BY_NAME[name].default) if text_or_none is None else text_or_none
 
     def flag(self, name: str) -> bool:
-        """Return the value of an option that is on or off. The errors are those of `value`."""
+        """Return whether an option that is on or off is on. The errors are those of `value`."""
         return bool(self.value(name))
 
     def number(self, name: str) -> int:

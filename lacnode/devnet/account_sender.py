@@ -7,7 +7,7 @@ import trio
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
-from lacnode.devnet.call_values import quantity
+from lacnode.devnet.call_values import parse_quantity
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
@@ -29,9 +29,9 @@ class AccountSender:
         refuses.
         """
         async with self._sending:
-            return await self._node.call("eth_sendRawTransaction", await self.signed(call))
+            return await self._node.call("eth_sendRawTransaction", await self.complete_and_sign(call))
 
-    async def signed(self, call: object) -> str:
+    async def complete_and_sign(self, call: object) -> str:
         """Return the signed transaction of a call object with `from`, as hexadecimal text with 0x. Missing fields are
         filled in. Nothing is sent. RpcError if the account is unknown or the node refuses. ValueError if a value is
         malformed.
@@ -47,7 +47,7 @@ class AccountSender:
     async def _completed(self, call: dict[str, Any]) -> dict[str, Any]:
         """Return the call object with everything that a signature covers."""
         chain_id = call.get("chainId")
-        if chain_id is not None and quantity(chain_id) != self._chain_id:
+        if chain_id is not None and parse_quantity(chain_id) != self._chain_id:
             raise invalid_params(f"the chain id is {self._chain_id}")
         filled = {name: value for name, value in call.items() if value is not None}
         if "nonce" not in filled:

@@ -17,8 +17,8 @@ async def make_blocks(coordinator: Coordinator) -> None:
                 # A new mode counts at once: the interval before it may be hours.
                 await coordinator.mode_change.wait()
             if interval.cancelled_caught:
-                await coordinator.make_block_on_demand()
+                await coordinator.try_make_block()
         elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.can_fill_a_block():
-            await coordinator.make_block_on_demand()
+            await coordinator.try_make_block()
         else:
             await trio.sleep(WORK_POLL_SECONDS)

@@ -14,7 +14,7 @@ def required_values(params: list[Any], count: int) -> list[Any]:
     return params[:count]
 
 
-def quantity(value: object, bits: int = 64) -> int:
+def parse_quantity(value: object, bits: int = 64) -> int:
     """Return a number, or hexadecimal or decimal digits, as an integer from 0 to below 2**`bits`. Hexadecimal digits
     have 0x. RpcError for anything else.
     """
@@ -34,7 +34,7 @@ def _integer(value: object) -> int:
     return value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
 
 
-def address(value: object) -> str:
+def normalize_address(value: object) -> str:
     """Return an address in lower case, 40 hexadecimal digits after 0x. RpcError if it is none."""
     try:
         return to_hex(address_from_hex(str(value)))
@@ -42,7 +42,7 @@ def address(value: object) -> str:
         raise invalid_params(f"an address was expected, not {json.dumps(value, default=str)[:80]}") from None
 
 
-def byte_string(value: object) -> str:
+def normalize_bytes(value: object) -> str:
     """Return bytes in hexadecimal digits in lower case, with 0x. RpcError if they are none."""
     try:
         return to_hex(from_hex(str(value)))

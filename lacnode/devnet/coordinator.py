@@ -67,8 +67,8 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first one has `timestamp`,
-        if it is given. DevnetError if that is not possible. Timestamps are Unix seconds."""
+        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first has `timestamp`,
+        unless that is None. DevnetError if that is not possible. Timestamps are Unix seconds."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):
@@ -185,7 +185,7 @@ class Coordinator:
 
     # -- blocks on demand ----------------------------------------------------------------------------------------
 
-    async def make_block_on_demand(self) -> None:
+    async def try_make_block(self) -> None:
         """Make one block for a reason of the devnet itself, and return after it. There is no block if the mode changed
         meanwhile. A failure is not raised: it is logged, and followed by a pause."""
         before, mode = self._waiting(), self.mode_change

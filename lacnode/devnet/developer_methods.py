@@ -15,7 +15,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.devnet.account_sender import AccountSender
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import DevnetAccount, state_administrator
-from lacnode.devnet.call_values import address, byte_string, quantity, required_values
+from lacnode.devnet.call_values import normalize_address, normalize_bytes, parse_quantity, required_values
 from lacnode.devnet.coordinator import BlockMode, Coordinator
 from lacnode.devnet.impersonation import Impersonation
 from lacnode.devnet.request_forwarder import RequestForwarder
@@ -142,7 +142,7 @@ class DeveloperMethods:
 
     async def _sign_transaction(self, params: list[Any]) -> object:
         (call,) = required_values(params, 1)
-        return await self._sender.signed(call)
+        return await self._sender.complete_and_sign(call)
 
     async def _send_raw_transaction(self, params: list[Any]) -> object:
         return await self._when_mined(await self._node.call("eth_sendRawTransaction", *params))
@@ -163,26 +163,28 @@ class DeveloperMethods:
         if isinstance(value, dict):
             blocks, timestamp = value.get("blocks"), value.get("timestamp")
             await self._coordinator.mine(
-                1 if blocks is None else quantity(blocks), 1, None if timestamp is None else quantity(timestamp)
+                1 if blocks is None else parse_quantity(blocks),
+                1,
+                None if timestamp is None else parse_quantity(timestamp),
             )
         else:
-            await self._coordinator.mine(timestamp=None if value is None else quantity(value))
+            await self._coordinator.mine(timestamp=None if value is None else parse_quantity(value))
         return "0x0"
 
     async def _hardhat_mine(self, params: list[Any]) -> object:
-        count = quantity(params[0]) if params and params[0] is not None else 1
-        interval = quantity(params[1]) if len(params) > 1 and params[1] is not None else 1
+        count = parse_quantity(params[0]) if params and params[0] is not None else 1
+        interval = parse_quantity(params[1]) if len(params) > 1 and params[1] is not None else 1
         await self._coordinator.mine(count, interval)
         return True
 
     async def _increase_time(self, params: list[Any]) -> object:
         (seconds,) = required_values(params, 1)
-        return str(await self._coordinator.increase_time(quantity(seconds)))
+        return str(await self._coordinator.increase_time(parse_quantity(seconds)))
 
     async def _set_next_timestamp(self, params: list[Any]) -> object:
         (timestamp,) = required_values(params, 1)
-        await self._coordinator.set_next_timestamp(quantity(timestamp))
-        return str(quantity(timestamp))
+        await self._coordinator.set_next_timestamp(parse_quantity(timestamp))
+        return str(parse_quantity(timestamp))
 
     async def _get_automine(self, params: list[Any]) -> object:
         return self._coordinator.mode is BlockMode.ON_DEMAND
@@ -196,7 +198,7 @@ class DeveloperMethods:
 
     async def _set_interval(self, params: list[Any]) -> object:
         (milliseconds,) = required_values(params, 1)
-        seconds = quantity(milliseconds) / 1000
+        seconds = parse_quantity(milliseconds) / 1000
         if seconds == self._block_period:
             await self._coordinator.set_mode(BlockMode.PERIOD)
         elif seconds:
@@ -213,7 +215,7 @@ class DeveloperMethods:
 
     async def _revert(self, params: list[Any]) -> object:
         (id_,) = required_values(params, 1)
-        return await self._coordinator.revert(quantity(id_))
+        return await self._coordinator.revert(parse_quantity(id_))
 
     async def _reset(self, params: list[Any]) -> object:
         if params and isinstance(params[0], dict) and params[0].get("forking"):
@@ -228,7 +230,7 @@ class DeveloperMethods:
 
     async def _drop_transaction(self, params: list[Any]) -> object:
         (hash_,) = required_values(params, 1)
-        digits = byte_string(hash_)[2:]
+        digits = normalize_bytes(hash_)[2:]
         if await self._coordinator.drop_transactions({"hash": digits}):
             return True
         if await self._node.call("eth_getTransactionReceipt", hash_) is not None:
@@ -237,7 +239,7 @@ class DeveloperMethods:
 
     async def _drop_of_sender(self, params: list[Any]) -> object:
         (account,) = required_values(params, 1)
-        await self._coordinator.drop_transactions({"sender": address(account)[2:]})
+        await self._coordinator.drop_transactions({"sender": normalize_address(account)[2:]})
         return None
 
     async def _drop_all(self, params: list[Any]) -> object:
@@ -259,7 +261,7 @@ class DeveloperMethods:
             "chainId": self._chain_id,
             # Tools tell two networks apart by it.
             "instanceId": genesis["hash"],
-            "latestBlockNumber": quantity(block["number"]),
+            "latestBlockNumber": parse_quantity(block["number"]),
             "latestBlockHash": block["hash"],
         }
 
@@ -268,14 +270,14 @@ class DeveloperMethods:
         assert isinstance(block, dict)
         return {
             "currentBlockNumber": block["number"],
-            "currentBlockTimestamp": quantity(block["timestamp"]),
+            "currentBlockTimestamp": parse_quantity(block["timestamp"]),
             "currentBlockHash": block["hash"],
             "hardFork": self._fork_name,
             "transactionOrder": "fees",
             "environment": {
                 "baseFee": block.get("baseFeePerGas", "0x0"),
                 "chainId": self._chain_id,
-                "gasLimit": quantity(block["gasLimit"]),
+                "gasLimit": parse_quantity(block["gasLimit"]),
                 "gasPrice": await self._node.call("eth_gasPrice"),
             },
             "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},

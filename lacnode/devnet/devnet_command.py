@@ -36,7 +36,7 @@ from lacnode.devnet.manifest import (
     make_devnet,
     qbft_start_block,
 )
-from lacnode.devnet.table import BlockRate, NodeRow, read_row, render
+from lacnode.devnet.table import BlockRate, NodeRow, make_table, read_row
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter, InvalidCorsOriginError
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 
@@ -315,12 +315,12 @@ def _watch(manifest: Manifest, quiet: bool) -> None:
         while True:
             rows, speeds = _look(manifest, rates)
             if not quiet:
-                console.print(render(rows, speeds, console.width))
+                console.print(make_table(rows, speeds, console.width))
             time.sleep(PLAIN_INTERVAL_SECONDS)
     with Live(console=console, auto_refresh=False) as live:
         while True:
             rows, speeds = _look(manifest, rates)
-            live.update(render(rows, speeds, console.width), refresh=True)
+            live.update(make_table(rows, speeds, console.width), refresh=True)
             time.sleep(0.5)
 
 
@@ -350,7 +350,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps(document))
     else:
         console = _console()
-        console.print(render(rows, [None] * len(rows), console.width))
+        console.print(make_table(rows, [None] * len(rows), console.width))
     return 0
 
 

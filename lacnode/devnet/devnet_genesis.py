@@ -73,7 +73,7 @@ def devnet_genesis(
     """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds. They
     may have any order. `accounts` get `BALANCE_WEI` each. `timestamp` is in Unix seconds. KeyError for an unknown
     `fork` or `consensus`. `fork` is a key of `DEVNET_FORKS`, and `consensus` the name of a protocol. From
-    `qbft_start_block` on it is QBFT.
+    `qbft_start_block` on it is QBFT, never if that is None.
 
     A period that is no whole number of seconds is written as Besu's experimental `xblockperiodmilliseconds`.
     """

@@ -74,8 +74,9 @@ def save_state(root: Path, state: DevnetState) -> None:
 
 @contextmanager
 def lock_node_files(root: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold the lock on the files of all nodes of a devnet. The coordinator holds it alone while it copies files. A node
-    shares it with other nodes while it opens its own, and waits for the coordinator.
+    """Hold the lock on the files of all nodes of a devnet inside the block, alone if `exclusive`. The coordinator holds
+    it alone while it copies files. A node shares it with other nodes while it opens its own, and waits for the
+    coordinator.
 
     DevnetStateError if a node opens its files while the coordinator asks. OSError if the lock file cannot be opened.
     """

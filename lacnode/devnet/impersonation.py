@@ -8,7 +8,7 @@ the administrator as the sender.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from lacnode.devnet.call_values import address, byte_string, quantity, required_values
+from lacnode.devnet.call_values import normalize_address, normalize_bytes, parse_quantity, required_values
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.devnet.state_changes import DATA_BYTE_GAS, NO_ADMINISTRATOR, TRANSACTION_GAS, Transaction
 from lacnode.evm.state_administration import IMPERSONATION_ADDRESS, ImpersonatedCall
@@ -62,7 +62,7 @@ class Impersonation:
         """Send the transaction of a call object in the name of its `from`. Return the hash (text with 0x) of the
         administrator's transaction. It does not wait for a block. RpcError if that is not possible.
         """
-        sender = address(call["from"])
+        sender = normalize_address(call["from"])
         await self._check_nonce(call, sender)
         data = to_hex(_impersonated(call, sender).encode())
         order: Transaction = {"from": self._administrator, "to": to_hex(IMPERSONATION_ADDRESS), "data": data}
@@ -70,7 +70,7 @@ class Impersonation:
             order["accessList"] = call["accessList"]
         # Without it, the estimate for the administrator's transaction is the right one.
         if call.get("gas") is not None:
-            wanted = quantity(call["gas"]) + TRANSACTION_GAS + DATA_BYTE_GAS * (len(data) // 2)
+            wanted = parse_quantity(call["gas"]) + TRANSACTION_GAS + DATA_BYTE_GAS * (len(data) // 2)
             order["gas"] = hex(min(wanted, await self._block_gas_limit()))
         # The account pays nothing: prices are those of a transaction that does not exist.
         return await self._send({**order, "gasPrice": "0x0"})
@@ -78,26 +78,26 @@ class Impersonation:
     async def _check_nonce(self, call: Transaction, sender: str) -> None:
         if call.get("nonce") is None:
             return
-        nonce = quantity(await self._node.call("eth_getTransactionCount", sender, "latest"))
-        if quantity(call["nonce"]) != nonce:
+        nonce = parse_quantity(await self._node.call("eth_getTransactionCount", sender, "latest"))
+        if parse_quantity(call["nonce"]) != nonce:
             raise RpcError(SERVER_ERROR, f"the next nonce of {sender} is {nonce}, and no transaction of it can wait")
 
     async def _block_gas_limit(self) -> int:
         block = await self._node.call("eth_getBlockByNumber", "latest", False)
         assert isinstance(block, dict)
-        return quantity(block["gasLimit"])
+        return parse_quantity(block["gasLimit"])
 
     async def _impersonate(self, params: list[Any]) -> object:
         (account,) = required_values(params, 1)
         self._check_possible()
         if len(self._accounts) >= MAX_IMPERSONATED:
             raise RpcError(SERVER_ERROR, f"{MAX_IMPERSONATED} accounts are impersonated already")
-        self._accounts[address(account)] = None
+        self._accounts[normalize_address(account)] = None
         return True
 
     async def _stop(self, params: list[Any]) -> object:
         (account,) = required_values(params, 1)
-        return self._accounts.pop(address(account), False) is None
+        return self._accounts.pop(normalize_address(account), False) is None
 
     async def _impersonate_all(self, params: list[Any]) -> object:
         (enabled,) = required_values(params, 1)
@@ -116,9 +116,9 @@ class Impersonation:
 def _impersonated(call: Transaction, sender: str) -> ImpersonatedCall:
     if call.get("to") is None:
         raise RpcError(SERVER_ERROR, "an impersonated account creates no contract: use an account of eth_accounts")
-    value = quantity(call.get("value") or 0, 256)
-    data, input_ = (from_hex(byte_string(call.get(name) or "0x")) for name in ("data", "input"))
+    value = parse_quantity(call.get("value") or 0, 256)
+    data, input_ = (from_hex(normalize_bytes(call.get(name) or "0x")) for name in ("data", "input"))
     if data and input_ and data != input_:
         raise invalid_params("`data` and `input` differ")
     data = input_ or data
-    return ImpersonatedCall(address_from_hex(sender), address_from_hex(address(call["to"])), value, data)
+    return ImpersonatedCall(address_from_hex(sender), address_from_hex(normalize_address(call["to"])), value, data)

@@ -108,7 +108,8 @@ class DevnetNode:
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
     """The number of nodes of each role at the start of a devnet, and its options. With `permissioned`, contracts decide
-    which nodes may connect and which accounts may send."""
+    which nodes may connect and which accounts may send. `qbft_start_block` is None without QBFT after IBFT 2.0.
+    """
 
     validators: int = 4
     boots: int = 0
@@ -320,7 +321,7 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
     nodes = [(node.enode, node.role, node.name) for node in manifest.nodes]
     alloc = genesis["alloc"]
     assert isinstance(alloc, dict)
-    alloc.update(module.devnet_accounts(addresses, nodes))
+    alloc.update(module.devnet_permissioning_alloc(addresses, nodes))
 
 
 def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:

@@ -59,7 +59,9 @@ class NodeGroup:
         return nodes
 
     def unpaused_nodes(self) -> list[DevnetNode]:
-        """Return the nodes that run and are not paused."""
+        """Return the nodes that run and are not paused, in the order of the manifest. DevnetError if the devnet is
+        gone.
+        """
         return [node for node in self.manifest().nodes if find_pid(node) is not None and not is_paused(node)]
 
     async def send_to_all(

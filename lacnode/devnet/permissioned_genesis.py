@@ -41,7 +41,7 @@ class NodeEntry:
     organization: str = ""
 
 
-def permissioned_accounts(
+def permissioning_alloc(
     admins: Sequence[bytes], nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> dict[str, dict[str, object]]:
     """Return the entries of a genesis' `alloc` for the contracts of permissioning, by address (text with 0x). `admins`
@@ -63,12 +63,14 @@ def permissioned_accounts(
     return workshop.alloc()
 
 
-def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, object]]:
+def devnet_permissioning_alloc(
+    accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]
+) -> dict[str, dict[str, object]]:
     """Return the entries of `alloc` for the contracts of a permissioned devnet, by address (text with 0x). `accounts`
     (20 bytes each) may send. Its first account is its admin. `nodes` are (enode URL, role, name).
     """
     entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
-    return permissioned_accounts(accounts[:1], entries, accounts)
+    return permissioning_alloc(accounts[:1], entries, accounts)
 
 
 def _set_up(

@@ -49,7 +49,7 @@ class StateChanges:
         # Two calls at once would both add to the balance that one of them found.
         self._changing = trio.Lock()
 
-    async def change(self, change: AccountUpdate) -> None:
+    async def apply_update(self, change: AccountUpdate) -> None:
         """Make `change`. Return when it is in a block. RpcError if there is no administrator, if no blocks are made, if
         the node refuses, or if the block does not come within `MINED_SECONDS`.
         """

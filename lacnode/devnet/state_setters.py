@@ -7,7 +7,7 @@ reason, unless it is as the caller wants it already. Must not change anything ou
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from lacnode.devnet.call_values import address, byte_string, quantity, required_values
+from lacnode.devnet.call_values import normalize_address, normalize_bytes, parse_quantity, required_values
 from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.devnet.state_changes import StateChanges
@@ -56,62 +56,66 @@ class StateSetters:
 
     async def _add_balance(self, params: list[Any]) -> object:
         account, wei = required_values(params, 2)
-        await self._changes.add_balance(address(account), quantity(wei, 256))
+        await self._changes.add_balance(normalize_address(account), parse_quantity(wei, 256))
         return True
 
     async def _set_balance(self, params: list[Any]) -> object:
         account, wei = required_values(params, 2)
-        return await self._change(account, balance=quantity(wei, 256))
+        return await self._change(account, balance=parse_quantity(wei, 256))
 
     async def _set_nonce(self, params: list[Any]) -> object:
         account, nonce = required_values(params, 2)
-        return await self._change(account, nonce=quantity(nonce))
+        return await self._change(account, nonce=parse_quantity(nonce))
 
     async def _set_code(self, params: list[Any]) -> object:
         account, code = required_values(params, 2)
-        return await self._change(account, code=from_hex(byte_string(code)))
+        return await self._change(account, code=from_hex(normalize_bytes(code)))
 
     async def _set_slot(self, params: list[Any]) -> object:
         account, slot, value = required_values(params, 3)
-        return await self._change(account, storage=((quantity(slot, 256), quantity(value, 256)),))
+        return await self._change(account, storage=((parse_quantity(slot, 256), parse_quantity(value, 256)),))
 
     async def _change(self, account: object, **values: Any) -> bool:
-        await self._changes.change(AccountUpdate(address_from_hex(address(account)), **values))
+        await self._changes.apply_update(AccountUpdate(address_from_hex(normalize_address(account)), **values))
         return True
 
     # -- what holds already --------------------------------------------------------------------------------------
 
     async def _has_balance(self, params: list[Any]) -> bool:
         account, wei = required_values(params, 2)
-        return await self._number("eth_getBalance", address(account), "latest") == quantity(wei, 256)
+        return await self._number("eth_getBalance", normalize_address(account), "latest") == parse_quantity(wei, 256)
 
     async def _has_nonce(self, params: list[Any]) -> bool:
         account, nonce = required_values(params, 2)
-        return await self._number("eth_getTransactionCount", address(account), "latest") == quantity(nonce)
+        return await self._number("eth_getTransactionCount", normalize_address(account), "latest") == parse_quantity(
+            nonce
+        )
 
     async def _has_code(self, params: list[Any]) -> bool:
         account, code = required_values(params, 2)
-        return str(await self._node.call("eth_getCode", address(account), "latest")) == byte_string(code)
+        return str(await self._node.call("eth_getCode", normalize_address(account), "latest")) == normalize_bytes(code)
 
     async def _has_slot(self, params: list[Any]) -> bool:
         account, slot, value = required_values(params, 3)
-        place = to_hex(quantity(slot, 256).to_bytes(32))
-        return await self._number("eth_getStorageAt", address(account), place, "latest") == quantity(value, 256)
+        place = to_hex(parse_quantity(slot, 256).to_bytes(32))
+        return await self._number("eth_getStorageAt", normalize_address(account), place, "latest") == parse_quantity(
+            value, 256
+        )
 
     async def _has_base_fee(self, params: list[Any]) -> bool:
         (fee,) = required_values(params, 1)
         block = await self._node.call("eth_getBlockByNumber", "latest", False)
         # The base fee of a devnet does not change from block to block.
-        return isinstance(block, dict) and int(block.get("baseFeePerGas", "0x0"), 16) == quantity(fee, 256)
+        return isinstance(block, dict) and int(block.get("baseFeePerGas", "0x0"), 16) == parse_quantity(fee, 256)
 
     async def _has_gas_limit(self, params: list[Any]) -> bool:
         (limit,) = required_values(params, 1)
         block = await self._node.call("eth_getBlockByNumber", "latest", False)
-        return isinstance(block, dict) and int(block["gasLimit"], 16) == quantity(limit)
+        return isinstance(block, dict) and int(block["gasLimit"], 16) == parse_quantity(limit)
 
     async def _has_chain_id(self, params: list[Any]) -> bool:
         (chain_id,) = required_values(params, 1)
-        return quantity(chain_id) == self._chain_id
+        return parse_quantity(chain_id) == self._chain_id
 
     async def _number(self, method: str, *params: object) -> int:
         return int(str(await self._node.call(method, *params)), 16)

@@ -89,7 +89,7 @@ class BlockRate:
         return (last_height - first_height) / (last_time - first_time) if last_time > first_time else None
 
 
-def render(rows: Sequence[NodeRow], rates: Sequence[float | None], width: int) -> Table:
+def make_table(rows: Sequence[NodeRow], rates: Sequence[float | None], width: int) -> Table:
     """Return the table that `lacnode devnet` shows in `width` columns. `rates` has the blocks a second of each row, None if
     unknown. A narrow table has no addresses."""
     is_wide = width >= WIDE_COLUMNS

@@ -33,8 +33,8 @@ MAX_REMEMBERED_DAMAGES = 1024
 
 
 def reread_damaged_value(database: Database, table: str, key: bytes) -> None:
-    """Read a value that a reader process found damaged. The database of the node then finds the damage itself, and its
-    listener starts the repair. It returns nothing and raises no StorageError.
+    """Read the value of `key` in `table` that a reader process found damaged. The database of the node then finds the
+    damage itself, and its listener starts the repair. It returns nothing and raises no StorageError.
     """
     with suppress(StorageError), database.read() as snapshot:
         snapshot.get(table, key)

@@ -19,7 +19,7 @@ FAULTS_POLL_SECONDS = 0.1
 MAX_FAULTS_FILE_BYTES = 2**20
 
 
-async def watch_faults(path: Path, policy: DenyListPolicy, changed: Callable[[], None]) -> None:
+async def follow_faults_file(path: Path, policy: DenyListPolicy, changed: Callable[[], None]) -> None:
     """Read the file at `path` again and again, and deny connections in `policy` with the node ids that are in it. While
     the file cannot be read, the former ids stay. Without the file there are none. Call `changed` after each change.
     Runs until cancelled.

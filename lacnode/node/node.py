@@ -18,7 +18,7 @@ from lacnode.node.chain_assembly import ChainParts
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.consensus_assembly import ConsensusParts
 from lacnode.node.database_repair import DatabaseRepair
-from lacnode.node.faults import watch_faults
+from lacnode.node.faults import follow_faults_file
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.node_resources import NodeResources
 from lacnode.node.peer_assembly import PeerParts
@@ -136,7 +136,9 @@ class Node:
         if local_nodes is not None and local_nodes.refreshes_addresses:
             nursery.start_soon(_refresh_host_names, local_nodes)
         if self.config.faults_file is not None:
-            nursery.start_soon(watch_faults, self.config.faults_file, parts.faults, parts.network.recheck_connections)
+            nursery.start_soon(
+                follow_faults_file, self.config.faults_file, parts.faults, parts.network.recheck_connections
+            )
 
     async def _start_private(self, nursery: trio.Nursery, private: PrivacyService) -> None:
         """Start private transactions. A manager in this process opens its port for other managers."""

@@ -117,7 +117,7 @@ class PermissioningPolicy:
     def _hint(self, link: Connection, context: PermissioningContext) -> None:
         """Log a permitted node that is at another address than the list says. The key alone decides, so it is
         permitted all the same."""
-        hint = self._permissions.address_hint(link.remote, context.header)
+        hint = self._permissions.moved_node_hint(link.remote, context.header)
         if hint is not None:
             log.info("a permitted node has moved", peer=str(link.remote), reason=hint)
 

@@ -97,7 +97,7 @@ class PermissioningRules:
             # The decision names the fault of the question or of the contract already. The rules do not matter then.
             return decision
         if decision.allowed:
-            hints = [self.address_hint(enode, context.header) for enode in (source, destination)]
+            hints = [self.moved_node_hint(enode, context.header) for enode in (source, destination)]
             return replace(decision, reason="; ".join([decision.reason, *(hint for hint in hints if hint)]))
         return self._node_explainer.explain_connection(decision, source, destination, context.header)
 
@@ -116,7 +116,7 @@ class PermissioningRules:
             return decision
         return self._account_explainer.explain_transaction(decision, transaction, sender, head)
 
-    def address_hint(self, enode: Enode, head: BlockHeader) -> str | None:
+    def moved_node_hint(self, enode: Enode, head: BlockHeader) -> str | None:
         """Return a sentence about a listed node that is not where it was listed. None where it is, or where no list
         tells its place."""
         place = None if self._node_explainer is None else self._node_explainer.find_other_listed_address(enode, head)

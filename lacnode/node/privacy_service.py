@@ -144,7 +144,9 @@ class PrivacyService:
         self._head_moved.set()
 
     async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
-        """Work until cancelled. `tell` is called on the event loop for every block with private logs."""
+        """Follow the public chain and execute private transactions until cancelled. `tell` is called on the event loop
+        for every block with private logs.
+        """
         token = trio.lowlevel.current_trio_token()
         self._execution.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
         async with trio.open_nursery() as nursery:

@@ -105,9 +105,9 @@ class SingleNodeProgram:
 
 
 def run_node(config: NodeConfig, manager: TransactionManager | None = None, program: NodeProgram | None = None) -> int:
-    """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP. Return the
-    exit status: 0 after a signal, and 1 if the node cannot start or its data cannot be written or read. A `program`
-    opens and runs the node in its own way.
+    """Run the node of `config`, with `manager` for private transactions (None for that of the configuration), until
+    SIGINT, SIGTERM or SIGHUP. Return the exit status: 0 after a signal, and 1 if the node cannot start or its data
+    cannot be written or read. A `program` opens and runs the node in its own way, None for one node.
     """
     program = program or SingleNodeProgram(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.

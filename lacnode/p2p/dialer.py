@@ -63,7 +63,8 @@ class Dialer:
         return self._targets.pop(id_, None) is not None
 
     def pop_due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
-        """Return the nodes to dial now. `wanted(enode, is_permanent)` says whether a node may be dialled.
+        """Return the nodes to dial at `now` (seconds). `wanted(enode, is_permanent)` says whether a node may be
+        dialled.
 
         Every permanent node that is due is returned. Discovered nodes are returned until `free_slots` of them are being
         dialled. Each returned node counts as being dialled until `record_end`.
@@ -92,9 +93,9 @@ class Dialer:
 
     def record_end(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
         """Record that an attempt with the node `id_` (64 bytes) has failed, or that the session that it led to has
-        ended at `now`. Only a session that `was_lasting` is a success: a node that accepts sessions and drops them at
-        once is not dialled more often than an unreachable node. A discovered node is forgotten after `MAX_FAILURES`.
-        Nothing for an unknown node.
+        ended at `now` (seconds). Only a session that `was_lasting` is a success: a node that accepts sessions and drops
+        them at once is not dialled more often than an unreachable node. A discovered node is forgotten after
+        `MAX_FAILURES`. Nothing for an unknown node.
         """
         target = self._targets.get(id_)
         if target is None:

@@ -44,7 +44,9 @@ class PeerFault(Enum):
 
 
 class SyncPeer(Protocol):
-    """The properties of a peer that decide in which order peers are asked for blocks."""
+    """The properties of a peer that decide in which order peers are asked for blocks. `id` has 64 bytes, and `address`
+    20.
+    """
 
     id: bytes
     address: bytes
@@ -71,13 +73,13 @@ class PeerTrust:
         self._failed_networks: OrderedDict[str, float] = OrderedDict()
 
     def may_be_asked(self, peer: SyncPeer, now: float) -> bool:
-        """Whether `peer` may be asked at `now`. True for an unknown peer."""
+        """Whether `peer` may be asked at `now` (seconds). True for an unknown peer."""
         record = self._nodes.get(peer.id)
         return record is None or record.blocked_until <= now
 
     def record_failure(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
-        """Record a failure of `peer`. It may not be asked for a time that grows with each failure. Return its failures
-        in a row.
+        """Record a failure of `peer` at `now` (seconds). It may not be asked for a time that grows with each failure.
+        Return its failures in a row.
         """
         record = self._record(peer.id)
         record.failures += 1
@@ -106,7 +108,7 @@ class PeerTrust:
 
         First come validators and peers that have delivered, the highest head first. Then come unknown peers, those that
         this node dialled first: an attacker dials more easily than it is dialled. The heads of unknown peers do not
-        count. It does not test `may_be_asked`.
+        count. It does not test `may_be_asked`. `now` is in seconds.
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 
@@ -116,7 +118,9 @@ class PeerTrust:
         return record is None or not (record.failures or record.is_slow)
 
     def seconds_until_peer_may_be_asked(self, now: float) -> float:
-        """Seconds until the first of the paused peers may be asked again. MAX_WAIT_SECONDS if no peer waits."""
+        """Seconds from `now` (on the clock of `PeerTrust`) until the first of the paused peers may be asked again.
+        MAX_WAIT_SECONDS if no peer waits.
+        """
         waits = (record.blocked_until - now for record in self._nodes.values() if record.blocked_until > now)
         return min(waits, default=MAX_WAIT_SECONDS)
 

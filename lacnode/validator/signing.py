@@ -35,8 +35,8 @@ class ConsensusRecords(Protocol):
     """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns."""
 
     def append(self, record: bytes) -> None:
-        """Write `record` to the end of the log. It is on the disk when this returns. Raises StorageError if the disk is
-        full or fails.
+        """Write `record` (any bytes) to the end of the log. It is on the disk when this returns. Raises StorageError if
+        the disk is full or fails.
         """
 
     def rewrite(self, records: Iterable[bytes]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.permissioned_genesis import ACCOUNT_INGRESS, NODE_INGRESS, devnet_accounts
+from lacnode.devnet.permissioned_genesis import ACCOUNT_INGRESS, NODE_INGRESS, devnet_permissioning_alloc
 from tests.support.besu_network import BesuNode, besu_genesis, besu_program
 from tests.support.mixed_chain import (
     MixedSender,
@@ -122,7 +122,7 @@ def test_rounds_after_a_stopped_proposer_and_permissions_by_contract(tmp_path: P
     permitted, refused = [MixedSender(account.private_key) for account in funded_accounts(2)]
     genesis = besu_genesis("ibft2", [node.key.address for node in nodes], SECTION)
     sender = bytes.fromhex(funded_accounts(1)[0].address[2:])
-    genesis["alloc"] |= devnet_accounts([sender], [(node.enode, "validator", node.name) for node in nodes])
+    genesis["alloc"] |= devnet_permissioning_alloc([sender], [(node.enode, "validator", node.name) for node in nodes])
     with running_network(tmp_path, genesis, nodes):
         wait_for_height(nodes, 3)
         contract = contract_of(besu, permitted.deploy(besu))

@@ -12,7 +12,7 @@ from lacnode.devnet.permissioned_genesis import (
     NODE_INGRESS,
     NODE_RULES,
     NodeEntry,
-    permissioned_accounts,
+    permissioning_alloc,
 )
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.topology import NodeType
@@ -36,7 +36,7 @@ class Contracts:
 
     def __init__(self, nodes: dict[str, NodeType] | None = None) -> None:
         entries = [NodeEntry(enode(word), type_, word) for word, type_ in (nodes or {}).items()]
-        alloc = permissioned_accounts([RICH.address], entries, [RICH.address])
+        alloc = permissioning_alloc([RICH.address], entries, [RICH.address])
         self.network = Network({from_hex(address): fields for address, fields in alloc.items()})
         self._nonces: dict[bytes, int] = {}
 

@@ -110,7 +110,7 @@ def _add_admins(parser: argparse.ArgumentParser, common: argparse.ArgumentParser
 
 
 def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
-    nodes = list(_node_rules(arguments, client).listed())
+    nodes = list(_node_rules(arguments, client).listed_nodes())
     if arguments.json:
         print(json.dumps([{"enode": node.enode, "role": node.role, "name": node.name} for node in nodes]))
     else:
@@ -140,7 +140,7 @@ def _node_rules(arguments: argparse.Namespace, client: NodeClient) -> NodeRules:
 
 
 def _list_accounts(arguments: argparse.Namespace, client: NodeClient) -> int:
-    listed = _account_rules(arguments, client).listed()
+    listed = _account_rules(arguments, client).accounts_with_deploy_right()
     if arguments.json:
         print(json.dumps([{"address": to_hex(account), "mayDeploy": may} for account, may in listed]))
     else:
@@ -154,7 +154,7 @@ def _add_account(arguments: argparse.Namespace, client: NodeClient) -> int:
     status = 0
     # Adding it twice would revert. `--may-deploy` for an account of the list is the common case, and needs the
     # second call alone.
-    if account not in [known for known, _ in rules.listed()]:
+    if account not in [known for known, _ in rules.accounts_with_deploy_right()]:
         status = _changed(
             arguments, client, rules.address, rules.encode_addition(account), f"{to_hex(account)} is on the list"
         )
@@ -177,7 +177,7 @@ def _account_rules(arguments: argparse.Namespace, client: NodeClient) -> Account
 
 
 def _list_admins(arguments: argparse.Namespace, client: NodeClient) -> int:
-    listed = [to_hex(admin) for admin in _admins(arguments, client).listed()]
+    listed = [to_hex(admin) for admin in _admins(arguments, client).listed_admins()]
     print(json.dumps(listed) if arguments.json else "\n".join(listed))
     return 0
 

@@ -122,7 +122,7 @@ class NodeRules:
                 return family
         return RulesContractFamily.LACCHAIN
 
-    def listed(self) -> Iterator[ListedNode]:
+    def listed_nodes(self) -> Iterator[ListedNode]:
         """Yield every node of the list in the order of the contract, at most `MAX_LISTED_ENTRIES`. UsageError if an
         entry does not describe a node.
         """
@@ -190,7 +190,7 @@ class AccountRules:
         else:
             self.family = RulesContractFamily.STANDARD_2
 
-    def listed(self) -> list[tuple[bytes, bool | None]]:
+    def accounts_with_deploy_right(self) -> list[tuple[bytes, bool | None]]:
         """Return each account (20 bytes) on the list, with True if it may create contracts and False if it may not. None
         where the contract does not distinguish them. UsageError if the contract's answer is no list."""
         accounts = _addresses(self._client.read_contract(self.address, call_data("getAccounts()")))
@@ -234,7 +234,7 @@ class AdminList:
         self._client = client
         self.address = read_registered_contract(client, ingress, ADMIN_NAME)
 
-    def listed(self) -> list[bytes]:
+    def listed_admins(self) -> list[bytes]:
         """Return the address (20 bytes) of every admin. LACChain calls them owners. UsageError if the contract's answer
         is no list.
         """

@@ -22,9 +22,9 @@ class BlockDecision:
         """Rounds and digests of blocks that could not be imported. The seals of another round make another block."""
 
     def commit_or_import(self, round_: Round) -> list[Effect]:
-        """Return the effects of the counted messages of `round_`. If a quorum has prepared its block, the block is
-        recorded and a commit is signed. If a quorum has committed the block, it is imported. Each of the two happens
-        once. The list is empty if there is nothing new.
+        """Return the effects that follow from the counted messages of `round_`. If a quorum has prepared its block, the
+        block is recorded and a commit is signed. If a quorum has committed the block, it is imported. Each of the two
+        happens once. The list is empty if there is nothing new.
         """
         effects: list[Effect] = []
         if round_.is_prepared and (self.prepared is None or self.prepared.round < round_.number):

@@ -60,5 +60,7 @@ class ClockSkew:
 
     @property
     def skewed_offsets_ms(self) -> dict[bytes, int]:
-        """The members of `offsets_ms` that are `CLOCK_SKEW_LIMIT_MS` or more ahead or behind."""
+        """The members of `offsets_ms` (20-byte address to milliseconds) that are `CLOCK_SKEW_LIMIT_MS` or more ahead or
+        behind.
+        """
         return {author: offset for author, offset in self.offsets_ms.items() if abs(offset) >= CLOCK_SKEW_LIMIT_MS}

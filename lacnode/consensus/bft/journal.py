@@ -112,8 +112,8 @@ class Journal:
 
     @classmethod
     def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule) -> "Journal":
-        """Rebuild the journal from its `records`, in the order in which they were written. Raises RlpError if one of
-        them is not a record.
+        """Rebuild the journal from its `records` (RLP), in the order in which they were written. Raises RlpError if one
+        of them is not a record.
 
         Raises OtherProtocolError if this validator prepared a block that another protocol makes by the genesis file.
         """
@@ -139,7 +139,7 @@ class Journal:
         return self._heights.get(height, SignedAtHeight())
 
     def check_and_record(self, payload: Payload) -> bytes:
-        """Return the record that must be on disk before `payload` is signed.
+        """Return the record (RLP) that must be on disk before `payload` is signed.
 
         Raises ContradictionError if `payload` must not be signed. Signing the same payload again is no contradiction,
         because the signature is the same. The payload is remembered at once, whether it is signed or not.
@@ -171,21 +171,21 @@ class Journal:
         return rlp.encode([_SIGNED, rlp.encode_scalar(payload.kind), *payload.round_id.fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
-        """Return the record that must be on disk before the commit for `prepared` is signed. It is remembered if no
-        block of a higher round is. Nothing is checked.
+        """Return the record (RLP) that must be on disk before the commit for `prepared` is signed. It is remembered if
+        no block of a higher round is. Nothing is checked.
         """
         self._remember_prepared(prepared)
         return rlp.encode([_PREPARED, encode_stored_prepared(self._protocols, prepared)])
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> bytes:
-        """Return the record that must be on disk before the proposal of `draft` is signed. It replaces the remembered
-        draft of its height. Nothing is checked.
+        """Return the record (RLP) that must be on disk before the proposal of `draft` is signed. It replaces the
+        remembered draft of its height. Nothing is checked.
         """
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
         return rlp.encode([_DRAFT, *round_id.fields(), encode_stored_draft(self._protocols, draft)])
 
     def record_loss(self, reason: str) -> bytes:
-        """Return the record to write when records are missing. `check_and_record` refuses every payload until
+        """Return the record (RLP) to write when records are missing. `check_and_record` refuses every payload until
         `resolve_loss`.
         """
         # The loss is itself a record: a restart before the loss is resolved must not forget it.
@@ -193,15 +193,15 @@ class Journal:
         return encode_loss_record(reason)
 
     def resolve_loss(self, floor: int) -> bytes:
-        """Return the record that ends a loss. `check_and_record` refuses every payload of a height up to `floor`, this
-        one included.
+        """Return the record (RLP) that ends a loss. `check_and_record` refuses every payload of a height up to `floor`,
+        this one included.
         """
         self._loss, self._floor = None, floor
         return rlp.encode([_FLOOR, rlp.encode_scalar(floor)])
 
     def forget_final_blocks(self, number: int) -> list[bytes]:
-        """Forget block `number`, which is final, and all blocks below. Return the records that replace the whole log.
-        Every later payload of these heights is refused.
+        """Forget block `number`, which is final, and all blocks below. Return the records (RLP, in order) that replace
+        the whole log. Every later payload of these heights is refused.
         """
         self._finished = max(self._finished, number)
         self._heights = {height: signed for height, signed in self._heights.items() if height > self._finished}

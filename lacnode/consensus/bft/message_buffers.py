@@ -140,7 +140,9 @@ class LaterRoundVotes:
             del rounds[min(rounds)]
 
     def pop_up_to(self, number: int) -> list[Prepare | Commit]:
-        """Remove and return the votes for round `number`, which starts. Votes for earlier rounds are deleted."""
+        """Remove and return the votes for round `number`, which starts. Votes for earlier rounds are deleted. Empty if
+        there is none.
+        """
         votes = [vote for rounds in self._by_author.values() for vote in rounds.get(number, {}).values()]
         for author, rounds in self._by_author.items():
             self._by_author[author] = {later: kept for later, kept in rounds.items() if later > number}

@@ -18,7 +18,7 @@ _NO_BLOCK = b"\x80", b"\xc0"
 
 
 def split_list_item(data: bytes, what: str) -> list[bytes]:
-    """The encoded items of the list `data`. They are not checked: decode each one that is used.
+    """The encoded items (RLP) of the RLP list `data`, in order. They are not checked: decode each one that is used.
 
     Raises RlpError, with the name `what`, if `data` is not a list of at most four items.
     """

@@ -80,7 +80,7 @@ def check_commit(
     """Check a commit: its round, its digest (`digest`, 32 bytes), its author, and that the seal is the author's. Raises
     MessageRefusedError.
 
-    `seal_digest` is what the seal signs (32 bytes), if it is not `digest`.
+    `seal_digest` is what the seal signs (32 bytes), None if it is `digest`.
     """
     payload = signed.payload
     require(payload.round_id == round_id, f"for {payload.round_id} instead of {round_id}")

@@ -32,8 +32,8 @@ class RoundId:
     round: int
 
     def fields(self) -> list[RlpValue]:
-        """The height and the round as signed numbers of a fixed width, 8 and 4 bytes: the form of the journal, and of
-        IBFT 2.0.
+        """The height and the round, in this order, as signed numbers of a fixed width, 8 and 4 bytes: the form of the
+        journal, and of IBFT 2.0.
         """
         return [self.sequence.to_bytes(8, signed=True), self.round.to_bytes(4, signed=True)]
 
@@ -127,7 +127,7 @@ signatures then costs one recovery and not thousands."""
 
 
 def allow_any_author(author: bytes) -> bool:
-    """The `AuthorFilter` that accepts every address: always True."""
+    """The `AuthorFilter` that accepts every address (20 bytes): always True."""
     return True
 
 

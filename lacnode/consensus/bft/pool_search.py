@@ -26,12 +26,15 @@ class PoolSearch:
         self._timers = timers
 
     def start(self, now_ms: int) -> list[Effect]:
-        """Wait for the first search. Nothing if the round does not wait for transactions."""
+        """Return the effect that starts the timer of the first search. Empty if the round does not wait for
+        transactions.
+        """
         return list(self._timers.start_first_search_timer(now_ms)) if self._round.number == 0 else []
 
     def timer_expired(self, now_ms: int) -> list[Effect]:
-        """Search the pool, or wait on if a block that is built now would be too close to its parent. Nothing if there is a
-        proposal already, or if the round cannot be shortened. It never proposes."""
+        """Return the effect that searches the pool, or that waits on if a block that is built now would be too close to
+        its parent. Empty if there is a proposal already, or if the round cannot be shortened. It never proposes.
+        """
         if self._round.has_proposal or not self._timers.can_shorten(now_ms):
             return []
         # As for a block that is built now: some transactions can be mined only from a certain time on.
@@ -41,8 +44,8 @@ class PoolSearch:
         return [SearchPool(self._round.id.sequence, self._round.number, timestamp)]
 
     def search_finished(self, found: bool, now_ms: int) -> list[Effect]:
-        """Shorten the round if something was `found`. Otherwise search again after one block period. Nothing if there
-        is a proposal already.
+        """Return the effects that shorten the round if something was `found`, and otherwise the timer of another search
+        after one block period. Empty if there is a proposal already.
         """
         if self._round.has_proposal:
             return []

@@ -46,8 +46,8 @@ class ProposalBuilder:
         return self._request_block(now_ms) if self._own.state is ProposerState.BUILDING else []
 
     def begin_later_round(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
-        """Propose in a later round that exactly a quorum asks for: the block prepared last, or a new one. Raises
-        KeyError unless `may_begin`.
+        """Begin the proposal in a later round that exactly a quorum asks for: the block prepared last, or a new one.
+        Raises KeyError unless `may_begin`. Return the effects that check or build it.
         """
         # The best block must be chosen from the messages that are in the justification. The others choose it from the
         # justification and refuse another block.
@@ -64,8 +64,8 @@ class ProposalBuilder:
         return [self._check(block, digest, is_prepared=True)]
 
     def block_built(self, block: Block, now_ms: int) -> list[Effect]:
-        """Have the new block checked. An empty block of round 0 may have to wait for a transaction instead. Empty if no
-        block is expected.
+        """Return the effect that has the new block checked. An empty block of round 0 may have to wait for a
+        transaction instead. Empty if no block is expected.
         """
         if self._own.state is not ProposerState.BUILDING:
             return []
@@ -85,8 +85,9 @@ class ProposalBuilder:
         return self._own.is_checking(digest)
 
     def block_checked(self, failure: str | None) -> list[Effect]:
-        """Record the draft and sign it, if `failure` is None. Otherwise log why this node's own block is invalid.
-        Nothing if the round has a proposal already. Raises KeyError unless a check is expected (`is_checking`).
+        """Return the effects that record the draft and sign it, if `failure` is None. Otherwise they log why this
+        node's own block is invalid. Empty if the round has a proposal already. Raises KeyError unless a check is
+        expected (`is_checking`).
         """
         if failure is not None:
             self._own.check_failed()
@@ -99,7 +100,9 @@ class ProposalBuilder:
         return [RecordDraft(self._round.id, draft), self._sign(draft)]
 
     def restore_signed(self, draft: ProposalDraft) -> list[Effect]:
-        """Sign again the proposal that this validator signed before it restarted. Raises KeyError unless `may_begin`."""
+        """Return the effect that signs again the proposal that this validator signed before it restarted. Raises
+        KeyError unless `may_begin`.
+        """
         # No new check and no new record: both were done before the first signature.
         self._own.restore_signed(draft)
         return [self._sign(draft)]

@@ -33,7 +33,9 @@ class MessageCodec(Protocol):
         """The code of a message in the sub-protocol of devp2p."""
 
     def open_message(self, code: int, data: bytes) -> MessageEnvelope:
-        """Decode the outer list of a message. Raises RlpError, also for a code that no message has."""
+        """Decode the outer list of a message: its code in the sub-protocol, and its bytes without the code. Raises
+        RlpError, also for a code that no message has.
+        """
 
     def encode_message(self, message: Message) -> bytes:
         """Encode a message without its code. Raises ValueError for a commit without its seal."""
@@ -63,13 +65,19 @@ class JustificationRules(Protocol):
     """The proofs that proposals and round changes carry: how to make them, and what they prove."""
 
     def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
-        """The payload of a proposal of `block`. It keeps the block if the signature covers it."""
+        """The payload of a proposal of `block`, which has this `digest` (32 bytes). It keeps the block if the signature
+        covers it.
+        """
 
     def round_change_payload(self, round_id: RoundId, prepared: PreparedBlock | None) -> RoundChangePayload:
-        """The payload that asks for a round and shows `prepared`."""
+        """The payload that asks for a round and shows `prepared`, the block of the highest prepared round. None if
+        there is none.
+        """
 
     def round_change(self, signed: SignedPayload[RoundChangePayload], prepared: PreparedBlock | None) -> RoundChange:
-        """The message with the payload that `round_change_payload` made of `prepared`."""
+        """The message with the payload that `round_change_payload` made of `prepared`, with that block beside it.
+        `prepared` is None if there is none.
+        """
 
     def justification(self, round_changes: Sequence[RoundChange]) -> Justification:
         """What justifies a proposal in the round that a quorum asks for by `round_changes`."""

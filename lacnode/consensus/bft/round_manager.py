@@ -51,7 +51,9 @@ class RoundManager:
     # -- the own proposal ----------------------------------------------------------------------------------------
 
     def start_block_timer(self, signed: SignedAtHeight, timers: RoundTimers, now_ms: int) -> list[Effect]:
-        """Wait for the time of the block, to build it or to search the pool. `signed` is the content of the journal."""
+        """Return the effects that wait for the time of the block, to build it or to search the pool. Empty if the round
+        needs no such timer. `signed` is the content of the journal.
+        """
         kinds = MessageKind.PROPOSAL, MessageKind.PREPARE
         if self.round.has_proposal or any(signed.signed_content(kind, self.round.number) is not None for kind in kinds):
             # The round had a valid proposal before the restart, so it does not wait for transactions.
@@ -61,14 +63,16 @@ class RoundManager:
         return [timers.start_first_block_timer(now_ms)] if self.round.number == 0 else []
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
-        """Build the block, if this validator is the proposer and the round has no proposal. Otherwise search the pool."""
+        """Return the effects that build the block, if this validator is the proposer, or that search the pool, if it is
+        not. Empty for a proposer whose round has a proposal.
+        """
         if not self._is_proposer:
             return self.pool_search.timer_expired(now_ms)
         return [] if self.round.has_proposal else self.builder.block_timer_expired(now_ms)
 
     def quorum_asked(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
-        """Propose in a later round that at least a quorum asks for, if this validator is the proposer. Empty otherwise,
-        and if a proposal was begun.
+        """Return the effects that propose in a later round that at least a quorum asks for, if this validator is the
+        proposer. Empty otherwise, and if a proposal was begun.
         """
         # `may_begin` keeps the (q+1)th round change from starting a second proposal.
         if not self._is_proposer or not self.builder.may_begin or self.round.has_proposal:
@@ -89,7 +93,9 @@ class RoundManager:
         return [*prepare, *self._decision.commit_or_import(self.round)]
 
     def count_vote(self, vote: Prepare | Commit) -> list[Effect]:
-        """Count a prepare or a commit, and go on if it completes a quorum."""
+        """Count a prepare or a commit of another author or our own. Return the effects: a log line if it is refused,
+        and the next step if a quorum is complete.
+        """
         reason = (
             self.round.add_prepare(vote.signed) if isinstance(vote, Prepare) else self.round.add_commit(vote.signed)
         )
@@ -97,7 +103,7 @@ class RoundManager:
         return [*refused, *self._decision.commit_or_import(self.round)]
 
     def send_vote(self, vote: Prepare | Commit) -> list[Effect]:
-        """Send and count our own prepare or commit."""
+        """Count our own signed prepare or commit. Return the effects that send it, and those of `count_vote`."""
         return [*self.sent_messages.send(vote), *self.count_vote(vote)]
 
     # -- after a restart -------------------------------------------------------------------------------------------
@@ -115,7 +121,8 @@ class RoundManager:
         return True
 
     def resend_signed(self, signed: SignedAtHeight, *, is_prepared: bool) -> list[Effect]:
-        """Sign and send again what the journal has for this round, the round change excepted.
+        """Return the effects that sign again, and so send again, what the journal has for this round, the round change
+        excepted.
 
         The node may have stopped between the journal and the network. Signing the same payload again gives the same
         bytes, so no other validator sees a contradiction. `is_prepared`: the block of this round was prepared.

@@ -24,8 +24,8 @@ class VoteTally:
 
     @classmethod
     def from_validators(cls, validators: tuple[bytes, ...]) -> "VoteTally":
-        """A tally without votes: for an epoch block, or for a transition that replaces the validators. They may have
-        any order and duplicates.
+        """A tally without votes: for an epoch block, or for a transition that replaces the validators. The addresses
+        (20 bytes) may have any order and duplicates.
         """
         return cls(tuple(sorted(set(validators))))
 

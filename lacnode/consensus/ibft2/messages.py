@@ -95,8 +95,9 @@ class Ibft2Envelope:
 
 
 def decode_message(code: int, data: bytes, known: AuthorFilter = allow_any_author) -> Message:
-    """Decode a message of this code. Raises RlpError if it is malformed, or if an author that is not `known` signed a
-    part."""
+    """Decode a message of this code, from its bytes without the code. Raises RlpError if it is malformed, or if an
+    author that is not `known` signed a part.
+    """
     return decode_whole(Ibft2Envelope.open(code, data), known)
 
 

@@ -36,7 +36,9 @@ CODES = {
 
 
 def payload_fields(payload: Payload) -> list[RlpValue]:
-    """The items of a payload. Raises ValueError if it is a commit that has no seal yet."""
+    """The RLP items of a payload: sequence, round, and its content. Raises ValueError if it is a commit that has no
+    seal yet.
+    """
     match payload:
         case ProposalPayload() | PreparePayload():
             return [*payload.round_id.fields(), payload.digest]
@@ -49,7 +51,9 @@ def payload_fields(payload: Payload) -> list[RlpValue]:
 
 
 def signed_fields(signed: SignedPayload[Payload]) -> list[RlpValue]:
-    """The items of a signed payload. Raises ValueError if it is a commit that has no seal yet."""
+    """The RLP items of a signed payload: the payload, and the signature (65 bytes). Raises ValueError if it is a commit
+    that has no seal yet.
+    """
     return [payload_fields(signed.payload), signed.signature]
 
 

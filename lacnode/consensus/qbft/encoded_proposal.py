@@ -32,7 +32,9 @@ class EncodedProposal:
 
     @classmethod
     def split(cls, encoded: bytes) -> "EncodedProposal":
-        """Cut `encoded` into its items. Raises RlpError if it is not a payload with a signature."""
+        """Cut the RLP `encoded` of a signed payload into its items, without decoding them. Raises RlpError if it is not
+        a payload with a signature.
+        """
         signed = split_list_item(encoded, f"signed {_NAME}")
         if len(signed) != 2:
             raise RlpError(f"signed {_NAME}: 2 items were expected, found {len(signed)}")

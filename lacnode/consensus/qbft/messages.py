@@ -73,7 +73,9 @@ def decode_justification(items: list[RlpItem], known: AuthorFilter = allow_any_a
 
 
 def open_message(code: int, data: bytes) -> MessageEnvelope:
-    """Decode as little of a message as says what it is. Raises RlpError if the bytes cannot be a message of this code."""
+    """Decode as little of a message as says what it is, from its code and its bytes without the code. Raises RlpError
+    if the bytes cannot be a message of this code.
+    """
     # The code comes from the peer. IBFT 1 has a message with code 0x11 in the same sub-protocol.
     kind = _KINDS.get(code)
     if kind is None:

@@ -67,7 +67,7 @@ REVALIDATION_AGE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
-    """The caller must send `datagram` to `address`: an IP address as text and a UDP port."""
+    """The caller must send the bytes `datagram` to `address`: an IP address as text and a UDP port."""
 
     datagram: bytes
     address: Address

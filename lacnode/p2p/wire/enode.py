@@ -95,7 +95,7 @@ class Enode:
 
     @property
     def endpoint(self) -> tuple[bytes, str, int]:
-        """The parts that permissioning compares: id, host and TCP port. The discovery port does not count."""
+        """The parts that permissioning compares: id (64 bytes), host and TCP port. The discovery port does not count."""
         return self.id, self.host, self.tcp
 
 

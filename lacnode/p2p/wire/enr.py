@@ -88,7 +88,7 @@ class NodeRecord:
         return rlp.encode(self.to_item())
 
     def to_item(self) -> list[RlpValue]:
-        """The RLP item of the record, as an ENRResponse holds it."""
+        """The RLP item of the record, as an ENRResponse holds it: signature, number, then keys and values."""
         return [self.signature, *_content(self.seq, self.pairs)]
 
     def get(self, key: bytes) -> "RlpItem | None":
@@ -97,8 +97,9 @@ class NodeRecord:
 
 
 def local_record_pairs(ip: str, tcp: int, udp: int, fork_id: ForkId) -> dict[bytes, RlpItem]:
-    """Return the pairs of this node's record, with the keys that Besu writes: address, ports, and the fork id under `eth`
-    (EIP-2124). ValueError if `ip` is no IP literal."""
+    """Return the pairs of this node's record, with the keys that Besu writes: address, ports, and the fork id under
+    `eth` (EIP-2124). They are RLP items by key. ValueError if `ip` is no IP literal.
+    """
     address = ip_address(ip)
     suffix = b"6" if address.version == 6 else b""
     return {

@@ -32,7 +32,9 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A received message: its absolute id and its plain body. If `is_refused`, the body was not accepted and is empty."""
+    """A received message: its absolute id and its body, decrypted and decompressed. If `is_refused`, the body was not
+    accepted and is empty.
+    """
 
     message_id: int
     body: bytes

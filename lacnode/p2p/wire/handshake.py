@@ -67,7 +67,9 @@ class Auth:
 
     @classmethod
     def from_plaintext(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
-        """Read the auth in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
+        """Read the auth in the decrypted `plaintext`. It has the fixed-size form if `is_pre_eip8`, which is not
+        checked. Padding and extra items of the EIP-8 form are ignored. RlpError if it is malformed.
+        """
         # The old form: signature 65, hash of the ephemeral key 32, public key 64, nonce 32, and a zero byte.
         if is_pre_eip8:
             return cls(plaintext[:65], plaintext[97:161], plaintext[161:193])
@@ -93,7 +95,9 @@ class Ack:
 
     @classmethod
     def from_plaintext(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Ack":
-        """Read the ack in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
+        """Read the ack in the decrypted `plaintext`. It has the fixed-size form if `is_pre_eip8`, which is not checked.
+        Padding and extra items of the EIP-8 form are ignored. RlpError if it is malformed.
+        """
         if is_pre_eip8:
             return cls(plaintext[:64], plaintext[64:96])
         fields = RlpFields(decode_first_list(plaintext, "ack"), "ack")

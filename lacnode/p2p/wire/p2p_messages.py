@@ -96,7 +96,9 @@ class Hello:
 
     @classmethod
     def decode(cls, body: bytes) -> "Hello":
-        """Read the Hello in `body`. Items after the fifth are ignored (EIP-8). RlpError if it is malformed."""
+        """Read the Hello in the uncompressed `body`. Items after the fifth are ignored (EIP-8). RlpError if it is
+        malformed.
+        """
         if len(body) > MAX_HELLO_BYTES:
             raise RlpError(f"hello: at most {MAX_HELLO_BYTES} bytes were expected, found {len(body)}")
         fields = RlpFields(rlp.decode_list(body, "hello"), "hello")

@@ -7,14 +7,14 @@ import pytest
 from rich.console import Console
 
 from lacnode.devnet.manifest import NetworkShape, make_devnet
-from lacnode.devnet.table import NodeRow, render
+from lacnode.devnet.table import NodeRow, make_table
 
 
 def shown(path: Path, width: int) -> str:
     manifest = make_devnet(path / "net", NetworkShape(1, observers=1), 1.0, 0)
     rows = [NodeRow(node, "starting", 1_234_567, 12, None, 48, 4096, "native") for node in manifest.nodes]
     output = io.StringIO()
-    Console(file=output, width=width).print(render(rows, [20.25, None], width))
+    Console(file=output, width=width).print(make_table(rows, [20.25, None], width))
     return output.getvalue()
 
 
