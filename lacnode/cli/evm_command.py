@@ -43,7 +43,8 @@ def run(words: Sequence[str], settings: Settings) -> int:
 def replay_difference(document: dict[str, Any]) -> dict[str, Outcome]:
     """Execute the block in `document` again, and return its outcome by the name of each engine: `python` and `native`.
     An outcome is what the execution gives, or its ExecutionError. `document` is the file that a node writes when its
-    engines differ. ValueError, KeyError, TypeError or GenesisError if it is another file.
+    engines differ. ValueError, KeyError, TypeError or GenesisError if it is another file. NativeLibraryError without
+    the native library.
     """
     spec = parse_genesis(document["genesis"])
     # The file has the trie nodes and codes that the block reads, and no others. The engines need no database.

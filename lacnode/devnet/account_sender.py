@@ -26,7 +26,7 @@ class AccountSender:
     async def send(self, call: object) -> object:
         """Send the transaction of a call object with `from`. Missing fields are filled in. Return what the node
         answers: the hash as text with 0x. It does not wait for a block. RpcError if the account is unknown or the node
-        refuses.
+        refuses. ValueError if a value is malformed.
         """
         async with self._sending:
             return await self._node.call("eth_sendRawTransaction", await self.complete_and_sign(call))

@@ -44,7 +44,7 @@ class BlockMode(Enum):
 
 class Coordinator:
     """The coordinator of the devnet in the directory `root`. `own` is the node of this process. `block_period` is in
-    seconds."""
+    seconds. Every command raises DevnetStateError if the shared state cannot be written."""
 
     def __init__(self, root: Path, own: HostedNode, block_period: float, *, on_demand: bool) -> None:
         self.group = NodeGroup(root)
@@ -187,7 +187,7 @@ class Coordinator:
 
     async def try_make_block(self) -> None:
         """Make one block for a reason of the devnet itself, and return after it. There is no block if the mode changed
-        meanwhile. A failure is not raised: it is logged, and followed by a pause."""
+        meanwhile. A DevnetError is not raised: it is logged, and followed by a pause."""
         before, mode = self._waiting(), self.mode_change
         try:
             async with self._holding() as (nodes, head):

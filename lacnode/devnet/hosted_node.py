@@ -92,7 +92,8 @@ class HostedNode:
     async def serve(self, nursery: trio.Nursery) -> None:
         """Answer commands, and run the node whenever it is wanted, until cancelled.
 
-        StorageError if its files cannot be opened again. The node must be open before.
+        StorageError if its files cannot be opened again, DevnetStateError if the state of the devnet cannot be read.
+        The node must be open before.
         """
         await nursery.start(partial(serve_control, self._config.data_path, self._handle))
         while True:

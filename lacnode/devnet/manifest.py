@@ -253,8 +253,8 @@ def check_network(shape: NetworkShape, block_period: float) -> None:
 
 def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offset: int) -> Manifest:
     """Make keys, genesis, configuration and manifest under `path`, and return the manifest. `check_network` must have
-    accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones. OSError
-    if a file cannot be written.
+    accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones. OSError,
+    KeyFileError or DevnetStateError if a file cannot be written.
     """
     roles = shape.roles()
     keys = [NodeKey.generate() for _ in roles]
@@ -326,7 +326,8 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
 
 def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
     """Write the node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json` if it has static
-    nodes. `node` must be in `manifest`.
+    nodes. `node` must be in `manifest`. OSError or KeyFileError if a file cannot be written, DevnetError if the genesis
+    file cannot be read.
     """
     node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_node_key(node.directory / "key", key)
@@ -358,7 +359,7 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     """Add an observer that knows only the genesis and the boot nodes. Return the devnet with it, and the new node.
 
     DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use. It is not
-    started.
+    started. OSError or KeyFileError if a file cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")

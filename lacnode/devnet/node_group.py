@@ -118,7 +118,7 @@ class NodeGroup:
     @asynccontextmanager
     async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
         """Close the files of all nodes while the block runs, and start them again after it. DevnetError, and the block
-        does not run, if one node does not close them.
+        does not run, if one node does not close them. DevnetStateError if a node opens its files at this moment.
         """
         async with self.pause.hold_requests():
             try:
@@ -150,7 +150,7 @@ class NodeGroup:
 
     async def start_stopped_nodes(self) -> None:
         """Start the nodes that an earlier coordinator stopped and did not start again. A node that does not answer is
-        passed over.
+        passed over. DevnetError if the devnet is gone.
         """
         for node in self.manifest().nodes:
             if find_pid(node) is not None and not is_paused(node):

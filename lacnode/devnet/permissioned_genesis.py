@@ -46,7 +46,8 @@ def permissioning_alloc(
 ) -> dict[str, dict[str, object]]:
     """Return the entries of a genesis' `alloc` for the contracts of permissioning, by address (text with 0x). `admins`
     (at least one) may change the rules. `senders` may send transactions and create contracts. Nodes may connect by
-    their types, by the rules of LACChain's topology. Addresses have 20 bytes.
+    their types, by the rules of LACChain's topology. Addresses have 20 bytes. UnsupportedNodeError if the host of a
+    node is a name.
     """
     workshop = _Workshop()
     # The admin contract is placed and not registered yet: the calls of the set-up are not checked before it is.
@@ -67,7 +68,8 @@ def devnet_permissioning_alloc(
     accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]
 ) -> dict[str, dict[str, object]]:
     """Return the entries of `alloc` for the contracts of a permissioned devnet, by address (text with 0x). `accounts`
-    (20 bytes each) may send. Its first account is its admin. `nodes` are (enode URL, role, name).
+    (20 bytes each) may send. Its first account is its admin. `nodes` are (enode URL, role, name). EnodeError if a URL
+    is malformed, KeyError for an unknown role.
     """
     entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
     return permissioning_alloc(accounts[:1], entries, accounts)

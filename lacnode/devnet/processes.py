@@ -40,7 +40,9 @@ def find_pid(node: DevnetNode) -> int | None:
 
 
 def start(node: DevnetNode) -> None:
-    """Start the process of `node`, and do not wait for it. DevnetError if it already runs."""
+    """Start the process of `node`, and do not wait for it. DevnetError if it already runs. OSError if a file cannot be
+    written.
+    """
     if find_pid(node) is not None:
         raise DevnetError(f"{node.name} already runs")
     with node.log_file.open("ab") as log:
@@ -111,7 +113,8 @@ def is_paused(node: DevnetNode) -> bool:
 
 def partition(manifest: Manifest, names: Sequence[str]) -> None:
     """Cut the named nodes off from all others. The named nodes stay connected with each other. DevnetError if a name is
-    unknown, or if no node would be on the other side. The running nodes read their lists within a second.
+    unknown, or if no node would be on the other side. The running nodes read their lists within a second. OSError if a
+    list cannot be written.
     """
     inside = {manifest.node(name).name for name in names}
     if len(inside) == len(manifest.nodes):
@@ -124,7 +127,9 @@ def partition(manifest: Manifest, names: Sequence[str]) -> None:
 
 
 def heal(manifest: Manifest, names: Sequence[str]) -> None:
-    """Undo partitions for the named nodes, or for all nodes if `names` is empty. DevnetError if a name is unknown."""
+    """Undo partitions for the named nodes, or for all nodes if `names` is empty. DevnetError if a name is unknown.
+    OSError if a list cannot be written.
+    """
     # A healed node must leave the lists of all others as well: a connection needs the consent of both sides.
     healed = {manifest.node(name).node_id for name in names} or {node.node_id for node in manifest.nodes}
     for node in manifest.nodes:

@@ -52,7 +52,9 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
 
     Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, KeyFileError if the
     key of private markers cannot be read, RlpError if the records of signatures cannot be read (OtherProtocolError if
-    they hold a block of another protocol), and InvalidCorsOriginError or AuthenticationSetupError for the RPC settings.
+    they hold a block of another protocol), NativeLibraryError if the native engine is wanted and missing,
+    InvalidCorsOriginError, AuthenticationSetupError or RpcTlsError for the RPC settings, and EthstatsCertificateError
+    or OtlpFileError for files of TLS.
     """
     shared = SharedObjects(config, resources)
     chain = build_chain_parts(shared)

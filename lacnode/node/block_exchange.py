@@ -33,7 +33,7 @@ class BlockExchange:
         self._announced = AnnouncedBlocks(chain, synchronizer, relay=self._announce)
 
     async def run(self) -> None:
-        """Import announced blocks and relay them, until cancelled."""
+        """Import announced blocks and relay them, until cancelled. StorageError if the disk is full or fails."""
         await self._announced.run()
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:

@@ -35,6 +35,7 @@ def build_chain_parts(shared: SharedObjects) -> ChainParts:
     """Return the engine, the rules, the chain and the pool of a node.
 
     Raises WrongGenesisError if the database holds another chain, and StorageError if it cannot be read.
+    NativeLibraryError if the native engine is wanted and missing.
     """
     config, resources = shared.config, shared.resources
     differences = EngineDifferences(config.data_path / DIFFERENCES_DIRECTORY)

@@ -56,6 +56,7 @@ class AllowAllPolicy:
     """A `ConnectionPolicy` that allows every connection."""
 
     def decide(self, connection: Connection) -> Decision:
+        """Return `ALLOWED` for every connection."""
         return ALLOWED
 
     async def prepare_decision(self, connection: Connection) -> None:
@@ -73,6 +74,9 @@ class DenyListPolicy:
         self._refused = Decision(False, DENY_LIST_RULE, THIS_NODE, None, reason)
 
     def decide(self, connection: Connection) -> Decision:
+        """Return a refusal by the rule `DENY_LIST_RULE` if the id of the other node is in `denied`, otherwise
+        `ALLOWED`.
+        """
         return self._refused if connection.remote.id in self.denied else ALLOWED
 
     async def prepare_decision(self, connection: Connection) -> None:
@@ -86,6 +90,7 @@ class CombinedPolicy:
         self._policies = tuple(policies)
 
     def decide(self, connection: Connection) -> Decision:
+        """Return the first refusal of the policies, in their order. `ALLOWED` if none of them refuses."""
         # A generator: policies behind the first refusal are not asked. The order of the policies decides which reason
         # is logged.
         decisions = (policy.decide(connection) for policy in self._policies)

@@ -122,7 +122,9 @@ class AnnouncedBlocks:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Verify, import and relay the queued blocks, one after the other, until cancelled."""
+        """Verify, import and relay the queued blocks, one after the other, until cancelled. StorageError if the disk is
+        full or fails.
+        """
         while True:
             while not self._waiting:
                 self._not_empty = trio.Event()

@@ -37,8 +37,8 @@ class SlicedImport:
 
         Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the
         last head. No peer can delay this, because nothing here waits for a peer. Raises BlockRefusedError if this
-        node's own execution refuses a block. Blocks up to the head are passed over. It does not return after the budget
-        was cancelled.
+        node's own execution refuses a block, StorageError if the disk is full or fails. Blocks up to the head are
+        passed over. It does not return after the budget was cancelled.
         """
         many = len(blocks) > MIN_SYNC_BLOCKS
         if many:

@@ -99,7 +99,9 @@ class Synchronizer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Follow peers that are ahead until cancelled. A running execution is interrupted then."""
+        """Follow peers that are ahead until cancelled. A running execution is interrupted then. StorageError if the
+        disk is full or fails.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_budget_on_exit)
             await self._keep_following()

@@ -47,8 +47,9 @@ class PoolBlockCreator:
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
         """Return the block for (height, round). StaleHeightError if the head has moved on meanwhile,
-        ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made. `timestamp`
-        is in Unix seconds. The block has the round and no seals. It has the next of the wanted votes.
+        ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made,
+        StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the round and no seals.
+        It has the next of the wanted votes.
         """
         parent = self._parent(height)
         # The base fee decides the order of the candidates, and which of them can pay.

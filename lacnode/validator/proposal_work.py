@@ -28,8 +28,8 @@ class BlockCreator(Protocol):
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
         """Build the block of (`height`, `round_`) with this timestamp (Unix seconds). StaleHeightError if the head has
-        moved on, ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made.
-        Runs in a worker thread.
+        moved on, ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made,
+        StorageError if the state cannot be read. Runs in a worker thread.
         """
 
     def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
@@ -57,7 +57,7 @@ class ProposalWork:
 
     async def build(self, effect: BuildBlock) -> None:
         """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered if none can be built or the round
-        ends: it is logged and raises no error.
+        ends: it is logged and raises no error. StorageError if the state cannot be read.
         """
         try:
             with self._budgets.budget_for_round(effect.height, effect.round) as budget:
@@ -77,7 +77,8 @@ class ProposalWork:
 
     async def search(self, effect: SearchPool) -> None:
         """Find out in the worker whether the pool has a transaction for the next block, and deliver `PoolSearched`. A
-        search that fails has found nothing. Nothing is delivered if the head has moved on.
+        search that fails has found nothing. Nothing is delivered if the head has moved on. StorageError if the state
+        cannot be read.
         """
         found = False
         search = self._block_creator.has_transaction
@@ -94,7 +95,8 @@ class ProposalWork:
 
     async def check(self, effect: CheckProposal) -> None:
         """Check a proposed block in the worker, and deliver `ProposalChecked`. An invalid block, or a check that the
-        end of the round interrupts, is delivered as a `failure`. It also ends a search of the pool.
+        end of the round interrupts, is delivered as a `failure`. It also ends a search of the pool. StorageError if the
+        state cannot be read.
         """
         if self._search_budget is not None:
             # The proposal that the search waited for is here. Slow transactions in the pool must not delay its check.

@@ -155,7 +155,8 @@ class NodeRules:
 
     def encode_addition(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
         """Return the call data that puts `enode` on the list of the contract at `address`. Nothing is sent. Besu's
-        standard contracts have no place for a role and the names.
+        standard contracts have no place for a role and the names. UnsupportedNodeError if the contract takes IP
+        addresses only and the host is a name.
         """
         if self.family is RulesContractFamily.STANDARD_2:
             return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
@@ -167,7 +168,9 @@ class NodeRules:
         )  # fmt: skip
 
     def encode_removal(self, enode: Enode) -> bytes:
-        """Return the call data that takes `enode` off the list of the contract at `address`. Nothing is sent."""
+        """Return the call data that takes `enode` off the list of the contract at `address`. Nothing is sent.
+        UnsupportedNodeError if the contract takes IP addresses only and the host is a name.
+        """
         if self.family is RulesContractFamily.STANDARD_2:
             return call_data("removeEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         return call_data(f"removeEnode({ENODE_TYPES})", *_split(enode))

@@ -34,6 +34,7 @@ class TransactionSender:
         """Send a call of `contract` (20-byte address) with the call data `data`, and wait for its block. Return the
         number of the block that has the transaction. UsageError with the reason if the change cannot be made or has
         failed, if it would lock every administrator out, or if no block has it within `RECEIPT_SECONDS`.
+        CallRefusedError if the node refuses to tell its chain id, nonce or gas price.
         """
         # The estimate comes first: it executes the call, so a contract that refuses the change is found before anything
         # is signed.

@@ -52,18 +52,27 @@ class Ibft1Protocol:
         self.headers = Ibft1HeaderForm(two_thirds_begins)
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
+        """Encode the vanity and the RLP list of validators, proposer seal and seals, as in a header. Vote and round are
+        left out.
+        """
         return extra_data.encode_extra_data(extra)
 
     def decode_extra_data(self, data: bytes) -> ExtraData:
+        """Decode the extra data of a header. Raises RlpError if it is not that of IBFT 1."""
         return extra_data.decode_extra_data(data)
 
     def block_hash(self, header: BlockHeader) -> bytes:
+        """The hash (32 bytes) of a block: of its header without the commit seals. Raises RlpError if the extra data is
+        not that of IBFT 1.
+        """
         return block_hash.on_chain_hash(header)
 
     def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+        """Return `round_`. The extra data of IBFT 1 has no round, and this node proposes no such block."""
         return round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
+        """The digest (32 bytes) that a commit seal signs. Raises RlpError if the extra data is not that of IBFT 1."""
         return block_hash.commit_seal_digest(header)
 
 

@@ -46,30 +46,41 @@ class Ibft2Codec:
     """The bytes of IBFT 2.0 (`bft.protocol.MessageCodec`)."""
 
     def code(self, kind: MessageKind) -> int:
+        """The code of a message in the sub-protocol `IBF`, 0 to 3."""
         return CODES[kind]
 
     def open_message(self, code: int, data: bytes) -> MessageEnvelope:
+        """Decode the outer list of a message, given without its code. Raises RlpError if it cannot be a message of this
+        code.
+        """
         return Ibft2Envelope.open(code, data)
 
     def encode_message(self, message: Message) -> bytes:
+        """Encode a message as RLP, without its code. Raises ValueError for a commit without its seal."""
         return encode_message(message)
 
     def encode_payload(self, payload: Payload) -> bytes:
+        """Encode a payload as RLP, without its code. Raises ValueError for a commit without its seal."""
         return encode_payload(payload)
 
     def signature_hash(self, payload: Payload) -> bytes:
+        """The hash (32 bytes) that the author of `payload` signs. Raises ValueError for a commit without its seal."""
         return signature_hash(payload)
 
     def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
+        """The RLP items of a certificate, for the journal: its signed proposal and its signed prepares."""
         return certificate_fields(certificate)
 
     def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
+        """The certificate that `stored_certificate_fields` wrote. Raises RlpError if the items are malformed."""
         return decode_prepared_certificate(item)
 
     def stored_justification_fields(self, justification: Justification) -> RlpValue:
+        """The RLP item of a justification, for the journal: its signed round changes, an empty string for none."""
         return round_change_certificate_fields(justification)
 
     def decode_stored_justification(self, item: RlpItem) -> Justification:
+        """The justification that `stored_justification_fields` wrote. Raises RlpError if the item is malformed."""
         return decode_round_change_certificate(item)
 
 
@@ -77,16 +88,20 @@ class Ibft2Justifications:
     """The certificates of IBFT 2.0 (`bft.protocol.JustificationRules`)."""
 
     def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
+        """The payload of a proposal with this `digest` (32 bytes). It leaves the block out."""
         # The signature covers the digest only. The block goes beside the payload.
         return ProposalPayload(round_id, digest)
 
     def round_change_payload(self, round_id: RoundId, prepared: PreparedBlock | None) -> RoundChangePayload:
+        """The payload that asks for a round. It shows the certificate of `prepared`, unless that is None."""
         return RoundChangePayload(round_id, None if prepared is None else prepared.certificate)
 
     def round_change(self, signed: SignedPayload[RoundChangePayload], prepared: PreparedBlock | None) -> RoundChange:
+        """The message with the signed payload. It has the block of `prepared`, unless that is None."""
         return RoundChange(signed, None if prepared is None else prepared.block)
 
     def justification(self, round_changes: Sequence[RoundChange]) -> Justification:
+        """What justifies a proposal: the signed round changes, without their blocks."""
         # Without their blocks: the proposal carries the one block that counts.
         return Justification(tuple(message.signed for message in round_changes))
 
@@ -96,12 +111,19 @@ class Ibft2Justifications:
         check_proposal(committee, proposal)
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:
+        """Check author, height and round of a round change, and that its block and its proofs fit the round that it
+        shows. Raises MessageRefusedError.
+        """
         check_round_change(committee, message)
 
     def best_prepared(self, round_changes: Sequence[RoundChange]) -> PreparedBlock | None:
+        """The block with the certificate of the highest prepared round, the first one if several have it. None if none
+        is shown.
+        """
         return best_prepared(round_changes)
 
     def proposes_new_block(self, proposal: Proposal) -> bool:
+        """Whether no round change that justifies `proposal` shows a prepared block. True in round 0."""
         return best_certificate(proposal.justification.round_changes or ()) is None
 
 
@@ -122,19 +144,28 @@ class Ibft2Protocol:
         self.justifications = Ibft2Justifications()
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
+        """Encode the RLP list of all five items, as in a header."""
         return encode_extra_data(extra)
 
     def decode_extra_data(self, data: bytes) -> ExtraData:
+        """Decode the extra data of a header. Raises RlpError if it is not that of IBFT 2.0."""
         return decode_extra_data(data)
 
     def block_hash(self, header: BlockHeader) -> bytes:
+        """The hash (32 bytes) of a block: of its header without round and seals. That of the genesis covers all. Raises
+        RlpError if the extra data is not that of IBFT 2.0.
+        """
         return on_chain_hash(header)
 
     def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+        """Return `round_`, the round in the extra data of a proposed block. There is no other form."""
         # The digest of IBFT 2.0 always covers the round.
         return round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
+        """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. Raises
+        RlpError if the extra data is not that of IBFT 2.0.
+        """
         return committed_seal_hash(header)
 
 

@@ -58,7 +58,7 @@ def encode_justification(justification: Justification) -> bytes:
 
 
 def encode_signed_list(signed: Sequence[SignedPayload[Payload]]) -> bytes:
-    """Encode the RLP list of signed payloads."""
+    """Encode the RLP list of signed payloads. Raises ValueError for a commit without its seal."""
     return rlp.list_of_encoded(*[encode_signed(payload) for payload in signed])
 
 
