@@ -39,7 +39,8 @@ _PORTS = {"ws": 80, "wss": 443}
 
 
 class EthstatsClient:
-    """Reports to the server of `settings`. EthstatsCertificateError if the file of its authority cannot be used."""
+    """Reports of this node to the ethstats server of `settings`. `first_pause_seconds` is the pause after the first
+    failures. EthstatsCertificateError if the file of the server's authority cannot be used."""
 
     def __init__(
         self, settings: EthstatsSettings, reports: NodeReports, first_pause_seconds: float = FIRST_PAUSE_SECONDS
@@ -54,7 +55,8 @@ class EthstatsClient:
         self._next_history = 0.0
 
     async def run(self) -> None:
-        """Connect and report, again and again, until cancelled."""
+        """Connect, log in and report, again and again, until cancelled. A failure is logged once and raises no error.
+        The next attempt comes after a pause that grows."""
         attempt = 0
         while True:
             scheme = self._settings.scheme or ("wss" if attempt % 2 == 0 else "ws")

@@ -8,15 +8,17 @@ FORMAT = "[ws://|wss://]nodename:secret@host[:port]"
 
 
 class EthstatsUrlError(ValueError):
-    """The value of `--ethstats` does not have Besu's format (`FORMAT`)."""
+    """The value of `--ethstats` does not have Besu's format (`FORMAT`). The text does not quote it, because it has the
+    secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class EthstatsSettings:
     """The server at `host`, and the name under which this node logs in there with `secret`.
 
-    `scheme` is `ws` or `wss`, or None: then both are tried in turns. `port` is None for the one of the scheme. The
-    certificate of the server must come from `ca_file` (PEM), or from an authority of this system if it is None.
+    `scheme` is `ws` or `wss`, or None: then both are tried in turns. `port` is None for the one of the scheme.
+    `contact` is for the server's page. The certificate of the server must come from `ca_file` (PEM), or from an
+    authority of this system if it is None.
     """
 
     name: str
@@ -29,7 +31,8 @@ class EthstatsSettings:
 
 
 def parse_ethstats_url(url: str, contact: str = "", ca_file: Path | None = None) -> EthstatsSettings:
-    """Return the settings in `url`. EthstatsUrlError if it is not in Besu's format."""
+    """Return the settings in `url`, with `contact` and `ca_file` as they are given. EthstatsUrlError if `url` is not in
+    Besu's format (`FORMAT`)."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url

@@ -33,7 +33,8 @@ UPTIME_PERCENT = 100
 
 
 class NodeReports:
-    """Makes the messages of the node with this 64-byte `node_id`."""
+    """Makes the messages of the node with this 64-byte `node_id` to an ethstats server, as JSON text. Nothing is sent
+    here."""
 
     def __init__(self, services: RpcServices, settings: EthstatsSettings, node_id: bytes) -> None:
         self._services = services
@@ -41,7 +42,7 @@ class NodeReports:
         self._id = to_hex(node_id)
 
     def login_message(self) -> str:
-        """Return the login with name and secret."""
+        """Return the login with the name, the secret and facts about the node."""
         network = self._services.network
         info = {
             "name": self._settings.name,
@@ -59,20 +60,22 @@ class NodeReports:
         return _emit("hello", {"id": self._id, "info": info, "secret": self._settings.secret})
 
     def ping_message(self, now_ms: int) -> str:
-        """Return a question for the latency, asked at `now_ms` (Unix milliseconds)."""
+        """Return a question to the server for the latency, asked at `now_ms` (Unix milliseconds)."""
         return _emit("node-ping", {"id": self._id, "clientTime": str(now_ms)})
 
     def latency_message(self, milliseconds: int) -> str:
-        """Return the time that the server took for its last answer."""
+        """Return the message with the milliseconds that the server took for its last answer."""
         return _emit("latency", {"id": self._id, "latency": str(milliseconds)})
 
     def all_reports(self) -> list[str]:
-        """Return the reports of the last block, the pool and the node."""
+        """Return the reports of the last block, of the pool and of the node, one text each in this order. This reads
+        the database, so the event loop must not call it."""
         return [self._block(), self._pending(), self._stats()]
 
     def history_message(self, numbers: Sequence[int]) -> str | None:
-        """Return the blocks with these numbers in their order, the last 50 if there are none. None if no block is
-        found."""
+        """Return the message with the blocks with these numbers, in their order. The last 50 blocks if `numbers` is
+        empty. Unknown numbers are left out, and so are blocks beyond `MAX_HISTORY_BLOCKS` or `MAX_HISTORY_BYTES`. None
+        if no block is found."""
         head = self._services.chain.head.header.number
         wanted = list(numbers) or list(range(max(0, head - MAX_HISTORY_BLOCKS + 1), head + 1))
         shown: list[Mapping[str, object]] = []
@@ -134,7 +137,8 @@ class NodeReports:
 
 
 def primus_pong(now_ms: int) -> str:
-    """Return the answer to a keep-alive of the server's library. It has `now_ms` (Unix milliseconds) in it."""
+    """Return the answer to a keep-alive of the server's library Primus, as JSON text. It has `now_ms` (Unix
+    milliseconds) in it."""
     return orjson.dumps(f"primus::pong::{now_ms}").decode()
 
 

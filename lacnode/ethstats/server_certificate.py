@@ -5,11 +5,12 @@ from pathlib import Path
 
 
 class EthstatsCertificateError(Exception):
-    """The file with the authority of the server's certificate cannot be used."""
+    """The file with the authority of the ethstats server's certificate cannot be used. The text names the file."""
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Return a context that accepts servers with a certificate of an authority in `ca_file` (PEM), or of this system.
+    """Return a TLS context for a client that accepts servers with a certificate of an authority in `ca_file` (PEM), or
+    of this system if it is None. The host name is checked.
 
     EthstatsCertificateError if the file cannot be used.
     """

@@ -46,11 +46,11 @@ READ_BYTES = 16_384
 
 
 class StatsServerError(Exception):
-    """The server cannot be used now. The text is one sentence."""
+    """The ethstats server cannot be used now. The text is one sentence without a secret."""
 
 
 class StatsConnection:
-    """An open connection. One task sends, one receives."""
+    """An open WebSocket to an ethstats server. One task sends, one receives. `upgrade` comes first."""
 
     def __init__(self, stream: trio.abc.Stream, socket: wsproto.WSConnection) -> None:
         self._stream = stream
@@ -59,11 +59,13 @@ class StatsConnection:
         self._share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
 
     async def send(self, text: str) -> None:
-        """Send one message. StatsServerError if the server does not read it."""
+        """Send one text message. StatsServerError if the server does not read it within `SEND_SECONDS` or the
+        connection breaks."""
         await self._send(self._socket.send(TextMessage(data=text)))
 
     async def receive(self) -> str:
-        """Return the next message of the server. StatsServerError if the connection ends or the message is too long."""
+        """Return the next text message of the server. It waits without a limit, and answers pings meanwhile.
+        StatsServerError if the connection ends, the message is too long, or the server breaks the protocol."""
         message, parts = "", 0
         while True:
             for event in self._socket.events():
@@ -111,7 +113,8 @@ class StatsConnection:
             raise StatsServerError(_reason(error)) from None
 
     async def upgrade(self, host: str) -> None:
-        """Ask for the WebSocket. StatsServerError if the server refuses."""
+        """Ask the server for the WebSocket and wait until it accepts. `host` is for the `Host` header, with its port.
+        StatsServerError if the server refuses or the connection breaks. There is no time limit here."""
         await self._send(self._socket.send(Request(host=host, target=PATH)))
         while True:
             for event in self._socket.events():
@@ -124,8 +127,9 @@ class StatsConnection:
 
 @asynccontextmanager
 async def open_stats_connection(host: str, port: int, tls: ssl.SSLContext | None) -> AsyncIterator[StatsConnection]:
-    """Connect to the server, over TLS with `tls`. The connection is closed at the end. StatsServerError if the server
-    cannot be reached, or has a wrong certificate."""
+    """Connect to the server as an asynchronous context manager, over TLS with `tls`, without encryption for None. The
+    connection is closed at the end. StatsServerError if the server cannot be reached within `CONNECT_SECONDS`, refuses,
+    or has a wrong certificate."""
     stream: trio.abc.Stream | None = None
     try:
         try:

@@ -24,7 +24,8 @@ MAX_REQUEST_BODY_BYTES = 4096
 
 
 class MetricsEndpoint:
-    """Serves `series` over HTTP. `port` is the bound port once it runs."""
+    """Serves `series` over HTTP to Prometheus. `port` is the bound port, None before it runs. `registry` has the series
+    of the categories in `settings`."""
 
     def __init__(self, settings: MetricsSettings, series: Iterable[MetricSeries]) -> None:
         self._settings = settings
@@ -49,8 +50,8 @@ class MetricsEndpoint:
 
 
 class MetricsRoutes:
-    """The responses of each path. Series are read in one thread at a time, so that many readers cost no more than
-    one."""
+    """The responses of the metrics port to each path. Series are read in one thread at a time, so that many readers
+    cost no more than one."""
 
     def __init__(self, registry: MetricsRegistry, hosts: AllowedHosts) -> None:
         self._registry = registry
@@ -58,11 +59,12 @@ class MetricsRoutes:
         self._reading = trio.CapacityLimiter(1)
 
     def answer_head(self, head: Request) -> Response | None:
-        """Return the response to a request whose body need not be read, None if it must be."""
+        """Return the refusal (status 403) of a request whose `Host` is not allowed. None if the request is allowed."""
         return None if self._hosts.allows(head.headers) else Response(403, HOST_REFUSED, (JSON,), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """Return the response to a request that `answer_head` has not answered."""
+        """Return the response to a request that `answer_head` has allowed: the series for `GET /metrics`, 404 for
+        another path, 405 for another method, 500 if a series cannot be read. `GET /` has 201, as in Besu."""
         path, _, query = request.target.partition("?")
         if path not in ("/", "/metrics"):
             return Response(404)

@@ -16,7 +16,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class PushGateway:
-    """The gateway of `settings`, a `MetricsReceiver`, for the group of series of its job."""
+    """The Prometheus push gateway of `settings`, a `MetricsReceiver`, for the group of series of its job."""
 
     title = "The push gateway"
 
@@ -26,21 +26,22 @@ class PushGateway:
 
     @property
     def url(self) -> str:
-        """The URL to which the series are written."""
+        """The URL to which the series are written, with the job."""
         return self._address.url + self._target
 
     def encode(self, families: Sequence[MetricFamily]) -> bytes:
-        """Return the families in Prometheus's text format."""
+        """Return the families in Prometheus's text format, in UTF-8."""
         return encode_metrics(families)
 
     async def push(self, body: bytes) -> str:
-        """Replace the series of the job that are named in `body`. ReceiverError if the gateway does not take them."""
+        """Replace the series of the job that are named in `body`. Return empty text: a gateway makes no remark.
+        ReceiverError if the gateway does not accept them within `REQUEST_SECONDS`."""
         await self._request("POST", body)
         return ""
 
     async def report_stop(self) -> None:
-        """Remove every series of the job. Without this, the gateway would show the last values of a node that has
-        stopped. ReceiverError if the gateway does not do it."""
+        """Remove every series of the job from the gateway. Without this, it would show the last values of a node that
+        has stopped. ReceiverError if the gateway does not do it within `REQUEST_SECONDS`."""
         await self._request("DELETE", b"")
 
     async def _request(self, method: str, body: bytes) -> None:

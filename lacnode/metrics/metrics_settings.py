@@ -34,7 +34,8 @@ class MetricCategory(Enum):
 
     @property
     def short_name(self) -> str:
-        """The name of the category where its series are grouped by it: in `debug_metrics`, and in OpenTelemetry's scopes."""
+        """The name of the category where its series are grouped by it, such as `blockchain`: in `debug_metrics`, and in
+        OpenTelemetry's scopes."""
         return self.value.removeprefix("besu_").strip("_")
 
 
@@ -44,7 +45,8 @@ DEFAULT_CATEGORIES = frozenset(category for category in MetricCategory if not ca
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """The address where Prometheus may read, the names it may use in `Host`, and the categories."""
+    """The address where Prometheus may read (port 0 for any free port), the categories, and the names that it may use
+    in `Host`."""
 
     host: str = "127.0.0.1"
     port: int = 9545
@@ -54,7 +56,7 @@ class MetricsSettings:
 
 @dataclass(frozen=True, slots=True)
 class PushSettings:
-    """The push gateway, the seconds between two pushes, the job, and the categories."""
+    """The host and port of the push gateway, the seconds between two pushes, the job, and the categories."""
 
     host: str = "127.0.0.1"
     port: int = 9001
@@ -65,8 +67,10 @@ class PushSettings:
 
 @dataclass(frozen=True, slots=True)
 class OtlpSettings:
-    """The OpenTelemetry collector, the path and query of its URL, and how it is called. `resource` are attributes of this
-    node that its operator has chosen. A request takes at most `request_seconds`."""
+    """The host and port of the OpenTelemetry collector, the path and query of its URL, and how it is called. `headers`
+    are added to each request. `resource` are attributes of this node that its operator has chosen. A request takes at
+    most `request_seconds`. Without `ca_file` the system's authorities count. Without client files this node shows no
+    certificate."""
 
     host: str = "localhost"
     port: int = 4318

@@ -21,8 +21,8 @@ _QUANTILE = "quantile"
 
 
 def encode_otlp(families: Iterable[MetricFamily], resource: Mapping[str, str], started_ns: int, now_ns: int) -> bytes:
-    """Return the message with `families` at `now_ns`. Counters began at `started_ns`. Both are Unix nanoseconds.
-    `resource` has the attributes of this node."""
+    """Return OTLP's message (JSON in UTF-8) with `families` at `now_ns`. Counters began at `started_ns`. Both are Unix
+    nanoseconds. `resource` has the attributes of this node."""
     times = {"startTimeUnixNano": str(started_ns), "timeUnixNano": str(now_ns)}
     by_category: dict[MetricCategory, list[dict[str, Any]]] = {}
     for family in families:
@@ -32,8 +32,9 @@ def encode_otlp(families: Iterable[MetricFamily], resource: Mapping[str, str], s
 
 
 def read_refusal(answer: bytes) -> tuple[int, str]:
-    """Return how many values the answer of a collector refuses, and why in its words. Both are empty if it refuses none,
-    or if the answer has another form: the status has said that it took the message."""
+    """Return how many values the JSON `answer` of a collector refuses, and why in its words. They are 0 and empty text
+    if it refuses none, or if the answer has another form: the status has said that it accepted the message. A warning
+    without a refusal has 0 and a text. No error is raised."""
     try:
         document = orjson.loads(answer)
         told = document["partialSuccess"]

@@ -24,12 +24,12 @@ GRPC_PORT = 4317
 
 
 class OtlpFileError(Exception):
-    """A file with certificates or a key cannot be used."""
+    """A file with certificates or a key for the OpenTelemetry collector cannot be used. The text names the files."""
 
 
 class OtlpCollector:
-    """The collector of `settings`, a `MetricsReceiver`. `resource` are the attributes of this node, and `started_ns` is its
-    start in Unix nanoseconds. OtlpFileError if a file of the settings cannot be used."""
+    """The OpenTelemetry collector of `settings`, a `MetricsReceiver`. `resource` are the attributes of this node, and
+    `started_ns` is its start in Unix nanoseconds. OtlpFileError if a file of the settings cannot be used."""
 
     title = "The OpenTelemetry collector"
 
@@ -44,16 +44,17 @@ class OtlpCollector:
 
     @property
     def url(self) -> str:
-        """The URL without its query, which may have a key of the operator in it."""
+        """The URL of the collector without its query, which may have a key of the operator in it."""
         return self._address.url + self._settings.target.partition("?")[0]
 
     def encode(self, families: Sequence[MetricFamily]) -> bytes:
-        """Return the message with the families."""
+        """Return the message with the families at the time of now, in JSON, compressed if the settings say so."""
         body = encode_otlp(families, self._resource, self._started_ns, time.time_ns())
         return gzip.compress(body, 6) if self._settings.gzip else body
 
     async def push(self, body: bytes) -> str:
-        """Send a message. Return what the collector refuses of it. ReceiverError if it does not take it."""
+        """Send a message. Return how many values the collector refuses and why, empty text if it refuses none.
+        ReceiverError if it does not accept the message within the seconds of the settings."""
         request = ReceiverRequest("POST", self._settings.target, self._headers, body, MAX_ANSWER_BYTES)
         try:
             answer = await send_request(self._address, request, self._settings.request_seconds)
@@ -77,8 +78,8 @@ def _as_unicode(text: str) -> str:
 
 
 def collector_tls(settings: OtlpSettings) -> ssl.SSLContext | None:
-    """Return how the collector's certificate is checked, None for a collector without TLS. OtlpFileError if a file
-    cannot be used."""
+    """Return the TLS context for the collector of `settings`, with the own certificate if there is one. None for a
+    collector without TLS. OtlpFileError if a file cannot be used."""
     if not settings.is_tls:
         return None
     try:

@@ -45,7 +45,8 @@ _collections = _CollectionTimes()
 
 
 def process_series(client_version: str) -> Iterator[MetricSeries]:
-    """The process as the operating system sees it. `client_version` is what `web3_clientVersion` answers."""
+    """Yield the series of this process as the operating system sees it. `client_version` is what `web3_clientVersion`
+    answers. The values are read later, from `/proc`."""
     yield MetricSeries(
         MetricCategory.PROCESS,
         "process_release",
@@ -64,8 +65,8 @@ def process_series(client_version: str) -> Iterator[MetricSeries]:
 
 
 def runtime_series() -> Iterator[MetricSeries]:
-    """Python's memory, garbage collection and threads under the JVM's names, in the spellings of both generations of
-    Prometheus's Java client."""
+    """Yield the series of Python's memory, garbage collection and threads under the JVM's names, in the spellings of
+    both generations of Prometheus's Java client."""
     yield from _memory("used", "Memory of this process in use", resident_bytes)
     yield from _memory("committed", "Memory of this process that the system has given", resident_bytes)
     yield from _memory("max", "Memory of the machine", lambda: _MACHINE_BYTES)
@@ -101,7 +102,8 @@ def runtime_series() -> Iterator[MetricSeries]:
 
 
 def opentelemetry_series() -> Iterator[MetricSeries]:
-    """Python's memory and garbage collection under the names that Besu gives the JVM's in OpenTelemetry."""
+    """Yield the series of Python's memory and garbage collection under the names that Besu gives the JVM's in
+    OpenTelemetry."""
     yield MetricSeries(
         MetricCategory.JVM,
         "jvm.gc.collection",
@@ -147,7 +149,7 @@ def _limit(kind: int) -> float:
 
 
 def process_start_seconds() -> float:
-    """Return the start of this process in Unix seconds."""
+    """Return the start of this process in Unix seconds, with fractions, as `/proc` has it."""
     # The name of the program is in parentheses and may hold blanks, so the fields are counted behind it.
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))

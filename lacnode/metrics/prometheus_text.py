@@ -17,7 +17,8 @@ _IN_LABEL = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 def encode_metrics(families: Iterable[MetricFamily]) -> bytes:
-    """Return the families in the text format, one after the other."""
+    """Return the families in Prometheus's text format 0.0.4, in UTF-8, one after the other. A family without values has
+    its two comment lines alone."""
     return "".join(_written(family) for family in families).encode()
 
 

@@ -32,20 +32,22 @@ class MetricsReceiver(Protocol):
 
     @property
     def url(self) -> str:
-        """The address of the receiver, without secrets."""
+        """The address of the receiver for the log, without secrets."""
 
     def encode(self, families: Sequence[MetricFamily]) -> bytes:
-        """Return the body of a push. Called in a worker thread."""
+        """Return the body of a push with these families. Called in a worker thread."""
 
     async def push(self, body: bytes) -> str:
-        """Send a body. Return a remark of the receiver, empty if it has none. ReceiverError if it does not take it."""
+        """Send a body that `encode` made. Return a remark of the receiver, empty if it has none. ReceiverError if the
+        receiver does not accept it in time."""
 
     async def report_stop(self) -> None:
-        """Tell the receiver that the node stops. ReceiverError if the receiver does not accept this."""
+        """Notify the receiver that the node stops. ReceiverError if the receiver does not accept this in time."""
 
 
 class MetricsPush:
-    """Pushes the values of `registry` to `receiver` every `interval_seconds`, until it is cancelled."""
+    """Pushes the values of `registry` to `receiver` every `interval_seconds`, until it is cancelled. After failures the
+    pauses grow."""
 
     def __init__(self, receiver: MetricsReceiver, interval_seconds: float, registry: MetricsRegistry) -> None:
         self._receiver = receiver
@@ -58,7 +60,8 @@ class MetricsPush:
         self._reading = trio.CapacityLimiter(1)
 
     async def run(self) -> None:
-        """Push every interval, for the first time after half of one. At the end, tell the receiver."""
+        """Push every interval, for the first time after half of one, until cancelled. Failures are logged and raise no
+        error. At the end, the receiver is told of the stop if the last push succeeded."""
         log.info(f"Metrics are pushed to {self._receiver.url} every {self._interval_seconds:g} s")
         # Besu waits for half an interval too. The first values are then those of a node that has loaded.
         await trio.sleep(self._interval_seconds / 2)

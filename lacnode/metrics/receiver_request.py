@@ -16,8 +16,8 @@ MAX_HEAD_BYTES = 16 * 2**10
 
 
 class ReceiverError(Exception):
-    """The receiver did not take a request. The text is one sentence. `wait_seconds` is the pause that it asks for, 0 if
-    it asks for none."""
+    """The receiver did not accept a request. The text is one sentence. `wait_seconds` is the pause that it asks for, 0
+    if it asks for none."""
 
     def __init__(self, text: str, wait_seconds: float = 0.0) -> None:
         super().__init__(text)
@@ -26,7 +26,8 @@ class ReceiverError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReceiverAddress:
-    """The host and port of a receiver, and how its certificate is checked. Without `tls` the request is not encrypted."""
+    """The host and port of a receiver of metrics, and the TLS context that checks its certificate. Without `tls` the
+    request is not encrypted."""
 
     host: str
     port: int
@@ -34,12 +35,13 @@ class ReceiverAddress:
 
     @property
     def url(self) -> str:
-        """The URL of the receiver without a path."""
+        """The URL of the receiver without a path: scheme, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
 
     async def open(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-        """Return a new connection."""
+        """Return a new connection. OSError if no address of the host can be connected to. With `tls` the handshake
+        follows at the first use, and trio.BrokenResourceError if it fails. There is no time limit here."""
         if self.tls is None:
             return await trio.open_tcp_stream(self.host, self.port)
         return await trio.open_ssl_over_tcp_stream(self.host, self.port, ssl_context=self.tls, https_compatible=True)
@@ -47,7 +49,8 @@ class ReceiverAddress:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverRequest:
-    """A request. `max_answer_bytes` is how much of the body of the answer is read."""
+    """An HTTP request. `target` is the path with its query. `max_answer_bytes` is how much of the body of the answer is
+    read."""
 
     method: str
     target: str
@@ -57,8 +60,9 @@ class ReceiverRequest:
 
 
 async def send_request(address: ReceiverAddress, request: ReceiverRequest, seconds: float) -> bytes:
-    """Return the beginning of the body of the answer. ReceiverError if there is no answer within `seconds`, or if its
-    status is no success."""
+    """Send `request` on a connection of its own. Return the beginning of the body of the answer, at most
+    `max_answer_bytes`. ReceiverError if there is no answer within `seconds`, if it is not HTTP, or if its status is not
+    from 200 to 299."""
     try:
         with trio.fail_after(seconds):
             head, body = await _exchange(address, request)

@@ -23,7 +23,7 @@ class MetricType(Enum):
 
 class MetricSample(NamedTuple):
     """One value, and the labels that distinguish it from others of its series. `suffix` follows the name: `_sum` and
-    `_count` of a summary."""
+    `_count` of a summary, else empty."""
 
     # A named tuple, because a scrape makes thousands of them, and a frozen dataclass takes three times as long to make.
     value: float
@@ -33,8 +33,10 @@ class MetricSample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MetricSeries:
-    """A series. `name` is the complete name, with the beginning of its category. `read` is called in a worker thread,
-    once for each reading. Labels must take few values, since Prometheus keeps every one that it has seen."""
+    """A series: its category, name and kind, the text that explains it, and the function that reads its values. `name`
+    is the complete name, with the beginning of its category. `read` is called in a worker thread, once for each
+    reading. It gives no samples if there is no value yet. Labels must have few values, since Prometheus keeps every one
+    that it has seen."""
 
     category: MetricCategory
     name: str
@@ -44,7 +46,7 @@ class MetricSeries:
 
     @property
     def short_name(self) -> str:
-        """The name without the beginning of its category."""
+        """The name without the beginning of its category. The complete name if it does not begin so."""
         return self.name.removeprefix(self.category.value)
 
 
@@ -62,20 +64,22 @@ def counter(category: MetricCategory, name: str, text: str, value: Callable[[], 
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """A series with the values that one reading gave."""
+    """A series with the samples that one reading gave."""
 
     series: MetricSeries
     samples: tuple[MetricSample, ...]
 
 
 class MetricsRegistry:
-    """The series of one node, of the categories that its operator wants."""
+    """The series of one node, of the `categories` that its operator wants. The others are left out."""
 
     def __init__(self, series: Iterable[MetricSeries], categories: Collection[MetricCategory]) -> None:
         self.series = tuple(one for one in series if one.category in categories)
 
     def read(self, names: Collection[str]) -> list[MetricFamily]:
-        """Return every series, or those of `names` where there are any, without series that have no value yet."""
+        """Read every series, or only those with the complete names `names` if there are any. Return them with their
+        values, in the order of the registry. Series without a value now are left out, and unknown names are ignored.
+        The errors of a series pass through."""
         wanted = [series for series in self.series if not names or series.name in names]
         families = (MetricFamily(series, tuple(series.read())) for series in wanted)
         return [family for family in families if family.samples]

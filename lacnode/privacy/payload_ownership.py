@@ -46,7 +46,7 @@ class PayloadParties:
     is_flexible: bool = False
 
     @property
-    def named(self) -> tuple[bytes, ...]:
+    def named_keys(self) -> tuple[bytes, ...]:
         """The distinct keys that are named: first that of the sender, then those of the recipients. The sender's alone
         if a group id is named."""
         return tuple(dict.fromkeys((self.private_from, *(self.private_for or ()))))
@@ -124,7 +124,7 @@ def find_ownership_refusal(
         # The contract of the group says who the members are. It is asked when the marker is executed.
         return None
     if parties.group_id is None:
-        return None if _is_group_of(parties.named, sent_to, groups) else NOT_THE_RECIPIENTS
+        return None if _is_group_of(parties.named_keys, sent_to, groups) else NOT_THE_RECIPIENTS
     if parties.group_id != sent_to:
         return ANOTHER_GROUP
     # Both ids are equal here. That is not enough: a stranger may know the id and send a payload into the group.

@@ -16,20 +16,22 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class EventLoop:
-    """Calls functions on the event loop of a node. Safe to use from several threads.
+    """The event loop of a node, for calls from worker threads. Safe to use from several threads.
 
-    The loop is known from the call of `attach`. `call_soon` drops what comes before it. `call` runs it at once.
+    The loop is known from the call of `attach`. `call_soon` drops what comes before it. `call` then runs its work at
+    once, in the calling thread.
     """
 
     def __init__(self) -> None:
         self._token: trio.lowlevel.TrioToken | None = None
 
     def attach(self) -> None:
-        """Use the event loop that runs now. Call on it."""
+        """Use the event loop that runs now. It must be called on this loop. RuntimeError if none runs."""
         self._token = trio.lowlevel.current_trio_token()
 
     def call_soon(self, work: Callable[[*Arguments], object], *arguments: *Arguments) -> None:
-        """Call `work` with `arguments` on the event loop. Return at once. Nothing happens when the loop has ended."""
+        """Call `work` with `arguments` on the event loop soon. Return at once, without its result. Nothing happens
+        before `attach` and after the loop has ended. `work` must not raise: its error would end the node."""
         if self._token is None:
             return
         try:
@@ -39,15 +41,17 @@ class EventLoop:
 
     @property
     def is_attached(self) -> bool:
-        """Whether the event loop is known."""
+        """Whether `attach` was called, so that the event loop is known. It may have ended since."""
         return self._token is not None
 
     def run(self, work: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
-        """Run the asynchronous `work` on the event loop from a worker thread. Return its result or raise its error."""
+        """Run the asynchronous `work` with `arguments` on the event loop from a worker thread, and wait. Return its
+        result or raise its error. trio.RunFinishedError if the loop has ended."""
         return trio.from_thread.run(work, *arguments, trio_token=self._token)
 
     def call(self, work: Callable[[], T]) -> T:
-        """Call `work` on the event loop from a worker thread. Return its result or raise its error."""
+        """Call `work` on the event loop from a worker thread, and wait. Return its result or raise its error. Before
+        `attach`, `work` is called at once in this thread. trio.RunFinishedError if the loop has ended."""
         if self._token is None:
             return work()
         return trio.from_thread.run_sync(work, trio_token=self._token)

@@ -17,8 +17,9 @@ T = TypeVar("T")
 
 
 class ThreadWork(Generic[T]):
-    """`work` in a thread, from now on. `when_done` is called on the event loop when the thread has ended, also if the caller
-    was cancelled meanwhile. Make it on the event loop. RuntimeError if the system gives no thread."""
+    """`work` in a thread of its own, which begins when this object is made. `when_done` is called on the event loop
+    when the thread has ended, also if the caller was cancelled meanwhile. Make it on the event loop. RuntimeError if
+    the system gives no thread."""
 
     def __init__(self, work: Callable[[], T], when_done: Callable[[], object]) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -28,8 +29,8 @@ class ThreadWork(Generic[T]):
         trio.lowlevel.start_thread_soon(work, self._deliver)
 
     async def result(self) -> T:
-        """Wait for the result of the work, or raise its error. A cancelled caller does not wait. The result is dropped
-        then."""
+        """Wait for the end of the work. Return its result or raise its error. One task may wait. A cancelled caller
+        does not wait: the work goes on, and its result is dropped."""
         if self._outcome is None:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abandon)

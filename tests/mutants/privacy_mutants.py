@@ -45,8 +45,8 @@ PRIVACY = (
     Mutant(
         "recipients-of-another-group",
         OWNERSHIP,
-        "return None if _is_group_of(parties.named, sent_to, groups) else NOT_THE_RECIPIENTS",
-        "return None if parties.named else NOT_THE_RECIPIENTS",
+        "return None if _is_group_of(parties.named_keys, sent_to, groups) else NOT_THE_RECIPIENTS",
+        "return None if parties.named_keys else NOT_THE_RECIPIENTS",
         OWNERSHIP_TESTS,
     ),
     Mutant(

@@ -20,7 +20,8 @@ TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "2001::/32", "2002::/16")))
 
 
 class Reach(Enum):
-    """The kind of an address: from where it can be reached."""
+    """The kind of an address: from where it can be reached. NEVER is for addresses that no manager may call, such as
+    link-local ones."""
 
     NEVER = "never"
     LOOPBACK = "loopback"
@@ -29,7 +30,8 @@ class Reach(Enum):
 
 
 def reach_of(address: Address) -> Reach:
-    """Return from where `address` can be reached: this machine, a private network, everywhere, or not at all."""
+    """Return from where `address` can be reached: this machine, a private network, everywhere, or NEVER. An IPv6
+    address that stands for an IPv4 address behind a translator counts as private."""
     # The order matters. A mapped address must be judged as its IPv4 address, or `::ffff:127.0.0.1` would count as
     # another kind than loopback. The NEVER kinds come before `is_global`, which is True for some of them.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -46,9 +48,11 @@ def reach_of(address: Address) -> Reach:
 
 
 class AddressPolicy:
-    """Decides about addresses. `own_urls` are the URLs of this manager and of the operator's list.
+    """Decides which addresses this manager may call. `own_urls` are the URLs of this manager and of the operator's
+    list.
 
-    `denied` networks come before `allowed` networks.
+    Public addresses are allowed, and those of the kinds of the own URLs. `denied` networks come before `allowed`
+    networks.
     """
 
     def __init__(
@@ -63,17 +67,19 @@ class AddressPolicy:
             self.allow_kind_of(host)
 
     def allow_kind_of(self, host: str) -> None:
-        """Allow addresses of the same kind as the own address `host`. No effect if `host` is a name."""
+        """Allow from now on all addresses of the same kind (loopback, private or public) as the own address `host`. No
+        effect if `host` is a name other than `localhost`, or an address that is never allowed."""
         address = _address("127.0.0.1" if host == "localhost" else host)
         if address is not None and reach_of(address) is not Reach.NEVER:
             self._open.add(reach_of(address))
 
     def is_own(self, host: str, port: int) -> bool:
-        """Return True if the host and port belong to an own URL. The operator wants it to be called, at any address."""
+        """Return True if the host (as it is written) and port belong to an own URL or one of the operator's list. The
+        operator wants it to be called, at any address."""
         return (host, port) in self._own
 
     def permits(self, text: str) -> bool:
-        """Return True if the address `text` may be called. False if it is not an IP address."""
+        """Return True if the IP address in `text` may be called. False if it is a name or no address."""
         address = _address(text)
         # A denied network and a NEVER address come first. No other setting can open them.
         if address is None or reach_of(address) is Reach.NEVER or _is_in(address, self._denied):
@@ -81,7 +87,8 @@ class AddressPolicy:
         return reach_of(address) in self._open or _is_in(address, self._allowed)
 
     def permits_url(self, url: str) -> bool:
-        """Return True if `url` may be stored: its host is a name or an address that may be called."""
+        """Return True if `url` may be stored: its host is a name, an address that may be called, or that of an own URL.
+        False if its port is not valid. A name is not looked up here."""
         # A name is checked when it is called, at the address that DNS gives then. An earlier answer proves nothing.
         place = _place(url)
         return place is not None and (place in self._own or _address(place[0]) is None or self.permits(place[0]))

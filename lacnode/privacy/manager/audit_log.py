@@ -15,7 +15,7 @@ from lacnode.privacy.manager.store_tables import AUDIT_START, audit_chain_hash
 
 
 class AuditLogError(Exception):
-    """The stored log differs from the log that was written."""
+    """The stored audit log differs from the log that was written. The text names the first entry that is wrong."""
 
 
 def audit_entry(
@@ -27,9 +27,10 @@ def audit_entry(
     result: str = "ok",
     unproven: Sequence[bytes] = (),
 ) -> bytes:
-    """Return one entry as JSON in bytes, with the time of now.
+    """Return one entry as JSON in UTF-8, with the UTC time of now. It is not stored here.
 
-    `event` is `sent`, `received`, `group-created`, `group-deleted` or `recovered`. `digest` and `group` have 32 bytes.
+    `event` is `sent`, `received`, `group-created`, `group-deleted` or `recovered`. `digest` (the payload's key, zeros
+    for a group) and `group` (the group's id) have 32 bytes. `sender`, `recipients` and `unproven` are public keys.
     `unproven` are the recipients whose managers did not prove their keys. The field is absent if there are none.
     """
     line: dict[str, Any] = {
@@ -47,7 +48,9 @@ def audit_entry(
 
 
 def export_audit_log(store: PayloadStore) -> Iterator[dict[str, Any]]:
-    """Yield every entry with its number and its hash (hexadecimal). AuditLogError if the chain of hashes is broken."""
+    """Yield every entry of the store's audit log in order: its fields, its number (from 1) and its hash (hexadecimal
+    without 0x). AuditLogError at the first entry that does not fit the chain of hashes. StoreError if the store fails.
+    """
     previous = AUDIT_START
     # The expected number is compared too. Without it, entries could be cut off at the start, or be reordered together
     # with their hashes.

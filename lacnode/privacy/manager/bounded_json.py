@@ -7,7 +7,8 @@ MAX_VALUES = 16_384
 
 
 def parse_bounded_json(data: bytes) -> object:
-    """Parse `data`. ValueError if it is not JSON or has too many values."""
+    """Return the value of the JSON document `data`. ValueError if it is not JSON or has more than `MAX_VALUES` values.
+    Separators inside texts count as values."""
     # The count comes before the parser, which would build all values first. Separators inside texts count too: that can
     # refuse a document, but it never lets one through.
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:

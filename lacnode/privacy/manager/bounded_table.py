@@ -33,7 +33,8 @@ class TrustLevel(IntEnum):
 
 
 class BoundedTable(Generic[K, V]):
-    """At most `limit` entries, and at most `limit_per_source` of one source and level. OWN entries are always accepted."""
+    """A table with at most `limit` entries, and at most `limit_per_source` of one source and level. OWN entries are
+    always accepted, also beyond the limit. Not safe for several threads."""
 
     def __init__(self, limit: int, limit_per_source: int) -> None:
         self._limit = limit
@@ -50,7 +51,7 @@ class BoundedTable(Generic[K, V]):
         return len(self._levels_and_sources)
 
     def get(self, key: K) -> V | None:
-        """Return the value of an entry, None if there is none."""
+        """Return the value of an entry, None if there is no entry. The value itself may be None."""
         return self._values.get(key)
 
     def trust_level(self, key: K) -> TrustLevel | None:
@@ -59,7 +60,7 @@ class BoundedTable(Generic[K, V]):
         return None if place is None else place[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
-        """Yield every entry. The highest trust level comes first."""
+        """Yield every entry. The highest trust level comes first, and within a level and source the oldest entry."""
         # Party info is cut at its end when it is too long, so the most reliable entries come first.
         for trust_level in reversed(TrustLevel):
             for keys in self._sources[trust_level].values():
@@ -67,7 +68,9 @@ class BoundedTable(Generic[K, V]):
                     yield key, self._values[key]
 
     def put(self, key: K, value: V, source: str, trust_level: TrustLevel) -> bool:
-        """Add an entry, or change the value, the source and the level of a known one. False if the table is full for it."""
+        """Add an entry, or change the value, the source (the address that it came from) and the level of a known one.
+        An entry of a lower or the same level may be dropped for it. False if the table is full for it: a known entry
+        then stays as it was."""
         before = self._levels_and_sources.get(key)
         # The common case: the same manager repeats itself. The age of the entry does not change, so a repetition
         # cannot keep an entry alive by itself.
@@ -86,7 +89,8 @@ class BoundedTable(Generic[K, V]):
         return self._insert(key, value, source, trust_level)
 
     def mark_silent(self, key: K) -> None:
-        """Lower an unconfirmed entry to SILENT. Its manager did not answer a call."""
+        """Lower an entry from HEARD to SILENT: its manager did not answer a call. No effect for any other level or an
+        unknown entry."""
         trust_level, source = self._levels_and_sources.get(key, (None, ""))
         # A confirmed entry keeps its level. A manager that is down for an hour must not lose its place to strangers.
         if trust_level is TrustLevel.HEARD:

@@ -35,7 +35,8 @@ class MalformedCborError(ValueError):
 
 
 def read_cbor(data: bytes) -> object:
-    """Return the one item in `data`. MalformedCborError if it is malformed or above a bound."""
+    """Return the one item in `data`: a dict with text as keys, a list, str, bytes, int, bool or None.
+    MalformedCborError if it is malformed, above a bound, or not of this part of CBOR."""
     reader = _Reader(data)
     found = reader.value(0)
     reader.end()

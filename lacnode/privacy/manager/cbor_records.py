@@ -17,7 +17,8 @@ class CborError(ValueError):
 
 
 def encode_map(fields: dict[str, Any]) -> bytes:
-    """Encode a map of indefinite length, in the given order. A value of type `EncodedCbor` is copied as it is."""
+    """Encode a map of indefinite length, in the given order. A value of type `EncodedCbor` is copied as it is. Others
+    are encoded by `cbor2`."""
     parts = [b"\xbf"]
     for name, value in fields.items():
         parts.append(cbor2.dumps(name))
@@ -26,11 +27,11 @@ def encode_map(fields: dict[str, Any]) -> bytes:
 
 
 class EncodedCbor(bytes):
-    """A value that is encoded already."""
+    """A value that is CBOR already. `encode_map` copies it."""
 
 
 def encode_array(items: list[bytes]) -> EncodedCbor:
-    """Encode an array of definite length from values that are encoded already."""
+    """Return an array of definite length of `items`, which are values in CBOR already."""
     count = len(items)
     # cbor2 can only encode an array together with its values. So it encodes an array of the same length, and its first
     # bytes are taken.
@@ -51,7 +52,8 @@ def decode_map(data: bytes, what: str) -> "CborFields":
 
 
 class CborFields:
-    """The fields of one map. Each field is taken by its name. `check_no_fields_left` refuses the rest."""
+    """The fields of one decoded map. Each field is read once, by its name. `check_no_fields_left` refuses the rest.
+    `what` names the record in errors. CborError if `value` is not a map with text as keys."""
 
     def __init__(self, value: object, what: str) -> None:
         if type(value) is not dict or not all(type(name) is str for name in value):
@@ -60,7 +62,8 @@ class CborFields:
         self._what = what
 
     def read_field(self, name: str, kind: type, optional: bool = False) -> Any:
-        """Return the field `name`, which has exactly the type `kind`. None if it is optional and absent.
+        """Return the field `name`, which has exactly the type `kind`, and remove it. None if it is optional and absent
+        or null.
 
         CborError if the field is missing or has another type.
         """
@@ -73,13 +76,14 @@ class CborFields:
         return value
 
     def bytes(self, name: str, size: int | None = None) -> "bytes":
-        """Return the field `name`, which is a byte string, of exactly `size` bytes if given. CborError otherwise."""
+        """Return the field `name`, which is a byte string, and remove it. CborError if it is missing, has another type,
+        or has not exactly `size` bytes. None accepts any size."""
         value: bytes = self.read_field(name, bytes)
         if size is not None and len(value) != size:
             raise CborError(f"{self._what}.{name}: {size} bytes were expected, found {len(value)}")
         return value
 
     def check_no_fields_left(self) -> None:
-        """Check that every field was taken. CborError if the map has unknown fields."""
+        """Check that every field was read. CborError if the map has other fields."""
         if self._fields:
             raise CborError(f"{self._what}: {len(self._fields)} unknown fields")

@@ -23,7 +23,8 @@ MEMBERS_NAMED_IN_MESSAGES = 10
 
 
 class PayloadDelivery:
-    """Sends over `sender`, and over `tessera` to Tesseras, to the managers that `url_finder` finds."""
+    """Sends payloads and groups to the managers that `url_finder` finds: over `sender`, and over `tessera` to Tesseras.
+    It blocks, so the event loop must not call it."""
 
     def __init__(
         self, keys: KeyRing, sender: PeerSender, tessera: TesseraNodes | None, url_finder: MemberUrlFinder
@@ -34,7 +35,9 @@ class PayloadDelivery:
         self._url_finder = url_finder
 
     def find_urls(self, members: Iterable[bytes]) -> MemberUrls:
-        """Return the URLs of the managers of those `members` that are not own keys. EnclaveError if one is unknown.
+        """Return the URLs of the managers of those `members` (public keys) that are not own keys. EnclaveError
+        `NodeMissingPeerUrl` if the manager of one is unknown or does not prove the key, `EnclaveDecodePublicKey` if a
+        key has not 32 bytes.
 
         This blocks for the time in which the managers prove their keys.
         """
@@ -45,12 +48,13 @@ class PayloadDelivery:
             raise EnclaveError(error.code, str(error)) from None
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Return True if the manager of one of `members` may be an Orion or a Tessera, which announce groups without a
-        proof."""
+        """Return True if the manager of one of `members` (public keys) may be an Orion or a Tessera, which announce
+        groups without a proof. Managers may be asked for a proof."""
         return self._url_finder.accepts_unproven_group(members)
 
     def check_shareable(self, record: GroupRecord, urls: Iterable[str]) -> None:
-        """Check that the managers at `urls` give the group the same id. EnclaveError if one of them would not."""
+        """Check that the managers at `urls` give the group the same id. EnclaveError `EnclavePrivacyGroupIdCreation` if
+        a Tessera among them would not."""
         # The members of a Tessera would get another group id from their Tessera. Payloads would never find their group.
         if self.find_tesseras(urls) and not has_tessera_id(record.members, record.seed):
             raise EnclaveError(
@@ -58,7 +62,7 @@ class PayloadDelivery:
             )
 
     def find_tesseras(self, urls: Iterable[str]) -> set[str]:
-        """Return those of `urls` that are Tesseras."""
+        """Return those of `urls` where the operator has named a Tessera. No manager is called."""
         return set() if self._tessera is None else {url for url in urls if self._tessera.has_tessera_at(url)}
 
     def deliver_payload(
@@ -69,10 +73,12 @@ class PayloadDelivery:
         places: Mapping[bytes, str],
         named: Set[bytes],
     ) -> set[str]:
-        """Send `sealed` of `own` to the managers of its recipients. Return the URLs that confirmed it.
+        """Send `sealed` of `own` to the managers of its recipients. Return the URLs that confirmed it. A manager that
+        refuses or does not answer is left out, and no error is raised.
 
-        `places` are the URLs by recipient. `parties` are the positions of the boxes by recipient. Each manager receives the
-        boxes of its own keys. Recipients in `named` are revealed to each other, so that they can keep recovery boxes.
+        `places` are the URLs by recipient. `parties` are the positions of the boxes by recipient. Each manager receives
+        the boxes of its own keys. Recipients in `named` are revealed to each other, so that they can keep recovery
+        boxes.
         """
         at = _boxes_by_url(places, parties)
         theirs = {url: at.pop(url) for url in self.find_tesseras(at)}
@@ -92,7 +98,8 @@ class PayloadDelivery:
         return reached if self._tessera is None else reached | self._tessera.push_payload(sealed, theirs)
 
     def announce_group(self, record: GroupRecord, own: KeyPair, places: Mapping[bytes, str]) -> set[str]:
-        """Announce a group to the managers at `places` (URLs by member) as the member `own`. Return the URLs that confirmed.
+        """Announce a group to the managers at `places` (URLs by member) as the member `own`. Return the URLs that
+        confirmed it. A manager that refuses or does not answer is left out, and no error is raised.
 
         A lacnode manager receives a proof. An Orion does not know that path, refuses it, and receives no proof.
         """
@@ -135,6 +142,7 @@ def _recovery_boxes(
 
 
 def keys_for_error_text(members: Sequence[bytes]) -> str:
-    """Return keys in base64 for an error text: at most `MEMBERS_NAMED_IN_MESSAGES`, and the number of the others."""
+    """Return public keys in base64 for an error text, with commas: at most `MEMBERS_NAMED_IN_MESSAGES`, and the number
+    of the others."""
     more = f" and {len(members) - MEMBERS_NAMED_IN_MESSAGES} more" if len(members) > MEMBERS_NAMED_IN_MESSAGES else ""
     return ", ".join(map(to_base64, members[:MEMBERS_NAMED_IN_MESSAGES])) + more

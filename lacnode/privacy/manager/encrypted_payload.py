@@ -28,7 +28,8 @@ MAX_BOXES = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncryptedPayload:
-    """A sealed payload. `sender` is a public key (32 bytes). `nonce` belongs to the boxes. `group_id` has 32 bytes."""
+    """A sealed payload. `sender` is a public key (32 bytes). `nonce` (24 bytes) belongs to the boxes, of `BOX_SIZE`
+    bytes each. `group_id` has 32 bytes, or none for a Tessera without groups."""
 
     sender: bytes
     nonce: bytes
@@ -45,7 +46,8 @@ class EncryptedPayload:
         return payload_key(self.cipher_text)
 
     def with_boxes_at(self, positions: Sequence[int]) -> "EncryptedPayload":
-        """Return the payload with the boxes at `positions` alone. A recipient must not learn the number of the others."""
+        """Return a copy of the payload with the boxes at `positions` (from 0) alone, in that order. A recipient must
+        not learn the number of the others. IndexError if there is no such box."""
         return replace(self, boxes=tuple(self.boxes[position] for position in positions))
 
 
@@ -62,9 +64,11 @@ def encrypt_payload(
     master_key: bytes | None = None,
     nonce: bytes | None = None,
 ) -> EncryptedPayload:
-    """Seal `payload` for `recipients` (public keys) and the sender. ValueError or RuntimeError if a key is not valid.
+    """Seal `payload` for `recipients` (public keys) and the sender. The boxes are in the order of the recipients, and
+    the sender's is the last. ValueError or RuntimeError if a key is not valid.
 
-    The master key and the nonce are random. Tests can give them.
+    The master key (32 bytes) and the nonce (24 bytes) are random. Tests can give them. The size of `payload` is not
+    checked.
     """
     master_key = secrets.token_bytes(KEY_BYTES) if master_key is None else master_key
     nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
@@ -93,7 +97,8 @@ def _find_own_box(payload: EncryptedPayload, other: bytes, own: KeyPair) -> tupl
 
 
 def decrypt_payload(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] | None:
-    """Return the position of the box for `own`, and the plaintext. None if no box opens or the cipher text does not fit."""
+    """Return the position of the box for `own`, and the plaintext. None if no box opens, or if the first box that opens
+    does not open the cipher text."""
     found = _find_own_box(payload, payload.sender, own)
     # Only the first box that opens is used on the cipher text. Its sender made it: no other key can. A sender could
     # otherwise make thousands of boxes with false master keys, each of which reads the whole cipher text.
@@ -110,10 +115,11 @@ def _open_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bytes | N
 
 
 def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> EncryptedPayload | None:
-    """Make the box for the sender `own` again, from the copy that `recipient` keeps. Return the payload with this box.
+    """Make the box for the sender `own` again, from the box of `recipient` (a public key) in `payload`. Return a copy
+    of the payload with this box alone.
 
-    A NaCl box opens from both sides, so the sender can open the recipient's box. None if `own` did not send the payload or
-    if the copy does not fit.
+    A NaCl box opens from both sides, so the sender can open the recipient's box. None if `own` did not send the payload
+    or if the box does not fit.
     """
     found = _find_own_box(payload, recipient, own) if payload.sender == own.public else None
     # The master key must open the cipher text too. A recipient could otherwise return another payload's box.
@@ -124,7 +130,8 @@ def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -
 
 
 def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]:
-    """Return each own public key that opens the payload, with the index of its box. Empty if no own key opens it.
+    """Return each own public key (32 bytes) that opens the payload, with the position of its box. Empty if no own key
+    opens it.
 
     A payload does not name its recipients, so every own key is tried on every box.
     """
@@ -140,7 +147,7 @@ def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]
 def encode_orion_payload(payload: EncryptedPayload) -> bytes:
     """Encode a payload in Orion's CBOR, as it is stored, and as it is sent to an Orion or a lacnode.
 
-    A payload that came from a Tessera has one more field. No Orion receives such a payload.
+    A payload that came from a Tessera has one more field, its cipher nonce. No Orion receives such a payload.
     """
     boxes = [encode_map({"encoded": box}) for box in payload.boxes]
     # The names and their order are Orion's.
@@ -158,7 +165,7 @@ def encode_orion_payload(payload: EncryptedPayload) -> bytes:
 
 
 def decode_orion_payload(data: bytes) -> EncryptedPayload:
-    """Decode a payload from Orion's CBOR. CborError if it is malformed or above a bound."""
+    """Decode a payload from Orion's CBOR. No box is opened. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "payload")
     try:
         sender = from_base64(fields.read_field("sender", str), KEY_BYTES)

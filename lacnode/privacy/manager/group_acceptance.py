@@ -15,10 +15,11 @@ class GroupRefusedError(Exception):
 
 
 def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: bytes | None) -> GroupRecord | None:
-    """Return the record to store when another manager sends `record`. None if there is nothing new.
+    """Return the record to store when another manager sends `record`. None if there is nothing new, or if it deletes an
+    unknown group without a proof. Nothing is stored here.
 
-    `known` is the stored record of the group. `teller` is the key (32 bytes) that the other manager has proven, None if its
-    protocol proves no key. GroupRefusedError if the record is refused.
+    `known` is the stored record of the group, None if there is none. `teller` is the key (32 bytes) that the other
+    manager has proven, None if its protocol proves no key. GroupRefusedError if the record is refused.
     """
     if teller is not None and teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
@@ -43,9 +44,11 @@ def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: 
 
 
 def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, teller: bytes) -> GroupRecord | None:
-    """Return the record to store when `teller` (32 bytes) gives back a record that this manager may have lost.
+    """Return the record to store when `teller` (32 bytes) gives back a record that this manager may have lost. None if
+    there is nothing new. `known` is the stored record, None if there is none.
 
-    As `accept_group_record`, but LEGACY groups are accepted too, with their members alone. GroupRefusedError if refused.
+    As `accept_group_record`, but LEGACY groups are accepted too, with their members alone. GroupRefusedError if
+    refused.
     """
     if record.type is not GroupType.LEGACY:
         return accept_group_record(record, known, teller)

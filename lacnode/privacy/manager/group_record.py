@@ -17,9 +17,9 @@ MAX_GROUP_MEMBERS, MAX_TEXT_CHARACTERS, MAX_SEED_BYTES = 4096, 65_536, 1024
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
-    """One group. A deleted group keeps its record, with `active` False. A LEGACY group has no seed.
+    """One group. A deleted group keeps its record, with `active` False. A LEGACY group has no seed: it is None.
 
-    `members` are public keys (32 bytes each).
+    `members` are public keys (32 bytes each). `name` and `description` may be empty.
     """
 
     members: tuple[bytes, ...]
@@ -31,12 +31,12 @@ class GroupRecord:
 
     @classmethod
     def legacy(cls, members: tuple[bytes, ...]) -> "GroupRecord":
-        """Return the LEGACY group of these members: the sender and the recipients of one payload."""
+        """Return the active record of the LEGACY group of these members: the sender and the recipients of one payload."""
         return cls(members, LEGACY_NAME, LEGACY_DESCRIPTION, True, GroupType.LEGACY, None)
 
     @property
     def id(self) -> bytes:
-        """The id of the group (32 bytes)."""
+        """The id of the group (32 bytes), as Orion computes it from the members and the seed."""
         return group_id(self.members, self.seed)
 
     @property
@@ -49,12 +49,12 @@ class GroupRecord:
 
     @property
     def group(self) -> PrivacyGroup:
-        """The group in the form that the node sees."""
+        """The group in the form that the node sees, also of a deleted one."""
         return PrivacyGroup(self.id, self.name, self.description, self.type, self.members)
 
 
 def encode_orion_group(record: GroupRecord) -> bytes:
-    """Encode a record in Orion's CBOR."""
+    """Return a record in Orion's CBOR. It does not have the id of the group."""
     fields: dict[str, object] = {
         "addresses": [to_base64(member) for member in record.members],
         "name": record.name,
@@ -69,7 +69,8 @@ def encode_orion_group(record: GroupRecord) -> bytes:
 
 
 def decode_orion_group(data: bytes) -> GroupRecord:
-    """Decode a record. CborError if it is malformed or above a bound."""
+    """Decode a record from Orion's CBOR. An absent name or description becomes empty text. CborError if it is malformed
+    or above a bound."""
     fields = decode_map(data, "group")
     members = fields.read_field("addresses", list)
     if not 1 <= len(members) <= MAX_GROUP_MEMBERS:

@@ -13,9 +13,10 @@ from lacnode.privacy.manager.store_tables import append_audit_entry
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """One page of encoded group records.
+    """One page of group records, each encoded in Orion's CBOR.
 
-    `last` is the number of the last group that was read. `has_more` says whether more groups follow.
+    `last` is the number of the last group that was read, for the next page. It counts groups of other members too.
+    `has_more` says whether more groups of the member follow.
     """
 
     records: tuple[bytes, ...]
@@ -24,14 +25,16 @@ class GroupPage:
 
 
 class GroupStore:
-    """The records of groups in one database, for any number of threads. StoreError from every method if it fails."""
+    """The records of groups in one database, for any number of threads. StoreError from every method if it fails.
+    `quota` bounds the records that other managers announce."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
         self.quota = Quota()
 
     def put(self, record: GroupRecord, entry: bytes | None = None) -> None:
-        """Store `record` in place of the known record of its group, and `entry` in the audit log."""
+        """Store `record` in place of the known record of its group, and `entry` (encoded) in the audit log, in one
+        transaction. None adds no entry. StoreError if the database fails."""
         with self._database.write() as connection:
             self._put(connection, record, entry)
 
@@ -62,10 +65,11 @@ class GroupStore:
         is_pushed: bool = False,
         teller: bytes = b"",
     ) -> None:
-        """Store the record that `decide_record` returns for the known record of a group. None changes nothing.
+        """Store the record that `decide_record` returns for the known record of the group (None for an unknown one),
+        and `entry` in the audit log. If it returns None, nothing is stored. Its errors pass through.
 
-        No other writer can write in between. QuotaExceededError if a new record `is_pushed` by the key `teller` (empty if
-        no key was proven) and there are too many.
+        No other writer can write in between. QuotaExceededError if a new record `is_pushed` by the key `teller` (32
+        bytes, empty if no key was proven) and there are too many. StoreError if the database fails.
         """
         with self._database.write() as connection:
             known = _find_record(connection, group_id)
@@ -88,21 +92,25 @@ class GroupStore:
         )
 
     def find(self, group_id: bytes) -> GroupRecord | None:
-        """Return the record of the group `group_id` (32 bytes), also of a deleted group. None if it is unknown."""
+        """Return the record of the group `group_id` (32 bytes), also of a deleted group. None if it is unknown.
+        StoreError if the database fails, CborError if the record is damaged."""
         with self._database.read() as connection:
             return _find_record(connection, group_id)
 
     def find_by_members(self, members: Iterable[bytes]) -> list[GroupRecord]:
-        """Return the active groups of exactly these members, the oldest first."""
+        """Return the active groups of exactly these members (public keys, in any order), the oldest first. Empty if
+        there are none."""
         query = "SELECT record FROM groups WHERE lookup = :lookup AND active ORDER BY number"
         with self._database.read() as connection:
             rows = connection.execute(query, {"lookup": legacy_lookup_id(members)})
             return [decode_orion_group(bytes(row)) for (row,) in rows]
 
     def read_page(self, member: bytes, after: int, limit: int, limit_bytes: int) -> GroupPage:
-        """Return records of the groups of `member` (32 bytes), also of deleted groups, from the first after number `after`.
+        """Return records of the groups of `member` (32 bytes), also of deleted groups, from the first after number
+        `after` (0 for all).
 
-        The oldest comes first. The page has at most `limit` records and at most `limit_bytes` (but at least one record).
+        The oldest comes first. The page has at most `limit` records and at most `limit_bytes` (but at least one record,
+        if there is one). StoreError if the database fails.
         """
         name, found, size = to_base64(member).encode(), list[bytes](), 0
         query = "SELECT number, record FROM groups WHERE number > :after ORDER BY number"

@@ -25,7 +25,8 @@ MAX_REMEMBERED_CLAIMS = 4096
 
 
 class KeyClaims:
-    """Asks for proofs over `sender`. Safe to use from several threads. A call blocks, so the event loop must not make it."""
+    """Decides about keys that two managers claim, by proofs that it asks for over `sender`. Safe to use from several
+    threads. A call blocks, so the event loop must not make it."""
 
     def __init__(
         self, keys: KeyRing, peers: PeerDirectory, sender: PeerSender, clock: Callable[[], float] = time.monotonic
@@ -38,7 +39,13 @@ class KeyClaims:
         self._seen: dict[tuple[bytes, str], float] = {}
 
     def verify_claims(self) -> None:
-        """Verify the claims that arrived since the last call. This blocks for the time of two requests for each claim."""
+        """Verify the rival claims that arrived at the directory since the last call. A manager that proves a key takes
+        the place of one that does not, in the directory. All else is logged alone. A claim that was verified in the
+        last `CLAIM_RECHECK_SECONDS` is left out.
+
+        This blocks for the time of two requests for each claim. A manager that does not answer proves nothing and
+        raises no error.
+        """
         # Any manager can make claims for free. Each claim costs calls, so a claim is verified once a minute at most.
         for key, url in self._peers.pop_rival_claims():
             if self._is_due(key, url):

@@ -32,7 +32,8 @@ class PrivacyKeyError(Exception):
 
 
 def load_public_key(path: Path) -> bytes:
-    """Return the public key (32 bytes) on the first line of `path`. PrivacyKeyError if there is none."""
+    """Return the public key (32 bytes) in base64 on the first line of `path`. PrivacyKeyError if there is none, or if
+    the file cannot be read."""
     try:
         return from_base64(_read(path).partition("\n")[0].strip(), KEY_BYTES)
     except ValueError as error:
@@ -40,7 +41,8 @@ def load_public_key(path: Path) -> bytes:
 
 
 def load_key_pair(public: Path, private: Path, password: str | None = None) -> KeyPair:
-    """Return the key pair of two files. PrivacyKeyError if they do not belong together."""
+    """Return the key pair of a public and a private key file. `password` opens a locked private key. PrivacyKeyError if
+    a file cannot be used or the two do not belong together."""
     pair = KeyPair.from_private_bytes(load_private_key(private, password))
     # A wrong pair would announce one key and open boxes with another. No payload could ever be read.
     if pair.public != load_public_key(public):
@@ -49,9 +51,10 @@ def load_key_pair(public: Path, private: Path, password: str | None = None) -> K
 
 
 def load_private_key(path: Path, password: str | None = None) -> bytes:
-    """Return the private key (32 bytes) in `path`. `password` opens a locked file.
+    """Return the private key (32 bytes) in the JSON file `path`. `password` opens a locked file, and is ignored for an
+    unlocked one.
 
-    PrivacyKeyError if the file cannot be read, has an unknown type, or does not open.
+    PrivacyKeyError if the file cannot be read, has an unknown type, is locked without a password, or does not open.
     """
     kind, data = _read_private_key_file(path)
     try:
@@ -130,12 +133,14 @@ def _bounded(options: dict[str, Any], name: str, most: int) -> int:
 
 
 def load_passwords(path: Path) -> list[str]:
-    """Return the passwords of a file: one on each line, in the order of the keys. PrivacyKeyError if it is unreadable."""
+    """Return the passwords of a file: one on each line, in the order of the keys. Lines may be empty. PrivacyKeyError
+    if it cannot be read."""
     return _read(path).splitlines()
 
 
-def load_key_ring(public: Sequence[Path], private: Sequence[Path], passwords: Path | None) -> list[KeyPair]:
-    """Return the pairs of files in order, each with the password on its line.
+def load_key_pairs(public: Sequence[Path], private: Sequence[Path], passwords: Path | None) -> list[KeyPair]:
+    """Return the key pairs of these files in order, each opened with the password on its line of `passwords`. Keys
+    after the last line, or all keys without a file, have no password.
 
     PrivacyKeyError if a file cannot be used or the numbers of files differ.
     """
@@ -155,7 +160,9 @@ def load_key_ring(public: Sequence[Path], private: Sequence[Path], passwords: Pa
 def save_key_pair(name: Path, pair: KeyPair, password: str | None = None) -> None:
     """Write `<name>.pub` and `<name>.key`. Existing files are never overwritten.
 
-    Only the owner can read the private key. A password locks it as Orion does. PrivacyKeyError if a file cannot be written.
+    Only the owner can read the private key. A password locks it as Orion does, None or an empty one does not.
+    PrivacyKeyError if a file exists or cannot be written: the private key may then have been written without the public
+    one.
     """
     if password:
         nonce = nacl.utils.random(NONCE_BYTES)

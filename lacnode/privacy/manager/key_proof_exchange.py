@@ -28,17 +28,19 @@ NONCE_BYTES = 24
 
 
 class ProofResponder:
-    """Proves the own keys to every requester. `url` returns the URL that other managers are told, None until it is known."""
+    """Proves the own keys to every manager that asks. `url` returns the URL that other managers are told, None until it
+    is known."""
 
     def __init__(self, keys: KeyRing, url: Callable[[], str | None]) -> None:
         self._keys = keys
         self._url = url
 
     def prove(self, body: bytes) -> bytes:
-        """Return the proof that the request in `body` asks for.
+        """Return the proof (CBOR) that the request in `body` (CBOR) asks for: a box for the requester with its
+        challenge and the own URL.
 
-        EnclaveError `EnclaveNoMatchingPrivateKey` if the key is not an own key. EnclaveError `ObjectJsonDeserialization` or
-        `EnclaveDecodePublicKey` if the request is malformed.
+        EnclaveError `EnclaveNoMatchingPrivateKey` if the key is not an own key, or while the own URL is not known.
+        EnclaveError `ObjectJsonDeserialization` or `EnclaveDecodePublicKey` if the request is malformed.
         """
         try:
             fields = decode_map(body, "proof request")
@@ -64,7 +66,8 @@ class ProofResponder:
 class ProofAnswer(Enum):
     """The reaction of a manager to a request for a proof.
 
-    PROVES: the proof is right. FAILS: the proof is false. REFUSES: the manager does not know the path. SILENT: no answer.
+    PROVES: the proof is right. FAILS: the proof is false or malformed. REFUSES: the manager answers with an error, as
+    one that does not know the path. SILENT: no answer.
     """
 
     PROVES = "proves"
@@ -74,10 +77,11 @@ class ProofAnswer(Enum):
 
 
 def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
-    """Ask the manager at the URL of each key to prove to `own` that it has the private key. Return the answer by key.
+    """Ask the manager at the URL of each key (32 bytes) to prove to `own` that it has the private key. Return the
+    answer of every key. A manager that does not answer raises no error.
 
-    All URLs are asked at the same time, and each URL for one key at a time. So this blocks for one call for each key of one
-    manager.
+    All URLs are asked at the same time, and each URL for one key at a time. So this blocks for one call for each key of
+    one manager.
     """
     answers: dict[bytes, ProofAnswer] = {}
     while left := {key: url for key, url in places.items() if key not in answers}:
@@ -95,7 +99,8 @@ def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender
 
 
 def proves_key(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:
-    """Return True if the manager at `url` proves to `own` that it has the private key of `key`. Blocks for one call."""
+    """Return True if the manager at `url` proves to `own` that it has the private key of `key` (32 bytes). False also
+    if it refuses or does not answer. Blocks for one call."""
     return request_proofs(own, {key: url}, sender)[key] is ProofAnswer.PROVES
 
 

@@ -40,10 +40,11 @@ class KeyProofStatus(Enum):
 
 
 class KeyProofs:
-    """Asks for proofs over `sender` and remembers the answers. Safe to use from several threads.
+    """Asks managers for proofs of their keys over `sender`, and remembers good answers. Safe to use from several
+    threads.
 
     `unproven_at` are URLs where no proof is needed if the manager there does not know the question. `clock` returns
-    seconds. A call blocks for the time of its requests, so the event loop must not make it.
+    monotonic seconds. A call blocks for the time of its requests, so the event loop must not make it.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class KeyProofs:
         self._lock = threading.Lock()
         self._statuses: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
 
-    def proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
-        """Return the status of each key (32 bytes) at its URL. The managers are asked if the answer is not known."""
+    def query_proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
+        """Return the status of each key (32 bytes) at its URL. The managers are asked if no good answer of the last
+        minutes is known. EnclaveError `NoSenderKey` if this manager has no key."""
         found = {key: status for key, url in places.items() if (status := self._known_status(key, url)) is not None}
         asked = {key: url for key, url in places.items() if key not in found}
         for key, answer in request_proofs(self._keys.sender_pair(None), asked, self._sender).items():
@@ -69,10 +71,11 @@ class KeyProofs:
         return found
 
     def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
-        """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof. `places`
-        has the URL of each key (32 bytes). A manager is asked if its answer is not known."""
+        """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof: its
+        URL is one of `unproven_at`, and it does not know the question. `places` has the URL of each key (32 bytes). A
+        manager is asked if its answer is not known."""
         listed = {key: url for key, url in places.items() if self._needs_no_proof(url)}
-        return KeyProofStatus.UNPROVEN in self.proof_statuses(listed).values()
+        return KeyProofStatus.UNPROVEN in self.query_proof_statuses(listed).values()
 
     def _needs_no_proof(self, url: str) -> bool:
         return any(is_same_manager(url, listed) for listed in self._unproven_at)

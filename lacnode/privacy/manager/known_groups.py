@@ -23,10 +23,11 @@ the work needs a bound."""
 
 
 class KnownGroups:
-    """A `GroupKnowledge` of one manager.
+    """The groups that one manager knows, for the rule about payloads: a `GroupKnowledge`.
 
-    `record_of` returns a stored record, also of a deleted group. `keep_record` stores a new record. `always` are the keys of
-    this manager's `alwayssendto`. `known_keys` returns the known public keys, the own keys first.
+    `record_of` returns a stored record by the group's id, also of a deleted group, None if there is none. `keep_record`
+    stores a new record. `always` are the keys of this manager's `alwayssendto`. `known_keys` returns the known public
+    keys, the own keys first.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class KnownGroups:
         self._known_keys = known_keys
 
     def find_refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
-        """Return why `payload` does not belong to its group, None if it does.
+        """Return why `payload` does not belong to its group, as a text without its content. None if it does.
 
-        `plaintext` was found in it by an own key. A payload without a list of members passes if its group is not known. The
-        record of a widened group is stored if the payload belongs to it.
+        `plaintext` was found in it by an own key. A payload without a list of members passes if its group is not known.
+        The record of a widened group is stored if the payload belongs to it. The errors of `record_of` and
+        `keep_record` pass through.
         """
         parties = read_parties(plaintext)
         if parties is None:
@@ -56,7 +58,7 @@ class KnownGroups:
         if why is None and parties.is_flexible:
             return self._find_refusal_of_sender(payload)
         if why is None and parties.group_id is None:
-            self._store_widened(parties.named, payload.group_id)
+            self._store_widened(parties.named_keys, payload.group_id)
         return why
 
     def _find_refusal_of_sender(self, payload: EncryptedPayload) -> str | None:
@@ -81,8 +83,8 @@ class KnownGroups:
             self._store_record(GroupRecord.legacy(tuple(members)))
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """Return the members of the PANTHEON group `group_id` (32 bytes). None if the group is unknown, empty if it has
-        another type."""
+        """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes), also of a deleted one. None if
+        the group is unknown, empty if it has another type."""
         record = self._find_record(group_id)
         if record is None:
             return None
@@ -90,10 +92,11 @@ class KnownGroups:
         return record.members if record.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """Return the members of the LEGACY group `group_id` if they are `named` and more, as the `alwayssendto` of a
-        sender makes them. None if they are not found. A sender does not reveal its `alwayssendto`. So three cases are
-        found: a group that was sent to from here, a group with the `alwayssendto` of this manager, and a group with one
-        further known key.
+        """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` and more, as
+        the `alwayssendto` of a sender makes them. None if they are not found.
+
+        A sender does not reveal its `alwayssendto`. So three cases are found: a group that was sent to from here, a
+        group with the `alwayssendto` of this manager, and a group with one further known key. The work is bounded.
         """
         record = self._find_record(group_id)
         # The stored record comes first. It costs no computation, and it also covers groups with several extra keys.

@@ -29,10 +29,11 @@ from lacnode.privacy.transaction_manager import EnclaveError, PrivacyGroup, Rece
 
 
 class LocalTransactionManager:
-    """A `TransactionManager`. Its `intake` and its `groups` have the answers to other managers.
+    """A `TransactionManager` in this process. Its `intake` and its `groups` have the answers to other managers. Safe to
+    use from several threads. A call may block for calls to other managers.
 
-    EnclaveUnreachableError stands for a store that fails. With `proofs`, nothing is sent to a manager that should prove the
-    recipient's key and does not.
+    EnclaveUnreachableError stands for a store that fails. With `proofs`, nothing is sent to a manager that should prove
+    the recipient's key and does not. `missing` is the queue of payloads to ask for, None for none.
     """
 
     def __init__(
@@ -71,27 +72,30 @@ class LocalTransactionManager:
 
     @property
     def party_info(self) -> PartyInfo:
-        """The known managers and their keys."""
+        """The known managers and their keys, with the own URL and keys. The best known entries come first."""
         return self._peers.party_info
 
     @property
     def known_urls(self) -> Mapping[bytes, str]:
-        """The public keys (32 bytes) that can be sent to, and the URLs of their managers."""
+        """The public keys (32 bytes) that can be sent to, and the URLs of their managers. The own keys are among them
+        once the own URL is known."""
         # Both may claim one key. The directory comes last and wins, as in `MemberUrlFinder`.
         return {**({} if self._tessera is None else self._tessera.key_urls), **self.party_info.keys}
 
     def has_payload(self, key: bytes, party: bytes) -> bool:
-        """Return True if the payload `key` (32 bytes) is stored and `party` (32 bytes) can read it."""
+        """Return True if the payload `key` (32 bytes) is stored and the public key `party` (32 bytes) can read it.
+        `party` need not be an own key. EnclaveUnreachableError if the store fails."""
         return bool(self.find_readable_keys([key], party))
 
     def find_readable_keys(self, keys: Sequence[bytes], party: bytes) -> set[bytes]:
-        """Return those of `keys` (32 bytes each) whose payload is stored and can be read by `party` (32 bytes)."""
+        """Return those of `keys` (32 bytes each) whose payload is stored and can be read by the public key `party` (32
+        bytes). EnclaveUnreachableError if the store fails."""
         return call_store(self._store.find_readable_keys, keys, party)
 
     # -- the client's side -------------------------------------------------------------------------------------------
 
     def is_up(self) -> bool:
-        """Return True if the store answers."""
+        """Return True if the store answers. Raises no error."""
         try:
             self._store.is_empty()
         except StoreError:
@@ -99,9 +103,14 @@ class LocalTransactionManager:
         return True
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """Encrypt `payload` for `recipients` and the sender (None for the first own key), store it, deliver it, and
-        return its key (32 bytes). Its group is the LEGACY group of the sender and the recipients. EnclaveError if a
-        recipient is unknown or a manager does not confirm."""
+        """Encrypt `payload` for `recipients` (public keys) and the sender (an own public key, None for the first one),
+        store it, deliver it, and return its key (32 bytes). Its group is the LEGACY group of the sender, the recipients
+        and `alwayssendto`.
+
+        EnclaveError if the payload is empty or too large, the sender is not an own key, or a recipient is unknown or no
+        valid key: nothing is stored then. EnclaveError `NodePropagatingToAllPeers` if a manager does not confirm: the
+        payload is stored and may have reached others. EnclaveUnreachableError if the store fails.
+        """
         own = self._keys.sender_pair(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
         # the order of the boxes. `dict.fromkeys` removes repetitions and keeps the order.
@@ -110,10 +119,14 @@ class LocalTransactionManager:
         return self._send(payload, own, members, record.id, named=recipients, new=record)
 
     def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
-        """Encrypt `payload` for the members of the group `group_id` (32 bytes), store it, deliver it, and return its
-        key (32 bytes). EnclaveError `PrivacyGroupNotFound` if the sender is not a member."""
+        """Encrypt `payload` for the members of the group `group_id` (32 bytes) and the keys of `alwayssendto`, store
+        it, deliver it, and return its key (32 bytes). `sender` is an own public key, None for the first one.
+
+        EnclaveError `PrivacyGroupNotFound` if the group is unknown or deleted, or the sender is not a member. All else
+        is as for `send`.
+        """
         own = self._keys.sender_pair(sender).public
-        record = self.groups.active_record(group_id)
+        record = self.groups.require_active_record(group_id)
         if own not in record.members:
             raise EnclaveError("PrivacyGroupNotFound")
         # The keys of `alwayssendto` receive the payload too, but the group keeps its own members and its id.
@@ -167,7 +180,12 @@ class LocalTransactionManager:
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
         """Return the plaintext of the payload `key` (32 bytes) with its sender and group, opened with the private key
-        of `to` or of any own key. EnclaveError if the payload is not here or if no own key opens it."""
+        of `to` (a public key) or of any own key.
+
+        EnclaveError `EnclavePayloadNotFound` if the payload is not here: other managers are then asked for it later.
+        `EnclaveNoMatchingPrivateKey` if `to` is not an own key, `EnclaveKeysCannotDecryptPayload` if no such key opens
+        it. EnclaveUnreachableError if the store fails.
+        """
         stored = call_store(self._store.find_payload, key)
         if stored is None:
             if self._missing_payloads is not None:
@@ -184,6 +202,7 @@ class LocalTransactionManager:
 
     def record_missing_payload_signer(self, key: bytes, signer: bytes, is_known: bool) -> None:
         """Record which account (20 bytes) signed the marker of the payload `key` (32 bytes), if the payload is missing.
+        No effect otherwise.
 
         `is_known` says that an earlier marker of it was for the node. Other managers are asked in this order.
         """
@@ -200,34 +219,49 @@ class LocalTransactionManager:
         description: str = "",
         seed: bytes | None = None,
     ) -> PrivacyGroup:
-        """Create a PANTHEON group, store it, and announce it to the managers of all members. The seed is random if
-        `seed` is None. EnclaveError if the sender is no member or a manager does not confirm."""
+        """Create a PANTHEON group of the public keys `members`, announce it to the managers of all members, and store
+        it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
+
+        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown, or a
+        manager does not confirm: the group is then not stored here, but others may have it. EnclaveUnreachableError if
+        the store fails.
+        """
         return self.groups.create(members, sender, name, description, seed)
 
     def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
-        """Delete a group, announce its deletion to the managers of all members, and return its id (32 bytes).
-        EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
+        """Announce the deletion of the group `group_id` to the managers of all members, delete it here, and return its
+        id (32 bytes). Its record stays, as a deleted one. `sender` is an own key, None for the first one.
+
+        EnclaveError `PrivacyGroupNotDeleted` if the group is unknown, deleted or LEGACY, or the sender is no member.
+        `PrivacyGroupNotPushed` if a manager does not confirm: the group then stays here. EnclaveUnreachableError if the
+        store fails.
+        """
         return self.groups.delete(group_id, sender)
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the stored groups that have exactly these members, in any order. Deleted groups are left out."""
+        """Return the stored groups that have exactly these members (public keys), in any order, the oldest group first.
+        Deleted groups are left out. EnclaveUnreachableError if the store fails."""
         return self.groups.find(members)
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """Return the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
+        """Return the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted.
+        EnclaveUnreachableError if the store fails."""
         return self.groups.retrieve(group_id)
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """See `TransactionManager.named_members`."""
+        """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes), also of a deleted one. None if
+        the group is unknown, empty if it has another type. EnclaveUnreachableError if the store fails."""
         return self._known_groups.named_members(group_id)
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """Return the members of the LEGACY group `group_id` if they are `named` and more, as the `alwayssendto` of a
-        sender makes them. None if they are not found."""
+        """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` and more, as
+        the `alwayssendto` of a sender makes them. None if they are not found. EnclaveUnreachableError if the store
+        fails."""
         return self._known_groups.widened_members(named, group_id)
 
     def exchange_party_info(self, body: bytes, source: str = "") -> bytes:
-        """Add the party info of a manager at the address `source`. Return the own party info as it was before."""
+        """Add the party info (Orion's CBOR) of a manager at the IP address `source`. Return the own party info as it
+        was before, encoded in the same way. EnclaveError `ObjectJsonDeserialization` if `body` is malformed."""
         view = decode_or_refuse(partial(decode_orion_party_info, max_entries=MAX_NEW_ENTRIES_AT_ONCE), body)
         before = self._peers.encode_own_party_info()
         self._peers.add_party_info(view, source)

@@ -28,7 +28,8 @@ MAX_REMEMBERED_LEGACY_GROUPS = 4096
 
 
 class ManagedGroups:
-    """The groups in the store of a manager. EnclaveUnreachableError from every method if the store fails."""
+    """The groups in the store of a manager, as its clients and other managers change them. EnclaveUnreachableError from
+    every method if the store fails."""
 
     def __init__(self, keys: KeyRing, store: PayloadStore, delivery: PayloadDelivery) -> None:
         self._keys = keys
@@ -46,8 +47,12 @@ class ManagedGroups:
         description: str = "",
         seed: bytes | None = None,
     ) -> PrivacyGroup:
-        """Create a PANTHEON group for a client, store it, and announce it to the managers of all members. The seed is
-        random if `seed` is None. EnclaveError if the sender is no member or a manager does not confirm."""
+        """Create a PANTHEON group of the public keys `members` for a client, announce it to the managers of all
+        members, and store it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
+
+        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown, or a
+        manager does not confirm: the group is then not stored here, but others may have it.
+        """
         own = self._keys.sender_pair(sender).public
         if own not in members:
             raise EnclaveError("CreatePrivacyGroupShouldIncludeSelf")
@@ -71,8 +76,12 @@ class ManagedGroups:
             raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
 
     def delete(self, group_id: bytes, sender: bytes | None) -> bytes:
-        """Delete a group for a client, announce the deletion, and return the id of the group (32 bytes). EnclaveError
-        `PrivacyGroupNotDeleted` if the sender may not delete it."""
+        """Announce the deletion of the group `group_id` to the managers of all members, delete it here, and return its
+        id (32 bytes). Its record stays, as a deleted one. `sender` is an own key, None for the first one.
+
+        EnclaveError `PrivacyGroupNotDeleted` if the group is unknown, deleted or LEGACY, or the sender is no member.
+        `PrivacyGroupNotPushed` if a manager does not confirm: the group then stays here.
+        """
         own = self._keys.sender_pair(sender).public
         record = call_store(self._store.groups.find, group_id)
         if record is None or not record.active or own not in record.members:
@@ -97,22 +106,25 @@ class ManagedGroups:
         return places.unproven
 
     def find(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the active groups that have exactly these members, in any order."""
+        """Return the active groups that have exactly these members (public keys), in any order, the oldest group first.
+        Empty if there are none."""
         return [record.group for record in call_store(self._store.groups.find_by_members, members)]
 
     def retrieve(self, group_id: bytes) -> PrivacyGroup:
         """Return the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
-        return self.active_record(group_id).group
+        return self.require_active_record(group_id).group
 
-    def active_record(self, group_id: bytes) -> GroupRecord:
-        """Return the record of a group. EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted."""
+    def require_active_record(self, group_id: bytes) -> GroupRecord:
+        """Return the record of the group `group_id` (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or
+        deleted."""
         record = call_store(self._store.groups.find, group_id)
         if record is None or not record.active:
             raise EnclaveError("PrivacyGroupNotFound")
         return record
 
     def store_legacy(self, record: GroupRecord) -> None:
-        """Store the record of a group of recipients, if it is not stored yet."""
+        """Store the record of a group of recipients, if no LEGACY record is stored for its id yet. Nothing is
+        announced."""
         # Each payload of the group comes here. Such a record is never deleted or changed, so one write is enough.
         if record.id in self._stored_legacy:
             return
@@ -125,15 +137,21 @@ class ManagedGroups:
     # -- the peers' side: all arguments come from other managers, and are believed only as far as they are proven ------
 
     def receive_announcement(self, body: bytes) -> str:
-        """Store the group in `body`, an announcement of another manager without a proof. Return its id in base64.
-        EnclaveError `PrivacyGroupNotStored` if the record is refused or no own key is a member."""
+        """Store the group in `body` (Orion's CBOR), an announcement of another manager without a proof. Return its id
+        in base64. EnclaveError `ObjectJsonDeserialization` if it is malformed, `PrivacyGroupNotStored` if the record is
+        refused, the quota is reached, or no own key is a member. A record that is known already is no error."""
         record = decode_or_refuse(decode_orion_group, body)
         self.accept_announced_record(record)
         return to_base64(record.id)
 
     def receive_proven_announcement(self, body: bytes) -> str:
-        """Store the group in `body`, an announcement of a member that proves its key. Return the id of the group in
-        base64. EnclaveError if the proof does not hold, or `PrivacyGroupNotStored` if the record is refused."""
+        """Store the group in `body` (CBOR), an announcement of a member that proves its key. Return the id of the group
+        in base64.
+
+        EnclaveError `ObjectJsonDeserialization` if it is malformed, `EnclaveNoMatchingPrivateKey` or
+        `EnclaveNotPayloadOwner` if the proof does not hold, `PrivacyGroupNotStored` if the record is refused, the quota
+        is reached, or no own key is a member. A record that is known already is no error.
+        """
         told = decode_or_refuse(lambda body: decode_proven_group(body, self._keys), body)
         self.accept_announced_record(told.record, told.teller)
         return to_base64(told.record.id)
@@ -142,7 +160,7 @@ class ManagedGroups:
         """Store what is new in a group record that another manager announces. `group_acceptance` has the rules.
 
         `teller` is the key (32 bytes) that the other manager has proven, None without a proof. EnclaveError
-        `PrivacyGroupNotStored` if the record is refused or no own key is a member.
+        `PrivacyGroupNotStored` if the record is refused, the quota is reached, or no own key is a member.
         """
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
         if teller is None and not self._delivery.accepts_unproven_group(record.members):
@@ -152,7 +170,9 @@ class ManagedGroups:
         )
 
     def store_recovered(self, record: GroupRecord, teller: bytes) -> None:
-        """Store a group record that `teller` gives back. `teller` is a key (32 bytes) that the other manager has proven."""
+        """Store what is new in a group record that `teller` gives back. `teller` is a key (32 bytes) that the other
+        manager has proven. The quota does not count. EnclaveError `PrivacyGroupNotStored` if the record is refused or
+        no own key is a member."""
         self._update_group(record, lambda known: accept_recovered_group(record, known, teller), is_pushed=False)
 
     def _update_group(

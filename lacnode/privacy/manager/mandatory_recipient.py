@@ -12,7 +12,8 @@ from lacnode.privacy.keys import to_base64
 def add_mandatory_recipient(
     members: Sequence[bytes], description: str, supervisor: bytes
 ) -> tuple[tuple[bytes, ...], str]:
-    """Return the members and the description of a group with the mandatory recipient `supervisor`.
+    """Return the distinct members, with `supervisor` among them, and the description with a note that names it in
+    base64. Nothing is created here.
 
     `supervisor` and `members` are public keys of managers (32 bytes each).
     """

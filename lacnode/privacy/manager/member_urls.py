@@ -10,7 +10,7 @@ from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 
 
 class MemberUrlError(Exception):
-    """Nothing can be sent to a member. `code` is Orion's error code. The text is for the client."""
+    """Nothing can be sent to a member. `code` is Orion's error code. The text is for the client and names the key."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -19,7 +19,7 @@ class MemberUrlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MemberUrls:
-    """The URL of each member's manager.
+    """The URL of each member's manager, by the member's public key.
 
     The managers of `silent` members did not answer the question for a proof. The managers of `unproven` members gave no
     proof, and none is needed there.
@@ -31,16 +31,17 @@ class MemberUrls:
 
     @property
     def reachable_urls(self) -> dict[bytes, str]:
-        """The URLs of the members' managers that answered."""
+        """The URLs by member, without the members whose manager did not answer."""
         return {member: url for member, url in self.urls.items() if member not in self.silent}
 
     def members_not_at(self, reached: Collection[str]) -> list[bytes]:
-        """Return the members whose manager is not among the URLs `reached`."""
+        """Return the members whose manager is not among the URLs `reached`, or did not answer the question for a proof."""
         return [member for member, url in self.urls.items() if member in self.silent or url not in reached]
 
 
 class MemberUrlFinder:
-    """Finds URLs in the directory `peers` and at `tessera`, where a key is proven at first contact.
+    """Finds the URLs of members' managers in the directory `peers` and at `tessera`, where a key is proven at first
+    contact. None of both is another source.
 
     Without `proofs` no manager is asked for a proof.
     """
@@ -51,9 +52,11 @@ class MemberUrlFinder:
         self._proofs = proofs
 
     def find_urls(self, members: Iterable[bytes]) -> MemberUrls:
-        """Return the URLs of `members` (public keys of other managers). This blocks for the time of the proofs.
+        """Return the URLs of `members` (public keys of other managers). This blocks for the time of the proofs. A
+        manager that does not answer is no error: its member is `silent`.
 
-        MemberUrlError if a member has no known manager, or if its manager does not prove the key.
+        MemberUrlError if a member has no known manager, its key has not 32 bytes, or its manager does not prove the
+        key.
         """
         urls, announced = dict[bytes, str](), dict[bytes, str]()
         for member in members:
@@ -68,7 +71,7 @@ class MemberUrlFinder:
         # Without proofs the operator has chosen Orion's rule. All URLs are then used, and the audit log names the keys.
         if self._proofs is None:
             return MemberUrls(urls, unproven=list(announced))
-        proof_statuses = self._proofs.proof_statuses(announced)
+        proof_statuses = self._proofs.query_proof_statuses(announced)
         for member in _keys_with_status(proof_statuses, KeyProofStatus.REFUSED):
             reason = f"the manager at {urls[member]} does not prove its key {to_base64(member)}"
             urls[member] = self._tessera_url(member, reason)
@@ -79,7 +82,8 @@ class MemberUrlFinder:
         )
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Return True if the manager of a member may be an Orion or a Tessera. These announce groups without a proof."""
+        """Return True if the manager of one of `members` (public keys) may be an Orion or a Tessera, which announce
+        groups without a proof. Always True without `proofs`. Managers may be asked for a proof."""
         if self._proofs is None:
             return True
         at_tessera = {} if self._tessera is None else self._tessera.key_urls

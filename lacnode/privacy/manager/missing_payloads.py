@@ -40,7 +40,8 @@ class _MissingPayload:
 
 
 class MissingPayloads:
-    """A bounded queue with growing pauses. Safe to use from several threads. `clock` returns seconds."""
+    """The payloads that other managers are to be asked for: a bounded queue with growing pauses. Safe to use from
+    several threads. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -52,7 +53,8 @@ class MissingPayloads:
         return len(self._missing)
 
     def add_missing(self, key: bytes) -> None:
-        """Record that the payload `key` (32 bytes) is missing. No effect if it is known or if the queue is full."""
+        """Record that the payload `key` (32 bytes) is missing, due at once. No effect if it is in the queue or if the
+        queue is full."""
         with self._lock:
             # A key that was given up stays in the queue with its count. If it were removed, the node's next question
             # would start its attempts again, and the other managers would be asked for ever.
@@ -60,10 +62,12 @@ class MissingPayloads:
                 self._missing.setdefault(key, _MissingPayload(self._clock()))
 
     def set_signer(self, key: bytes, signer: bytes, *, is_known: bool) -> None:
-        """Record that the account `signer` (20 bytes) signed the marker of the missing payload `key` (32 bytes).
+        """Record that the account `signer` (20 bytes) signed the marker of the missing payload `key` (32 bytes). The
+        first signer stays, unless a known one follows.
 
-        `is_known` says that an earlier marker of it was for this node. In a full queue such a payload takes the place of
-        another one. A signer with `MAX_PREFERRED_OF_SIGNER` such payloads counts as unknown for the next ones.
+        `is_known` says that an earlier marker of it was for this node. A payload of a known signer that is not in the
+        queue is added, in a full queue in place of one of an unknown signer. Otherwise a payload that is not in the
+        queue is ignored. A signer with `MAX_PREFERRED_OF_SIGNER` such payloads counts as unknown for the next ones.
         """
         with self._lock:
             missing = self._missing.get(key)
@@ -77,12 +81,14 @@ class MissingPayloads:
                     self._preferred[signer] += 1
 
     def remove_found(self, key: bytes) -> None:
-        """Remove the payload `key` (32 bytes), which has arrived."""
+        """Remove the payload `key` (32 bytes), which has arrived. No effect if it is not in the queue."""
         with self._lock:
             self._remove(key)
 
     def begin_due_attempts(self, limit: int) -> list[bytes]:
-        """Return up to `limit` keys whose time has come. Each is due again after a pause of twice the length."""
+        """Return up to `limit` keys (32 bytes) whose time has come, those of known signers first, and count one attempt
+        for each. They stay in the queue: each is due again after a pause that doubles, and after `FETCH_ATTEMPTS`
+        never."""
         with self._lock:
             now = self._clock()
             due = [

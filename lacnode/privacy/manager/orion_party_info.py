@@ -23,7 +23,8 @@ _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class PartyInfo:
-    """The knowledge of one manager at one time. `keys` are public keys (32 bytes) and the URLs of their managers."""
+    """The managers that one manager knows at one time. `url` is its own URL, None if it is not known yet. `keys` are
+    public keys (32 bytes) and the URLs of their managers."""
 
     url: str | None
     urls: tuple[str, ...] = ()
@@ -31,7 +32,8 @@ class PartyInfo:
 
 
 def validate_url(url: object) -> str:
-    """Return `url` if it is an HTTP URL with a host. ValueError otherwise."""
+    """Return `url` unchanged if it is an HTTP or HTTPS URL with a host and without a user name. ValueError for any
+    other value."""
     if not isinstance(url, str) or len(url) > MAX_URL_CHARACTERS or not _URL.fullmatch(url):
         raise ValueError("a URL http[s]://host[:port] was expected")
     parts = urlsplit(url)
@@ -53,13 +55,14 @@ def is_url(url: object) -> TypeGuard[str]:
 
 
 def is_same_manager(one: str, other: str) -> bool:
-    """Return True if two URLs belong to one manager. The path does not count."""
+    """Return True if two URLs have the same scheme, host and port. A default port that is left out is another port.
+    ValueError if a port is not a number."""
     first, second = urlsplit(one), urlsplit(other)
     return (first.scheme, first.hostname, first.port) == (second.scheme, second.hostname, second.port)
 
 
 def truncate_party_info(view: PartyInfo) -> PartyInfo:
-    """Return as many of the first keys and URLs of `view` as other managers read."""
+    """Return `view` with as many of its first keys, and then of its first URLs, as other managers read."""
     # Other managers refuse a larger party info as a whole. The best known entries come first, so these are kept.
     left = MAX_PARTY_INFO_BYTES - MAX_URL_CHARACTERS - HEAD_BYTES
     keys: dict[bytes, str] = {}
@@ -79,7 +82,7 @@ def truncate_party_info(view: PartyInfo) -> PartyInfo:
 
 
 def encode_orion_party_info(view: PartyInfo) -> bytes:
-    """Encode a party info in Orion's CBOR."""
+    """Encode a party info in Orion's CBOR. Its size is not checked (see `truncate_party_info`)."""
     fields: dict[str, object] = {} if view.url is None else {"url": view.url}
     fields["nodeURLs"] = list(view.urls)
     fields["nodePKs"] = _encoded_keys(view.keys)

@@ -48,20 +48,28 @@ class PayloadIntake:
         self._listeners: list[Callable[[bytes], None]] = []
 
     def on_payload_stored(self, listener: Callable[[bytes], None]) -> None:
-        """Call `listener` with the key of every new payload. Any thread may call it, so it must be quick."""
+        """Call `listener` with the key (32 bytes) of every new payload that another manager pushes or gives back. Any
+        thread may call it, so it must be quick. Own payloads are not reported."""
         self._listeners.append(listener)
 
     def receive_push(self, body: bytes) -> str:
-        """Store the encoded payload in `body`, which another manager pushes. Return its key in base64. EnclaveError if
-        it is malformed, if no own key opens it, or if it does not belong to its group."""
+        """Store the payload in `body` (Orion's CBOR), which another manager pushes. Return its key in base64.
+
+        EnclaveError `ObjectJsonDeserialization` if it is malformed, `EnclaveKeysCannotDecryptPayload` if no own key
+        opens it, otherwise as for `store_opened`. EnclaveUnreachableError if the database fails. A payload that is
+        stored already is no error.
+        """
         payload = decode_or_refuse(decode_orion_payload, body)
         self.accept_push(payload)
         return to_base64(payload.key)
 
     def receive_push_with_boxes(self, body: bytes) -> str:
-        """Store a pushed payload and its recovery boxes. Return the key of the payload in base64.
+        """Store a pushed payload and its recovery boxes, both in `body` (CBOR). Return the key of the payload in
+        base64.
 
         EnclaveError `InvalidPayload` if the boxes are not from the sender of the payload, or belong to another payload.
+        If the boxes are not sealed for an own key, `EnclaveNoMatchingPrivateKey` or `EnclaveKeysCannotDecryptPayload`.
+        Otherwise as for `receive_push`.
         """
         push = decode_or_refuse(lambda body: decode_push_with_boxes(body, self._keys), body)
         payload = decode_or_refuse(decode_orion_payload, push.payload)
@@ -72,9 +80,9 @@ class PayloadIntake:
         return to_base64(payload.key)
 
     def accept_push(self, payload: EncryptedPayload, recovery_boxes: Mapping[bytes, bytes] | None = None) -> None:
-        """Store a payload that another manager pushes, with its `recovery_boxes`. EnclaveError if no own key opens the
-        payload, if it does not belong to its group, or if a quota is reached. Nothing is stored then.
-        """
+        """Store a payload that another manager pushes, with the `recovery_boxes` of other parties by their public key.
+        EnclaveError `EnclaveKeysCannotDecryptPayload` if no own key opens the payload, otherwise as for `store_opened`.
+        Nothing is stored then."""
         # A payload that no own key opens is useless here. To store it would let any manager fill the disk.
         readers = find_own_boxes(payload, self._keys)
         if not readers:
@@ -88,13 +96,15 @@ class PayloadIntake:
         event: str,
         recovery_boxes: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        """Store a payload that own keys open.
+        """Store a payload that own keys open, with an entry in the audit log. Listeners are called if it is new.
 
-        `readers` are the own keys with the positions of their boxes. `recovery_boxes` are boxes of other parties that have
-        none here. `event` is for the audit log.
+        `readers` are the own keys with the positions of their boxes (at least one). `recovery_boxes` are boxes of other
+        parties, by their public key. Those of own keys and of parties with a box are left out. `event` is for the audit
+        log. The quota counts only for `received`.
 
         EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
         another payload already or if it is too large, `StorageQuotaExceeded` if a quota is reached.
+        EnclaveUnreachableError if the database fails.
         """
         if len(payload.cipher_text) > MAX_PAYLOAD_BYTES + MAC_BYTES:
             # It could never be given back: a reader accepts no recovery answer of this size.
@@ -137,9 +147,9 @@ class PayloadIntake:
         recovery_boxes: Mapping[bytes, bytes] | None = None,
     ) -> int:
         """Store a payload that another manager gives back. `readers` are the own keys that open it, with the positions
-        of their boxes. Return 1 if it was stored, else 0. A refused payload is left out, because one bad payload must
-        not stop the recovery of all others.
-        """
+        of their boxes (at least one). Return 1 if it was accepted, also if it was stored before, and 0 if it is
+        refused: one bad payload must not stop the recovery of all others. EnclaveUnreachableError if the database
+        fails."""
         try:
             self.store_opened(payload, readers, "recovered", recovery_boxes)
         except EnclaveError:

@@ -62,7 +62,8 @@ MAX_RECOVERY_REQUESTS = 120
 
 
 class RecoveryResponder:
-    """Answers recovery requests of other managers. The boxes of the keys `hidden` are never given to other keys."""
+    """Answers recovery requests of other managers from `store`. The boxes of the keys `hidden` are never given to other
+    keys. `allowance` bounds the requests of one key."""
 
     def __init__(
         self,
@@ -77,9 +78,11 @@ class RecoveryResponder:
         self._hidden = frozenset(hidden)
 
     def answer_request(self, body: bytes) -> bytes:
-        """Answer a request with a page of what the requester is a party of.
+        """Return the sealed answer to the request in `body` (CBOR): a page of the payloads and groups that the
+        requester is a party of.
 
-        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
+        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key, has asked too often or asks for
+        too much, `ObjectJsonDeserialization` if the request is malformed. StoreError if the store fails.
         """
         # The proof comes before the count. A stranger could otherwise use up the requests of another key.
         proven = self._challenges.open_request(body)
@@ -167,7 +170,8 @@ def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: 
 
 
 class PayloadRecovery:
-    """Asks other managers over `sender` for payloads and groups that are missing here."""
+    """Asks other managers over `sender` for payloads and groups that are missing here, and stores them in `manager`.
+    Its calls block, so the event loop must not make them."""
 
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
@@ -177,9 +181,11 @@ class PayloadRecovery:
         self._reached: dict[tuple[bytes, bytes], int] = {}
 
     def recover_everything(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
-        """Ask the managers of `keys` for everything.
+        """Ask the managers of `keys` (public keys) for all payloads and groups of the own keys, and store what is
+        missing.
 
-        Return the number of recovered payloads and the keys whose managers answered to the end.
+        Return the number of stored payloads and those of `keys` whose managers answered to the end. A manager that does
+        not answer raises no error: the next call goes on there. EnclaveUnreachableError if the own store fails.
         """
         total, answered = 0, set()
         for own in self._own_pairs():
@@ -193,7 +199,9 @@ class PayloadRecovery:
         return total, answered
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
-        """Ask the known managers for the payloads `wanted` (at most `MAX_WANTED_PAYLOADS`). Return how many came."""
+        """Ask the known managers for the payloads `wanted` (keys of 32 bytes, at most `MAX_WANTED_PAYLOADS`) and store
+        them. Return how many were stored. Managers that do not answer raise no error. EnclaveUnreachableError if the
+        own store fails."""
         total = 0
         for own in self._own_pairs():
             for places in _managers_to_ask(self._other_keys()):

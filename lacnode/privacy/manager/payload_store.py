@@ -29,12 +29,14 @@ _COUNT_BYTES = "UPDATE senders SET bytes = bytes + :size WHERE sender = :sender 
 
 
 class PayloadConflictError(Exception):
-    """Another payload has this key already (another sender, nonce or group), or it has too many boxes."""
+    """Another payload has this key already (another sender, nonce or group), or it would have more than `MAX_BOXES`
+    boxes."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPayload:
-    """A payload with its number in the store. `parties` has the position of its box for each known party (32 bytes)."""
+    """A payload with its number in the store, which grows with the arrival. `parties` has the position of its box for
+    each known party (a public key of 32 bytes)."""
 
     number: int
     payload: EncryptedPayload
@@ -42,7 +44,8 @@ class StoredPayload:
 
 
 class PayloadStore:
-    """One database, for any number of threads and processes.
+    """The manager's store: one database, SQLite or PostgreSQL by its SQLAlchemy `url`, for any number of threads and
+    processes.
 
     StoreError from every method if the database fails. The same call can then be made again: its result is the same,
     whether the first call was stored or not. `groups` are the groups in the same database.
@@ -54,7 +57,8 @@ class PayloadStore:
         self._quota = Quota()
 
     def set_quota(self, quota: Quota) -> None:
-        """Use `quota` for payloads that other managers push from now on. The stored bytes are counted into it."""
+        """Use `quota` for payloads and groups that other managers push from now on. The bytes that are stored are
+        counted into it."""
         with self._database.read() as connection:
             for known, size in connection.execute("SELECT known, sum(bytes) FROM senders GROUP BY known"):
                 # SQLite has numbers in place of booleans.
@@ -62,7 +66,7 @@ class PayloadStore:
         self._quota = self.groups.quota = quota
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. The store must not be used after it."""
         self._database.close()
 
     # -- payloads ----------------------------------------------------------------------------------------------------
@@ -75,12 +79,13 @@ class PayloadStore:
         *,
         is_pushed: bool = False,
     ) -> bool:
-        """Store `payload`, and `entry` in the audit log. Return False if the payload is stored already.
+        """Store `payload`, and `entry` (encoded) in the audit log. Return True if it is new, False if it is stored
+        already. It is on the disk when this returns.
 
         `parties` are public keys (32 bytes) and the positions of their boxes. If the payload is stored already, its new
-        boxes are added and there is no entry in the log. PayloadConflictError if the stored payload of this key has another
-        sender, nonce or group, or if there would be more than `MAX_BOXES` boxes. QuotaExceededError if the payload
-        `is_pushed` and a quota is reached.
+        boxes are added and there is no entry in the log. PayloadConflictError if the stored payload of this key has
+        another sender, nonce or group, or if there would be more than `MAX_BOXES` boxes. QuotaExceededError if the
+        payload `is_pushed` and a quota is reached. StoreError if the database fails.
         """
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflictError
@@ -155,12 +160,14 @@ class PayloadStore:
         self._quota.add_used_bytes(known, size)
 
     def find_payload(self, key: bytes) -> StoredPayload | None:
-        """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged."""
+        """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged or the database
+        fails."""
         with self._database.read() as connection:
             return self._read_payload(connection, "key = :value", key)
 
     def find_readable_keys(self, keys: Sequence[bytes], party: bytes) -> set[bytes]:
-        """Return those of `keys` (32 bytes each) whose payload is stored and can be read by `party` (32 bytes)."""
+        """Return those of `keys` (32 bytes each) whose payload is stored with the public key `party` (32 bytes) as a
+        party, which can read it."""
         if not keys:
             return set()
         # One query for all. Most of the payloads that managers ask each other for belong to other groups.
@@ -177,9 +184,11 @@ class PayloadStore:
     def read_payloads(
         self, party: bytes, after_number: int, limit: int, limit_bytes: float = math.inf
     ) -> list[StoredPayload]:
-        """Return payloads of `party` (32 bytes) in the order of their arrival, from the first after `after_number`.
+        """Return payloads with the party `party` (a public key of 32 bytes) in the order of their arrival, from the
+        first after the number `after_number` (0 for all). Empty if there are no more.
 
-        At most `limit` payloads are returned. The list ends when they have `limit_bytes` of cipher text.
+        At most `limit` payloads are returned. The list ends when they have `limit_bytes` of cipher text, so the last
+        one may pass this bound. StoreError if one is damaged.
         """
         query = "SELECT payload FROM parties WHERE party = :party AND payload > :after ORDER BY payload LIMIT :limit"
         values = {"party": party, "after": after_number, "limit": limit}
@@ -216,19 +225,20 @@ class PayloadStore:
         return StoredPayload(number, payload, {bytes(party): position for party, position in parties})
 
     def is_empty(self) -> bool:
-        """Return True if the store has no payload."""
+        """Return True if the store has no payload. Groups and the audit log do not count."""
         with self._database.read() as connection:
             return connection.find_row("SELECT number FROM payloads LIMIT 1") is None
 
     # -- known managers ----------------------------------------------------------------------------------------------
 
     def read_known_nodes(self) -> dict[bytes, str]:
-        """Return the public keys (32 bytes) of known managers and their URLs."""
+        """Return the public keys (32 bytes) of the managers that were stored last, and their URLs. Empty if there are
+        none."""
         with self._database.read() as connection:
             return {bytes(key): url for key, url in connection.execute("SELECT key, url FROM known_nodes")}
 
     def put_known_nodes(self, nodes: Mapping[bytes, str]) -> None:
-        """Store `nodes` in place of all known managers."""
+        """Store `nodes` (public keys of 32 bytes and URLs) in place of all known managers."""
         with self._database.write() as connection:
             connection.execute("DELETE FROM known_nodes")
             connection.execute_many(
@@ -239,7 +249,7 @@ class PayloadStore:
     # -- audit -------------------------------------------------------------------------------------------------------
 
     def append_audit(self, entry: bytes) -> None:
-        """Add an entry to the audit log under the next number. Its hash includes the hash of the entry before.
+        """Add the encoded entry to the audit log under the next number. Its hash includes the hash of the entry before.
 
         Several managers may write to one log.
         """
@@ -247,7 +257,8 @@ class PayloadStore:
             append_audit_entry(connection, entry)
 
     def read_audit_log(self) -> Sequence[tuple[int, bytes, bytes]]:
-        """Return every entry of the audit log in order: number, entry, hash."""
+        """Return every entry of the audit log in order: its number (from 1), the encoded entry and its hash (32 bytes).
+        The hashes are not checked here."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT number, entry, hash FROM audit ORDER BY number")
             return [(number, bytes(entry), bytes(digest)) for number, entry, digest in rows]

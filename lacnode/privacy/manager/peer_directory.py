@@ -31,11 +31,11 @@ MAX_NEW_ENTRIES_AT_ONCE = 128
 
 
 class PeerDirectory:
-    """The known managers.
+    """The managers that this manager knows: their URLs and keys. Safe to use from several threads.
 
-    `own` are the own public keys (32 bytes). `url` is the URL that other managers are told. `others` are the operator's
-    URLs. `known` are keys of an earlier run. `keep` is called with the keys to store when they change. A URL that `may_call`
-    refuses is not stored.
+    `own` are the own public keys (32 bytes). `url` is the URL that other managers are told, None until it is known.
+    `others` are the operator's URLs. `known` are keys of an earlier run with their URLs. `on_keys_changed` is called
+    with the keys to store when they change. A URL that `may_call` refuses is not stored.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PeerDirectory:
             self.set_own_url(url)
 
     def set_own_url(self, url: str) -> None:
-        """Set the own URL. It is known when the port is open."""
+        """Set the URL of this manager and of its own keys. It is known when the port is open."""
         with self._lock:
             self._url = url
             self._urls.put(url, None, "", TrustLevel.OWN)
@@ -82,14 +82,14 @@ class PeerDirectory:
 
     @property
     def party_info(self) -> PartyInfo:
-        """The party info of now. The best known entries come first."""
+        """The managers that are known now, with the own URL and keys. The best known entries come first."""
         with self._lock:
             if self._view is None:
                 self._view = PartyInfo(self._url, tuple(url for url, _ in self._urls.items()), dict(self._keys.items()))
             return self._view
 
     def encode_own_party_info(self) -> bytes:
-        """Return the encoded party info for other managers: as many of the best known entries as they read."""
+        """Return the party info for other managers in Orion's CBOR: as many of the best known entries as they read."""
         view = self.party_info
         with self._lock:
             # The encoding is kept until the directory changes. Any manager may ask for it, and it takes milliseconds.
@@ -98,10 +98,12 @@ class PeerDirectory:
             return self._encoded[1]
 
     def add_party_info(self, other: PartyInfo, source: str = "", answered: str | None = None) -> PartyInfo:
-        """Add the party info of another manager. Return the own party info as it was before.
+        """Add the party info of another manager. Return the own party info as it was before. Entries for which the
+        table is full, and URLs that may not be called, are left out without an error.
 
-        `source` is the address that sent it. `answered` is the URL that was called for it, None if it came unasked. A key of
-        the other manager that is known to be elsewhere becomes a rival claim.
+        `source` is the address that sent it. `answered` is the URL that was called for it, None if it came unasked:
+        then at most `MAX_NEW_ENTRIES_AT_ONCE` URLs and keys count. A key of the other manager that is known to be
+        elsewhere becomes a rival claim.
         """
         before = self.party_info
         # What comes unasked may come from any machine. Only a part of it is taken, and its sender is called later.
@@ -121,38 +123,44 @@ class PeerDirectory:
         return before
 
     def mark_silent(self, url: str) -> None:
-        """Record that the manager at `url` did not answer. Its unproven entries are dropped first from now on."""
+        """Record that the manager at `url` did not answer. Those of its entries that no call has confirmed are dropped
+        first from now on. No effect for an unknown URL."""
         with self._lock:
             self._urls.mark_silent(url)
             for key in [key for key, place in self._keys.items() if place == url]:
                 self._keys.mark_silent(key)
 
     def has_answered(self, url: str) -> bool:
-        """Return True if `url` is the operator's, or if a manager has answered there (also before a restart)."""
+        """Return True if `url` is the operator's or the own one, or if a manager has answered there (also before a
+        restart). It need not answer now."""
         with self._lock:
             trust_level = self._urls.trust_level(url)
             return trust_level is not None and trust_level >= TrustLevel.KEPT
 
     def has_answered_for(self, key: bytes) -> bool:
-        """Return True if a manager named `key` (32 bytes) as its own when it was called (also before a restart)."""
+        """Return True if a manager named `key` (32 bytes) as its own when it was called (also before a restart), or if
+        it is an own key. The key need not be proven."""
         with self._lock:
             trust_level = self._keys.trust_level(key)
             return trust_level is not None and trust_level >= TrustLevel.KEPT
 
     def pop_new_callers(self) -> list[str]:
-        """Return the URLs of the managers that have called since the last time, and forget them."""
+        """Return the URLs of the managers that have sent party info unasked since the last time, and forget them. Each
+        comes once, the first caller first."""
         with self._lock:
             met, self._new_callers = list(self._new_callers), {}
             return met
 
     def pop_rival_claims(self) -> list[tuple[bytes, str]]:
-        """Return the rival claims and forget them: a key that is known elsewhere and the URL of the claiming manager."""
+        """Return the rival claims since the last time and forget them: a key (32 bytes) that is known elsewhere, and
+        the URL of the manager that claims it."""
         with self._lock:
             rivals, self._rival_claims = list(self._rival_claims), {}
             return rivals
 
     def set_key_url(self, key: bytes, url: str) -> None:
-        """Record that the manager of `key` (32 bytes, not an own key) is at `url` now. The caller has verified a proof."""
+        """Record that the manager of `key` (32 bytes, not an own key) is at `url` now, in place of the known URL. The
+        caller has verified a proof."""
         with self._lock:
             self._keys.put(key, url, _host(url), TrustLevel.ANSWERED)
             self._clear_cached_view()
@@ -160,7 +168,8 @@ class PeerDirectory:
         self._notify_keys_changed(kept)
 
     def url_of(self, key: bytes) -> str | None:
-        """Return the URL of the manager of `key` (32 bytes), None if it is unknown."""
+        """Return the URL of the manager of `key` (32 bytes), None if it is unknown. For an own key it is the own URL,
+        once that is set."""
         with self._lock:
             return self._keys.get(key)
 

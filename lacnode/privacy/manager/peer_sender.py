@@ -13,7 +13,8 @@ class PeerSender(Protocol):
     """Sends requests to other managers and stops to wait for slow ones. Safe to use from several threads."""
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer by URL.
+        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer of every
+        URL. This blocks until all have answered or their time is over, and raises no error.
 
         REFUSED_REPLY stands for a status other than 200 and 201. None stands for no answer.
         """
@@ -21,7 +22,8 @@ class PeerSender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PeerCall:
-    """One request to `path` of the manager at `url`. The manager may have another protocol than Orion's."""
+    """One request with the HTTP `method` to `path` at the host of `url`. The path of `url` does not count. The manager
+    may have another protocol than Orion's."""
 
     method: str
     url: str
@@ -36,7 +38,8 @@ class PeerCaller(Protocol):
     """Sends any requests to other managers and stops to wait for slow ones. Safe to use from several threads."""
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """Send all requests at the same time. Return the answers in order.
+        """Send all requests at the same time. Return the bodies of the answers in the order of the calls. This blocks
+        until all have answered or their time is over, and raises no error.
 
         None stands for no answer and for a status other than 200 and 201.
         """

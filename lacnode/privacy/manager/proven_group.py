@@ -28,7 +28,7 @@ class ProvenGroup:
 
 
 def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes | None:
-    """Encode the message of `own` to the key `to` about a group. None if nothing can be sealed for `to`."""
+    """Encode the message (CBOR) of `own` to the key `to` (32 bytes) about a group. None if `to` is not a valid key."""
     # The receiver gets a proof, but cannot show it to others: it could have made the box itself. That is enough, as the
     # receiver decides for itself alone.
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -40,7 +40,8 @@ def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes |
 
 
 def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
-    """Decode a message for one of `keys`.
+    """Decode a message (CBOR) about a group for one of `keys`, and check that its sender sealed it. Whether the sender
+    is a member is not checked.
 
     CborError if it is malformed. EnclaveError `EnclaveNoMatchingPrivateKey` if it is for another key. EnclaveError
     `EnclaveNotPayloadOwner` if `from` did not seal it.

@@ -42,7 +42,7 @@ _UNUSABLE = (nacl.exceptions.CryptoError, ValueError, RuntimeError)
 class ProvenRequest:
     """A request to the own key `own`. Its author has proven that it has the key `requester` (32 bytes).
 
-    The module that knows the request takes its `fields`.
+    The module that knows the request reads its `fields`. The challenge is not among them.
     """
 
     requester: bytes
@@ -50,14 +50,15 @@ class ProvenRequest:
     fields: CborFields
 
     def seal_answer(self, answer: bytes) -> bytes:
-        """Return `answer` in a box that only the requester and this manager can open."""
+        """Return `answer` in a box (CBOR) that only the requester and this manager can open."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         box = nacl.bindings.crypto_box(answer, nonce, self.requester, self.own.private)
         return encode_map({"nonce": nonce, "box": box})
 
 
 class RequestAuthenticator:
-    """Issues challenges and opens requests that have a valid challenge. Safe to use from several threads."""
+    """Issues challenges to other managers and opens requests that have a valid challenge. Safe to use from several
+    threads. `clock` returns monotonic seconds."""
 
     def __init__(self, keys: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
@@ -67,7 +68,8 @@ class RequestAuthenticator:
         self._secret = secrets.token_bytes(32)
 
     def issue_challenge(self, body: bytes) -> bytes:
-        """Return a challenge for the key in `body`.
+        """Return a challenge (CBOR) for the key that the request in `body` (CBOR) names. It is valid for
+        `CHALLENGE_VALID_SECONDS`, for any number of requests of this key.
 
         EnclaveError `EnclaveNoMatchingPrivateKey` if the request names another receiver. EnclaveError
         `ObjectJsonDeserialization` if it is malformed.
@@ -83,9 +85,10 @@ class RequestAuthenticator:
         return encode_map({"challenge": self._challenge(requester, int(self._clock()) + CHALLENGE_VALID_SECONDS)})
 
     def open_request(self, body: bytes) -> ProvenRequest:
-        """Open the request in `body`. EnclaveError `EnclaveNotPayloadOwner` if it does not prove its key.
+        """Open the request in `body` (CBOR) and check that its author has the key that it names and a valid challenge.
 
-        EnclaveError `ObjectJsonDeserialization` if it is malformed.
+        EnclaveError `EnclaveNotPayloadOwner` if the request does not prove this, is for another key, or names an own
+        key as its author. EnclaveError `ObjectJsonDeserialization` if it is malformed.
         """
         try:
             fields = decode_map(body, "request")
@@ -122,7 +125,8 @@ class RequestAuthenticator:
 
 
 class RequestQuota:
-    """Bounds the requests of one kind by key: `requests` in `QUOTA_PERIOD_SECONDS`. Safe to use from several threads."""
+    """Bounds the requests of one kind by key: at most `requests` in `QUOTA_PERIOD_SECONDS`. Safe to use from several
+    threads. `clock` returns monotonic seconds."""
 
     def __init__(self, requests: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._requests = requests
@@ -131,7 +135,8 @@ class RequestQuota:
         self._seen: dict[bytes, tuple[float, int]] = {}
 
     def count_request(self, requester: bytes) -> None:
-        """Count one request of `requester`. EnclaveError `EnclaveNotPayloadOwner` if it is one too many."""
+        """Count one request of the key `requester` (32 bytes). EnclaveError `EnclaveNotPayloadOwner` if it is one too
+        many."""
         with self._lock:
             now = self._clock()
             # Taken out and put at the end again: the order is by the last request.
@@ -151,7 +156,8 @@ class RequestQuota:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request to another manager: its key (32 bytes), its URL and the fields of the request."""
+    """A request to another manager: the manager's public key (32 bytes), its URL and the fields of the request. The
+    challenge is added later."""
 
     key: bytes
     url: str
@@ -161,9 +167,11 @@ class OutgoingRequest:
 def send_proven_requests(
     sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]
 ) -> list[CborFields | None]:
-    """Send requests to `path` of several managers at the same time. Return the answers in order.
+    """Send requests of the own key `own` to `path` of several managers at the same time. Return the fields of the
+    answers in the order of `asked`. This blocks for two rounds of calls.
 
-    `asked` must have each URL once. None stands for no answer and for an answer that cannot be used.
+    `asked` must have each URL once. None stands for no answer and for an answer that cannot be used. No error is raised
+    for it.
     """
     # Two rounds: first the challenges, then the requests. Each round waits for the slowest manager once.
     introductions = {one.url: encode_map({"from": own.public, "to": one.key}) for one in asked}

@@ -52,30 +52,30 @@ class QuotaSettings:
 
 @dataclass(frozen=True, slots=True)
 class QuotaAlarm:
-    """A bound that is almost reached: `what` is bounded, and how much is left."""
+    """A bound that is almost reached: what is bounded, and how much is used or left, both in words."""
 
     what: str
     how_much: str
 
     @property
     def text(self) -> str:
-        """What is bounded and how much is left, as one text."""
+        """What is bounded and how much of it is used or left, as one text."""
         return f"{self.what}: {self.how_much}"
 
 
 @dataclass(slots=True)
 class QuotaUsage:
-    """The bytes that are stored for known keys and for unknown keys."""
+    """The bytes of pushed payloads that are stored for known keys and for unknown keys. 0 before they are counted."""
 
     known_bytes: int = 0
     unknown_bytes: int = 0
 
 
 class Quota:
-    """Refuses payloads and group records that would fill the store. Safe to use from several threads.
+    """Refuses payloads and group records of other managers that would fill the store. Safe to use from several threads.
 
-    `is_known` says whether the public key (32 bytes) of a sender is known.
-    `directory` is on the disk that is watched, None if no disk is watched.
+    `is_known` says whether the public key (32 bytes) of a sender is known. Without it no key is. `directory` is on the
+    disk that is watched, None if no disk is watched.
     """
 
     def __init__(
@@ -93,9 +93,11 @@ class Quota:
         self.usage = QuotaUsage()
 
     def check_space(self, sender: bytes, sender_bytes: int, size: int) -> bool:
-        """Check that `size` more bytes of `sender` (32 bytes) may be stored. Return True if `sender` is a known key.
+        """Check that `size` more bytes of payloads of the key `sender` (32 bytes) may be stored. Return True if
+        `sender` is a known key. Nothing is counted: see `add_used_bytes`.
 
-        `sender_bytes` are stored for it already. QuotaExceededError if `size` bytes are too many.
+        `sender_bytes` are stored for it already. QuotaExceededError if `size` bytes are too many, also for the disk.
+        The log warns once if a bound is almost reached.
         """
         # Unknown keys have a bound of their own. A key costs nothing, so any number of keys can fill it. That must not
         # stop the payloads of known managers.
@@ -112,16 +114,18 @@ class Quota:
         return known
 
     def is_known(self, sender: bytes) -> bool:
-        """Return True if `sender` (32 bytes) is a known key."""
+        """Return True if `sender` (a public key of 32 bytes) is a known key: a manager named it as its own when it was
+        called."""
         return self._is_known(sender)
 
     def check_group(
         self, *, known: bool, of_kind: tuple[int, int], of_sender: tuple[int, int] | None, size: int
     ) -> None:
-        """Check that one more group record of `size` bytes may be stored for a known or an unknown key.
+        """Check that one more group record of `size` bytes may be stored for a known or an unknown key. Nothing is
+        counted here.
 
-        `of_kind` and `of_sender` are the number and the bytes of the stored ones. `of_sender` is None if no key was
-        proven. QuotaExceededError if it is too many.
+        `of_kind` and `of_sender` are the number and the bytes of the stored records, of all keys of this kind and of
+        the sender. `of_sender` is None if no key was proven. QuotaExceededError if it is too many.
         """
         # Unknown keys cost nothing. What they fill must not keep the groups of known managers out.
         most = (MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES) if known else (MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES)
@@ -134,7 +138,7 @@ class Quota:
                 raise QuotaExceededError(f"one key has filled an eighth of the groups that are kept of {kind}")
 
     def add_used_bytes(self, known: bool, size: int) -> None:
-        """Add `size` bytes to the usage."""
+        """Add `size` bytes of stored payloads to the usage of the known or the unknown keys. Nothing is checked."""
         with self._lock:
             if known:
                 self.usage.known_bytes += size
@@ -172,7 +176,8 @@ class Quota:
         log.error(f"{alarm.text}; pushes are refused when no more is left")
 
     def alarms(self) -> tuple[str, ...]:
-        """What is almost full now, in words, for the node's health. It names no key."""
+        """Return texts about the bounds that are almost reached now, for the node's health. They name no key. Empty if
+        there are none. OSError if the disk cannot be read."""
         settings, usage = self._settings, self.usage
         found = [
             _store_alarm("payloads of known keys", usage.known_bytes, settings.known_bytes),

@@ -24,9 +24,10 @@ BOX_ENTRY_BYTES = KEY_BYTES + BOX_SIZE
 
 @dataclass(frozen=True, slots=True)
 class PushWithBoxes:
-    """A received payload (encoded) and the recovery boxes that its sender gives with it, by the key of their owner.
+    """A received payload (encoded in Orion's CBOR, not decoded yet) and the recovery boxes that its sender gives with
+    it, by the public key of their owner.
 
-    `key` is the key of the payload, `sender` the public key of its sender (32 bytes each).
+    `key` is the key of the payload, `sender` the public key that sealed the boxes (32 bytes each).
     """
 
     payload: bytes
@@ -36,9 +37,11 @@ class PushWithBoxes:
 
 
 def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, bytes], own: KeyPair, to: bytes) -> bytes:
-    """Encode the message that gives to `to` a payload of `own` and the recovery boxes `boxes`.
+    """Encode the message (CBOR) that gives to `to` a payload of `own` and the recovery boxes `boxes`, which are by
+    public key.
 
-    `payload` is encoded, `key` is its key (32 bytes), `to` is a public key (32 bytes).
+    `payload` is encoded, `key` is its key (32 bytes), `to` is a public key (32 bytes). CryptoError of PyNaCl if `to` is
+    not a valid key.
     """
     # The key of the payload is inside the sealed part. A third party could otherwise put the boxes of one payload
     # together with another payload.
@@ -49,7 +52,8 @@ def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, byt
 
 
 def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
-    """Decode a message for one of `keys`.
+    """Decode a message (CBOR) with a payload and recovery boxes for one of `keys`. Whether the boxes belong to the
+    payload is not checked: the caller compares `key` and `sender`.
 
     CborError if it is malformed. EnclaveError `EnclaveNoMatchingPrivateKey` if it is for another key. EnclaveError
     `EnclaveKeysCannotDecryptPayload` if `from` did not seal it.
@@ -74,12 +78,13 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
 
 
 def encode_recovery_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
-    """Encode each key and its box, one after the other."""
+    """Return each public key (32 bytes) and its box (`BOX_SIZE` bytes), one after the other."""
     return b"".join(party + box for party, box in boxes.items())
 
 
 def decode_recovery_boxes(data: bytes) -> dict[bytes, bytes]:
-    """Decode keys and boxes. CborError if the length does not fit."""
+    """Decode what `encode_recovery_boxes` encoded: boxes by public key. CborError if the length does not fit, or if
+    there are more than `MAX_BOXES`."""
     if len(data) % BOX_ENTRY_BYTES or len(data) > MAX_BOXES * BOX_ENTRY_BYTES:
         raise CborError(
             f"spare boxes: up to {MAX_BOXES} entries of {BOX_ENTRY_BYTES} bytes were expected, found {len(data)} bytes"

@@ -61,35 +61,40 @@ CONNECTING = {
 
 
 class StoreError(Exception):
-    """The store cannot be opened, read or written. The text quotes no value."""
+    """The manager's store cannot be opened, read or written. The text quotes no value."""
 
 
 class SqlConnection:
-    """A connection within one transaction. In a statement `:name` stands for the value of this name."""
+    """A connection to the store within one transaction. In a statement `:name` stands for the value of this name.
+    Errors are the driver's: `SqlDatabase` makes StoreError of them."""
 
     def __init__(self, driver: Any, is_postgresql: bool) -> None:
         self._driver = driver
         self._is_postgresql = is_postgresql
 
     def execute(self, statement: str, values: Mapping[str, object] | None = None) -> Any:
-        """Execute `statement`. Return the driver's cursor, which has the rows."""
+        """Execute `statement` with `values` by name. Return the driver's cursor, which has the rows. Errors are the
+        driver's."""
         # The statements are texts for the driver. SQLAlchemy's expressions took ten times as long, and each payload
         # needs several of them.
         return self._driver.execute(self._text(statement), values or {})
 
     def execute_many(self, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Execute `statement` once for each of `rows`."""
+        """Execute `statement` once for each of `rows` (values by name). No effect without rows. Errors are the
+        driver's."""
         if rows:
             self._driver.cursor().executemany(self._text(statement), rows)
 
     def find_row(self, statement: str, values: Mapping[str, object] | None = None) -> Any:
-        """Execute `statement`. Return its first row, None if it has none."""
+        """Execute `statement`. Return its first row, a sequence of values, None if it has none. Errors are the
+        driver's."""
         # All rows are read. SQLite cannot commit while an insertion has rows that are not read.
         rows = self.execute(statement, values).fetchall()
         return rows[0] if rows else None
 
     def find_value(self, statement: str, values: Mapping[str, object] | None = None) -> Any:
-        """Execute `statement`. Return the first value of its first row, None if it has no row."""
+        """Execute `statement`. Return the first value of its first row, None if it has no row (or if the value is
+        null). Errors are the driver's."""
         row = self.find_row(statement, values)
         return None if row is None else row[0]
 
@@ -123,20 +128,23 @@ class SqlDatabase:
             raise
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection that is not in use."""
         self._engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[SqlConnection]:
-        """Begin a transaction that only reads. StoreError if the database fails."""
+        """Begin a transaction that only reads, as a context manager. It sees one state of the database throughout.
+        StoreError if the database fails."""
         with self._transaction(self._begin_read, "read") as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[SqlConnection]:
-        """Begin a transaction that is alone in writing. It commits at the end of the block.
+        """Begin a transaction that is alone in writing, as a context manager. It commits at the end of the block, and
+        is rolled back after an error in the block.
 
-        StoreError if the database fails. If the connection is lost at the end, the write may be stored all the same.
+        StoreError if the database fails, or if other writers do not end within `WAIT_SECONDS`. If the connection is
+        lost at the end, the write may be stored all the same.
         """
         # The threads of this process wait here. SQLite's own waiting sleeps up to 100 ms between two looks.
         if not self._write_lock.acquire(timeout=WAIT_SECONDS):

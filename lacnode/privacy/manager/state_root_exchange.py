@@ -48,7 +48,8 @@ ID_BYTES, HASH_BYTES = 16, 32
 
 
 class StateRootResponder:
-    """Answers requests of other managers. Until `source` is set, it answers that it knows no root."""
+    """Answers other managers' questions for state roots. `source` is the node that knows them. Until it is set, the
+    answer is that no root is known. `allowance` bounds the requests of one key."""
 
     def __init__(self, challenges: RequestAuthenticator, allowance: RequestQuota | None = None) -> None:
         self.source: StateRootSource | None = None
@@ -56,9 +57,11 @@ class StateRootResponder:
         self._allowance = allowance or RequestQuota(MAX_STATE_ROOT_REQUESTS)
 
     def answer(self, body: bytes) -> bytes:
-        """Answer the questions in `body`, as far as the requester may know the answers.
+        """Return the sealed answer (CBOR) to the questions in `body` (CBOR), as far as the requester may know the
+        answers. A state that is not known, not given or not ready within `ANSWER_SECONDS` is left empty.
 
-        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
+        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key, has asked too often or asks what
+        cannot be read, `ObjectJsonDeserialization` if the request is malformed.
         """
         proven = self._challenges.open_request(body)
         try:
@@ -84,7 +87,8 @@ class StateRootResponder:
 
 
 class PeerStateRootClient:
-    """A client of other managers' state roots over `sender`. An Orion does not know the request and does not answer."""
+    """Asks other managers for state roots over `sender`: a `StateRootClient`. An Orion does not know the request and
+    does not answer."""
 
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
@@ -92,12 +96,17 @@ class PeerStateRootClient:
 
     @property
     def own_keys(self) -> Sequence[bytes]:
-        """The own public keys (32 bytes) that can ask other members."""
+        """The own public keys (32 bytes each) that can ask other members, the default one first."""
         return self._manager.keys.public_keys
 
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
-        """As the key `own`, ask the manager of each key in `questions` for the states of groups, at most
-        `MAX_STATE_ROOT_QUERIES` each. Return the replies by key. A manager that does not answer has none."""
+        """As the own key `own`, ask the manager of each key in `questions` (32 bytes) for the states of groups, at most
+        `MAX_STATE_ROOT_QUERIES` each. Return the replies by key, in the order of the questions. None in a reply is a
+        state that is not known there or not given. A key without a known manager, or whose manager does not answer, has
+        no reply. This blocks for the calls.
+
+        EnclaveError `EnclaveNoMatchingPrivateKey` if `own` is not an own key.
+        """
         pair, found = self._manager.keys.sender_pair(own), dict[bytes, Sequence[GroupState | None]]()
         for wave in self._managers_to_ask(questions):
             # The random id ties an answer to its request. A manager could otherwise replay an older sealed answer.

@@ -19,7 +19,8 @@ log = structlog.get_logger("privacy")
 
 
 def call_store(method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Return what a method of the store returns. EnclaveUnreachableError if the store fails."""
+    """Call a method of the store with the arguments and return its result. EnclaveUnreachableError in place of
+    StoreError, which is logged. Other errors pass through."""
     try:
         return method(*arguments, **named)
     except StoreError as error:
@@ -28,7 +29,8 @@ def call_store(method: Callable[P, T], *arguments: P.args, **named: P.kwargs) ->
 
 
 def decode_or_refuse(decode: Callable[[bytes], T], body: bytes) -> T:
-    """Return the decoded message of another manager. EnclaveError `ObjectJsonDeserialization` if it is malformed."""
+    """Return what `decode` makes of `body`, the message of another manager. EnclaveError `ObjectJsonDeserialization` in
+    place of CborError. Other errors pass through."""
     try:
         return decode(body)
     except CborError as error:

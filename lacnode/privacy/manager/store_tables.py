@@ -72,7 +72,8 @@ AUDIT_START = bytes(32)
 
 
 def append_audit_entry(connection: SqlConnection, entry: bytes) -> None:
-    """Add an entry to the audit log under the next number, in the transaction of `connection`."""
+    """Add the encoded entry to the audit log under the next number (from 1), in the transaction of `connection`. It is
+    stored when the transaction commits."""
     last = connection.find_row("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
     # The hash of each entry includes the one before. An entry that is changed or removed later breaks the chain.
     number, previous = (1, AUDIT_START) if last is None else (last[0] + 1, bytes(last[1]))
@@ -81,5 +82,6 @@ def append_audit_entry(connection: SqlConnection, entry: bytes) -> None:
 
 
 def audit_chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
-    """Return the hash of an entry of the audit log: SHA-256 of the hash before, the number (8 bytes) and the entry."""
+    """Return the hash (32 bytes) of an entry of the audit log: SHA-256 of the hash of the entry before (32 bytes), the
+    number (8 bytes, big-endian) and the entry."""
     return hashlib.sha256(previous + number.to_bytes(8) + entry).digest()

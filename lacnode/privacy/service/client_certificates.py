@@ -25,7 +25,8 @@ CERTIFICATE_ERRORS = {
 
 
 class RefusedClients:
-    """Names of refused clients that were logged. Handshakes run in threads, so it has a lock. `title` names a client."""
+    """The names of refused TLS clients that were logged. Safe to use from several threads. `title` names a client in
+    the log."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -33,7 +34,8 @@ class RefusedClients:
         self._lock = threading.Lock()
 
     def log_once(self, name: str, chain_error: int) -> None:
-        """Log a client with this common name, unless it was logged before."""
+        """Log that a client with this common name is refused. No effect if the name was logged before, or if
+        `MAX_LOGGED_NAMES` were. `chain_error` is OpenSSL's error about its chain of certificates."""
         with self._lock:
             # A client can come again and again with new names. The log gets a bounded number of lines for them.
             if name in self._names or len(self._names) >= MAX_LOGGED_NAMES:
@@ -44,7 +46,8 @@ class RefusedClients:
 
 
 class ClientCertificateCheck:
-    """The certificates of a client. OpenSSL shows each one of its chain, the client's own last."""
+    """The check of one client's certificates in a TLS handshake. OpenSSL shows each one of its chain, the client's own
+    last. `is_trusted` is False until the client's own certificate was shown and is trusted."""
 
     def __init__(self, trust: TlsTrust, refused: RefusedClients) -> None:
         self._trust = trust
@@ -55,7 +58,9 @@ class ClientCertificateCheck:
     def verify(
         self, connection: SSL.Connection, certificate: crypto.X509, chain_error: int, depth: int, good: int
     ) -> bool:
-        """OpenSSL's verify callback. Return True to go on with the handshake."""
+        """OpenSSL's verify callback, called for each certificate. `depth` is 0 for the client's own one. `good` is 0 if
+        OpenSSL finds `chain_error`. Return True to go on with the handshake. For the own one this is `is_trusted`, and
+        a refusal is logged. A new fingerprint may be written to a file."""
         # An error in the chain is noted and not fatal: the fingerprint of the client's own certificate may be known.
         self._chain_error = self._chain_error or (0 if good else chain_error)
         # A certificate of the chain. Only the last one, the client's own, decides.

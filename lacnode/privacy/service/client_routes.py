@@ -28,9 +28,10 @@ Call = Callable[[Request], Response]
 class ClientRoutes:
     """The request handler of the client API.
 
-    Without a `token` no client is asked for one. Without `any_host`, only the names of this machine are accepted in `Host`.
-    This protects from DNS rebinding: a web page cannot make a browser call this API under another name. `networks` are the
-    networks where clients must be, empty for any.
+    `version` is the answer of `/version`. `limiter` bounds the worker threads. Without a `token` no client is asked for
+    one. Without `any_host`, only the names of this machine are accepted in `Host`. This protects from DNS rebinding: a
+    web page cannot make a browser call this API under another name. `networks` are the networks where clients must be,
+    empty for any.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class ClientRoutes:
         }
 
     def answer_head(self, head: Request) -> Response | None:
-        """Refuse strangers and unknown paths before the body is read. None if the request is allowed."""
+        """Return the refusal of a request before its body is read: status 403 for a wrong network or `Host`, 401
+        without the token, 404 for an unknown path. None if the request is allowed."""
         if self._networks and not _is_within(head.client, self._networks):
             return Response(403, close=True)
         # The port is cut off. An IPv6 address without a port is left whole by the second comparison below.
@@ -79,7 +81,8 @@ class ClientRoutes:
         return None if self._call(head) is not None else Response(404, close=True)
 
     async def answer(self, request: Request) -> Response:
-        """Return the response, which a worker thread computes."""
+        """Return the response to a request that `answer_head` has allowed. A worker thread computes it. Errors of the
+        manager become responses with Orion's error code."""
         call = self._call(request)
         if call is None:
             return Response(404)

@@ -36,7 +36,8 @@ class UntrustedEnclaveError(Exception):
 
 
 class EnclaveTls:
-    """The TLS settings of `files` for the manager at `url`.
+    """TLS to the manager at `url` by the files `files`: the own certificate and the known certificate of the manager.
+    `url` has the scheme https then.
 
     TlsSetupError if a file cannot be used. Its text begins as Besu's.
     """
@@ -60,7 +61,8 @@ class EnclaveTls:
         _load_own_certificate(self.context, files)
 
     def check_certificate(self, certificate: bytes | None) -> None:
-        """Check `certificate` (DER). UntrustedEnclaveError if it is not the manager's or outside its validity."""
+        """Check the manager's `certificate` (DER, None if it showed none). UntrustedEnclaveError if it is missing, not
+        the known one of this manager, or outside its period of validity."""
         try:
             # The certificate is parsed before its fingerprint is compared: its dates are needed for the second check.
             found = x509.load_der_x509_certificate(certificate or b"")
@@ -75,7 +77,8 @@ class EnclaveTls:
             raise UntrustedEnclaveError(f"the certificate of {self.name} is out of its time: {_validity(found)}")
 
     def check_new_connection(self, event: str, details: dict[str, Any]) -> None:
-        """Check the certificate of a new connection before anything is sent on it (httpx's `trace` extension).
+        """Check the certificate of a new connection before anything is sent on it (httpx's `trace` extension). All
+        other events are ignored.
 
         UntrustedEnclaveError if it is not trusted. The connection is then closed.
         """

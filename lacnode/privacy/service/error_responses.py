@@ -12,12 +12,14 @@ UNMAPPED = "0x000000F"
 
 
 def error_response(error: EnclaveError, not_found: int = 500) -> Response:
-    """Return the response for `error`. `not_found` is the status for the codes in `NOT_FOUND`."""
+    """Return the response for `error`: JSON with its code. The status is `not_found` for the codes in `NOT_FOUND`, and
+    500 for all others."""
     return _response(not_found if error.code in NOT_FOUND else 500, error.code)
 
 
 def unreachable_response() -> Response:
-    """Return the response if the manager itself fails. The reason is in the manager's log."""
+    """Return the response if the manager's own store fails: status 500 with Orion's code for an unknown error. The
+    reason is in the manager's log."""
     # The client may be another program. The text of an internal failure is not for it.
     return _response(500, UNMAPPED)
 

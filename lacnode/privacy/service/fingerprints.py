@@ -22,7 +22,9 @@ class TlsSetupError(Exception):
 
 
 class Fingerprints:
-    """The fingerprint file at `path`. With `record`, the first certificate of each new name is recorded and trusted."""
+    """The certificates that the file at `path` knows by their fingerprints. A missing file knows none. With `record`,
+    the first certificate of each new name is recorded and trusted. Safe to use from several threads. TlsSetupError if
+    the file cannot be read or has a malformed line."""
 
     def __init__(self, path: Path, record: bool) -> None:
         self._path = path
@@ -31,13 +33,14 @@ class Fingerprints:
         self._known = self._read()
 
     def has_name(self, name: str) -> bool:
-        """Return True if the file has a fingerprint for `name`."""
+        """Return True if a fingerprint is known for `name` (`host:port` or a common name, in lower case)."""
         with self._lock:
             return name in self._known
 
     def trusts_or_records(self, name: str, certificate: bytes) -> bool:
-        """Return True if `certificate` (DER) is the known one of `name`. With `record`, the certificate of a new name
-        is written to the file and trusted."""
+        """Return True if `certificate` (DER) is the known one of `name` (in lower case). With `record`, the certificate
+        of a new name is written to the file and trusted, up to `MAX_RECORDED_FINGERPRINTS`. OSError if it cannot be
+        written."""
         found = hashlib.sha256(certificate).hexdigest()
         with self._lock:
             known = self._known.get(name)

@@ -42,8 +42,8 @@ TESSERA_CODES = (
 
 
 class HttpTransactionManager:
-    """The manager whose client API is at `url`. Every request has `token` as its bearer token, unless it is None. Safe
-    to use from several threads.
+    """The manager whose client API is at `url`: a `TransactionManager`. Every request has `token` as its bearer token,
+    unless it is None. Safe to use from several threads. A call blocks for some seconds at most.
 
     With `tls`, the URL is that of `tls`, and the manager's certificate must be the known one. Without `tls`, an https
     URL is checked by the system's roots.
@@ -74,7 +74,7 @@ class HttpTransactionManager:
         self.close()
 
     def is_up(self) -> bool:
-        """Return True if the manager answers. Raises no error."""
+        """Return True if the manager answers its up-check. Raises no error."""
         try:
             self._call("GET", "/upcheck")
         except (EnclaveUnreachableError, EnclaveError):
@@ -82,24 +82,25 @@ class HttpTransactionManager:
         return True
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """Let the manager encrypt, store and deliver `payload` for `recipients` and the sender (None for the manager's
-        first key). Return the key of the payload (32 bytes). EnclaveError if the manager refuses,
-        EnclaveUnreachableError if it does not answer."""
+        """Let the manager encrypt, store and deliver `payload` for the public keys `recipients` and the sender (None
+        for the manager's first key). Return the key of the payload (32 bytes). EnclaveError if the manager refuses,
+        EnclaveUnreachableError if it does not answer or its answer is malformed."""
         body: dict[str, Any] = {"payload": to_base64(payload), "to": [to_base64(key) for key in recipients]}
         if sender is not None:
             body["from"] = to_base64(sender)
         return _bytes(_object(self._post("/send", body)), "key")
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        """Let the manager encrypt, store and deliver `payload` for the members of the group `group_id` (32 bytes).
-        Return the key of the payload (32 bytes). EnclaveError if the manager refuses, EnclaveUnreachableError if it
-        does not answer."""
+        """Let the manager encrypt, store and deliver `payload` of the public key `sender` for the members of the group
+        `group_id` (32 bytes). Return the key of the payload (32 bytes). EnclaveError if the manager refuses,
+        EnclaveUnreachableError if it does not answer or its answer is malformed."""
         body = {"payload": to_base64(payload), "from": to_base64(sender), "privacyGroupId": to_base64(group_id)}
         return _bytes(_object(self._post("/send", body)), "key")
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
         """Return the payload of `key` (32 bytes), which the manager opens with the private key of `to` or of any own
-        key. EnclaveError if the manager does not have it, or is an Orion before 1.6.0."""
+        key. EnclaveError if the manager does not have it, or is an Orion before 1.6.0. EnclaveUnreachableError if it
+        does not answer or its answer is malformed."""
         body = {"key": to_base64(key), "to": None if to is None else to_base64(to)}
         answer = _object(self._post("/receive", body, ORION_CONTENT_TYPE))
         # Besu's check. Without the sender's key the node cannot decide to which group the payload belongs.
@@ -114,8 +115,9 @@ class HttpTransactionManager:
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """Let the manager create a group and announce it to the managers of its members. The manager chooses the seed
-        if `seed` is None. EnclaveError if the manager refuses."""
+        """Let the manager create a PANTHEON group of the public keys `members` for `sender`, and announce it to the
+        managers of its members. The manager chooses the seed if `seed` is None. EnclaveError if the manager refuses,
+        EnclaveUnreachableError if it does not answer or its answer is malformed."""
         body: dict[str, Any] = {
             "addresses": [to_base64(member) for member in members],
             "from": to_base64(sender),
@@ -127,13 +129,16 @@ class HttpTransactionManager:
         return _group(self._post("/createPrivacyGroup", body))
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
-        """Let the manager delete a group. Return the id of the group (32 bytes). EnclaveError if the manager
-        refuses."""
+        """Let the manager delete the group `group_id` (32 bytes) for the public key `sender`. Return the id of the
+        group. EnclaveError if the manager refuses, EnclaveUnreachableError if it does not answer or its answer is
+        malformed."""
         body = {"privacyGroupId": to_base64(group_id), "from": to_base64(sender)}
         return _bytes({"id": self._post("/deletePrivacyGroup", body)}, "id")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the groups of the manager that have exactly these members, in any order."""
+        """Return the groups of the manager that have exactly these members (public keys), in any order. Empty if there
+        are none. EnclaveError if the manager refuses, EnclaveUnreachableError if it does not answer or its answer is
+        malformed."""
         found = self._post("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
         if not isinstance(found, list):
             raise _malformed("list of groups")
@@ -141,11 +146,12 @@ class HttpTransactionManager:
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """Return the group `group_id` (32 bytes) of the manager. EnclaveError `PrivacyGroupNotFound` if the manager
-        does not know it."""
+        does not know it. EnclaveUnreachableError if it does not answer or its answer is malformed."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """See `TransactionManager.named_members`. A manager elsewhere does not tell a deleted group from an unknown one.
+        """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes). None if the manager does not
+        know it or deleted it, empty if it has another type. EnclaveUnreachableError if it does not answer.
 
         As in Besu, every error of the manager means that the group does not exist.
         """
@@ -156,9 +162,12 @@ class HttpTransactionManager:
         return group.members if group.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
-        None if the manager has no such group. Orion and Tessera store the group of a payload that their own client
-        sent. For a received payload they store none.
+        """Return the members of the LEGACY group `group_id` (32 bytes), as the manager stores it, if the id is computed
+        from them. That `named` are among them is the caller's check. None if the manager has no such group.
+        EnclaveUnreachableError if it does not answer.
+
+        Orion and Tessera store the group of a payload that their own client sent. For a received payload they store
+        none.
         """
         try:
             group = self.retrieve_group(group_id)
@@ -219,9 +228,10 @@ def _error_name(error: BaseException) -> str:
 
 
 def parse_error_code(status: int, body: bytes) -> str:
-    """Return Orion's error code in an answer with another status than 200.
+    """Return Orion's error code in the `body` of an answer with another `status` than 200.
 
-    For Tessera this is its text: a code if Orion has one for it, else the text without base64.
+    For Tessera this is its text: a code if Orion has one for it, else the text without base64. `HTTP status N` if there
+    is neither. No error is raised.
     """
     try:
         answer = orjson.loads(body)

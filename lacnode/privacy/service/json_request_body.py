@@ -11,9 +11,10 @@ UNREADABLE = "ObjectJsonDeserialization"
 
 
 class JsonRequestBody:
-    """The fields of one JSON object. `names` are the allowed fields.
+    """The fields of the JSON object in `data`. `names` are the allowed fields.
 
-    EnclaveError `ObjectJsonDeserialization` if the body is not such an object or a field has another type.
+    EnclaveError `ObjectJsonDeserialization` if the body is not such an object, has another field or too many values.
+    The methods raise it if a field has another type.
     """
 
     def __init__(self, data: bytes, names: Sequence[str]) -> None:
@@ -31,7 +32,8 @@ class JsonRequestBody:
         return self._fields.get(name) is not None
 
     def text(self, name: str) -> str:
-        """Return a string, empty if the field is absent. EnclaveError if it is not a string."""
+        """Return a field of text, empty if it is absent or null. EnclaveError `ObjectJsonDeserialization` if it is not
+        text."""
         value = self._fields.get(name)
         if value is None:
             return ""
@@ -40,25 +42,29 @@ class JsonRequestBody:
         return value
 
     def data(self, name: str) -> bytes:
-        """Return the bytes of a base64 field, empty if it is absent. EnclaveError if it is not base64."""
+        """Return the bytes of a base64 field, empty if it is absent or null. EnclaveError `ObjectJsonDeserialization`
+        if it is not base64."""
         try:
             return from_base64(self.text(name))
         except ValueError:
             raise EnclaveError(UNREADABLE) from None
 
     def key(self, name: str) -> bytes | None:
-        """Return a public key (32 bytes), None if the field is absent. EnclaveError `EnclaveDecodePublicKey` otherwise."""
+        """Return the public key (32 bytes) in a base64 field, None if it is absent or null. EnclaveError
+        `EnclaveDecodePublicKey` for any other value."""
         return decode_public_key(self._fields[name]) if self.has(name) else None
 
     def keys(self, name: str) -> list[bytes]:
-        """Return a list of public keys, empty if the field is absent. EnclaveError if one is malformed."""
+        """Return the public keys (32 bytes each) in a list of base64 texts, empty if the field is absent or null.
+        EnclaveError `ObjectJsonDeserialization` if it is no list, `EnclaveDecodePublicKey` if one is malformed."""
         values = self._fields.get(name) or []
         if not isinstance(values, list):
             raise EnclaveError(UNREADABLE)
         return [decode_public_key(value) for value in values]
 
     def id(self, name: str, unknown: str) -> bytes:
-        """Return 32 bytes. EnclaveError with the code `unknown` for any other text: nothing has such an id."""
+        """Return the 32 bytes in a base64 field. EnclaveError with the code `unknown` for any other text and for an
+        absent field: nothing has such an id. EnclaveError `ObjectJsonDeserialization` if it is not text."""
         try:
             return from_base64(self.text(name), KEY_BYTES)
         except ValueError:
@@ -66,7 +72,7 @@ class JsonRequestBody:
 
 
 def group_json(group: PrivacyGroup) -> dict[str, Any]:
-    """Return a group in the form of the client API."""
+    """Return a group as the JSON object of Orion's client API. Its id and members are base64 text."""
     return {
         "privacyGroupId": to_base64(group.id),
         "name": group.name,

@@ -15,7 +15,7 @@ from lacnode.privacy.manager.orion_party_info import validate_url
 
 
 class ManagerConfigError(Exception):
-    """The configuration cannot be used. The text names the key and what was expected."""
+    """The configuration of a manager cannot be used. The text names each wrong key and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,14 @@ class ManagerConfig:
     diskreservemegabytes: int = 1_024
 
     def resolve_path(self, name: str) -> Path:
-        """Return the path of `name` in the working directory."""
+        """Return the path of the file `name` in the working directory of the configuration. An absolute name stays as
+        it is."""
         return Path(self.workdir) / name
 
     @property
     def is_open_to_everyone(self) -> bool:
-        """Whether every client that reaches the client port may read every payload."""
+        """Whether every client that reaches the client port may read every payload. False if the port is on a loopback
+        interface."""
         # Any other trust would let in a client that comes with a name that is new, or with a certificate of a public
         # authority.
         by_list = self.clientconnectiontls == "strict" and self.clientconnectiontlsservertrust == "whitelist"
@@ -118,7 +120,9 @@ _PORTS = ("nodeport", "clientport")
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerConfig:
-    """Return the configuration of the file at `path`. `ORION_` variables come first. ManagerConfigError if it is invalid."""
+    """Return the configuration of the TOML file at `path`, None for no file. `environment` are variables: those with
+    `ORION_` replace the file's values. ManagerConfigError, with all mistakes, if it is invalid or the file cannot be
+    read."""
     found: dict[str, Any] = {}
     if path is not None:
         try:
@@ -217,7 +221,8 @@ def _why_no_url(url: str) -> str:
 
 
 def parse_networks(key: str, texts: Sequence[str]) -> list[Network]:
-    """Return the networks that the value of `key` lists. ManagerConfigError if a text is not a network."""
+    """Return the networks (such as 10.0.0.0/8) that `texts`, the value of `key`, lists. ManagerConfigError if a text is
+    not a network."""
     try:
         return [ip_network(text, strict=False) for text in texts]
     except ValueError as error:
@@ -225,7 +230,7 @@ def parse_networks(key: str, texts: Sequence[str]) -> list[Network]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
+    """Whether `host` is `localhost` or a loopback address, which only this machine reaches. False for every other name."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

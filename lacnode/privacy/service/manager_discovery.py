@@ -30,7 +30,8 @@ UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE = 1.0, 60
 
 
 class ManagerDiscovery:
-    """Asks the known managers for party info, until it is cancelled. The first calls are made at once."""
+    """Asks the known managers for their party info over `sender` and adds the answers to `peers`. The first calls are
+    made at once."""
 
     def __init__(self, peers: PeerDirectory, sender: HttpPeerSender) -> None:
         self._peers = peers
@@ -40,7 +41,8 @@ class ManagerDiscovery:
         self._allowance = TokenBucket(UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE)
 
     async def run(self) -> None:
-        """Ask the known managers for their party info, again and again, until cancelled."""
+        """Ask the known managers for their party info, again and again, until cancelled. The answers are added to the
+        directory. A manager that does not answer is marked silent there, and no error is raised."""
         while True:
             now = trio.current_time()
             self._note_urls(now)

@@ -67,10 +67,11 @@ HANDSHAKE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """The settings of a manager. Port 0 means any free port.
+    """The settings of a manager and its ports. Port 0 means any free port.
 
-    An empty `node_url` means the interface and the port. `client_port` is None if the node runs in this process and needs
-    no client port.
+    An empty `node_url` means the interface and the port. `client_port` is None if the node runs in this process and
+    needs no client port. `token` is the bearer token of clients, None for none. `recover` asks for all payloads at the
+    start. `only_proven` is `onlyprovenkeys` of the configuration.
     """
 
     node_host: str = "127.0.0.1"
@@ -102,10 +103,11 @@ class ServiceSettings:
 
 
 class ManagerService:
-    """A manager and its network. `manager` is the `TransactionManager`.
+    """A manager with its ports, its discovery and its recovery. `manager` is the `TransactionManager`.
 
     `manager` sends only after `run` has started. It blocks, so the event loop must not call it. `roots` answers other
-    members if a node is given to it. `state_root_client` asks them.
+    members if a node is given to it. `state_root_client` asks them. `node_port` and `client_port` are the bound ports,
+    None before `run` has opened them and for a port that is off. StoreError if `store` fails.
     """
 
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
@@ -155,7 +157,8 @@ class ManagerService:
         self.client_port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Started when every port is open. PortUnavailableError if a port is not free."""
+        """Open the ports, serve, and call other managers until cancelled. The task is started when every port is open.
+        PortUnavailableError if a port cannot be opened."""
         settings = self._settings
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             # The port is open before the task has started. A caller that waits for the start can connect at once.

@@ -66,7 +66,8 @@ class RespondersBeyondOrion:
 
 
 class NodeRoutes:
-    """The request handler of the node API. The threads of `limiter` answer. Each address has a share of the processor."""
+    """The request handler of the node API. Worker threads, bounded by `limiter`, compute the answers. Each address has
+    a share of the processor."""
 
     def __init__(
         self, manager: LocalTransactionManager, responders: RespondersBeyondOrion, limiter: trio.CapacityLimiter
@@ -93,7 +94,8 @@ class NodeRoutes:
             }
 
     def answer_head(self, head: Request) -> Response | None:
-        """Refuse an unknown path before the body is read. None if the path is known."""
+        """Return the refusal (status 404) of an unknown method, path or content type before the body is read. None if
+        it is known."""
         if head.method == "GET" and head.target == "/upcheck":
             return None
         # A refused head closes the connection. Its body is never read, however long it claims to be.
@@ -101,11 +103,13 @@ class NodeRoutes:
         return None if known else Response(404, close=True)
 
     def largest_body(self, head: Request) -> int:
-        """Return the largest size of the body in bytes, by the path."""
+        """Return the largest allowed size of the body of this request in bytes, by its path."""
         return _LARGEST.get(head.target, MAX_SMALL_REQUEST_BYTES)
 
     async def answer(self, request: Request) -> Response:
-        """Return the response. A worker thread computes it when the address has a share of the processor left."""
+        """Return the response to a request that `answer_head` has allowed. A worker thread computes it when the address
+        has a share of the processor left. After `MAX_WAIT_SECONDS` without a share the response is `BUSY`. Errors of
+        the manager become responses with Orion's error code."""
         if request.method == "GET":
             return _text("I'm up!")
         # An address that has used its share waits here, without a thread. Its requests cannot delay other addresses.

@@ -48,7 +48,7 @@ UNCOMPRESSED = ("accept-encoding", "identity")
 
 
 class UntrustedCertificateError(Exception):
-    """The certificate of a server is not the known one."""
+    """The certificate of another manager's server is not the known one. The text is the server's `host:port`."""
 
 
 class _ConnectionWatch:
@@ -140,9 +140,11 @@ class _Body:
 
 
 class HttpPeerSender:
-    """A `PeerSender` and `PeerCaller` for threads. Its event loop runs in `run`. `post_all` is for tasks of that loop.
+    """Calls other managers over HTTP: a `PeerSender` and `PeerCaller` for threads. Its event loop runs in `run`.
+    `post_all` is for tasks of that loop. At most `MAX_OPEN_CALLS` calls are open at a time.
 
-    `policy` says which addresses may be called, None for public addresses alone.
+    `tls` is for https URLs, None for the system's roots. `policy` says which addresses may be called, None for public
+    addresses alone.
     """
 
     def __init__(self, tls: ClientTls | None = None, policy: AddressPolicy | None = None) -> None:
@@ -154,7 +156,7 @@ class HttpPeerSender:
         self._calls = trio.CapacityLimiter(MAX_OPEN_CALLS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Make calls possible until cancelled."""
+        """Make calls possible until cancelled. Before and after it, each call has no answer."""
         tls = self._tls or ClientTls(ssl.create_default_context(), None, None)
         # Two clients at most: one verifies chains, the other one compares fingerprints. OpenSSL has no context for both.
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
@@ -178,13 +180,15 @@ class HttpPeerSender:
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """POST each body (CBOR) to `path` of the manager at its URL, all at the same time, from any thread but that of
-        the event loop. Return the answer by URL. REFUSED_REPLY stands for a status other than 200 and 201. None stands
-        for no answer."""
+        the event loop. Return the answer of every URL. This blocks for the time of the calls and raises no error.
+        REFUSED_REPLY stands for a status other than 200 and 201. None stands for no answer, and for a sender that does
+        not run."""
         return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED_REPLY), strict=True))
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """Send all requests at the same time, from any thread but that of the event loop. Return the answers in order.
-        None stands for no answer and for a status other than 200 and 201."""
+        """Send all requests at the same time, from any thread but that of the event loop. Return the bodies of the
+        answers in the order of the calls. This blocks for the time of the calls and raises no error. None stands for no
+        answer, for a status other than 200 and 201, and for a sender that does not run."""
         return self._from_thread(calls)
 
     def _from_thread(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
@@ -215,7 +219,8 @@ class HttpPeerSender:
         return answers
 
     async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """POST to all managers. Return the answers by URL, None if there was no answer with status 200 or 201 in time."""
+        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer of every
+        URL, None if there was no answer with status 200 or 201 in time. No error is raised."""
         return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
     async def _call_all(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
@@ -310,7 +315,7 @@ async def _read(response: httpcore.Response, max_bytes: int) -> tuple[int, bytes
 
 
 def url_with_path(url: str, path: str) -> str:
-    """Return `path` at the host and the port of `url`. The path of `url` does not count."""
+    """Return `path` at the scheme, host and port of `url`. The path of `url`, a user name and a password are left out."""
     parts = urlsplit(url)
     # A name and a password in the URL are left out. No manager asks for them.
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"

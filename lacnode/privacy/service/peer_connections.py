@@ -37,9 +37,11 @@ class PeerConnections:
         self._in_use_count = 0
 
     async def send(self, request: httpcore.Request, read: Callable[[httpcore.Response], Awaitable[T]]) -> T:
-        """Send `request`, and return what `read` makes of the response. The caller sends at most `max_open` at a time.
+        """Send `request`, and return what `read` makes of the response. The caller sends at most `max_open` at a time
+        and bounds the time: there is no time limit for the response.
 
-        The connection stays open if `read` reads the response to its end. httpcore's errors if there is no response.
+        The connection stays open for the next request if `read` reads the response to its end. httpcore's errors if
+        there is no response. The errors of `read` pass through.
         """
         connection, outdated = self._take(request.url.origin)
         try:
@@ -60,7 +62,7 @@ class PeerConnections:
                 await _close([connection])
 
     async def aclose(self) -> None:
-        """Close every connection that is not in use."""
+        """Close every connection that is not in use. Those in use are not closed here."""
         unused, self._unused = self._unused, []
         await _close(unused)
 

@@ -43,9 +43,9 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Return a TCP connection to `host` at one of its permitted addresses (a method of
-        `httpcore.AsyncNetworkBackend`). httpcore.ConnectError if no address may be called or none answers.
-        """
+        """Return a TCP connection to `host` (a name or an address) at the first of its permitted addresses that answers
+        (a method of `httpcore.AsyncNetworkBackend`). `timeout` is in seconds, for each address. httpcore.ConnectError
+        or httpcore.ConnectTimeout if no address may be called or none answers."""
         failure: Exception = httpcore.ConnectError("none of its addresses may be called")
         # The connection goes to the address, not to the name. httpcore would look the name up a second time.
         for address in await self._permitted_addresses(host, port):
@@ -88,7 +88,8 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
 
 
 async def allow_kind_of_own_host(policy: AddressPolicy, url: str) -> None:
-    """Look up the host of the own `url` until that succeeds, and trust its address.
+    """Look up the host of the own `url` until that succeeds, and let `policy` allow addresses of the same kind
+    (loopback, private or public). Nothing happens if the URL has no host.
 
     The address shows whether this is a private network. A manager without other URLs in its configuration has no other
     sign of it.

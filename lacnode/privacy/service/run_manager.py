@@ -15,7 +15,7 @@ import trio
 from lacnode.http.connection_server import PortUnavailableError
 from lacnode.malloc_settings import configure_malloc
 from lacnode.privacy.keys import KeyRing
-from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyError, load_key_ring, load_public_key
+from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyError, load_key_pairs, load_public_key
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, QuotaSettings
 from lacnode.privacy.manager.sql_database import StoreError
@@ -36,7 +36,9 @@ T = TypeVar("T")
 
 
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
-    """Run the manager until SIGINT, SIGTERM or SIGHUP. Return the exit status of the process."""
+    """Open the manager of `config` and serve until SIGINT, SIGTERM or SIGHUP. Return the exit status of the process: 0
+    after a signal, 1 after an error, whose message is then on standard error. `clear_known_nodes` forgets the managers
+    of earlier runs."""
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()
     try:
@@ -64,9 +66,12 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
 def open_service(
     config: ManagerConfig, *, with_client_port: bool = True, clear_known_nodes: bool = False
 ) -> ManagerService:
-    """Return the manager of `config` with its files. Without a client port it is for a node in the same process.
+    """Return the manager of `config`, with its files read and its store open. It does not serve before `run` is called.
+    Without a client port it is for a node in the same process. The working directory is created. `clear_known_nodes`
+    forgets the managers of earlier runs.
 
-    ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError or OSError if it cannot be opened.
+    ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError or OSError if it cannot be opened. The store is
+    closed then.
     """
     # The folder has private keys. Other users of the machine must not list it.
     config.resolve_path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,7 +148,7 @@ def _keys(config: ManagerConfig) -> KeyRing:
     public, private = (list(map(config.resolve_path, names)) for names in (config.publickeys, config.privatekeys))
     if not public:
         raise ManagerConfigError("publickeys, privatekeys: at least one pair was expected; -g makes one")
-    return KeyRing(load_key_ring(public, private, passwords))
+    return KeyRing(load_key_pairs(public, private, passwords))
 
 
 def _settings(config: ManagerConfig, store: PayloadStore, files: _Files) -> ServiceSettings:

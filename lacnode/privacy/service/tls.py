@@ -44,7 +44,8 @@ MAX_CHAIN_FILE_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """The trusted certificates: by a chain to the system's roots (`SSL_CERT_FILE`), by the fingerprints `known`, or both."""
+    """The certificates of other managers that are trusted: by a chain to the system's roots (`SSL_CERT_FILE`) if
+    `chains`, by the fingerprints `known`, or both. `known` is None if fingerprints do not count."""
 
     chains: bool
     known: Fingerprints | None
@@ -52,7 +53,8 @@ class TlsTrust:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS of the own port. `context` asks every client for a certificate. `trust` decides about it."""
+    """TLS of an own port. `context` asks every client for a certificate. `trust` decides about it, after the handshake
+    has shown it."""
 
     context: SSL.Context
     trust: TlsTrust
@@ -60,7 +62,8 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """TLS of calls. `by_chain` verifies chains. With `by_fingerprint`, the caller must check the certificate by `known`."""
+    """TLS of calls to other managers. `by_chain` verifies chains, None if they do not count. With `by_fingerprint`, the
+    caller must check the certificate by `known`. Both are None if fingerprints do not count."""
 
     by_chain: ssl.SSLContext | None
     by_fingerprint: ssl.SSLContext | None
@@ -69,16 +72,17 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The TLS settings of both sides of the node API."""
+    """The TLS settings of the node API: `server` for the own port, `client` for calls to other managers."""
 
     server: ServerTls
     client: ClientTls
 
 
 def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
-    """Return the trust of `mode`, with the fingerprints in `file`.
+    """Return the trust of `mode`, with the fingerprints in `file`, which is read if the mode needs it. A mode that
+    trusts the first certificate of each name is logged as a warning.
 
-    TlsSetupError naming `option` if there is no such mode.
+    TlsSetupError naming `option` if there is no such mode, or if the file is malformed.
     """
     if mode not in MODES:
         raise TlsSetupError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
@@ -93,11 +97,12 @@ def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
 
 
 def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ServerTls:
-    """Return TLS for a port of `host`. TlsSetupError if a file cannot be used.
+    """Return TLS for a port of `host`, with the own `certificate` and `key` (PEM). TlsSetupError if a file cannot be
+    used.
 
-    If neither `certificate` nor `key` exists, both are created, self-signed.
+    If neither `certificate` nor `key` exists, both files are created, self-signed and valid for `host`.
 
-    `chain` are files with the certificates that lead from this one to a root.
+    `chain` are files (PEM) with the certificates that lead from this one to a root.
     """
     _create_own_certificate(certificate, key, host)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -120,10 +125,9 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
 
 
 def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
-    """Return TLS for calls to other managers, with the own `certificate` and `key`. If neither file exists, both are
-    created for `host`, self-signed. `chain` are files with the certificates that lead from this one to a root.
-    TlsSetupError if a file cannot be used.
-    """
+    """Return TLS for calls to other managers, with the own `certificate` and `key` (PEM). If neither file exists, both
+    are created for `host`, self-signed. `chain` are files (PEM) with the certificates that lead from this one to a
+    root. TlsSetupError if a file cannot be used."""
     _create_own_certificate(certificate, key, host)
     by_chain = _client_context(certificate, key, chain) if trust.chains else None
     # The mode `ca` has no fingerprints. A second context would only add a way that trusts nothing.

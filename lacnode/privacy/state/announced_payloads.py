@@ -18,7 +18,9 @@ FIRST_MARKERS_TABLE, SIGNERS_TABLE = "private_first", "private_signers"
 _PLACE_BYTES, _HASH_BYTES = 12, 32
 
 
-def record_success(batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b"") -> None:
+def record_successful_marker(
+    batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b""
+) -> None:
     """Record that the payload `payload_key` (32 bytes) was executed with success at a marker. Of several markers the
     first one in the chain is kept.
 
@@ -60,7 +62,8 @@ def is_marker_signer(snapshot: Snapshot, address: bytes) -> bool:
 
 
 def record_punctual_sender(batch: Batch, private_from: bytes) -> None:
-    """Record that a private transaction of the key `private_from` (32 bytes) ended in its time slice."""
+    """Record that a private transaction of the key `private_from` (32 bytes) ended in its time slice. The key is
+    punctual then, until `remove_punctual_sender` is called."""
     batch.put(SIGNERS_TABLE, private_from, b"\x01")
 
 

@@ -30,7 +30,7 @@ from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
-from lacnode.privacy.state.public_block import PublicBlock
+from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.storage.storage_errors import StorageError
 
 log = structlog.get_logger("privacy")
@@ -152,13 +152,13 @@ class PrivateBlockExecutor:
                 self.execute_task(records, public, private, budget)
         return records
 
-    def open_public_block(self, block: Block, hash_: bytes) -> PublicBlock:
+    def open_public_block(self, block: Block, hash_: bytes) -> PublicBlockExecution:
         """Return the execution of the public block with the hash `hash_` (32 bytes), in which each private transaction
         sees the public state at its marker. PublicHistoryMissingError if its receipts or its parent are missing."""
-        return PublicBlock(self._history, self._engine, block, hash_)
+        return PublicBlockExecution(self._history, self._engine, block, hash_)
 
     def read_task(
-        self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask
+        self, records: BlockRecords, public: PublicBlockExecution, task: PrivateTask | UnreadTask
     ) -> PrivateTask | None:
         """Return the task with its payload. None if there is nothing to execute, or if its nonce shows that it has no
         effect: `records` then has the receipt INVALID for it. ExecutionCancelledError if the engine is stopped. The
@@ -169,7 +169,7 @@ class PrivateBlockExecutor:
         self._engine.check_running()
         return None if self._has_no_effect(records, public, task) else task.read()
 
-    def _has_no_effect(self, records: BlockRecords, public: PublicBlock, task: UnreadTask) -> bool:
+    def _has_no_effect(self, records: BlockRecords, public: PublicBlockExecution, task: UnreadTask) -> bool:
         """Return True if the nonce of the private transaction is not the next one, and record its result. Any account
         can send many markers of one payload. They need no reading again."""
         known = task.known
@@ -198,7 +198,7 @@ class PrivateBlockExecutor:
         return root
 
     def execute_task(
-        self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget
+        self, records: BlockRecords, public: PublicBlockExecution, task: PrivateTask, budget: ExecutionBudget
     ) -> None:
         """Execute one private transaction at its marker and add its result to `records`. `public` must have been
         executed up to the marker. A transaction that fails, is not valid or is refused by its group's contract raises
@@ -271,7 +271,7 @@ class PrivateBlockExecutor:
         stored = StoredMarker(MarkerPlace(records.number, index), marker.hash, read_payload_key(marker), ahead, known)
         records.markers.setdefault(group_id, []).append(stored)
 
-    def _is_refused(self, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> bool:
+    def _is_refused(self, public: PublicBlockExecution, task: PrivateTask, budget: ExecutionBudget) -> bool:
         """Return True if the contract of a flexible group refuses the transaction, in the state at the marker. Its
         members wrote the contract. So each of its answers has the bounds of a private transaction."""
         if task.version is None:
@@ -289,13 +289,15 @@ class PrivateBlockExecutor:
             log.info("private transaction not let in", marker=marker.hash.hex(), why=why)
         return why is not None
 
-    def read_members(self, public: PublicBlock, group_id: bytes, budget: ExecutionBudget) -> tuple[bytes, ...] | None:
+    def read_members(
+        self, public: PublicBlockExecution, group_id: bytes, budget: ExecutionBudget
+    ) -> tuple[bytes, ...] | None:
         """Return the members (public keys) that the contract of the flexible group names, in the public state before
         the first transaction of the block: this needs no execution of others. None if it names no group or the call
         fails. ExecutionInterruptedError if `budget` ends."""
         return ask_members(self._asker(public, group_id, 0, budget))
 
-    def _asker(self, public: PublicBlock, group_id: bytes, index: int, budget: ExecutionBudget) -> Ask:
+    def _asker(self, public: PublicBlockExecution, group_id: bytes, index: int, budget: ExecutionBudget) -> Ask:
         """Return the questions to a group's contract, in the public state at the marker at `index`."""
         root = self._root(group_id)
 
@@ -332,9 +334,9 @@ class InvalidPrivateTransactionError(Exception):
         self.reason = reason
 
 
-def check_fields(private: PrivateTransaction, chain_id: int) -> None:
-    """Check the value and the chain id, and no other field. InvalidPrivateTransactionError for a value above 0 (it
-    cannot be moved), or for another chain's id than `chain_id`. A transaction without a chain id passes."""
+def check_value_and_chain_id(private: PrivateTransaction, chain_id: int) -> None:
+    """Check the value and the chain id of `private`, and no other field. InvalidPrivateTransactionError for a value
+    above 0 (it cannot be moved), or for another chain's id than `chain_id`. A transaction without a chain id passes."""
     # Private states have no money of their own. Besu refuses a value with the same status.
     if private.value:
         raise InvalidPrivateTransactionError(None, "a private transaction cannot carry value")
@@ -349,7 +351,7 @@ def to_private_message(private: PrivateTransaction, group_id: bytes, chain_id: i
     SignatureError if the signature is not valid. InvalidPrivateTransactionError if it has a value or another chain's id
     than `chain_id`."""
     sender = private.sender()
-    check_fields(private, chain_id)
+    check_value_and_chain_id(private, chain_id)
     # The address depends on the group, unlike that of a public contract.
     created = private_contract_address(sender, private.nonce, group_id) if private.is_creation else None
     return PrivateMessage(sender, private.nonce, private.to, created, private.data, private.gas_price)

@@ -28,7 +28,11 @@ COUNTED_TOGETHER = 100
 
 
 class GroupCondition(Enum):
-    """The condition of a group: all is executed, payloads or long transactions are missing, or members have other states."""
+    """The condition of a group.
+
+    CURRENT: all is executed. WAITING: payloads or long transactions are missing. DIVERGED: another member has another
+    state, or a history contradicts.
+    """
 
     CURRENT = "current"
     WAITING = "waiting"
@@ -199,7 +203,7 @@ class GroupStatuses:
     def _count_skipped(self, stored: PrivateStoreReader, group_id: bytes, root: bytes) -> int:
         """Return the number of skipped private nonces: transactions that the other members had and this node did not."""
         highest: dict[bytes, int] = {}
-        for sender, nonce in stored.early_transactions(group_id):
+        for sender, nonce in stored.nonces_ahead(group_id):
             # Only the highest nonce counts for a sender: the gap is between it and the account's next nonce.
             highest[sender] = max(nonce, highest.get(sender, 0))
         # Without an absent payload nothing can come late. A sender that skips a nonce by mistake must not look like a gap.

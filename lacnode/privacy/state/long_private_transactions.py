@@ -57,7 +57,7 @@ class LongTransactionReader:
         """Return True if the group has a long transaction: its later transactions wait for it."""
         return next(self.of_group(group_id), None) is not None
 
-    def is_at(self, place: MarkerPlace) -> bool:
+    def has_transaction_at(self, place: MarkerPlace) -> bool:
         """Return True if the private transaction of the marker at `place` is executed apart and has not ended."""
         return self._snapshot.get(LONG_PLACES_TABLE, place.key()) is not None
 

@@ -48,7 +48,7 @@ class PrivateReceipts:
             stored = PrivateStoreReader(snapshot)
             receipt = _own_receipt(stored, found, place, found.marker_hash)
             absent = stored.absent_at(MarkerPlace(place.number, place.index))
-            is_long = LongTransactionReader(snapshot).is_at(MarkerPlace(place.number, place.index))
+            is_long = LongTransactionReader(snapshot).has_transaction_at(MarkerPlace(place.number, place.index))
         # A marker waits for its own payload. A record of its history has another key, and its receipt is final.
         waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)

@@ -14,7 +14,8 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 
 class PrivateStatus(IntEnum):
-    """The result of a private transaction: FAILED reverted or halted, INVALID did not begin (for example by its nonce)."""
+    """The result of a private transaction. FAILED reverted or halted. INVALID did not begin, for example because its
+    nonce is not the next one. The numbers are Besu's."""
 
     FAILED = 0
     SUCCESSFUL = 1

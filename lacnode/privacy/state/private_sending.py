@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.state.execution import InvalidPrivateTransactionError, check_fields
+from lacnode.privacy.state.execution import InvalidPrivateTransactionError, check_value_and_chain_id
 from lacnode.privacy.state.group_directory import GroupDirectory
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import MarkerSigner
@@ -59,7 +59,7 @@ class PrivateTransactionSender:
         PrivateSendError if it may not be sent.
         """
         try:
-            check_fields(private, self._context.chain_id)
+            check_value_and_chain_id(private, self._context.chain_id)
         except InvalidPrivateTransactionError as invalid:
             if invalid.reason is None:
                 raise PrivateSendError(PrivateSendReason.CARRIES_VALUE) from None

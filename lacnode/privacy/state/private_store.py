@@ -33,7 +33,7 @@ from lacnode.privacy.state.announced_payloads import (
     first_successful_marker,
     record_marker_signer,
     record_punctual_sender,
-    record_success,
+    record_successful_marker,
     remove_punctual_sender,
 )
 from lacnode.privacy.state.group_rotation import AFTER_GROUP
@@ -86,10 +86,11 @@ class StoredMarker:
 @dataclass(frozen=True, slots=True)
 class AbsentMarker:
     """A marker whose payload the manager does not have (`failing` False) or does not give (`failing` True).
+    `marker_hash` and `payload_key` have 32 bytes. The latter is the key of the group history if that is missing.
 
-    It is asked for again at `due` (Unix seconds), None for never. `tries` counts the requests. `is_preferred` says that its
-    signer is known to announce payloads of this node. It is asked for before others. `signer` is its address (20 bytes),
-    empty in records of earlier versions.
+    It is asked for again at `due` (Unix seconds), None for never. `tries` counts the requests. `is_preferred` says that
+    its signer is known to announce payloads of this node. It is asked for before others. `signer` is its address (20
+    bytes), empty in records of earlier versions.
     """
 
     place: MarkerPlace
@@ -222,9 +223,9 @@ class PrivateStoreReader:
                 return
             yield MarkerPlace.from_key(key[32:]), data[:32]
 
-    def early_transactions(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
-        """Yield the senders (20 bytes) and nonces of the group's private transactions that had a nonce that was too
-        high, in the order of their markers."""
+    def nonces_ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
+        """Yield the senders (20 bytes) and nonces of the group's private transactions whose nonce was too high when
+        they were executed, in the order of their markers. A transaction before each of them was missing."""
         for key, data in self._snapshot.items(AHEAD, group_id):
             if not key.startswith(group_id):
                 return
@@ -401,14 +402,14 @@ class PrivateStoreWriter:
             sender, nonce = marker.ahead
             self._batch.put(AHEAD, key, sender + rlp.encode_scalar(nonce))
 
-    def write_success(self, marker: StoredMarker) -> None:
+    def write_successful_marker(self, marker: StoredMarker) -> None:
         """Record that the private transaction of this marker succeeded. If it is the first success of its payload in
         the chain, its receipt is the one that counts."""
         # The facts stay with the payload for good. A later marker of the same payload is then decided without reading
         # it.
         facts = b"" if marker.known is None else marker.known.encode()
         # The first success of a payload decides which marker's receipt counts. It is kept when later markers come.
-        record_success(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
+        record_successful_marker(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
 
     def write_marker_signer(self, address: bytes) -> None:
         """Record that the account `address` (20 bytes) signed the marker of a payload that this node has."""

@@ -12,7 +12,7 @@ class PublicHistoryMissingError(Exception):
     The text names the block."""
 
 
-class PublicBlock:
+class PublicBlockExecution:
     """The execution of the public block `block`, which has the hash `hash_` (32 bytes), up to a marker. Nothing of it
     is stored. PublicHistoryMissingError if its receipts or the block before it are missing."""
 

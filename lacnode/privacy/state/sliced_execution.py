@@ -15,7 +15,7 @@ from lacnode.privacy.state.group_failures import GroupFailures
 from lacnode.privacy.state.known_payloads import KnownPayload
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
 from lacnode.privacy.state.private_store import MarkerPlace
-from lacnode.privacy.state.public_block import PublicBlock
+from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
 
 EXECUTION = "the execution of a private transaction"
@@ -63,7 +63,7 @@ class SlicedExecution:
         return records
 
     def _execute_in_slice(
-        self, records: BlockRecords, public: PublicBlock, task: PrivateTask, read_seconds: float
+        self, records: BlockRecords, public: PublicBlockExecution, task: PrivateTask, read_seconds: float
     ) -> None:
         """Execute `task` or let it wait. The time for reading counts to the group's use too."""
         slices, group_id, private_from = self._slices, task.group_id, task.private.private_from
@@ -81,7 +81,7 @@ class SlicedExecution:
         if has_changed:
             records.punctual_senders.add(private_from)
 
-    def _wait(self, records: BlockRecords, public: PublicBlock, index: int, known: KnownPayload) -> None:
+    def _wait(self, records: BlockRecords, public: PublicBlockExecution, index: int, known: KnownPayload) -> None:
         slices, marker, private_from = self._slices, public.block.transactions[index], known.private_from
         is_preferred = private_from not in records.slow_senders and slices.prior.is_own_or_punctual_sender(private_from)
         # Only the first one of a group preempts the running try. The later ones change nothing for it.
@@ -91,7 +91,7 @@ class SlicedExecution:
         place = MarkerPlace(public.block.number, index)
         records.long.append(LongPrivateTransaction(known.group_id, place, marker.hash, is_preferred=is_preferred))
 
-    def _ends_in_slice(self, records: BlockRecords, public: PublicBlock, task: PrivateTask) -> bool:
+    def _ends_in_slice(self, records: BlockRecords, public: PublicBlockExecution, task: PrivateTask) -> bool:
         slices = self._slices
         try:
             # The public part has its own budget. Otherwise a full block would use up the slice of an honest transaction.

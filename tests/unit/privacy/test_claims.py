@@ -198,10 +198,10 @@ class TestOnlyProven:
         now = [1000.0]
         proofs = KeyProofs(KeyRing([A]), Counting(), clock=lambda: now[0])
         for _ in range(2):
-            assert proofs.proof_statuses({B.public: HOME}) == {B.public: KeyProofStatus.PROVEN}
+            assert proofs.query_proof_statuses({B.public: HOME}) == {B.public: KeyProofStatus.PROVEN}
         assert asked == [PROVE_PATH]
         now[0] += PROVEN_SECONDS
-        proofs.proof_statuses({B.public: HOME})
+        proofs.query_proof_statuses({B.public: HOME})
         assert asked == [PROVE_PATH, PROVE_PATH]
 
     def test_by_default_who_claims_a_key_first_confirms_nothing(self) -> None:
@@ -230,11 +230,11 @@ class TestOnlyProven:
             def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
                 return dict.fromkeys(bodies, encode_map({"nonce": bytes(24), "box": bytes(100)}))
 
-        assert KeyProofs(KeyRing([A]), Lying(), (ELSEWHERE,)).proof_statuses({B.public: ELSEWHERE}) == {
+        assert KeyProofs(KeyRing([A]), Lying(), (ELSEWHERE,)).query_proof_statuses({B.public: ELSEWHERE}) == {
             B.public: KeyProofStatus.REFUSED
         }
         proofs = KeyProofs(KeyRing([A]), scene.network, (HOME, ELSEWHERE))
-        assert proofs.proof_statuses({B.public: HOME}) == {B.public: KeyProofStatus.PROVEN}
+        assert proofs.query_proof_statuses({B.public: HOME}) == {B.public: KeyProofStatus.PROVEN}
         a = LocalTransactionManager(KeyRing([A]), PayloadStore(), scene.peers, scene.network, proofs=proofs)
         with pytest.raises(EnclaveError, match=r"^NodePropagatingToAllPeers$"):
             a.send(b"secret", None, [B.public])

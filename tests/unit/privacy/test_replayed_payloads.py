@@ -151,7 +151,7 @@ class TestUsedUp:
         assert network.b.manager.asked.count(early) == 1
         assert {receipt_of(network.b, marker.hash) for marker in markers} == {PrivateReceipt(PrivateStatus.INVALID)}
         with network.b.node.chain._database.read() as snapshot:
-            assert list(PrivateStoreReader(snapshot).early_transactions(HOSTILE)) == [(BOB.address, 5)] * 20
+            assert list(PrivateStoreReader(snapshot).nonces_ahead(HOSTILE)) == [(BOB.address, 5)] * 20
 
     def test_a_group_is_executed_anew_with_its_replays(self, network: PrivateTestNetwork) -> None:
         """A payload comes late that stands before all of them."""

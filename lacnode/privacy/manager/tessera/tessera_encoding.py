@@ -14,22 +14,22 @@ T = TypeVar("T")
 
 
 class TesseraError(ValueError):
-    """The bytes are not the expected record. The text names the field and what was expected."""
+    """The bytes are not the expected record of Tessera. The text names the field and what was expected."""
 
 
 def encode_field(data: bytes) -> bytes:
-    """Encode `data` after its length."""
+    """Return `data` after its length (8 bytes, big-endian)."""
     return len(data).to_bytes(LENGTH_FIELD_BYTES) + data
 
 
 def encode_array_field(items: Iterable[bytes]) -> bytes:
-    """Encode a list of fields after their count."""
+    """Return the items, each after its length, after their count (8 bytes, big-endian)."""
     parts = [encode_field(item) for item in items]
     return len(parts).to_bytes(LENGTH_FIELD_BYTES) + b"".join(parts)
 
 
 class BinaryFields:
-    """The fields of one record, read in their order. `what` names the record in errors."""
+    """The fields of one record of Tessera, read once in their order. `what` names the record in errors."""
 
     def __init__(self, data: bytes, what: str) -> None:
         self._data = data
@@ -42,28 +42,32 @@ class BinaryFields:
         return self._at == len(self._data)
 
     def number(self, name: str, at_most: int) -> int:
-        """Read a count. TesseraError if it is larger than `at_most` or if the bytes end."""
+        """Read a count of 8 bytes. `name` is for errors. TesseraError if it is larger than `at_most` or if the bytes
+        end."""
         value = int.from_bytes(self._raw(name, LENGTH_FIELD_BYTES))
         if value > at_most:
             raise TesseraError(f"{self._what}.{name}: at most {at_most} was expected, found {value}")
         return value
 
     def data(self, name: str, size: int | None = None) -> bytes:
-        """Read a field, of exactly `size` bytes if given. TesseraError otherwise."""
+        """Read a field with its length. `name` is for errors. TesseraError if the bytes end, or if it has not exactly
+        `size` bytes. None accepts any size."""
         found = self._raw(name, int.from_bytes(self._raw(name, LENGTH_FIELD_BYTES)))
         if size is not None and len(found) != size:
             raise TesseraError(f"{self._what}.{name}: {size} bytes were expected, found {len(found)}")
         return found
 
     def text(self, name: str) -> str:
-        """Read a field in UTF-8. TesseraError if it is not valid."""
+        """Read a field with its length as UTF-8. `name` is for errors. TesseraError if it is not UTF-8 or if the bytes
+        end."""
         try:
             return self.data(name).decode()
         except UnicodeDecodeError:
             raise TesseraError(f"{self._what}.{name}: UTF-8 was expected") from None
 
     def items(self, name: str, at_most: int, take: Callable[[], T]) -> list[T]:
-        """Read a count and as many values by `take`. TesseraError if there are more than `at_most`."""
+        """Read a count, and call `take` so many times, which reads one value at each call. Return the values.
+        TesseraError if there are more than `at_most` or if the bytes end."""
         # Each value takes at least 8 bytes. A false count therefore ends at the end of the bytes.
         return [take() for _ in range(self.number(name, at_most))]
 

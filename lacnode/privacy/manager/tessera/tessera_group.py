@@ -19,12 +19,13 @@ from lacnode.privacy.transaction_manager import GroupType
 
 
 def has_tessera_id(members: Sequence[bytes], seed: bytes | None = None) -> bool:
-    """Return True if Tessera gives the group of `members` and `seed` the same id as lacnode."""
+    """Return True if Tessera gives the group of `members` (public keys) and `seed` (None for a LEGACY group) the same
+    id as Orion and lacnode."""
     return group_id(members, seed) == tessera_group_id(members, seed)
 
 
 def encode_tessera_group(record: GroupRecord) -> bytes:
-    """Encode a record in Tessera's form."""
+    """Encode a record in Tessera's form. It does not have the id of the group."""
     parts = [
         encode_field(record.name.encode()),
         encode_field(record.description.encode()),
@@ -37,7 +38,8 @@ def encode_tessera_group(record: GroupRecord) -> bytes:
 
 
 def decode_tessera_group(data: bytes) -> GroupRecord:
-    """Decode a record. TesseraError if it is malformed, or if Tessera and lacnode give the group different ids."""
+    """Decode a record in Tessera's form. TesseraError if it is malformed, above a bound, or if Tessera and lacnode give
+    the group different ids."""
     fields = BinaryFields(data, "group")
     name, description = fields.text("name"), fields.text("description")
     members = tuple(fields.items("members", MAX_GROUP_MEMBERS, lambda: fields.data("members", KEY_BYTES)))

@@ -14,7 +14,8 @@ from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_tes
 
 
 class TesseraKeyChallenge:
-    """One question of `own` to the manager that claims `key`. ValueError or RuntimeError if `key` is not a valid key."""
+    """One question of `own` to the manager that claims `key` (32 bytes). `body` is to be sent. ValueError or
+    RuntimeError if `key` is not a valid key."""
 
     def __init__(self, own: KeyPair, key: bytes) -> None:
         self._expected = str(uuid.uuid4()).encode()
@@ -24,12 +25,13 @@ class TesseraKeyChallenge:
         )
 
     def is_answered_by(self, answer: bytes | None) -> bool:
-        """Return True if `answer` proves the key."""
+        """Return True if the body `answer` proves the key. False also for None, which stands for no answer."""
         return answer is not None and hmac.compare_digest(answer, self._expected)
 
 
 def answer_key_challenge(body: bytes, keys: KeyRing) -> bytes:
-    """Return the answer to the challenge of another manager. TesseraError if it is malformed or not for one of `keys`."""
+    """Return the answer to the challenge in `body` of another manager: the UUID that was sealed for an own key, as
+    ASCII bytes. TesseraError if it is malformed or has no UUID for one of `keys`."""
     # The challenge has the form of a payload. If any plaintext were returned, a stranger could send a recorded payload here
     # and read it. So the plaintext must be a UUID.
     payload = decode_tessera_payload(body).payload

@@ -42,9 +42,11 @@ MAX_KEYS_EACH = 256
 
 
 class TesseraNodes:
-    """The Tesseras at `urls`, which are the `serverAddress` values of their configurations.
+    """The Tesseras that the operator has named: their keys, and the delivery to them. `urls` are the `serverAddress`
+    values of their configurations.
 
-    `own` returns the URL that they are told, None until it is known. Safe to use from several threads.
+    `own` returns the URL that they are told, None until it is known. Safe to use from several threads. Calls to them
+    block, so the event loop must not make them.
     """
 
     def __init__(self, keys: KeyRing, urls: Sequence[str], caller: PeerCaller, own: Callable[[], str | None]) -> None:
@@ -58,28 +60,31 @@ class TesseraNodes:
 
     @property
     def key_urls(self) -> Mapping[bytes, str]:
-        """The proven keys (32 bytes) and the URLs of their Tesseras."""
+        """The proven keys (32 bytes) and the URLs of their Tesseras. Empty before the first exchange of party info."""
         with self._lock:
             return dict(self._key_urls)
 
     def has_tessera_at(self, url: str) -> bool:
-        """Return True if `url` is one of the Tesseras."""
+        """Return True if `url` is one of the Tesseras that the operator has named. The path does not count. It need not
+        answer."""
         return any(is_same_manager(url, known) for known in self._urls)
 
     def url_of(self, key: bytes) -> str | None:
-        """Return the URL of the Tessera that has proven `key`, None if there is none."""
+        """Return the URL of the Tessera that has proven `key` (32 bytes), None if there is none."""
         with self._lock:
             return self._key_urls.get(key)
 
     # -- keys and URLs -------------------------------------------------------------------------------------------------
 
     def own_party_info(self) -> PartyInfo:
-        """Return the party info for Tesseras: the own keys alone."""
+        """Return the party info that Tesseras are told: the own URL (empty text until it is known) and the own keys
+        alone."""
         url = self._own_url() or ""
         return PartyInfo(url, (url,), dict.fromkeys(self._keys.public_keys, url))
 
     def exchange_party_info(self) -> None:
-        """Send the own party info to each Tessera and read which keys it has. Blocks for the time of their answers."""
+        """Send the own party info to each Tessera, read which keys it has, and ask for proofs of the new ones. Blocks
+        for the time of their answers. A Tessera that does not answer is logged once and keeps its keys."""
         told = encode_tessera_party_info(self.own_party_info())
         # The own party info comes first. The Tessera then knows this manager before it is asked for its own keys.
         self._call([_post_call(url, PARTY_INFO_PATH, told) for url in self._urls])
@@ -134,9 +139,10 @@ class TesseraNodes:
     # -- what they are sent ------------------------------------------------------------------------------------------
 
     def push_payload(self, payload: EncryptedPayload, recipients: Mapping[str, Mapping[bytes, int]]) -> set[str]:
-        """Send to each Tessera the boxes of its keys. Return the URLs that confirmed all of their boxes.
+        """Send to each Tessera the boxes of its keys, one request for each key. Return the URLs that confirmed all of
+        their boxes. The others raise no error.
 
-        `recipients` has for each URL the keys there and the positions of their boxes.
+        `recipients` has for each URL the keys there (32 bytes) and the positions of their boxes.
         """
         # One push for each key: Tessera's payload names one recipient here, so that no recipient learns of the others.
         wanted = [(url, key, position) for url, keys in recipients.items() for key, position in keys.items()]
@@ -149,7 +155,8 @@ class TesseraNodes:
         return set(recipients) - refused
 
     def push_group(self, record: GroupRecord, urls: Sequence[str]) -> set[str]:
-        """Announce a group, or its deletion, to the Tesseras at `urls`. Return the URLs that confirmed it."""
+        """Announce a group, or its deletion, to the Tesseras at `urls`. Return the URLs that confirmed it. The others
+        raise no error."""
         body = encode_tessera_group(record)
         answers = self._call([_post_call(url, PUSH_GROUP_PATH, body) for url in urls])
         return {url for url, answer in zip(urls, answers, strict=True) if answer is not None}
@@ -157,7 +164,9 @@ class TesseraNodes:
     def fetch_payloads(
         self, wanted: Sequence[bytes], parties: Sequence[bytes]
     ) -> Iterator[tuple[bytes, TesseraPayload]]:
-        """Yield the `wanted` payloads that Tesseras have, with the party (one of `parties`) that sent or may read them."""
+        """Ask every Tessera for the payloads `wanted` (keys of 32 bytes) once for each of `parties` (own public keys).
+        Yield those that they give, each with the party for which it was given. One payload may come several times.
+        Whether a key opens it is not checked."""
         asked = [(url, party, key) for url in self._urls for party in parties for key in wanted]
         answers = self._call([_resend_call(*question) for question in asked])
         for (url, party, key), answer in zip(asked, answers, strict=True):

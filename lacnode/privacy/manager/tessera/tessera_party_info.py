@@ -18,7 +18,7 @@ from lacnode.privacy.manager.tessera.tessera_encoding import (
 
 
 def encode_tessera_party_info(view: PartyInfo) -> bytes:
-    """Encode a party info in Tessera's form."""
+    """Encode a party info in Tessera's binary form. An own URL of None becomes empty text."""
     keys = b"".join(encode_field(key) + encode_field(url.encode()) for key, url in view.keys.items())
     return b"".join(
         (
@@ -30,7 +30,8 @@ def encode_tessera_party_info(view: PartyInfo) -> bytes:
 
 
 def decode_tessera_party_info(data: bytes) -> PartyInfo:
-    """Decode a party info in Tessera's binary form. TesseraError if it is malformed or above a bound."""
+    """Decode a party info in Tessera's binary form. TesseraError if it is malformed, above a bound, or has an invalid
+    URL."""
     fields = BinaryFields(data, "party info")
     url = fields.text("url")
     keys = fields.items(
@@ -45,7 +46,8 @@ def decode_tessera_party_info(data: bytes) -> PartyInfo:
 
 
 def decode_tessera_party_info_json(data: bytes) -> PartyInfo:
-    """Read a party info in the JSON of a Tessera's answer. TesseraError if it is malformed or has too many values."""
+    """Read a party info in the JSON of a Tessera's answer: its URL and keys, without the list of URLs. TesseraError if
+    it is malformed, has an invalid URL or too many values."""
     try:
         answer: Any = parse_bounded_json(data)
         keys = {from_base64(entry["key"], KEY_BYTES): validate_url(entry["url"]) for entry in answer["keys"]}

@@ -25,7 +25,8 @@ NO_GROUP = b""
 
 @dataclass(frozen=True, slots=True)
 class TesseraPayload:
-    """A payload and the keys of its boxes. A payload may come without the keys.
+    """A payload in Tessera's form: the payload, and the public keys of its boxes in their order. `recipients` is empty
+    if it came without the keys.
 
     `payload.group_id` is empty if Tessera names no group, as in the question for a proof.
     """
@@ -35,7 +36,7 @@ class TesseraPayload:
 
 
 def encode_tessera_payload(payload: EncryptedPayload, recipients: Sequence[bytes]) -> bytes:
-    """Encode a payload in Tessera's form. `recipients` are the keys of its boxes, in the same order."""
+    """Encode a payload in Tessera's form. `recipients` are the public keys of its boxes, in the same order."""
     parts = [
         encode_field(payload.sender),
         encode_field(payload.cipher_text),
@@ -51,7 +52,8 @@ def encode_tessera_payload(payload: EncryptedPayload, recipients: Sequence[bytes
 
 
 def decode_tessera_payload(data: bytes) -> TesseraPayload:
-    """Decode a payload. TesseraError if it is malformed, above a bound, or of enhanced privacy."""
+    """Decode a payload in Tessera's form. No box is opened. TesseraError if it is malformed, above a bound, or of
+    enhanced privacy."""
     fields = BinaryFields(data, "payload")
     sender, cipher_text = fields.data("sender", KEY_BYTES), fields.data("cipherText")
     if len(cipher_text) < MAC_BYTES:

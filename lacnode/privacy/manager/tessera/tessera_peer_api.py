@@ -25,35 +25,38 @@ T = TypeVar("T")
 
 
 class TesseraPeerApi:
-    """Answers the requests that Tessera managers send to this manager. EnclaveError from each method if the request is
-    refused."""
+    """Answers the requests that Tessera managers send to this manager. From each method EnclaveError if the request is
+    refused, and EnclaveUnreachableError if the store fails."""
 
     def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes) -> None:
         self._manager = manager
         self._nodes = nodes
 
     def receive_push(self, body: bytes) -> str:
-        """Store a pushed payload. Return its key in base64.
+        """Store the payload in `body` (Tessera's form), which a Tessera pushes. Return its key in base64. A payload
+        that is stored already is no error.
 
-        EnclaveError also for enhanced privacy and for a payload without a group.
+        EnclaveError `InvalidPayload` if it is malformed, of enhanced privacy or without a group,
+        `EnclaveKeysCannotDecryptPayload` if no own key opens it, otherwise as for `PayloadIntake.store_opened`.
         """
         payload = _decode_or_refuse(_decode_group_payload, body).payload
         self._manager.intake.accept_push(payload)
         return to_base64(payload.key)
 
     def receive_group(self, body: bytes) -> None:
-        """Store the group in `body`, which a Tessera announces without a proof. EnclaveError if the record is malformed
-        or refused."""
+        """Store the group in `body` (Tessera's form), which a Tessera announces without a proof. EnclaveError
+        `InvalidPayload` if the record is malformed, `PrivacyGroupNotStored` if it is refused."""
         self._manager.groups.accept_announced_record(_decode_or_refuse(decode_tessera_group, body))
 
     def answer_party_info(self, body: bytes) -> bytes:
-        """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is
-        called."""
+        """Return the own URL as a party info in Tessera's form, without keys. The statements in `body` are checked for
+        their form and not stored: any machine can send them. EnclaveError `InvalidPayload` if they are malformed."""
         _decode_or_refuse(decode_tessera_party_info, body)
         return encode_tessera_party_info(PartyInfo(self._nodes.own_party_info().url))
 
     def answer_challenge(self, body: bytes) -> bytes:
-        """Return the UUID of a challenge, which proves an own key."""
+        """Return the UUID (ASCII) of the challenge in `body`, which proves an own key. EnclaveError `InvalidPayload` if
+        it is malformed or for no own key."""
         return _decode_or_refuse(lambda sealed: answer_key_challenge(sealed, self._manager.keys), body)
 
 

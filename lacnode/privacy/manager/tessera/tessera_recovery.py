@@ -15,14 +15,16 @@ from lacnode.privacy.manager.tessera.tessera_payload import TesseraPayload
 
 
 class TesseraRecovery:
-    """Asks `nodes` for payloads and gives them to `manager`."""
+    """Asks Tesseras for missing payloads and stores them in `manager`. Its calls block, so the event loop must not make
+    them."""
 
     def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes) -> None:
         self._manager = manager
         self._nodes = nodes
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
-        """Ask every Tessera for the payloads `wanted`. Return how many were stored."""
+        """Ask every Tessera for the payloads `wanted` (keys of 32 bytes). Return how many were accepted into the store.
+        A Tessera that does not answer raises no error. EnclaveUnreachableError if the own store fails."""
         keys = self._manager.keys
         return sum(
             self._store(found, keys.sender_pair(own))

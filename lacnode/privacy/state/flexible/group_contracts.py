@@ -39,7 +39,8 @@ def create_group_accounts() -> tuple[GenesisAccount, ...]:
 
 
 def calls_group_contract(private: PrivateTransaction) -> bool:
-    """Return True if `private` calls the group's own contract. This is allowed while the group is locked."""
+    """Return True if `private` calls the group's own contract, at the proxy's address. This is allowed while the group
+    is locked."""
     return private.to == PROXY_ADDRESS
 
 

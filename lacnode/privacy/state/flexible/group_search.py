@@ -153,7 +153,7 @@ class GroupSearch:
             if time.monotonic() > until_seconds - LEAST_ANSWER_SECONDS:
                 return group_id
             # A group without a state has no contract. Markers of transactions that fail make any number of them.
-            has_answer = root == EMPTY_TRIE_ROOT or self._known.root_of(group_id) == root
+            has_answer = root == EMPTY_TRIE_ROOT or self._known.root_of_answer(group_id) == root
             if not has_answer and not self._silent.was_silent(group_id, root):
                 self._ask(group_id, root, until_seconds)
         return None

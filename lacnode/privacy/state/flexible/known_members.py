@@ -30,7 +30,7 @@ class KnownMembers:
         self._groups: dict[bytes, tuple[bytes, FlexibleGroup]] = {}
         self._members_bytes = 0
 
-    def root_of(self, group_id: bytes) -> bytes | None:
+    def root_of_answer(self, group_id: bytes) -> bytes | None:
         """Return the state root (32 bytes) at which the contract named the members that are known, not the group's
         present root. None if no answer is known."""
         known = self._groups.get(group_id)
