@@ -128,6 +128,7 @@ class GroupSlices:
         self.prior = prior
         self._is_behind = is_behind
         self._waiting: set[bytes] = set()
+        self._settled: dict[tuple[bytes, bytes], bool] = {}
         self._has_lost_slice = False
         """Whether a transaction of this block did not end in its slice."""
 
@@ -180,11 +181,15 @@ class GroupSlices:
 
     def _is_settled(self, group_id: bytes, private_from: bytes) -> bool:
         """Return True for an own key, and for a punctual sender in a group with `SETTLED_CHANGES`."""
-        # One cheap transaction makes any sender punctual, so the group must have a history, too.
-        return self.prior.is_own_key(private_from) or (
-            self.prior.is_own_or_punctual_sender(private_from)
-            and self.prior.count_changes(group_id, SETTLED_CHANGES) >= SETTLED_CHANGES
-        )
+        # The facts are those before the block, so they are read once. Each transaction asks for them twice.
+        place = group_id, private_from
+        if place not in self._settled:
+            # One cheap transaction makes any sender punctual, so the group must have a history, too.
+            self._settled[place] = self.prior.is_own_key(private_from) or (
+                self.prior.is_own_or_punctual_sender(private_from)
+                and self.prior.count_changes(group_id, SETTLED_CHANGES) >= SETTLED_CHANGES
+            )
+        return self._settled[place]
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group waits for a transaction that is executed apart, of this block or an earlier one."""
