@@ -9,6 +9,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import nacl.bindings
 
@@ -16,6 +17,9 @@ from lacnode.privacy.transaction_manager import EnclaveError
 
 KEY_BYTES = 32
 """The size of a private key, a public key, a group id and a payload key."""
+
+MAX_SHARED_SECRETS = 1024
+"""The largest number of secrets of two keys that are kept. Strangers may send any number of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,32 @@ class KeyPair:
     def generate(cls) -> "KeyPair":
         """Return a new random pair."""
         return cls.from_private_bytes(secrets.token_bytes(KEY_BYTES))
+
+    def seal_box(self, message: bytes, nonce: bytes, to: bytes) -> bytes:
+        """Return a NaCl box with `message` from this pair to the public key `to`. ValueError or RuntimeError if `to` is
+        no valid key."""
+        sealed: bytes = nacl.bindings.crypto_box_afternm(message, nonce, self.shared_secret(to))
+        return sealed
+
+    def open_box(self, box: bytes, nonce: bytes, other: bytes) -> bytes:
+        """Return the message in a NaCl box between this pair and the public key `other`.
+
+        nacl.exceptions.CryptoError if they did not seal it, ValueError or RuntimeError if `other` is no valid key.
+        """
+        opened: bytes = nacl.bindings.crypto_box_open_afternm(box, nonce, self.shared_secret(other))
+        return opened
+
+    def shared_secret(self, other: bytes) -> bytes:
+        """Return the secret (32 bytes) of this pair and the public key `other`. ValueError or RuntimeError if `other` is
+        no valid key."""
+        return _shared_secret(other, self.private)
+
+
+# The multiplication on the curve takes most of the time of a box, and the same managers send to each other all the time.
+@lru_cache(MAX_SHARED_SECRETS)
+def _shared_secret(public: bytes, private: bytes) -> bytes:
+    secret: bytes = nacl.bindings.crypto_box_beforenm(public, private)
+    return secret
 
 
 class KeyRing:

@@ -75,10 +75,7 @@ def encrypt_payload(
     # A nonce of zeros is safe here: the master key is new and seals this one text. Orion expects exactly this nonce.
     cipher_text = nacl.bindings.crypto_secretbox(payload, ZERO_NONCE, master_key)
     # The boxes share one nonce. That is safe too, as each box has another pair of keys.
-    boxes = tuple(
-        nacl.bindings.crypto_box(master_key, nonce, recipient, sender.private)
-        for recipient in (*recipients, sender.public)
-    )
+    boxes = tuple(sender.seal_box(master_key, nonce, recipient) for recipient in (*recipients, sender.public))
     return EncryptedPayload(sender.public, nonce, boxes, cipher_text, group_id)
 
 
@@ -86,7 +83,7 @@ def _find_own_box(payload: EncryptedPayload, other: bytes, own: KeyPair) -> tupl
     """Return the position and the master key of the first box between `other` and `own`. None if there is none."""
     try:
         # The secret that the two keys share is computed once. To compute it for each box takes forty times as long.
-        shared = nacl.bindings.crypto_box_beforenm(other, own.private)
+        shared = own.shared_secret(other)
     except (nacl.exceptions.CryptoError, ValueError):
         return None
     # A box does not say whose it is. All boxes are tried, as in Orion. MAX_BOXES bounds the work.
@@ -125,7 +122,7 @@ def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -
     # The master key must open the cipher text too. A recipient could otherwise return another payload's box.
     if found is None or _open_cipher_text(payload, found[1]) is None:
         return None
-    mine = nacl.bindings.crypto_box(found[1], payload.nonce, own.public, own.private)
+    mine = own.seal_box(found[1], payload.nonce, own.public)
     return replace(payload, boxes=(mine,))
 
 

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-import nacl.bindings
 import nacl.exceptions
 import structlog
 
@@ -57,7 +56,7 @@ class ProofResponder:
         # on, show the answer as its own, and receive the payloads.
         said, nonce = encode_map({"proves": challenge, "at": url}), secrets.token_bytes(NONCE_BYTES)
         try:
-            box = nacl.bindings.crypto_box(said, nonce, asker, own.private)
+            box = own.seal_box(said, nonce, asker)
         except nacl.exceptions.CryptoError:
             raise EnclaveError("EnclaveDecodePublicKey") from None
         return encode_map({"nonce": nonce, "box": box})
@@ -110,7 +109,7 @@ def _judge_proof(answer: bytes | None, own: KeyPair, key: bytes, url: str, chall
     try:
         sealed = decode_map(answer, "proof")
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
-        said = decode_map(nacl.bindings.crypto_box_open(box, nonce, key, own.private), "proof")
+        said = decode_map(own.open_box(box, nonce, key), "proof")
         proven, at = said.bytes("proves", KEY_BYTES), said.read_field("at", str)
         # Both comparisons are always made, and the first one in constant time: its duration must not show how much of
         # a guessed challenge was right.

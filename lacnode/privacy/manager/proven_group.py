@@ -7,7 +7,6 @@ changes nothing. This module must not judge the record.
 import secrets
 from dataclasses import dataclass
 
-import nacl.bindings
 import nacl.exceptions
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
@@ -33,7 +32,7 @@ def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes |
     # receiver decides for itself alone.
     nonce = secrets.token_bytes(NONCE_BYTES)
     try:
-        box = nacl.bindings.crypto_box(encode_map({"group": encode_orion_group(record)}), nonce, to, own.private)
+        box = own.seal_box(encode_map({"group": encode_orion_group(record)}), nonce, to)
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
         return None
     return encode_map({"from": own.public, "to": to, "nonce": nonce, "box": box})
@@ -54,7 +53,7 @@ def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
     if own is None:
         raise EnclaveError("EnclaveNoMatchingPrivateKey")
     try:
-        opened = nacl.bindings.crypto_box_open(box, nonce, teller, own.private)
+        opened = own.open_box(box, nonce, teller)
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
         raise EnclaveError("EnclaveNotPayloadOwner") from None
     inner = decode_map(opened, "group push")

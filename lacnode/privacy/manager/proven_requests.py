@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nacl.bindings
 import nacl.exceptions
 import structlog
 
@@ -52,7 +51,7 @@ class ProvenRequest:
     def seal_answer(self, answer: bytes) -> bytes:
         """Return `answer` in a box (CBOR) that only the requester and this manager can open."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        box = nacl.bindings.crypto_box(answer, nonce, self.requester, self.own.private)
+        box = self.own.seal_box(answer, nonce, self.requester)
         return encode_map({"nonce": nonce, "box": box})
 
 
@@ -104,7 +103,7 @@ class RequestAuthenticator:
         if own is None or self._keys.find_pair(requester) is not None:
             raise EnclaveError(REFUSED_CODE)
         try:
-            request = decode_map(nacl.bindings.crypto_box_open(box, nonce, requester, own.private), "request")
+            request = decode_map(own.open_box(box, nonce, requester), "request")
             challenge = request.bytes("challenge", CHALLENGE_SIZE)
         except _UNUSABLE:
             raise EnclaveError(REFUSED_CODE) from None
@@ -194,7 +193,7 @@ def _seal_request(own: KeyPair, one: OutgoingRequest, challenge: bytes | None) -
             {"challenge": decode_map(challenge, "challenge").bytes("challenge", CHALLENGE_SIZE), **one.fields}
         )
         nonce = secrets.token_bytes(NONCE_BYTES)
-        box = nacl.bindings.crypto_box(inner, nonce, one.key, own.private)
+        box = own.seal_box(inner, nonce, one.key)
     except _UNUSABLE as error:
         _log_unusable(one, error)
         return None
@@ -207,7 +206,7 @@ def _open_answer(own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> Cb
     try:
         sealed = decode_map(answer, "answer")
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
-        return decode_map(nacl.bindings.crypto_box_open(box, nonce, one.key, own.private), "answer")
+        return decode_map(own.open_box(box, nonce, one.key), "answer")
     except _UNUSABLE as error:
         _log_unusable(one, error)
         return None

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import nacl.bindings
 import nacl.exceptions
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
@@ -47,7 +46,7 @@ def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, byt
     # together with another payload.
     inner = encode_map({"key": key, "boxes": encode_recovery_boxes(boxes)})
     nonce = secrets.token_bytes(NONCE_BYTES)
-    box = nacl.bindings.crypto_box(inner, nonce, to, own.private)
+    box = own.seal_box(inner, nonce, to)
     return encode_map({"payload": payload, "from": own.public, "to": to, "nonce": nonce, "box": box})
 
 
@@ -68,7 +67,7 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
     if own is None:
         raise EnclaveError("EnclaveNoMatchingPrivateKey")
     try:
-        opened = nacl.bindings.crypto_box_open(box, nonce, sender, own.private)
+        opened = own.open_box(box, nonce, sender)
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
         raise EnclaveError("EnclaveKeysCannotDecryptPayload") from None
     inner = decode_map(opened, "spare boxes")
