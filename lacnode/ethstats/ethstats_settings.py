@@ -8,8 +8,8 @@ FORMAT = "[ws://|wss://]nodename:secret@host[:port]"
 
 
 class EthstatsUrlError(ValueError):
-    """The value of `--ethstats` does not have Besu's format (`FORMAT`). The text does not quote it, because it has the
-    secret."""
+    """The value of `--ethstats` does not have Besu's format `[ws://|wss://]nodename:secret@host[:port]`. The text does
+    not quote it, because it has the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class EthstatsSettings:
 
 
 def parse_ethstats_url(url: str, contact: str = "", ca_file: Path | None = None) -> EthstatsSettings:
-    """Return the settings in `url`, with `contact` and `ca_file` as they are given. EthstatsUrlError if `url` is not in
-    Besu's format (`FORMAT`)."""
+    """Return the settings in `url`, which has Besu's format `[ws://|wss://]nodename:secret@host[:port]`, with `contact`
+    and `ca_file` as they are given. EthstatsUrlError if it does not have this format."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url

@@ -63,7 +63,7 @@ class ServerTls:
 @dataclass(frozen=True, slots=True)
 class ClientTls:
     """TLS of calls to other managers. `by_chain` verifies chains, None if they do not count. With `by_fingerprint`, the
-    caller must check the certificate by `known`. Both are None if fingerprints do not count."""
+    caller must check the certificate by `known`. `by_fingerprint` and `known` are None if fingerprints do not count."""
 
     by_chain: ssl.SSLContext | None
     by_fingerprint: ssl.SSLContext | None

@@ -46,8 +46,8 @@ class GroupMembership:
         self._silent = SilentContracts()
 
     def members_at(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
-        """Return the public keys of the group's members as of block `number`. Empty if the group was deleted, or if it is a
-        flexible group without members yet.
+        """Return the public keys of the members of the group `group_id` (32 bytes) as of block `number`. Empty if the
+        group was deleted, or if it is a flexible group without members yet.
 
         None if neither the manager nor a payload names them, if the state of that block is not kept, or if a flexible
         group's contract does not answer until `deadline_seconds` on the monotonic clock. EnclaveUnreachableError if the

@@ -24,8 +24,8 @@ class PrivateStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateReceipt:
-    """A private receipt. `output` is the returned data or the created contract's code, empty without success.
-    `revert_reason` is the output of REVERT, None if nothing reverted."""
+    """A private receipt. `output` is the data that the execution returned, empty without success. `revert_reason` is
+    the output of REVERT, None if nothing reverted."""
 
     status: PrivateStatus
     logs: tuple[Log, ...] = ()

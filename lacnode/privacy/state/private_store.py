@@ -238,7 +238,8 @@ class PrivateStoreReader:
         return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
-        """Return the record of the absent marker at `place`. None if there is none, or if it is not asked for again."""
+        """Return the record of the absent marker at `place`, also if its payload was given up (`due` None). None if
+        there is none, or after `stop_asking`."""
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
 

@@ -112,7 +112,7 @@ class PrivateProcessor:
         self._listeners.append(listener)
 
     def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:
-        """Call `preempt`, in place of an earlier one, in the working thread when groups begin to wait for a long one."""
+        """Call `preempt` (in place of an earlier one) in the working thread once groups wait for a long transaction."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------
