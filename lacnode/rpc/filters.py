@@ -40,6 +40,9 @@ MAX_GATHERED_BYTES, ENTRY_BYTES = 32 * 2**20, 200
 """Bytes that all filters together may gather, and bytes of one entry besides its data. The filter that has gathered most is
 deleted if the filters have more."""
 
+MAX_CHANGES_BYTES, SHOWN_ENTRY_BYTES = 15 * 2**20, 600
+"""Bytes of JSON text of one poll, and those of one entry besides its data. The rest waits for the next poll."""
+
 FILTER_MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
 """The members of a filter's object that are read."""
 
@@ -67,13 +70,25 @@ class PollingFilter:
     def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:
         """Add entries (hashes as text, or logs) that the client has not asked for yet. The bounds are not checked here."""
         self.gathered += entries
-        self.gathered_bytes += sum(ENTRY_BYTES + (0 if isinstance(e, str) else len(e.log.data)) for e in entries)
+        self.gathered_bytes += sum(ENTRY_BYTES + _data_bytes(entry) for entry in entries)
 
     def pop_gathered(self) -> list[str | LogWithMetadata]:
-        """Return the entries that were gathered since the last call, the oldest first, and drop them. Empty if there
-        are none."""
+        """Return the entries that were gathered since the last call, the oldest first, as many as one answer may have, and
+        drop them. The rest stays for the next call. The first one may have any size. Empty if there are none."""
+        # Counted before the answer is made. An answer that is refused afterwards would take its entries with it.
+        left_bytes = MAX_CHANGES_BYTES
+        for count, entry in enumerate(self.gathered):
+            left_bytes -= SHOWN_ENTRY_BYTES + 2 * _data_bytes(entry)
+            if left_bytes < 0 and count > 0:
+                taken, self.gathered = self.gathered[:count], self.gathered[count:]
+                self.gathered_bytes -= sum(ENTRY_BYTES + _data_bytes(entry) for entry in taken)
+                return taken
         taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
         return taken
+
+
+def _data_bytes(entry: str | LogWithMetadata) -> int:
+    return 0 if isinstance(entry, str) else len(entry.log.data)
 
 
 class PollingFilters:
@@ -97,21 +112,30 @@ class PollingFilters:
         The lock is free between two steps: a block may have a hundred thousand logs, and a method that waits for the
         lock holds a worker thread of all clients.
         """
-        # `_sweep` comes first, so that filters without an owner do not gather.
         number, hash_ = new_head.header.number, to_hex(new_head.hash)
+        for id_, filter_ in self._each_filter():
+            if filter_.kind == BLOCKS:
+                self._gather(id_, [hash_])
+            elif filter_.kind == LOGS:
+                self._gather_matching(id_, filter_, number, new_head.logs)
+            yield
+
+    def _each_filter(self) -> Iterator[tuple[str, PollingFilter]]:
+        """Yield the filters that are left when their turn comes, with their ids. The lock is free in between."""
+        # `_sweep` comes first, so that filters without an owner do not gather.
         with self._lock:
             self._sweep()
             waiting = list(self._filters.items())
         for id_, filter_ in waiting:
-            if id_ not in self._filters:
-                continue
-            if filter_.kind == BLOCKS:
-                self._gather(id_, [hash_])
-            elif filter_.kind == LOGS and (filter_.last_block is None or number <= filter_.last_block):
-                matching = (found for found in new_head.logs if filter_.wanted.matches(found.log))
-                # One more than a filter may have: the next `_sweep` deletes the filter, and the rest takes no memory.
-                self._gather(id_, list(islice(matching, MAX_GATHERED_ENTRIES + 1)))
-            yield
+            if id_ in self._filters:
+                yield id_, filter_
+
+    def _gather_matching(self, id_: str, filter_: PollingFilter, number: int, logs: Sequence[LogWithMetadata]) -> None:
+        """Add those `logs` of block `number` to a filter that it wants. They are matched without the lock."""
+        if filter_.last_block is None or number <= filter_.last_block:
+            matching = (found for found in logs if filter_.wanted.matches(found.log))
+            # One more than a filter may have: the next `_sweep` deletes the filter, and the rest takes no memory.
+            self._gather(id_, list(islice(matching, MAX_GATHERED_ENTRIES + 1)))
 
     def _gather(self, id_: str, entries: Sequence[str | LogWithMetadata]) -> None:
         with self._lock:

@@ -1,6 +1,8 @@
 """Polling filters for private logs. They are stored apart from the public ones, so that `eth_getFilterChanges` cannot read
 them. Each filter answers for its own group only."""
 
+from collections.abc import Iterator
+
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
 from lacnode.rpc.filters import PollingFilter, PollingFilters, kept_members, parse_filter_id
@@ -16,16 +18,13 @@ class PrivateFilters(PollingFilters):
     """All filters for private logs of a node. Safe to use from several threads. A filter's `kind` is its group in
     hexadecimal without `0x`. Its bounds are those of `PollingFilters`, counted apart."""
 
-    def private_block_added(self, private_block: PrivateBlock) -> None:
-        """Give the private logs of a block to the filters of their groups. Filters that have expired or gathered too
-        many entries are deleted."""
-        number = private_block.header.number
-        with self._lock:
-            self._sweep()
-            for filter_ in self._filters.values():
-                if filter_.last_block is None or number <= filter_.last_block:
-                    logs = private_block.logs.get(bytes.fromhex(filter_.kind), ())
-                    filter_.gather([found for found in logs if filter_.wanted.matches(found.log)])
+    def private_block_added(self, private_block: PrivateBlock) -> Iterator[None]:
+        """Give the private logs of a block to the filters, one filter in each step of the iterator. The lock is free between
+        two steps, as in `block_added`."""
+        for id_, filter_ in self._each_filter():
+            logs = private_block.logs.get(bytes.fromhex(filter_.kind), ())
+            self._gather_matching(id_, filter_, private_block.header.number, logs)
+            yield
 
     def methods(self) -> tuple[Method, ...]:
         """Return the RPC methods that work on these filters. Each raises RpcError "Unauthorized" if the caller is no

@@ -6,13 +6,14 @@ notices that events are missing.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import structlog
 import trio
 
 from lacnode.chain.blockchain import NewHead
+from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.filters import PollingFilters
 from lacnode.rpc.notice import Notice
@@ -87,21 +88,15 @@ class SubscriptionFeeds:
         # subscription that is made at this moment begins with the next block.
         if not len(self._filters) and not self._subscriptions.has_any(NEW_HEADS, LOGS):
             return
-        size_bytes = _size_bytes(new_head)
-        blocks, waiting_bytes = self._noted_blocks - self._told_blocks, self._noted_bytes - self._told_bytes
-        # A block is as large as its gas limit allows, so blocks are bounded by bytes too. The first one
-        # may have any size.
-        if blocks >= MAX_WAITING_FEED_BLOCKS or (blocks and waiting_bytes + size_bytes > MAX_WAITING_FEED_BYTES):
-            self._give_up()
-        elif self._note(partial(self._block, new_head, size_bytes)):
-            self._noted_blocks += 1
-            self._noted_bytes += size_bytes
+        transaction_bytes = sum(len(transaction.raw) for transaction in new_head.block.transactions)
+        self._note_block(1, transaction_bytes + _log_bytes(new_head.logs), partial(self._block, new_head))
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
         """Queue the private logs of a block for filters and subscriptions, and return at once. Nothing is queued if
         none wants them."""
         if len(self._private_filters) or self._subscriptions.has_any(PRIVATE_LOGS):
-            self._note(partial(self._private_block, private_block))
+            size_bytes = sum(_log_bytes(logs) for logs in private_block.logs.values())
+            self._note_block(0, size_bytes, partial(self._private_block, private_block))
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """Queue a transaction that entered the pool for filters and subscriptions, and return at once. Nothing is
@@ -121,6 +116,18 @@ class SubscriptionFeeds:
         if self._subscriptions.has_any(SYNCING):
             self._note(partial(self._subscriptions.notices_of_sync, status))
 
+    def _note_block(self, blocks: int, size_bytes: int, telling: NoticeSource) -> None:
+        """Queue what is told of a block. `blocks` is 1 if the whole block waits, and 0 if only its private logs do."""
+        waiting_blocks, waiting_bytes = self._noted_blocks - self._told_blocks, self._noted_bytes - self._told_bytes
+        # A block is as large as its gas limit allows, so blocks are bounded by bytes too. The first one
+        # may have any size.
+        is_full = waiting_blocks + blocks > MAX_WAITING_FEED_BLOCKS
+        if is_full or (waiting_bytes and waiting_bytes + size_bytes > MAX_WAITING_FEED_BYTES):
+            self._give_up()
+        elif self._note(partial(self._counted, blocks, size_bytes, telling)):
+            self._noted_blocks += blocks
+            self._noted_bytes += size_bytes
+
     def _note(self, telling: NoticeSource) -> bool:
         """Queue an event. Returns False if the queue is full. Then all listeners have been given up."""
         # The node must not wait for subscribers, so a full queue is no reason to block.
@@ -138,16 +145,19 @@ class SubscriptionFeeds:
         self._filters.delete_all()
         self._private_filters.delete_all()
 
-    def _block(self, new_head: NewHead, size_bytes: int) -> Iterable[Notice | None]:
+    def _counted(self, blocks: int, size_bytes: int, telling: NoticeSource) -> Iterable[Notice | None]:
         # The counts go up before the work, as the block has left the queue. An error below must not leave them behind.
-        self._told_blocks += 1
+        self._told_blocks += blocks
         self._told_bytes += size_bytes
+        yield from telling()
+
+    def _block(self, new_head: NewHead) -> Iterable[Notice | None]:
         yield from self._filters.block_added(new_head)
         yield from self._subscriptions.notices_of_block(new_head)
 
-    def _private_block(self, private_block: PrivateBlock) -> Iterable[Notice]:
-        self._private_filters.private_block_added(private_block)
-        return self._subscriptions.notices_of_private_block(private_block)
+    def _private_block(self, private_block: PrivateBlock) -> Iterable[Notice | None]:
+        yield from self._private_filters.private_block_added(private_block)
+        yield from self._subscriptions.notices_of_private_block(private_block)
 
     def _pending(self, pooled: PooledTransaction) -> Iterable[Notice]:
         self._filters.pending_added(pooled)
@@ -202,6 +212,5 @@ def _told(tellings: list[NoticeSource]) -> Iterator[Notice | None]:
             log.exception("something could not be told to subscribers")
 
 
-def _size_bytes(new_head: NewHead) -> int:
-    transactions = sum(len(transaction.raw) for transaction in new_head.block.transactions)
-    return transactions + sum(LOG_BYTES + len(found.log.data) for found in new_head.logs)
+def _log_bytes(logs: Sequence[LogWithMetadata]) -> int:
+    return sum(LOG_BYTES + len(found.log.data) for found in logs)

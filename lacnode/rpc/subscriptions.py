@@ -186,9 +186,11 @@ class Subscriptions:
                     yield from (Notice(listener, numbers, shown) for listener, numbers in listening)
             yield None
 
-    def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice]:
+    def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice | None]:
         """Yield the notices of the private logs of a block, to those subscriptions whose tenant is still a member of
-        the group. It may ask the group's contract."""
+        the group, and None after each log, where the caller may pause. It may ask the group's contract. It ends if
+        `cut_all` is called."""
+        cuts = self._cuts
         number = private_block.header.number
         for listener, subscriptions in self._of(PRIVATE_LOGS):
             for subscription in subscriptions:
@@ -201,8 +203,11 @@ class Subscriptions:
                 if logs and subscription.may_receive is not None and not subscription.may_receive():
                     continue
                 for found in logs:
+                    if self._cuts != cuts:
+                        return
                     if query.wanted.matches(found.log):
                         yield Notice(listener, (subscription.number,), orjson.dumps(results.log(found)), group)
+                    yield None
 
     def notices_of_pending(self, pooled: PooledTransaction) -> Iterator[Notice]:
         """Yield the notices of a transaction that entered the pool, to `PENDING`: its hash, or the whole transaction."""

@@ -23,6 +23,7 @@ from lacnode.privacy.state.privacy_marker import GroupMode, MarkerSigner, Random
 from lacnode.privacy.state.private_sending import MarkerSubmitter
 from lacnode.privacy.state.private_store import ROOTS, PrivateNodeStore
 from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id
+from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.privacy.transaction_manager import (
     EnclaveError,
     EnclaveUnreachableError,
@@ -264,7 +265,12 @@ class PrivateTestNetwork:
         member = Member(peerless, manager, open_room(), open_room, noted)
         peerless.services = replace(peerless.services, privacy=member.privacy_controller)
         filters = PrivateFilters()
-        member.privacy_controller.execution.processor.on_block(filters.private_block_added)
+
+        def add_to_filters(private_block: PrivateBlock) -> None:
+            for _ in filters.private_block_added(private_block):
+                pass
+
+        member.privacy_controller.execution.processor.on_block(add_to_filters)
         peerless.registry = MethodRegistry((*all_methods(private=self.mode), *filters.methods()), GROUPS)
         return member
 

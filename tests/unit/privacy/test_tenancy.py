@@ -90,7 +90,8 @@ class Shared(PrivateTestNetwork):
         self.subscriptions.activate(self.listener)
         for private_block in self._noted:
             for notice in self.subscriptions.notices_of_private_block(private_block):
-                notice.deliver()
+                if notice is not None:
+                    notice.deliver()
         self._noted.clear()
         return self.listener.told
 

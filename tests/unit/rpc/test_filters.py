@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,8 +14,9 @@ from lacnode.chain.blockchain import Blockchain, NewHead
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.receipt import Log
+from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import RpcError
-from lacnode.rpc.filters import EXPIRY_SECONDS, PollingFilters
+from lacnode.rpc.filters import EXPIRY_SECONDS, PollingFilter, PollingFilters
 from lacnode.rpc.method_registry import Handler
 from lacnode.rpc.notice import Notice
 from lacnode.rpc.parameters import parse_log_query
@@ -29,6 +31,8 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 from tests.support.logs import captured_logs
 from tests.support.rpc_chain import answered
 from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, Network, Offer, network, transaction
+
+GROUP = b"\x77" * 32
 
 
 @dataclass
@@ -132,6 +136,34 @@ class TestChanges:
         ]
         polling.log(0)
         assert [len(polling.changes(id_)) for id_ in wanted + unwanted] == [1, 0, 0, 0]
+
+    def test_more_than_one_answer_may_have_comes_with_the_next_polls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Attack: logs without end make an answer that takes all memory. A refusal of it would lose the logs."""
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_CHANGES_BYTES", 6_000)
+        polling = Polling()
+        id_ = polling.call("newFilter", {})
+        head = polling.log(0)
+        polling.changes(id_)
+        sizes = [1_000, 2_000, 10_000, 1_000]
+        logs = [replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(size))) for size in sizes]
+        polling.add_block(replace(head, logs=tuple(logs)))
+        answers = [[len(log["data"]) // 2 - 1 for log in cast(Any, polling.changes(id_))] for _ in range(5)]
+        assert answers == [[1_000], [2_000], [10_000], [1_000], []]
+
+    def test_what_waits_for_the_next_poll_counts_as_gathered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_CHANGES_BYTES", 6_000)
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 6_000)
+        polling = Polling()
+        id_ = polling.call("newFilter", {})
+        head = polling.log(0)
+        long = replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000)))
+        for _ in range(3):
+            # Two more come between two polls, and one answer has one of them.
+            polling.add_block(replace(head, logs=(long, long)))
+            with suppress(RpcError):
+                polling.changes(id_)
+        with pytest.raises(RpcError, match="Filter not found"):
+            polling.changes(id_)
 
     def test_a_numeric_end_stops_gathering(self) -> None:
         polling = Polling()
@@ -309,6 +341,52 @@ class Listener:
 def levels(logs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was worse than news: a network that other tests of this process share tells news of its own."""
     return [entry["log_level"] for entry in logs if entry["log_level"] not in ("debug", "info")]
+
+
+class TestPrivateFilters:
+    """Filters for private logs cost as little as those for public ones."""
+
+    def test_methods_need_not_wait_for_all_filters_of_a_block(self) -> None:
+        filters, (first, second) = private_filters(2)
+        steps = filters.private_block_added(private_block(Polling().log(0), 1))
+        next(steps)
+        assert not filters._lock.locked()
+        assert (len(first.gathered), len(second.gathered)) == (1, 0)
+        next(steps)
+        assert len(second.gathered) == 1
+        assert list(steps) == []
+
+    def test_their_bytes_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 1_000)
+        filters, _ = private_filters(2)
+        for _ in filters.private_block_added(private_block(Polling().log(0), 3)):
+            pass
+        assert len(filters) == 1
+
+    async def test_their_blocks_wait_in_a_bounded_queue(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.subscription_feeds.MAX_WAITING_FEED_BYTES", 1_000)
+        polling = Polling()
+        filters, _ = private_filters(1)
+        feeds = SubscriptionFeeds(polling.filters, Subscriptions(polling.net.chain), filters)
+        block = private_block(polling.log(0), 2)
+        with captured_logs() as logs:
+            feeds.private_block_added(block)
+            assert levels(logs) == []
+            feeds.private_block_added(block)
+        assert len(filters) == 0
+        assert levels(logs) == ["warning"]
+
+
+def private_filters(count: int) -> tuple[PrivateFilters, list[PollingFilter]]:
+    filters = PrivateFilters()
+    added = [PollingFilter(GROUP.hex(), filters._now()) for _ in range(count)]
+    for filter_ in added:
+        filters._add(cast(RpcServices, Services(Polling().net.chain, ApiSettings())), filter_)
+    return filters, added
+
+
+def private_block(head: NewHead, logs: int) -> PrivateBlock:
+    return PrivateBlock(head.header, head.hash, {GROUP: logs * head.logs})
 
 
 class TestFeeds:
