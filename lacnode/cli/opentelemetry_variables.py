@@ -38,7 +38,9 @@ _OWN_HEADERS = frozenset(
 
 
 def sends_to_opentelemetry(read: SettingsReader) -> bool:
-    """Return whether metrics go to a collector. As in Besu, each of the two switches of metrics begins it."""
+    """Return whether metrics go to a collector: the protocol of metrics is OPENTELEMETRY, and metrics or their push are
+    on. As in Besu, each of these two switches is enough.
+    """
     is_on = read.flag("metrics-enabled") or read.flag("metrics-push-enabled")
     return is_on and read.text("metrics-protocol") == "OPENTELEMETRY"
 

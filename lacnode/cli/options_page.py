@@ -35,7 +35,7 @@ _EFFECTS = {"HONOURED": "honoured", "IGNORED": "no effect", "REFUSED": "not yet"
 
 
 def render_options_page() -> str:
-    """Return the page as Markdown."""
+    """Return docs/operators/options.md as Markdown: a table for each group of options."""
     parts = [_INTRODUCTION]
     for title, options in GROUPS.items():
         rows = "\n".join(_row(option) for option in options)

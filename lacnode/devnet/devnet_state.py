@@ -43,8 +43,8 @@ class DevnetState:
 
 
 def load_state(root: Path) -> DevnetState:
-    """Return the state of the devnet in the directory `root`. The first state if there is no file yet. DevnetStateError
-    if it is damaged.
+    """Return the state of the devnet in the directory `root`, and a `DevnetState` of defaults if there is no file yet.
+    DevnetStateError if the file is damaged or cannot be read.
     """
     file = root / STATE_FILE
     try:

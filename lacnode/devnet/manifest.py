@@ -30,7 +30,6 @@ GROUPS = ("ADMIN", "DEBUG", "ETH", "LAC", "NET", "TRACE", "TXPOOL", "WEB3")
 
 CONSENSUS_GROUPS = {"ibft2": "IBFT", "qbft": "QBFT"}
 """The API group of each consensus protocol."""
-"""The JSON-RPC groups of every node."""
 
 PERMISSIONED = {
     "permissions-nodes-contract-enabled": True,

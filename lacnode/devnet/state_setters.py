@@ -21,7 +21,9 @@ PREFIXES = ("hardhat_", "anvil_", "evm_")
 
 
 class StateSetters:
-    """The methods by name. `changes` changes the state."""
+    """The methods of Hardhat and Anvil that set a part of the state: balances, nonces, code, storage. `changes` makes
+    the changes. `node` answers what the state is now.
+    """
 
     def __init__(self, node: RequestForwarder, changes: StateChanges, chain_id: int) -> None:
         self._node = node

@@ -36,7 +36,9 @@ def waiting_transactions(node: Node | None, now: float) -> Iterator[Transaction]
 
 
 def encode_handed(transactions: Iterable[Transaction]) -> list[str]:
-    """Return the first of `transactions` in hexadecimal digits without 0x, as many as one command may hold."""
+    """Return the first of `transactions`, in their order and as many as one command may hold, in hexadecimal digits
+    without 0x.
+    """
     encoded: list[str] = []
     free_bytes = MAX_HANDED_BYTES
     for transaction in transactions:

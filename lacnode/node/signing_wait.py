@@ -51,7 +51,7 @@ class SigningWait:
 
     @property
     def is_over(self) -> bool:
-        """Whether the validator may sign."""
+        """Whether the validator may sign. Once True, it stays True."""
         return self._rule.may_sign
 
     @property

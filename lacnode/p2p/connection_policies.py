@@ -60,7 +60,7 @@ class AllowAllPolicy:
         return ALLOWED
 
     async def prepare_decision(self, connection: Connection) -> None:
-        """The answer is always known."""
+        """Return at once: `decide` can always answer."""
 
 
 class DenyListPolicy:
@@ -80,7 +80,7 @@ class DenyListPolicy:
         return self._refused if connection.remote.id in self.denied else ALLOWED
 
     async def prepare_decision(self, connection: Connection) -> None:
-        """The answer is always known."""
+        """Return at once: `decide` can always answer."""
 
 
 class CombinedPolicy:

@@ -42,8 +42,8 @@ T = TypeVar("T")
 class BlockDownload:
     """The blocks of `peer` above the head of `chain`.
 
-    `check_worker` runs the verification. `on_verified` is called with each verified height. `has_faster` says whether
-    another peer may be faster.
+    `check_worker` runs the verification. `on_verified` is called with the number of the last block of each batch of
+    verified headers. `has_faster` says whether another peer may be faster.
     """
 
     chain: Blockchain

@@ -40,7 +40,7 @@ T = TypeVar("T")
 class PeerFailedError(Exception):
     """A peer did not deliver what it claimed to have. The message names the failure.
 
-    `reason` is the reason of the disconnect, None if the session goes on.
+    `fault` is the kind of the failure. `reason` is the reason of the disconnect, None if the session goes on.
     """
 
     def __init__(self, text: str, fault: PeerFault, reason: DisconnectReason | None = None) -> None:
@@ -72,7 +72,9 @@ class DownloadPace:
 
     @property
     def should_change_peer(self) -> bool:
-        """Whether the download should go to another peer, if one may be faster."""
+        """Whether the peer is slow and was waited for longer than `SLOW_SECONDS`: the download should go to another one
+        that may be faster, if there is one.
+        """
         return self.is_slow and self.waited_seconds > SLOW_SECONDS
 
     def add_delivery(self, blocks: int, size_bytes: int) -> None:

@@ -24,7 +24,9 @@ class MessageRelay:
         self._shares = RelayShares()
 
     def start_height(self) -> None:
-        """Begin a new height. The bounds are per height: a mistake is not held against a peer forever."""
+        """Begin a new height: forget what was counted for the bounds of each author. They are per height, so a mistake
+        is not held against a peer forever. Payloads that were relayed stay remembered.
+        """
         self._shares.clear()
 
     def relay(

@@ -87,7 +87,7 @@ class SigningResumption:
 
     @property
     def may_sign(self) -> bool:
-        """Whether the validator may sign now."""
+        """Whether the validator may sign. Once True, it stays True."""
         return self._may_sign
 
     def observe(self, observation: NetworkObservation, now_ms: int) -> int | None:

@@ -55,12 +55,12 @@ class Round:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the accepted proposal has enough prepares."""
+        """Whether the accepted proposal has enough prepares. False before one is accepted."""
         return self.has_proposal and len(self.prepares) >= self._committee.prepares_needed
 
     @property
     def is_committed(self) -> bool:
-        """Whether the accepted proposal has the commits of a quorum."""
+        """Whether the accepted proposal has the commits of a quorum. False before one is accepted."""
         return self.has_proposal and len(self.commits) >= self._committee.quorum
 
     @property

@@ -57,7 +57,9 @@ def shows_high_s(message: Message) -> bool:
 
 
 def check_body(message: Message) -> None:
-    """Raises BodyMismatchError if the block of `message` has the body of another header."""
+    """Raises BodyMismatchError if the block of `message` has the body of another header. A message without a block is
+    accepted.
+    """
     if isinstance(message, Proposal | RoundChange) and message.block is not None:
         check_body_matches(message.block)
 

@@ -24,7 +24,8 @@ from lacnode.primitives.rlp import RlpError
 
 
 def check_proposal(committee: Committee, proposal: Proposal) -> None:
-    """Check a proposal, except the validity of its block. Raises MessageRefusedError.
+    """Check the signed part of a proposal, the digest of its block, and its certificate, but not the validity of the
+    block. Raises MessageRefusedError.
 
     The rules are in docs/spec/ibft2.md, "What a message must be".
     """

@@ -63,7 +63,9 @@ class Ibft2Envelope:
 
     @classmethod
     def open(cls, code: int, data: bytes) -> "Ibft2Envelope":
-        """Decode the signed payload of a message. Raises RlpError if the bytes cannot be a message of this code."""
+        """Decode the signed payload of a message from its bytes without the code. Raises RlpError if they cannot be a
+        message of this code.
+        """
         kind = _kind(code)
         if code not in (PROPOSAL, ROUND_CHANGE):
             return cls(kind, rlp.decode_list(data, "message"), ())

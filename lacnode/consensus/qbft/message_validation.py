@@ -34,7 +34,9 @@ from lacnode.primitives.rlp import RlpError
 
 
 def check_proposal(committee: Committee, proposal: Proposal) -> None:
-    """Check a proposal, except the validity and the creator of its block. Raises MessageRefusedError."""
+    """Check the signed part of a proposal, the height and the round of its block, and its justification, but not the
+    validity and the creator of the block. Raises MessageRefusedError.
+    """
     payload = proposal.signed.payload
     round_id = payload.round_id
     require(round_id.sequence == committee.height, f"for {round_id} instead of height {committee.height}")

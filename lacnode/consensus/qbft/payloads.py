@@ -177,7 +177,9 @@ def decode_round_changes(
 
 
 def decode_round_id(fields: RlpFields) -> RoundId:
-    """Decode the next two items of `fields`. Raises RlpError if they are not a sequence and a round."""
+    """Decode the next two items of `fields`. Raises RlpError if they are not a sequence up to `MAX_SEQUENCE` and a
+    round.
+    """
     sequence, round_ = fields.scalar("sequence", 8), fields.scalar("round", 4)
     if sequence > MAX_SEQUENCE:
         raise RlpError(f"sequence: {sequence} is larger than {MAX_SEQUENCE}")

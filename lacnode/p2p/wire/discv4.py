@@ -78,7 +78,7 @@ class Ping:
     record_seq: int | None = None
 
     def fields(self) -> list[RlpValue]:
-        """The items of the packet, in the order of discv4."""
+        """The RLP items of the packet, in the order of discv4."""
         sender = [] if self.sender is None else [self.sender.fields()]
         return [
             rlp.encode_scalar(PING_VERSION),
@@ -90,7 +90,7 @@ class Ping:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Ping":
-        """Read a Ping. RlpError if it is malformed."""
+        """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "ping")
         # Any version is accepted, as EIP-8 asks.
         fields.item("version")
@@ -125,7 +125,7 @@ class Pong:
     record_seq: int | None = None
 
     def fields(self) -> list[RlpValue]:
-        """The items of the packet, in the order of discv4."""
+        """The RLP items of the packet, in the order of discv4."""
         return [
             self.recipient.fields(),
             self.ping_hash,
@@ -135,7 +135,7 @@ class Pong:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Pong":
-        """Decode the items of a packet. Raises RlpError if they are malformed."""
+        """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "pong")
         return cls(
             recipient=Endpoint.from_fields(fields.list("to"), "pong.to"),
@@ -155,12 +155,12 @@ class FindNode:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
-        """The items of the packet, in the order of discv4."""
+        """The RLP items of the packet, in the order of discv4."""
         return [self.target, rlp.encode_scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "FindNode":
-        """Decode the items of a packet. Raises RlpError if they are malformed."""
+        """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "findNode")
         return cls(fields.bytes("target", NODE_ID_BYTES), fields.scalar("expiration", 8))
 
@@ -177,14 +177,14 @@ class Neighbors:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
-        """The items of the packet, in the order of discv4."""
+        """The RLP items of the packet, in the order of discv4."""
         # A node without a known UDP port usually has it under the number of the TCP port.
         entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).fields(), node.id] for node in self.nodes]
         return [entries, rlp.encode_scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Neighbors":
-        """Decode the items of a packet. Raises RlpError if they are malformed."""
+        """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "neighbors")
         nodes = [_neighbor(rlp.as_list(entry, "neighbor")) for entry in fields.list("nodes")]
         return cls(tuple(node for node in nodes if node is not None), fields.scalar("expiration", 8))
@@ -199,12 +199,12 @@ class EnrRequest:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
-        """The items of the packet, in the order of EIP-868."""
+        """The RLP items of the packet, in the order of EIP-868."""
         return [rlp.encode_scalar(self.expiration)]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrRequest":
-        """Decode the items of a packet. Raises RlpError if they are malformed."""
+        """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         return cls(RlpFields(items, "enrRequest").scalar("expiration", 8))
 
 
@@ -218,12 +218,12 @@ class EnrResponse:
     record: NodeRecord
 
     def fields(self) -> list[RlpValue]:
-        """The items of the packet, in the order of EIP-868."""
+        """The RLP items of the packet, in the order of EIP-868."""
         return [self.request_hash, self.record.to_item()]
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrResponse":
-        """Decode the items of a packet. Raises RlpError if they are malformed, RecordError if the record is, or is
+        """Decode the RLP items of a packet. Raises RlpError if they are malformed, RecordError if the record is, or is
         wrongly signed.
         """
         fields = RlpFields(items, "enrResponse")

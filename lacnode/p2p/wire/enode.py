@@ -76,7 +76,7 @@ class Enode:
 
     @property
     def short_text(self) -> str:
-        """The beginning of the id, the host and the port, for messages to people."""
+        """The first 16 digits of the id, the host and the port, for messages to people."""
         return f"{self.id.hex()[:16]}…@{self.host_and_port}"
 
     @property

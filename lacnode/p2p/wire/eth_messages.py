@@ -56,7 +56,9 @@ class EthMessage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The first message of each side. Hashes have 32 bytes. `fork_id` is None before eth/64 (EIP-2364)."""
+    """The first message of each side: its network, and the head of its chain. Hashes have 32 bytes. `total_difficulty`
+    is that of the head. `fork_id` is None before eth/64 (EIP-2364).
+    """
 
     CODE: ClassVar[int] = 0x00
 
@@ -224,7 +226,7 @@ class _HashesRequest:
 
 @dataclass(frozen=True, slots=True)
 class GetBlockBodies(_HashesRequest):
-    """Requests the bodies of the blocks with these hashes."""
+    """Requests the bodies of the blocks with these hashes (32 bytes)."""
 
     CODE: ClassVar[int] = 0x05
 
@@ -375,7 +377,7 @@ class NewPooledTransactionHashes:
 
 @dataclass(frozen=True, slots=True)
 class GetPooledTransactions(_HashesRequest):
-    """Requests pooled transactions by transaction hash."""
+    """Requests pooled transactions by their hashes (32 bytes)."""
 
     CODE: ClassVar[int] = 0x09
 
@@ -414,7 +416,7 @@ class PooledTransactions:
 
 @dataclass(frozen=True, slots=True)
 class GetNodeData(_HashesRequest):
-    """Requests state trie nodes by hash (eth/63 to eth/66). This node answers with an empty list."""
+    """Requests state trie nodes by their hashes (32 bytes, eth/63 to eth/66). This node answers with an empty list."""
 
     CODE: ClassVar[int] = 0x0D
 
@@ -451,7 +453,7 @@ class NodeData:
 
 @dataclass(frozen=True, slots=True)
 class GetReceipts(_HashesRequest):
-    """Requests the receipts of the blocks with these hashes."""
+    """Requests the receipts of the blocks with these hashes (32 bytes)."""
 
     CODE: ClassVar[int] = 0x0F
 

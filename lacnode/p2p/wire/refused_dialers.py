@@ -12,7 +12,9 @@ MAX_REFUSED_DIALERS = 64
 
 
 class RefusedDialers:
-    """The last `MAX_REFUSED_DIALERS` such nodes, one for each node id."""
+    """The last `MAX_REFUSED_DIALERS` nodes that dialled or pinged this node and were not permitted, one for each node
+    id.
+    """
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[bytes, Enode] = OrderedDict()
