@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from lacnode.devnet.control_channel import Document
-from lacnode.devnet.devnet_state import SNAPSHOTS, DevnetState, load_state, save_state
+from lacnode.devnet.devnet_state import SNAPSHOTS, DevnetState, DevnetStateError, load_state, save_state
 from lacnode.devnet.hosted_node import HostedNode
 from lacnode.devnet.left_out_transactions import LeftOutTransactions
 from lacnode.devnet.manifest import DevnetError, DevnetNode
@@ -187,7 +187,7 @@ class Coordinator:
 
     async def try_make_block(self) -> None:
         """Make one block for a reason of the devnet itself, and return after it. There is no block if the mode changed
-        meanwhile. A DevnetError is not raised: it is logged, and followed by a pause."""
+        meanwhile. A failure is not raised: it is logged, and followed by a pause."""
         before, mode = self._waiting(), self.mode_change
         try:
             async with self._holding() as (nodes, head):
@@ -196,7 +196,7 @@ class Coordinator:
                     await self._mine_one(nodes, head, self._next_timestamp)
                     self._next_timestamp = None
             self._left_out.record(before & self._waiting(), len(nodes))
-        except DevnetError as error:
+        except (DevnetError, DevnetStateError) as error:
             log.warning("no block was made", reason=str(error))
             await trio.sleep(RETRY_SECONDS)
         finally:

@@ -34,25 +34,24 @@ class TransactionSender:
         """Send a call of `contract` (20-byte address) with the call data `data`, and wait for its block. Return the
         number of the block that has the transaction. UsageError with the reason if the change cannot be made or has
         failed, if it would lock every administrator out, or if no block has it within `RECEIPT_SECONDS`.
-        CallRefusedError if the node refuses to tell its chain id, nonce or gas price.
         """
         # The estimate comes first: it executes the call, so a contract that refuses the change is found before anything
         # is signed.
         gas = self._gas(contract, data)
         # Nothing can undo a change that locks all administrators out, so this comes before the signature.
         self._check_way_back(contract, data)
-        raw = sign_contract_call(
-            self._key,
-            chain_id=self._client.call_for_quantity("eth_chainId"),
-            # Pending transactions of the same key count: a second command must not replace the transaction of the
-            # first.
-            nonce=self._client.call_for_quantity("eth_getTransactionCount", to_hex(self._key.address), "pending"),
-            gas_price=self._client.call_for_quantity("eth_gasPrice"),
-            gas=gas,
-            contract=contract,
-            data=data,
-        )
         try:
+            raw = sign_contract_call(
+                self._key,
+                chain_id=self._client.call_for_quantity("eth_chainId"),
+                # Pending transactions of the same key count: a second command must not replace the transaction of the
+                # first.
+                nonce=self._client.call_for_quantity("eth_getTransactionCount", to_hex(self._key.address), "pending"),
+                gas_price=self._client.call_for_quantity("eth_gasPrice"),
+                gas=gas,
+                contract=contract,
+                data=data,
+            )
             hash_ = str(self._client.call("eth_sendRawTransaction", to_hex(raw)))
         except CallRefusedError as failure:
             raise UsageError(f"the node does not take the transaction: {_told(failure)}") from None

@@ -49,3 +49,14 @@ def test_another_change_is_sent_and_so_is_one_that_the_node_cannot_judge(outlook
     node = Node(outlook)
     assert sender(node).send(CONTRACT, b"change") == 7
     assert node.sent == 1
+
+
+def test_a_node_that_refuses_what_the_command_asks_first_is_named() -> None:
+    class ClosedNode(Node):
+        def call(self, method: str, *params: object) -> object:
+            if method == "eth_gasPrice":
+                raise CallRefusedError(method, {"code": -32604, "message": "Method not enabled"})
+            return super().call(method, *params)
+
+    with pytest.raises(UsageError, match="does not take the transaction: eth_gasPrice: Method not enabled"):
+        sender(ClosedNode(None)).send(CONTRACT, b"change")

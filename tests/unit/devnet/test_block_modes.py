@@ -11,6 +11,7 @@ import trio.testing
 
 from lacnode.devnet.block_maker import make_blocks
 from lacnode.devnet.coordinator import BlockMode, Coordinator
+from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.hosted_node import HostedNode
 from lacnode.devnet.manifest import DevnetNode
 from lacnode.devnet.node_group import CommonHead
@@ -97,4 +98,24 @@ async def test_each_validator_has_a_turn_for_a_transaction_and_then_no_empty_blo
     made.waiting = frozenset([b"a", b"b"])
     await trio.sleep(60)
     assert len(made.made) == 8
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_full_disk_does_not_end_the_devnet(
+    tmp_path: Path, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Blocks(tmp_path)
+    made.waiting, made.mode = frozenset([b"a"]), BlockMode.ON_DEMAND
+    usual, tries = made._mine_one, iter([DevnetStateError("devnet.json cannot be written"), None])
+
+    async def mine_one(nodes: Sequence[DevnetNode], head: CommonHead, timestamp: int | None) -> CommonHead:
+        failure = next(tries, None)
+        if failure is not None:
+            raise failure
+        return await usual(nodes, head, timestamp)
+
+    monkeypatch.setattr(made, "_mine_one", mine_one)
+    nursery.start_soon(make_blocks, made)
+    await trio.sleep(60)
+    assert made.made
     nursery.cancel_scope.cancel()
