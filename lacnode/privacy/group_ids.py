@@ -4,6 +4,7 @@ Do not compute the id of a group that a manager has answered: Tessera's ids of l
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import encode
@@ -12,6 +13,12 @@ LOOKUP_SEED = bytes.fromhex("5375ba871e5c3d0f1d055b5da0ac02ea035bed38")
 """The seed of the id that finds all groups of one set of members."""
 
 
+MAX_KEY_HASHES = 4096
+"""The largest number of keys whose hash is kept. Strangers may send any number of keys."""
+
+
+# An id is computed several times for each payload, from the same keys. The loop below took most of the time of an id.
+@lru_cache(MAX_KEY_HASHES)
 def java_array_hash(key: bytes) -> int:
     """Return Java's `Arrays.hashCode` of the bytes, a signed number of 32 bits. Orion sorts keys by it."""
     # Java's bytes are signed, and its integers overflow at 32 bits. Another result would sort the keys in another order
