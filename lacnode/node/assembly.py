@@ -117,6 +117,9 @@ def _build_services(
     role: RoleMonitor,
 ) -> RpcServices:
     config = shared.config
+    prices = RecentPrices(chain.chain, config.api.gas_price_blocks)
+    # In the importing thread: a block has thousands of prices, too many for the event loop.
+    chain.chain.on_head(prices.block_imported)
     return RpcServices(
         chain=chain.chain,
         pool=chain.pool,
@@ -136,7 +139,7 @@ def _build_services(
         ),
         settings=config.api,
         event_loop=shared.event_loop,
-        caches=ChainCaches(RecentBlocks(chain.chain), RecentPrices(chain.chain)),
+        caches=ChainCaches(RecentBlocks(chain.chain), prices),
         privacy=None if private is None else private.privacy_controller,
         local_permissions=shared.resources.local_permissions,
         change_log_level=change_log_level,

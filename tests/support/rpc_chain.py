@@ -278,6 +278,8 @@ def node(
         lambda new: transactions.block_imported(new.block.transactions, [o.sender for o in new.receipt_records])
     )
     queries = queries_without_rules(blockchain)
+    prices = RecentPrices(blockchain, (api or ApiSettings()).gas_price_blocks)
+    blockchain.on_head(prices.block_imported)
     services = RpcServices(
         chain=blockchain,
         pool=transactions,
@@ -289,7 +291,7 @@ def node(
         status=NodeStatusReaders(lambda: RoleView(None, False, None, ()), sync_status, _no_consensus),
         settings=api or ApiSettings(),
         event_loop=EventLoop(),
-        caches=ChainCaches(RecentBlocks(blockchain), RecentPrices(blockchain)),
+        caches=ChainCaches(RecentBlocks(blockchain), prices),
     )
     registry = MethodRegistry(all_methods(protocols=[name for _, name in spec.protocols]), groups)
     made = RpcTestNode(blockchain, transactions, services.for_port(registry.groups), registry)

@@ -123,7 +123,7 @@ async def rpc_node(
         ),
         settings=api or ApiSettings(),
         event_loop=EventLoop(),
-        caches=ChainCaches(RecentBlocks(chain), RecentPrices(chain)),
+        caches=ChainCaches(RecentBlocks(chain), RecentPrices(chain, (api or ApiSettings()).gas_price_blocks)),
     )
     servers = RpcServers(http, websocket, services, readers, ipc)
     node = RpcNode(made, pool, servers, services, peers)

@@ -39,8 +39,7 @@ def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
 
 
 def _recent(services: RpcServices) -> PriceCounts:
-    head = services.chain.head.header.number
-    return services.caches.prices.count_prices(max(0, head - services.settings.gas_price_blocks + 1), head + 1)
+    return services.caches.prices.count_prices(services.chain.head.header.number)
 
 
 def eth_blobBaseFee(services: RpcServices, params: Params) -> object:

@@ -66,7 +66,7 @@ def services_of(chain: HiveChain) -> RpcServices:
             pool=Pool(),
             submission=TransactionSubmission(cast(Any, Pool()), cast(Any, None)),
             settings=ApiSettings(),
-            caches=SimpleNamespace(prices=RecentPrices(cast(Any, chain))),
+            caches=SimpleNamespace(prices=RecentPrices(cast(Any, chain), ApiSettings().gas_price_blocks)),
             chain=SimpleNamespace(
                 head=chain.head,
                 spec=chain.spec,
