@@ -135,9 +135,12 @@ class PoolIndex:
         while len(self._by_hash) > max_size:
             gone += self._evict(self._gapped.first_to_leave() or self._order.least_important())
         share = max_bytes // max_size
+        # The long ones first. Each pass ends when it finds none, so that short ones are not searched again and again.
+        for longer_than in (share, 0):
+            while self.memory_bytes > max_bytes and (gapped := self._gapped.first_to_leave(longer_than)) is not None:
+                gone += self._evict(gapped)
         while self.memory_bytes > max_bytes:
-            gapped = self._gapped.first_to_leave(longer_than=share) or self._gapped.first_to_leave()
-            gone += self._evict(gapped or self._order.least_important(longer_than=share))
+            gone += self._evict(self._order.least_important(longer_than=share))
         return gone
 
     def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:
