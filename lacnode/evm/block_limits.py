@@ -19,8 +19,9 @@ MAX_BLOCK_LOG_BYTES = 4 * 2**20
 Every node encodes, hashes, stores and serves them."""
 
 MAX_TRANSACTION_MEMORY_BYTES = 32 * 2**20
-"""Bytes of the memory of all nested calls of one transaction. For the gas of LACChain's blocks one call alone gets 14 MB,
-and eight hundred get 400 KB each, all at once."""
+"""Bytes that one transaction holds: the memory of all nested calls, and about what it reads and changes of the state. For
+the gas of LACChain's blocks one call alone gets 14 MB of memory, eight hundred get 400 KB each, all at once, and a loop that
+reads or writes slots takes 500 MB."""
 
 
 def max_block_bytes(period_seconds: float) -> int:

@@ -8,13 +8,16 @@ of an account makes the account exist. An empty account that was touched is dele
 
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import NodeStore
-from lacnode.evm.py_evm_trie_accounts import Account, TrieAccounts
+from lacnode.evm.py_evm_trie_accounts import SLOT_BYTES, Account, TrieAccounts
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
 
 MAX_CACHED_CODE_BYTES = 32 * 2**20
 """Bytes of code kept while a block is executed. Without it, a contract called in a loop would be read from the store
 each time."""
+
+CHANGE_BYTES = 128
+"""About how many bytes an entry of the undo list takes."""
 
 Checkpoint = tuple[int, int]
 """A serial number, since py-evm wants no two marks alike, and the length of the undo list."""
@@ -145,6 +148,7 @@ class Accounts(TrieAccounts):
         value = slots.get(slot)
         if value is None:
             value = slots[slot] = self._stored(address, slot)
+            self._loaded_bytes += SLOT_BYTES
         return value
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
@@ -188,10 +192,6 @@ class Accounts(TrieAccounts):
                 slots.setdefault(key[:20], []).append(key[20:])
         return tuple((address, tuple(sorted(keys))) for address, keys in sorted(slots.items()))
 
-    def accessed_addresses(self) -> frozenset[bytes]:
-        """The addresses whose account was read since the block began, in any transaction."""
-        return frozenset(self._accounts)
-
     def record(self) -> Checkpoint:
         """Return a mark. `discard` undoes the changes after it. Use marks in the reverse order of their making."""
         self._marks += 1
@@ -227,6 +227,12 @@ class Accounts(TrieAccounts):
                     self._cleared.discard(entry[1])
 
     @property
+    def held_bytes(self) -> int:
+        """About how many bytes the current transaction holds here: the accounts and slots that it was the first in the
+        block to read, and its changes. What a failed call changed is not among them."""
+        return self._loaded_bytes + CHANGE_BYTES * len(self._undo)
+
+    @property
     def change_count(self) -> int:
         """The number of accounts and slots that were written since the last `lock_changes`, undone or not."""
         return len({entry[1:3] if entry[0] == _SLOT else entry[1] for entry in self._undo if entry[0] != _WARM})
@@ -236,6 +242,7 @@ class Accounts(TrieAccounts):
         self._settle()
         self._before.clear()
         self._warm.clear()
+        self._bound_reads()
 
     def _settle(self) -> None:
         """Remember the accounts and slots for which the tries have to be written. After it, nothing done so far can
@@ -252,11 +259,6 @@ class Accounts(TrieAccounts):
                 self._changed_slots.setdefault(address, set()).update(entry[2])
         self._undo.clear()
         self._new_codes.clear()
-
-    def _keep_code(self, account: Account | None) -> None:
-        code = None if account is None else self._new_codes.get(account.code_hash)
-        if account is not None and code is not None:
-            self.nodes[account.code_hash] = code
 
     @property
     def state_root(self) -> bytes:

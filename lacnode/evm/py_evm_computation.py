@@ -103,7 +103,12 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
             self.state.budget.check()
             meter = super()._configure_gas_meter()
             # py-evm's meter does not ask a budget. It is made only to take its gas and its rule for refunds from it.
-            return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
+            return BudgetMeter(meter.start_gas, meter.refund_strategy, self.metered_budget)
+
+        @property
+        def metered_budget(self) -> Any:
+            """What the gas meter asks again and again whether the execution may go on."""
+            return self.state.budget
 
         def __exit__(self, *raised: Any) -> Any:
             is_suppressed = super().__exit__(*raised)

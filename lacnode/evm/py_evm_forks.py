@@ -24,6 +24,7 @@ from lacnode.evm.budget import UNLIMITED
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_administration import administered_executor
 from lacnode.evm.py_evm_computation import computation_class
+from lacnode.evm.py_evm_transient_storage import CountedTransientStorage
 from lacnode.evm.state_administration import AdministrationRules
 
 STATES: dict[Fork, Any] = {
@@ -62,6 +63,8 @@ def state_class(
     # py-evm looks for the contracts of Cancun and Prague in each new state, and changes nothing: it would write the code of
     # a contract where that code stands already. The look took two thirds of the time to make a state.
     members["set_system_contracts"] = lambda _: None
+    if fork >= Fork.CANCUN:
+        members["_transient_storage_class"] = CountedTransientStorage
     if constant_base_fee and fork >= Fork.CANCUN:
         # Besu's fee market with a constant base fee has no price for blobs.
         members["blob_base_fee"] = property(lambda _: 0)

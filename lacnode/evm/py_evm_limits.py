@@ -1,9 +1,10 @@
 """Bounds on the memory and the logs of an execution that does not have to be done: of `eth_call` and its kin, and of a
-transaction that this node may leave out of a block.
+transaction that this node may leave out of a block. What it reads and changes of the state counts as memory.
 
 Gas bounds both only as far as gas itself is bounded.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from eth._utils.numeric import ceil32
@@ -11,9 +12,13 @@ from eth.vm.computation import memory_gas_cost
 
 from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, estimated_log_bytes
 from lacnode.evm.budget import BudgetExceededError, SizeExceededError
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_meter import Checkable
+from lacnode.evm.py_evm_transient_storage import CountedTransientStorage
 
 MAX_CALL_MEMORY_BYTES = 128 * 2**20
-"""Bytes of the memory of all nested calls of a call together, and bytes of its logs."""
+"""Bytes of the memory of all nested calls of a call together, with what it reads and changes of the state, and bytes of its
+logs."""
 
 
 class HeldBytes:
@@ -37,11 +42,25 @@ def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> H
     base = state.computation_class
     held = HeldBytes()
 
+    def too_much_memory() -> SizeExceededError:
+        return SizeExceededError(f"it needs more than {max_memory} bytes of memory")
+
+    def exceeds_memory(further: int) -> bool:
+        return held.memory + further + _state_bytes(state) > max_memory
+
+    def check_memory() -> None:
+        if exceeds_memory(0):
+            raise too_much_memory()
+
     class Limited(base):  # type: ignore[misc, valid-type]
         def __init__(self, state: Any, message: Any, context: Any) -> None:
             super().__init__(state, message, context)
             # The input of a call is a copy of its caller's memory, so it counts beside it.
             held.memory += len(message.data)
+
+        @property
+        def metered_budget(self) -> Any:
+            return _BudgetAndMemory(super().metered_budget, check_memory)
 
         def extend_memory(self, start_position: int, size: int) -> None:
             before = len(self._memory)
@@ -49,8 +68,8 @@ def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> H
             if not size or end <= before:
                 return
             # A call that has too little gas for it runs out of gas here, as it does in a block of another validator.
-            if held.memory + end - before > max_memory and _can_pay(self, before, end):
-                raise SizeExceededError(f"it needs more than {max_memory} bytes of memory")
+            if exceeds_memory(end - before) and _can_pay(self, before, end):
+                raise too_much_memory()
             super().extend_memory(start_position, size)
             held.memory += len(self._memory) - before
 
@@ -68,6 +87,27 @@ def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> H
 
     state.computation_class = Limited
     return held
+
+
+def _state_bytes(state: Any) -> int:
+    """Return about how many bytes the current transaction holds of accounts, slots, changes and transient storage."""
+    accounts: Accounts = state._account_db
+    # Forks before Cancun have no transient storage.
+    transient: CountedTransientStorage | None = getattr(state, "transient_storage", None)
+    return accounts.held_bytes + (0 if transient is None else transient.held_bytes)
+
+
+class _BudgetAndMemory:
+    """A budget that is asked together with `check_memory`."""
+
+    def __init__(self, budget: Checkable, check_memory: Callable[[], None]) -> None:
+        self._budget = budget
+        self._check_memory = check_memory
+
+    def check(self) -> None:
+        """Return if the execution may go on. ExecutionInterruptedError otherwise."""
+        self._budget.check()
+        self._check_memory()
 
 
 class TransactionLimits:

@@ -4,22 +4,27 @@ Gas is the measure of work, so the looks are counted in gas: every instruction c
 expensive instructions look each time.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from eth.exceptions import OutOfGas
 from eth.vm.gas_meter import GasMeter
 
-from lacnode.evm.budget import ExecutionBudget
-
 CHECK_EVERY_GAS = 10_000
 """Units of gas between two looks at the budget: 5 ms of the slowest instructions, and of ordinary ones less."""
+
+
+class Checkable(Protocol):
+    """An execution's budget, or something that asks it."""
+
+    def check(self) -> None:
+        """Return if the execution may go on. ExecutionInterruptedError otherwise."""
 
 
 class BudgetMeter(GasMeter):
     """The gas meter of one call. Consuming gas raises ExecutionInterruptedError once `budget` is used up or
     cancelled."""
 
-    def __init__(self, start_gas: int, refund_strategy: Any, budget: ExecutionBudget) -> None:
+    def __init__(self, start_gas: int, refund_strategy: Any, budget: Checkable) -> None:
         super().__init__(start_gas, refund_strategy)
         self._budget = budget
         # The first charge asks the budget: a loop of short calls has no other look.

@@ -73,6 +73,12 @@ class PrivateAccounts(Accounts):
         super().__init__(store, root)
         self.public = public
         self._same_frame = False
+        self._public_bytes_before = public.held_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the message holds here and in the public accounts."""
+        return super().held_bytes + self.public.held_bytes - self._public_bytes_before
 
     # -- which of the two ----------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ def make_traced_class(base: Any, recorder: TraceRecorder) -> Any:
 
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
-            return ChargeRecordingMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
+            return ChargeRecordingMeter(meter.start_gas, meter.refund_strategy, self.metered_budget)
 
         def add_child_computation(self, child_computation: Any) -> None:
             # Before the base class gives up what the child holds.

@@ -51,6 +51,17 @@ def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
     return int.from_bytes(rlp.as_bytes(rlp.decode(encoded), "slot")) if encoded else 0
 
 
+ACCOUNT_BYTES = 512
+"""About how many bytes an account takes that was read."""
+
+SLOT_BYTES = 256
+"""About how many bytes a storage slot takes that was read."""
+
+MAX_KEPT_READ_BYTES = 16 * 2**20
+"""Bytes of accounts and slots that the last transactions only read. They are forgotten after the transaction that exceeds
+it: a block of others could fill gigabytes with them."""
+
+
 class TrieAccounts:
     """The accounts and slots of one block, from the state at `root` (32 bytes)."""
 
@@ -66,6 +77,9 @@ class TrieAccounts:
         self._changed_slots: dict[bytes, set[int]] = {}
         self._cleared: set[bytes] = set()
         self._new_codes: dict[bytes, bytes] = {}
+        # What was read since the transaction began, and what was read before it and is still kept.
+        self._loaded_bytes = 0
+        self._kept_read_bytes = 0
 
     def get(self, key: bytes) -> bytes | None:
         """The node or code with this hash (32 bytes), of this block or from the store. None if neither has it."""
@@ -76,6 +90,7 @@ class TrieAccounts:
             return self._accounts[address]
         except KeyError:
             account = self._accounts[address] = read_account(self._root, address, self)
+            self._loaded_bytes += ACCOUNT_BYTES
             return account
 
     def _stored(self, address: bytes, slot: int) -> int:
@@ -84,6 +99,31 @@ class TrieAccounts:
         if account is None or address in self._cleared or account.storage_root == EMPTY_TRIE_ROOT:
             return 0
         return read_slot(account.storage_root, slot, self)
+
+    def _keep_code(self, account: Account | None) -> None:
+        code = None if account is None else self._new_codes.get(account.code_hash)
+        if account is not None and code is not None:
+            self.nodes[account.code_hash] = code
+
+    def _bound_reads(self) -> None:
+        """End a transaction. Keep only what was changed since the tries were written if much more was read. It can be
+        read again."""
+        self._kept_read_bytes += self._loaded_bytes
+        self._loaded_bytes = 0
+        if self._kept_read_bytes <= MAX_KEPT_READ_BYTES:
+            return
+        slots, changed = self._storage, self._changed_slots
+        self._accounts = {address: self._accounts[address] for address in self._changed}
+        self._storage = {
+            address: {slot: slots[address][slot] for slot in changed.get(address, ()) if slot in slots[address]}
+            for address in changed.keys() | self._cleared
+        }
+        self._kept_read_bytes = 0
+
+    def accessed_addresses(self) -> frozenset[bytes]:
+        """The addresses whose account was read by the transaction, and by those before it unless they
+        read much."""
+        return frozenset(self._accounts)
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
         """Write the changes to the tries in memory. Return the new root (32 bytes). The caller stores the nodes, which

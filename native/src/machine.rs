@@ -9,7 +9,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use revm_bytecode::opcode;
-use revm_context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, Journal, TxEnv};
+use revm_context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, Journal, JournalEntry, TxEnv};
 use revm_context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm_context_interface::{ContextTr, JournalTr};
 use revm_handler::evm::{ContextDbError, FrameInitResult};
@@ -49,13 +49,26 @@ const LONG_MEMORY_BYTES: usize = 65_536;
 /// would end the process.
 const MAX_MEMORY_BYTES: u64 = 1 << 32;
 
+/// About how many bytes an account takes that revm and `BlockState` have loaded.
+const ACCOUNT_BYTES: u64 = 512;
+
+/// About how many bytes a loaded storage slot takes.
+const SLOT_BYTES: u64 = 256;
+
+/// About how many bytes a slot of transient storage takes.
+const TRANSIENT_SLOT_BYTES: u64 = 128;
+
+/// About how many bytes a change takes in revm's journal.
+const CHANGE_BYTES: u64 = 128;
+
 /// The context of an execution on the accounts of a block.
 pub type RevmContext<'a> = Context<BlockEnv, TxEnv, CfgEnv, &'a mut BlockState, Journal<&'a mut BlockState>, ()>;
 
 /// Bounds on bytes that one execution holds or writes.
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// Of the memory of all nested calls, of their input, and of what they returned.
+    /// Of the memory of all nested calls, of their input, of what they returned, and of the accounts, slots and changes
+    /// that the execution has loaded and made.
     pub memory_bytes: u64,
     /// Of all logs together, those of failed calls among them.
     pub log_bytes: u64,
@@ -85,6 +98,11 @@ struct Control<'a> {
     held_below: u64,
     seen_logs: usize,
     log_bytes: u64,
+    seen_changes: usize,
+    /// Slots that revm keeps without asking `BlockState`: those of new accounts.
+    new_slots: u64,
+    transient_slots: u64,
+    state_bytes: u64,
     reads: Option<[bool; 256]>,
     has_read_block: bool,
     last_opcode: Option<u8>,
@@ -99,6 +117,10 @@ impl Control<'_> {
         self.held_below = 0;
         self.seen_logs = 0;
         self.log_bytes = 0;
+        self.seen_changes = 0;
+        self.new_slots = 0;
+        self.transient_slots = 0;
+        self.state_bytes = 0;
         self.has_read_block = false;
         self.last_opcode = None;
         self.last_stack = 0;
@@ -107,6 +129,7 @@ impl Control<'_> {
     /// Whether the execution may go on.
     fn look(&mut self, context: &RevmContext<'_>, memory: usize) -> Result<(), Stop> {
         self.count_logs(context)?;
+        self.count_state(context);
         self.record_memory(memory)?;
         if Instant::now() < self.next_check {
             return Ok(());
@@ -128,6 +151,38 @@ impl Control<'_> {
         }
     }
 
+    /// Count what revm keeps of accounts, slots and changes. A failed call takes its changes back. What it loaded stays.
+    fn count_state(&mut self, context: &RevmContext<'_>) {
+        if self.limits.is_none() {
+            return;
+        }
+        let (journal, loaded) = (&context.journaled_state.inner, context.journaled_state.database.loaded());
+        for change in journal.journal.get(self.seen_changes..).unwrap_or_default() {
+            match change {
+                JournalEntry::StorageWarmed { address, .. } => {
+                    let is_new = journal.state.get(address).is_some_and(|account| account.is_created());
+                    self.new_slots += u64::from(is_new);
+                }
+                change => self.transient_slots += u64::from(takes_transient_slot(change)),
+            }
+        }
+        self.seen_changes = journal.journal.len();
+        self.state_bytes = ACCOUNT_BYTES * loaded.accounts
+            + SLOT_BYTES * (loaded.slots + self.new_slots)
+            + TRANSIENT_SLOT_BYTES * self.transient_slots
+            + CHANGE_BYTES * self.seen_changes as u64
+            + loaded.code_bytes;
+    }
+
+    /// The call whose changes begin at `start` of the journal has failed.
+    fn call_fails(&mut self, context: &RevmContext<'_>, start: usize) {
+        if self.limits.is_some() {
+            let undone = context.journaled_state.inner.journal.get(start..).unwrap_or_default();
+            let slots = undone.iter().filter(|change| takes_transient_slot(change)).count();
+            self.transient_slots = self.transient_slots.saturating_sub(slots as u64);
+        }
+    }
+
     fn record_memory(&mut self, memory: usize) -> Result<(), Stop> {
         if let Some(call) = self.calls.last_mut() {
             call.memory = memory as u64;
@@ -136,7 +191,7 @@ impl Control<'_> {
     }
 
     fn check_memory(&self) -> Result<(), Stop> {
-        let held = self.held_below + self.calls.last().map_or(0, HeldBytes::total);
+        let held = self.state_bytes + self.held_below + self.calls.last().map_or(0, HeldBytes::total);
         match self.limits {
             Some(limits) if held > limits.memory_bytes => Err(Stop::TooMuchMemory),
             _ => Ok(()),
@@ -172,6 +227,10 @@ impl Control<'_> {
             self.has_read_block = true;
         }
     }
+}
+
+fn takes_transient_slot(change: &JournalEntry) -> bool {
+    matches!(change, JournalEntry::TransientStorageChange { had_value, .. } if had_value.is_zero())
 }
 
 /// Instructions of `spec` that look at the block, at a balance or at a nonce.
@@ -300,6 +359,7 @@ impl<'a> Machine<'a> {
         execute: impl FnOnce(&mut RevmHandler<'a>, &mut Machine<'a>) -> Result<ExecutionResult, RevmError>,
     ) -> Result<Ended, Stop> {
         self.control.begin();
+        self.evm.ctx.journaled_state.database.begin_transaction();
         self.evm.ctx.tx = transaction;
         let ended = execute(&mut MainnetHandler::default(), self);
         let state = self.evm.ctx.journal_mut().finalize();
@@ -370,10 +430,14 @@ impl<'a> EvmTr for Machine<'a> {
         let frame = evm.frame_stack.get();
         let mut action = run(&mut frame.interpreter, &evm.instruction, &mut evm.ctx, control)?;
         control.count_logs(&evm.ctx)?;
+        control.count_state(&evm.ctx);
         control.record_memory(frame.interpreter.memory.size())?;
         if let InterpreterAction::Return(result) = &mut action {
             if result.result == InstructionResult::MemoryLimitOOG {
                 result.result = beyond_memory(control, result)?;
+            }
+            if !result.result.is_ok() {
+                control.call_fails(&evm.ctx, frame.checkpoint.journal_i);
             }
             if frame.depth == 0 {
                 control.last_opcode = Some(last_opcode(&frame.interpreter));
@@ -397,8 +461,9 @@ impl<'a> EvmTr for Machine<'a> {
                 recorder.leave(&result)?;
             }
         }
-        // What a failed call wrote to the logs is gone.
+        // What a failed call wrote to the logs, and what it changed, is gone.
         self.control.seen_logs = self.control.seen_logs.min(self.evm.ctx.journal().logs().len());
+        self.control.count_state(&self.evm.ctx);
         let output = result.interpreter_result().output.len();
         let last = self.evm.frame_return_result(result)?;
         if last.is_none() {
@@ -631,6 +696,10 @@ impl Surroundings<'_> {
                 held_below: 0,
                 seen_logs: 0,
                 log_bytes: 0,
+                seen_changes: 0,
+                new_slots: 0,
+                transient_slots: 0,
+                state_bytes: 0,
                 reads: self.is_watched.then(|| block_reads(spec)),
                 has_read_block: false,
                 last_opcode: None,
@@ -653,4 +722,97 @@ fn name_of(reason: &InvalidTransaction) -> String {
 /// The addresses of the precompiles of `spec`.
 pub fn is_precompile(spec: SpecId, address: &Address) -> bool {
     EthPrecompiles::new(spec).contains(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::nodes::NodeReader;
+    use crate::transaction::{access_list_of, of_call};
+    use crate::trie::EMPTY_ROOT;
+
+    const CONTRACT: Address = Address::repeat_byte(0xcc);
+
+    /// The address 0x200.
+    const OTHER: [u8; 3] = [0x61, 0x02, 0x00];
+
+    const LOAD: &[u8] = &[0x80, 0x54, 0x50];
+    const LOOK_AT_BALANCE: &[u8] = &[0x80, 0x31, 0x50];
+    const STORE_TRANSIENT: &[u8] = &[0x80, 0x80, 0x5d];
+    const STORE_IN_SLOT_ONE: &[u8] = &[0x80, 0x60, 0x01, 0x55];
+    const REVERT: &[u8] = &[0x5f, 0x5f, 0xfd];
+
+    /// Code that does `first` once, then `body` `times` times, with how often it was done on the stack, then `last`.
+    fn repeated(first: &[u8], body: &[u8], times: u16, last: &[u8]) -> Vec<u8> {
+        let [high, low] = times.to_be_bytes();
+        let start = u8::try_from(first.len()).unwrap() + 1;
+        let again = [0x60, 0x01, 0x01, 0x80, 0x61, high, low, 0x11, 0x60, start, 0x57];
+        [first, &[0x5f, 0x5b], body, &again, last].concat()
+    }
+
+    /// Code that calls `OTHER` so many times.
+    fn calling_other(times: u16) -> Vec<u8> {
+        repeated(&[], &[&[0x5f; 5], &OTHER[..], &[0x5a, 0xf1, 0x50]].concat(), times, &[])
+    }
+
+    /// Code that creates a contract with `init_code` so many times.
+    fn creating(init_code: &[u8], times: u16) -> Vec<u8> {
+        let length = u8::try_from(init_code.len()).unwrap();
+        let code = |start: u8| {
+            repeated(&[0x60, length, 0x60, start, 0x5f, 0x39], &[0x60, length, 0x5f, 0x5f, 0xf0, 0x50], times, &[0])
+        };
+        [&code(u8::try_from(code(0).len()).unwrap()), init_code].concat()
+    }
+
+    /// Call a contract with `code`, beside one at `OTHER` with `other`, within a bound on memory.
+    fn executed(code: Vec<u8>, other: Vec<u8>, memory_bytes: u64) -> Result<Ended, Stop> {
+        Python::initialize();
+        let callable = Python::attach(|py| py.eval(c"lambda *_: None", None, None).unwrap().unbind());
+        let copy = || Python::attach(|py| callable.clone_ref(py));
+        let nodes = Arc::new(NodeReader::new(copy(), 0));
+        let mut state = BlockState::new(nodes, EMPTY_ROOT, SpecId::CANCUN, copy());
+        state.set(CONTRACT, Some(1), None, Some(code.into()))?;
+        state.set(Address::left_padding_from(&OTHER[1..]), Some(1), None, Some(other.into()))?;
+        let surroundings = Surroundings {
+            block: &BlockEnv::default(),
+            config: &CfgEnv::new_with_spec(SpecId::CANCUN),
+            check: &callable,
+            long_precompile: &callable,
+            limits: Some(Limits { memory_bytes, log_bytes: memory_bytes }),
+            is_watched: false,
+        };
+        let (gas, list) = (100_000_000, access_list_of(Vec::new()));
+        let call = of_call(0, Address::ZERO, Some(CONTRACT), gas, 0, 0, U256::ZERO, Bytes::new(), list);
+        surroundings.execute(&mut state, call)
+    }
+
+    #[test]
+    fn what_a_transaction_loads_and_changes_counts_as_memory() {
+        let loading_slots = repeated(&[], LOAD, 1_000, REVERT);
+        let large_code = [&[0][..], &[0x5b; 40_000]].concat();
+        for (code, other, least) in [
+            (repeated(&[], LOAD, 10_000, &[]), vec![], 3_840_000),
+            (repeated(&[], LOOK_AT_BALANCE, 10_000, &[]), vec![], 6_390_000),
+            (repeated(&[], STORE_TRANSIENT, 10_000, &[]), vec![], 2_559_744),
+            (repeated(&[], STORE_IN_SLOT_ONE, 10_000, &[]), vec![], 1_280_000),
+            (creating(&loading_slots, 10), vec![], 2_560_000),
+            (calling_other(10), loading_slots.clone(), 256_000),
+            (calling_other(10), large_code, 40_000),
+        ] {
+            let stopped = executed(code.clone(), other.clone(), least);
+            assert!(matches!(stopped, Err(Stop::TooMuchMemory)), "{least}");
+            let ended = executed(code, other, least + least / 8 + 100_000).unwrap();
+            assert!(ended.result.is_success(), "{least}");
+        }
+    }
+
+    #[test]
+    fn what_a_failed_call_changed_counts_no_more() {
+        for change in [STORE_IN_SLOT_ONE, STORE_TRANSIENT] {
+            let failing = repeated(&[], change, 500, REVERT);
+            assert!(executed(calling_other(20), failing, 300_000).unwrap().result.is_success());
+        }
+    }
 }

@@ -112,7 +112,8 @@ pub fn analysed(code: Bytes) -> Bytecode {
     }
 }
 
-fn code_bytes(code: &Bytecode) -> usize {
+/// About how many bytes `code` takes with its jump targets.
+pub fn code_bytes(code: &Bytecode) -> usize {
     code.original_byte_slice().len() * 5 / 4 + 64
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alloy_primitives::map::{AddressMap, B256Map, HashMap, HashSet};
+use alloy_primitives::map::{AddressMap, B256Map, B256Set, HashMap, HashSet};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -13,11 +13,29 @@ use revm_database_interface::Database;
 use revm_primitives::hardfork::SpecId;
 use revm_state::{Account, AccountInfo, EvmState};
 
-use crate::nodes::{NodeReader, analysed};
+use crate::nodes::{NodeReader, analysed, code_bytes};
 use crate::parallel;
 use crate::rlp::{self, Fields, RlpError};
 use crate::stop::Stop;
 use crate::trie::{Change, EMPTY_ROOT, NewNodes, Path, Source, lookup, update};
+
+/// Accounts that were only read and are kept from transaction to transaction.
+const MAX_KEPT_ACCOUNTS: usize = 16_384;
+
+/// Slots that were only read and are kept from transaction to transaction.
+const MAX_KEPT_SLOTS: usize = 65_536;
+
+/// What revm has loaded for the current transaction. revm keeps it until the transaction ends, also where a call failed.
+#[derive(Default)]
+pub struct Loaded {
+    /// Accounts.
+    pub accounts: u64,
+    /// Storage slots.
+    pub slots: u64,
+    /// Bytes of different codes.
+    pub code_bytes: u64,
+    codes: B256Set,
+}
 
 /// An account as it stands in the state trie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +84,7 @@ struct Entry {
     written: HashSet<U256>,
     is_changed: bool,
     is_cleared: bool,
+    is_overridden: bool,
 }
 
 /// All accounts of one block, from the state at `root`.
@@ -76,12 +95,51 @@ pub struct BlockState {
     entries: AddressMap<Entry>,
     new_codes: B256Map<Bytecode>,
     ancestor_hash: Py<PyAny>,
+    loaded: Loaded,
+    read_slots: usize,
+    most_entries: usize,
 }
 
 impl BlockState {
     /// The accounts at `root`. `ancestor_hash` is a Python callable from a block number to a hash, or None.
     pub fn new(nodes: Arc<NodeReader>, root: B256, spec: SpecId, ancestor_hash: Py<PyAny>) -> Self {
-        Self { nodes, root, spec, entries: AddressMap::default(), new_codes: B256Map::default(), ancestor_hash }
+        Self {
+            nodes,
+            root,
+            spec,
+            entries: AddressMap::default(),
+            new_codes: B256Map::default(),
+            ancestor_hash,
+            loaded: Loaded::default(),
+            read_slots: 0,
+            most_entries: MAX_KEPT_ACCOUNTS,
+        }
+    }
+
+    /// Another transaction begins: count what it loads from 0. What others only read is forgotten once it is much.
+    pub fn begin_transaction(&mut self) {
+        self.loaded = Loaded::default();
+        if self.entries.len() > self.most_entries || self.read_slots >= MAX_KEPT_SLOTS {
+            self.forget_reads();
+        }
+    }
+
+    /// What revm has loaded since `begin_transaction`.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Keep only what the block changed, or what was overridden. Everything else can be read again.
+    fn forget_reads(&mut self) {
+        self.entries.retain(|_, entry| entry.is_needed());
+        self.entries.shrink_to_fit();
+        for Entry { slots, written, .. } in self.entries.values_mut() {
+            slots.retain(|slot, _| written.contains(slot));
+            slots.shrink_to_fit();
+        }
+        self.read_slots = 0;
+        // The needed ones are not looked through again before as many others were read.
+        self.most_entries = self.entries.len() + MAX_KEPT_ACCOUNTS;
     }
 
     fn entry(&mut self, address: Address) -> Result<&mut Entry, Stop> {
@@ -107,6 +165,8 @@ impl BlockState {
     /// The value of a storage slot.
     pub fn slot(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
         let nodes = Arc::clone(&self.nodes);
+        // revm asks once a transaction for each slot, so within one it loses nothing.
+        let is_kept = self.read_slots < MAX_KEPT_SLOTS;
         let entry = self.entry(address)?;
         if let Some(value) = entry.slots.get(&slot) {
             return Ok(*value);
@@ -115,7 +175,10 @@ impl BlockState {
             Some(account) if !entry.is_cleared => read_slot(account.storage_root, slot, &nodes)?,
             _ => U256::ZERO,
         };
-        entry.slots.insert(slot, value);
+        if is_kept {
+            entry.slots.insert(slot, value);
+            self.read_slots += 1;
+        }
         Ok(value)
     }
 
@@ -202,7 +265,9 @@ impl BlockState {
             }
             code_hash = Some(hash);
         }
-        let account = self.entry(address)?.account.get_or_insert_default();
+        let entry = self.entry(address)?;
+        entry.is_overridden = true;
+        let account = entry.account.get_or_insert_default();
         account.nonce = nonce.unwrap_or(account.nonce);
         account.balance = balance.unwrap_or(account.balance);
         account.code_hash = code_hash.unwrap_or(account.code_hash);
@@ -218,6 +283,7 @@ impl BlockState {
     /// Let a slot have another value.
     pub fn set_slot(&mut self, address: Address, slot: U256, value: U256) -> Result<(), Stop> {
         let entry = self.entry(address)?;
+        entry.is_overridden = true;
         entry.account.get_or_insert_default();
         entry.slots.insert(slot, value);
         entry.written.insert(slot);
@@ -260,6 +326,11 @@ impl BlockState {
 }
 
 impl Entry {
+    /// Whether it has what the tries have not.
+    fn is_needed(&self) -> bool {
+        self.is_changed || self.is_cleared || self.is_overridden || !self.written.is_empty()
+    }
+
     fn clear_storage(&mut self) {
         self.slots.clear();
         self.written.clear();
@@ -320,6 +391,7 @@ impl Database for BlockState {
     type Error = Stop;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Stop> {
+        self.loaded.accounts += 1;
         let has_storage = self.has_storage(address)?;
         let Some(account) = self.account(address)? else { return Ok(None) };
         if has_storage && account.nonce == 0 && account.code_hash == KECCAK256_EMPTY {
@@ -340,10 +412,15 @@ impl Database for BlockState {
         if code.is_eip7702() && !self.spec.is_enabled_in(SpecId::PRAGUE) {
             return Err(Stop::Unsupported("code in the form of a delegation before Prague"));
         }
+        // Accounts with the same code share it.
+        if self.loaded.codes.insert(code_hash) {
+            self.loaded.code_bytes += code_bytes(&code) as u64;
+        }
         Ok(code)
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
+        self.loaded.slots += 1;
         self.slot(address, slot)
     }
 
@@ -362,6 +439,44 @@ impl Database for BlockState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pyo3::types::PyDict;
+
+    /// The accounts of a block on an empty state. Nothing is read.
+    fn empty_state() -> BlockState {
+        Python::initialize();
+        Python::attach(|py| {
+            let callable = || PyDict::new(py).into_any().unbind();
+            let nodes = Arc::new(NodeReader::new(callable(), 0));
+            BlockState::new(nodes, EMPTY_ROOT, SpecId::CANCUN, callable())
+        })
+    }
+
+    fn account_number(number: u64) -> Address {
+        Address::left_padding_from(&number.to_be_bytes())
+    }
+
+    #[test]
+    fn what_transactions_only_read_is_forgotten_and_what_changed_stays() {
+        let mut state = empty_state();
+        let (rich, overridden) = (account_number(1 << 40), account_number(1 << 41));
+        state.reward(rich, U256::from(7)).unwrap();
+        state.set(overridden, Some(3), None, None).unwrap();
+        state.set_slot(overridden, U256::from(5), U256::from(9)).unwrap();
+        for _ in 0..3 {
+            state.begin_transaction();
+            for number in 0..2 * MAX_KEPT_SLOTS as u64 {
+                state.storage(overridden, U256::from(number << 8)).unwrap();
+                state.basic(account_number(number)).unwrap();
+            }
+            assert_eq!((state.loaded().slots, state.loaded().accounts), (1 << 17, 1 << 17));
+            assert!(state.entries[&overridden].slots.len() <= MAX_KEPT_SLOTS + 1);
+        }
+        state.begin_transaction();
+        assert_eq!((state.loaded().slots, state.entries.len(), state.entries[&overridden].slots.len()), (0, 2, 1));
+        assert_eq!(state.account(rich).unwrap().unwrap().balance, U256::from(7));
+        assert_eq!(state.account(overridden).unwrap().unwrap().nonce, 3);
+        assert_eq!(state.slot(overridden, U256::from(5)).unwrap(), U256::from(9));
+    }
 
     #[test]
     fn no_bytes_make_the_decoder_of_accounts_panic() {

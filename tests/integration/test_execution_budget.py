@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from lacnode.evm import py_evm_block
+from lacnode.evm import native_block, native_call, py_evm_block, py_evm_limits
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
 from lacnode.evm.engine import CallLimitExceededError, OpenBlock
 from lacnode.evm.private_message import PrivateMessage
@@ -112,6 +112,54 @@ def test_a_block_of_this_node_has_bounds_on_logs_and_memory_and_that_of_a_quorum
         each.add(signed(RICH, 0, to=FRIEND), RICH.address)
     assert block.close() == undisturbed.close()
     assert net.execute(heavy(), base_fee=0).receipts[0].status == 1
+
+
+def for_each_number(body: bytes) -> bytes:
+    """Code that does `body` with 0, 1, 2 and so on at the top of the stack, without end."""
+    return then_forever(push(0, 1), b"\x80" + body + push(1, 1) + b"\x01")
+
+
+READ_SLOT, READ_ACCOUNT, WRITE_SAME_SLOT = bytes.fromhex("5450"), bytes.fromhex("3150"), bytes.fromhex("600155")
+WRITE_OWN_TRANSIENT_SLOT = bytes.fromhex("805d")
+STATE_LOOPS = {
+    "slots read": for_each_number(READ_SLOT),
+    "accounts read": for_each_number(READ_ACCOUNT),
+    "one slot written again and again": for_each_number(WRITE_SAME_SLOT),
+    "transient storage": for_each_number(WRITE_OWN_TRANSIENT_SLOT),
+}
+
+
+@pytest.fixture
+def few_bytes_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (native_block, py_evm_limits):
+        monkeypatch.setattr(module, "MAX_TRANSACTION_MEMORY_BYTES", 2**18)
+    for module in (native_call, py_evm_limits):
+        monkeypatch.setattr(module, "MAX_CALL_MEMORY_BYTES", 2**18)
+
+
+@pytest.mark.usefixtures("few_bytes_of_memory")
+@pytest.mark.parametrize("code", STATE_LOOPS.values(), ids=STATE_LOOPS)
+def test_what_is_read_and_changed_of_the_state_counts_as_memory(code: bytes) -> None:
+    net = Network(contract(code, balance="0x5"), **FORKS)
+    block, undisturbed = limited(net), limited(net)
+    with pytest.raises(SizeExceededError, match="memory"):
+        block.add(heavy(gas=5_000_000), RICH.address)
+    for each in (block, undisturbed):
+        each.add(signed(RICH, 0, to=FRIEND), RICH.address)
+    assert block.close() == undisturbed.close()
+    with pytest.raises(CallLimitExceededError, match="memory"):
+        net.call(sender=RICH.address, to=CONTRACT, gas=5_000_000, deadline=time.monotonic() + 300)
+    assert net.execute(heavy(gas=5_000_000), base_fee=0).receipts[0].status == 0, "out of gas, in a block of a quorum"
+
+
+@pytest.mark.usefixtures("few_bytes_of_memory")
+@pytest.mark.parametrize("change", [WRITE_SAME_SLOT, WRITE_OWN_TRANSIENT_SLOT], ids=["storage", "transient storage"])
+def test_what_a_failed_call_changed_is_not_counted(change: bytes) -> None:
+    """Six calls, each of which makes hundreds of changes and then runs out of gas."""
+    failing = for_each_number(change)
+    calls = (calling(OTHER, push(100_000, 3)) + b"\x50") * 6
+    net = Network(contract(calls) | {OTHER: {"code": failing.hex()}}, **FORKS)
+    assert limited(net).add(signed(RICH, 0, to=CONTRACT), RICH.address).status == 1
 
 
 MEMORY, SELF_CALL = bytes.fromhex("60006206000052"), bytes.fromhex("305af1")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_trie_accounts import MAX_KEPT_READ_BYTES
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 
 ADDRESSES = st.sampled_from([bytes([n]) * 20 for n in range(1, 5)])
@@ -68,11 +69,13 @@ class BothAccounts(RuleBasedStateMachine):
         getattr(self.ours, name)(ours)
 
     @precondition(lambda self: not self.marks)
-    @rule(destroyed=st.sets(ADDRESSES, max_size=2))
-    def end_transaction(self, destroyed: set[bytes]) -> None:
+    @rule(destroyed=st.sets(ADDRESSES, max_size=2), reads_much=st.booleans())
+    def end_transaction(self, destroyed: set[bytes], reads_much: bool) -> None:
         """Accounts are deleted here only: those that destroyed themselves, and empty ones."""
         for address in sorted(destroyed):
             self.both("delete_account", address)
+        if reads_much:
+            self.ours._kept_read_bytes = MAX_KEPT_READ_BYTES + 1
         self.both("lock_changes")
 
     @precondition(lambda self: not self.marks)
@@ -101,3 +104,21 @@ class BothAccounts(RuleBasedStateMachine):
 
 BothAccounts.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestBothAccounts = BothAccounts.TestCase
+
+
+def test_what_a_block_only_read_is_forgotten_once_it_is_much_and_what_changed_stays() -> None:
+    accounts = Accounts({}, EMPTY_TRIE_ROOT)
+    changed = b"\x01" * 20
+    accounts.set_balance(changed, 5)
+    accounts.set_storage(changed, 3, 7)
+    most_read = 0
+    for transaction in range(20):
+        accounts.lock_changes()
+        assert accounts.held_bytes == 0, "another transaction begins"
+        for number in range(5_000):
+            accounts.get_balance((transaction * 5_000 + number).to_bytes(20))
+            accounts.get_storage(changed, 100 + transaction * 5_000 + number)
+        assert accounts.held_bytes > 5_000 * 700
+        most_read = max(most_read, len(accounts.accessed_addresses()))
+    assert most_read < 40_000
+    assert (accounts.get_balance(changed), accounts.get_storage(changed, 3)) == (5, 7)

@@ -1,0 +1,53 @@
+"""Transient storage (EIP-1153) for py-evm's states, with a count of its writes.
+
+py-evm's own keeps the values of every transaction until the block is over: clearing it is one more entry of its journal.
+"""
+
+from typing import Any
+
+from eth.db.backends.memory import MemoryDB
+from eth.db.journal import JournalDB
+from eth.vm.transient_storage import TransientStorage
+
+TRANSIENT_WRITE_BYTES = 256
+"""About how many bytes a write takes."""
+
+
+class CountedTransientStorage(TransientStorage):
+    """The transient storage of one transaction after another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writes = 0
+        self._writes_before: dict[Any, int] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes the writes take that were not undone."""
+        return TRANSIENT_WRITE_BYTES * self._writes
+
+    def set_transient_storage(self, address: Any, slot: int, value: bytes) -> None:
+        """Set a slot of the account at `address` (20 bytes)."""
+        super().set_transient_storage(address, slot, value)
+        self._writes += 1
+
+    def record(self, checkpoint: Any) -> None:
+        """Note a mark to which `discard` can go back."""
+        super().record(checkpoint)
+        self._writes_before[checkpoint] = self._writes
+
+    def commit(self, checkpoint: Any) -> None:
+        """Keep what was written since `checkpoint`."""
+        super().commit(checkpoint)
+        self._writes_before.pop(checkpoint, None)
+
+    def discard(self, checkpoint: Any) -> None:
+        """Undo what was written since `checkpoint`."""
+        super().discard(checkpoint)
+        self._writes = self._writes_before.pop(checkpoint, self._writes)
+
+    def clear(self) -> None:
+        """Forget everything, marks too: the transaction is over."""
+        self._db = JournalDB(MemoryDB())
+        self._writes = 0
+        self._writes_before.clear()
