@@ -36,7 +36,7 @@ from lacnode.chain.receipt_record import (
 from lacnode.chain.simulated_contracts import SimulatedContracts
 from lacnode.chain.speculative_executions import SpeculativeExecutions
 from lacnode.chain.stored_genesis import open_or_store_genesis
-from lacnode.chain.stored_rules import check_stored_protocols, check_stored_validators
+from lacnode.chain.stored_rules import check_stored_block_forms, check_stored_validators
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -110,7 +110,7 @@ class Blockchain(ExecutableChain):
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
         self._head = self._stored_head()
-        check_stored_protocols(database, self.protocols)
+        check_stored_block_forms(database, self.protocols)
         check_stored_validators(self, self._head.header)
 
     # -- reading -----------------------------------------------------------------------------------------------------

@@ -79,8 +79,8 @@ class ChainHistory:
             return None if header is None or body is None else BlockOutline.from_stored_body(header, body)
 
     def stored_length_of(self, hash_: bytes) -> int:
-        """The bytes of the stored body and receipts of the block with this on-chain hash together. 0 for an unknown
-        hash."""
+        """The bytes of the stored body and receipts of the block with this on-chain hash (32 bytes) together. 0 for an
+        unknown hash."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             return len(stored.body_bytes_of(hash_) or b"") + stored.receipt_records_length_of(hash_)
@@ -91,14 +91,14 @@ class ChainHistory:
             return StoredChain(snapshot).has(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block with this on-chain hash, in order: sender, receipt, used gas,
-        created contract, revert reason. None if the hash is unknown."""
+        """One record for each transaction of the block with this on-chain hash (32 bytes), in order: sender, receipt,
+        used gas, created contract, revert reason. None if the hash is unknown."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).receipt_records_of(hash_)
 
     def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
-        """The receipts of the block with this on-chain hash, one for each transaction, in order. None if the hash is
-        unknown."""
+        """The receipts of the block with this on-chain hash (32 bytes), one for each transaction, in order. None if the
+        hash is unknown."""
         receipt_records = self.receipt_records_of(hash_)
         return None if receipt_records is None else tuple(record.receipt for record in receipt_records)
 
@@ -108,10 +108,11 @@ class ChainHistory:
         with self._database.read() as snapshot:
             return StoredChain(snapshot).location_of(transaction_hash)
 
-    def numbers_with_votes(self, start: int, end: int) -> tuple[int, ...]:
-        """The numbers of the blocks from `start` to `end`, both included, whose headers have a vote, ascending."""
+    def numbers_with_votes(self, first_number: int, last_number: int) -> tuple[int, ...]:
+        """The numbers of the blocks from `first_number` to `last_number`, both included, whose headers have a vote,
+        ascending."""
         with self._database.read() as snapshot:
-            return tuple(StoredChain(snapshot).numbers_with_votes(start, end))
+            return tuple(StoredChain(snapshot).numbers_with_votes(first_number, last_number))
 
     def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
         """The stored validators (20-byte addresses, ascending) of the epoch block `number`, if its header lists other
@@ -142,7 +143,8 @@ class ChainHistory:
                     yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
 
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
-        """The matching logs of the block with this on-chain hash, in order. Empty for an unknown hash."""
+        """The logs of the block with this on-chain hash (32 bytes) that `wanted` matches by address and topics, in
+        order. Empty for an unknown hash. Raises DamagedValueError if a part of the block is damaged or missing."""
         with self._database.read() as snapshot:
             return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test()))
 

@@ -159,21 +159,21 @@ class StoredChain:
         number = int.from_bytes(data[:8])
         return TransactionLocation(self.hash_at(number) or b"", number, int.from_bytes(data[8:]))
 
-    def blooms_of_blocks_with_logs(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the numbers and the blooms (256 bytes) of the blocks with logs, from `start` (at least 0) to `end`,
-        both included, ascending."""
-        for key, bloom in self._snapshot.items(BLOOMS, _number_key(start)):
+    def blooms_of_blocks_with_logs(self, first_number: int, last_number: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the numbers and the blooms (256 bytes) of the blocks with logs, from `first_number` (at least 0) to
+        `last_number`, both included, ascending. Blocks without logs are left out."""
+        for key, bloom in self._snapshot.items(BLOOMS, _number_key(first_number)):
             number = int.from_bytes(key)
-            if number > end:
+            if number > last_number:
                 return
             yield number, bloom
 
-    def numbers_with_votes(self, start: int, end: int) -> Iterator[int]:
-        """Yield the numbers of the blocks whose headers have a vote, from `start` (at least 0) to `end`, both included,
-        ascending."""
-        for key, _ in self._snapshot.items(VOTES, _number_key(start)):
+    def numbers_with_votes(self, first_number: int, last_number: int) -> Iterator[int]:
+        """Yield the numbers of the blocks whose headers have a vote, from `first_number` (at least 0) to `last_number`,
+        both included, ascending."""
+        for key, _ in self._snapshot.items(VOTES, _number_key(first_number)):
             number = int.from_bytes(key)
-            if number > end:
+            if number > last_number:
                 return
             yield number
 

@@ -26,9 +26,9 @@ class SpeculativeExecutions:
         """Give the budget of an execution inside this context. It ends with `budget`, or when another block's import
         begins. It must not be cancelled by the caller, because that cancels `budget` too.
 
-        `except_import_of` is the hash of the block (32 bytes) whose import does not end the execution, because it uses
-        it. It is None while a block is built: then every import ends it. Raises ExecutionCancelledError at the entry if
-        an import is under way.
+        `except_import_of` is the on-chain hash (32 bytes) of the block whose import does not end the execution, because
+        it uses it. It is None while a block is built: then every import ends it. Raises ExecutionCancelledError at the
+        entry if any import is under way, also that of `except_import_of`.
         """
         own = ExecutionBudget()
         with self._lock:

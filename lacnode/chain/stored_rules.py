@@ -25,9 +25,9 @@ from lacnode.storage.storage_errors import StorageCorruptError
 _REMEDY = "the genesis file was changed below the head; put back what it said, nothing was written"
 
 
-def check_stored_protocols(database: Database, protocols: ProtocolSchedule) -> None:
-    """Return if the stored blocks have the form of their protocols. Raises WrongGenesisError, with block and rule,
-    otherwise. Damage is ignored here.
+def check_stored_block_forms(database: Database, protocols: ProtocolSchedule) -> None:
+    """Return if the stored blocks have the form of their `protocols`, those of the genesis file. Raises
+    WrongGenesisError, with block and rule, otherwise. Damage is ignored here, and nothing is written.
 
     It reads the blocks at which the protocol changes, the blocks before them, and the head. Between two changes all
     blocks have one form. Raises StorageError.
@@ -61,7 +61,7 @@ def check_stored_validators(chain: ExecutableChain, head: BlockHeader) -> None:
                 _check_listed(schedule, number, chain.protocols.extra_data(header).validators)
         _check_head(chain, head)
     except (StorageCorruptError, KeyError):
-        # A damaged or missing header: see `check_stored_protocols`.
+        # A damaged or missing header: see `check_stored_block_forms`.
         return
 
 

@@ -25,8 +25,9 @@ class VoteSource(Protocol):
     def header_at(self, number: int) -> BlockHeader | None:
         """The header of block `number`. None above the head."""
 
-    def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
-        """The numbers of the blocks from `start` to `end`, both included, whose headers have a vote, ascending."""
+    def numbers_with_votes(self, first_number: int, last_number: int) -> Sequence[int]:
+        """The numbers of the blocks from `first_number` to `last_number`, both included, whose headers have a vote,
+        ascending."""
 
     def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
         """The validators (20-byte addresses, ascending) of epoch block `number`, if its header lists other ones. None

@@ -59,7 +59,8 @@ class MemoryNetwork:
             await node.wait_for_block(number)
 
     def to_document(self) -> dict[str, object]:
-        """Return the document that `lacnode devnet --json` prints. The nodes here have no process and no directory."""
+        """Return the document that `lacnode devnet --json` prints. The nodes here have no process and no directory:
+        `pid` and `data_path` are None. Call it once the ports are open: it names them."""
         return {
             "nodes": [
                 {

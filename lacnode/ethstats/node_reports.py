@@ -133,7 +133,7 @@ class NodeReports:
             if block is not None:
                 return results.block(chain, block, hash_, True, max_bytes=MAX_BLOCK_BYTES)
         outline = self._services.caches.blocks.load_outline(hash_)
-        return {} if outline is None else results.block_outline(chain, outline, hash_)
+        return {} if outline is None else results.block_from_outline(chain, outline, hash_)
 
 
 def primus_pong(now_ms: int) -> str:

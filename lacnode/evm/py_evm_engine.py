@@ -29,7 +29,7 @@ from lacnode.evm.py_evm_block import (
     run_valid_transaction,
 )
 from lacnode.evm.py_evm_call_rules import checked_call
-from lacnode.evm.py_evm_halts import describe_halt, explain_halt
+from lacnode.evm.py_evm_halts import describe_failure, explain_halt
 from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReads
@@ -176,7 +176,7 @@ class PyEvmEngine:
             output=bytes(computation.output),
             gas_used=used,
             gas_before_refund=before_refund,
-            halt=describe_halt(computation),
+            halt=describe_failure(computation),
             explanation=explain_halt(computation, fork),
             touched=accounts.warm_entries(),
             accounts=accounts.accessed_addresses(),

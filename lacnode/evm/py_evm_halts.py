@@ -27,9 +27,9 @@ _DESCRIPTIONS: dict[type[Exception], str] = {
 """Besu's `ExceptionalHaltReason` for py-evm's errors."""
 
 
-def describe_halt(computation: Any) -> str | None:
-    """Return how `computation` ended: None on success, `REVERTED`, or Besu's description of the error that stopped it,
-    such as `Out of gas`."""
+def describe_failure(computation: Any) -> str | None:
+    """Return why `computation` failed: `REVERTED` after REVERT, or Besu's description of the error that stopped it, such
+    as `Out of gas`. None on success only."""
     if computation.is_success:
         return None
     if revert_reason(computation) is not None:

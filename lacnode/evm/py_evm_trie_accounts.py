@@ -121,8 +121,8 @@ class TrieAccounts:
         self._kept_read_bytes = 0
 
     def accessed_addresses(self) -> frozenset[bytes]:
-        """The addresses whose account was read by the transaction, and by those before it unless they
-        read much."""
+        """The addresses (20 bytes) whose account the transaction read or wrote, those of undone calls too. Those of
+        the transactions before it are among them, unless these read much."""
         return frozenset(self._accounts)
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:

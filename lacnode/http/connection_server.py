@@ -87,8 +87,9 @@ class ConnectionServer:
         self._log = RateLimitedLog("rpc", trio.current_time)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
-        """Accept connections of `listeners` until cancelled, and then close every connection. An error of one
-        connection is logged and ends that connection only."""
+        """Accept connections of `listeners` until cancelled, and then close every connection. The caller closes the
+        listeners. An error of one connection is logged and ends that connection only. If no connection can be
+        accepted, that is logged and tried again."""
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 nursery.start_soon(self._accept, listener, nursery)

@@ -47,7 +47,8 @@ BUSY = Response(503, close=True)
 
 
 class RequestHandler(Protocol):
-    """Answers the HTTP requests of one port: first by their head alone, then with their body."""
+    """Answers the HTTP requests of one port. It is an object with two methods, and not a function: `answer_head` is
+    asked with the head alone, and `answer` with the body if the first has returned None."""
 
     def answer_head(self, head: Request) -> Response | None:
         """Return the response to a request whose body need not be read, None if it must be. `head` has no body yet, or

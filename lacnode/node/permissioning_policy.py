@@ -35,7 +35,7 @@ class PermissioningPolicy:
     def __init__(self, permissions: PermissioningRules, context: Callable[[], PermissioningContext]) -> None:
         self._permissions = permissions
         self._permissioning_context = context
-        self._refused = permissions.refused
+        self._refused = permissions.refused_connections
         self._listeners: list[Callable[[], None]] = []
         self._explained: OrderedDict[Connection, tuple[int, Decision]] = OrderedDict()
         self._known: OrderedDict[Connection, Decision] = OrderedDict()

@@ -33,8 +33,8 @@ CONTRACT_TIMEOUT_SECONDS = 2.0
 
 
 class PermissioningRules:
-    """All rules of one node. `accounts` judges transactions, `nodes` connections. `refused` are the refused
-    connections."""
+    """All rules of one node. `accounts` judges transactions, `nodes` connections. `refused_connections` records the
+    connections that were refused."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class PermissioningRules:
         self.accounts, self.nodes = accounts(), nodes()
         # Explanations ask the same rules once more. This is no further decision, so it counts in other counters.
         self._explained_accounts, self._explained_nodes = accounts(), nodes()
-        self.refused = RefusedConnections(time.time)
+        self.refused_connections = RefusedConnections(time.time)
         self._reader = reader
         self._own_id = own_id
         self._node_explainer = _explainer(reader, settings.node_contract)
@@ -161,9 +161,9 @@ class PermissionQueries:
         self._simulate = simulate
 
     @property
-    def refused(self) -> RefusedConnections:
-        """The connections of this node that were refused lately."""
-        return self._permissions.refused
+    def refused_connections(self) -> RefusedConnections:
+        """The record of the connections that the rules refused and have not permitted since. Empty at the start."""
+        return self._permissions.refused_connections
 
     def explain_connection(self, source: Enode, destination: Enode) -> Decision:
         """Return whether `source` may connect to `destination` now, and why not. It asks contracts, so call it in a

@@ -148,7 +148,7 @@ class PrivacyService:
         for every block with private logs.
         """
         token = trio.lowlevel.current_trio_token()
-        self._execution.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
+        self._execution.processor.on_private_logs(lambda private_block: token.run_sync_soon(tell, private_block))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             nursery.start_soon(self._execute_long)

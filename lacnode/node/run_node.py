@@ -18,7 +18,7 @@ import trio
 
 from lacnode import __version__
 from lacnode.chain.block_errors import WrongGenesisError
-from lacnode.chain.stored_rules import check_stored_protocols
+from lacnode.chain.stored_rules import check_stored_block_forms
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.chainspec.spec import ChainSpec, with_base_fee_if_fixed
 from lacnode.consensus.bft.protocol_schedule import OtherProtocolError
@@ -190,7 +190,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
                 undo.callback(opened.hosted.close)
             database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
             # Before the consensus log: its records name only the next block, and not where the file was changed.
-            check_stored_protocols(database, protocols_of(spec))
+            check_stored_block_forms(database, protocols_of(spec))
             records = undo.enter_context(closing(_signing_state(config, spec, key, database)))
             resources = NodeResources(spec, key, database, records, opened, local, pacing or BlockPacing())
             node = build_node(config, resources)

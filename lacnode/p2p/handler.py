@@ -31,10 +31,12 @@ class NetworkHandler(Protocol):
         """`peer` sent a consensus message: its code in the sub-protocol, and its bytes without the code."""
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of the block that `peer` announced with `header` is worth decoding."""
+        """Return whether the body of a long block, which `peer` announced with `header`, is worth decoding. If not,
+        `block_received` is not called. The network has not verified the header. Short blocks are not asked about."""
 
     def block_received(self, peer: Peer, block: Block) -> None:
-        """`peer` announced a whole block."""
+        """`peer` announced a whole block. The network has decoded it, and has verified nothing of it, not even that the
+        body fits the header. An error that this raises ends the session."""
 
     def block_not_kept(self, peer: Peer) -> None:
         """`peer` announced a whole block that was too long to keep without a request for it."""

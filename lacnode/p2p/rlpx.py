@@ -73,7 +73,8 @@ class RlpxConnection:
         self._opening_seconds = 0.0
 
     def accept_only(self, accepts: Accepts) -> None:
-        """From the next message on, keep only the messages that `accepts` allows. Other messages have an empty body."""
+        """From the next message on, keep only the messages that `accepts(message_id, length_bytes)` allows. Another
+        message is not an error, and the connection goes on: it arrives with an empty body and `is_refused`."""
         self._codec.accepts = accepts
 
     @property

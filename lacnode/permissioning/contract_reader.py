@@ -42,9 +42,10 @@ class ContractReading:
 
 
 class ContractReader(Protocol):
-    """Calls contracts on the state after a block of the chain.
+    """Calls contracts on the state after any block of the chain, which the caller names by its header.
 
-    The sender is the zero address. The gas is bounded, and no account pays it. A call changes nothing.
+    The sender is the zero address. The gas is bounded, and no account pays it. A call changes nothing. A call without
+    an answer raises ContractUnreadableError. No method returns None.
     """
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:

@@ -71,7 +71,8 @@ class Block:
 
     @property
     def transactions(self) -> tuple[Transaction, ...]:
-        """The transactions of the body, in order."""
+        """The transactions of the body, in order. They are decoded already. Empty for a block that was made without its
+        body."""
         return self.body.transactions
 
     def encode(self) -> bytes:
@@ -97,8 +98,9 @@ class Block:
 
     @classmethod
     def from_item_without_body(cls, item: RlpItem) -> "Block":
-        """The header of a block in the decoded list `item`, with an empty body. The items of the body are not read:
-        there may be megabytes. Raises RlpError if the list or the header is malformed."""
+        """Decode the header of the whole block in the decoded list `item`, and return it with an empty body. The items
+        of the body are not read: there may be megabytes. `with_body_from_item` reads them. Raises RlpError if the list
+        or the header is malformed."""
         items = rlp.as_list(item, "block")
         if len(items) not in (3, 4):
             raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")

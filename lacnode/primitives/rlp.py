@@ -66,7 +66,7 @@ class TooManyItemsError(RlpError):
 
 def encode(value: RlpValue) -> bytes:
     """The RLP of a byte string, or of a nested list or tuple of byte strings. A number must be bytes before
-    (`encode_scalar`)."""
+    (`encode_scalar`): rusty_rlp.EncodingError for anything else."""
     encoded: bytes = rusty_rlp.encode_raw(value)
     return encoded
 

@@ -57,7 +57,8 @@ StateRootReplies = Mapping[bytes, Sequence[GroupState | None]]
 
 
 class StateRootClient(Protocol):
-    """A client that asks other members. Safe to use from several threads."""
+    """A client that asks the managers of other members for state roots. Its calls block. Safe to use from several
+    threads."""
 
     @property
     def own_keys(self) -> Sequence[bytes]:

@@ -96,7 +96,8 @@ class OutgoingQueue:
             await self._changed.wait()
 
     def discard(self) -> None:
-        """Delete all waiting messages, because the connection has ended. They count for the port no more."""
+        """Delete all waiting messages, because the connection has ended. They count for the port no more. Add no
+        message after it: it would wait forever. Calling it twice is harmless."""
         # The backlog must forget this queue. Otherwise its bytes would count for the port forever.
         self._backlog.forget(self)
         self._entries.clear()

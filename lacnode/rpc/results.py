@@ -21,7 +21,7 @@ HASH_CHARACTERS = 70
 
 
 class BlockFacts(Protocol):
-    """The facts about a block that are not part of it."""
+    """The facts about a block that are not part of it: its total difficulty, and the records of its receipts."""
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
         """The sum of the difficulties of all blocks up to `header`, itself included."""
@@ -57,26 +57,30 @@ def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: 
     bound. ValueError if the block has no receipts in `chain`.
     """
     shown = _block_transactions(chain, found, hash_, AnswerSize(max_bytes)) if full else None
-    return block_outline(chain, BlockOutline.from_block(found), hash_, shown)
+    return block_from_outline(chain, BlockOutline.from_block(found), hash_, shown)
 
 
-def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
-    """Return a block in Besu's form with `transactions` (`mined_transaction`), or with the hashes of its transactions
-    if `transactions` is None. `hash_` (32 bytes) is its hash."""
+def block_from_outline(
+    chain: BlockFacts, found: BlockOutline, hash_: bytes, full_transactions: list[Json] | None = None
+) -> Json:
+    """Return a block in Besu's form with `full_transactions` (`mined_transaction`), or with the hashes of its
+    transactions if that is None. `hash_` (32 bytes) is its hash."""
     header = found.header
     shown = {**_header_first(header, hash_), "totalDifficulty": quantity(chain.total_difficulty_of(header))}
     shown["extraData"] = to_hex(header.extra_data)
-    return {**shown, **_header_last(found, transactions)}
+    return {**shown, **_header_last(found, full_transactions)}
 
 
-def simulated_outline(found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
-    """Return a simulated block, which is on no chain, with `transactions` (`mined_transaction`), or with the hashes of
-    its transactions if that is None. `hash_` (32 bytes) is its hash. It has no total difficulty."""
+def simulated_block_from_outline(
+    found: BlockOutline, hash_: bytes, full_transactions: list[Json] | None = None
+) -> Json:
+    """Return a simulated block, which is on no chain, with `full_transactions` (`mined_transaction`), or with the
+    hashes of its transactions if that is None. `hash_` (32 bytes) is its hash. It has no total difficulty."""
     shown = {**_header_first(found.header, hash_), "extraData": to_hex(found.header.extra_data)}
     requests = found.header.requests_hash
     return {
         **shown,
-        **_header_last(found, transactions),
+        **_header_last(found, full_transactions),
         **({} if requests is None else {"requestsHash": to_hex(requests)}),
     }
 

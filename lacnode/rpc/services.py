@@ -80,7 +80,7 @@ class PermissionView(Protocol):
     """Answers methods about permissions and the reasons for them. Safe to use from several threads."""
 
     @property
-    def refused(self) -> RefusedConnections:
+    def refused_connections(self) -> RefusedConnections:
         """The last connections that the rules refused and have not permitted since."""
 
     def explain_connection(self, source: Enode, destination: Enode) -> Decision:

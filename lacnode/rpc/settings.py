@@ -81,8 +81,8 @@ class ApiSettings:
 
     `gas_price_percentile` (0 to 100) of the prices in the last `gas_price_blocks` blocks is proposed to clients, at
     most `gas_price_max`. An estimate may be too high by the part `estimate_tolerance` of it, which saves executions.
-    `call_seconds` is the time of one call in a reader. Heavy calls run in a thread of the node if `reader_processes` is
-    0. Files of traces are written into `trace_directory`. No such file can be written if it is None.
+    `call_seconds` is the time of one heavy call. Such calls run in `reader_processes` processes, or in one thread of the
+    node if that is 0. Files of traces are written into `trace_directory`. No such file can be written if it is None.
     """
 
     max_logs_range: int = 5000

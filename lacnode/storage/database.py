@@ -23,7 +23,7 @@ class Snapshot(Protocol):
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value under `key`, or None if there is none. A table that was never written is empty.
 
-        Raises DamagedValueError if the value was altered, and StorageError.
+        Raises DamagedValueError if the value was altered, and StorageError if the database cannot be read.
         """
         ...
 
@@ -32,7 +32,7 @@ class Snapshot(Protocol):
         `start`, all of them.
 
         The iterator is valid while the snapshot is open. It raises DamagedValueError at an altered value, and
-        StorageError.
+        StorageError if the database cannot be read.
         """
         ...
 

@@ -45,8 +45,9 @@ class LayeredSnapshot:
 
 
 class LayeredBatch(LayeredSnapshot):
-    """A snapshot with a layer of its own on top. The database takes `changes` (table to key to value, None for a
-    removed key) when the batch commits."""
+    """A snapshot with a layer of its own on top, which reads find first. `changes` is that layer: table to key to value,
+    None for a removed key. It is in memory only: the database that made the batch takes `changes` when its `write`
+    block ends cleanly, and otherwise they are lost. For one thread."""
 
     def __init__(self, base: Snapshot, layers: Sequence[Layer]) -> None:
         super().__init__(base, layers)

@@ -32,7 +32,8 @@ COMPACTION_INTERVAL_BLOCKS = 100
 
 
 class ConsensusRecords(Protocol):
-    """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns."""
+    """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns. Both
+    methods block, and raise StorageError if the disk is full or fails."""
 
     def append(self, record: bytes) -> None:
         """Write `record` (any bytes) to the end of the log. It is on the disk when this returns. Raises StorageError if

@@ -270,7 +270,7 @@ class PrivateTestNetwork:
             for _ in filters.private_block_added(private_block):
                 pass
 
-        member.privacy_controller.execution.processor.on_block(add_to_filters)
+        member.privacy_controller.execution.processor.on_private_logs(add_to_filters)
         peerless.registry = MethodRegistry((*all_methods(private=self.mode), *filters.methods()), GROUPS)
         return member
 

@@ -18,7 +18,8 @@ CACHED_EXTRA_DATA_BYTES = 32 * 1024
 
 
 class VoteType(Enum):
-    """Whether a vote adds a validator or drops one."""
+    """Whether a vote adds a validator or drops one. The values are not the bytes on the wire: each protocol encodes a
+    vote in its own way."""
 
     ADD = "add"
     DROP = "drop"

@@ -37,8 +37,9 @@ class FirstCopies:
         return is_known or (may_be_altered and payload_hash in self._altered.get(author, ()))
 
     def note_altered(self, author: bytes, payload_hash: bytes) -> list[Effect]:
-        """Note a copy that has passed its check, and that a peer may have altered. Return no effects: the copy is not
-        relayed, and its author does not pay. The true copy is still a first one."""
+        """Note that a copy of the payload of `author` (20 bytes) with this signed hash (32 bytes) has passed its check,
+        although a peer may have altered its unsigned part. Return an empty list, in the place of the effects of
+        `charge`: the copy is not relayed, and no time is charged to its author. The true copy is still a first one."""
         payloads = self._altered.setdefault(author, OrderedDict())
         payloads[payload_hash] = None
         if len(payloads) > MAX_FIRST_COPIES:

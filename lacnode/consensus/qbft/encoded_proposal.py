@@ -23,7 +23,8 @@ _NAME = "proposalPayload"
 
 @dataclass(frozen=True)
 class EncodedProposal:
-    """A signed proposal payload of which nothing is decoded but the signature (65 bytes)."""
+    """The signed payload of a proposal: round and block. Nothing of it is decoded but the signature (65 bytes). The
+    justification of the proposal is not a part of it."""
 
     payload: bytes
     items: tuple[bytes, ...]

@@ -30,8 +30,10 @@ UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE = 1.0, 60
 
 
 class ManagerDiscovery:
-    """Asks the known managers for their party info over `sender` and adds the answers to `peers`. The first calls are
-    made at once."""
+    """Asks the known managers for their party info over `sender` and adds the answers to `peers`. Nothing happens before
+    `run`, which makes the first calls at once. The pause for one URL then doubles from 1 s up to
+    `LONGEST_CALL_PAUSE_SECONDS`. It may reach `LONGEST_UNANSWERED_PAUSE_SECONDS` for a URL that the operator has not
+    named and where no manager has answered."""
 
     def __init__(self, peers: PeerDirectory, sender: HttpPeerSender) -> None:
         self._peers = peers

@@ -112,7 +112,7 @@ class PrivacyController:
 
     def _check_and_distribute(self, private: PrivateTransaction) -> bytes:
         self._check_membership(private)
-        self.sender.check(private)
+        self.sender.check_apart_from_group(private)
         return self.sender.distribute(private, self.public_key)
 
     def _check_sender_key(self, private: PrivateTransaction) -> None:

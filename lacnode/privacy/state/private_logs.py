@@ -31,12 +31,16 @@ class PrivateLogs:
         self._chain = chain
         self._database = database
 
-    def in_range(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[LogWithMetadata]:
-        """Yield the logs of the group `group_id` (32 bytes) that `wanted` matches, from block `start` to block `end`,
-        both included, in the order of the chain. Blocks that are not executed privately yet have none."""
+    def in_range(
+        self, group_id: bytes, first_number: int, last_number: int, wanted: LogFilter
+    ) -> Iterator[LogWithMetadata]:
+        """Yield the logs of the group `group_id` (32 bytes) that `wanted` matches, from block `first_number` to block
+        `last_number`, both included, in the order of the chain. Blocks that are not executed privately yet have none.
+        """
         with self._database.read() as snapshot:
             # Only blocks that changed the group can have logs. The range may have millions of others.
-            numbers = [n for n in PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, start) if n <= end]
+            changed = PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, first_number)
+            numbers = [number for number in changed if number <= last_number]
         for number in reversed(numbers):
             yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)
 

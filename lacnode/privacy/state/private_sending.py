@@ -52,9 +52,10 @@ class PrivateTransactionSender:
         # Markers are made one at a time, see `submit_marker`.
         self._signing_lock = threading.Lock()
 
-    def check(self, private: PrivateTransaction) -> None:
-        """Check the value, the chain id, the signature and the nonce of `private`. A nonce that is too high passes,
-        because it may wait for others. This waits a short time for private execution.
+    def check_apart_from_group(self, private: PrivateTransaction) -> None:
+        """Check the value, the chain id, the signature and the nonce of `private`. Its group and its members are not
+        checked here. A nonce that is too high passes, because it may wait for others. This waits a short time for
+        private execution.
 
         PrivateSendError if it may not be sent.
         """

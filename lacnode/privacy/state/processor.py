@@ -106,9 +106,10 @@ class PrivateProcessor:
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
-    def on_block(self, listener: Listener) -> None:
+    def on_private_logs(self, listener: Listener) -> None:
         """Call `listener` for each later block with private logs, in the working thread and before a read that waits
-        for the block goes on. So it must be quick and must not wait for private execution."""
+        for the block goes on. So it must be quick and must not wait for private execution. Other blocks are not told.
+        Its errors are logged."""
         self._listeners.append(listener)
 
     def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:

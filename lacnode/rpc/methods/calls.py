@@ -61,9 +61,9 @@ def _overrides(reading: ReadContext, params: Params) -> Overrides:
 def eth_estimateGas(reading: ReadContext, params: Params) -> object:
     """Estimate gas by Besu's own search, so that the same transaction gets the same estimate. Return a 0x quantity.
 
-    `params` are the call object and, if wanted, the block (number, tag or hash, the head without it) and state
-    overrides. The gas of the call object is ignored. RpcError if a parameter does not fit, the call fails with all gas,
-    or the state is not kept. CallTimeoutError if it takes too long.
+    `params` are the call object and, if wanted, the block (number, tag or hash, the head for null or none) and state
+    overrides, which are the third parameter. The gas of the call object is ignored. RpcError if a parameter does not
+    fit, the call fails with all gas, or the state is not kept. CallTimeoutError if it takes too long.
     """
     header, call = _intended(reading, params)
     try:

@@ -55,7 +55,8 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def debug_traceCall(reading: ReadContext, params: Params) -> object:
     """Execute a call on the state after a block, and return its trace in the form that the options name. `params` are
-    the call object and, if wanted, the block (number, tag or hash, the head without it) and the options.
+    the call object and, if wanted, the block (number, tag or hash, the head for null or none) and the options, which are
+    the third parameter.
 
     RpcError if a parameter does not fit, there is no such block, the call cannot begin, the trace is too large, or the
     state is not kept. CallTimeoutError if it takes too long.

@@ -68,7 +68,7 @@ def _shown(services: RpcServices, hash_: bytes, full: bool) -> object:
     if full:
         return answer_about_block(services, hash_, full_block)
     found = _outline(services, hash_)
-    return None if found is None else results.block_outline(services.chain, found, hash_)
+    return None if found is None else results.block_from_outline(services.chain, found, hash_)
 
 
 def full_block(reading: ReadContext, params: Params) -> object:

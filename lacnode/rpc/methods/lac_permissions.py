@@ -29,7 +29,7 @@ def lac_permissioningStatus(services: RpcServices, params: Params) -> object:
 def lac_refusedConnections(services: RpcServices, params: Params) -> object:
     """Return the connections that were refused and not permitted since (`RefusedConnection.to_json`), with the latest
     first. Empty if there are none."""
-    return [refusal.to_json() for refusal in services.permissions.refused.all()]
+    return [refusal.to_json() for refusal in services.permissions.refused_connections.all()]
 
 
 def lac_explainConnection(services: RpcServices, params: Params) -> object:
@@ -59,9 +59,10 @@ def lac_explainTransaction(services: RpcServices, params: Params) -> object:
 
 
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
-    """Return the effects of the transaction of a call object on the rules, without sending it: whether it succeeds,
-    which administrators (0x-hexadecimal) could change the rules after it, and whether it locks all of them out. Nothing
-    is stored. Its gas limit is `SIMULATION_GAS`.
+    """Return the effects of the transaction of a call object on the rules, without sending it. The members are
+    `succeeds`, `canChange` (the administrators in 0x-hexadecimal that could change the rules after it, in an array) and
+    `locksOut` (true if it locks all of them out). It is executed on the state of the head, and nothing is stored. Its
+    gas limit is `SIMULATION_GAS`: the `gas` of the call object is ignored.
 
     RpcError if the call object does not fit or the transaction is rejected, and CallTimeoutError after
     `SIMULATION_SECONDS`.

@@ -42,11 +42,14 @@ IDLE_SECONDS = 120.0
 class NodeDatabaseFunctions:
     """The functions of the node that readers need. It holds no database itself.
 
-    `head_hash` returns the hash of the head (32 bytes). `flush` commits the blocks that are only in the node's memory.
-    `forget_dead_readers` frees the snapshot that a killed process held in the database. `read_again` reads the value of
-    a table and a key, so that the node finds the damage that a reader met, and repairs it. These three are called in a
-    worker thread. `add_engine_counts` counts calls on which the engines differed in a reader, and panics of the native
-    library there.
+    In a worker thread: `flush` commits the blocks that are only in the node's memory. `forget_dead_readers` frees the
+    snapshot that a killed process held in the database. Both raise StorageError if the disk fails. `read_again` reads
+    the value of a table and a key, so that the node finds the damage that a reader met, and repairs it. It raises
+    nothing.
+
+    On the event loop, so they must return at once: `head_hash` returns the on-chain hash of the head (32 bytes).
+    `add_engine_counts` adds two numbers of a reader: its calls on which the engines differed, and its panics of the
+    native library.
     """
 
     head_hash: Callable[[], bytes]

@@ -35,7 +35,7 @@ def simulated_block(
             results.mined_transaction(call.transaction, call.sender, header, hash_, index)
             for index, call in enumerate(calls)
         ]
-    shown = results.simulated_outline(BlockOutline.from_block(block), hash_, shown_transactions)
+    shown = results.simulated_block_from_outline(BlockOutline.from_block(block), hash_, shown_transactions)
     return dict(sorted((shown | {"calls": _calls(header, hash_, calls, size)}).items()))
 
 

@@ -50,10 +50,10 @@ class Headers:
         self.read += 1
         return self.headers[number] if number < len(self.headers) else None
 
-    def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
+    def numbers_with_votes(self, first_number: int, last_number: int) -> Sequence[int]:
         return [
             header.number
-            for header in self.headers[start : end + 1]
+            for header in self.headers[first_number : last_number + 1]
             if decode_extra_data(header.extra_data).vote is not None
         ]
 

@@ -122,7 +122,7 @@ class TestGroups:
             is_given = privacy_controller.execution.processor.progress.wait_for(block.header.number, 0)
             seen.append((block.header.number, status.condition, status.number, status.root, is_given))
 
-        privacy_controller.execution.processor.on_block(told)
+        privacy_controller.execution.processor.on_private_logs(told)
         run(stage, word(42), to=keeper)
         assert seen == [(2, GroupCondition.CURRENT, 2, stage.a.root(GROUP), False)]
 

@@ -289,7 +289,7 @@ class TestLostPayloads:
         def listen(private_block: PrivateBlock) -> None:
             told.extend((private_block.header.number, found.log.data) for found in private_block.logs[GROUP])
 
-        stage.b.privacy_controller.execution.processor.on_block(listen)
+        stage.b.privacy_controller.execution.processor.on_private_logs(listen)
         deploy(stage)
         store(stage, 1)
         stage.a.send(private(ALICE, 2, to=KEEPER_ADDRESS, data=word(2)))

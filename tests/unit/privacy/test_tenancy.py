@@ -79,7 +79,7 @@ class Shared(PrivateTestNetwork):
         self.subscriptions = Subscriptions(services.chain)
         self.own = SubscriptionMethods(self.subscriptions, self.listener).handlers
         self._noted: list[PrivateBlock] = []
-        self.a.privacy_controller.execution.processor.on_block(self._note)
+        self.a.privacy_controller.execution.processor.on_private_logs(self._note)
 
     def _note(self, private_block: PrivateBlock) -> None:
         if self.subscriptions.has_any(PRIVATE_LOGS):

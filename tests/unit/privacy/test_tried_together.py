@@ -40,7 +40,7 @@ def logs_of(member: Member) -> list[tuple[int, int, bytes]]:
     def listen(block: PrivateBlock) -> None:
         told.extend((log.block_number, log.log_index, log.transaction_hash) for log in block.logs.get(GROUP, ()))
 
-    member.privacy_controller.execution.processor.on_block(listen)
+    member.privacy_controller.execution.processor.on_private_logs(listen)
     return told
 
 
