@@ -61,7 +61,7 @@ class BlockRepair:
 
     def recompute_value(self, table: str, key: bytes) -> None:
         """Compute the value of `table` under `key` from other values of this database, and store it. It works for
-        `OUTCOMES` and `NUMBERS`.
+        `OUTCOMES`, whose keys are block hashes (32 bytes), and `NUMBERS`, whose keys are block numbers (8 bytes).
 
         Raises RepairNotProvenError if the table cannot be derived, or if a value that the proof needs is missing.
         """

@@ -84,8 +84,8 @@ def logs_with_metadata(
     transactions: tuple[Transaction, ...],
     receipt_records: tuple[ReceiptRecord, ...],
 ) -> tuple[LogWithMetadata, ...]:
-    """Every log of a block, in order. `timestamp` is in Unix seconds. `transactions` and `receipt_records` have the
-    same order. ValueError if their numbers differ."""
+    """Every log of the block `number` with the on-chain hash `hash_` (32 bytes), in order. `timestamp` is in Unix
+    seconds. `transactions` and `receipt_records` have the same order. ValueError if their numbers differ."""
     found: list[LogWithMetadata] = []
     for index, (transaction, record) in enumerate(zip(transactions, receipt_records, strict=True)):
         for log in record.receipt.logs:

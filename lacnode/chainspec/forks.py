@@ -66,8 +66,8 @@ class ForkSchedule:
         return ForkId(_checksum(genesis_hash, passed), upcoming)
 
     def accepts_fork_id(self, genesis_hash: bytes, number: int, timestamp: int, peer: "ForkId") -> bool:
-        """Whether a peer with this fork id may be on the same chain as a node with the head `number` and `timestamp`
-        (Unix seconds).
+        """Whether a peer with the fork id `peer` may be on the same chain as a node with the head `number` and
+        `timestamp` (Unix seconds). `genesis_hash` has 32 bytes.
 
         It follows Besu, which is more tolerant than EIP-2124. Always True for a schedule without places that count in
         the fork id.

@@ -56,8 +56,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
         return BOTH
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
-        """An engine that finds `nodes` (trie nodes and codes by hash) before those of its store: py-evm alone, since
-        its calls are compared elsewhere."""
+        """An engine that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its store: py-evm
+        alone, since its calls are compared elsewhere."""
         return self._python.with_nodes(nodes)
 
     def tracer(
@@ -75,9 +75,9 @@ class CrossCheckedPyEvmEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block on both engines and return py-evm's outcome. A difference is recorded. ExecutionError
-        if py-evm refuses the block, ExecutionInterruptedError if `budget` is used up or cancelled, MissingNodeError if
-        the store does not have the state."""
+        """Execute a whole block on the state at `parent_state_root` (32 bytes) on both engines and return py-evm's
+        outcome. A difference is recorded. ExecutionError if py-evm refuses the block, ExecutionInterruptedError if
+        `budget` is used up or cancelled, MissingNodeError if the store does not have the state."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         expected: Outcome
         try:
@@ -129,10 +129,10 @@ class CrossCheckedPyEvmEngine(PythonStates):
         *,
         within_limits: bool = False,
     ) -> OpenBlock:
-        """Begin a block on py-evm, with the number, timestamp, coinbase, gas limit and base fee of `header`. When the
-        block is closed, the native engine executes it too, and a difference is recorded. `within_limits` keeps the
-        memory and the logs of its transactions within the limits for a block. SystemCallError if a call that begins
-        every block fails."""
+        """Begin a block on py-evm and the state at `parent_state_root` (32 bytes), with the number, timestamp,
+        coinbase, gas limit and base fee of `header`. When the block is closed, the native engine executes it too, and a
+        difference is recorded. `within_limits` keeps the memory and the logs of its transactions within the limits for
+        a block. SystemCallError if a call that begins every block fails."""
 
         def compare(transactions: Sequence[Transaction], executed: ExecutedBlock, budget: ExecutionBudget) -> None:
             self._compare(parent_state_root, header, transactions, ancestor_hash, executed, budget)
@@ -143,9 +143,9 @@ class CrossCheckedPyEvmEngine(PythonStates):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return py-evm's outcome of `call` on the state after `header`. The native engine makes the call too, and a
-        difference is recorded. TransactionRejectedError if the call could not begin, OverrideError,
-        CallLimitExceededError and ExecutionCancelledError as in `ExecutionEngine.call`."""
+        """Return py-evm's outcome of `call` on the state at `state_root` (32 bytes), in the environment of `header`.
+        The native engine makes the call too, and a difference is recorded. TransactionRejectedError if the call could
+        not begin, OverrideError, CallLimitExceededError and ExecutionCancelledError as in `ExecutionEngine.call`."""
         outcome: CallOutcome
         try:
             outcome = self._python.call(state_root, header, call, ancestor_hash)

@@ -221,9 +221,9 @@ class OpenBlock(Protocol):
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root`, whose nodes are in `store`. It sees the public accounts of
-        this block behind the private ones: as they are now, or as they are while `marker` (a transaction and its
-        sender) is executed. The block does not change. TransactionRejectedError for a wrong nonce.
+        """Execute `message` on the private state at `root` (32 bytes), whose nodes are in `store`. It sees the public
+        accounts of this block behind the private ones: as they are now, or as they are while `marker` (a transaction
+        and its sender of 20 bytes) is executed. The block does not change. TransactionRejectedError for a wrong nonce.
         CallLimitExceededError after `deadline` (monotonic seconds, None for no deadline). ExecutionInterruptedError if
         `budget` is used up or cancelled.
         """
@@ -269,8 +269,8 @@ class ExecutionEngine(Protocol):
     ) -> ExecutedBlock:
         """Return the outcome that decides about a block whose header contradicts `executed`, the outcome of this
         engine. Only py-evm may refuse a block. So this is `executed` itself if py-evm gave it. Otherwise py-evm
-        executes the block, and this is its outcome. ExecutionError if py-evm refuses the block,
-        ExecutionInterruptedError if `budget` is used up or cancelled."""
+        executes the block on the state at `parent_state_root` (32 bytes), and this is its outcome. ExecutionError if
+        py-evm refuses the block, ExecutionInterruptedError if `budget` is used up or cancelled."""
 
     def open_block(
         self,
@@ -301,4 +301,5 @@ class ExecutionEngine(Protocol):
         """Return if the engine is not stopped, ExecutionCancelledError otherwise: for work between two executions."""
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "ExecutionEngine":
-        """An engine of the same rules that finds `nodes` (trie nodes and codes by hash) before those of its store."""
+        """An engine of the same rules that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its
+        store."""

@@ -262,10 +262,11 @@ class NativeBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root`, with the public accounts of this block behind it as they
-        are now, or at `marker`. py-evm executes it: only Besu undoes changes of a private state in this way, and revm
-        cannot. The block does not change. Raises TransactionRejectedError for a wrong nonce, CallLimitExceededError
-        after `deadline` (monotonic seconds, None for none), or ExecutionInterruptedError."""
+        """Execute `message` on the private state at `root` (32 bytes), with the public accounts of this block behind it
+        as they are now, or at `marker` (a transaction and its sender of 20 bytes). py-evm executes it: only Besu undoes
+        changes of a private state in this way, and revm cannot. The block does not change. Raises
+        TransactionRejectedError for a wrong nonce, CallLimitExceededError after `deadline` (monotonic seconds, None for
+        none), or ExecutionInterruptedError."""
         if self._python is not None:
             return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
         base_fee, joined = self._header.base_fee, budget.joined_with(self._engine_budget)

@@ -80,8 +80,8 @@ class NativeEngine(PythonStates):
         return NATIVE
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":
-        """An engine that finds `nodes` (trie nodes and codes by hash) before those of its store. It has a small cache
-        of its own."""
+        """An engine that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its store. It has a
+        small cache of its own."""
         store = OverlaidNodes(nodes, self._store)
         return NativeEngine(self._spec, store, self._budget, self._differences, cache_bytes=OVERLAY_CACHE_BYTES)
 
@@ -95,9 +95,9 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block on the library, or on py-evm where the library cannot execute it or refuses it.
-        ExecutionError if py-evm refuses the block, ExecutionInterruptedError if `budget` is used up or cancelled,
-        MissingNodeError if the store does not have the state."""
+        """Execute a whole block on the state at `parent_state_root` (32 bytes), on the library, or on py-evm where the
+        library cannot execute it or refuses it. ExecutionError if py-evm refuses the block, ExecutionInterruptedError
+        if `budget` is used up or cancelled, MissingNodeError if the store does not have the state."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         found = self.execute_natively_or_none(*block, budget) if self._is_worth_it(header, transactions) else None
         # The caller compares it with the header, and asks `deciding_outcome` before it refuses the block.
@@ -134,9 +134,10 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return py-evm's outcome of a block whose header contradicts `executed`. Only py-evm may refuse a block. It
-        executes the block, unless it gave `executed` itself. A difference is recorded. ExecutionError if py-evm refuses
-        the block, ExecutionInterruptedError if `budget` is used up or cancelled."""
+        """Return py-evm's outcome of a block whose header contradicts `executed`. The block is on the state at
+        `parent_state_root` (32 bytes). Only py-evm may refuse a block. It executes the block, unless it gave `executed`
+        itself. A difference is recorded. ExecutionError if py-evm refuses the block, ExecutionInterruptedError if
+        `budget` is used up or cancelled."""
         # py-evm has executed it already. A second run would give the same.
         if executed.executed_by == PYTHON:
             return executed
@@ -163,9 +164,9 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
     ) -> Outcome | None:
-        """Return the library's outcome of a block, without py-evm. It may be an ExecutionError, returned and not
-        raised, that refuses the block. None if the library cannot execute the block. ExecutionInterruptedError if
-        `budget` is used up or cancelled."""
+        """Return the library's outcome of a block on the state at `parent_state_root` (32 bytes), without py-evm. It
+        may be an ExecutionError, returned and not raised, that refuses the block. None if the library cannot execute
+        the block. ExecutionInterruptedError if `budget` is used up or cancelled."""
         if reason_for_py_evm(self._spec, header) is not None or is_left_to_python(transactions, self._spec):
             return None
         library = native_library()
@@ -196,9 +197,10 @@ class NativeEngine(PythonStates):
         *,
         within_limits: bool = False,
     ) -> OpenBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`: on the library, or on
-        py-evm where the library cannot. `within_limits` keeps the memory and the logs of its transactions within the
-        limits for a block. SystemCallError if a call that begins every block fails."""
+        """Begin a block on the state at `parent_state_root` (32 bytes), with the number, timestamp, coinbase, gas limit
+        and base fee of `header`: on the library, or on py-evm where the library cannot. `within_limits` keeps the
+        memory and the logs of its transactions within the limits for a block. SystemCallError if a call that begins
+        every block fails."""
         if reason_for_py_evm(self._spec, header) is None:
             try:
                 return self._native_block(
@@ -249,10 +251,10 @@ class NativeEngine(PythonStates):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call` on the state after `header`: the library's, or py-evm's where the library cannot
-        make the call. TransactionRejectedError if the call could not begin, OverrideError if its overrides cannot be
-        applied, CallLimitExceededError if it took too long or too much memory, ExecutionCancelledError when the engine
-        is stopped."""
+        """Return the outcome of `call` on the state at `state_root` (32 bytes), in the environment of `header`: the
+        library's, or py-evm's where the library cannot make the call. TransactionRejectedError if the call could not
+        begin, OverrideError if its overrides cannot be applied, CallLimitExceededError if it took too long or too much
+        memory, ExecutionCancelledError when the engine is stopped."""
         try:
             made = self._called(state_root, header, call, ancestor_hash)
         # py-evm is slower and has the same limits. It would exceed them too, so the caller gets the error at once.
@@ -263,9 +265,10 @@ class NativeEngine(PythonStates):
     def call_natively_or_none(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallOutcome | None:
-        """Return the library's outcome of `call`, without py-evm: a result, or the TransactionRejectedError of a call
-        that could not begin, returned and not raised. None where the library cannot make it, or not in the time and the
-        memory that it may take. ExecutionCancelledError when the engine is stopped."""
+        """Return the library's outcome of `call` on the state at `state_root` (32 bytes), without py-evm: a result, or
+        the TransactionRejectedError of a call that could not begin, returned and not raised. None where the library
+        cannot make it, or not in the time and the memory that it may take. ExecutionCancelledError when the engine is
+        stopped."""
         try:
             return self._called(state_root, header, call, ancestor_hash)
         except TransactionRejectedError as rejected:
@@ -304,8 +307,9 @@ def make_reexecution(
     transactions: Sequence[Transaction],
     ancestor_hash: AncestorHash,
 ) -> Callable[[NodeStore], None]:
-    """Return a function that executes a block on both engines, on any store, and drops the outcome. A recording store
-    then has the nodes that the block reads. ExecutionErrors are ignored."""
+    """Return a function that executes a block on the state at `parent_state_root` (32 bytes) on both engines, on any
+    store, and drops the outcome. A recording store then has the nodes that the block reads. ExecutionErrors are
+    ignored."""
 
     def execute(store: NodeStore) -> None:
         block = (parent_state_root, header, transactions, ancestor_hash)

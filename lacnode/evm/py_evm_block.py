@@ -283,9 +283,10 @@ class PyEvmBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root`, with the public accounts of this block behind it as they
-        are now, or at `marker`. The block does not change. Raises TransactionRejectedError for a wrong nonce,
-        CallLimitExceededError after `deadline` (monotonic seconds, None for none), or ExecutionInterruptedError."""
+        """Execute `message` on the private state at `root` (32 bytes), with the public accounts of this block behind it
+        as they are now, or at `marker` (a transaction and its sender of 20 bytes). The block does not change. Raises
+        TransactionRejectedError for a wrong nonce, CallLimitExceededError after `deadline` (monotonic seconds, None for
+        none), or ExecutionInterruptedError."""
         budget = budget.joined_with(self._engine_budget)
         return run_private_before_marker(
             self._state, store, root, message, marker, self._header.base_fee, deadline, budget

@@ -92,9 +92,10 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block and return its outcome. The results in `header` are not compared. ExecutionError if one
-        of its transactions cannot be in it or a system call fails, ExecutionInterruptedError if `budget` is used up or
-        cancelled, MissingNodeError if the store does not have the state."""
+        """Execute a whole block on the state at `parent_state_root` (32 bytes), and return its outcome. The results in
+        `header` are not compared. ExecutionError if one of its transactions cannot be in it or a system call fails,
+        ExecutionInterruptedError if `budget` is used up or cancelled, MissingNodeError if the store does not have the
+        state."""
         # Most blocks of a quiet network are empty. Opening a state for them costs milliseconds.
         if not transactions and self._changes_nothing(header):
             return _empty_block(parent_state_root)
@@ -135,18 +136,19 @@ class PyEvmEngine:
         *,
         within_limits: bool = False,
     ) -> PyEvmBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`. `within_limits` keeps
-        the memory and the logs of its transactions within the limits for a block. SystemCallError if a call that begins
-        every block fails."""
+        """Begin a block on the state at `parent_state_root` (32 bytes), with the number, timestamp, coinbase, gas limit
+        and base fee of `header`. `within_limits` keeps the memory and the logs of its transactions within the limits
+        for a block. SystemCallError if a call that begins every block fails."""
         start = BlockStart(self._spec, self._store, parent_state_root, header, ancestor_hash, self._budget)
         return PyEvmBlock(start, within_limits=within_limits)
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """Return the outcome of `call` on the state after `header`. TransactionRejectedError if the call could not
-        begin, OverrideError if its overrides cannot be applied, CallLimitExceededError if it took too long, or too much
-        memory, ExecutionCancelledError when the engine is stopped."""
+        """Return the outcome of `call` on the state at `state_root` (32 bytes), in the environment of `header`.
+        TransactionRejectedError if the call could not begin, OverrideError if its overrides cannot be applied,
+        CallLimitExceededError if it took too long, or too much memory, ExecutionCancelledError when the engine is
+        stopped."""
         try:
             return self._call(state_root, header, call, ancestor_hash)
         except BudgetExceededError as exceeded:
@@ -204,7 +206,7 @@ class PyEvmEngine:
         return PyEvmTracer(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
-        """An engine that finds `nodes` (trie nodes and codes by hash) before those of its store."""
+        """An engine that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its store."""
         return PyEvmEngine(self._spec, OverlaidNodes(nodes, self._store), self._budget)
 
 

@@ -78,7 +78,7 @@ class EthRequests:
 
     @property
     def waiting_count(self) -> int:
-        """The requests that wait for their turn, because as many as are allowed are open."""
+        """The number of requests that wait for their turn, because as many as are allowed are open."""
         return self._pending.waiting_count
 
     def expects_answer(self, answer_code: int) -> bool:

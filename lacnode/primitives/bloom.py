@@ -11,8 +11,8 @@ EMPTY_BLOOM = bytes(BLOOM_BYTES)
 
 
 def bloom_bits(item: bytes) -> int:
-    """The three bits of `item` (an address or a topic, not hashed) as an integer of 2048 bits. Two or three of the bits
-    may be the same one."""
+    """The three bits of `item` (an address of 20 bytes or a topic of 32 bytes, not hashed) as an integer of 2048 bits.
+    Two or three of the bits may be the same one."""
     digest = keccak256(item)
     bits = 0
     # Three pairs of bytes of the digest, 11 bits of each pair.

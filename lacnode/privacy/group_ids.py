@@ -30,7 +30,8 @@ def java_array_hash(key: bytes) -> int:
 
 
 def sort_keys_by_java_hash(members: Iterable[bytes]) -> list[bytes]:
-    """Return the distinct keys, ascending by `java_array_hash`. Keys with equal hashes keep the order of `members`."""
+    """Return the distinct keys of `members` (public keys of 32 bytes), ascending by `java_array_hash`. Keys with equal
+    hashes keep the order of `members`."""
     # `sorted` is stable, as Java's sort is. The order of equal hashes is a part of the id.
     return sorted(dict.fromkeys(members), key=java_array_hash)
 

@@ -43,13 +43,14 @@ class KeyPair:
         return cls.from_private_bytes(secrets.token_bytes(KEY_BYTES))
 
     def seal_box(self, message: bytes, nonce: bytes, to: bytes) -> bytes:
-        """Return a NaCl box with `message` from this pair to the public key `to`. ValueError or RuntimeError if `to` is
-        no valid key."""
+        """Return a NaCl box with `message` under `nonce` (24 bytes) from this pair to the public key `to` (32 bytes).
+        ValueError or RuntimeError if `to` is no valid key."""
         sealed: bytes = nacl.bindings.crypto_box_afternm(message, nonce, self.shared_secret(to))
         return sealed
 
     def open_box(self, box: bytes, nonce: bytes, other: bytes) -> bytes:
-        """Return the message in a NaCl box between this pair and the public key `other`.
+        """Return the message in the NaCl box `box` under `nonce` (24 bytes), between this pair and the public key
+        `other` (32 bytes).
 
         nacl.exceptions.CryptoError if they did not seal it, ValueError or RuntimeError if `other` is no valid key.
         """

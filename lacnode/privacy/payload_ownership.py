@@ -47,8 +47,8 @@ class PayloadParties:
 
     @property
     def named_keys(self) -> tuple[bytes, ...]:
-        """The distinct keys that are named: first that of the sender, then those of the recipients. The sender's alone
-        if a group id is named."""
+        """The distinct keys (32 bytes each) that are named: first that of the sender, then those of the recipients. The
+        sender's alone if a group id is named."""
         return tuple(dict.fromkeys((self.private_from, *(self.private_for or ()))))
 
 
@@ -60,8 +60,8 @@ class GroupKnowledge(Protocol):
         unknown, empty if it has another type. EnclaveUnreachableError if the manager or its store does not answer."""
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Collection[bytes] | None:
-        """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
-        None if such members are not known.
+        """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` (32 bytes
+        each) and more, as `alwayssendto` makes them. None if such members are not known.
 
         The id must have been computed from them. EnclaveUnreachableError if the manager or its store does not answer.
         """

@@ -99,9 +99,10 @@ class TransactionManager(Protocol):
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """Create a PANTHEON group of the public keys `members`, for the own key `sender`, which is one of them. The
-        managers of all members know it when this returns. The seed is random if `seed` is None. EnclaveError if the
-        manager refuses or a member's manager does not confirm. EnclaveUnreachableError if the manager does not answer.
+        """Create a PANTHEON group of the public keys `members` (32 bytes each), for the own key `sender`, which is one
+        of them. The managers of all members know it when this returns. The seed is random if `seed` is None.
+        EnclaveError if the manager refuses or a member's manager does not confirm. EnclaveUnreachableError if the
+        manager does not answer.
         """
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
@@ -110,9 +111,9 @@ class TransactionManager(Protocol):
         the manager does not answer."""
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the groups that have exactly these members (public keys), an empty sequence if there are none. The
-        order of `members` does not matter. Deleted groups are left out. EnclaveUnreachableError if the manager does not
-        answer."""
+        """Return the groups that have exactly these members (public keys of 32 bytes), an empty sequence if there are
+        none. The order of `members` does not matter. Deleted groups are left out. EnclaveUnreachableError if the
+        manager does not answer."""
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """Return the group with this id (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted.

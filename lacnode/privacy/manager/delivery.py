@@ -48,8 +48,8 @@ class PayloadDelivery:
             raise EnclaveError(error.code, str(error)) from None
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Return True if the manager of one of `members` (public keys) may be an Orion or a Tessera, which announce
-        groups without a proof. Managers may be asked for a proof."""
+        """Return True if the manager of one of `members` (public keys of 32 bytes) may be an Orion or a Tessera, which
+        announce groups without a proof. Managers may be asked for a proof."""
         return self._url_finder.accepts_unproven_group(members)
 
     def check_shareable(self, record: GroupRecord, urls: Iterable[str]) -> None:

@@ -112,8 +112,8 @@ def _open_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bytes | N
 
 
 def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> EncryptedPayload | None:
-    """Make the box for the sender `own` again, from the box of `recipient` (a public key) in `payload`. Return a copy
-    of the payload with this box alone.
+    """Make the box for the sender `own` again, from the box of `recipient` (a public key of 32 bytes) in `payload`.
+    Return a copy of the payload with this box alone.
 
     A NaCl box opens from both sides, so the sender can open the recipient's box. None if `own` did not send the payload
     or if the box does not fit.

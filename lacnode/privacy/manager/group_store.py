@@ -98,8 +98,8 @@ class GroupStore:
             return _find_record(connection, group_id)
 
     def find_by_members(self, members: Iterable[bytes]) -> list[GroupRecord]:
-        """Return the active groups of exactly these members (public keys, in any order), the oldest first. Empty if
-        there are none."""
+        """Return the active groups of exactly these members (public keys of 32 bytes, in any order), the oldest first.
+        Empty if there are none."""
         query = "SELECT record FROM groups WHERE lookup = :lookup AND active ORDER BY number"
         with self._database.read() as connection:
             rows = connection.execute(query, {"lookup": legacy_lookup_id(members)})

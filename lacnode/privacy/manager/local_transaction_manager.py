@@ -219,8 +219,8 @@ class LocalTransactionManager:
         description: str = "",
         seed: bytes | None = None,
     ) -> PrivacyGroup:
-        """Create a PANTHEON group of the public keys `members`, announce it to the managers of all members, and store
-        it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
+        """Create a PANTHEON group of the public keys `members` (32 bytes each), announce it to the managers of all
+        members, and store it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
 
         EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown, or a
         manager does not confirm: the group is then not stored here, but others may have it. EnclaveUnreachableError if
@@ -239,8 +239,8 @@ class LocalTransactionManager:
         return self.groups.delete(group_id, sender)
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the stored groups that have exactly these members (public keys), in any order, the oldest group first.
-        Deleted groups are left out. EnclaveUnreachableError if the store fails."""
+        """Return the stored groups that have exactly these members (public keys of 32 bytes), in any order, the oldest
+        group first. Deleted groups are left out. EnclaveUnreachableError if the store fails."""
         return self.groups.find(members)
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:

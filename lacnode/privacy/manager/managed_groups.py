@@ -47,8 +47,9 @@ class ManagedGroups:
         description: str = "",
         seed: bytes | None = None,
     ) -> PrivacyGroup:
-        """Create a PANTHEON group of the public keys `members` for a client, announce it to the managers of all
-        members, and store it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
+        """Create a PANTHEON group of the public keys `members` (32 bytes each) for a client, announce it to the
+        managers of all members, and store it. `sender` is an own key, None for the first one. The seed is random if
+        `seed` is None.
 
         EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown, or a
         manager does not confirm: the group is then not stored here, but others may have it.
@@ -106,8 +107,8 @@ class ManagedGroups:
         return places.unproven
 
     def find(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the active groups that have exactly these members (public keys), in any order, the oldest group first.
-        Empty if there are none."""
+        """Return the active groups that have exactly these members (public keys of 32 bytes), in any order, the oldest
+        group first. Empty if there are none."""
         return [record.group for record in call_store(self._store.groups.find_by_members, members)]
 
     def retrieve(self, group_id: bytes) -> PrivacyGroup:

@@ -82,8 +82,8 @@ class MemberUrlFinder:
         )
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Return True if the manager of one of `members` (public keys) may be an Orion or a Tessera, which announce
-        groups without a proof. Always True without `proofs`. Managers may be asked for a proof."""
+        """Return True if the manager of one of `members` (public keys of 32 bytes) may be an Orion or a Tessera, which
+        announce groups without a proof. Always True without `proofs`. Managers may be asked for a proof."""
         if self._proofs is None:
             return True
         at_tessera = {} if self._tessera is None else self._tessera.key_urls

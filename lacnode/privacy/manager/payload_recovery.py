@@ -181,8 +181,8 @@ class PayloadRecovery:
         self._reached: dict[tuple[bytes, bytes], int] = {}
 
     def recover_everything(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
-        """Ask the managers of `keys` (public keys) for all payloads and groups of the own keys, and store what is
-        missing.
+        """Ask the managers of `keys` (public keys of 32 bytes) for all payloads and groups of the own keys, and store
+        what is missing.
 
         Return the number of stored payloads and those of `keys` whose managers answered to the end. A manager that does
         not answer raises no error: the next call goes on there. EnclaveUnreachableError if the own store fails.

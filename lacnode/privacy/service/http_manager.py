@@ -115,9 +115,9 @@ class HttpTransactionManager:
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """Let the manager create a PANTHEON group of the public keys `members` for `sender`, and announce it to the
-        managers of its members. The manager chooses the seed if `seed` is None. EnclaveError if the manager refuses,
-        EnclaveUnreachableError if it does not answer or its answer is malformed."""
+        """Let the manager create a PANTHEON group of the public keys `members` (32 bytes each) for `sender`, and
+        announce it to the managers of its members. The manager chooses the seed if `seed` is None. EnclaveError if the
+        manager refuses, EnclaveUnreachableError if it does not answer or its answer is malformed."""
         body: dict[str, Any] = {
             "addresses": [to_base64(member) for member in members],
             "from": to_base64(sender),
@@ -136,9 +136,9 @@ class HttpTransactionManager:
         return _bytes({"id": self._post("/deletePrivacyGroup", body)}, "id")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Return the groups of the manager that have exactly these members (public keys), in any order. Empty if there
-        are none. EnclaveError if the manager refuses, EnclaveUnreachableError if it does not answer or its answer is
-        malformed."""
+        """Return the groups of the manager that have exactly these members (public keys of 32 bytes), in any order.
+        Empty if there are none. EnclaveError if the manager refuses, EnclaveUnreachableError if it does not answer or
+        its answer is malformed."""
         found = self._post("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
         if not isinstance(found, list):
             raise _malformed("list of groups")

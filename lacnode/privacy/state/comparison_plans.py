@@ -38,9 +38,9 @@ class ComparisonPlans:
         self._plans: dict[bytes, _Plan] = {}
 
     def plan_and_find_due(self, shapes: Mapping[bytes, Shape]) -> list[bytes]:
-        """Plan the groups with these shapes, by group id: a new group at once, a changed one soon. Return the ids of
-        all planned groups to compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS` the groups
-        whose members do not answer are dropped."""
+        """Plan the groups with these shapes, by group id (32 bytes): a new group at once, a changed one soon. Return
+        the ids of all planned groups to compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS`
+        the groups whose members do not answer are dropped."""
         with self._lock:
             now = self._clock()
             for group_id, shape in shapes.items():
@@ -66,9 +66,9 @@ class ComparisonPlans:
             plan.shape, plan.due, plan.tries = shape, min(plan.due, soon), 0
 
     def bring_forward(self, group_id: bytes) -> None:
-        """Bring the next comparison of the group forward, because a member asked. It stays at least
-        `MIN_COMPARE_INTERVAL_SECONDS` after the last one, or `DIVERGED_COMPARE_INTERVAL_SECONDS` if that one failed. No
-        effect for a group that is not planned."""
+        """Bring the next comparison of the group `group_id` (32 bytes) forward, because a member asked. It stays at
+        least `MIN_COMPARE_INTERVAL_SECONDS` after the last one, or `DIVERGED_COMPARE_INTERVAL_SECONDS` if that one
+        failed. No effect for a group that is not planned."""
         with self._lock:
             plan = self._plans.get(group_id)
             if plan is not None:
@@ -79,9 +79,9 @@ class ComparisonPlans:
                 plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
 
     def plan_after_comparison(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
-        """Record that the group was compared now, and plan its next comparison in `seconds`. If the comparison
-        `failed`, the next one comes sooner, with pauses that double up to `seconds`. KeyError if the group is not
-        planned."""
+        """Record that the group `group_id` (32 bytes) was compared now, and plan its next comparison in `seconds`. If
+        the comparison `failed`, the next one comes sooner, with pauses that double up to `seconds`. KeyError if the
+        group is not planned."""
         with self._lock:
             plan = self._plans[group_id]
             plan.asked = self._clock()

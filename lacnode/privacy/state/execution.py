@@ -292,9 +292,9 @@ class PrivateBlockExecutor:
     def read_members(
         self, public: PublicBlockExecution, group_id: bytes, budget: ExecutionBudget
     ) -> tuple[bytes, ...] | None:
-        """Return the members (public keys) that the contract of the flexible group names, in the public state before
-        the first transaction of the block: this needs no execution of others. None if it names no group or the call
-        fails. ExecutionInterruptedError if `budget` ends."""
+        """Return the members (public keys of 32 bytes) that the contract of the flexible group names, in the public
+        state before the first transaction of the block: this needs no execution of others. None if it names no group or
+        the call fails. ExecutionInterruptedError if `budget` ends."""
         return ask_members(self._asker(public, group_id, 0, budget))
 
     def _asker(self, public: PublicBlockExecution, group_id: bytes, index: int, budget: ExecutionBudget) -> Ask:

@@ -56,7 +56,7 @@ class GroupRebuilder:
         begin: Callable[[MarkerPlace], None] = lambda _: None,
     ) -> None:
         """Execute the late tasks `found` (at least one, by their places) at their markers, and again all later private
-        transactions of the group `group_id`. Listeners are notified of new logs.
+        transactions of the group `group_id` (32 bytes). Listeners are notified of new logs.
 
         Everything is stored in one commit, or nothing and an error is raised. There is one exception: if the time of
         `budget` ends and the group has no stored transaction after the first of `found`, those of `found` that were

@@ -20,7 +20,7 @@ class GroupUse:
         self._updated_at = clock()
 
     def add(self, group_id: bytes, seconds: float) -> None:
-        """Add `seconds` to the use of the group with this id."""
+        """Add `seconds` to the use of the group with this id (32 bytes)."""
         self._forget()
         self._seconds[group_id] = self._seconds.get(group_id, 0.0) + seconds
         if len(self._seconds) > MAX_COUNTED_GROUPS:
@@ -30,7 +30,7 @@ class GroupUse:
             self._seconds = dict(kept)
 
     def seconds_of(self, group_id: bytes) -> float:
-        """Return the seconds of the group that are not forgotten. 0 for an unknown group."""
+        """Return the seconds of the group with this id (32 bytes) that are not forgotten. 0 for an unknown group."""
         self._forget()
         return self._seconds.get(group_id, 0.0)
 

@@ -54,7 +54,7 @@ class LongTransactionReader:
             yield _decoded(key, value)
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Return True if the group has a long transaction: its later transactions wait for it."""
+        """Return True if the group `group_id` (32 bytes) has a long transaction: its later transactions wait for it."""
         return next(self.of_group(group_id), None) is not None
 
     def has_transaction_at(self, place: MarkerPlace) -> bool:
@@ -62,8 +62,8 @@ class LongTransactionReader:
         return self._snapshot.get(LONG_PLACES_TABLE, place.key()) is not None
 
     def first_of_each_group(self, start: bytes = b"") -> Iterator[LongPrivateTransaction]:
-        """Yield the first long transaction of every group that has one, in the order of the groups' ids, from the key
-        `start` on. Empty begins with the lowest id."""
+        """Yield the first long transaction of every group that has one, in the order of the groups' ids (32 bytes),
+        from the key `start` on: an id, or an id and more bytes. Empty begins with the lowest id."""
         while True:
             found = next(iter(self._snapshot.items(LONG_TABLE, start)), None)
             if found is None:

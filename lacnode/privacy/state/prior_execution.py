@@ -15,7 +15,8 @@ class StoredPriorExecution:
         self._context = context
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Return True if the group's transactions wait for a long one, which is executed in a thread of its own."""
+        """Return True if the transactions of the group `group_id` (32 bytes) wait for a long one, which is executed in
+        a thread of its own."""
         with self._context.database.read() as snapshot:
             return LongTransactionReader(snapshot).is_waiting(group_id)
 

@@ -84,8 +84,8 @@ class FixedKeySigner:
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        """Return the marker of `private` to the address of `mode` with the data `keys`, signed by the fixed key.
-        `nonce_of` returns the next public nonce of its account."""
+        """Return the marker of `private` to the address of `mode` with the data `keys` (32 or 64 bytes, see
+        `MarkerSigner`), signed by the fixed key. `nonce_of` returns the next public nonce of its account."""
         return create_marker(self._key, nonce_of(self._key.address), private, mode, keys)
 
 
@@ -95,8 +95,8 @@ class RandomKeySigner:
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        """Return the marker of `private` to the address of `mode` with the data `keys`, signed by a new key with the
-        public nonce 0. `nonce_of` is not called."""
+        """Return the marker of `private` to the address of `mode` with the data `keys` (32 or 64 bytes, see
+        `MarkerSigner`), signed by a new key with the public nonce 0. `nonce_of` is not called."""
         # A new account has the nonce 0. Its markers have no connection that an observer could see.
         return create_marker(NodeKey.generate(), 0, private, mode, keys)
 
@@ -105,8 +105,8 @@ def create_marker(
     signer: NodeKey, nonce: int, private: PrivateTransaction, mode: GroupMode, keys: bytes
 ) -> Transaction:
     """Return the marker of `private`, signed by `signer` without a chain id. It calls the address of `mode` with the
-    public `nonce` and the data `keys` (see `MarkerSigner`). It has the gas price and limit of `private` and no value
-    (Besu's `AbstractEeaSendRawTransaction`)."""
+    public `nonce` and the data `keys` (32 or 64 bytes, see `MarkerSigner`). It has the gas price and limit of `private`
+    and no value (Besu's `AbstractEeaSendRawTransaction`)."""
     # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same
     # payload.
     fields: list[RlpValue] = [

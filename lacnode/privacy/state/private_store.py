@@ -174,7 +174,8 @@ class PrivateStoreReader:
         return EMPTY_TRIE_ROOT
 
     def changed_blocks_latest_first(self, group_id: bytes, number: int) -> Iterator[int]:
-        """Yield the numbers of the blocks that changed the group's state, from the last one down to block `number`."""
+        """Yield the numbers of the blocks that changed the state of the group `group_id` (32 bytes), from the last one
+        down to block `number`, which is included."""
         for key, _ in self._snapshot.items(ROOTS, group_id):
             # The newest block has the lowest key, so the loop ends at the first older block.
             found = _LAST - int.from_bytes(key[32:])
@@ -211,8 +212,8 @@ class PrivateStoreReader:
             start = key[:32] + AFTER_GROUP
 
     def marker_places(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
-        """Yield the places of the markers that concerned the group, from block `number` on, in the order of the chain.
-        Markers of failed transactions are among them."""
+        """Yield the places of the markers that concerned the group `group_id` (32 bytes), from block `number` on, in
+        the order of the chain. Markers of failed transactions are among them."""
         return (place for place, _ in self.marker_hashes(group_id, number))
 
     def marker_hashes(self, group_id: bytes, number: int = 0) -> Iterator[tuple[MarkerPlace, bytes]]:
@@ -301,7 +302,8 @@ class PrivateStoreReader:
             yield Divergence(number, expected, found, key[len(prefix) :])
 
     def revision(self, group_id: bytes) -> int:
-        """Return how often the group was rebuilt, 0 if never. What was computed from an earlier revision is not valid."""
+        """Return how often the group `group_id` (32 bytes) was rebuilt, 0 if never. What was computed from an earlier
+        revision is not valid."""
         data = self._snapshot.get(META, REVISION + group_id)
         return 0 if data is None else int.from_bytes(data)
 
@@ -363,23 +365,23 @@ class PrivateStoreWriter:
         self._batch.delete(RECEIPTS, told_key if is_told else _receipt_key(block_hash, marker_hash))
 
     def write_roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
-        """Write the roots of a group in block `number` with the hash `block_hash`, in the order of its markers. There
-        must be at least one. They take the place of earlier ones."""
+        """Write the roots of the group `group_id` in block `number` with the on-chain hash `block_hash` (32 bytes
+        each), in the order of its markers. There must be at least one. They take the place of earlier ones."""
         # Besu's row has all roots within the block. The second row finds the last root by number.
         self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_marker_roots(roots))
         # Only the last root of the block counts for later blocks. The roots in between are in the row above.
         self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
 
     def delete_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
-        """Delete the state roots of a group at block `number`, which has the hash `block_hash`. No effect if there are
-        none."""
+        """Delete the state roots of the group `group_id` at block `number`, which has the on-chain hash `block_hash`
+        (32 bytes each). No effect if there are none."""
         self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
     def delete_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
-        """Delete the group's state roots in all blocks and their receipts, and its markers before block `number`.
-        `block_hash_of` returns the hash of a public block, None if it is unknown. The trie nodes stay: groups share
-        them."""
+        """Delete the state roots of the group `group_id` (32 bytes) in all blocks and their receipts, and its markers
+        before block `number`. `block_hash_of` returns the hash of a public block, None if it is unknown. The trie nodes
+        stay: groups share them."""
         stored = PrivateStoreReader(self._batch)
         for changed in list(stored.changed_blocks_latest_first(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
@@ -472,7 +474,8 @@ class PrivateStoreWriter:
         self._batch.delete(META, DIVERGED + group_id + member)
 
     def start_new_revision(self, group_id: bytes) -> None:
-        """Increase the revision of the group by one and delete its divergences. They were about the old state."""
+        """Increase the revision of the group `group_id` (32 bytes) by one and delete its divergences. They were about
+        the old state."""
         stored = PrivateStoreReader(self._batch)
         # A list, because the loop deletes what it iterates over.
         for divergence in list(stored.divergences(group_id)):

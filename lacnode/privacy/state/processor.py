@@ -240,8 +240,9 @@ class PrivateProcessor:
     def make_absent_marker(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
     ) -> AbsentMarker:
-        """Return the first record of a marker whose payload (or the payload `key`) cannot be had, due after 30 s. It is
-        not stored. `failing`: the manager has it and fails to give it. A manager in this process is told of the signer.
+        """Return the first record of a marker whose payload (or the payload `key`, 32 bytes) cannot be had, due after
+        30 s. It is not stored. `failing`: the manager has it and fails to give it. A manager in this process is told of
+        the signer.
         """
         signer, key = recover_sender(marker), key or read_payload_key(marker)
         with self._context.database.read() as snapshot:

@@ -109,7 +109,7 @@ class PriorExecution(Protocol):
         """Return True if the transactions of the group with this id (32 bytes) wait for one that is executed apart."""
 
     def count_changes(self, group_id: bytes, at_most: int) -> int:
-        """Return the number of blocks that changed the group's state, at most `at_most`."""
+        """Return the number of blocks that changed the state of the group `group_id` (32 bytes), at most `at_most`."""
 
     def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
         """Return True if the key `private_from` (32 bytes) is of this node, or if its last private transaction ended in
@@ -192,12 +192,13 @@ class GroupSlices:
         return self._settled[place]
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Return True if the group waits for a transaction that is executed apart, of this block or an earlier one."""
+        """Return True if the group `group_id` (32 bytes) waits for a transaction that is executed apart, of this block
+        or an earlier one."""
         return group_id in self._waiting or self.prior.is_waiting(group_id)
 
     def count_use(self, group_id: bytes, seconds: float, *, has_changed: bool, lost_seconds: float = 0.0) -> None:
-        """Count `seconds` of one transaction to the group's use. A transaction that changes the state (`has_changed`)
-        counts only beyond `ORDINARY_SECONDS`.
+        """Count `seconds` of one transaction to the use of the group `group_id` (32 bytes). A transaction that changes
+        the state (`has_changed`) counts only beyond `ORDINARY_SECONDS`.
 
         `lost_seconds` of them count as lost time already.
         """
@@ -208,5 +209,5 @@ class GroupSlices:
             self.slices.vain_use.add(group_id, seconds - lost_seconds)
 
     def hold_group(self, group_id: bytes) -> None:
-        """Let the group's next transactions in this block wait: `admits` then refuses them."""
+        """Let the next transactions of the group `group_id` (32 bytes) in this block wait: `admits` then refuses them."""
         self._waiting.add(group_id)

@@ -19,8 +19,8 @@ from lacnode.privacy.transaction_manager import GroupType
 
 
 def has_tessera_id(members: Sequence[bytes], seed: bytes | None = None) -> bool:
-    """Return True if Tessera gives the group of `members` (public keys) and `seed` (None for a LEGACY group) the same
-    id as Orion and lacnode."""
+    """Return True if Tessera gives the group of `members` (public keys of 32 bytes) and `seed` (None for a LEGACY
+    group) the same id as Orion and lacnode."""
     return group_id(members, seed) == tessera_group_id(members, seed)
 
 

@@ -115,6 +115,6 @@ class ContradictingHistoryWriter:
         self._batch.put(META, _ACCEPTED + history.group_id, history.payload_key)
 
     def remove_acceptance(self, group_id: bytes) -> None:
-        """Delete the acceptance of a history for the group. The history was taken over, or it cannot be. No effect if
-        there is none."""
+        """Delete the acceptance of a history for the group `group_id` (32 bytes). The history was taken over, or it
+        cannot be. No effect if there is none."""
         self._batch.delete(META, _ACCEPTED + group_id)

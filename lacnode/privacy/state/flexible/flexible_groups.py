@@ -81,8 +81,8 @@ class FlexibleGroups:
         return None if found is None else FlexibleGroup(group_id, found)
 
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
-        """Return every group that has all of `keys` (public keys) as members, in the order of the ids. Groups whose
-        contract does not answer are left out: their members may have made the contract so.
+        """Return every group that has all of `keys` (public keys of 32 bytes) as members, in the order of the ids.
+        Groups whose contract does not answer are left out: their members may have made the contract so.
 
         CallLimitExceededError if not all groups were looked at since the start (see `GroupSearch.find_all`).
         """

@@ -26,8 +26,8 @@ Ask = Callable[[bytes], bytes | None]
 
 
 def ask_members(ask: Ask) -> tuple[bytes, ...] | None:
-    """Return the public keys of the group's members in the contract's order. None if there is no group or the call
-    fails, empty if the answer is malformed. The errors of `ask` pass through."""
+    """Return the public keys (32 bytes each) of the group's members in the contract's order. None if there is no group
+    or the call fails, empty if the answer is malformed. The errors of `ask` pass through."""
     output = ask(GET_PARTICIPANTS)
     return decode_members(output) if output else None
 

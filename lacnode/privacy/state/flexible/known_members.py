@@ -41,7 +41,8 @@ class KnownMembers:
         return sorted((group for _, group in self._groups.values() if group.members), key=lambda group: group.id)
 
     def own_groups(self) -> list[bytes]:
-        """Return the ids of the groups with an own key among the members. The group that is known longest comes first."""
+        """Return the ids (32 bytes each) of the groups with an own key among the members. The group that is known
+        longest comes first."""
         return [group_id for group_id, (_, group) in self._groups.items() if self._is_own(group)]
 
     def add(self, group_id: bytes, root: bytes, members: tuple[bytes, ...]) -> None:
@@ -55,7 +56,7 @@ class KnownMembers:
             self._drop_groups()
 
     def remove(self, group_id: bytes) -> None:
-        """Remove what is known of the members of the group. No effect if nothing is known."""
+        """Remove what is known of the members of the group `group_id` (32 bytes). No effect if nothing is known."""
         known = self._groups.pop(group_id, None)
         if known is not None:
             self._members_bytes -= _size(known[1])
