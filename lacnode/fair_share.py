@@ -55,7 +55,9 @@ class Shares:
 
 
 class FairShare:
-    """Counts the processor time of each user, and says how long it must wait. Times are seconds that only grow."""
+    """Counts the processor time of each user, and says how long it must wait. It stops nothing: the caller waits. Times
+    are seconds that only grow. An unknown user has used nothing. The `MAX_USERS` users of the last time are remembered.
+    Use it from one thread."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -63,14 +65,15 @@ class FairShare:
         self._users: OrderedDict[Hashable, tuple[TokenBucket, TokenBucket]] = OrderedDict()
 
     def spend(self, user: Hashable, seconds: float, now: float) -> None:
-        """`user` has caused `seconds` of processor time. All its buckets and the common one pay for it."""
+        """Count `seconds` of processor time that `user` has caused until `now`. It may use up more than its share, and
+        then waits longer."""
         most, least = self._of(user)
         self._total.spend(seconds, now)
         most.spend(seconds, now)
         least.spend(seconds, now)
 
     def wait_seconds(self, user: Hashable, now: float) -> float:
-        """Return the seconds that `user` must wait before this node works for it again."""
+        """Return the seconds that `user` must wait before this node works for it again, 0.0 if it need not wait."""
         most, least = self._of(user)
         # The largest share always limits a user. The total limits it only while its smallest share is used up as well:
         # a user that wants little goes on although others have used up the total.

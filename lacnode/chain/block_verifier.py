@@ -40,7 +40,7 @@ HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
 
 
 class BlockVerifier:
-    """The rules of one network. `now` returns the wall clock in Unix seconds."""
+    """Checks blocks by the rules of one network. Nothing is stored. `now` returns the wall clock in Unix seconds."""
 
     def __init__(
         self,

@@ -20,7 +20,8 @@ CACHED_TALLIES = 128
 
 
 class VoteSource(Protocol):
-    """A source of headers and of the numbers of headers with votes (`chain.chain_history.ChainHistory`)."""
+    """The stored headers, and the numbers of those with votes (`chain.chain_history.ChainHistory`). Every method raises
+    DamagedValueError or StorageError if the database cannot be read."""
 
     def header_at(self, number: int) -> BlockHeader | None:
         """The header of block `number`. None above the head."""

@@ -11,7 +11,8 @@ MAX_SENDERS = 32_768
 
 
 class RecentSenders:
-    """The senders that were added last. Safe to use from any thread."""
+    """The senders (20-byte addresses) of the `max_senders` transactions that were added last, by transaction hash. They
+    are in memory only. Safe to use from any thread."""
 
     def __init__(self, max_senders: int = MAX_SENDERS) -> None:
         self._max_senders = max_senders

@@ -25,7 +25,8 @@ _NOT_RETURNED = frozenset(("connection", "content-length", "transfer-encoding", 
 
 
 class RequestForwarder:
-    """Passes requests on to `port` on the loopback interface."""
+    """Passes HTTP requests on to the node at `port` on the loopback interface, and returns its responses. Requests wait
+    while `pause` holds them. Use it on the event loop."""
 
     def __init__(self, port: int, pause: RequestPause) -> None:
         self._port = port

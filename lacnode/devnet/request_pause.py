@@ -13,7 +13,8 @@ DRAIN_SECONDS = 10.0
 
 
 class RequestPause:
-    """Counts the requests under way, and holds back others during a pause."""
+    """Counts the requests under way, and holds back others during a pause. Those that wait are not refused. Use it on
+    the event loop."""
 
     def __init__(self) -> None:
         self._under_way = 0

@@ -9,7 +9,8 @@ COMPRESSIONS_AT_ONCE = 2
 
 
 class ClientBacklog(Protocol):
-    """The bytes that wait for one client: `size`. Hashable by identity."""
+    """The bytes that wait for one client: `size`. Hashable by identity. It ends its connection when `SendBacklog` wants
+    it."""
 
     size: int
     """Bytes."""

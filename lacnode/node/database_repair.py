@@ -41,8 +41,8 @@ def reread_damaged_value(database: Database, table: str, key: bytes) -> None:
 
 
 class DatabaseRepair:
-    """Repairs the values of one database. `peers` gives the connected peers. `worker` is the one thread that writes
-    state."""
+    """Repairs the damaged values of one database that are reported, once `run` runs: from blocks of peers, or from
+    other stored values. `peers` gives the connected peers. `worker` is the one thread that writes state."""
 
     def __init__(self, repair: BlockRepair, peers: Callable[[], Sequence[Peer]], worker: Worker) -> None:
         self._repair = repair

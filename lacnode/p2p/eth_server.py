@@ -38,7 +38,8 @@ T = TypeVar("T")
 
 
 class EthServer:
-    """Answers requests. Safe to call from several threads."""
+    """Answers the requests of peers for headers, bodies, receipts and pooled transactions, each answer within bounds.
+    It reads the database, so the event loop must not call it. Safe to call from several threads."""
 
     def __init__(self, chain: ChainReader, pool: PoolReader) -> None:
         self._chain = chain

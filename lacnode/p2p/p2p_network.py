@@ -79,7 +79,8 @@ class P2pNetworkConfig:
 
 
 class P2pNetwork:
-    """The devp2p network of one node. `status` returns the current Status of this node.
+    """The devp2p network of one node. `status` returns the current Status of this node. Nothing is opened before it
+    runs. Use it on the event loop.
 
     `peer_set` holds the sessions. Without one the network makes its own, with the limits of `config`.
     """

@@ -31,7 +31,7 @@ class PeerLimits:
 
 
 class PeerSet:
-    """The peers with a session, by node id. `own_id` is this node's id. Ids have 64 bytes."""
+    """The peers with a session, by node id. `own_id` is this node's id. Ids have 64 bytes. Use it on the event loop."""
 
     def __init__(self, own_id: bytes, limits: PeerLimits) -> None:
         self.peers: dict[bytes, Peer] = {}

@@ -13,7 +13,8 @@ bucket."""
 
 
 class RateLimits:
-    """Each key may spend `burst` at once, and `per_second` a second in the long run."""
+    """Each key may spend `burst` at once, and `per_second` a second in the long run. An unknown key has spent nothing.
+    `MAX_BUCKETS` keys are remembered. Use it from one thread."""
 
     def __init__(self, per_second: float, burst: float) -> None:
         self.per_second = per_second

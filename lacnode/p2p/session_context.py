@@ -29,7 +29,7 @@ class SessionContext(Protocol):
     max_transaction_bytes: int
 
     def hello(self) -> Hello:
-        """Return this node's Hello."""
+        """Return the Hello of this node to send, with its real port once it listens."""
 
     def status(self) -> LocalStatus:
         """Return this node's Status at this moment."""

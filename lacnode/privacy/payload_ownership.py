@@ -53,7 +53,7 @@ class PayloadParties:
 
 
 class GroupKnowledge(Protocol):
-    """The known groups at the place where the rule is applied."""
+    """The members of groups, as a manager or a node knows them, for the rule about who may send to a group."""
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the public keys of the members of a PANTHEON group, by its id (32 bytes). None if the group is

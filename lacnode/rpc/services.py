@@ -61,7 +61,7 @@ class NetworkView(Protocol):
 
 
 class SyncView(Protocol):
-    """Block numbers of a synchronisation under way."""
+    """The block numbers of a synchronisation under way, for `eth_syncing`. They change while it goes on."""
 
     @property
     def starting_block(self) -> int:

@@ -55,7 +55,8 @@ class Subscription:
 
 
 class Subscriptions:
-    """All subscriptions of a node, by their connection. Safe to use from several threads."""
+    """All subscriptions of a node, by their connection. It makes their notices and sends none. Safe to use from several
+    threads."""
 
     def __init__(self, chain: Blockchain) -> None:
         self._chain = chain

@@ -42,7 +42,8 @@ class Disk(Protocol):
         """The content of the whole file. The place of the next `write` stays."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write at the end. Return the number of bytes that were written, which may be fewer than `data` has."""
+        """Write at the end. Return the number of bytes that were written, which may be fewer than `data` has. Raises
+        OSError, for example if the disk is full."""
 
     def write_at(self, descriptor: int, place: int, data: bytes) -> None:
         """Overwrite the bytes from byte `place` on. The next `write` is still at the end."""
@@ -51,10 +52,10 @@ class Disk(Protocol):
         """Cut the file to `size` bytes. The next `write` is after them."""
 
     def flush(self, descriptor: int) -> None:
-        """Return when the content of the file is on the disk."""
+        """Return when the content of the file is on the disk. Raises OSError if it cannot be written there."""
 
     def flush_directory(self, path: Path) -> None:
-        """Return when the names in the directory are on the disk."""
+        """Return when the names in the directory are on the disk. Raises OSError if they cannot be written there."""
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename `source` to `target` in one step. An existing `target` is replaced."""

@@ -12,7 +12,8 @@ from lacnode.evm.budget import ExecutionBudget
 
 
 class ProposalBudgets:
-    """The budgets in use. Use it from the event loop only."""
+    """The budgets of blocks that are being built or checked, each for one round. A budget is cancelled when its round
+    has passed. Use it from the event loop only."""
 
     def __init__(self) -> None:
         self._reached = (0, 0)

@@ -2,7 +2,8 @@
 
 
 class RoundChangeCounter:
-    """Counts since the start. Written on the event loop, read by any thread."""
+    """Counts how often this validator went to a later round, in `count` since the start. Written on the event loop,
+    read by any thread."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -13,7 +13,8 @@ from lacnode.consensus.bft.events import BlockTimerExpired, Event, RoundTimerExp
 
 
 class Timer:
-    """One timer in `nursery`. It calls `deliver` with the event when the time is over."""
+    """One timer in `nursery`. It calls `deliver` with the event on the event loop when the time is over. None runs at
+    first."""
 
     def __init__(self, nursery: trio.Nursery, deliver: Callable[[Event], None]) -> None:
         self._nursery = nursery

@@ -15,7 +15,8 @@ from lacnode.primitives.keccak import keccak256
 
 
 class MessageRelay:
-    """The relay of the validator `address` (20 bytes). It remembers the last `history` payloads that it relayed."""
+    """Decides which messages the validator `address` (20 bytes) relays, each signed payload once. It sends nothing
+    itself: `relay` returns effects. It remembers the last `history` payloads that it relayed."""
 
     def __init__(self, address: bytes, history: int) -> None:
         self._address = address

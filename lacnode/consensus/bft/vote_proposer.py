@@ -8,7 +8,8 @@ from lacnode.consensus.bft.vote_tally import VoteTally
 
 
 class VoteProposer:
-    """The votes that this validator wants to cast, and the choice of the one for its next block."""
+    """The votes that this validator wants to cast, and the choice of the one for its next block. They are in memory
+    only, none at the start, and stay until they are discarded. Other threads may change them."""
 
     def __init__(self) -> None:
         self._wishes: dict[bytes, VoteType] = {}

@@ -77,8 +77,8 @@ Listener = Callable[[PrivateBlock], None]
 
 
 class EndLongTransactionTry(Protocol):
-    """A function that ends the running try of a long transaction. `waiting` are the ids of the groups that begin to
-    wait, and whether an own or a punctual sender's transaction waits there."""
+    """A function that ends the running try of a long transaction. `waiting` are the ids (32 bytes) of the groups that
+    begin to wait, and whether an own or a punctual sender's transaction waits there."""
 
     def __call__(self, waiting: Mapping[bytes, bool]) -> None: ...
 
