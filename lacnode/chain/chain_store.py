@@ -91,16 +91,16 @@ class StoredChain:
         return None if hash_ is None else self._expected(self.header_of(hash_), HEADERS, hash_)
 
     def has(self, hash_: bytes) -> bool:
-        """Whether the header of the block with this hash is stored. False for an empty hash."""
+        """Whether the header of the block with this hash (32 bytes) is stored. False for an empty hash."""
         return self._snapshot.get(HEADERS, hash_) is not None if hash_ else False
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
-        """The header of the block with this hash. None if it is unknown."""
+        """The header of the block with this hash (32 bytes). None if it is unknown."""
         data = self._snapshot.get(HEADERS, hash_) if hash_ else None
         return None if data is None else BlockHeader.decode(data)
 
     def body_of(self, hash_: bytes) -> BlockBody | None:
-        """The decoded body of the block with this hash. None if the block is unknown."""
+        """The decoded body of the block with this on-chain hash (32 bytes). None if the block is unknown."""
         data = self._snapshot.get(BODIES, hash_) if hash_ else None
         # None is for an unknown block only. A known block without a body is damaged.
         if data is None:
@@ -109,25 +109,27 @@ class StoredChain:
         return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
 
     def body_bytes_of(self, hash_: bytes) -> bytes | None:
-        """The body of the block with this hash as it is stored, in RLP. None if there is none: a missing body of a
-        known block is no error here."""
+        """The body of the block with this hash (32 bytes) as it is stored, in RLP. None if there is none: a missing
+        body of a known block is no error here."""
         return self._snapshot.get(BODIES, hash_) if hash_ else None
 
     def receipt_records_length_of(self, hash_: bytes) -> int:
-        """The bytes of the stored receipt records of the block with this hash. 0 for an unknown hash."""
+        """The bytes of the stored receipt records of the block with this hash (32 bytes). 0 for an unknown hash."""
         return len(self._snapshot.get(OUTCOMES, hash_) or b"") if hash_ else 0
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash: its header and its body. None if it is unknown."""
+        """The block with this hash (32 bytes): its header and its body. None if it is unknown."""
         header, body = self.header_of(hash_), self.body_of(hash_)
         return None if header is None or body is None else Block(header, body)
 
     def require_block(self, hash_: bytes) -> Block:
-        """The block with this hash, which an index of this chain names. Raises DamagedValueError if it is missing."""
+        """The block with this hash (32 bytes), which an index of this chain names. Raises DamagedValueError if it is
+        missing."""
         return self._expected(self.block_of(hash_), HEADERS, hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """One record for each transaction of the block with this hash, in order. None if the block is unknown."""
+        """One record for each transaction of the block with this hash (32 bytes), in order. None if the block is
+        unknown."""
         data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
         if data is None:
             self._check_absent(OUTCOMES, hash_)

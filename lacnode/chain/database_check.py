@@ -84,7 +84,7 @@ def check_state(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Dam
 
 
 def _whole_node(pages: LmdbSnapshot, key: bytes) -> bytes | None:
-    """The node or code with this hash. None if it is missing or altered."""
+    """The node or code with this hash (32 bytes). None if it is missing or altered."""
     try:
         return pages.get(STATE, key)
     except DamagedValueError:

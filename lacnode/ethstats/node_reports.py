@@ -121,7 +121,7 @@ class NodeReports:
         return lowest if lowest > 0 else self._services.pool.settings.block_min_gas_price
 
     def _short_block(self, hash_: bytes) -> Block | None:
-        """Return the block with this hash. None if it is unknown or long."""
+        """Return the block with this hash (32 bytes). None if it is unknown or long."""
         if self._services.chain.stored_length_of(hash_) > MAX_BLOCK_BYTES:
             return None
         return self._services.caches.blocks.load_block(hash_)

@@ -262,7 +262,8 @@ def encode_packet(message: Message, key: NodeIdentity) -> bytes:
 
 
 def decode_packet(data: bytes) -> Packet:
-    """Return the packet in a datagram. DiscoveryError if it is none."""
+    """Return the packet in a datagram, with its hash and the id of the node that signed it. Its expiration is not looked
+    at. DiscoveryError if the length, the hash, the type, the signature or the content is wrong."""
     if not _DATA_START < len(data) <= MAX_RECEIVED_PACKET_BYTES:
         raise DiscoveryError(
             f"a packet of {_DATA_START + 1} to {MAX_RECEIVED_PACKET_BYTES} bytes was expected, found {len(data)}"

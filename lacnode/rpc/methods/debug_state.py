@@ -248,8 +248,8 @@ def debug_getRawReceipts(reading: ReadContext, params: Params) -> object:
 
 
 def debug_getRawTransaction(reading: ReadContext, params: Params) -> object:
-    """Return a transaction as it was signed (EIP-2718), in 0x-hexadecimal, by its hash. None if no block has it.
-    RpcError if the parameter is no hash."""
+    """Return a transaction as it was signed (EIP-2718), in 0x-hexadecimal, by its hash (32 bytes). None if no block has
+    it. RpcError if the parameter is no hash."""
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     location = reading.chain.transaction_location(transaction_hash)
     block = None if location is None else reading.block_of(location.block_hash)

@@ -87,8 +87,8 @@ def eth_getBlockTransactionCountByNumber(services: RpcServices, params: Params) 
 
 
 def eth_getBlockTransactionCountByHash(services: RpcServices, params: Params) -> object:
-    """Return the number of transactions of a block as a 0x quantity, by its hash. None if there is none. RpcError if
-    the parameter does not fit."""
+    """Return the number of transactions of a block as a 0x quantity, by its hash (32 bytes). None if there is none.
+    RpcError if the parameter does not fit."""
     return _transaction_count(services, _hash(params))
 
 

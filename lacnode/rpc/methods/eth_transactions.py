@@ -162,7 +162,7 @@ def _logs_question(context: HasChain, params: Params) -> LogQuery:
 
 def eth_getLogs(reading: ReadContext, params: Params) -> object:
     """Return the logs that fit a filter object, in order: those of a range of blocks (without numbers the head alone),
-    or of one block by its hash. An unknown hash has none.
+    or of one block by its hash (32 bytes). An unknown hash has none.
 
     RpcError if a member of the filter does not fit, the range is longer than `max_logs_range` of the settings, or there
     are more than `MAX_LOGS` or `MAX_LOGS_BYTES`. CallTimeoutError if it takes too long.

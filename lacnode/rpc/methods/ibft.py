@@ -31,8 +31,8 @@ def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> ob
 
 
 def ibft_getValidatorsByBlockHash(services: RpcServices, params: Params) -> object:
-    """Return the validators (addresses as 0x-hexadecimal) in the header of a block, by its hash. None if there is no
-    such block. RpcError if the parameter does not fit, or the header cannot be read."""
+    """Return the validators (addresses as 0x-hexadecimal) in the header of a block, by its hash (32 bytes). None if
+    there is no such block. RpcError if the parameter does not fit, or the header cannot be read."""
     return _validators(
         services.chain.protocols,
         services.chain.header_of(parse_hash32(required(params, 0, "block hash"), "block hash")),

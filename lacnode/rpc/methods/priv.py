@@ -362,8 +362,8 @@ def priv_getLogs(services: RpcServices, params: Params) -> object:
 
 
 def _number_of(services: RpcServices, query: LogQuery) -> int | None:
-    """Return the number of the block if `query` names one by its hash, else None. The members of this block may see
-    its logs."""
+    """Return the number of the block if `query` names one by its hash (32 bytes), else None. The members of this block
+    may see its logs."""
     header = None if query.block_hash is None else services.chain.header_of(query.block_hash)
     return None if header is None else header.number
 
