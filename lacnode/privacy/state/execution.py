@@ -4,7 +4,6 @@ Follows Besu's `PrivacyPrecompiledContract` and `PrivateTransactionProcessor`. A
 its marker, in the middle of the block. This module must not store anything.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import structlog
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.account_nonce import account_nonce
-from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionInterruptedError
 from lacnode.evm.engine import ExecutionEngine, NodeStore, OverlaidNodes
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
@@ -31,19 +30,14 @@ from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, Pr
 from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.public_block import PublicBlockExecution
+from lacnode.privacy.state.unstored_results import ResultsTooLargeError, UnstoredResults
 from lacnode.storage.storage_errors import StorageError
 
 log = structlog.get_logger("privacy")
 
 
-NOT_OF_TRANSACTION = (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError)
+NOT_OF_TRANSACTION = (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError, ResultsTooLargeError)
 """Errors whose reason is not the transaction. Its result must be found out later."""
-
-MAX_UNSTORED_BYTES = 33_554_432
-"""The largest size of the results that wait for one commit. The next large result waits for a later commit."""
-
-LARGE_RESULT_BYTES = 65_536
-"""Smaller results never wait. An honest transaction must not wait for strangers' large ones in its block."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -106,12 +100,12 @@ class PrivateBlockExecutor:
         self._known = known
         self._answers = answers
         self._roots: dict[bytes, bytes] = {}
-        self._unstored_bytes, self._max_unstored_bytes = 0, math.inf
+        self._unstored = UnstoredResults()
 
-    def limit_unstored_results(self) -> None:
-        """Bound the results that wait for one commit. Once `MAX_UNSTORED_BYTES` are reached, a transaction with a
-        result above `LARGE_RESULT_BYTES` raises BudgetExceededError. Without this call there is no bound."""
-        self._max_unstored_bytes = MAX_UNSTORED_BYTES
+    def allow_results_to_wait(self) -> None:
+        """Let a transaction raise ResultMustWaitError (a BudgetExceededError) whose result has no place in this commit.
+        Without this call all results are one commit: ResultsTooLargeError if they are too large for it."""
+        self._unstored.may_wait = True
 
     @property
     def nodes(self) -> Mapping[bytes, bytes]:
@@ -202,8 +196,8 @@ class PrivateBlockExecutor:
     ) -> None:
         """Execute one private transaction at its marker and add its result to `records`. `public` must have been
         executed up to the marker. A transaction that fails, is not valid or is refused by its group's contract raises
-        no error. ExecutionInterruptedError if `budget` ends. StorageError, MissingNodeError or MemoryError if this node
-        cannot execute it now. Nothing is recorded then."""
+        no error. ExecutionInterruptedError if `budget` ends. StorageError, MissingNodeError, MemoryError or
+        ResultsTooLargeError if this node cannot execute it now. Nothing is recorded then."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
         # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.
@@ -221,7 +215,7 @@ class PrivateBlockExecutor:
                 # The transaction is executed on the last root of its group, which an earlier one in this block may
                 # have made.
                 result = public.execute_private(self._store, self._root(task.group_id), message, task.index, budget)
-                self._count_unstored(result)
+                self._unstored.add(result)
                 receipt = _receipt(result)
                 if result.success:
                     self._settle(records, public.block, task, marker, result)
@@ -242,15 +236,6 @@ class PrivateBlockExecutor:
         if task.is_told:
             records.told.add(marker.hash)
         self._note(records, task.group_id, task.index, marker, ahead, known)
-
-    def _count_unstored(self, result: PrivateResult) -> None:
-        """Count the bytes of a result. BudgetExceededError if it has to wait for a later commit."""
-        size = len(result.output) + sum(len(entry.data) for entry in result.logs)
-        size += sum(map(len, (result.nodes or {}).values()))
-        # A block may have thousands of markers, and a private transaction is not paid for there. Each may write 4 MiB.
-        if size > LARGE_RESULT_BYTES and self._unstored_bytes + size > self._max_unstored_bytes:
-            raise BudgetExceededError
-        self._unstored_bytes += size
 
     def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""

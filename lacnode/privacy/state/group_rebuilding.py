@@ -26,6 +26,7 @@ from lacnode.privacy.state.private_payloads import (
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor
+from lacnode.privacy.state.unstored_results import ResultsTooLargeError
 
 log = structlog.get_logger("privacy")
 
@@ -35,8 +36,8 @@ ReadHistory = Callable[[], Mapping[bytes, PrivateTransaction]]
 
 
 class GroupRebuildError(Exception):
-    """A block or a payload of the group's past is missing, so that the group cannot be executed again now. The text
-    names it."""
+    """A block or a payload of the group's past is missing, or the results are too large, so that the group cannot be
+    executed again now. The text says it."""
 
 
 class GroupRebuilder:
@@ -62,9 +63,9 @@ class GroupRebuilder:
         `budget` ends and the group has no stored transaction after the first of `found`, those of `found` that were
         executed are stored, and no error is raised. `begin` is called before each marker.
 
-        GroupRebuildError if a payload or a block is lost. EnclaveUnreachableError if the manager does not answer.
-        ExecutionInterruptedError if the time of `budget` ends and nothing is stored. The errors of `UnreadTask.read`
-        pass through.
+        GroupRebuildError if a payload or a block is lost, or if all results are too large for one commit.
+        EnclaveUnreachableError if the manager does not answer. ExecutionInterruptedError if the time of `budget` ends and
+        nothing is stored. The errors of `UnreadTask.read` pass through.
         """
         first = min(found)
         # The list of markers, and the old blocks, are read before the execution. The old rows are deleted by it later.
@@ -83,7 +84,7 @@ class GroupRebuilder:
             run.begin_group_at_root(group_id, begun.roots[group_id][-1].root)
         # A part can be stored only if nothing of the group comes after it.
         if not later:
-            run.limit_unstored_results()
+            run.allow_results_to_wait()
         # A late member's history is read once, and only if it is needed.
         told_here = cache(partial(self._histories.transactions_of, group_id))
         read = partial(self._again, group_id, told_here)
@@ -101,6 +102,10 @@ class GroupRebuilder:
                 if later or not found:
                     raise
                 break
+            except ResultsTooLargeError:
+                raise GroupRebuildError(
+                    "the results of the group's transactions are too large for one commit"
+                ) from None
         self._store(group_id, found, run, done, old)
         log.info("a group's private state was rebuilt", block=first.number, transactions=len(later) + len(found))
         self._notify_of_new_logs(group_id, done, told)

@@ -17,6 +17,7 @@ from lacnode.privacy.state.long_private_transactions import LongPrivateTransacti
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
+from lacnode.privacy.state.unstored_results import ResultMustWaitError
 
 EXECUTION = "the execution of a private transaction"
 
@@ -41,7 +42,7 @@ class SlicedExecution:
         stops. The errors of `UnreadTask.read` pass through.
         """
         records, slices = BlockRecords(block.number, hash_), self._slices
-        self._executor.limit_unstored_results()
+        self._executor.allow_results_to_wait()
         public = self._executor.open_public_block(block, hash_)
         for task in tasks:
             known = task.known
@@ -103,6 +104,10 @@ class SlicedExecution:
         try:
             with slices.slice(task.group_id, task.private.private_from) as budget:
                 self._executor.execute_task(records, public, task, budget)
+        except ResultMustWaitError:
+            # The results of others take the place. That says nothing of this sender.
+            log.info("the result of a private transaction waits for a later commit", block=records.number)
+            return False
         except BudgetExceededError:
             log.info("a private transaction takes long", block=records.number, index=task.index)
             # A shortened slice says nothing of the sender: others may have taken the time.

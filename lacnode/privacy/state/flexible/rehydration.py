@@ -35,6 +35,7 @@ from lacnode.privacy.state.private_payloads import (
 )
 from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
+from lacnode.privacy.state.unstored_results import ResultsTooLargeError
 
 log = structlog.get_logger("privacy")
 
@@ -245,7 +246,10 @@ class Rehydration:
         block, hash_ = self._read_block(number)
         # No version: the contract was asked when the transaction was executed first. Its members agreed then.
         tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
-        return run.execute_block(block, hash_, tasks, budget)
+        try:
+            return run.execute_block(block, hash_, tasks, budget)
+        except ResultsTooLargeError:
+            raise UnusablePayloadError("its results are too large for one commit") from None
 
     def _read_block(self, number: int) -> tuple[Block, bytes]:
         block, hash_ = self._context.history.block_at(number), self._context.history.hash_at(number)
