@@ -19,6 +19,7 @@ from itertools import islice, takewhile
 import structlog
 
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
+from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder, GroupRebuildError
 from lacnode.privacy.state.group_rotation import GroupRotation
 from lacnode.privacy.state.group_use import GroupUse
@@ -30,6 +31,7 @@ from lacnode.privacy.state.long_private_transactions import (
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_history_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
+from lacnode.privacy.state.private_state_quota import PrivateStateFullError
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.processor import PrivateProcessor
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
@@ -166,7 +168,9 @@ class LongExecution:
             if not running.is_preempted:
                 raise
         except (PayloadNotFoundError, PayloadUnavailableError, GroupRebuildError) as cannot:
-            self._give_up(running.long, failing=not isinstance(cannot, PayloadNotFoundError))
+            # A full quota is no failure of the manager.
+            is_failing = not isinstance(cannot, (PayloadNotFoundError, PrivateStateFullError))
+            self._give_up(running.long, failing=is_failing)
         except UnusablePayloadError as useless:
             log.warning("private transaction ignored", marker=running.long.marker_hash.hex(), why=str(useless))
             with self._context.database.write() as batch:
@@ -202,13 +206,19 @@ class LongExecution:
         # group.
         running.is_rebuild = self._has_later_results(long)
         together = {one.place: one for one in self._with(long, running)}
-        found = {place: self._rebuilding.unread_task(place, self._rebuilding.read_task) for place in together}
+        found = {place: self._rebuilding.unread_task(place, self._read) for place in together}
 
         def begin(place: MarkerPlace) -> None:
             # If the try ends now, it ends for this transaction. What was executed before has no try of its own.
             running.long, running.reached_at = together.get(place, long), time.monotonic()
 
         self._rebuilding.rebuild(long.group_id, found, budget, begin)
+
+    def _read(self, place: MarkerPlace) -> PrivateTask:
+        task = self._rebuilding.read_task(place)
+        # There was space when it was read first. A block may have thousands of transactions that wait with large results.
+        self._processor.reader.check_space(task)
+        return task
 
     def _has_later_results(self, long: LongPrivateTransaction) -> bool:
         """Return True if something of the group was executed after the transaction already."""

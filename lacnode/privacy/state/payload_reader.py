@@ -42,8 +42,13 @@ class PayloadReader:
         task = self._recent_or_read_task(marker, index, admitted=admitted)
         # After the facts. While the quota is reached, the next marker of the payload then needs no reading for its group.
         if not admitted:
-            self._quota.check_space(task.private.private_from)
+            self.check_space(task)
         return task
+
+    def check_space(self, task: PrivateTask) -> None:
+        """Check that `task` may write now. PrivateStateFullError if the quota of private state is reached for its
+        sender."""
+        self._quota.check_space(task.private.private_from)
 
     def _recent_or_read_task(self, marker: Transaction, index: int, *, admitted: bool) -> PrivateTask:
         key = read_payload_key(marker)

@@ -1,4 +1,4 @@
-"""The quota of private state: how many bytes of trie nodes and codes private execution may write to the node's disk.
+"""The quota of private state: how many bytes of trie nodes, codes and receipts private execution may write to the disk.
 
 Any account can send private transactions to a member, and a private state is never deleted. Without a bound strangers would
 fill the disk, and a full disk stops the public node too. Beyond the quota a private transaction waits like one whose payload

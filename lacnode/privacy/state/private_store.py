@@ -17,7 +17,7 @@
 | private_meta | `history`, group id | key of the payload in which the group's past was told |
 | private_meta | `diverged`, group id, a member's key (or nothing) | number, the root expected there and the one found |
 | private_meta | `revision`, group id | the number of times that the group was rebuilt |
-| private_meta | `state-bytes` | the bytes of nodes and codes that were written to private_state |
+| private_meta | `state-bytes` | the bytes of nodes, codes and receipts that were written |
 
 Besu writes the list of all groups' last blocks with every block. Here the roots are found by their number, which is enough
 where blocks are final. This module must not check a rule.
@@ -160,8 +160,8 @@ class PrivateStoreReader:
         return self._snapshot.get(STATE, hash_)
 
     def state_bytes(self) -> int:
-        """Return how many bytes of trie nodes and codes were written, with their hashes. Rewritten ones count again. 0
-        before the first. Earlier versions did not count."""
+        """Return how many bytes of trie nodes and codes were written, with their hashes, and of receipts. Nodes and codes
+        that are written again count again. 0 before the first. Earlier versions did not count all of them."""
         return int.from_bytes(self._snapshot.get(META, STATE_BYTES) or b"")
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
@@ -331,14 +331,16 @@ class PrivateStoreWriter:
         for key, value in nodes.items():
             self._batch.put(STATE, key, value)
         # The sum is kept with the nodes. To measure the table at each transaction would read all of it.
-        written = sum(len(key) + len(value) for key, value in nodes.items())
-        self._batch.put(META, STATE_BYTES, (PrivateStoreReader(self._batch).state_bytes() + written).to_bytes(8))
+        self._add_state_bytes(sum(len(key) + len(value) for key, value in nodes.items()))
+
+    def _add_state_bytes(self, count: int) -> None:
+        self._batch.put(META, STATE_BYTES, (PrivateStoreReader(self._batch).state_bytes() + count).to_bytes(8))
 
     def write_receipt(
         self, block_hash: bytes, marker_hash: bytes, group_id: bytes, receipt: PrivateReceipt, *, is_told: bool
     ) -> None:
         """Store the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
-        block `block_hash` (32 bytes each), in place of an earlier one.
+        block `block_hash` (32 bytes each), in place of an earlier one, and add its size to that of the private state.
 
         `is_told` says that a history has the transaction, and not the payload of the marker. Such a receipt is stored
         beside that of the payload.
@@ -346,10 +348,11 @@ class PrivateStoreWriter:
         told_key = _told_receipt_key(block_hash, marker_hash, group_id)
         # Nothing ties a history's transaction to its marker. It must not replace the receipt of the marker's payload,
         # which may belong to another group.
-        if is_told:
-            self._batch.put(RECEIPTS, told_key, receipt.encode())
-        else:
-            self._batch.put(RECEIPTS, _receipt_key(block_hash, marker_hash), receipt.encode())
+        key, encoded = told_key if is_told else _receipt_key(block_hash, marker_hash), receipt.encode()
+        # The public chain does not pay for a receipt, and it may have 4 MiB. One that is written again takes no more space.
+        self._add_state_bytes(max(0, len(encoded) - len(self._batch.get(RECEIPTS, key) or b"")))
+        self._batch.put(RECEIPTS, key, encoded)
+        if not is_told:
             self._batch.delete(RECEIPTS, told_key)
 
     def delete_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:

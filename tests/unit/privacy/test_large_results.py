@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -159,3 +160,20 @@ def test_a_group_is_not_executed_again_if_its_results_are_too_large_together(
     monkeypatch.setattr("lacnode.privacy.state.unstored_results.MAX_UNDIVIDED_BYTES", 9 * LOG_BYTES)
     assert repair.make_all_due() == 1
     assert_members_agree(network)
+
+
+def limit_state(member: Member, limit: int) -> None:
+    """Bound the private state of a member, as an operator would with a restart."""
+    reader = member.privacy_controller.execution.processor.reader
+    reader._quota._context = replace(reader._quota._context, state_quota_bytes=limit)
+
+
+def test_count_for_the_quota_of_private_state_also_when_they_are_executed_apart(network: PrivateTestNetwork) -> None:
+    limit_state(network.b, 4 * LOG_BYTES)
+    mine_from_stranger(network, LOGGING)
+    network.b.work()
+    assert stored_bytes(network.b) < 5 * LOG_BYTES
+    limit_state(network.b, 0)
+    assert network.b.privacy_controller.execution.repair.make_all_due() > 0
+    assert_members_agree(network)
+    assert stored_bytes(network.b) > COUNT * LOG_BYTES, "the others follow"
