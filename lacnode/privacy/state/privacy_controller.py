@@ -175,8 +175,8 @@ class PrivacyController:
 
     def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionLocation) -> FoundPrivateTransaction | None:
         """Return the transaction that a flexible group's history has for a marker."""
-        told = self._histories.find_transaction(marker_hash, MarkerPlace(place.number, place.index))
-        if told is None or not self.may_see_group(told[0]):
+        told = self._histories.find_transaction(marker_hash, MarkerPlace(place.number, place.index), self.may_see_group)
+        if told is None:
             return None
         return FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
 

@@ -4,7 +4,7 @@ A private transaction from before its addition is found there alone: the manager
 execute any.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lacnode.privacy.state.flexible.group_history import PastTransaction
 from lacnode.privacy.state.privacy_context import PrivacyContext
@@ -17,6 +17,9 @@ from lacnode.privacy.state.private_payloads import (
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, has_marker
 from lacnode.privacy.state.private_transaction import PrivateTransaction
 
+MAX_HISTORIES_READ = 16
+"""The largest number of histories that are read for one marker. Each may take a second."""
+
 
 class GroupHistoryReader:
     """Reads the histories that this node took over, from the manager at each call. Safe to use from any thread."""
@@ -24,12 +27,15 @@ class GroupHistoryReader:
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
-    def find_transaction(self, marker_hash: bytes, place: MarkerPlace) -> tuple[bytes, PrivateTransaction] | None:
+    def find_transaction(
+        self, marker_hash: bytes, place: MarkerPlace, may_see_group: Callable[[bytes], bool]
+    ) -> tuple[bytes, PrivateTransaction] | None:
         """Return the id of the group (32 bytes) and the private transaction that a history has for the marker
         `marker_hash` (32 bytes) at `place`. None if it is in no history of a group that the marker concerned.
+        `may_see_group` tells for the id of a group whether the caller may see it. Others are left out.
 
         EnclaveUnreachableError if the manager does not answer. PayloadUnavailableError if the transaction was not found
-        and the manager does not give one of the histories.
+        and the manager does not give one of the histories, or there are more than `MAX_HISTORIES_READ`.
         """
         with self._context.database.read() as snapshot:
             # The snapshot is closed before the manager is asked. An open one would hold old pages of the database.
@@ -41,7 +47,11 @@ class GroupHistoryReader:
                 if has_marker(snapshot, group_id, place)
             ]
         unavailable: PayloadUnavailableError | None = None
-        for group_id, key in keys:
+        # A stranger's history may name the marker too. It must not hide the one that the caller may see.
+        visible = (entry for entry in keys if may_see_group(entry[0]))
+        for number, (group_id, key) in enumerate(visible):
+            if number == MAX_HISTORIES_READ:
+                raise PayloadUnavailableError("too many histories name its marker")
             try:
                 found = self._find_in(key, marker_hash)
             except PayloadUnavailableError as error:
