@@ -9,10 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lacnode.chain.blockchain import NewHead
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.primitives.transaction import Transaction
+
+if TYPE_CHECKING:
+    # Reader processes load this module, and need no chain that imports blocks.
+    from lacnode.chain.blockchain import NewHead
 
 READ_SECONDS = 0.1
 """Processor time after which one call reads no further block. A block of 2 MiB alone takes half a second."""
@@ -40,7 +44,7 @@ class RecentPrices:
         self._lock = threading.Lock()
         self._counts: dict[int, PriceCounts] = {}
 
-    def block_imported(self, new_head: NewHead) -> None:
+    def block_imported(self, new_head: "NewHead") -> None:
         """Count the prices of an imported block, which then need not be read. Earlier blocks are dropped."""
         head, counted = new_head.header.number, _counted(new_head.block.transactions)
         with self._lock:
