@@ -1,7 +1,6 @@
 """The pooled transactions that no block can have yet, because the pool lacks an earlier transaction of their sender.
 
-They cost their sender nothing, so they leave a full pool before all others. Besu's layered pool does the same. This class
-has no lock of its own.
+They cost their sender nothing, so they leave a full pool before all others. Besu's layered pool does the same.
 """
 
 from itertools import chain
@@ -11,7 +10,7 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 
 class GappedTransactions:
     """Transactions with a nonce gap before them, in the order in which they leave a full pool: first those without priority,
-    and of these the one that has waited longest. It has no lock."""
+    and of these the one that has waited longest. It has no lock of its own."""
 
     def __init__(self) -> None:
         # A dictionary keeps the order in which they came. A gap of an honest sender closes soon, so the newest stay.

@@ -37,12 +37,9 @@ def check_signature_form(signature: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def recover_signer(digest: bytes, signature: bytes) -> bytes:
-    """The address (20 bytes) that signed `digest` (32 bytes). `signature` has 65 bytes, `r
-
-    s
-
-    v`. Raises RlpError if no address can be recovered. The answer is cached, because the certificates and
-    justifications of messages repeat signatures.
+    """The address (20 bytes) that signed `digest` (32 bytes). `signature` has 65 bytes, `r || s || v`. Raises RlpError if
+    no address can be recovered. The answer is cached, because the certificates and justifications of messages repeat
+    signatures.
     """
     try:
         return recover_address(digest, signature)
