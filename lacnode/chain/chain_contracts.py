@@ -3,6 +3,7 @@
 This file must not cache answers. It says what an answer depends on.
 """
 
+import math
 import time
 from collections.abc import Callable, Hashable, Iterable
 
@@ -10,6 +11,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallLimitExceededError, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
+from lacnode.evm.transaction_validation import DELEGATION_PREFIX
 from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
@@ -47,7 +49,10 @@ class ChainContracts:
             if self._engine.accounts(header.state_root).code_hash_and_storage_root(contract)[0] == EMPTY_KECCAK:
                 raise NoContractError("does not exist: there is no code at its address")
             gas = min(header.gas_limit, RULE_CALL_GAS)
-            call = CallRequest(to=contract, data=data, gas=gas, deadline=time.monotonic() + seconds)
+            # Without a deadline gas is the only bound. The engine bounds the memory of all other calls, too, and each
+            # engine counts it in its own way. Such a count must not decide whether a block is valid.
+            deadline = None if seconds == math.inf else time.monotonic() + seconds
+            call = CallRequest(to=contract, data=data, gas=gas, deadline=deadline)
             result = self._engine.call(header.state_root, header, call, self._ancestor_hash)
             if not result.success:
                 how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
@@ -61,14 +66,25 @@ class ChainContracts:
             raise ContractUnreadableError(f"could not be called: {rejected}") from None
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
-        """The code and the storage of `accounts` (20 bytes each) after `header`, with the fork and the gas limit.
-        Raises StateUnavailableError if the state cannot be read.
+        """The code and the storage of `accounts` (20 bytes each) after `header`, whether they exist, and whether they
+        have a balance and a nonce, with the fork and the gas limit. Raises StateUnavailableError if the state cannot be
+        read.
 
         An answer stays the same as long as this value stays the same. It can only be compared.
         """
         state = self._engine.accounts(header.state_root)
         try:
-            contracts = tuple(state.code_hash_and_storage_root(address) for address in sorted(accounts))
+            # The gas of SELFDESTRUCT depends on whether the account has a balance and whether the heir exists. A
+            # contract can ask for the gas that is left.
+            contracts = tuple(
+                (
+                    *state.code_hash_and_storage_root(address),
+                    state.exists(address),
+                    state.balance(address) > 0,
+                    state.nonce(address) > 0,
+                )
+                for address in sorted(accounts)
+            )
         except MissingNodeError as missing:
             raise StateUnavailableError(f"cannot be read: {missing}") from None
         return self._spec.forks.fork_at(header.number, header.timestamp), header.gas_limit, contracts
@@ -77,6 +93,9 @@ class ChainContracts:
         state = self._engine.accounts(header.state_root)
         hashes = {address: state.code_hash_and_storage_root(address)[0] for address in result.accounts}
         contracts = [address for address, hash_ in hashes.items() if hash_ != EMPTY_KECCAK]
+        # The engine touches the account of the block's proposer. With a delegation it would look like unknown code.
+        if header.coinbase in contracts and state.code(header.coinbase).startswith(DELEGATION_PREFIX):
+            contracts.remove(header.coinbase)
         return ContractReading(
             output=result.output,
             accounts=result.accounts,

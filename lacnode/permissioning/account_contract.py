@@ -51,10 +51,11 @@ class AccountContract:
             return exception
         try:
             data = encode_transaction_call(transaction, sender)
-            # Most transactions of a sender differ only in their payload. With the relevant part as the key, the cache
-            # answers them without a call.
-            relevant_part = (sender, transaction.to, transaction.gas_limit)
-            allowed = decode_transaction_answer(self._answers.ask(data, header, seconds, relevant_part))
+            # Most transactions of a sender differ only in their payload. With the relevant question as the key, the
+            # cache answers them without a call.
+            relevant = UnsignedTransaction(to=transaction.to, gas_limit=transaction.gas_limit)
+            question = encode_transaction_call(relevant, sender)
+            allowed = decode_transaction_answer(self._answers.ask(data, header, seconds, question))
             # A refusal here would make the network unusable for good: no transaction could ever create the contract.
         except NoContractError:
             return self._decision(True, header, NO_CONTRACT_REASON)

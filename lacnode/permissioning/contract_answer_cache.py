@@ -16,6 +16,7 @@ from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
     ContractUnreadableError,
+    NoContractError,
     StateUnavailableError,
 )
 from lacnode.primitives.header import BlockHeader
@@ -48,8 +49,8 @@ class ContractAnswerCache:
     """The answers of the contract at the address `contract` (20 bytes). Safe to use from several threads.
 
     `capacity` is the largest number of answers. A full cache drops the one that was used longest ago. `known_codes`
-    contains hashes of code (32 bytes). A contract with such code looks at a part of a question only, which the caller
-    names.
+    contains hashes of code (32 bytes). A contract with such code looks at a part of a question only. The caller gives a
+    question that has this part alone.
     """
 
     def __init__(
@@ -69,16 +70,16 @@ class ContractAnswerCache:
         self._timeouts: tuple[tuple[bytes, int], int] = ((b"", -1), 0)
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
-    def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_part: Hashable = None) -> bytes:
+    def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_question: bytes | None = None) -> bytes:
         """Return the output of a call with `data` on the state after the block of `header`, from the cache if it still
         holds.
 
         `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then
         limits the call, so that every node finds the same answer. Earlier timeouts do not count then.
 
-        `relevant_part` is the part of the question that a known contract looks at. A known contract gives one answer to
-        all questions with the same relevant part. For any other contract every byte of `data` counts. None: `data` is
-        the whole key.
+        `relevant_question` is the same question without the parts that a known contract does not look at. A known
+        contract gives one answer to all questions with the same relevant question. For any other contract every byte of
+        `data` counts. None: `data` is the whole key.
 
         ContractUnreadableError if the contract gives no answer, or one of more than `MAX_OUTPUT_BYTES`. Its subclasses:
         NoContractError if there is no code, ContractTimeoutError after `seconds` or after `MAX_TIMEOUTS` timeouts on
@@ -87,9 +88,9 @@ class ContractAnswerCache:
         # The key is a hash, because `data` contains the whole payload of a transaction. Keys of full length would let a
         # sender of large transactions fill the memory.
         key = hashlib.blake2b(data, digest_size=32).digest()
-        outcome = None if relevant_part is None else self._cached_outcome(relevant_part, header, seconds)
+        outcome = None if relevant_question is None else self._cached_outcome(relevant_question, header, seconds)
         outcome = outcome or self._cached_outcome(key, header, seconds)
-        outcome = outcome or self._read(data, header, seconds, key, relevant_part)
+        outcome = outcome or self._read(data, header, seconds, key, relevant_question)
         if isinstance(outcome, ContractUnreadableError):
             raise outcome
         return outcome.output
@@ -120,31 +121,23 @@ class ContractAnswerCache:
         return found.outcome
 
     def _read(
-        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, relevant_part: Hashable
+        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, relevant_question: bytes | None
     ) -> ContractReading | ContractUnreadableError:
-        outcome: ContractReading | ContractUnreadableError
-        fingerprint: Hashable = None
         # A contract that runs until the time limit costs its whole limit for every transaction that arrives. After
         # MAX_TIMEOUTS of these the node stops to ask until the next block, so that the pool stays usable.
         if seconds < math.inf and self._timeouts_after(header) >= MAX_TIMEOUTS:
             return ContractTimeoutError(f"is not asked again after block {header.number}: it gave no answer in time")
-        try:
-            outcome = self._reader.read(self.contract, data, header, seconds)
-            # A contract may answer with megabytes. The cache must not hold them for MAX_CACHED_ANSWERS senders.
-            if len(outcome.output) > MAX_OUTPUT_BYTES:
-                raise ContractUnreadableError(f"gives an unexpected answer: {len(outcome.output)} bytes")
-            # The relevant part may be the key only if every contract that the call went through is known. An unknown
-            # contract behind a known ingress may look at the payload, and its answer would be wrong for another payload.
-            if relevant_part is not None and outcome.is_lasting and outcome.codes <= self._known_codes:
-                key = relevant_part
-            if outcome.is_lasting:
-                fingerprint = self._fingerprint(outcome.accounts, header)
-        except StateUnavailableError:
-            # The state may be available a moment later. A cached failure would outlive its reason.
-            raise
-        except ContractUnreadableError as unreadable:
-            # A failure is cached for this block. Otherwise each transaction of a sender would repeat the costly call.
-            outcome = unreadable
+        outcome = self._read_outcome(data, header, seconds)
+        if relevant_question is not None:
+            outcome = self._without_payload(outcome, relevant_question, header, seconds)
+            # The relevant question may be the key only if every contract that the call went through is known. An
+            # unknown contract behind a known ingress may look at the payload, and its answer would be wrong for
+            # another payload.
+            if self._is_of_known_code(outcome):
+                key = relevant_question
+        fingerprint: Hashable = None
+        if isinstance(outcome, ContractReading) and outcome.is_lasting:
+            fingerprint = self._fingerprint(outcome.accounts, header)
         if isinstance(outcome, ContractTimeoutError):
             self._count_timeout(header)
         with self._lock:
@@ -153,6 +146,42 @@ class ContractAnswerCache:
             if len(self._cached) > self._capacity:
                 self._cached.popitem(last=False)
         return outcome
+
+    def _without_payload(
+        self,
+        outcome: ContractReading | ContractUnreadableError,
+        relevant_question: bytes,
+        header: BlockHeader,
+        seconds: float,
+    ) -> ContractReading | ContractUnreadableError:
+        """Return the answer of a known contract to the relevant question if the question itself failed, else `outcome`."""
+        # A payload may be too large for the gas of an answer. A node that has an answer of a known contract to a smaller
+        # payload does not ask again. A node that has none must find the same, or the two would disagree about a block.
+        # Time says nothing about the contract.
+        is_failure = isinstance(outcome, ContractUnreadableError)
+        if not is_failure or isinstance(outcome, (ContractTimeoutError, NoContractError)):
+            return outcome
+        relevant = self._read_outcome(relevant_question, header, seconds)
+        return relevant if isinstance(relevant, ContractTimeoutError) or self._is_of_known_code(relevant) else outcome
+
+    def _read_outcome(
+        self, data: bytes, header: BlockHeader, seconds: float
+    ) -> ContractReading | ContractUnreadableError:
+        try:
+            reading = self._reader.read(self.contract, data, header, seconds)
+        except StateUnavailableError:
+            # The state may be available a moment later. A cached failure would outlive its reason.
+            raise
+        except ContractUnreadableError as unreadable:
+            # A failure is cached for this block. Otherwise each transaction of a sender would repeat the costly call.
+            return unreadable
+        # A contract may answer with megabytes. The cache must not hold them for MAX_CACHED_ANSWERS senders.
+        if len(reading.output) > MAX_OUTPUT_BYTES:
+            return ContractUnreadableError(f"gives an unexpected answer: {len(reading.output)} bytes")
+        return reading
+
+    def _is_of_known_code(self, outcome: ContractReading | ContractUnreadableError) -> bool:
+        return isinstance(outcome, ContractReading) and outcome.is_lasting and outcome.codes <= self._known_codes
 
     def _timeouts_after(self, header: BlockHeader) -> int:
         at, count = self._timeouts

@@ -1,10 +1,15 @@
 """Reading contracts on real states: hostile ones, and how long an answer is good for."""
 
+import math
 from collections.abc import Hashable, Iterable
 
 import pytest
 
 from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.devnet.permissioned_genesis import permissioning_alloc
+from lacnode.evm import native_call, py_evm_limits
+from lacnode.evm.transaction_validation import DELEGATION_PREFIX
+from lacnode.permissioning.abi import encode_transaction_call
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.contract_reader import (
     ContractReading,
@@ -15,11 +20,13 @@ from lacnode.permissioning.contract_reader import (
 )
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import from_hex
 from tests.support.contract_network import ACCOUNT_INGRESS, ACCOUNT_RULES, OUTSIDER, Contracts
-from tests.support.evm_network import GAS_LIMIT, RICH, Network, hash_of, push, returned, signed
+from tests.support.evm_network import COINBASE, GAS_LIMIT, RICH, Network, hash_of, push, returned, signed
 
 PLACE = b"\x77" * 20
 OTHER = b"\x78" * 20
+HEIR, GIVER = b"\x79" * 20, b"\x7a" * 20
 
 
 def reader_of(network: Network) -> ChainContracts:
@@ -101,6 +108,70 @@ def test_a_read_of_the_time_hidden_in_what_looks_like_data_is_seen() -> None:
 def test_a_call_that_carries_value_hangs_on_a_balance(value: int, lasting: bool) -> None:
     calls = push(0) + push(0) + push(0) + push(0) + push(value) + push(OTHER, 20) + b"\x5a\xf1"
     assert read(with_code(returned(calls))).is_lasting is lasting
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize(("balance", "changed_by"), [(1, HEIR), (0, GIVER)], ids=["heir exists", "has a balance"])
+def test_an_answer_decided_by_the_gas_of_a_destruction_holds_as_long_as_this_gas(
+    balance: int, changed_by: bytes
+) -> None:
+    """SELFDESTRUCT takes 25,000 gas more if it sends a balance to an account that does not exist."""
+    destroys = push(0, 1) * 5 + push(OTHER, 20) + push(100_000, 4) + b"\xf1\x50"
+    takes_more = returned(b"\x5a", destroys, b"\x5a\x90\x03", push(20_000, 4), b"\x10")
+    network = Network(
+        {
+            PLACE: {"code": "0x" + takes_more.hex(), "balance": "0x0"},
+            OTHER: {"code": "0x" + (push(HEIR, 20) + b"\xff").hex(), "balance": hex(balance)},
+            GIVER: {"code": "0x" + (push(OTHER, 20) + b"\xff").hex(), "balance": "0x0"},
+        }
+    )
+
+    def allowed(contract: AccountContract) -> bool:
+        return contract.decide(UnsignedTransaction(), RICH.address, network.header, math.inf).allowed
+
+    contract = AccountContract(reader_of(network), PLACE)
+    before = allowed(contract)
+    network.execute(signed(RICH, 0, to=changed_by, value=1))
+    assert allowed(AccountContract(reader_of(network), PLACE)) is not before
+    assert allowed(contract) is not before
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_memory_does_not_decide_whether_a_block_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each engine counts memory in its own way, and Besu does not count it."""
+    for module in (native_call, py_evm_limits):
+        monkeypatch.setattr(module, "MAX_CALL_MEMORY_BYTES", 100_000)
+    network = with_code(push(1) + push(200_000) + b"\x52" + returned(push(1)))
+    with pytest.raises(ContractTimeoutError):
+        read(network, seconds=20)
+    assert int.from_bytes(read(network, seconds=math.inf).output) == 1
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_no_payload_is_too_large_for_our_own_contracts() -> None:
+    """A node that knows the answer to a small payload and a node that does not must agree about a block."""
+    contracts = Contracts()
+    header, reader = contracts.network.header, reader_of(contracts.network)
+    large = UnsignedTransaction(to=PLACE, gas_limit=12_000_000, data=b"\1" * 700_000)
+    with pytest.raises(ContractUnreadableError, match="intrinsic gas cost"):
+        reader.read(ACCOUNT_INGRESS, encode_transaction_call(large, RICH.address), header, math.inf)
+    for sender, is_listed in ((RICH.address, True), (OUTSIDER.address, False)):
+        assert AccountContract(reader, ACCOUNT_INGRESS).decide(large, sender, header, math.inf).allowed is is_listed
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_a_proposer_with_a_delegation_makes_no_known_contract_unknown() -> None:
+    alloc = permissioning_alloc([RICH.address], [], [RICH.address])
+    network = Network(
+        {
+            COINBASE: {"code": "0x" + (DELEGATION_PREFIX + OTHER).hex(), "balance": "0x0"},
+            **{from_hex(address): fields for address, fields in alloc.items()},
+        }
+    )
+    network.execute()
+    large = UnsignedTransaction(to=PLACE, gas_limit=12_000_000, data=b"\1" * 700_000)
+    contract = AccountContract(reader_of(network), ACCOUNT_INGRESS)
+    assert contract.decide(large, RICH.address, network.header, math.inf).allowed
 
 
 def test_an_answer_has_a_bound_in_gas_that_is_the_same_on_every_machine() -> None:

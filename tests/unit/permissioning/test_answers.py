@@ -106,26 +106,59 @@ def test_no_more_is_remembered_than_there_is_room_for() -> None:
 
 
 @pytest.mark.parametrize(("known", "calls"), [({b"ingress", b"rules"}, 1), ({b"ingress"}, 2), (set(), 2)])
-def test_only_of_known_code_one_answer_is_good_for_all_questions_with_one_relevant_part(
+def test_only_of_known_code_one_answer_is_good_for_all_questions_with_one_relevant_question(
     known: set[bytes], calls: int
 ) -> None:
     contract = Contract()
     answers = ContractAnswerCache(contract, RULES, known_codes=frozenset(known))
     for question in (b"x", b"y"):
-        answers.ask(question, header(1), 1, relevant_part="the same sender and target")
+        answers.ask(question, header(1), 1, relevant_question=b"the same sender and target")
     assert contract.calls == calls
 
 
-def test_a_relevant_part_is_asked_about_again_when_the_rules_change() -> None:
+@pytest.mark.parametrize(("known", "is_answered"), [({b"ingress", b"rules"}, True), ({b"ingress"}, False)])
+def test_a_question_that_is_too_large_is_answered_like_a_small_one_of_known_code_alone(
+    known: set[bytes], is_answered: bool
+) -> None:
+    class Small(Contract):
+        def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+            self.failure = ContractUnreadableError("needs more gas") if len(data) > 10 else None
+            return super().read(contract, data, header, seconds)
+
+    answers = ContractAnswerCache(Small(), RULES, known_codes=frozenset(known))
+    if is_answered:
+        assert answers.ask(b"large" * 10, header(1), math.inf, relevant_question=b"small") == b"small\0\0"
+        return
+    for seconds in (1, math.inf):
+        with pytest.raises(ContractUnreadableError, match="needs more gas"):
+            answers.ask(b"large" * 10, header(1), seconds, relevant_question=b"small")
+
+
+def test_a_timeout_of_the_small_question_does_not_decide_about_a_block() -> None:
+    class Slow(Contract):
+        def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+            if len(data) > 10:
+                raise ContractUnreadableError("needs more gas")
+            if seconds < math.inf:
+                raise ContractTimeoutError("gave no answer")
+            return super().read(contract, data, header, seconds)
+
+    answers = ContractAnswerCache(Slow(), RULES, known_codes=Contract().codes)
+    with pytest.raises(ContractTimeoutError):
+        answers.ask(b"large" * 10, header(1), 1, relevant_question=b"small")
+    assert answers.ask(b"large" * 10, header(1), math.inf, relevant_question=b"small") == b"small\0\0"
+
+
+def test_a_relevant_question_is_asked_again_when_the_rules_change() -> None:
     contract = Contract()
     answers = ContractAnswerCache(contract, RULES, known_codes=contract.codes)
-    before = answers.ask(b"x", header(1), 1, relevant_part="a sender")
+    before = answers.ask(b"x", header(1), 1, relevant_question=b"a sender")
     contract.held[STORAGE] = 1
-    assert answers.ask(b"x", header(2), 1, relevant_part="a sender") != before
+    assert answers.ask(b"x", header(2), 1, relevant_question=b"a sender") != before
     contract.codes |= {b"another contract"}
     contract.held[RULES] = 1
-    answers.ask(b"x", header(3), 1, relevant_part="a sender")
-    assert answers.ask(b"y", header(3), 1, relevant_part="a sender") == b"y\1\1", "it is no longer known code"
+    answers.ask(b"x", header(3), 1, relevant_question=b"a sender")
+    assert answers.ask(b"y", header(3), 1, relevant_question=b"a sender") == b"y\1\1", "it is no longer known code"
 
 
 class TestAContractThatIsTooSlow:
