@@ -5,6 +5,7 @@ receives the payload alone. A Tessera has its own form. This module must not sto
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cache
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload
@@ -13,7 +14,7 @@ from lacnode.privacy.manager.member_urls import MemberUrlError, MemberUrlFinder,
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
-from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes
+from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes, mask_box
 from lacnode.privacy.manager.tessera.tessera_group import has_tessera_id
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.transaction_manager import EnclaveError
@@ -84,7 +85,7 @@ class PayloadDelivery:
         theirs = {url: at.pop(url) for url in self.find_tesseras(at)}
         whole = {
             url: encode_push_with_boxes(_encode_own_part(sealed, at[url]), sealed.key, boxes, own, to)
-            for url, to, boxes in _recovery_boxes(sealed, parties, places, named)
+            for url, to, boxes in _recovery_boxes(sealed, own, parties, places, named)
             if url in at
         }
         # The protocol of a manager is not known in advance. The path of lacnode is tried first. A refusal means Orion.
@@ -131,12 +132,18 @@ def _encode_own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> byt
 
 
 def _recovery_boxes(
-    sealed: EncryptedPayload, parties: Mapping[bytes, int], places: Mapping[bytes, str], named: Set[bytes]
+    sealed: EncryptedPayload,
+    own: KeyPair,
+    parties: Mapping[bytes, int],
+    places: Mapping[bytes, str],
+    named: Set[bytes],
 ) -> Iterator[tuple[str, bytes, dict[bytes, bytes]]]:
-    """Yield for each named recipient its manager's URL, the recipient, and the boxes of the named recipients elsewhere."""
+    """Yield for each named recipient its manager's URL, the recipient, and the recovery boxes of the named recipients
+    elsewhere."""
+    masked = cache(lambda key: mask_box(sealed, parties[key], own, key))
     for member, url in places.items():
         # A key at the same manager needs no recovery box: both keys share one store.
-        others = {key: sealed.boxes[parties[key]] for key in named if places.get(key) != url}
+        others = {key: masked(key) for key in named if places.get(key) != url}
         if others and member in named:
             yield url, member, others
 

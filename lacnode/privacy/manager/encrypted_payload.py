@@ -6,6 +6,7 @@ module must not store or send anything.
 """
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,16 +68,33 @@ def encrypt_payload(
     """Seal `payload` for `recipients` (public keys) and the sender. The boxes are in the order of the recipients, and
     the sender's is the last. ValueError or RuntimeError if a key is not valid.
 
-    The master key (32 bytes) and the nonce (24 bytes) are random. Tests can give them. The size of `payload` is not
-    checked.
+    The master key (32 bytes) is random. The nonce (24 bytes) is the one that `is_sealed_by` knows. Tests can give them.
+    The size of `payload` is not checked.
     """
     master_key = secrets.token_bytes(KEY_BYTES) if master_key is None else master_key
-    nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
     # A nonce of zeros is safe here: the master key is new and seals this one text. Orion expects exactly this nonce.
     cipher_text = nacl.bindings.crypto_secretbox(payload, ZERO_NONCE, master_key)
+    nonce = _sender_nonce(sender, payload_key(cipher_text), group_id) if nonce is None else nonce
     # The boxes share one nonce. That is safe too, as each box has another pair of keys.
     boxes = tuple(sender.seal_box(master_key, nonce, recipient) for recipient in (*recipients, sender.public))
     return EncryptedPayload(sender.public, nonce, boxes, cipher_text, group_id)
+
+
+def _sender_nonce(sender: KeyPair, key: bytes, group_id: bytes) -> bytes:
+    """Return the nonce that `sender` gives to the boxes of the payload `key` (32 bytes) of a group."""
+    # For all others it is random, as Orion's is. The key of a payload is new each time, so no nonce comes twice.
+    return hashlib.blake2b(
+        key + group_id, digest_size=NONCE_BYTES, key=sender.private, person=b"payload nonce"
+    ).digest()
+
+
+def is_sealed_by(payload: EncryptedPayload, own: KeyPair) -> bool:
+    """Return True if the nonce of `payload` proves to `own` that it has sealed this cipher text for this group itself.
+    False for a payload of an earlier version, whose nonce is random."""
+    # A box does not prove it: the other side of a NaCl box can make one too, in the name of `own`.
+    return payload.sender == own.public and hmac.compare_digest(
+        payload.nonce, _sender_nonce(own, payload.key, payload.group_id)
+    )
 
 
 def _find_own_box(payload: EncryptedPayload, other: bytes, own: KeyPair) -> tuple[int, bytes] | None:
@@ -91,6 +109,18 @@ def _find_own_box(payload: EncryptedPayload, other: bytes, own: KeyPair) -> tupl
         with suppress(nacl.exceptions.CryptoError):
             return position, nacl.bindings.crypto_box_open_afternm(box, payload.nonce, shared)
     return None
+
+
+def open_box_at(payload: EncryptedPayload, position: int, other: bytes, own: KeyPair) -> bytes | None:
+    """Return the master key (32 bytes) in the box at `position`, between the public key `other` (32 bytes) and `own`.
+    None if it does not open. IndexError if there is no such box."""
+    found = _find_own_box(payload.with_boxes_at([position]), other, own)
+    return None if found is None else found[1]
+
+
+def opens_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bool:
+    """Return True if `master_key` (32 bytes) opens the cipher text of `payload`."""
+    return _open_cipher_text(payload, master_key) is not None
 
 
 def decrypt_payload(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] | None:

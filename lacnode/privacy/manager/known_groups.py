@@ -61,6 +61,21 @@ class KnownGroups:
             self._store_widened(parties.named_keys, payload.group_id)
         return why
 
+    def names_recipient(self, payload: EncryptedPayload, plaintext: bytes, key: bytes) -> bool:
+        """Return True if the public key `key` (32 bytes) is a recipient of `payload` by the private transaction in
+        `plaintext`, or a member of the group that it names. False for a flexible group, whose members only its contract
+        knows. The errors of `record_of` pass through."""
+        parties = read_parties(plaintext)
+        if parties is None:
+            # No node executes it. Its group says who received it.
+            record = self._find_record(payload.group_id)
+            return record is None or key in record.members
+        if parties.is_flexible:
+            return False
+        if parties.group_id is not None:
+            return key in (self.named_members(parties.group_id) or ())
+        return key in parties.named_keys or key in (self.widened_members(parties.named_keys, payload.group_id) or ())
+
     def _find_refusal_of_sender(self, payload: EncryptedPayload) -> str | None:
         """Decide about a payload that the node does not execute under this group id.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from lacnode.privacy.keys import KeyRing, to_base64
+from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import audit_entry
 from lacnode.privacy.manager.encrypted_payload import (
     MAC_BYTES,
@@ -18,6 +18,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     decode_orion_payload,
     decrypt_payload,
     find_own_boxes,
+    is_sealed_by,
 )
 from lacnode.privacy.manager.known_groups import KnownGroups
 from lacnode.privacy.manager.missing_payloads import MissingPayloads
@@ -139,6 +140,26 @@ class PayloadIntake:
         if new:
             for listener in self._listeners:
                 listener(kept.key)
+
+    def is_own(self, payload: EncryptedPayload, own: KeyPair, helper: bytes, was_lost: bool) -> bool:
+        """Return True if `own` has sent `payload`, which the manager of the public key `helper` (32 bytes) gives back
+        as such, with the box of `own`.
+
+        The nonce proves it. A payload of an earlier version, or of another kind of manager, has no such nonce. It
+        passes only if the store `was_lost`, and if the private transaction in it names `helper` as a recipient.
+        EnclaveUnreachableError if the database fails.
+        """
+        if is_sealed_by(payload, own):
+            return True
+        # Without a proof `helper` may have made it. In a group without `helper` it would be a stranger's. A store that
+        # was not lost has every payload that it sent.
+        opened = decrypt_payload(payload, own) if was_lost else None
+        if opened is not None and self._groups.names_recipient(payload, opened[1], helper):
+            return True
+        log.warning(
+            "a payload that is given back as an own one is refused: it has no proof", payload=to_base64(payload.key)
+        )
+        return False
 
     def store_recovered(
         self,

@@ -14,6 +14,7 @@ import structlog
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, encode_array, encode_map
 from lacnode.privacy.manager.encrypted_payload import (
+    EncryptedPayload,
     decode_orion_payload,
     encode_orion_payload,
     find_own_boxes,
@@ -31,7 +32,12 @@ from lacnode.privacy.manager.proven_requests import (
     RequestQuota,
     send_proven_requests,
 )
-from lacnode.privacy.manager.recovery_boxes import decode_recovery_boxes, encode_recovery_boxes
+from lacnode.privacy.manager.recovery_boxes import (
+    decode_recovery_boxes,
+    encode_recovery_boxes,
+    mask_box,
+    open_recovery_box,
+)
 from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
@@ -149,7 +155,13 @@ class RecoveryResponder:
         # `alwayssendto`, which the other recipients must not learn of.
         payload, left_out = stored.payload, {requester, stored.payload.sender, *self._hidden}
         # Any party may keep the boxes of any other one. So one surviving manager is enough to restore the whole group.
-        recovery_boxes = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
+        boxes = {party: position for party, position in stored.parties.items() if party not in left_out}
+        # A sender has the boxes of its recipients as they opened them. No recipient may receive another one's as it is.
+        sender = self._challenges.own_pair(payload.sender)
+        recovery_boxes = {
+            party: payload.boxes[position] if sender is None else mask_box(payload, position, sender, party)
+            for party, position in boxes.items()
+        }
         return encode_map(
             {"body": self._encode_readable_part(stored, requester, own), "boxes": encode_recovery_boxes(recovery_boxes)}
         )
@@ -171,11 +183,13 @@ def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: 
 
 class PayloadRecovery:
     """Asks other managers over `sender` for payloads and groups that are missing here, and stores them in `manager`.
-    Its calls block, so the event loop must not make them."""
+    Its calls block, so the event loop must not make them. `was_lost` says that this manager may have lost payloads that
+    an earlier version has sent (see `PayloadIntake.is_own`)."""
 
-    def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
+    def __init__(self, manager: LocalTransactionManager, sender: PeerSender, *, was_lost: bool = False) -> None:
         self._manager = manager
         self._sender = sender
+        self._was_lost = was_lost
         # The number after which the next page begins, by own key and other key. A recovery that a manager interrupts
         # goes on from there, and does not read all pages again.
         self._reached: dict[tuple[bytes, bytes], int] = {}
@@ -277,14 +291,20 @@ class PayloadRecovery:
     def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
         payload = decode_orion_payload(entry.bytes("body"))
         recovery_boxes = decode_recovery_boxes(entry.read_field("boxes", bytes, True) or b"")
-        # An own payload comes with the box of its recipient. The box for this manager is made again from it.
-        mine = restore_own_box(payload, key, own) if payload.sender == own.public else None
-        kept = mine if mine is not None else payload
+        kept = self._with_own_box(payload, own, key)
         # A payload that no own key opens is not stored. Another manager could otherwise fill the disk with it.
-        readers = find_own_boxes(kept, KeyRing([own]))
-        if not readers or self._manager.has_payload(kept.key, own.public):
+        readers = {} if kept is None else find_own_boxes(kept, KeyRing([own]))
+        if kept is None or not readers or self._manager.has_payload(kept.key, own.public):
             return 0
         return self._manager.intake.store_recovered(kept, readers, recovery_boxes)
+
+    def _with_own_box(self, payload: EncryptedPayload, own: KeyPair, key: bytes) -> EncryptedPayload | None:
+        """Return the payload with a box that `own` opens, None if there is none. The manager of `key` gave it."""
+        if payload.sender != own.public:
+            return open_recovery_box(payload, own) or payload
+        # An own payload comes with the box of its recipient. The box for this manager is made again from it.
+        mine = restore_own_box(payload, key, own)
+        return mine if mine is None or self._manager.intake.is_own(mine, own, key, self._was_lost) else None
 
     def _store_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
         """Store one group record. A refused record does not stop the others."""

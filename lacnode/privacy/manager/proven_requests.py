@@ -66,6 +66,10 @@ class RequestAuthenticator:
         # machine could fill. A restart makes all challenges invalid, and the requesters ask again.
         self._secret = secrets.token_bytes(32)
 
+    def own_pair(self, public: bytes) -> KeyPair | None:
+        """Return the own pair with this public key (32 bytes). None if it is another manager's."""
+        return self._keys.find_pair(public)
+
     def issue_challenge(self, body: bytes) -> bytes:
         """Return a challenge (CBOR) for the key that the request in `body` (CBOR) names. It is valid for
         `CHALLENGE_VALID_SECONDS`, for any number of requests of this key.

@@ -2,19 +2,33 @@
 
 Orion sends to a recipient its own box alone. A recipient cannot make the box of another recipient, because the box proves
 its sender. So the sender gives the boxes of the other recipients to each recipient, together with the payload. They are
-sealed between the two. The receiver stores them under the keys of their owners. Only the owner can open a box. This module
+sealed between the two. The receiver stores them under the keys of their owners. Only the owner can open a box.
+
+The box of a payload has the master key, which all recipients know, and no hint of the cipher text. With such a box of
+another recipient, a recipient could seal a text of its own and give it to that one as the sender's. So a recovery box has
+the master key under a mask that only its sender and its owner can compute, for one cipher text in one group. This module
 must not reveal a recipient that the sender's client did not name.
 """
 
+import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+import nacl.bindings
 import nacl.exceptions
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, decode_map, encode_map
-from lacnode.privacy.manager.encrypted_payload import BOX_SIZE, MAX_BOXES, NONCE_BYTES
+from lacnode.privacy.manager.encrypted_payload import (
+    BOX_SIZE,
+    MAX_BOXES,
+    NONCE_BYTES,
+    EncryptedPayload,
+    open_box_at,
+    opens_cipher_text,
+)
 from lacnode.privacy.transaction_manager import EnclaveError
 
 PUSH_WITH_BOXES_PATH = "/lacnode/push"
@@ -33,6 +47,44 @@ class PushWithBoxes:
     key: bytes
     sender: bytes
     boxes: Mapping[bytes, bytes]
+
+
+def mask_box(payload: EncryptedPayload, position: int, sender: KeyPair, owner: bytes) -> bytes:
+    """Return the recovery box of the recipient `owner` (a public key of 32 bytes) whose box is at `position` in
+    `payload`, which `sender` sealed. A box that is a recovery box already is returned as it is."""
+    master_key = open_box_at(payload, position, owner, sender)
+    if master_key is None:
+        return payload.boxes[position]
+    secret = sender.shared_secret(owner)
+    return nacl.bindings.crypto_box_afternm(_masked(master_key, payload, secret), _recovery_nonce(payload), secret)
+
+
+def open_recovery_box(payload: EncryptedPayload, own: KeyPair) -> EncryptedPayload | None:
+    """Return `payload` with the box of `own` alone, made from the first of its boxes that is a recovery box of `own`.
+    None if there is none, or if it does not open the cipher text."""
+    with suppress(nacl.exceptions.CryptoError, ValueError, RuntimeError):
+        secret, nonce = own.shared_secret(payload.sender), _recovery_nonce(payload)
+        for box in payload.boxes:
+            with suppress(nacl.exceptions.CryptoError):
+                master_key = _masked(nacl.bindings.crypto_box_open_afternm(box, nonce, secret), payload, secret)
+                # Only the first box that opens is used, as with the boxes of a payload.
+                if not opens_cipher_text(payload, master_key):
+                    return None
+                return replace(payload, boxes=(own.seal_box(master_key, payload.nonce, payload.sender),))
+    return None
+
+
+def _recovery_nonce(payload: EncryptedPayload) -> bytes:
+    # The payload's own nonce has sealed another text for the same two keys already.
+    said = payload.nonce + payload.key
+    return hashlib.blake2b(said, digest_size=NONCE_BYTES, person=b"recovery nonce").digest()
+
+
+def _masked(master_key: bytes, payload: EncryptedPayload, secret: bytes) -> bytes:
+    """Return the master key under the mask, or without it. `secret` is that of the sender's and the owner's keys."""
+    said = payload.key + payload.group_id
+    mask = hashlib.blake2b(said, digest_size=KEY_BYTES, key=secret, person=b"recovery mask").digest()
+    return bytes(one ^ other for one, other in zip(master_key, mask, strict=True))
 
 
 def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, bytes], own: KeyPair, to: bytes) -> bytes:

@@ -152,7 +152,7 @@ class ManagerService:
             self.roots,
             None if self._tessera is None else TesseraPeerApi(self.manager, self._tessera),
         )
-        self._recovery = PayloadRecovery(self.manager, self._sender)
+        self._recovery = PayloadRecovery(self.manager, self._sender, was_lost=settings.recover)
         self.node_port: int | None = None
         self.client_port: int | None = None
 
@@ -288,7 +288,8 @@ class ManagerService:
         ]
         if self._tessera is None or not left:
             return count
-        return count + TesseraRecovery(self.manager, self._tessera).recover_payloads(left)
+        recovery = TesseraRecovery(self.manager, self._tessera, was_lost=self._settings.recover)
+        return count + recovery.recover_payloads(left)
 
 
 def _policy(settings: ServiceSettings) -> AddressPolicy:

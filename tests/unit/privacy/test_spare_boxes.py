@@ -1,12 +1,20 @@
 """A lost payload has back from any other member, its sender gone: who keeps whose boxes, and who is believed about them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import nacl.bindings
 import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import encode_map
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt_payload
+from lacnode.privacy.manager.encrypted_payload import (
+    EncryptedPayload,
+    encode_orion_payload,
+    encrypt_payload,
+    open_box_at,
+)
+from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, PayloadRecovery, RecoveryResponder
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -15,8 +23,16 @@ from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
 from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
-from lacnode.privacy.manager.recovery_boxes import BOX_ENTRY_BYTES, PUSH_WITH_BOXES_PATH, encode_push_with_boxes
+from lacnode.privacy.manager.recovery_boxes import (
+    BOX_ENTRY_BYTES,
+    PUSH_WITH_BOXES_PATH,
+    _recovery_nonce,
+    encode_push_with_boxes,
+    open_recovery_box,
+)
+from lacnode.privacy.state.private_transaction import encode_payload_text
 from lacnode.privacy.transaction_manager import EnclaveError
+from tests.support.private_nodes import private
 
 SECRET = b"the plaintext of an agreement"
 A, B, B2, C, D, X = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(1, 7))
@@ -188,6 +204,29 @@ def pushed(
 ) -> bytes:
     """What `own` tells `to` that it sends `payload` with `boxes` for others."""
     return encode_push_with_boxes(encode_orion_payload(payload), key or payload.key, boxes, own, to.public)
+
+
+def test_a_recipient_seals_nothing_of_its_own_with_the_box_of_another_one(members: Members) -> None:
+    """Both know the master key. A box of C with it, from A, would make any text of B one of A: also in a group of A and C
+    alone, and by a push that proves nothing."""
+    key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
+    given = [members.stores["http://b"].find_payload(key)]
+    members.lose("http://b")
+    assert members.recover("http://b", [A]) == 1
+    given.append(members.stores["http://b"].find_payload(key))
+    for stored in given:
+        assert stored is not None
+        master = open_box_at(stored.payload, stored.parties[B.public], A.public, B)
+        assert master is not None
+        text, group = encode_payload_text(private(private_from=A.public, private_for=[C.public])), (A.public, C.public)
+        cipher_text = nacl.bindings.crypto_secretbox(text, bytes(24), master)
+        box = stored.payload.boxes[stored.parties[C.public]]
+        false = replace(stored.payload, cipher_text=cipher_text, boxes=(box,), group_id=GroupRecord.legacy(group).id)
+        nonces = (false.nonce, _recovery_nonce(false), _recovery_nonce(stored.payload))
+        for one in [replace(false, nonce=nonce) for nonce in nonces]:
+            with refused("EnclaveKeysCannotDecryptPayload"):
+                members.managers["http://c"].intake.receive_push(encode_orion_payload(one))
+            assert open_recovery_box(one, C) is None
 
 
 class TestHostile:

@@ -16,11 +16,12 @@ from lacnode.privacy.manager.tessera.tessera_payload import TesseraPayload
 
 class TesseraRecovery:
     """Asks Tesseras for missing payloads and stores them in `manager`. Its calls block, so the event loop must not make
-    them."""
+    them. `was_lost` is as for `PayloadRecovery`."""
 
-    def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes) -> None:
+    def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes, *, was_lost: bool = False) -> None:
         self._manager = manager
         self._nodes = nodes
+        self._was_lost = was_lost
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask every Tessera for the payloads `wanted` (keys of 32 bytes). Return how many were accepted into the store.
@@ -33,7 +34,7 @@ class TesseraRecovery:
 
     def _store(self, found: TesseraPayload, own: KeyPair) -> int:
         # A Tessera keeps no box for the sender. The sender's box is made again from the recipient's box.
-        payload = _with_sender_box(found, own) if found.payload.sender == own.public else found.payload
+        payload = self._with_sender_box(found, own) if found.payload.sender == own.public else found.payload
         if payload is None or self._manager.has_payload(payload.key, own.public):
             return 0
         # All own keys are tried, not only the one that was named: another own key may be a recipient, too.
@@ -42,10 +43,9 @@ class TesseraRecovery:
             return 0
         return self._manager.intake.store_recovered(payload, readers)
 
-
-def _with_sender_box(found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
-    for recipient in found.recipients:
-        payload = restore_own_box(found.payload, recipient, own)
-        if payload is not None:
-            return payload
-    return None
+    def _with_sender_box(self, found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
+        for recipient in found.recipients:
+            payload = restore_own_box(found.payload, recipient, own)
+            if payload is not None:
+                return payload if self._manager.intake.is_own(payload, own, recipient, self._was_lost) else None
+        return None

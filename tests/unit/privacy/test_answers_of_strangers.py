@@ -1,0 +1,103 @@
+"""What a stranger's manager gives back when it is asked for a payload: nothing that the sender's own key did not seal."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.cbor_records import encode_array, encode_map
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt_payload
+from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, PayloadRecovery
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
+from lacnode.privacy.state.private_transaction import (
+    PrivateTransaction,
+    encode_payload_text,
+    encode_versioned_payload,
+)
+from tests.support.private_nodes import private
+
+OWN, PARTNER, STRANGER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (51, 52, 53))
+
+
+class StrangersManager:
+    """Answers every request for payloads with `payloads` and `groups`, in the name of the stranger's key."""
+
+    def __init__(self, pair: KeyPair = STRANGER) -> None:
+        self.challenges = RequestAuthenticator(KeyRing([pair]))
+        self.payloads: list[EncryptedPayload] = []
+        self.groups: list[GroupRecord] = []
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        return {url: self._answer(path, body) for url, body in bodies.items()}
+
+    def _answer(self, path: str, body: bytes) -> bytes | None:
+        if path == CHALLENGE_PATH:
+            return self.challenges.issue_challenge(body)
+        if path != RECOVER_PATH:
+            return None
+        entries = [encode_map({"body": encode_orion_payload(one), "boxes": b""}) for one in self.payloads]
+        records = [encode_map({"body": encode_orion_group(one)}) for one in self.groups]
+        page = {"payloads": encode_array(entries), "groups": encode_array(records), "next": 0}
+        return self.challenges.open_request(body).seal_answer(encode_map(page))
+
+
+def manager_that_asks(
+    there: StrangersManager, teller: KeyPair = STRANGER
+) -> tuple[LocalTransactionManager, PayloadStore]:
+    store = PayloadStore()
+    peers = PeerDirectory([OWN.public], "http://own", known={teller.public: "http://stranger"})
+    return LocalTransactionManager(KeyRing([OWN]), store, peers, there), store
+
+
+def sent_by_own_key(transaction: PrivateTransaction, group: bytes, other: KeyPair = STRANGER) -> EncryptedPayload:
+    """A payload in the name of the asking manager's own key. A NaCl box opens from both sides, so `other` can make it."""
+    master, nonce = bytes(range(32)), bytes(24)
+    sealed = encrypt_payload(encode_payload_text(transaction), other, [OWN.public], group, master, nonce)
+    return replace(sealed, sender=OWN.public, boxes=sealed.boxes[:1])
+
+
+def recovered(there: StrangersManager, false: EncryptedPayload, teller: KeyPair = STRANGER, lost: bool = False) -> bool:
+    """Whether the payload is believed when the manager of `teller` gives it back."""
+    manager, _ = manager_that_asks(there, teller)
+    there.payloads = [false]
+    PayloadRecovery(manager, there, was_lost=lost).recover_payloads([false.key])
+    return manager.has_payload(false.key, OWN.public)
+
+
+BOTH = GroupRecord.legacy((OWN.public, PARTNER.public)).id
+
+
+class TestOwnPayloads:
+    """The own key sealed them, or they are not believed: a marker on the chain is enough for any manager to be asked."""
+
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_a_stranger_makes_none(self, lost: bool) -> None:
+        false = sent_by_own_key(private(private_from=OWN.public, private_for=[PARTNER.public]), BOTH)
+        assert not recovered(StrangersManager(), false, lost=lost)
+
+    def test_a_member_makes_none(self) -> None:
+        false = sent_by_own_key(private(private_from=OWN.public, private_for=[PARTNER.public]), BOTH, PARTNER)
+        assert not recovered(StrangersManager(PARTNER), false, PARTNER)
+
+    def test_those_of_an_earlier_version_come_back_to_a_lost_store(self) -> None:
+        old = sent_by_own_key(private(private_from=OWN.public, private_for=[PARTNER.public]), BOTH, PARTNER)
+        assert recovered(StrangersManager(PARTNER), old, PARTNER, lost=True)
+
+    def test_nobody_gives_one_back_for_another_group(self) -> None:
+        true = encrypt_payload(b"text", OWN, [PARTNER.public], BOTH).with_boxes_at([0])
+        assert recovered(StrangersManager(PARTNER), true, PARTNER)
+        assert not recovered(StrangersManager(PARTNER), replace(true, group_id=bytes(32)), PARTNER)
+
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_nobody_makes_one_for_a_flexible_group(self, lost: bool) -> None:
+        """Its members are in its contract, which the manager cannot ask."""
+        transaction = private(private_from=OWN.public, group=bytes([7]) * 32)
+        text = encode_versioned_payload(transaction, bytes(32))
+        sealed = encrypt_payload(text, PARTNER, [OWN.public], bytes([7]) * 32, bytes(32), bytes(24))
+        false = replace(sealed, sender=OWN.public, boxes=sealed.boxes[:1])
+        assert not recovered(StrangersManager(PARTNER), false, PARTNER, lost)
