@@ -30,7 +30,7 @@ class AdminExemption:
     def __init__(self, reader: ContractReader, ingress: bytes) -> None:
         self._reader = reader
         self._ingress = ContractAnswerCache(reader, ingress, MAX_ADMIN_ANSWERS)
-        self._admins: dict[bytes, ContractAnswerCache] = {}
+        self._answers_of_admin: ContractAnswerCache | None = None
 
     def covers(self, target: bytes | None, sender: bytes, header: BlockHeader, seconds: float) -> bool:
         """Return True if `sender` is an administrator and `target` is the ingress, the admin or the rules contract.
@@ -62,7 +62,9 @@ class AdminExemption:
 
     def _answers_of(self, admin: bytes) -> ContractAnswerCache:
         """The answers of the admin contract. Only the contract that is registered now is kept."""
-        # A dictionary of one entry. An old admin contract is not asked again, so its answers only cost memory.
-        if admin not in self._admins:
-            self._admins = {admin: ContractAnswerCache(self._reader, admin, MAX_ADMIN_ANSWERS)}
-        return self._admins[admin]
+        answers = self._answers_of_admin
+        # One contract. An old admin contract is not asked again, so its answers only cost memory. Another thread may ask
+        # after a block with another one, so the attribute is read once.
+        if answers is None or answers.contract != admin:
+            answers = self._answers_of_admin = ContractAnswerCache(self._reader, admin, MAX_ADMIN_ANSWERS)
+        return answers

@@ -21,11 +21,14 @@ from lacnode.permissioning.abi import (
 )
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
+from lacnode.permissioning.time_limited_reader import TimeLimitedReader
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS, ALL_ANSWERS_SECONDS = 2.0, 10.0
+"""The time limits of one answer and of all answers of one check."""
+
 CHANGE_GAS = 1_000_000
 """The gas limit of a change. The account rules are asked about a transaction with this limit."""
 
@@ -59,10 +62,12 @@ class ChangeSimulation:
 
 class PermissionContracts:
     """The ingress contract of `contract` and the contracts that are registered in it, on the state after the block of
-    `header`. Each call has `ANSWER_SECONDS`. No method raises an error of the contracts: no answer counts as no."""
+    `header`. Each call has `ANSWER_SECONDS`, and all together have `ALL_ANSWERS_SECONDS` from now on. No method raises an
+    error of the contracts: no answer counts as no."""
 
     def __init__(self, reader: ContractReader, contract: AccountContract, header: BlockHeader) -> None:
-        self._reader = reader
+        # The contracts may be anything, and a hundred administrators are asked about.
+        self._reader = TimeLimitedReader(reader, ALL_ANSWERS_SECONDS)
         self._contract = contract
         self._header = header
         self._admin = self._registered(ADMIN_NAME)
@@ -109,8 +114,12 @@ class PermissionContracts:
         try:
             # All of them, and not any of them: a correction may need each of these contracts.
             return all(
-                self._contract.decide(
-                    UnsignedTransaction(to=holder, gas_limit=CHANGE_GAS), account, self._header, ANSWER_SECONDS
+                self._reader.seconds_left > 0
+                and self._contract.decide(
+                    UnsignedTransaction(to=holder, gas_limit=CHANGE_GAS),
+                    account,
+                    self._header,
+                    min(ANSWER_SECONDS, self._reader.seconds_left),
                 ).allowed
                 for holder in self._holders
             )

@@ -51,7 +51,7 @@ class NodeContract:
         self._names = names
         self._reader = reader
         self._answers = ContractAnswerCache(reader, address, MAX_NODE_ANSWERS)
-        self._answers_of_rules: dict[bytes, ContractAnswerCache] = {}
+        self._answers_of_rules: ContractAnswerCache | None = None
 
     def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
         """Decide whether `source` may connect to `destination`, on the state after the block of `header`. Each call has
@@ -81,10 +81,10 @@ class NodeContract:
             rules = decode_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))
             if rules is None:
                 return False
-            # Each rules contract has its own cache. The ingress may name another contract after the next block.
-            answers = self._answers_of_rules.setdefault(
-                rules, ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS)
-            )
+            answers = self._answers_of_rules
+            # One rules contract. The ingress may name another one after the next block, and in any number of blocks.
+            if answers is None or answers.contract != rules:
+                answers = self._answers_of_rules = ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS)
             return decode_node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
         except (ContractUnreadableError, UnexpectedAnswerError):
             return False

@@ -3,11 +3,14 @@
 from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswerError, decode_address, encode_registered_call
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.listed_nodes import read_node_entries
+from lacnode.permissioning.time_limited_reader import TimeLimitedReader
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 
-NODE_TYPE_SECONDS = 2.0
+NODE_TYPE_SECONDS, ALL_CALLS_SECONDS = 2.0, 5.0
+"""The time limits of one call and of all calls for one type."""
+
 NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
 LACCHAIN_ENTRY = 10 * 32
 """The least size of an entry in LACChain's list. Its fifth word is the node type."""
@@ -17,9 +20,10 @@ def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, heade
     """Return the type that the rules behind `ingress` (20-byte address) list the node `node_id` (64 bytes) with.
 
     None if the node is not listed, if the rules have no types, if the type is unknown, or if a contract gives no valid
-    answer. The state after the block of `header` counts. Each call has `NODE_TYPE_SECONDS`. A list of LACChain takes
-    one call for each entry.
+    answer. The state after the block of `header` counts. Each call has `NODE_TYPE_SECONDS`, and all together have
+    `ALL_CALLS_SECONDS`. A list of LACChain takes one call for each entry.
     """
+    reader = TimeLimitedReader(reader, ALL_CALLS_SECONDS)
     # lacnode's own rules answer in one call. The list is read entry by entry, and only if that call fails.
     try:
         rules = decode_address(_read(reader, ingress, encode_registered_call(RULES_NAME), header)) or ingress

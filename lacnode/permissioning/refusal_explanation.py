@@ -5,8 +5,11 @@ contract there is only the answer. An explanation takes several calls. It is for
 every transaction.
 """
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
@@ -26,12 +29,22 @@ from lacnode.permissioning.abi import (
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.listed_nodes import Ask, read_node_count, read_node_entries
+from lacnode.permissioning.time_limited_reader import TimeLimitedReader
 from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
+T = TypeVar("T")
+
 EXPLANATION_SECONDS = 2.0
+"""The time limit of one call."""
+
+ALL_CALLS_SECONDS = 5.0
+"""The time limit of all calls of one explanation."""
+
+SILENCE_SECONDS = 60.0
+"""The time in which a contract is not asked after an explanation that took all its time."""
 
 OWN_CONNECTION = keccak256(
     b"connectionDecision(bytes32,bytes32,bytes16,uint16,bytes32,bytes32,bytes16,uint16)"
@@ -49,20 +62,70 @@ LACCHAIN_RELAY = (bytes.fromhex("1416862c"), bytes.fromhex("3ef54cef"))
 
 class RefusalExplainer:
     """Explains the refusals of the contract at `address` (20 bytes): an ingress contract or the rules contract itself.
-    It asks the contract on the state after the block of `header`. Each call has `EXPLANATION_SECONDS`. No method raises
-    an error of the contract."""
+    It asks the contract on the state after the block of `header`. Each call has `EXPLANATION_SECONDS`, and an explanation
+    has `ALL_CALLS_SECONDS`. A contract that needed more is not asked for `SILENCE_SECONDS`. No method raises an error of
+    the contract. Safe to use from several threads. `clock` returns monotonic seconds.
+    """
 
-    def __init__(self, reader: ContractReader, address: bytes) -> None:
+    def __init__(self, reader: ContractReader, address: bytes, clock: Callable[[], float] = time.monotonic) -> None:
         self._reader = reader
         self._address = address
+        self._clock = clock
+        self._silent_until_seconds = -math.inf
 
     def explain_connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
         """Return a copy of `refusal` with the reasons of the rules contract about the two nodes. Its `source` is then
         the rules contract.
 
         The contract is asked on the state after the block of `header`. If the ingress has no rules contract, the copy
-        says so.
+        says so. `refusal` itself if the contract was slow lately.
         """
+        return self._within_time(
+            lambda questions: questions.explain_connection(refusal, source, destination, header), refusal
+        )
+
+    def explain_transaction(
+        self, refusal: Decision, transaction: TransactionCall, sender: bytes, header: BlockHeader
+    ) -> Decision:
+        """Return a copy of `refusal` with the reasons of the rules contract about the sender (20 bytes), the target,
+        the price and the gas. Its `source` is then the rules contract.
+
+        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found, or if
+        the contract was slow lately. If the ingress has no rules contract, the copy says so.
+        """
+        return self._within_time(
+            lambda questions: questions.explain_transaction(refusal, transaction, sender, header), refusal
+        )
+
+    def find_other_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
+        """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None,
+        also if the node is not listed, the rules are not lacnode's, or the contract was slow lately.
+
+        The key alone decides there. The difference is a hint that the node has moved.
+        """
+        return self._within_time(lambda questions: questions.find_other_listed_address(enode, header), None)
+
+    def _within_time(self, explain: Callable[["_Questions"], T], otherwise: T) -> T:
+        # Each refused connection of a stranger is explained, before the next connection is decided about. A slow list of
+        # 500 entries would hold up all others for a quarter of an hour each time.
+        if self._clock() < self._silent_until_seconds:
+            return otherwise
+        reader = TimeLimitedReader(self._reader, ALL_CALLS_SECONDS, self._clock)
+        try:
+            return explain(_Questions(reader, self._address))
+        finally:
+            if not reader.seconds_left:
+                self._silent_until_seconds = self._clock() + SILENCE_SECONDS
+
+
+class _Questions:
+    """The questions of one explanation to the contract at `address` (20 bytes). See `RefusalExplainer`."""
+
+    def __init__(self, reader: ContractReader, address: bytes) -> None:
+        self._reader = reader
+        self._address = address
+
+    def explain_connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
         rules = self._rules(header)
         if rules is None:
             return _no_rules(refusal)
@@ -75,12 +138,6 @@ class RefusalExplainer:
     def explain_transaction(
         self, refusal: Decision, transaction: TransactionCall, sender: bytes, header: BlockHeader
     ) -> Decision:
-        """Return a copy of `refusal` with the reasons of the rules contract about the sender (20 bytes), the target,
-        the price and the gas. Its `source` is then the rules contract.
-
-        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found. If the
-        ingress has no rules contract, the copy says so.
-        """
         rules = self._rules(header)
         if rules is None:
             return _no_rules(refusal)
@@ -90,11 +147,6 @@ class RefusalExplainer:
         return _explained(refusal, rules, reasons)
 
     def find_other_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
-        """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None,
-        also if the node is not listed or the rules are not lacnode's.
-
-        The key alone decides there. The difference is a hint that the node has moved.
-        """
         rules = self._rules(header)
         output = None if rules is None else self._ask(rules, NODE_OF + enode.id, header)
         if output is None or len(output) != 5 * 32 or not any(output[:32]):

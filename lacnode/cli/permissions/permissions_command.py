@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lacnode.cli.errors import UsageError
 from lacnode.cli.permissions.node_client import NodeClient
+from lacnode.cli.permissions.printable_text import printable
 from lacnode.cli.permissions.rule_contracts import AccountRules, AdminList, NodeRules
 from lacnode.cli.permissions.transaction_sender import TransactionSender
 from lacnode.crypto.node_key import KeyFileError, load_node_key
@@ -115,7 +116,7 @@ def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
         print(json.dumps([{"enode": node.enode, "role": node.role, "name": node.name} for node in nodes]))
     else:
         for node in nodes:
-            print(node)
+            print(printable(str(node)))
     return 0
 
 
@@ -235,7 +236,7 @@ def _refused(arguments: argparse.Namespace, client: NodeClient) -> int:
 def _told(decision: Mapping[str, object]) -> str:
     number = decision.get("blockNumber")
     place = "" if number is None else f" at block {int(str(number), 16)}"
-    return f"{decision['reason']} (rule {decision['rule']} of {decision['source']}{place})"
+    return printable(f"{decision['reason']} (rule {decision['rule']} of {decision['source']}{place})")
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from lacnode.cli.errors import UsageError
 from lacnode.cli.permissions.node_client import NodeClient
+from lacnode.cli.permissions.printable_text import printable
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex, to_hex
@@ -117,14 +118,14 @@ def _told(failure: CallRefusedError) -> str:
     """Return the error as text, with the reason of a revert or a refusal if the node gave one."""
     data = failure.data
     if isinstance(data, Mapping) and "reason" in data:
-        return f"{failure}: {data['reason']}"
+        return printable(f"{failure}: {data['reason']}")
     # The selector of `Error(string)`, which `revert("reason")` gives in Solidity. An offset, a length and the text
     # follow it.
     if isinstance(data, str) and data.startswith("0x08c379a0"):
         try:
             payload = from_hex(data)[4:]
             size = int.from_bytes(payload[32:64])
-            return f"{failure}: {payload[64 : 64 + size].decode('utf-8', 'replace')}"
+            return printable(f"{failure}: {payload[64 : 64 + size].decode('utf-8', 'replace')}")
         except ValueError:
             return str(failure)
     return str(failure)

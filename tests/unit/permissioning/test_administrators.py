@@ -4,6 +4,7 @@ import pytest
 from eth_abi.abi import encode
 
 from lacnode.chainspec.permissioning_schedule import PermissioningSchedule
+from lacnode.permissioning import lockout
 from lacnode.permissioning.abi import TRANSACTION_ALLOWED
 from lacnode.permissioning.account_contract import EXEMPTION_RULE, RULE, SUSPENSION_RULE, AccountContract
 from lacnode.permissioning.admin_exemption import AdminExemption
@@ -131,6 +132,14 @@ class TestLockout:
         assert registered(contracts).find_accounts_able_to_change(everybody) == (ALICE,)
         contracts.answers[INGRESS, TRANSACTION_ALLOWED] = b""
         assert registered(contracts).find_accounts_able_to_change(everybody) == (), "the rules give no answer"
+
+    def test_administrators_are_asked_about_for_a_limited_time(
+        self, contracts: ScriptedContracts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contracts.answers[INGRESS, TRANSACTION_ALLOWED] = YES
+        monkeypatch.setattr(lockout, "ALL_ANSWERS_SECONDS", 0)
+        assert registered(contracts).find_accounts_able_to_change([ALICE] * MAX_ADMINS) == ()
+        assert not contracts.asked
 
     def test_each_contract_that_holds_rules_must_be_callable(self, contracts: ScriptedContracts) -> None:
         # The second word of the question is the target.

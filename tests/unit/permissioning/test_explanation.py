@@ -4,6 +4,8 @@ Contracts compiled from ConsenSys' permissioning-smart-contracts (v1.1.0 and the
 real engine; they are played here because neither their sources nor their bytes are part of this repository.
 """
 
+from typing import Any
+
 import pytest
 from eth_abi.abi import encode
 
@@ -16,10 +18,12 @@ from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_permissions import PermissioningContext
 from lacnode.permissioning.refusal_explanation import (
     ACCOUNT_LISTED,
+    ALL_CALLS_SECONDS,
     LACCHAIN_RELAY,
     NODE_OF,
     OWN_CONNECTION,
     OWN_TRANSACTION,
+    SILENCE_SECONDS,
     TARGET_LISTED,
     RefusalExplainer,
 )
@@ -209,3 +213,33 @@ class TestLacchainsRules:
         relayed = UnsignedTransaction(to=self.TARGET, gas_limit=400_000, data=LACCHAIN_RELAY[0])
         (reason,) = self.reasons(relayed, knows_target=YES)
         assert reason.startswith("a relayed transaction must name its gas limit")
+
+
+class Slow(Standard):
+    """Standard rules that take `clock` 0.4 seconds further with each entry of their list."""
+
+    def __init__(self, clock: list[float], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.clock, self.calls = clock, 0
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        self.calls += 1
+        self.clock[0] += 0.4 if data.startswith(selector("getByIndex(uint256)")) else 0
+        return super().read(contract, data, header, seconds)
+
+
+def test_a_slow_list_takes_the_time_of_one_explanation_a_minute() -> None:
+    """Any stranger that calls causes an explanation, and other connections wait for it."""
+    clock = [100.0]
+    contract = Slow(clock, 2, [node(str(number)) for number in range(500)], [])
+    explainer = RefusalExplainer(contract, INGRESS, lambda: clock[0])
+    stranger = node("a stranger")
+    explainer.explain_connection(REFUSAL, stranger, node("1"), HEADER)
+    assert clock[0] - 100 < ALL_CALLS_SECONDS + 1
+    calls = contract.calls
+    assert explainer.explain_connection(REFUSAL, node("another stranger"), node("1"), HEADER) == REFUSAL
+    assert explainer.find_other_listed_address(stranger, HEADER) is None
+    assert contract.calls == calls
+    clock[0] += SILENCE_SECONDS
+    contract.listed.clear()
+    assert explainer.explain_connection(REFUSAL, stranger, node("1"), HEADER) != REFUSAL

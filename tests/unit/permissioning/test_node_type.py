@@ -2,6 +2,7 @@
 
 import pytest
 
+from lacnode.permissioning import node_type
 from lacnode.permissioning.abi import RULES_NAME, encode_registered_call
 from lacnode.permissioning.listed_nodes import GET_BY_INDEX, GET_SIZE, MAX_LISTED_NODES
 from lacnode.permissioning.node_type import LACCHAIN_ENTRY, NODE_OF, read_node_type
@@ -80,3 +81,10 @@ def test_an_ingress_without_rules_is_read_itself() -> None:
     contracts = ScriptedContracts({(INGRESS, NODE_OF + NODE): word(1) + word(2) + bytes(96)})
     contracts.register(INGRESS, admin=None, rules=None)
     assert type_of(contracts) is NodeType.WRITER
+
+
+def test_a_list_is_read_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_type, "ALL_CALLS_SECONDS", 0)
+    contracts = listing(lacchain_entry(NODE, 1))
+    assert type_of(contracts) is None
+    assert not contracts.asked
