@@ -33,6 +33,12 @@ MIN_BYTES_PER_SECOND_OF_PEER = 1_048_576
 MAX_PEER_ANSWER_BYTES, MAX_PAYLOAD_ANSWER_BYTES = 262_144, 16_777_216
 """The largest answers. The second one is for answers with payloads: one payload may be as large as a pushed body."""
 
+FREE_PIECES, BYTES_PER_PIECE = 256, 256
+"""An answer may come in the free pieces, and in one more for this many bytes. To read a piece takes 20 microseconds."""
+
+PIECES_AT_ONCE = 64
+"""The pieces that are read before other tasks have a turn."""
+
 MAX_OPEN_CALLS = 32
 KEEP_ALIVE_SECONDS = 5.0
 """The time after which an unused connection to a manager is closed."""
@@ -302,15 +308,20 @@ def _is_certificate_refusal(error: BaseException | None) -> bool:
 
 async def _read(response: httpcore.Response, max_bytes: int) -> tuple[int, bytes]:
     """Return the status and the body, empty for an error. httpcore.NetworkError or httpcore.ProtocolError if the body is
-    longer than `max_bytes` bytes."""
+    longer than `max_bytes` bytes, or comes in too many pieces."""
     if response.status not in SUCCESSES:
         return response.status, b""
-    answer = bytearray()
+    answer, pieces, stream = bytearray(), 0, response.extensions["network_stream"]
     async for part in response.aiter_stream():
         answer += part
-        if len(answer) > max_bytes:
+        pieces += 1
+        stream.count_content(len(part))
+        if len(answer) > max_bytes or pieces > FREE_PIECES + len(answer) // BYTES_PER_PIECE:
             # The next read then fails, which ends httpcore's generators. A return would leave them open.
             await response.aclose()
+        # Chunks that are here already are read without a pause. Other tasks of the node must get their turn.
+        elif pieces % PIECES_AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
     return response.status, bytes(answer)
 
 

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy
+from lacnode.privacy.service.answer_stream import AnswerStream
 
 log = structlog.get_logger("privacy")
 
@@ -50,7 +51,9 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         # The connection goes to the address, not to the name. httpcore would look the name up a second time.
         for address in await self._permitted_addresses(host, port):
             try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+                return AnswerStream(
+                    await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 # The next address may answer: a name can have an IPv6 address that is not reachable from here.
                 failure = error
