@@ -6,9 +6,10 @@ import cbor2
 import pytest
 
 from lacnode.privacy.keys import to_base64
-from lacnode.privacy.manager.cbor_reader import MAX_DEPTH, MAX_ITEMS, MalformedCborError, read_cbor
+from lacnode.privacy.manager.cbor_reader import MAX_DEPTH, MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import CborError, decode_map
 from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_BYTES, decode_orion_party_info
+from tests.property.cbor_fuzz import costly_records
 
 MEGABYTE = 2**20
 LARGEST = 16 * MEGABYTE
@@ -48,18 +49,18 @@ def test_a_bomb_is_refused_and_builds_little(bomb: bytes) -> None:
     assert peak < 2 * MEGABYTE
 
 
-def test_what_is_built_is_a_small_multiple_of_the_input() -> None:
-    """The worst that may come for party info."""
-    part = b"\x80" * (MAX_ITEMS - 3)
-    filler = MAX_PARTY_INFO_BYTES - len(part) - 7
-    worst = b"\x9f" + part + b"\x5a" + filler.to_bytes(4) + bytes(filler) + b"\xff"
+@pytest.mark.parametrize("size", [MAX_PARTY_INFO_BYTES, LARGEST])
+@pytest.mark.parametrize("name", costly_records(MAX_PARTY_INFO_BYTES))
+def test_a_costly_record_builds_little_beside_its_bytes(name: str, size: int) -> None:
+    """As many items as are read, in records as long as party info and as payloads may be."""
+    record = costly_records(size)[name]
     tracemalloc.start()
     try:
-        read_cbor(worst)
+        read_cbor(record)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 5 * MAX_PARTY_INFO_BYTES
+    assert peak < size + 1.75 * MEGABYTE
 
 
 def test_a_payload_is_copied_once() -> None:
