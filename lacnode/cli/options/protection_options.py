@@ -17,7 +17,7 @@ PROTECTION_OPTIONS = (
         "privacy-url",
         OptionKind.STRING,
         "",
-        "Transaction manager's client API; without it and a manager in this process, http://localhost:8888",
+        "URL of the transaction manager's client API; without it and a manager in this process, http://localhost:8888",
     ),
     Option(
         "privacy-manager-config-file",
@@ -25,12 +25,14 @@ PROTECTION_OPTIONS = (
         "",
         "Configuration (Orion's TOML) of a transaction manager in this process, where there is no --privacy-url",
     ),
-    Option("privacy-public-key-file", OptionKind.PATH, "", "Enclave public key (base64)"),
+    Option(
+        "privacy-public-key-file", OptionKind.PATH, "", "Public key of the manager that this node acts for (base64)"
+    ),
     Option(
         "privacy-marker-transaction-signing-key-file",
         OptionKind.PATH,
-        "none (random key per PMT)",
-        "PMT signer",
+        "none (a new key for each marker)",
+        "Key that signs the marker of each private transaction",
     ),
     Option(
         "privacy-genesis-file",
@@ -42,16 +44,37 @@ PROTECTION_OPTIONS = (
         "privacy-state-quota-megabytes",
         OptionKind.INT,
         "65536",
-        "Largest private state on the disk; beyond it private transactions wait; 0 for no bound",
+        "MiB of private states and receipts on the disk; beyond it private transactions wait, those of other members "
+        "beyond 90 %; 0 for no bound",
     ),
-    Option("privacy-multi-tenancy-enabled", OptionKind.BOOL, "false", "Callers act for the key in their token"),
-    Option("privacy-flexible-groups-enabled", OptionKind.BOOL, "false", "Flexible groups"),
+    Option(
+        "privacy-multi-tenancy-enabled",
+        OptionKind.BOOL,
+        "false",
+        "Several tenants: callers act for the manager's key in their token",
+    ),
+    Option(
+        "privacy-flexible-groups-enabled",
+        OptionKind.BOOL,
+        "false",
+        "Groups whose members a contract lists, in place of all other groups",
+    ),
     Option("privacy-onchain-groups-enabled", OptionKind.BOOL, "false", "deprecated name of the previous", hidden=True),
     Option(
-        "privacy-enable-database-migration", OptionKind.BOOL, "false", "Migrate private db", OptionBehaviour.IGNORED
+        "privacy-enable-database-migration",
+        OptionKind.BOOL,
+        "false",
+        "Migrate the private database",
+        OptionBehaviour.IGNORED,
     ),
     Option("privacy-tls-enabled", OptionKind.BOOL, "false", "TLS to the manager behind --privacy-url"),
-    Option("privacy-tls-keystore-file", OptionKind.PATH, "", "PKCS#12 with the certificate to show it"),
-    Option("privacy-tls-keystore-password-file", OptionKind.PATH, "", "File whose first line is its password"),
-    Option("privacy-tls-known-enclave-file", OptionKind.PATH, "", "Its own certificate: host:port and SHA-256 a line"),
+    Option(
+        "privacy-tls-keystore-file", OptionKind.PATH, "", "PKCS#12 with the certificate that is shown to the manager"
+    ),
+    Option(
+        "privacy-tls-keystore-password-file", OptionKind.PATH, "", "File whose first line is the keystore's password"
+    ),
+    Option(
+        "privacy-tls-known-enclave-file", OptionKind.PATH, "", "The manager's certificate: host:port and SHA-256 a line"
+    ),
 )
