@@ -70,11 +70,11 @@ class NodeContract:
             return self._decision(True, header, "the contract permits this connection")
         return self._decision(False, header, refused)
 
-    def lists_as_denied(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
-        """Return True if the rules contract lists `enode` as denied, on the state after the block of `header`. Each
-        call has `seconds`.
+    def lists_as_denied(self, node_id: bytes, header: BlockHeader, seconds: float) -> bool:
+        """Return True if the rules contract lists the node `node_id` (64 bytes) as denied, on the state after the block
+        of `header`. Each call has `seconds`.
 
-        Only lacnode's own contracts can say so, and the node id alone counts. False if the contract does not answer.
+        Only lacnode's own contracts can say so. False if the contract does not answer.
         """
         try:
             # The question goes to the rules contract, not to the ingress. Besu's ingress does not have this function.
@@ -85,7 +85,7 @@ class NodeContract:
             # One rules contract. The ingress may name another one after the next block, and in any number of blocks.
             if answers is None or answers.contract != rules:
                 answers = self._answers_of_rules = ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS)
-            return decode_node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
+            return decode_node_answer(answers.ask(NODE_DENIED + node_id, header, seconds))
         except (ContractUnreadableError, UnexpectedAnswerError):
             return False
 

@@ -63,6 +63,8 @@ class NodePermissions:
         self._contract = contract
         self._bootnodes = frozenset(bootnodes)
         self._fixed = frozenset(fixed)
+        self._validator_ids = frozenset[bytes]()
+        """The ids (64 bytes) of the validators that this node has met."""
 
     @property
     def are_enabled(self) -> bool:
@@ -103,7 +105,7 @@ class NodePermissions:
         #    contract could keep them apart, one mistake in it would stop the network for ever.
         if all(address_of(enode.id) in context.validators for enode in (source, destination)):
             # An administrator or the operator can still deny a validator by name. Such a denial is no accident.
-            if any(contract.lists_as_denied(enode, context.header, seconds) for enode in (source, destination)):
+            if self._is_denied(contract, source, destination, context, seconds):
                 return None
             return self._local_refusal(source, destination) or _exception(
                 "validators-of-the-state", number, "both are validators, and validators always admit one another"
@@ -132,6 +134,19 @@ class NodePermissions:
                 "this node is still synchronising and until then connects to its bootnodes and static nodes only",
             )
         return None
+
+    def _is_denied(
+        self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
+    ) -> bool:
+        """Return True if the contract lists one of the two validators as denied, and not so many that no block could
+        follow."""
+        # The addresses of the validators are known, and the ids of those that this node was told of or has met.
+        met = self._validator_ids | self._fixed | {self._own_id, source.id, destination.id}
+        self._validator_ids = met = frozenset(id_ for id_ in met if address_of(id_) in context.validators)
+        denied = {id_ for id_ in met if contract.lists_as_denied(id_, context.header, seconds)}
+        # Without a quorum there is no block, so nothing could undo the denials. They are a mistake, or an attack of an
+        # administrator.
+        return not denied.isdisjoint((source.id, destination.id)) and len(denied) <= len(context.validators) // 3
 
     def _decide_by_rules(
         self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float

@@ -192,21 +192,26 @@ class TestNodeRules:
         assert connected(contracts, enode("writer"), enode("boot"))
 
     def test_a_denied_validator_is_denied_by_the_node_too(self) -> None:
-        """Validators admit one another whatever the contract says, unless it denies one by name."""
+        """Validators admit one another whatever the contract says, unless it denies one by name. Denials that leave no
+        quorum could never be taken back, so they do not count."""
         contracts = Contracts()
-        one, other = enode("one"), enode("other")
-        validators = [address_of(node.id) for node in (one, other)]
+        own, *others = nodes = [enode(word) for word in ("own", "second", "third", "fourth")]
+        validators = [address_of(node.id) for node in nodes]
+        network = contracts.network
+        reader = ChainContracts(network.spec, network.engine, hash_of)
+        rules = NodePermissions(own.id, contract=NodeContract(reader, NODE_INGRESS))
 
-        def decided() -> str:
-            network = contracts.network
-            reader = ChainContracts(network.spec, network.engine, hash_of)
-            rules = NodePermissions(one.id, contract=NodeContract(reader, NODE_INGRESS))
+        def admitted() -> list[bool]:
             context = PermissioningContext(network.header, validators, is_current=True, is_isolated=False)
-            return rules.decide(other, one, context, 5).rule
+            return [rules.decide(other, own, context, 5).allowed for other in others]
 
-        assert decided() == "validators-of-the-state"
-        contracts.send(NODE_RULES, "denyNode(bytes32,bytes32)", *split(other)[:2])
-        assert decided() == "node-contract"
+        assert admitted() == [True, True, True]
+        contracts.send(NODE_RULES, "denyNode(bytes32,bytes32)", *split(others[0])[:2])
+        assert admitted() == [False, True, True]
+        contracts.send(NODE_RULES, "denyNode(bytes32,bytes32)", *split(others[1])[:2])
+        assert admitted() == [True, True, True]
+        contracts.send(NODE_RULES, "pardonNode(bytes32,bytes32)", *split(others[0])[:2])
+        assert admitted() == [True, False, True]
 
     def test_nodes_are_added_listed_and_removed(self) -> None:
         contracts = Contracts({"boot": NodeType.BOOT, "first": NodeType.WRITER, "last": NodeType.WRITER})

@@ -55,7 +55,7 @@ def test_a_broken_contract_permits_no_connection_and_is_named(kind: str, version
     assert not contract.gives_answer(ONE, OTHER, HEADER, 1)
     problem = str(contract.find_problem(HEADER, 1))
     assert f"does not match the expected interface version {version}: {told}" in problem
-    assert not contract.lists_as_denied(OTHER, HEADER, 1)
+    assert not contract.lists_as_denied(OTHER.id, HEADER, 1)
 
 
 @pytest.mark.parametrize(("answer", "allowed"), [(PERMITTED, True), (REFUSED, False)])
@@ -79,7 +79,7 @@ def test_a_list_of_denied_nodes_is_asked_of_the_registered_rules() -> None:
     contracts = ScriptedContracts({(RULES, NODE_DENIED + ONE.id): YES, (RULES, NODE_DENIED + OTHER.id): NO})
     contracts.register(INGRESS, admin=None, rules=RULES)
     contract = NodeContract(contracts, INGRESS, 1)
-    assert contract.lists_as_denied(ONE, HEADER, 1)
-    assert not contract.lists_as_denied(OTHER, HEADER, 1)
+    assert contract.lists_as_denied(ONE.id, HEADER, 1)
+    assert not contract.lists_as_denied(OTHER.id, HEADER, 1)
     contracts.register(INGRESS, admin=None, rules=None)
-    assert not contract.lists_as_denied(ONE, HEADER.with_changes(number=1), 1)
+    assert not contract.lists_as_denied(ONE.id, HEADER.with_changes(number=1), 1)
