@@ -36,6 +36,14 @@ def record_successful_marker(
         batch.put(FIRST_MARKERS_TABLE, payload_key, before + facts)
 
 
+def remove_successful_marker(batch: Batch, payload_key: bytes, place_key: bytes) -> None:
+    """Delete the record of the payload `payload_key` (32 bytes) if it is that of the marker whose place has the key
+    `place_key` (12 bytes). The markers after it must be recorded again. No effect otherwise."""
+    before = batch.get(FIRST_MARKERS_TABLE, payload_key)
+    if before is not None and before[:_PLACE_BYTES] == place_key:
+        batch.delete(FIRST_MARKERS_TABLE, payload_key)
+
+
 def first_successful_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
     """Return the place and the hash (32 bytes) of the first marker at which the payload `payload_key` (32 bytes) was
     executed with success. None if there is none. The place is the block number (8 bytes) and the index in the block (4

@@ -63,8 +63,13 @@ class BlockRecords:
             for marker in markers:
                 writer.write_marker(group_id, marker)
                 # A history may name any marker. It does not show that the payload of the marker was executed.
-                if marker.marker_hash in successful and marker.marker_hash not in self.told:
+                if marker.marker_hash in self.told:
+                    continue
+                if marker.marker_hash in successful:
                     writer.write_successful_marker(marker)
+                else:
+                    # It may have succeeded before its group was executed again.
+                    writer.delete_successful_marker(marker)
         # A sender with one slow transaction is not punctual, even if others of its transactions were fast.
         for private_from in self.punctual_senders - self.slow_senders:
             writer.write_punctual_sender(private_from)

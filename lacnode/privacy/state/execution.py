@@ -21,6 +21,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.executed_payloads import ExecutedPayloads
 from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
 from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, ask_members, ask_refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
@@ -75,7 +76,7 @@ class PrivateBlockExecutor:
     """Executes the private transactions of blocks, one block after the other, and keeps the results in memory alone.
 
     `root_of` returns the state root (32 bytes) with which a group begins. `store` has the trie nodes of these states.
-    For one thread.
+    `executed` has the payloads that were executed with success before. For one thread.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class PrivateBlockExecutor:
         genesis: GroupGenesis,
         known: KnownPayloads,
         answers: ContractAnswers,
+        executed: ExecutedPayloads,
     ) -> None:
         self._history = history
         self._engine = engine
@@ -99,6 +101,7 @@ class PrivateBlockExecutor:
         self._genesis = genesis
         self._known = known
         self._answers = answers
+        self._executed = executed
         self._roots: dict[bytes, bytes] = {}
         self._unstored = UnstoredResults()
 
@@ -154,9 +157,9 @@ class PrivateBlockExecutor:
     def read_task(
         self, records: BlockRecords, public: PublicBlockExecution, task: PrivateTask | UnreadTask
     ) -> PrivateTask | None:
-        """Return the task with its payload. None if there is nothing to execute, or if its nonce shows that it has no
-        effect: `records` then has the receipt INVALID for it. ExecutionCancelledError if the engine is stopped. The
-        errors of `UnreadTask.read` pass through."""
+        """Return the task with its payload. None if there is nothing to execute, or if its nonce or an earlier success
+        shows that it has no effect: `records` then has the receipt INVALID for it. ExecutionCancelledError if the
+        engine is stopped. The errors of `UnreadTask.read` pass through."""
         if isinstance(task, PrivateTask):
             return task
         # A block may have thousands of markers, and the stop of the node must not wait for all of them.
@@ -164,17 +167,17 @@ class PrivateBlockExecutor:
         return None if self._has_no_effect(records, public, task) else task.read()
 
     def _has_no_effect(self, records: BlockRecords, public: PublicBlockExecution, task: UnreadTask) -> bool:
-        """Return True if the nonce of the private transaction is not the next one, and record its result. Any account
-        can send many markers of one payload. They need no reading again."""
+        """Return True if the nonce of the private transaction is not the next one, or it was executed with success
+        before, and record its result. Any account can send many markers of one payload. They need no reading again."""
         known = task.known
         # Without the account the nonce cannot be looked up. The payload has to be read.
         if known is None or not known.account or not task.is_decided_by_nonce:
             return False
         # The group's state of now decides, not the state when the payload was read.
         next_nonce = account_nonce(self._root(known.group_id), known.account, self._store.get)
-        if next_nonce == known.nonce:
-            return False
         marker = public.block.transactions[task.index]
+        if next_nonce == known.nonce and not self._executed.includes(read_payload_key(marker), known.group_id):
+            return False
         records.receipts[marker.hash] = PrivateReceipt(PrivateStatus.INVALID)
         # A nonce that is too high shows that a payload before it is missing here.
         ahead = (known.account, known.nonce) if known.nonce > next_nonce else None
@@ -211,6 +214,7 @@ class PrivateBlockExecutor:
             # payload.
             message = to_private_message(task.private, task.group_id, self._chain_id)
             known = self._known_of(task, marker, message)
+            self._check_not_executed(task, marker)
             try:
                 # The transaction is executed on the last root of its group, which an earlier one in this block may
                 # have made.
@@ -224,7 +228,7 @@ class PrivateBlockExecutor:
                 # A nonce that is too high shows that a payload before it is missing here.
                 if rejected.reason is RejectionReason.NONCE_TOO_HIGH:
                     ahead = (message.sender, message.nonce)
-        except (SignatureError, InvalidPrivateTransactionError):
+        except (SignatureError, InvalidPrivateTransactionError, AlreadyExecutedError):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         except NOT_OF_TRANSACTION:
             raise
@@ -236,6 +240,13 @@ class PrivateBlockExecutor:
         if task.is_told:
             records.told.add(marker.hash)
         self._note(records, task.group_id, task.index, marker, ahead, known)
+
+    def _check_not_executed(self, task: PrivateTask, marker: Transaction) -> None:
+        """AlreadyExecutedError if the payload of `marker` was executed with success before."""
+        # The nonce does not prevent it: a nested call that fails takes the nonce back. Any account can send another marker,
+        # and a payment would be made twice. The markers of a history's transactions say nothing of their payloads.
+        if not task.is_told and self._executed.includes(read_payload_key(marker), task.group_id):
+            raise AlreadyExecutedError
 
     def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
@@ -306,8 +317,14 @@ class PrivateBlockExecutor:
         self._nodes.update(result.nodes or {})
         # From here on the group's next transaction in this run begins with this root.
         self._roots[task.group_id] = result.state_root
+        if not task.is_told:
+            self._executed.add(read_payload_key(marker))
         records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
         records.add_logs(task.group_id, block, task.index, result.logs)
+
+
+class AlreadyExecutedError(Exception):
+    """The payload of a marker was executed with success at an earlier marker."""
 
 
 class InvalidPrivateTransactionError(Exception):

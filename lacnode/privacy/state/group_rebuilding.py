@@ -79,7 +79,7 @@ class GroupRebuilder:
             # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
             told = {entry.marker_hash for _, hash_ in old for entry in stored.roots_in_block(hash_, group_id)}
         # The executor begins with the state before the late marker. Everything after it may change.
-        run = self._processor.create_executor(first.number)
+        run = self._processor.create_executor(first.number, first.index)
         if group_id in begun.roots:
             run.begin_group_at_root(group_id, begun.roots[group_id][-1].root)
         # A part can be stored only if nothing of the group comes after it.

@@ -35,6 +35,7 @@ from lacnode.privacy.state.announced_payloads import (
     record_punctual_sender,
     record_successful_marker,
     remove_punctual_sender,
+    remove_successful_marker,
 )
 from lacnode.privacy.state.group_rotation import AFTER_GROUP
 from lacnode.privacy.state.known_payloads import KnownPayload
@@ -416,6 +417,11 @@ class PrivateStoreWriter:
         facts = b"" if marker.known is None else marker.known.encode()
         # The first success of a payload decides which marker's receipt counts. It is kept when later markers come.
         record_successful_marker(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
+
+    def delete_successful_marker(self, marker: StoredMarker) -> None:
+        """Delete the record that the private transaction of this marker succeeded first of its payload. No effect if
+        another marker is recorded, or none."""
+        remove_successful_marker(self._batch, marker.payload_key, marker.place.key())
 
     def write_marker_signer(self, address: bytes) -> None:
         """Record that the account `address` (20 bytes) signed the marker of a payload that this node has."""

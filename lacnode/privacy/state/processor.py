@@ -24,6 +24,7 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.absent_marker_limit import AbsentMarkerLimit
 from lacnode.privacy.state.announced_payloads import is_marker_signer
 from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.executed_payloads import ExecutedPayloads
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.execution_progress import ExecutionProgress
 from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
@@ -302,8 +303,9 @@ class PrivateProcessor:
                 )
         return waiting
 
-    def create_executor(self, number: int) -> PrivateBlockExecutor:
-        """Return an executor in memory that begins with the private states before block `number`."""
+    def create_executor(self, number: int, index: int = 0) -> PrivateBlockExecutor:
+        """Return an executor in memory that begins with the private states before block `number`. Its first marker is
+        at `index` of that block, or later."""
         context = self._context
         return PrivateBlockExecutor(
             context.history,
@@ -314,6 +316,7 @@ class PrivateProcessor:
             self._genesis,
             self.reader.known,
             self.contract_answers,
+            ExecutedPayloads(context.database, context.history, MarkerPlace(number, index)),
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
