@@ -1,8 +1,7 @@
 """The methods `eth_subscribe`, `eth_unsubscribe`, `priv_subscribe` and `priv_unsubscribe`."""
 
 import threading
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from lacnode.rpc.errors import INVALID_REQUEST, RpcError, internal_error, method_not_enabled
 from lacnode.rpc.method_registry import Handler, Params
@@ -18,7 +17,7 @@ from lacnode.rpc.parameters import (
 )
 from lacnode.rpc.privacy_parameters import check_member, parse_group_id, privacy_controller
 from lacnode.rpc.services import RpcServices
-from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
+from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Membership, Subscriptions
 
 
 class SubscriptionMethods:
@@ -56,9 +55,9 @@ class SubscriptionMethods:
         whole: bool,
         query: LogQuery | None,
         group: bytes | None,
-        may_receive: Callable[[], bool] | None = None,
+        membership: Membership | None = None,
     ) -> str:
-        number = self._subscriptions.add(kind, whole, query, self._listener, group, may_receive)
+        number = self._subscriptions.add(kind, whole, query, self._listener, group, membership)
         # Checked after the addition: the connection may have ended between the two. Either `close` or this line sees
         # the subscription.
         if self._gone.is_set():
@@ -90,8 +89,8 @@ class SubscriptionMethods:
         check_member(controller, group)
         # Members can leave a flexible group only. There the membership is asked again for every block with logs.
         is_lasting = controller.groups.has_fixed_members or not controller.has_tenants
-        may_receive = None if is_lasting else partial(controller.may_see_group, group)
-        return self._added(PRIVATE_LOGS, False, query, group, may_receive)
+        membership = None if is_lasting else controller.membership(group)
+        return self._added(PRIVATE_LOGS, False, query, group, membership)
 
     def _unsubscribe_privately(self, services: RpcServices, params: Params) -> object:
         _check_private(services)

@@ -8,8 +8,9 @@ import itertools
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
@@ -37,6 +38,15 @@ MAX_FILTER_ITEMS_PER_CONNECTION = 4_000
 """Number of addresses and topics that all subscriptions of one connection may name."""
 
 
+class Membership(Protocol):
+    """The membership of a tenant in a privacy group. It can be a key of a dictionary: the memberships of one tenant in one
+    group are equal."""
+
+    def holds_after(self, number: int) -> bool:
+        """Return True if the tenant is a member after block `number`. It may ask the group's contract."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Subscription:
     """One subscription. `kind` is one of `TYPES` or `PRIVATE_LOGS`. `active` is set once the client knows the id.
@@ -50,8 +60,8 @@ class Subscription:
     listener: Listener
     active: bool = False
     group: bytes | None = None
-    may_receive: Callable[[], bool] | None = None
-    """Returns True if the tenant is still a member of the group. None if the membership cannot end."""
+    membership: Membership | None = None
+    """The tenant's membership in the group. None if it cannot end."""
 
 
 class Subscriptions:
@@ -84,13 +94,13 @@ class Subscriptions:
         query: LogQuery | None,
         listener: Listener,
         group: bytes | None = None,
-        may_receive: Callable[[], bool] | None = None,
+        membership: Membership | None = None,
     ) -> int:
         """Add a subscription of `listener` and return its number, which counts up from 1 through the whole node. It
         gets no notices until `activate`.
 
         `kind` is one of `TYPES` or `PRIVATE_LOGS`. `whole`: whole transactions are wanted. `query` is the filter of
-        logs, else None. `group` is the privacy group (32 bytes) of private logs, and `may_receive` says whether the
+        logs, else None. `group` is the privacy group (32 bytes) of private logs, and `membership` says whether the
         tenant is still its member. RpcError `LIMIT_EXCEEDED` if the connection has too many subscriptions, or they name
         too many addresses and topics.
         """
@@ -98,7 +108,7 @@ class Subscriptions:
             own = self._of_listener.setdefault(listener, {})
             _check_limits(own.values(), query)
             number = next(self._numbers)
-            own[number] = Subscription(number, kind, whole, query, listener, group=group, may_receive=may_receive)
+            own[number] = Subscription(number, kind, whole, query, listener, group=group, membership=membership)
             self._count_of_kind[kind] += 1
             self._added_of_kind[kind] += 1
         return number
@@ -189,9 +199,10 @@ class Subscriptions:
 
     def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice | None]:
         """Yield the notices of the private logs of a block, to those subscriptions whose tenant is still a member of
-        the group, and None after each log, where the caller may pause. It may ask the group's contract. It ends if
-        `cut_all` is called."""
+        the group, and None after each log, where the caller may pause. It may ask the group's contract, once for each
+        tenant. It ends if `cut_all` is called."""
         cuts = self._cuts
+        holds: dict[Membership, bool] = {}
         number = private_block.header.number
         for listener, subscriptions in self._of(PRIVATE_LOGS):
             for subscription in subscriptions:
@@ -199,10 +210,14 @@ class Subscriptions:
                 if group is None or query is None or not _within(query, number):
                     continue
                 logs = private_block.logs.get(group, ())
-                # The question whether a tenant is still a member can be slow. It is asked only if there
-                # are logs to send.
-                if logs and subscription.may_receive is not None and not subscription.may_receive():
-                    continue
+                # The question whether a tenant is still a member can be slow, and a tenant may have a thousand
+                # subscriptions. It is asked only if there are logs to send.
+                membership = subscription.membership
+                if logs and membership is not None:
+                    if membership not in holds:
+                        holds[membership] = membership.holds_after(number)
+                    if not holds[membership]:
+                        continue
                 for found in logs:
                     if self._cuts != cuts:
                         return

@@ -8,10 +8,12 @@ from copy import copy
 
 from lacnode.chain.chain_store import TransactionLocation
 from lacnode.evm.engine import StateView
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
 from lacnode.privacy.state.group_directory import GroupDirectory, ManagerGroups
 from lacnode.privacy.state.group_divergences import GroupDivergences
+from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_statuses import GroupStatuses
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import PAYLOAD_KEY_BYTES, GroupMode, MarkerSigner, read_payload_key
@@ -23,6 +25,7 @@ from lacnode.privacy.state.private_sending import MarkerSubmitter, PrivateTransa
 from lacnode.privacy.state.private_states import PrivateStates
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.private_transaction import PrivateTransaction, Restriction
+from lacnode.privacy.state.tenant_membership import TenantMembership
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
 
@@ -56,6 +59,7 @@ class PrivacyController:
         self.sender = PrivateTransactionSender(context, self.states, self.groups, signer, public)
         self._context = context
         self._histories = GroupHistoryReader(context)
+        self._memberships = GroupMembership(context, self.groups)
 
     # -- tenants -----------------------------------------------------------------------------------------------------
 
@@ -78,8 +82,16 @@ class PrivacyController:
         if not self.has_tenants:
             return True
         members = self.groups.members_at(group_id, number)
-        # A flexible group that does not exist yet has no secret. Its creator must be able to ask about it.
-        return members is None or self.public_key in members
+        if members is None:
+            # A flexible group that does not exist yet has no secret. Its creator must be able to ask about it. A contract
+            # that fails names no members either, and its group has a state.
+            number = self._context.head() if number is None else number
+            return self.states.root_at(group_id, number) == EMPTY_TRIE_ROOT
+        return self.public_key in members
+
+    def membership(self, group_id: bytes) -> TenantMembership:
+        """Return the membership of this controller's key in the group `group_id` (32 bytes), to be asked about later."""
+        return TenantMembership(group_id, self.public_key, self._memberships)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 

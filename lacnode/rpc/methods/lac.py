@@ -127,20 +127,30 @@ def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
     the member's manager key in base64. Return True if it will be replaced soon.
 
     Return False if no history of this member differs from this node's. RpcError if privacy is off, a parameter does not
-    fit, or the caller is no member of the group.
+    fit, or the caller is a tenant.
     """
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     teller = parse_key(required(params, 1, "publicKey"), "publicKey")
-    return _controller_of_member(services, wanted).divergences.accept_history(wanted, teller)
+    return _controller_of_operator(services).divergences.accept_history(wanted, teller)
 
 
 def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
     """Dismiss the history of a flexible group that a member sent. `params` are the group's id and the member's manager
     key in base64. Return False if there is none. RpcError if privacy is off, a parameter does not fit, or the caller is
-    no member."""
+    a tenant."""
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     teller = parse_key(required(params, 1, "publicKey"), "publicKey")
-    return _controller_of_member(services, wanted).divergences.dismiss_history(wanted, teller)
+    return _controller_of_operator(services).divergences.dismiss_history(wanted, teller)
+
+
+def _controller_of_operator(services: RpcServices) -> PrivacyController:
+    """Return the private part of the node if the caller may decide about groups for all who use it. RpcError if it is a
+    tenant: the answer is that for a group of others."""
+    controller = privacy_controller(services)
+    # Tenants share the state of a group. One of them must not replace what the others see.
+    if controller.has_tenants and controller.public_key:
+        raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
+    return controller
 
 
 def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyController:

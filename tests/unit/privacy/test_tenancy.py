@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
+from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.privacy.state.flexible.group_contracts import ADD_PARTICIPANTS, REMOVE_PARTICIPANT
 from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, GroupMode
@@ -250,8 +252,9 @@ class TestAnothers:
             assert shared.ask(OTHER, "lac_comparePrivacyGroup", b64(GROUP), number, given) == refused
             assert shared.ask(NOBODY, "lac_comparePrivacyGroup", b64(GROUP), number, given) == UNAUTHORIZED
         for method in ("lac_acceptGroupHistory", "lac_dismissGroupHistory"):
-            assert shared.ask(OTHER, method, b64(GROUP), b64(KEY_B)) == refused
-            assert shared.ask(ONE, method, b64(GROUP), b64(KEY_B)) is False
+            for tenant in (ONE, OTHER):
+                assert shared.ask(tenant, method, b64(GROUP), b64(KEY_B)) == refused, "both see what one would decide"
+            assert shared.ask(KEYLESS, method, b64(GROUP), b64(KEY_B)) is False
         assert [status.condition for status in shared.a.privacy_controller.statuses.all()] == [GroupCondition.CURRENT]
         assert shared.ask(OTHER, "lac_whyPrivateTransactionIgnored", marker) is None
         for caller in (ONE, KEYLESS):
@@ -370,6 +373,31 @@ class TestFlexibleGroups:
         assert refused == (-50100, "Private from does not match enclave public key")
         own = raw(1, data=word(9), group=self.GROUP, to=self.KEEPER_ADDRESS, by=BOB, private_from=KEY_D)
         assert isinstance(flexible.ask(OTHER, method, own), str)
+
+    def test_a_contract_that_fails_opens_its_group_to_no_tenant(
+        self, flexible: Shared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.privacy.state.flexible.flexible_groups.ask_members", lambda ask: None)
+        for tenant in (ONE, OTHER):
+            assert flexible.ask(tenant, "priv_getLogs", b64(self.GROUP), {}) == UNAUTHORIZED
+        assert flexible.ask(ONE, "priv_getLogs", b64(bytes(32)), {}) == [], "there is no such group yet"
+
+    def test_a_silent_contract_keeps_no_logs_of_other_groups_back(
+        self, flexible: Shared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The members of a tenant's group are asked for once a block, however many subscriptions the tenant has."""
+        for _ in range(3):
+            flexible.ask(OTHER, "priv_subscribe", b64(self.GROUP), "logs", {})
+        asked: list[bytes] = []
+
+        def silent(groups: object, group_id: bytes, number: int | None, deadline_seconds: float) -> None:
+            asked.append(group_id)
+            raise CallLimitExceededError("it does not answer")
+
+        self.send(flexible, 1, word(5), to=self.KEEPER_ADDRESS, by=BOB)
+        monkeypatch.setattr(FlexibleGroups, "members_at", silent)
+        assert flexible.told() == []
+        assert asked == [self.GROUP]
 
     def test_a_removed_tenant_hears_no_more(self, flexible: Shared) -> None:
         filter_ = flexible.ask(OTHER, "priv_newFilter", b64(self.GROUP), {})

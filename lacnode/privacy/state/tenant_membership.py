@@ -1,0 +1,30 @@
+"""The membership of a tenant in a group, which may end. It is asked about for each block with logs of the group."""
+
+import math
+from dataclasses import dataclass, field
+
+import structlog
+
+from lacnode.privacy.state.group_membership import GroupMembership
+
+log = structlog.get_logger("privacy")
+
+
+@dataclass(frozen=True, slots=True)
+class TenantMembership:
+    """The membership of the public key `tenant` in the group `group_id` (32 bytes each)."""
+
+    group_id: bytes
+    tenant: bytes
+    memberships: GroupMembership = field(compare=False, repr=False)
+
+    def holds_after(self, number: int) -> bool:
+        """Return True if the tenant is a member of the group after block `number`. False if nothing names the members, or
+        if the group's contract does not answer in time. Contracts that are slow again and again have less time."""
+        try:
+            members = self.memberships.members_at(self.group_id, number, math.inf)
+        except Exception as error:
+            # A contract of one tenant must not keep the logs of the others back.
+            log.warning("the members of a group are not known", block=number, error=type(error).__name__)
+            return False
+        return members is not None and self.tenant in members
