@@ -7,8 +7,9 @@ on. A change of the rules therefore takes effect at the very next question. This
 import hashlib
 import math
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from lacnode.permissioning.contract_reader import (
@@ -37,6 +38,22 @@ MAX_TIMEOUTS = 2
 Each such question costs as much time as a block full of transactions."""
 
 
+SLOW_ANSWER_SECONDS, MAX_SLOW_SECONDS = 0.5, 4.0
+"""The time from which an answer is slow, and the time that slow answers after one block may take altogether.
+
+Then the contract is not asked again after that block. Answers just below the time limit would hold up all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Losses:
+    """What the contract has cost after one block, named by its state root and number: timeouts, and the seconds of slow
+    answers."""
+
+    block: tuple[bytes, int] = (b"", -1)
+    timeouts: int = 0
+    slow_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _CachedAnswer:
     outcome: ContractReading | ContractUnreadableError
@@ -50,7 +67,7 @@ class ContractAnswerCache:
 
     `capacity` is the largest number of answers. A full cache drops the one that was used longest ago. `known_codes`
     contains hashes of code (32 bytes). A contract with such code looks at a part of a question only. The caller gives a
-    question that has this part alone.
+    question that has this part alone. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -59,15 +76,17 @@ class ContractAnswerCache:
         contract: bytes,
         capacity: int = MAX_CACHED_ANSWERS,
         known_codes: frozenset[bytes] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.contract = contract
         self._reader = reader
         self._capacity = capacity
         self._known_codes = known_codes
+        self._clock = clock
         self._lock = threading.Lock()
         self._cached: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
         # Both hold values for one block only: the state root and the number of the latest block that was asked about.
-        self._timeouts: tuple[tuple[bytes, int], int] = ((b"", -1), 0)
+        self._losses = _Losses()
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_question: bytes | None = None) -> bytes:
@@ -82,8 +101,8 @@ class ContractAnswerCache:
         `data` counts. None: `data` is the whole key.
 
         ContractUnreadableError if the contract gives no answer, or one of more than `MAX_OUTPUT_BYTES`. Its subclasses:
-        NoContractError if there is no code, ContractTimeoutError after `seconds` or after `MAX_TIMEOUTS` timeouts on
-        this block, StateUnavailableError if the state cannot be read.
+        NoContractError if there is no code, ContractTimeoutError after `seconds`, or after `MAX_TIMEOUTS` timeouts or
+        `MAX_SLOW_SECONDS` of slow answers on this block, StateUnavailableError if the state cannot be read.
         """
         # The key is a hash, because `data` contains the whole payload of a transaction. Keys of full length would let a
         # sender of large transactions fill the memory.
@@ -125,8 +144,9 @@ class ContractAnswerCache:
     ) -> ContractReading | ContractUnreadableError:
         # A contract that runs until the time limit costs its whole limit for every transaction that arrives. After
         # MAX_TIMEOUTS of these the node stops to ask until the next block, so that the pool stays usable.
-        if seconds < math.inf and self._timeouts_after(header) >= MAX_TIMEOUTS:
+        if seconds < math.inf and self._was_too_slow(header):
             return ContractTimeoutError(f"is not asked again after block {header.number}: it gave no answer in time")
+        started = self._clock()
         outcome = self._read_outcome(data, header, seconds)
         if relevant_question is not None:
             outcome = self._without_payload(outcome, relevant_question, header, seconds)
@@ -138,8 +158,8 @@ class ContractAnswerCache:
         fingerprint: Hashable = None
         if isinstance(outcome, ContractReading) and outcome.is_lasting:
             fingerprint = self._fingerprint(outcome.accounts, header)
-        if isinstance(outcome, ContractTimeoutError):
-            self._count_timeout(header)
+        if seconds < math.inf:
+            self._count_losses(header, isinstance(outcome, ContractTimeoutError), self._clock() - started)
         with self._lock:
             self._cached[key] = _CachedAnswer(outcome, header.state_root, header.number, fingerprint)
             self._cached.move_to_end(key)
@@ -183,13 +203,21 @@ class ContractAnswerCache:
     def _is_of_known_code(self, outcome: ContractReading | ContractUnreadableError) -> bool:
         return isinstance(outcome, ContractReading) and outcome.is_lasting and outcome.codes <= self._known_codes
 
-    def _timeouts_after(self, header: BlockHeader) -> int:
-        at, count = self._timeouts
-        return count if at == (header.state_root, header.number) else 0
+    def _was_too_slow(self, header: BlockHeader) -> bool:
+        losses = self._losses
+        is_of_block = losses.block == (header.state_root, header.number)
+        return is_of_block and (losses.timeouts >= MAX_TIMEOUTS or losses.slow_seconds >= MAX_SLOW_SECONDS)
 
-    def _count_timeout(self, header: BlockHeader) -> None:
+    def _count_losses(self, header: BlockHeader, is_timeout: bool, seconds: float) -> None:
+        is_slow = seconds >= SLOW_ANSWER_SECONDS
+        if not (is_timeout or is_slow):
+            return
         with self._lock:
-            self._timeouts = ((header.state_root, header.number), self._timeouts_after(header) + 1)
+            block = (header.state_root, header.number)
+            before = self._losses if self._losses.block == block else _Losses(block)
+            self._losses = _Losses(
+                block, before.timeouts + is_timeout, before.slow_seconds + (seconds if is_slow else 0.0)
+            )
 
     def _fingerprint(self, accounts: frozenset[bytes], header: BlockHeader) -> Hashable:
         """The fingerprint of `accounts` after the block of `header`. It is computed once for each block and set.

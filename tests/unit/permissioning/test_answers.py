@@ -192,3 +192,25 @@ def test_a_flood_for_an_answer_is_not_kept() -> None:
     answers = ContractAnswerCache(Contract(), RULES)
     with pytest.raises(ContractUnreadableError, match=r"unexpected answer: 4097 bytes"):
         answers.ask(bytes(MAX_OUTPUT_BYTES - 1), header(1), 1)
+
+
+def test_answers_just_below_the_time_limit_do_not_hold_up_all_others() -> None:
+    """Thousands of connections are decided about after a block, one after the other."""
+    now = [0.0]
+
+    class Slow(Contract):
+        def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+            now[0] += 1.9
+            return super().read(contract, data, header, seconds)
+
+    contract = Slow()
+    answers = ContractAnswerCache(contract, RULES, clock=lambda: now[0])
+    refused = 0
+    for number in range(100):
+        try:
+            answers.ask(number.to_bytes(2), header(1), 2)
+        except ContractTimeoutError:
+            refused += 1
+    assert (contract.calls, refused) == (3, 97)
+    assert answers.ask(b"a block is judged all the same", header(1), math.inf)
+    assert answers.ask(b"x", header(2), 2)
