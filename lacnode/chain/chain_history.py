@@ -125,13 +125,19 @@ class ChainHistory:
         return self.genesis.header.difficulty + header.number
 
     def logs(
-        self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None] = lambda: None
+        self,
+        from_number: int,
+        to_number: int,
+        wanted: LogFilter,
+        check: Callable[[], None] = lambda: None,
+        check_block: Callable[[bytes], None] = lambda hash_: None,
     ) -> Iterator[LogWithMetadata]:
         """Yield the matching logs of the blocks from `from_number` to `to_number`, both included, in order. The blocks
         above the head have none.
 
-        `check` is called for every block with logs. It may raise an error to end the search, which reaches the caller.
-        The iterator keeps its snapshot until it is exhausted or closed.
+        `check` is called for every block with logs, and `check_block` with the hash (32 bytes) of each block that is
+        decoded. They may raise an error to end the search, which reaches the caller. The iterator keeps its snapshot
+        until it is exhausted or closed.
         """
         test = wanted.to_bloom_test()
         with self._database.read() as snapshot:
@@ -140,21 +146,28 @@ class ChainHistory:
                 # For every block, and not only for matching ones: a search without matches must end in time, too.
                 check()
                 if test.passes(bloom):
-                    yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
+                    yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test, check_block)
 
-    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
+    def logs_of_block(
+        self, hash_: bytes, wanted: LogFilter, check_block: Callable[[bytes], None] = lambda hash_: None
+    ) -> tuple[LogWithMetadata, ...]:
         """The logs of the block with this on-chain hash (32 bytes) that `wanted` matches by address and topics, in
-        order. Empty for an unknown hash. Raises DamagedValueError if a part of the block is damaged or missing."""
+        order. Empty for an unknown hash. `check_block` is called with the hash before the block is decoded. It may
+        raise an error, which reaches the caller. Raises DamagedValueError if a part of the block is damaged or
+        missing."""
         with self._database.read() as snapshot:
-            return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test()))
+            return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test(), check_block))
 
 
-def _logs_of(chain: StoredChain, hash_: bytes, wanted: LogFilter, test: BloomTest) -> Iterator[LogWithMetadata]:
-    header, receipt_records = chain.header_of(hash_), chain.receipt_records_of(hash_)
+def _logs_of(
+    chain: StoredChain, hash_: bytes, wanted: LogFilter, test: BloomTest, check_block: Callable[[bytes], None]
+) -> Iterator[LogWithMetadata]:
+    header = chain.header_of(hash_)
     # The bloom of the header first: most blocks have no matching log, and their receipts are not decoded then.
     if header is None or header.logs_bloom == EMPTY_BLOOM or not test.passes(header.logs_bloom):
         return
-    body = chain.body_of(hash_)
+    check_block(hash_)
+    body, receipt_records = chain.body_of(hash_), chain.receipt_records_of(hash_)
     if body is None or receipt_records is None:
         return
     for found in logs_with_metadata(header.number, hash_, header.timestamp, body.transactions, receipt_records):

@@ -91,10 +91,16 @@ class ReadableChain(Protocol):
         """
 
     def logs(
-        self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None]
+        self,
+        from_number: int,
+        to_number: int,
+        wanted: LogFilter,
+        check: Callable[[], None],
+        check_block: Callable[[bytes], None] = lambda hash_: None,
     ) -> Iterator[LogWithMetadata]:
         """The matching logs of the blocks from `from_number` to `to_number`, both included, in order. `check` is called
-        for every block with logs. Its errors end the search. The iterator reads while it is used: exhaust or close it."""
+        for every block with logs, and `check_block` with the hash (32 bytes) of each block that is decoded. Their
+        errors end the search. The iterator reads while it is used: exhaust or close it."""
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
         """The sum of the difficulties of all blocks up to `header`, itself included."""
@@ -103,8 +109,14 @@ class ReadableChain(Protocol):
         """The block and the index of the transaction with this hash (32 bytes). None for an unknown hash, and for a
         transaction of the pool."""
 
-    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
-        """The matching logs of the block with this hash (32 bytes), in order. Empty for an unknown hash."""
+    def logs_of_block(
+        self, hash_: bytes, wanted: LogFilter, check_block: Callable[[bytes], None] = lambda hash_: None
+    ) -> tuple[LogWithMetadata, ...]:
+        """The matching logs of the block with this hash (32 bytes), in order. Empty for an unknown hash. `check_block`
+        is called with the hash before the block is decoded. Its errors reach the caller."""
+
+    def stored_length_of(self, hash_: bytes) -> int:
+        """The bytes of the stored body and receipts of the block with this hash (32 bytes). 0 for an unknown hash."""
 
 
 class HasChain(Protocol):
@@ -120,13 +132,21 @@ class ReadContext:
     """The objects that a read-only method may use. Hashes have 32 bytes.
 
     `deadline` is in seconds of the monotonic clock. The method raises CallTimeoutError after it (`check_time`).
-    `recent` is a cache of decoded blocks, or None.
+    `recent` is a cache of decoded blocks, or None. `max_block_bytes` is for a trial: a longer block ends it
+    (`check_block`). None is for a reader, which decodes every block.
     """
 
     chain: ReadableChain
     settings: ApiSettings
     deadline: float
     recent: RecentBlocks | None = None
+    max_block_bytes: int | None = None
+
+    def check_block(self, hash_: bytes) -> None:
+        """Return if this call may decode the block with this hash (32 bytes). CallTimeoutError if the stored block is
+        longer than `max_block_bytes`: its decoding cannot be stopped at the deadline."""
+        if self.max_block_bytes is not None and self.chain.stored_length_of(hash_) > self.max_block_bytes:
+            raise timeout()
 
     def block_of(self, hash_: bytes) -> Block | None:
         """The block with this hash (32 bytes), from the cache if it is there. None for an unknown hash."""

@@ -7,7 +7,9 @@ this process nor the trials of other clients.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from lacnode.rpc.block_answers import LARGE_BLOCK_BYTES
 from lacnode.rpc.errors import CallTimeoutError
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
@@ -45,7 +47,9 @@ class ShortReadTrials:
             return False, None
         begun = time.thread_time()
         try:
-            return True, call.answer(services.read_context(TRIAL_SECONDS))
+            # The decoding of a large block cannot be stopped at the deadline, so it is not begun.
+            reading = replace(services.read_context(TRIAL_SECONDS), max_block_bytes=LARGE_BLOCK_BYTES)
+            return True, call.answer(reading)
         # A timeout here is not the caller's: the call begins again in a reader, with the full time.
         except CallTimeoutError:
             self._remember(client)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lacnode.chain import chain_store
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError, WrongGenesisError
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
 from lacnode.chain.chain_store import DatabaseNodeStore
@@ -456,6 +457,21 @@ class TestLogs:
         assert list(net.chain.logs(0, 100, LogFilter((STRANGER.address,)))) == []
         assert net.chain.logs_of_block(net.chain.hash_at(3) or b"", wanted) == (found[1],)
         assert net.chain.logs_of_block(bytes(32), wanted) == ()
+
+    def test_are_decoded_only_of_a_block_whose_bloom_may_match(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        net, decoded = network(), list[bytes]()
+        net.grow([Offer(transaction(0, LOGGER_ADDRESS, data=bytes(32)))])
+        hash_ = net.chain.head.hash
+        for strange in (LogFilter((STRANGER.address,)), LogFilter((), ((b"\x77" * 32,),))):
+            assert net.chain.logs_of_block(hash_, strange, decoded.append) == ()
+            assert list(net.chain.logs(0, 100, strange, check_block=decoded.append)) == []
+        with monkeypatch.context() as patched:
+            patched.setattr(chain_store, "decode_receipt_records", None)
+            assert net.chain.logs_of_block(hash_, LogFilter((STRANGER.address,))) == ()
+        assert decoded == []
+        assert len(net.chain.logs_of_block(hash_, LogFilter(), decoded.append)) == 1
+        assert len(list(net.chain.logs(0, 100, LogFilter(), check_block=decoded.append))) == 1
+        assert decoded == [hash_] * 2
 
 
 class TestValidators:

@@ -9,6 +9,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.read_calls import Params, ReadCall
 from lacnode.rpc.recent_blocks import RecentBlocks
+from lacnode.rpc.short_read_trials import ShortReadTrials
 from tests.support.rpc_chain import LOGGER_ADDRESS, RpcTestNode, node, signed, typed
 
 DATA = bytes(range(256)) * 8
@@ -53,6 +54,13 @@ def asks_a_reader(at: RpcTestNode, method: str, params: tuple[object, ...]) -> b
     return isinstance(at.registry.find(method).handler(at.services, params), ReadCall)
 
 
+def is_answered_in_a_trial(at: RpcTestNode, method: str, params: tuple[object, ...]) -> bool:
+    call = at.registry.find(method).handler(at.services, params)
+    assert isinstance(call, ReadCall)
+    # The clock of the trials stands still, and that of the call has an hour: this is about bytes.
+    return ShortReadTrials(lambda: 0.0).try_answer(call, at.services, "10.0.0.1")[0]
+
+
 class TestALargeBlock:
     def test_has_the_same_answers_as_a_small_one(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
         small = [full.call(method, *params) for method, params in questions(full)]
@@ -77,6 +85,26 @@ class TestALargeBlock:
         assert full.call("eth_getBlockByHash", unknown, False) is None
         assert full.call("eth_getBlockTransactionCountByHash", unknown) is None
         assert full.call("eth_getTransactionByBlockHashAndIndex", unknown, "0x0") is None
+
+    def test_ends_the_trial_of_a_call_that_must_decode_it(
+        self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hash_, unknown = to_hex(full.chain.head.hash), "0x" + "77" * 32
+        decoding = [
+            ("eth_getLogs", ({"blockHash": hash_},)),
+            ("eth_getLogs", ({"fromBlock": "0x0", "toBlock": "latest"},)),
+            ("eth_feeHistory", ("0x1", "latest", [50])),
+        ]
+        looking = [
+            ("eth_getLogs", ({"blockHash": hash_, "topics": [unknown]},)),
+            ("eth_getLogs", ({"fromBlock": "0x0", "topics": [unknown]},)),
+            ("eth_feeHistory", ("0x1", "latest")),
+        ]
+        monkeypatch.setattr("lacnode.rpc.short_read_trials.TRIAL_SECONDS", 3_600)
+        assert all(is_answered_in_a_trial(full, method, params) for method, params in decoding + looking)
+        monkeypatch.setattr("lacnode.rpc.short_read_trials.LARGE_BLOCK_BYTES", 0)
+        assert not any(is_answered_in_a_trial(full, method, params) for method, params in decoding)
+        assert all(is_answered_in_a_trial(full, method, params) for method, params in looking)
 
 
 class TestAnAnswerThatIsTooLarge:
