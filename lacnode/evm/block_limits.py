@@ -14,9 +14,13 @@ BLOCK_BYTES_PER_SECOND = 2**20
 executes, encodes and stores every byte, and sends it and relays it: one mebibyte takes four validators 0.15 s of a processor
 together. LACChain's blocks full of transfers have 1.8 MiB in 2 s."""
 
-MAX_BLOCK_LOG_BYTES = 4 * 2**20
-"""Bytes of the logs of one block (see `estimated_log_bytes`). Gas bounds them at 8 gas a byte: 44 MB for LACChain's blocks.
-Every node encodes, hashes, stores and serves them."""
+LOG_BYTES = 300
+"""About how many bytes a log takes in a node beside its topics and its data. A log without both costs 375 gas: a block of
+LACChain's size has a million of them, 280 MB."""
+
+MAX_BLOCK_LOG_BYTES = 16 * 2**20
+"""Bytes of the logs of one block (see `estimated_log_bytes`). Every node decodes, encodes, hashes, stores and serves them.
+Thirty thousand transfers of ERC-20 fit, more than the gas of LACChain's blocks buys."""
 
 MAX_TRANSACTION_MEMORY_BYTES = 32 * 2**20
 """Bytes that one transaction holds: the memory of all nested calls, and about what it reads and changes of the state. For
@@ -31,5 +35,5 @@ def max_block_bytes(period_seconds: float) -> int:
 
 
 def estimated_log_bytes(topics: int, data: bytes) -> int:
-    """Return about how many bytes a log with so many topics and this data takes in a receipt."""
-    return 20 + 32 * topics + len(data)
+    """Return about how many bytes a log with so many topics and this data takes in the memory of a node."""
+    return LOG_BYTES + 32 * topics + len(data)

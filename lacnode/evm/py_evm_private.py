@@ -13,7 +13,6 @@ from eth.exceptions import Revert, VMError
 from eth.vm.message import Message
 from eth_typing import Address
 
-from lacnode.evm.block_limits import estimated_log_bytes
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallLimitExceededError, NodeStore
 from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResult
@@ -36,6 +35,9 @@ MAX_PRIVATE_MEMORY_BYTES = 128 * 2**20
 MAX_PRIVATE_LOG_BYTES = 4 * 2**20
 """Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and members keep them for good.
 """
+
+PRIVATE_LOG_BYTES = 20
+"""Bytes that a log counts beside its topics and its data. All members must have the same number."""
 
 MAX_PRIVATE_OUTPUT_BYTES = 2**20
 """Bytes that a private transaction returns, or that it reverts with. Gas alone would allow 13 MiB in a block of 350
@@ -441,7 +443,7 @@ def _bounded_computation(base: Any) -> Any:
             self.state.bounds.add_memory(len(self._memory) - before)
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
-            self.state.bounds.add_log(estimated_log_bytes(len(topics), data))
+            self.state.bounds.add_log(PRIVATE_LOG_BYTES + 32 * len(topics) + len(data))
             super().add_log_entry(account, topics, data)
 
         def add_child_computation(self, child_computation: Any) -> None:

@@ -58,6 +58,9 @@ const SLOT_BYTES: u64 = 256;
 /// About how many bytes a slot of transient storage takes.
 const TRANSIENT_SLOT_BYTES: u64 = 128;
 
+/// About how many bytes a log takes in a node beside its topics and its data. The Python side has the same number.
+const LOG_BYTES: u64 = 300;
+
 /// About how many bytes a change takes in revm's journal.
 const CHANGE_BYTES: u64 = 128;
 
@@ -142,7 +145,7 @@ impl Control<'_> {
     fn count_logs(&mut self, context: &RevmContext<'_>) -> Result<(), Stop> {
         let logs = context.journal().logs();
         for log in logs.get(self.seen_logs..).unwrap_or_default() {
-            self.log_bytes += 20 + 32 * log.topics().len() as u64 + log.data.data.len() as u64;
+            self.log_bytes += LOG_BYTES + 32 * log.topics().len() as u64 + log.data.data.len() as u64;
         }
         self.seen_logs = logs.len();
         match self.limits {

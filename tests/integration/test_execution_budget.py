@@ -95,13 +95,18 @@ def limited(net: Network) -> OpenBlock:
     return net.engine.open_block(net.header.state_root, net.next_header(base_fee=0), hash_of, within_limits=True)
 
 
+EMPTY_LOGS = (
+    b"\x5b" + bytes.fromhex("60006000a0") * 200 + push(GAS_LIMIT - 28_000_000, 4) + bytes.fromhex("5a1160005700")
+)
+"""It logs seventy thousand times."""
+
 ENDLESS_CALLS_WITH_MEMORY = bytes.fromhex("6000620600005260006000600060006000305af100")
 
 
 @pytest.mark.parametrize(
     "code",
-    [LOG_A_MEGABYTE * 5, ENDLESS_CALLS_WITH_MEMORY],
-    ids=["5 MB of logs", "400 KB of memory in each nested call"],
+    [EMPTY_LOGS, ENDLESS_CALLS_WITH_MEMORY],
+    ids=["70,000 logs without data", "400 KB of memory in each nested call"],
 )
 def test_a_block_of_this_node_has_bounds_on_logs_and_memory_and_that_of_a_quorum_is_executed(code: bytes) -> None:
     net = Network(contract(code, balance="0x5"), **FORKS)
@@ -183,7 +188,9 @@ def test_copies_of_memory_count_as_memory(code: bytes, fits: bool) -> None:
             limited(net).add(transaction, RICH.address)
 
 
-def test_the_logs_of_a_blocks_transactions_are_bounded_together() -> None:
+def test_the_logs_of_a_blocks_transactions_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (native_block, py_evm_limits):
+        monkeypatch.setattr(module, "MAX_BLOCK_LOG_BYTES", 4 * 2**20)
     net = Network(contract(LOG_A_MEGABYTE), **FORKS)
     block = limited(net)
     for nonce in range(3):

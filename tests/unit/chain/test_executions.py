@@ -6,6 +6,7 @@ import pytest
 
 from lacnode.chain import execution_cache
 from lacnode.chain.execution_cache import MAX_EXECUTION_BYTES, MAX_EXECUTIONS, ExecutionCache
+from lacnode.evm.block_limits import LOG_BYTES
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.receipt import Log, Receipt
@@ -35,6 +36,14 @@ LARGE = [
         EMPTY,
         replace(NOTHING, receipts=(Receipt.with_computed_bloom(0, 1, None, 0, (Log(bytes(20), (), bytes(HALF)),)),)),
         id="logs",
+    ),
+    pytest.param(
+        EMPTY,
+        replace(
+            NOTHING,
+            receipts=(Receipt(0, 1, None, 0, bytes(256), (Log(bytes(20), (), b""),) * (HALF // LOG_BYTES + 1)),),
+        ),
+        id="logs without data",
     ),
     pytest.param(LONG, NOTHING, id="transactions"),
 ]
