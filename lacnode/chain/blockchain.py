@@ -41,8 +41,8 @@ from lacnode.chain.transaction_selection import SelectionLimits, TransactionCand
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.evm.base_fee import next_base_fee
-from lacnode.evm.block_limits import max_block_bytes
-from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.block_limits import MAX_PROPOSAL_LOG_BYTES, MAX_PROPOSAL_MEMORY_BYTES, max_block_bytes
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, SizeExceededError, SizeLimits
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.evm.tracer import TracingEngine
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -155,12 +155,11 @@ class Blockchain(ExecutableChain):
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
-        """Check that `block`, without its seals, is a valid next block. Execute it, and keep that for its import. Store
-        nothing.
+        """Check that `block`, without its seals, is a valid next block. Keep its execution for its import, not stored.
 
-        `is_prepared`: a quorum prepared it before. Raises UnknownParentError, or BlockRefusedError if it is invalid.
-        Raises ExecutionInterruptedError if `budget` is used up or cancelled, or if the import of another block begins,
-        and StorageError if the state cannot be read.
+        `is_prepared`: a quorum prepared it. Otherwise memory and logs are bounded. Raises UnknownParentError, or
+        BlockRefusedError if it is invalid or beyond a bound. Raises ExecutionInterruptedError if `budget` is used up or
+        cancelled, or another block's import begins, StorageError if the state cannot be read.
         """
         hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
@@ -171,7 +170,8 @@ class Blockchain(ExecutableChain):
             )
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
-            self._execute_once(hash_, block, parent, own_budget)
+            with _within_proposal_sizes(own_budget, is_prepared=is_prepared) as bounded_budget:
+                self._execute_once(hash_, block, parent, bounded_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. Return True then, and False if it is known already.
@@ -332,6 +332,19 @@ class Blockchain(ExecutableChain):
             # The block is stored. A fault in one listener must not keep the others, such as consensus, from the new head.
             except Exception:
                 log.exception("a listener to new heads failed", number=new_head.header.number)
+
+
+@contextmanager
+def _within_proposal_sizes(budget: ExecutionBudget, *, is_prepared: bool) -> Iterator[ExecutionBudget]:
+    """Give `budget` with the sizes of a new proposal, beyond which BlockRefusedError is raised."""
+    # A prepared block may have the votes of validators without these bounds. It has to be executed.
+    if is_prepared:
+        yield budget
+        return
+    try:
+        yield budget.with_sizes(SizeLimits(MAX_PROPOSAL_MEMORY_BYTES, MAX_PROPOSAL_LOG_BYTES))
+    except SizeExceededError as exceeded:
+        raise BlockRefusedError("proposal-size", f"too large for a new proposal: {exceeded}") from None
 
 
 def _block_hash(protocols: ProtocolSchedule, block: Block) -> bytes:

@@ -1,7 +1,7 @@
 """Bounds on a block that this node builds, beside its gas.
 
-A block of another validator may hold more: a block that a quorum decided must be executed. Must not depend on the
-load.
+A block of another validator may hold more, up to the bounds for proposals. A block that a quorum prepared or decided has no
+bounds, because it must be executed. Must not depend on the load.
 """
 
 MAX_BLOCK_BYTES = 8 * 2**20
@@ -26,6 +26,14 @@ MAX_TRANSACTION_MEMORY_BYTES = 32 * 2**20
 """Bytes that one transaction holds: the memory of all nested calls, and about what it reads and changes of the state. For
 the gas of LACChain's blocks one call alone gets 14 MB of memory, eight hundred get 400 KB each, all at once, and a loop that
 reads or writes slots takes 500 MB."""
+
+MAX_PROPOSAL_LOG_BYTES = 8 * MAX_BLOCK_LOG_BYTES
+"""Bytes of the logs of a block that another validator proposes and no quorum has prepared. Without a bound one proposer
+could make every validator hold 300 MB."""
+
+MAX_PROPOSAL_MEMORY_BYTES = 128 * 2**20
+"""Bytes that one transaction of such a block holds, counted as for `MAX_TRANSACTION_MEMORY_BYTES`. Transient storage alone
+takes 550 MB for the gas of LACChain's blocks."""
 
 
 def max_block_bytes(period_seconds: float) -> int:

@@ -7,6 +7,7 @@ runs in a process that can be killed. This file must not know what is executed.
 
 import math
 import time
+from dataclasses import dataclass
 
 CHECK_INTERVAL_SECONDS = 0.1
 """The most seconds that an execution runs without a check of its budget."""
@@ -35,6 +36,14 @@ class ExecutionCancelledError(ExecutionInterruptedError):
     """The execution was cancelled: its caller does not need the result any longer, or the node stops."""
 
 
+@dataclass(frozen=True, slots=True)
+class SizeLimits:
+    """Bounds on the execution of a block: `memory_bytes` of what one transaction holds, and `log_bytes` of all logs."""
+
+    memory_bytes: int
+    log_bytes: int
+
+
 class _Cancellation:
     """A flag that several budgets share."""
 
@@ -45,15 +54,17 @@ class _Cancellation:
 
 
 class ExecutionBudget:
-    """The time that an execution may take: until `deadline_seconds` on the monotonic clock (infinite for none), or
+    """What an execution may take. The time is until `deadline_seconds` on the monotonic clock (infinite for none), or
     until it is cancelled. With a `share` below 1 it pauses again and again, so that it works for this share of the time
-    at most and leaves the rest to other threads. Safe to use from several threads."""
+    at most and leaves the rest to other threads. `sizes` bound the execution of a whole block of another validator, None
+    for none. Safe to use from several threads."""
 
-    __slots__ = ("_cancellations", "_resumed_at", "deadline_seconds", "share")
+    __slots__ = ("_cancellations", "_resumed_at", "deadline_seconds", "share", "sizes")
 
     def __init__(self, deadline_seconds: float = math.inf, share: float = 1.0) -> None:
         self.deadline_seconds = deadline_seconds
         self.share = share
+        self.sizes: SizeLimits | None = None
         self._resumed_at = time.monotonic()
         self._cancellations: tuple[_Cancellation, ...] = (_Cancellation(),)
 
@@ -102,14 +113,23 @@ class ExecutionBudget:
         """Return a budget with the earlier of both deadlines (monotonic seconds) and the same share. Cancelling one
         cancels both. One made of `UNLIMITED` has a cancellation of its own."""
         budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds), self.share)
+        budget.sizes = self.sizes
         # The flags themselves are shared, not copied: cancelling later must reach the budgets made before.
         budget._cancellations = self._cancellations
         return budget
 
+    def with_sizes(self, sizes: SizeLimits) -> "ExecutionBudget":
+        """Return a budget with the same deadline, share and cancellations, and these bounds on sizes."""
+        budget = self.with_deadline(self.deadline_seconds)
+        budget.sizes = sizes
+        return budget
+
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
-        """Return a budget with the earlier of both deadlines and the smaller share. It shares the cancellations of
+        """Return a budget with the earlier of both deadlines, the smaller share, and the sizes of the first that has
+        some. It shares the cancellations of
         both: cancelling one of the three cancels it, and cancelling it cancels both."""
         budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
+        budget.sizes = self.sizes or other.sizes
         # Budgets that were made of one another have flags in common. Each flag is kept once, so the check stays short.
         budget._cancellations = tuple(dict.fromkeys(self._cancellations + other._cancellations))
         return budget

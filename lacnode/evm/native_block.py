@@ -6,8 +6,8 @@ from typing import Any
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm import py_evm_block
-from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES
-from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, SizeExceededError
+from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, estimated_log_bytes
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, SizeExceededError, SizeLimits
 from lacnode.evm.engine import NATIVE, ExecutedBlock, NodeStore, OpenBlock, SystemCallError
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.native_library import native_library
@@ -34,7 +34,8 @@ from lacnode.primitives.transaction import BLOB, Transaction
 
 PART_GAS = 5_000_000
 """Gas limits of the transactions of a block that the library executes together. It keeps the outputs of REVERT until the
-last one: so much gas buys 10 MB of them."""
+last one: so much gas buys 10 MB of them. It buys about 100 MB of memory at most, with copies: less than
+`MAX_PROPOSAL_MEMORY_BYTES`."""
 
 CHANGE_SECONDS = 5e-6
 """About how long it takes to write one account or slot to the tries."""
@@ -108,7 +109,7 @@ class NativeBlock:
             return self._run(transaction, sender)
         # The limits are this node's, not the library's, so py-evm would give the same error after more work.
         except native_library().TooLargeError as large:
-            raise _size_exceeded(str(large)) from None
+            raise _beyond(str(large), SizeLimits(MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)) from None
         # The library may have lost the block. py-evm executes it from its beginning.
         except native_library().NativeError as error:
             self._differences.record_if_panic(error, "executes the block")
@@ -183,10 +184,28 @@ class NativeBlock:
     def execute_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
         """Execute all transactions of a block of another validator, with their senders (20 bytes each) in the same
         order. The library's `NativeError` if it cannot, or refuses one. ExecutionInterruptedError if `budget` is used
-        up or cancelled. After an error the block must not be used."""
+        up or cancelled, or beyond its sizes. After an error the block must not be used."""
         self._use(budget)
+        sizes = budget.sizes
         for start, end in _parts(transactions):
-            self._execute_part(transactions[start:end], senders[start:end])
+            if sizes is None or transactions[start].gas_limit <= PART_GAS:
+                self._execute_part(transactions[start:end], senders[start:end])
+            else:
+                self._execute_large(transactions[start], senders[start], sizes)
+            if sizes is not None:
+                self._log_bytes += _log_bytes_of(self._receipts[start:end])
+                if self._log_bytes > sizes.log_bytes:
+                    raise _beyond("logs", sizes)
+
+    def _execute_large(self, transaction: Transaction, sender: bytes, sizes: SizeLimits) -> None:
+        """Execute a transaction whose gas could buy more than `sizes`. Those of a part never hold so much."""
+        outcome = _run_within(sizes, self._log_bytes, self._native, transaction.raw, sender, self._current.check)
+        self._native.keep()
+        self._transactions.append(transaction)
+        self._senders.append(sender)
+        self._receipts.append(receipt_of(transaction, *outcome[:4]))
+        self._gas.append(outcome[4])
+        self._reasons.add(outcome[5])
 
     def _execute_part(self, transactions: list[Transaction], senders: list[bytes]) -> None:
         raws = [transaction.raw for transaction in transactions]
@@ -216,7 +235,7 @@ class NativeBlock:
         self._use(budget)
         # The order is consensus: requests first, the reward after them, then the roots.
         for address in contracts_asked_for_requests(self._fork, self._spec):
-            self._ask(address)
+            _ask(self._native, address, self._current.check)
         parameters = self._spec.ibft.parameters_at(self._header.number)
         if parameters.block_reward:
             beneficiary = parameters.mining_beneficiary
@@ -242,13 +261,6 @@ class NativeBlock:
             nodes=nodes,
             executed_by=NATIVE,
         )
-
-    def _ask(self, address: bytes) -> None:
-        account = self._native.account(address)
-        if account is None or account[2] == EMPTY_KECCAK:
-            raise missing_contract_error(address)
-        if not self._native.system_call(address, b"", self._current.check):
-            raise SystemCallError(f"the system call to 0x{address.hex()} failed")
 
     # -- private messages ------------------------------------------------------------------------------------------------
 
@@ -301,7 +313,31 @@ def receipt_of(transaction: Transaction, status: int, cumulative_gas: int, bloom
     return Receipt(transaction.type, status, None, cumulative_gas, bloom, tuple(Log(*log) for log in logs))
 
 
-def _size_exceeded(what: str) -> SizeExceededError:
+def _ask(native: Any, address: bytes, check: Callable[[], None]) -> None:
+    account = native.account(address)
+    if account is None or account[2] == EMPTY_KECCAK:
+        raise missing_contract_error(address)
+    if not native.system_call(address, b"", check):
+        raise SystemCallError(f"the system call to 0x{address.hex()} failed")
+
+
+def _run_within(
+    sizes: SizeLimits, log_bytes: int, native: Any, raw: bytes, sender: bytes, check: Callable[[], None]
+) -> Any:
+    """Execute a transaction of a block that has `log_bytes` of logs, and return the library's outcome of it."""
+    try:
+        outcome, _, _ = native.run(raw, sender, check, sizes.memory_bytes, sizes.log_bytes - log_bytes)
+    # An end of the work, and no failure of the library: py-evm must not begin it again.
+    except native_library().TooLargeError as large:
+        raise _beyond(str(large), sizes) from None
+    return outcome
+
+
+def _log_bytes_of(receipts: list[Receipt]) -> int:
+    return sum(estimated_log_bytes(len(log.topics), log.data) for receipt in receipts for log in receipt.logs)
+
+
+def _beyond(what: str, sizes: SizeLimits) -> SizeExceededError:
     if what == "memory":
-        return SizeExceededError(f"it needs more than {MAX_TRANSACTION_MEMORY_BYTES} bytes of memory")
-    return SizeExceededError(f"it writes more than {MAX_BLOCK_LOG_BYTES} bytes of logs")
+        return SizeExceededError(f"it needs more than {sizes.memory_bytes} bytes of memory")
+    return SizeExceededError(f"it writes more than {sizes.log_bytes} bytes of logs")

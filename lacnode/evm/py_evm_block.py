@@ -10,13 +10,13 @@ from eth_typing import Address, BlockNumber, Hash32
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, SizeLimits
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
 from lacnode.evm.private_markers import check_goquorum_private, is_goquorum_private
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
-from lacnode.evm.py_evm_limits import TransactionLimits
+from lacnode.evm.py_evm_limits import TransactionLimits, limits_of_new_block
 from lacnode.evm.py_evm_private import run_private_before_marker
 from lacnode.evm.py_evm_system_calls import call_request_contracts, store_parent_hash
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
@@ -138,10 +138,10 @@ class BlockStart:
 
 class PyEvmBlock:
     """A block in the making that py-evm executes, one transaction after the other (an `engine.OpenBlock`).
-    `within_limits` applies the limits of `block_limits`. The constructor raises SystemCallError if a call that begins
-    the block fails."""
+    `within_limits` applies the limits of a block that this node builds. Otherwise `limits` apply, or none. The
+    constructor raises SystemCallError if a call that begins the block fails."""
 
-    def __init__(self, start: BlockStart, *, within_limits: bool = False) -> None:
+    def __init__(self, start: BlockStart, *, within_limits: bool = False, limits: SizeLimits | None = None) -> None:
         header = start.header
         self._spec = start.spec
         self._engine_budget = start.budget
@@ -153,7 +153,9 @@ class PyEvmBlock:
         self._accounts: Accounts = self._state._account_db
         self._state.budget = start.budget
         self._begin()
-        self._limits = TransactionLimits(self._state, are_applied=within_limits)
+        self._limits = TransactionLimits(
+            self._state, limits_of_new_block() if within_limits else limits, is_new=within_limits
+        )
         self._transactions: list[Transaction] = []
         self._senders: list[bytes] = []
         self._receipts: list[Receipt] = []

@@ -99,7 +99,8 @@ class PyEvmEngine:
         # Most blocks of a quiet network are empty. Opening a state for them costs milliseconds.
         if not transactions and self._changes_nothing(header):
             return _empty_block(parent_state_root)
-        block = self.open_block(parent_state_root, header, ancestor_hash)
+        start = BlockStart(self._spec, self._store, parent_state_root, header, ancestor_hash, self._budget)
+        block = PyEvmBlock(start, limits=budget.sizes)
         for index, transaction in enumerate(transactions):
             try:
                 block.add(transaction, sender_of(transaction, self._spec), budget)

@@ -11,7 +11,7 @@ from eth._utils.numeric import ceil32
 from eth.vm.computation import memory_gas_cost
 
 from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, estimated_log_bytes
-from lacnode.evm.budget import BudgetExceededError, SizeExceededError
+from lacnode.evm.budget import BudgetExceededError, SizeExceededError, SizeLimits
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_meter import Checkable
 from lacnode.evm.py_evm_transient_storage import CountedTransientStorage
@@ -110,25 +110,34 @@ class _BudgetAndMemory:
         self._check_memory()
 
 
-class TransactionLimits:
-    """The limits of `block_limits` for the transactions of one block, which is executed on `state`. Unless
-    `are_applied`, nothing is bounded."""
+def limits_of_new_block() -> SizeLimits:
+    """Return the limits of a block that this node builds."""
+    return SizeLimits(MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
 
-    def __init__(self, state: Any, *, are_applied: bool) -> None:
+
+class TransactionLimits:
+    """The limits for the transactions of one block, which is executed on `state`. Nothing is bounded if `limits` are
+    None. `is_new` says that this node builds the block."""
+
+    def __init__(self, state: Any, limits: SizeLimits | None, *, is_new: bool) -> None:
+        self._is_new = is_new
         self._held = HeldBytes()
         self._log_bytes = 0
-        if are_applied:
-            self._held = limit_total_memory_and_logs(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
+        self._limits = limits
+        if limits is not None:
+            self._held = limit_total_memory_and_logs(state, limits.memory_bytes, limits.log_bytes)
 
     def begin_transaction(self) -> None:
         """Begin a transaction, or a call that the block makes by itself: its memory and logs are counted from 0."""
         self._held.memory = self._held.logs = 0
 
     def check_logs(self) -> None:
-        """Return if the logs of the transaction that has ended fit the block. BudgetExceededError otherwise. They are
-        not counted yet (`count_added_logs`)."""
-        if self._log_bytes + self._held.logs > MAX_BLOCK_LOG_BYTES:
-            raise BudgetExceededError("the block has no place for its logs")
+        """Return if the logs of the transaction that has ended fit the block. BudgetExceededError otherwise, and
+        SizeExceededError if the block is not new. They are not counted yet (`count_added_logs`)."""
+        if self._limits is not None and self._log_bytes + self._held.logs > self._limits.log_bytes:
+            # Another new block has place for the transaction. A block of another validator stays as it is.
+            error = BudgetExceededError if self._is_new else SizeExceededError
+            raise error("the block has no place for its logs")
 
     def count_added_logs(self) -> None:
         """Count the logs of the transaction, which is in the block now."""

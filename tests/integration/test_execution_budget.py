@@ -10,7 +10,14 @@ import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
 
 from lacnode.evm import native_block, native_call, py_evm_block, py_evm_limits
-from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
+from lacnode.evm.block_limits import LOG_BYTES
+from lacnode.evm.budget import (
+    BudgetExceededError,
+    ExecutionBudget,
+    ExecutionCancelledError,
+    SizeExceededError,
+    SizeLimits,
+)
 from lacnode.evm.engine import CallLimitExceededError, OpenBlock
 from lacnode.evm.private_message import PrivateMessage
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
@@ -165,6 +172,43 @@ def test_what_a_failed_call_changed_is_not_counted(change: bytes) -> None:
     calls = (calling(OTHER, push(100_000, 3)) + b"\x50") * 6
     net = Network(contract(calls) | {OTHER: {"code": failing.hex()}}, **FORKS)
     assert limited(net).add(signed(RICH, 0, to=CONTRACT), RICH.address).status == 1
+
+
+FEW_LOGS = b"".join([bytes.fromhex("60006000a0")] * 50)
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (STATE_LOOPS["transient storage"], "memory"),
+        (STATE_LOOPS["slots read"], "memory"),
+        (for_each_number(bytes.fromhex("5060006000a0")), "logs"),
+    ],
+    ids=["transient storage", "slots read", "logs"],
+)
+def test_a_block_of_another_validator_is_executed_within_sizes_if_there_are_some(code: bytes, what: str) -> None:
+    net, sizes = Network(contract(code, balance="0x5"), **FORKS), SizeLimits(2**18, 2**18)
+    block = (net.header.state_root, net.next_header(base_fee=0), [heavy(gas=6_000_000)], hash_of)
+    with pytest.raises(SizeExceededError, match=f"more than {2**18} bytes of {what}"):
+        net.engine.execute(*block, ExecutionBudget().with_sizes(sizes))
+    unbounded = net.engine.execute(*block)
+    assert unbounded.gas_used == 6_000_000
+    wide = ExecutionBudget().with_sizes(SizeLimits(2**30, 2**30))
+    assert net.engine.execute(*block, wide) == unbounded
+
+
+def test_the_logs_of_another_validators_block_are_counted_together() -> None:
+    """Small transactions, and one with the gas of a part of its own. Each has fifty logs."""
+    net = Network(contract(FEW_LOGS, balance="0x5"), **FORKS)
+    gas = [100_000, 6_000_000, 100_000, 100_000]
+    transactions = [signed(RICH, nonce, to=CONTRACT, gas=each) for nonce, each in enumerate(gas)]
+    block = (net.header.state_root, net.next_header(base_fee=0), transactions, hash_of)
+    fits, exceeded = (SizeLimits(2**30, 200 * LOG_BYTES + change) for change in (0, -1))
+    executed = net.engine.execute(*block, ExecutionBudget().with_sizes(fits))
+    assert [len(receipt.logs) for receipt in executed.receipts] == [50] * 4
+    assert executed == net.engine.execute(*block)
+    with pytest.raises(SizeExceededError, match="logs"):
+        net.engine.execute(*block, ExecutionBudget().with_sizes(exceeded))
 
 
 MEMORY, SELF_CALL = bytes.fromhex("60006206000052"), bytes.fromhex("305af1")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.chain import chain_store
+from lacnode.chain import blockchain, chain_store
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError, WrongGenesisError
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
 from lacnode.chain.chain_store import DatabaseNodeStore
@@ -213,6 +213,22 @@ class TestImport:
         late = network()
         assert late.chain.import_block(sealed(block, late.chain))
         assert len(recovered) == 3
+
+    @pytest.mark.parametrize("bound", ["MAX_PROPOSAL_LOG_BYTES", "MAX_PROPOSAL_MEMORY_BYTES"])
+    def test_a_proposal_has_bounds_on_memory_and_logs_until_a_quorum_has_prepared_it(
+        self, bound: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        block = network().build([Offer(transaction(0, LOGGER_ADDRESS, data=bytes(32)))])
+        checking, importing = network(), network()
+        checking.chain.check_proposal(block)
+        monkeypatch.setattr(blockchain, bound, 20)
+        checking = network()
+        with pytest.raises(BlockRefusedError, match="more than 20 bytes") as refused:
+            checking.chain.check_proposal(block)
+        assert refused.value.rule == "proposal-size"
+        checking.chain.check_proposal(block, is_prepared=True)
+        for each in (checking, importing):
+            assert each.chain.import_block(sealed(block, each.chain))
 
     def test_a_proposal_is_executed_once_until_it_is_imported(self) -> None:
         proposer, other = network(), network()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeLimits
 
 
 def past() -> float:
@@ -78,3 +78,15 @@ def test_the_unlimited_budget_cannot_be_cancelled_but_what_is_made_of_it_can() -
     assert derived.is_cancelled
     UNLIMITED.joined_with(ExecutionBudget()).cancel()
     UNLIMITED.check()
+
+
+def test_sizes_belong_to_every_budget_that_is_made_of_one() -> None:
+    sizes = SizeLimits(memory_bytes=1, log_bytes=2)
+    first = ExecutionBudget(share=0.5)
+    bounded = first.with_sizes(sizes)
+    made = (bounded.with_deadline(0), bounded.joined_with(UNLIMITED), UNLIMITED.joined_with(bounded))
+    assert [each.sizes for each in (bounded, *made)] == [sizes] * 4
+    assert [each.share for each in (bounded, *made)] == [0.5] * 4
+    assert (first.sizes, UNLIMITED.sizes) == (None, None)
+    first.cancel()
+    assert all(each.is_cancelled for each in (bounded, *made))
