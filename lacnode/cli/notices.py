@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.cli.opentelemetry_variables import asks_for_protobuf, sends_to_opentelemetry
+from lacnode.cli.opentelemetry_variables import otlp_settings, sends_to_opentelemetry, unusual_port
 from lacnode.cli.option_rules import join_option_names
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour
@@ -121,8 +121,9 @@ def _opentelemetry(read: SettingsReader) -> Iterator[str]:
             f"accepted, no effect with --metrics-protocol=OPENTELEMETRY: {join_option_names(unused)}; the variables "
             "OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_METRIC_EXPORT_INTERVAL say where and how often metrics are sent"
         )
-    if asks_for_protobuf(read):
-        yield "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf: this node sends JSON, which a collector takes at the same URL"
+    settings = otlp_settings(read)
+    if settings is not None and (text := unusual_port(settings)):
+        yield text
 
 
 def _without_effect(read: SettingsReader, waiting: set[str]) -> Iterator[str]:

@@ -21,7 +21,9 @@ MAX_VARIABLE_CHARACTERS = 8192
 MIN_INTERVAL_SECONDS, MAX_DURATION_SECONDS = 0.1, 86_400
 """The shortest interval, since each message reads all series and the chain needs the time, and the longest duration."""
 
-_DEFAULT_URL = "http://localhost:4318"
+GRPC_PORT, HTTP_PORT = 4317, 4318
+"""The usual ports of a collector."""
+
 _PATH = "/v1/metrics"
 _UNIT_SECONDS = {"": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d{1,12})\s*(ms|s|m|h|d|)")
@@ -32,9 +34,13 @@ _TARGET = re.compile(r"[!-~]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[ -~\t]*")
 _OWN_HEADERS = frozenset(
-    ("host", "connection", "content-type", "content-length", "content-encoding", "transfer-encoding", "expect", "te")
+    (
+        *("host", "content-type", "content-length", "content-encoding", "grpc-encoding", "te"),
+        # HTTP/2 has none of these.
+        *("connection", "expect", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"),
+    )
 )
-"""Headers that the node sets itself."""
+"""Headers that the node sets itself, and those that would make another request."""
 
 
 def sends_to_opentelemetry(read: SettingsReader) -> bool:
@@ -45,11 +51,18 @@ def sends_to_opentelemetry(read: SettingsReader) -> bool:
     return is_on and read.text("metrics-protocol") == "OPENTELEMETRY"
 
 
-def asks_for_protobuf(read: SettingsReader) -> bool:
-    """Return whether the variables ask for OTLP's other encoding over HTTP, which has the same port and path.
-    UsageError if the variable is too long.
-    """
-    return _Variables(read.settings.opentelemetry).exporter("PROTOCOL")[1].lower() == "http/protobuf"
+def unusual_port(settings: OtlpSettings) -> str:
+    """Return a sentence about a port that is most often for the other protocol, as Besu's SDK has it. Empty if the port
+    is not."""
+    said, meant, usual = (
+        ("grpc", "http/protobuf", GRPC_PORT) if settings.is_grpc else ("http/protobuf", "grpc", HTTP_PORT)
+    )
+    if settings.port != (HTTP_PORT if settings.is_grpc else GRPC_PORT):
+        return ""
+    return (
+        f"OTEL_EXPORTER_OTLP_PROTOCOL={said}: port {settings.port} of the collector is most often for {meant}, and port "
+        f"{usual} for {said}"
+    )
 
 
 def otlp_settings(
@@ -60,13 +73,15 @@ def otlp_settings(
     variables = _Variables(read.settings.opentelemetry)
     if variables.text("OTEL_SDK_DISABLED").lower() == "true" or not _exports(variables):
         return None
-    _check_form(variables)
-    url = _url(variables)
+    _check_temporality(variables)
+    is_grpc = variables.choice("PROTOCOL", ("grpc", "http/protobuf")) != "http/protobuf"
+    url = _grpc_url(variables) if is_grpc else _http_url(variables)
     settings = OtlpSettings(
         host=url.hostname or "",
         port=url.port or (443 if url.scheme == "https" else 80),
+        is_grpc=is_grpc,
         is_tls=url.scheme == "https",
-        target=f"{url.path or '/'}{'?' if url.query else ''}{url.query}",
+        target="" if is_grpc else f"{url.path or '/'}{'?' if url.query else ''}{url.query}",
         headers=tuple(_headers(variables)),
         gzip=variables.choice("COMPRESSION", ("none", "gzip")) == "gzip",
         request_seconds=_seconds(*variables.exporter("TIMEOUT"), 10.0, 0.001),
@@ -121,25 +136,35 @@ def _exports(variables: _Variables) -> bool:
     return value.lower() != "none"
 
 
-def _check_form(variables: _Variables) -> None:
-    """Raise UsageError for another form of the metrics than the one that is sent."""
-    name, value = variables.exporter("PROTOCOL")
-    if value.lower() not in ("", "http/json", "http/protobuf"):
-        raise UsageError(
-            f"{name}={value[:80]}: this node sends OTLP over HTTP (http/json), which a collector takes on port 4318; "
-            "it has no gRPC"
-        )
+def _check_temporality(variables: _Variables) -> None:
     name, value = variables.named("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
     if value.lower() not in ("", "cumulative"):
         raise UsageError(f"{name}={value[:80]}: this node has cumulative")
 
 
-def _url(variables: _Variables) -> SplitResult:
+def _grpc_url(variables: _Variables) -> SplitResult:
+    """Return the URL of a collector that is called by gRPC, which has one path for each method."""
+    name, value = variables.exporter("ENDPOINT")
+    url = _split_url(name, value or f"http://localhost:{GRPC_PORT}")
+    if url.path not in ("", "/") or url.query:
+        raise UsageError(
+            f"{name}: a URL without a path was expected, because OTEL_EXPORTER_OTLP_PROTOCOL is grpc; a path is for "
+            "http/protobuf"
+        )
+    return url
+
+
+def _http_url(variables: _Variables) -> SplitResult:
     """Return the URL to which metrics are sent. Only the variable for all kinds of data gets the path of metrics added."""
     name, value = variables.named("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
     if not value:
         name, value = variables.named("OTEL_EXPORTER_OTLP_ENDPOINT")
-        value = (value or _DEFAULT_URL).rstrip("/") + _PATH
+        value = (value or f"http://localhost:{HTTP_PORT}").rstrip("/") + _PATH
+    return _split_url(name, value)
+
+
+def _split_url(name: str, value: str) -> SplitResult:
+    """Return the URL of the variable `name`, which has a host. UsageError for another text."""
     try:
         url = urlsplit(value)
         usable = url.scheme in ("http", "https") and _HOST.fullmatch(url.hostname or "") and url.port != 0

@@ -26,12 +26,12 @@ from lacnode.evm.state_administration import (
 )
 from lacnode.evm.transaction_validation import DELEGATION_PREFIX
 from lacnode.primitives.keccak import EMPTY_KECCAK
+from lacnode.primitives.revert_text import revert_output
 from lacnode.primitives.transaction import LEGACY
 
 PRECOMPILE_ADDRESSES = 0x100
 """The addresses below this number have no code and no storage of their own: they are for precompiles."""
 
-_ERROR_SELECTOR = bytes.fromhex("08c379a0")
 _DELEGATION_BYTES = len(DELEGATION_PREFIX) + 20
 
 
@@ -116,7 +116,7 @@ def _check_is_free(transaction: Any) -> None:
 
 
 def _fail(computation: Any, invalid: InvalidAdministrationError) -> None:
-    computation.error, computation.output = Revert(str(invalid)), _revert_output(str(invalid))
+    computation.error, computation.output = Revert(str(invalid)), revert_output(str(invalid))
 
 
 def change_account(
@@ -179,10 +179,3 @@ def _check_nonce(nonce: int, now: int) -> None:
 def _check_has_no_value(value: int) -> None:
     if value:
         raise InvalidAdministrationError("ether sent with an order of the administrator would be lost")
-
-
-def _revert_output(text: str) -> bytes:
-    """Return `text` as Solidity's `Error(string)`."""
-    encoded = text.encode()
-    padded = encoded + bytes(-len(encoded) % 32)
-    return _ERROR_SELECTOR + (32).to_bytes(32) + len(encoded).to_bytes(32) + padded

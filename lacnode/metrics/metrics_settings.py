@@ -67,15 +67,16 @@ class PushSettings:
 
 @dataclass(frozen=True, slots=True)
 class OtlpSettings:
-    """The host and port of the OpenTelemetry collector, the path and query of its URL, and how it is called. `headers`
-    are added to each request. `resource` are attributes of this node that its operator has chosen. A request takes at
-    most `request_seconds`. Without `ca_file` the system's authorities count. Without client files this node shows no
-    certificate."""
+    """The host and port of the OpenTelemetry collector, and how it is called: by gRPC, or by HTTP with the path and query
+    `target`, which is empty for gRPC. `headers` are added to each request. `resource` are attributes of this node that
+    its operator has chosen. A request takes at most `request_seconds`. Without `ca_file` the system's authorities count.
+    Without client files this node shows no certificate."""
 
     host: str = "localhost"
-    port: int = 4318
+    port: int = 4317
+    is_grpc: bool = True
     is_tls: bool = False
-    target: str = "/v1/metrics"
+    target: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     gzip: bool = False
     request_seconds: float = 10

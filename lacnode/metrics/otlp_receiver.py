@@ -1,30 +1,40 @@
-"""An OpenTelemetry collector: the requests of OTLP over HTTP, and what its answers say.
+"""An OpenTelemetry collector: what it is sent by OTLP over gRPC or over HTTP, and what its answers say.
 
-The body is JSON, and gRPC is not spoken. Must not know the meaning of a series.
+Both ways carry the same message. Must not know the meaning of a series.
 """
 
 import gzip
+import importlib
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from lacnode.metrics.metrics_settings import OtlpSettings
 from lacnode.metrics.otlp_message import encode_otlp, read_refusal
-from lacnode.metrics.receiver_request import ReceiverAddress, ReceiverError, ReceiverRequest, send_request
+from lacnode.metrics.receiver_request import ReceiverAddress, ReceiverRequest, send_request
 from lacnode.metrics.series import MetricFamily
 
 MAX_ANSWER_BYTES = 64 * 2**10
-"""Bytes of the body of an answer. A collector answers with two or with some hundred."""
+"""Bytes of an answer: of its body over HTTP, of all frames with gRPC. A collector answers with some hundred at most."""
 
 MAX_REMARK_CHARACTERS = 200
 """Characters of a collector's own words that are logged."""
 
-GRPC_PORT = 4317
-"""The port of OTLP over gRPC. Besu speaks gRPC unless a variable says otherwise, so this port is a likely mistake."""
-
 
 class OtlpFileError(Exception):
     """A file with certificates or a key for the OpenTelemetry collector cannot be used. The text names the files."""
+
+
+class OtlpTransport(Protocol):
+    """A way to carry OTLP's message to a collector."""
+
+    def body(self, message: bytes) -> bytes:
+        """Return what is sent for `message`, compressed if the settings say so."""
+
+    async def send(self, body: bytes) -> bytes:
+        """Send what `body` made. Return the collector's message, or its beginning. ReceiverError if the collector does
+        not accept it within the seconds of the settings."""
 
 
 class OtlpCollector:
@@ -34,38 +44,28 @@ class OtlpCollector:
     title = "The OpenTelemetry collector"
 
     def __init__(self, settings: OtlpSettings, resource: Mapping[str, str], started_ns: int) -> None:
-        self._settings = settings
-        # A byte of a variable or an option that is no UTF-8 is a lone surrogate in Python, which JSON does not take.
-        self._resource = {_as_unicode(name): _as_unicode(value) for name, value in resource.items()}
+        self._resource = resource
         self._started_ns = started_ns
-        self._address = ReceiverAddress(settings.host, settings.port, collector_tls(settings))
-        encoding = [("Content-Encoding", "gzip")] if settings.gzip else []
-        self._headers = [*settings.headers, ("Content-Type", "application/json"), *encoding]
+        address = ReceiverAddress(settings.host, settings.port, collector_tls(settings))
+        # The URL has no query: it may have a key of the operator in it.
+        self._url = address.url + settings.target.partition("?")[0]
+        self._transport = _transport(settings, address)
 
     @property
     def url(self) -> str:
         """The URL of the collector without its query, which may have a key of the operator in it."""
-        return self._address.url + self._settings.target.partition("?")[0]
+        return self._url
 
     def encode(self, families: Sequence[MetricFamily]) -> bytes:
-        """Return the message with the families at the time of now, in JSON, compressed if the settings say so."""
-        body = encode_otlp(families, self._resource, self._started_ns, time.time_ns())
-        return gzip.compress(body, 6) if self._settings.gzip else body
+        """Return the message with the families at the time of now, as it is sent."""
+        return self._transport.body(encode_otlp(families, self._resource, self._started_ns, time.time_ns()))
 
     async def push(self, body: bytes) -> str:
         """Send a message. Return how many values the collector refuses and why, empty text if it refuses none.
         ReceiverError if it does not accept the message within the seconds of the settings."""
-        request = ReceiverRequest("POST", self._settings.target, self._headers, body, MAX_ANSWER_BYTES)
-        try:
-            answer = await send_request(self._address, request, self._settings.request_seconds)
-        except ReceiverError as error:
-            if self._settings.port != GRPC_PORT:
-                raise
-            text = f"{error} (port {GRPC_PORT} is for gRPC; this node sends OTLP over HTTP, most often port 4318)"
-            raise ReceiverError(text, error.wait_seconds) from None
-        refused, reason = read_refusal(answer)
+        refused, reason = read_refusal(await self._transport.send(body))
         # A collector may warn about a message that it took whole.
-        if refused <= 0 and not reason:
+        if not refused and not reason:
             return ""
         return f"{refused} values are refused: {reason[:MAX_REMARK_CHARACTERS]}"
 
@@ -73,8 +73,32 @@ class OtlpCollector:
         """Do nothing: a collector keeps no values of a node that has stopped."""
 
 
-def _as_unicode(text: str) -> str:
-    return text.encode(errors="replace").decode()
+class OtlpHttp:
+    """OTLP over HTTP to the collector at `address`, an `OtlpTransport`."""
+
+    def __init__(self, settings: OtlpSettings, address: ReceiverAddress) -> None:
+        self._settings = settings
+        self._address = address
+        encoding = [("Content-Encoding", "gzip")] if settings.gzip else []
+        self._headers = [*settings.headers, ("Content-Type", "application/x-protobuf"), *encoding]
+
+    def body(self, message: bytes) -> bytes:
+        """Return `message`, compressed if the settings say so."""
+        return gzip.compress(message, 6) if self._settings.gzip else message
+
+    async def send(self, body: bytes) -> bytes:
+        """Send a body. Return the beginning of the body of the answer. ReceiverError if the status is not from 200 to
+        299, or does not come within the seconds of the settings."""
+        request = ReceiverRequest("POST", self._settings.target, self._headers, body, MAX_ANSWER_BYTES)
+        return await send_request(self._address, request, self._settings.request_seconds)
+
+
+def _transport(settings: OtlpSettings, address: ReceiverAddress) -> OtlpTransport:
+    if not settings.is_grpc:
+        return OtlpHttp(settings, address)
+    # HTTP/2 takes time to load, and only these nodes need it.
+    transport: OtlpTransport = importlib.import_module("lacnode.metrics.otlp_grpc").OtlpGrpc(settings, address)
+    return transport
 
 
 def collector_tls(settings: OtlpSettings) -> ssl.SSLContext | None:
@@ -90,4 +114,6 @@ def collector_tls(settings: OtlpSettings) -> ssl.SSLContext | None:
         files = (settings.ca_file, settings.client_certificate_file, settings.client_key_file)
         named = ", ".join(str(file) for file in files if file is not None)
         raise OtlpFileError(f"{named}: certificates and a key in PEM were expected ({error})") from None
+    if settings.is_grpc:
+        context.set_alpn_protocols(["h2"])
     return context

@@ -5,11 +5,14 @@ meaning of a body.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import h11
 import trio
+
+Answer = TypeVar("Answer")
 
 MAX_HEAD_BYTES = 16 * 2**10
 """Bytes of the head of an answer. That of a receiver has a few hundred."""
@@ -64,17 +67,24 @@ async def send_request(address: ReceiverAddress, request: ReceiverRequest, secon
     `max_answer_bytes`. ReceiverError if there is no answer within `seconds`, if it is not HTTP, or if its status is not
     from 200 to 299."""
     try:
-        with trio.fail_after(seconds):
-            head, body = await _exchange(address, request)
-    except trio.TooSlowError:
-        raise ReceiverError(f"no answer within {seconds:g} s") from None
-    except (OSError, UnicodeError, trio.BrokenResourceError) as error:
-        raise ReceiverError(_reason(error)) from None
+        head, body = await within_seconds(seconds, lambda: _exchange(address, request))
     except h11.ProtocolError as error:
         raise ReceiverError(f"an answer that is not HTTP: {error}") from None
     if not 200 <= head.status_code < 300:
         raise ReceiverError(f"HTTP status {head.status_code}", _wait_seconds(head))
     return body
+
+
+async def within_seconds(seconds: float, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Do `exchange` with a receiver, and return its answer. ReceiverError if it takes longer than `seconds`, or if the
+    connection cannot be made or breaks. Other errors of the exchange pass through."""
+    try:
+        with trio.fail_after(seconds):
+            return await exchange()
+    except trio.TooSlowError:
+        raise ReceiverError(f"no answer within {seconds:g} s") from None
+    except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+        raise ReceiverError(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """A node pushes what it counts to a gateway or to an OpenTelemetry collector."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from tests.support.devnet import until
 from tests.support.single_node import single_node
 
-Requests = list[tuple[str, str, str]]
+Requests = list[tuple[str, str, bytes]]
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def gateway() -> Iterator[tuple[int, Requests]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            requests.append((self.command, self.path, body.decode()))
+            requests.append((self.command, self.path, body))
             self.send_response(202)
             self.end_headers()
 
@@ -47,7 +47,7 @@ def test_a_node_pushes_its_series_under_its_job_and_removes_them(tmp_path: Path)
             until(lambda: len(requests) > 1, "the second push")
         method, path, body = requests[1]
         assert (method, path) == ("POST", "/metrics/job/my%20node")
-        assert "\nethereum_blockchain_height " in body
+        assert b"\nethereum_blockchain_height " in body
         assert requests[-1][:2] == ("DELETE", "/metrics/job/my%20node")
 
 
@@ -64,6 +64,7 @@ def test_a_gateway_that_is_not_there_is_told_of_once_and_holds_nothing(tmp_path:
 def test_a_node_sends_its_series_to_a_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--metrics-enabled", "--metrics-protocol=OPENTELEMETRY", "--metrics-push-prometheus-job=my node"]
     with gateway() as (port, requests):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "200")
         with single_node(tmp_path, *options) as ports:
@@ -72,13 +73,11 @@ def test_a_node_sends_its_series_to_a_collector(tmp_path: Path, monkeypatch: pyt
         assert "metrics" not in ports
     method, path, body = requests[1]
     assert (method, path) == ("POST", "/v1/metrics")
-    (message,) = json.loads(body)["resourceMetrics"]
-    attributes = {one["key"]: one["value"]["stringValue"] for one in message["resource"]["attributes"]}
+    (message,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
+    attributes = {one.key: one.value.string_value for one in message.resource.attributes}
     assert attributes["service.name"] == "my node"
     assert len(attributes["service.instance.id"]) == 42
-    names = {
-        (scope["scope"]["name"], metric["name"]) for scope in message["scopeMetrics"] for metric in scope["metrics"]
-    }
+    names = {(scope.scope.name, metric.name) for scope in message.scope_metrics for metric in scope.metrics}
     expected = {
         ("ethereum", "blockchain_height"),
         ("lacnode_consensus", "quorum"),

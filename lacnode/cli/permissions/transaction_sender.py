@@ -10,6 +10,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.revert_text import revert_text
 from lacnode.rpc.json_rpc_client import CallRefusedError
 
 RECEIPT_SECONDS = 120.0
@@ -119,13 +120,8 @@ def _told(failure: CallRefusedError) -> str:
     data = failure.data
     if isinstance(data, Mapping) and "reason" in data:
         return printable(f"{failure}: {data['reason']}")
-    # The selector of `Error(string)`, which `revert("reason")` gives in Solidity. An offset, a length and the text
-    # follow it.
-    if isinstance(data, str) and data.startswith("0x08c379a0"):
-        try:
-            payload = from_hex(data)[4:]
-            size = int.from_bytes(payload[32:64])
-            return printable(f"{failure}: {payload[64 : 64 + size].decode('utf-8', 'replace')}")
-        except ValueError:
-            return str(failure)
-    return str(failure)
+    try:
+        text = revert_text(from_hex(data)) if isinstance(data, str) else None
+    except ValueError:
+        text = None
+    return str(failure) if text is None else printable(f"{failure}: {text}")

@@ -10,6 +10,7 @@ from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.revert_text import revert_text
 from lacnode.rpc import results
 from lacnode.rpc.call_parameters import parse_call_request, parse_state_overrides
 from lacnode.rpc.errors import (
@@ -26,7 +27,6 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, optional, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-from lacnode.rpc.revert_text import revert_text
 
 CALL_STIPEND_GAS = 2_300
 """Gas that a call with value gives to its callee. A write to storage needs more gas than this to be left (EIP-2200)."""

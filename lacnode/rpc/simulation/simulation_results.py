@@ -7,10 +7,10 @@ from lacnode.primitives.block import Block, BlockBody, BlockOutline
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.receipt import Log
+from lacnode.primitives.revert_text import revert_text
 from lacnode.rpc import results
 from lacnode.rpc.answer_size import LOG_BYTES, RECEIPT_BYTES, AnswerSize
 from lacnode.rpc.errors import RpcError, reverted
-from lacnode.rpc.revert_text import revert_text
 
 HALTED = -32015
 """Besu's code for a call that the EVM halted, inside the result of a simulation."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from lacnode.evm.trace_opcodes import CREATES
 from lacnode.evm.trace_record import HaltReason, TracedCall, TracedTransaction
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.revert_text import revert_text
 from lacnode.rpc.answer_size import AnswerSize
-from lacnode.rpc.revert_text import revert_text
 from lacnode.rpc.traces.call_depth import check_call_depth
 from lacnode.rpc.traces.flat_traces import TransactionPlace
 from lacnode.rpc.traces.trace_options import TraceOptions

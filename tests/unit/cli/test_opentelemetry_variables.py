@@ -47,7 +47,7 @@ def test_without_variables_the_collector_is_on_this_machine(configured: Configur
 
 
 def test_the_variables_are_not_read_for_another_protocol(configured: ConfigureWith) -> None:
-    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "nothing", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "nothing", "OTEL_EXPORTER_OTLP_PROTOCOL": "zipkin"}
     assert configured(wrong, metrics_enabled="true").metrics_otlp is None
     assert configured(wrong, metrics_protocol="OPENTELEMETRY").metrics_otlp is None
 
@@ -65,7 +65,7 @@ def test_each_variable_reaches_the_settings(configured: ConfigureWith, tmp_path:
             "OTEL_EXPORTER_OTLP_CERTIFICATE": str(pem),
             "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(pem),
             "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(pem.with_suffix(".key")),
-            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
             "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,service.instance.id=n%2C1",
             "OTEL_SERVICE_NAME": "mine",
@@ -75,6 +75,7 @@ def test_each_variable_reaches_the_settings(configured: ConfigureWith, tmp_path:
     assert config.metrics_otlp == OtlpSettings(
         host="collector.example",
         port=443,
+        is_grpc=False,
         is_tls=True,
         target="/base/v1/metrics",
         headers=(("api-key", "a b=c"), ("x-other", "1=2")),
@@ -99,14 +100,40 @@ def test_each_variable_reaches_the_settings(configured: ConfigureWith, tmp_path:
 def test_the_url_for_metrics_alone_is_taken_as_it_stands(
     configured: ConfigureWith, url: str, host: str, port: int, target: str
 ) -> None:
-    found = configured({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": url, "OTEL_EXPORTER_OTLP_ENDPOINT": "no"}).metrics_otlp
+    variables = {
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "no",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    found = configured(variables).metrics_otlp
     assert found is not None
-    assert (found.host, found.port, found.target) == (host, port, target)
+    assert (found.is_grpc, found.host, found.port, found.target) == (False, host, port, target)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "is_tls"),
+    [
+        ("http://collector:4317", "collector", 4317, False),
+        ("https://collector/", "collector", 443, True),
+        ("http://[::1]:9", "::1", 9, False),
+    ],
+)
+def test_a_collector_is_called_by_grpc_unless_the_variables_say_otherwise(
+    configured: ConfigureWith, url: str, host: str, port: int, is_tls: bool
+) -> None:
+    found = configured({"OTEL_EXPORTER_OTLP_ENDPOINT": url}).metrics_otlp
+    assert found == OtlpSettings(host=host, port=port, is_tls=is_tls)
+    assert configured({"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}).metrics_otlp == found
+
+
+def test_over_http_the_collector_is_at_its_usual_port(configured: ConfigureWith) -> None:
+    found = configured({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}).metrics_otlp
+    assert found == OtlpSettings(port=4318, is_grpc=False, target="/v1/metrics")
 
 
 @pytest.mark.parametrize(
     "variables",
-    [{"OTEL_SDK_DISABLED": "TRUE"}, {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}],
+    [{"OTEL_SDK_DISABLED": "TRUE"}, {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "zipkin"}],
 )
 def test_a_collector_can_be_switched_off(configured: ConfigureWith, variables: Mapping[str, str]) -> None:
     assert configured(variables).metrics_otlp is None
@@ -120,7 +147,10 @@ def test_an_empty_variable_counts_as_not_set(configured: ConfigureWith) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "sends OTLP over HTTP"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "this node has grpc, http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317/v1/metrics", "a URL without a path"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://collector:4317?a=b", "a URL without a path"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Keep-Alive=3", "'Keep-Alive' is no header"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "a URL http://HOST:PORT"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector", "a URL http://HOST:PORT"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a b/", "a URL http://HOST:PORT"),
@@ -170,11 +200,16 @@ def test_files_of_tls_are_read_at_the_start(configured: ConfigureWith, tmp_path:
 
 
 def test_options_without_effect_are_named(configured: ConfigureWith) -> None:
-    config = configured(
-        {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
-        **{**SWITCHED_ON, "metrics-port": "1"},
-        metrics_host="127.0.0.1",
-    )
+    config = configured({}, **{**SWITCHED_ON, "metrics-port": "1"}, metrics_host="127.0.0.1")
     (unused,) = [warning for warning in config.warnings if "OTEL_METRIC_EXPORT_INTERVAL" in warning]
     assert "--metrics-host and --metrics-port" in unused
-    assert any("http/protobuf: this node sends JSON" in warning for warning in config.warnings)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "port", "count"),
+    [("", 4317, 0), ("grpc", 4318, 1), ("http/protobuf", 4318, 0), ("http/protobuf", 4317, 1)],
+)
+def test_a_port_of_the_other_protocol_is_told(configured: ConfigureWith, protocol: str, port: int, count: int) -> None:
+    url = f"http://collector:{port}"
+    warnings = configured({"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}).warnings
+    assert sum(f"port {port} of the collector is most often for" in warning for warning in warnings) == count

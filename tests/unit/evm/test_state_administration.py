@@ -20,8 +20,8 @@ from lacnode.evm.state_administration import (
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.revert_text import revert_text
 from lacnode.primitives.transaction import Transaction
-from lacnode.rpc.revert_text import revert_text
 from tests.support.rpc_chain import (
     ETHER,
     LOGGER_ADDRESS,

@@ -1,7 +1,7 @@
-"""What an OpenTelemetry collector gets by OTLP over HTTP, decoded by a real HTTP server, and what its answers cost."""
+"""What an OpenTelemetry collector gets by OTLP, decoded by OpenTelemetry's own package, and what its answers cost."""
 
 import gzip
-import json
+import math
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -12,8 +12,14 @@ from typing import Any
 
 import pytest
 import trio
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, Metric
 
-from lacnode.metrics import otlp_receiver as otlp_module
 from lacnode.metrics.metrics_settings import MetricCategory, OtlpSettings
 from lacnode.metrics.otlp_message import encode_otlp, read_refusal
 from lacnode.metrics.otlp_receiver import OtlpCollector, OtlpFileError
@@ -61,9 +67,9 @@ class Collector:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[ExportMetricsServiceRequest] = []
         self.heads: list[tuple[str, Mapping[str, str]]] = []
-        self.answer: Callable[[], tuple[int, Mapping[str, str], bytes]] = lambda: (200, {}, b"{}")
+        self.answer: Callable[[], tuple[int, Mapping[str, str], bytes]] = lambda: (200, {}, b"")
         self.came = threading.Condition()
 
     def take(self, handler: BaseHTTPRequestHandler) -> None:
@@ -71,7 +77,7 @@ class Collector:
         if handler.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         with self.came:
-            self.messages.append(json.loads(body))
+            self.messages.append(ExportMetricsServiceRequest.FromString(body))
             self.heads.append((handler.path, {name.lower(): value for name, value in handler.headers.items()}))
             self.came.notify_all()
         status, headers, answer = self.answer()
@@ -109,6 +115,10 @@ def collector(tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
             server.shutdown()
 
 
+def over_http(port: int, **others: Any) -> OtlpSettings:
+    return OtlpSettings("127.0.0.1", port, is_grpc=False, target="/v1/metrics", **others)
+
+
 def otlp_push(settings: OtlpSettings, *series: MetricSeries, interval_seconds: float = 0.02) -> MetricsPush:
     receiver = OtlpCollector(settings, dict(settings.resource), STARTED_NS)
     return MetricsPush(receiver, interval_seconds, MetricsRegistry(series, settings.categories))
@@ -123,94 +133,107 @@ async def push_until(push: MetricsPush, done: Callable[[], Any]) -> None:
             nursery.cancel_scope.cancel()
 
 
-def by_name(message: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+def by_name(message: ExportMetricsServiceRequest) -> dict[tuple[str, str], Metric]:
     """The metrics of a message, by scope and name."""
-    (resource,) = message["resourceMetrics"]
-    return {
-        (scope["scope"]["name"], metric["name"]): metric
-        for scope in resource["scopeMetrics"]
-        for metric in scope["metrics"]
-    }
+    (resource,) = message.resource_metrics
+    return {(scope.scope.name, metric.name): metric for scope in resource.scope_metrics for metric in scope.metrics}
 
 
-def pairs(attributes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    return {one["key"]: one["value"]["stringValue"] for one in attributes}
+def pairs(attributes: Sequence[KeyValue]) -> dict[str, str]:
+    return {one.key: one.value.string_value for one in attributes}
 
 
 async def test_a_collector_gets_every_series_by_scope_and_name() -> None:
     resource = (("service.name", "my node"), ("a", "é"))
     with collector() as server:
         settings = OtlpSettings(
-            "127.0.0.1", server.port, target="/x/v1/metrics?k=v", headers=(("Api-Key", "s3cret"),), resource=resource
+            "127.0.0.1",
+            server.port,
+            is_grpc=False,
+            target="/x/v1/metrics?k=v",
+            headers=(("Api-Key", "s3cret"),),
+            resource=resource,
         )
         push = otlp_push(settings, HEIGHT, ADDED, TIMES, LIMIT)
         await push_until(push, lambda: server.heard(2))
     path, headers = server.heads[0]
-    assert (path, headers["content-type"], headers["api-key"]) == ("/x/v1/metrics?k=v", "application/json", "s3cret")
+    assert (path, headers["content-type"]) == ("/x/v1/metrics?k=v", "application/x-protobuf")
+    assert headers["api-key"] == "s3cret"
     assert headers["host"] == f"127.0.0.1:{server.port}"
     message = server.messages[1]
-    assert pairs(message["resourceMetrics"][0]["resource"]["attributes"]) == dict(resource)
+    assert pairs(message.resource_metrics[0].resource.attributes) == dict(resource)
     found = by_name(message)
-    (height,) = found["ethereum", "blockchain_height"]["gauge"]["dataPoints"]
-    assert height["asDouble"] == 7.0
-    # The message has 64-bit numbers as texts, as protobuf's JSON has them.
-    assert int(height["timeUnixNano"]) > STARTED_NS
-    assert isinstance(height["timeUnixNano"], str)
+    (height,) = found["ethereum", "blockchain_height"].gauge.data_points
+    assert (height.as_double, height.start_time_unix_nano) == (7.0, 0)
+    assert height.time_unix_nano > STARTED_NS
     counter = found["transaction_pool", "added_total"]
-    assert counter["description"] == 'a "text"'
-    assert (counter["sum"]["aggregationTemporality"], counter["sum"]["isMonotonic"]) == (2, True)
-    points = counter["sum"]["dataPoints"]
-    assert [(pairs(point["attributes"])["source"], point["asDouble"]) for point in points] == [
+    assert counter.description == 'a "text"'
+    assert counter.sum.aggregation_temporality == AGGREGATION_TEMPORALITY_CUMULATIVE
+    assert counter.sum.is_monotonic
+    points = counter.sum.data_points
+    assert [(pairs(point.attributes)["source"], point.as_double) for point in points] == [
         ("local", 2.0**70),
         ("a\n\u2028b", 3.0),
     ]
-    assert {point["startTimeUnixNano"] for point in points} == {str(STARTED_NS)}
-    call, version = found["rpc", "request_time"]["summary"]["dataPoints"]
-    assert pairs(call["attributes"]) == {"methodName": "eth_call"}
-    assert (call["count"], call["sum"]) == ("4", 1.5)
-    assert call["quantileValues"] == [{"quantile": 0.5, "value": 0.5}, {"quantile": 1.0, "value": "NaN"}]
-    assert (pairs(version["attributes"]), version["count"]) == ({"methodName": "net_version"}, "1")
-    assert found["process", "max_fds"]["gauge"]["dataPoints"][0]["asDouble"] == "Infinity"
+    assert {point.start_time_unix_nano for point in points} == {STARTED_NS}
+    call, version = found["rpc", "request_time"].summary.data_points
+    assert pairs(call.attributes) == {"methodName": "eth_call"}
+    assert (call.count, call.sum) == (4, 1.5)
+    middle, highest = call.quantile_values
+    assert (middle.quantile, middle.value) == (0.5, 0.5)
+    assert highest.quantile == 1.0
+    assert math.isnan(highest.value)
+    assert (pairs(version.attributes), version.count) == ({"methodName": "net_version"}, 1)
+    assert found["process", "max_fds"].gauge.data_points[0].as_double == math.inf
 
 
 async def test_categories_choose_and_a_body_may_be_compressed() -> None:
     with collector() as server:
-        settings = OtlpSettings("127.0.0.1", server.port, gzip=True, categories=frozenset([MetricCategory.ETHEREUM]))
+        settings = over_http(server.port, gzip=True, categories=frozenset([MetricCategory.ETHEREUM]))
         await push_until(otlp_push(settings, HEIGHT, ADDED), lambda: server.heard(1))
     assert server.heads[0][1]["content-encoding"] == "gzip"
     assert [*by_name(server.messages[0])] == [("ethereum", "blockchain_height")]
 
 
 def test_a_name_that_is_no_unicode_is_sent_all_the_same() -> None:
-    receiver = OtlpCollector(OtlpSettings(), {"service.name": b"n\xff".decode(errors="surrogateescape")}, 1)
-    (message,) = json.loads(receiver.encode([]))["resourceMetrics"]
-    assert pairs(message["resource"]["attributes"]) == {"service.name": "n?"}
+    receiver = OtlpCollector(over_http(1), {"service.name": b"n\xff".decode(errors="surrogateescape")}, 1)
+    (message,) = ExportMetricsServiceRequest.FromString(receiver.encode([])).resource_metrics
+    assert pairs(message.resource.attributes) == {"service.name": "n?"}
 
 
 def test_memory_and_collections_have_the_names_of_besu() -> None:
     families = MetricsRegistry(opentelemetry_series(), {MetricCategory.JVM}).read(())
-    found = by_name(json.loads(encode_otlp(families, {}, 1, 2)))
-    assert pairs(found["jvm", "jvm.gc.collection"]["gauge"]["dataPoints"][0]["attributes"]) == {"gc": "python"}
-    used = found["jvm", "jvm.memory.area"]["gauge"]["dataPoints"][0]
-    assert pairs(used["attributes"]) == {"type": "used", "area": "heap"}
-    assert used["asDouble"] > 2**20
+    found = by_name(ExportMetricsServiceRequest.FromString(encode_otlp(families, {}, 1, 2)))
+    assert pairs(found["jvm", "jvm.gc.collection"].gauge.data_points[0].attributes) == {"gc": "python"}
+    used = found["jvm", "jvm.memory.area"].gauge.data_points[0]
+    assert pairs(used.attributes) == {"type": "used", "area": "heap"}
+    assert used.as_double > 2**20
+
+
+def refusal(values: int, reason: str) -> bytes:
+    """The answer of a collector that refuses values."""
+    success = ExportMetricsPartialSuccess(rejected_data_points=values, error_message=reason)
+    return bytes(ExportMetricsServiceResponse(partial_success=success).SerializeToString())
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (b'{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}', (3, "too old")),
-        (b'{"partialSuccess":{"errorMessage":"name your service"}}', (0, "name your service")),
-        (b'{"partialSuccess":{}}', (0, "")),
-        (b"{}", (0, "")),
+        (refusal(3, "too old"), (3, "too old")),
+        (refusal(2**40, "é"), (2**40, "é")),
+        (refusal(-1, "lies"), (0, "lies")),
+        (refusal(0, "name your service"), (0, "name your service")),
+        (refusal(0, ""), (0, "")),
         (b"", (0, "")),
+        (refusal(3, "too old") + b"\x2d\0\0\0\0\x31\0\0\0\0\0\0\0\0", (3, "too old")),
+        (refusal(3, "too old")[:-1], (0, "")),
+        (b'{"partialSuccess":{}}', (0, "")),
         (b"<html>", (0, "")),
-        (b"[" * 65_536, (0, "")),
-        (b'{"partialSuccess":[1]}', (0, "")),
-        (b'{"partialSuccess":{"rejectedDataPoints":"many"}}', (0, "")),
-        (b'{"partialSuccess":{"rejectedDataPoints":1e999}}', (0, "")),
-        (b'{"partialSuccess":{"rejectedDataPoints":{"a":1}}}', (0, "")),
-        (b"\xff\xfe\x00", (0, "")),
+        (b"\x0a" + b"\xff" * 64, (0, "")),
+        (b"\x08\x01", (0, "")),
+        (b"\x0a\x03\x0a\x01a", (0, "")),
+        (b"\x0b", (0, "")),
+        (b"\x0a" * 65_536, (0, "")),
     ],
 )
 def test_what_a_collector_refuses_is_read_and_any_other_answer_is_borne(answer: bytes, told: tuple[int, str]) -> None:
@@ -219,9 +242,8 @@ def test_what_a_collector_refuses_is_read_and_any_other_answer_is_borne(answer: 
 
 async def test_a_remark_is_told_of_once_and_cut() -> None:
     with collector() as server, captured_logs() as logs:
-        refusal = {"partialSuccess": {"rejectedDataPoints": "9", "errorMessage": "no " * 1000}}
-        server.answer = lambda: (200, {}, json.dumps(refusal).encode())
-        push = otlp_push(OtlpSettings("127.0.0.1", server.port), HEIGHT)
+        server.answer = lambda: (200, {}, refusal(9, "no " * 1000))
+        push = otlp_push(over_http(server.port), HEIGHT)
         await push_until(push, lambda: server.heard(4))
     (warning,) = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
     assert "9 values are refused: no no" in warning
@@ -232,7 +254,7 @@ async def test_a_remark_is_told_of_once_and_cut() -> None:
 
 async def test_a_pause_that_the_collector_asks_for_is_kept_up_to_a_bound() -> None:
     with collector() as server, captured_logs():
-        push = otlp_push(OtlpSettings("127.0.0.1", server.port), HEIGHT)
+        push = otlp_push(over_http(server.port), HEIGHT)
         for asked, pause in (("120", 120.0), ("999999999", 300.0), ("Fri, 31 Dec 2027", 0.16), ("-5", 0.32)):
             server.answer = lambda value=asked: (503, {"Retry-After": value}, b"")  # type: ignore[misc]
             await push._push()
@@ -251,10 +273,10 @@ async def push_to(serve: Callable[[trio.SocketStream], Awaitable[None]], request
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         port = listeners[0].socket.getsockname()[1]
-        receiver = OtlpCollector(OtlpSettings("127.0.0.1", port, request_seconds=request_seconds), {}, 1)
+        receiver = OtlpCollector(over_http(port, request_seconds=request_seconds), {}, 1)
         with trio.fail_after(DEADLINE_SECONDS):
             try:
-                found = await receiver.push(b"{}")
+                found = await receiver.push(b"")
             except ReceiverError as error:
                 found = str(error)
         nursery.cancel_scope.cancel()
@@ -292,16 +314,7 @@ async def test_a_collector_that_is_away_is_told_of_in_the_words_of_the_system() 
     with collector() as server:
         pass
     with pytest.raises(ReceiverError, match="Connection refused"):
-        await OtlpCollector(OtlpSettings("127.0.0.1", server.port), {}, 1).push(b"{}")
-
-
-async def test_a_port_of_grpc_is_named() -> None:
-    with captured_logs() as logs:
-        settings = OtlpSettings("127.0.0.1", otlp_module.GRPC_PORT, request_seconds=0.001)
-        push = otlp_push(settings, HEIGHT)
-        await push._push()
-    (warning,) = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
-    assert "port 4317 is for gRPC" in warning
+        await OtlpCollector(over_http(server.port), {}, 1).push(b"")
 
 
 async def test_a_collector_with_tls_is_checked_and_may_check_the_node(tmp_path: Path) -> None:
@@ -312,8 +325,7 @@ async def test_a_collector_with_tls_is_checked_and_may_check_the_node(tmp_path: 
     context.load_cert_chain(server_pem, server_pem.with_suffix(".key"))
     context.verify_mode = ssl.CERT_REQUIRED
     with collector(context) as server, captured_logs() as logs:
-        settings = OtlpSettings(
-            "127.0.0.1",
+        settings = over_http(
             server.port,
             is_tls=True,
             ca_file=authority,
@@ -322,7 +334,7 @@ async def test_a_collector_with_tls_is_checked_and_may_check_the_node(tmp_path: 
         )
         await push_until(otlp_push(settings, HEIGHT), lambda: server.heard(1))
         count = len(server.messages)
-        await otlp_push(OtlpSettings("127.0.0.1", server.port, is_tls=True), HEIGHT)._push()
+        await otlp_push(over_http(server.port, is_tls=True), HEIGHT)._push()
     assert any("CERTIFICATE_VERIFY_FAILED" in entry["event"] for entry in logs)
     assert len(server.messages) == count
     with pytest.raises(OtlpFileError, match=r"nothing\.pem"):

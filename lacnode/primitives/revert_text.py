@@ -1,6 +1,6 @@
-"""The text that a Solidity contract reverts with."""
+"""Solidity's `Error(string)`: the output of REVERT with a text."""
 
-from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
@@ -14,7 +14,12 @@ def revert_text(output: bytes) -> str | None:
     if output[:4] != ERROR_SELECTOR:
         return None
     try:
-        (reason,) = abi_decode(["string"], output[4:])
+        (reason,) = decode(["string"], output[4:])
     except (DecodingError, ValueError, OverflowError):
         return "ABI decode error"
     return str(reason)
+
+
+def revert_output(text: str) -> bytes:
+    """Return `text` as Solidity's `Error(string)`."""
+    return ERROR_SELECTOR + encode(["string"], [text])
