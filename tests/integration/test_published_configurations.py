@@ -22,6 +22,7 @@ from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
 from lacnode.cli.node_config import make_node_config
 from lacnode.cli.sources import collect_settings
+from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.run_node import open_node
 
@@ -163,6 +164,9 @@ async def start_and_ask(config: NodeConfig, chain_id: int) -> None:
                 async with httpx.AsyncClient(timeout=START_SECONDS) as client:
                     await _answers(client, node.rpc.http_port, node.graphql, chain_id)
             nursery.cancel_scope.cancel()
+    # A call of a contract in a thread ends with this error when the node stops.
+    except* ExecutionCancelledError:
+        pass
     finally:
         node.close()
 
