@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -44,6 +45,36 @@ def test_the_image_has_besus_path_and_the_port_of_metrics() -> None:
     steps = [arguments for instruction, arguments in instructions() if instruction == "RUN"]
     assert any("ln -s /opt/lacnode/bin/lacnode /opt/besu/bin/besu" in step for step in steps)
     assert "9545/tcp" in dict(instructions())["EXPOSE"].split()
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """The instructions of each stage with a name, by its name."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for instruction, arguments in instructions():
+        if instruction == "FROM":
+            _, _, name = arguments.partition(" AS ")
+            found[name] = []
+        if found:
+            found[name].append((instruction, arguments))
+    return found
+
+
+def test_each_engine_has_a_stage_and_py_evm_is_the_default() -> None:
+    assert instructions()[0] == ("ARG", "ENGINE=python")
+    found = stages()
+    assert found["build"] == [("FROM", "build-${ENGINE} AS build")]
+    assert found["build-python"][0] == ("FROM", "python:3.11-slim AS build-python")
+    assert found["build-native"][0] == ("FROM", "build-python AS build-native")
+    assert found["build-native"][-1] == ("RUN", "/opt/lacnode/bin/python native/build.py")
+
+
+def test_the_native_engine_is_built_by_the_toolchain_that_it_needs() -> None:
+    wanted = tomllib.loads((ROOT / "native" / "Cargo.toml").read_text("utf-8"))["package"]["rust-version"]
+    copied = [arguments for instruction, arguments in stages()["build-native"] if instruction == "COPY"]
+    assert copied[:2] == [
+        f"--from=rust:{wanted}-slim /usr/local/{part} /usr/local/{part}" for part in ("rustup", "cargo")
+    ]
+    assert "native/target" in (ROOT / ".dockerignore").read_text().split()
 
 
 def final_stage() -> list[tuple[str, str]]:
