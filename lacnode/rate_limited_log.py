@@ -4,6 +4,7 @@ A peer or a caller can send any number of messages that are refused. One line fo
 has the number of lines that were left out since the last one. Must not decide what is a cause: the caller names it.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
@@ -18,11 +19,12 @@ once."""
 
 
 class RateLimitedLog:
-    """Writes to the logger `name`. `now` returns seconds that only grow."""
+    """Writes to the logger `name`. `now` returns seconds that only grow. Safe to use from several threads."""
 
     def __init__(self, name: str, now: Callable[[], float]) -> None:
         self._log = structlog.get_logger(name)
         self._now = now
+        self._lock = threading.Lock()
         self._written: OrderedDict[Hashable, float] = OrderedDict()
         self._left_out: dict[Hashable, int] = {}
 
@@ -48,7 +50,10 @@ class RateLimitedLog:
             self._log.exception(text, **values, **self._left_out_since(cause))
 
     def _may_write(self, cause: Hashable) -> bool:
-        now = self._now()
+        with self._lock:
+            return self._note(cause, self._now())
+
+    def _note(self, cause: Hashable, now: float) -> bool:
         last = self._written.get(cause)
         if last is not None and now - last < INTERVAL_SECONDS:
             self._left_out[cause] = self._left_out.get(cause, 0) + 1
@@ -63,5 +68,6 @@ class RateLimitedLog:
         return True
 
     def _left_out_since(self, cause: Hashable) -> dict[str, int]:
-        count = self._left_out.pop(cause, 0)
+        with self._lock:
+            count = self._left_out.pop(cause, 0)
         return {"left_out": count} if count else {}

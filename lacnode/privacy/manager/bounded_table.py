@@ -5,7 +5,7 @@ there is none, it drops an entry of the same level, from the source with the mos
 and an unconfirmed entry never replaces a confirmed one. Not safe for several threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -32,9 +32,16 @@ class TrustLevel(IntEnum):
     """This manager's own entry, or the operator's."""
 
 
+_CONFIRMED = (TrustLevel.KEPT, TrustLevel.ANSWERED)
+
+RESERVED_SHARE = 8
+"""One part of this many of a table is for entries that are not confirmed."""
+
+
 class BoundedTable(Generic[K, V]):
-    """A table with at most `limit` entries, and at most `limit_per_source` of one source and level. OWN entries are
-    always accepted, also beyond the limit. Not safe for several threads."""
+    """A table with at most `limit` entries, and at most `limit_per_source` of one source and level. KEPT and ANSWERED
+    entries leave an eighth of it to others. OWN entries are always accepted, also beyond the limit. Not safe for several
+    threads."""
 
     def __init__(self, limit: int, limit_per_source: int) -> None:
         self._limit = limit
@@ -43,6 +50,7 @@ class BoundedTable(Generic[K, V]):
         self._levels_and_sources: dict[K, tuple[TrustLevel, str]] = {}
         self._sources: dict[TrustLevel, dict[str, dict[K, None]]] = {trust_level: {} for trust_level in TrustLevel}
         """The entries of each level and source, the oldest first."""
+        self._confirmed_count = 0
 
     def __contains__(self, key: object) -> bool:
         return key in self._levels_and_sources
@@ -101,6 +109,7 @@ class BoundedTable(Generic[K, V]):
         trust_level, source = self._levels_and_sources.pop(key)
         del self._values[key]
         keys = self._sources[trust_level][source]
+        self._confirmed_count -= trust_level in _CONFIRMED
         del keys[key]
         if not keys:
             del self._sources[trust_level][source]
@@ -110,6 +119,7 @@ class BoundedTable(Generic[K, V]):
             return False
         self._levels_and_sources[key] = trust_level, source
         self._values[key] = value
+        self._confirmed_count += trust_level in _CONFIRMED
         self._sources[trust_level].setdefault(source, {})[key] = None
         return True
 
@@ -120,15 +130,19 @@ class BoundedTable(Generic[K, V]):
         if len(own) >= self._limit_per_source and trust_level is not TrustLevel.OWN:
             self.remove(next(iter(own)))
             return True
+        # A stranger can run a manager under thousands of URLs, and all of them answer. A manager that calls for the first
+        # time must find a place all the same.
+        if trust_level in _CONFIRMED and self._confirmed_count >= self._limit - self._limit // RESERVED_SHARE:
+            return self._evict_one(trust_level, len(own), _CONFIRMED)
         if len(self._levels_and_sources) < self._limit:
             return True
-        return self._evict_one(trust_level, len(own))
+        return self._evict_one(trust_level, len(own), TrustLevel)
 
-    def _evict_one(self, trust_level: TrustLevel, count: int) -> bool:
+    def _evict_one(self, trust_level: TrustLevel, count: int, levels: Iterable[TrustLevel]) -> bool:
         # The lowest level is searched first. In a level the largest source gives up its oldest entry. A source takes
         # the place of another one of the same level only if it stays smaller than that one. So all sources tend to the
         # same share, and a source with many addresses per minute gains nothing.
-        for lower in TrustLevel:
+        for lower in levels:
             sources = self._sources[lower]
             if lower > trust_level or not sources:
                 continue

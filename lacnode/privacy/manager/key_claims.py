@@ -9,14 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 
-import structlog
-
 from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.key_proof_exchange import proves_key
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_sender import PeerSender
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 CLAIM_RECHECK_SECONDS = 60.0
 """A claim that was verified is not verified again for this time."""
@@ -37,6 +34,8 @@ class KeyClaims:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[tuple[bytes, str], float] = {}
+        # A stranger can make claims under any number of URLs. One line for each would fill the disk.
+        self._log = RateLimitedLog("privacy", clock)
 
     def verify_claims(self) -> None:
         """Verify the rival claims that arrived at the directory since the last call. A manager that proves a key takes
@@ -71,15 +70,19 @@ class KeyClaims:
         # A claim of an own key is never verified: this manager knows where the key is. It may be an attack, or a
         # second manager with a copy of the key file, so an operator must read of it.
         if self._keys.find_pair(key) is not None:
-            log.warning(f"the manager at {url} says to have the key {name}, which is this manager's")
+            self._log.warning(
+                ("own", key), f"the manager at {url} says to have the key {name}, which is this manager's"
+            )
             return
         known, own = self._peers.url_of(key), self._keys.sender_pair(None)
         # The new claim is asked first. Most claims fail here, and then the known manager is not called at all.
         if not proves_key(own, key, url, self._sender):
-            log.warning(f"the manager at {url} says to have the key {name}, and does not prove it: {known} is used")
+            text = f"the manager at {url} says to have the key {name}, and does not prove it: {known} is used"
+            self._log.warning("unproven", text)
             # Both have the private key. A change would let each of them take the payloads from the other at any time.
         elif known is not None and proves_key(own, key, known, self._sender):
-            log.warning(f"two managers have the private key of {name}: {known}, which is used, and {url}")
+            text = f"two managers have the private key of {name}: {known}, which is used, and {url}"
+            self._log.warning("two", text)
         else:
             self._peers.set_key_url(key, url)
-            log.warning(f"the key {name} is at {url} now, which proves it; {known} did not")
+            self._log.warning("moved", f"the key {name} is at {url} now, which proves it; {known} did not")

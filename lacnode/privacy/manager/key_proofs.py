@@ -60,6 +60,7 @@ class KeyProofs:
         self._clock = clock
         self._lock = threading.Lock()
         self._statuses: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
+        self._silent: dict[str, float] = {}
 
     def query_proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
         """Return the status of each key (32 bytes) at its URL. The managers are asked if no good answer of the last
@@ -72,10 +73,22 @@ class KeyProofs:
 
     def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
         """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof: its
-        URL is one of `unproven_at`, and it does not know the question. `places` has the URL of each key (32 bytes). A
-        manager is asked if its answer is not known."""
-        listed = {key: url for key, url in places.items() if self._needs_no_proof(url)}
-        return KeyProofStatus.UNPROVEN in self.query_proof_statuses(listed).values()
+        URL is one of `unproven_at`, and it does not know the question. `places` has the URL of each key (32 bytes),
+        which its manager itself has named. A manager is asked if its answer is not known, and not again within
+        `UNPROVEN_SECONDS` if it does not answer."""
+        now = self._clock()
+        with self._lock:
+            # Any machine can ask this at any time, and a thread waits for the answers. A silent manager would occupy all
+            # threads for other managers.
+            self._silent = {url: until for url, until in self._silent.items() if now < until}
+            silent = set(self._silent)
+        listed = {key: url for key, url in places.items() if url not in silent and self._needs_no_proof(url)}
+        statuses = self.query_proof_statuses(listed)
+        with self._lock:
+            for key, status in statuses.items():
+                if status is KeyProofStatus.SILENT:
+                    self._silent[listed[key]] = self._clock() + UNPROVEN_SECONDS
+        return KeyProofStatus.UNPROVEN in statuses.values()
 
     def _needs_no_proof(self, url: str) -> bool:
         return any(is_same_manager(url, listed) for listed in self._unproven_at)

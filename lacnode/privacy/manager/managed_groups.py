@@ -4,10 +4,9 @@ A record of another manager is believed only as far as a member has proven it. T
 """
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-
-import structlog
 
 from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import audit_entry
@@ -19,8 +18,7 @@ from lacnode.privacy.manager.proven_group import decode_proven_group
 from lacnode.privacy.manager.quota import QuotaExceededError
 from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType, PrivacyGroup
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 SEED_BYTES = 20
 MAX_REMEMBERED_LEGACY_GROUPS = 4096
@@ -36,6 +34,7 @@ class ManagedGroups:
         self._store = store
         self._delivery = delivery
         self._stored_legacy: set[bytes] = set()
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     # -- the client's side -------------------------------------------------------------------------------------------
 
@@ -191,7 +190,7 @@ class ManagedGroups:
             # decide by the old record.
             call_store(self._store.groups.update, record.id, decide_record, is_pushed=is_pushed, teller=teller)
         except (GroupRefusedError, QuotaExceededError) as refused:
-            log.warning(f"a group is refused: {refused}", group=to_base64(record.id))
+            self._log.warning(str(refused), f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None
 
 

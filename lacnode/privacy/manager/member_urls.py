@@ -87,7 +87,10 @@ class MemberUrlFinder:
         if self._proofs is None:
             return True
         at_tessera = {} if self._tessera is None else self._tessera.key_urls
-        known = {member: url for member in members if (url := self._peers.url_of(member)) is not None}
+        # Only keys that a manager has named as its own. A stranger can say of thousands of keys that they are at an Orion,
+        # and each would be asked for.
+        named = [member for member in members if self._peers.has_answered_for(member)]
+        known = {member: url for member in named if (url := self._peers.url_of(member)) is not None}
         return any(member in at_tessera for member in members) or self._proofs.accepts_unproven_keys(known)
 
     def _directory_url(self, member: bytes) -> str | None:

@@ -4,10 +4,9 @@ A payload is believed only as far as an own key opens it, and only if it belongs
 anything, must not hold a plaintext longer than a call, and must not log it.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-
-import structlog
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import audit_entry
@@ -27,8 +26,7 @@ from lacnode.privacy.manager.quota import QuotaExceededError
 from lacnode.privacy.manager.recovery_boxes import decode_push_with_boxes
 from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
 from lacnode.privacy.transaction_manager import EnclaveError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 
 class PayloadIntake:
@@ -47,6 +45,8 @@ class PayloadIntake:
         self._groups = groups
         self._missing_payloads = missing
         self._listeners: list[Callable[[bytes], None]] = []
+        # Any machine can send what is refused here. One line for each would fill the disk.
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     def on_payload_stored(self, listener: Callable[[bytes], None]) -> None:
         """Call `listener` with the key (32 bytes) of every new payload that another manager pushes or gives back. Any
@@ -88,7 +88,7 @@ class PayloadIntake:
         readers = find_own_boxes(payload, self._keys)
         if not readers:
             raise EnclaveError("EnclaveKeysCannotDecryptPayload")
-        self.store_opened(payload, readers, "received", recovery_boxes)
+        self.store_opened(payload, readers, "received", recovery_boxes, counts=True)
 
     def store_opened(
         self,
@@ -96,12 +96,14 @@ class PayloadIntake:
         readers: Mapping[bytes, int],
         event: str,
         recovery_boxes: Mapping[bytes, bytes] | None = None,
+        *,
+        counts: bool,
     ) -> None:
         """Store a payload that own keys open, with an entry in the audit log. Listeners are called if it is new.
 
         `readers` are the own keys with the positions of their boxes (at least one). `recovery_boxes` are boxes of other
         parties, by their public key. Those of own keys and of parties with a box are left out. `event` is for the audit
-        log. The quota counts only for `received`.
+        log. If it `counts`, the payload counts for the quota of its sender, otherwise for the free space on the disk alone.
 
         EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
         another payload already or if it is too large, `StorageQuotaExceeded` if a quota is reached.
@@ -127,12 +129,11 @@ class PayloadIntake:
         parties |= {party: position for position, party in enumerate(others, len(own.boxes))}
         entry = audit_entry(event, kept.key, kept.sender, list(readers), kept.group_id)
         try:
-            # Only pushes count against the quota. The operator asked for recovered payloads.
-            new = call_store(self._store.put_payload, kept, parties, entry, is_pushed=event == "received")
+            new = call_store(self._store.put_payload, kept, parties, entry, is_pushed=counts, is_recovered=not counts)
         except PayloadConflictError:
             raise EnclaveError("InvalidPayload") from None
         except QuotaExceededError as error:
-            log.warning(f"a payload of {to_base64(payload.sender)} is refused: {error}")
+            self._log.warning(str(error), f"a payload of {to_base64(payload.sender)} is refused: {error}")
             raise EnclaveError("StorageQuotaExceeded", str(error)) from None
         if self._missing_payloads is not None:
             self._missing_payloads.remove_found(payload.key)
@@ -156,9 +157,8 @@ class PayloadIntake:
         opened = decrypt_payload(payload, own) if was_lost else None
         if opened is not None and self._groups.names_recipient(payload, opened[1], helper):
             return True
-        log.warning(
-            "a payload that is given back as an own one is refused: it has no proof", payload=to_base64(payload.key)
-        )
+        text = "a payload that is given back as an own one is refused: it has no proof"
+        self._log.warning(text, text, payload=to_base64(payload.key))
         return False
 
     def store_recovered(
@@ -166,13 +166,15 @@ class PayloadIntake:
         payload: EncryptedPayload,
         readers: Mapping[bytes, int],
         recovery_boxes: Mapping[bytes, bytes] | None = None,
+        *,
+        counts: bool,
     ) -> int:
         """Store a payload that another manager gives back. `readers` are the own keys that open it, with the positions
-        of their boxes (at least one). Return 1 if it was accepted, also if it was stored before, and 0 if it is
-        refused: one bad payload must not stop the recovery of all others. EnclaveUnreachableError if the database
-        fails."""
+        of their boxes (at least one). `counts` is as for `store_opened`. Return 1 if it was accepted, also if it was
+        stored before, and 0 if it is refused: one bad payload must not stop the recovery of all others.
+        EnclaveUnreachableError if the database fails."""
         try:
-            self.store_opened(payload, readers, "recovered", recovery_boxes)
+            self.store_opened(payload, readers, "recovered", recovery_boxes, counts=counts)
         except EnclaveError:
             return 0
         return 1
@@ -186,5 +188,6 @@ class PayloadIntake:
         opened = decrypt_payload(payload, self._keys.sender_pair(next(iter(readers))))
         why = None if opened is None else self._groups.find_refusal(payload, opened[1])
         if why is not None:
-            log.warning(f"a payload of {to_base64(payload.sender)} is refused: {why}", payload=to_base64(payload.key))
+            text = f"a payload of {to_base64(payload.sender)} is refused: {why}"
+            self._log.warning(why, text, payload=to_base64(payload.key))
             raise EnclaveError("PrivacyGroupNotFound", why)

@@ -6,7 +6,7 @@ groups that it is a member of. This module must not send a plaintext. It must no
 """
 
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 
 import structlog
@@ -267,11 +267,13 @@ class PayloadRecovery:
             self._sender, RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places]
         )
         return [
-            None if page is None else self._store_page(own, key, url, page)
+            None if page is None else self._store_page(own, key, url, page, frozenset(wanted))
             for (key, url), page in zip(places, pages, strict=True)
         ]
 
-    def _store_page(self, own: KeyPair, key: bytes, url: str, page: CborFields) -> tuple[int, int] | None:
+    def _store_page(
+        self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]
+    ) -> tuple[int, int] | None:
         try:
             # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
             # checked.
@@ -280,23 +282,32 @@ class PayloadRecovery:
                 page.read_field("groups", list),
                 page.read_field("next", int),
             )
-            # Groups come first. A payload is checked against the group that it belongs to.
-            for group in groups:
+            # Groups come first. A payload is checked against the group that it belongs to. They are not asked for with
+            # single payloads.
+            for group in () if wanted else groups:
                 self._store_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
-            return sum(self._store_entry(CborFields(item, "recovery"), own, key) for item in payloads), following
+            return sum(
+                self._store_entry(CborFields(item, "recovery"), own, key, wanted) for item in payloads
+            ), following
         except (CborError, EnclaveError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
 
-    def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
+    def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes, wanted: Set[bytes]) -> int:
         payload = decode_orion_payload(entry.bytes("body"))
+        # A marker on the chain is enough for any manager to be asked. What it gives unasked would fill the disk.
+        if wanted and payload.key not in wanted:
+            return 0
         recovery_boxes = decode_recovery_boxes(entry.read_field("boxes", bytes, True) or b"")
         kept = self._with_own_box(payload, own, key)
         # A payload that no own key opens is not stored. Another manager could otherwise fill the disk with it.
         readers = {} if kept is None else find_own_boxes(kept, KeyRing([own]))
         if kept is None or not readers or self._manager.has_payload(kept.key, own.public):
             return 0
-        return self._manager.intake.store_recovered(kept, readers, recovery_boxes)
+        # Anybody can send the marker of a payload that is to be asked for. So it counts as if it was pushed, unless the
+        # operator asks for everything.
+        counts = bool(wanted) and not self._was_lost
+        return self._manager.intake.store_recovered(kept, readers, recovery_boxes, counts=counts)
 
     def _with_own_box(self, payload: EncryptedPayload, own: KeyPair, key: bytes) -> EncryptedPayload | None:
         """Return the payload with a box that `own` opens, None if there is none. The manager of `key` gave it."""

@@ -78,6 +78,7 @@ class PayloadStore:
         entry: bytes | None = None,
         *,
         is_pushed: bool = False,
+        is_recovered: bool = False,
     ) -> bool:
         """Store `payload`, and `entry` (encoded) in the audit log. Return True if it is new, False if it is stored
         already. It is on the disk when this returns.
@@ -85,7 +86,8 @@ class PayloadStore:
         `parties` are public keys (32 bytes) and the positions of their boxes. If the payload is stored already, its new
         boxes are added and there is no entry in the log. PayloadConflictError if the stored payload of this key has
         another sender, nonce or group, or if there would be more than `MAX_BOXES` boxes. QuotaExceededError if the
-        payload `is_pushed` and a quota is reached. StoreError if the database fails.
+        payload `is_pushed` and a quota is reached, or if it `is_recovered` and the disk is almost full. StoreError if the
+        database fails.
         """
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflictError
@@ -101,6 +103,8 @@ class PayloadStore:
                     return False
                 size = len(body) + PAYLOAD_ROWS_BYTES + PARTY_ROWS_BYTES * len(parties)
                 self._count_pushed_bytes(connection, payload.sender, size)
+            elif is_recovered:
+                self._quota.check_disk(len(body))
             # An own payload is almost always new. So it is inserted without a look-up before.
             number = connection.find_value(
                 "INSERT INTO payloads (key, body) VALUES (:key, :body) ON CONFLICT (key) DO NOTHING RETURNING number",

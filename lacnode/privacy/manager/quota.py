@@ -1,8 +1,8 @@
 """The quota: how many bytes of other managers' payloads are stored.
 
 There is a bound for each sending key, one for all unknown keys, one for all known keys, and one for the free space on the
-disk. Payloads of the own node and recovered payloads do not count. The log warns before a bound is reached. This module
-must not delete anything: a payload that was confirmed to its sender stays.
+disk. Payloads of the own node do not count. Those that a lost store gets back count for the disk alone. The log warns before
+a bound is reached. This module must not delete anything: a payload that was confirmed to its sender stays.
 """
 
 import shutil
@@ -105,7 +105,7 @@ class Quota:
         limit = self._settings.known_bytes if known else self._settings.unknown_bytes
         used = self.usage.known_bytes if known else self.usage.unknown_bytes
         kind = "known keys" if known else "unknown keys"
-        self._check_disk(size)
+        self.check_disk(size)
         self._check_bound(f"payloads of {kind}", used + size, limit)
         # One key must not fill the whole bound of its kind. Sixteen keys can, which is why the common bound comes first
         # and gives the alarm.
@@ -145,7 +145,9 @@ class Quota:
             else:
                 self.usage.unknown_bytes += size
 
-    def _check_disk(self, size: int) -> None:
+    def check_disk(self, size: int) -> None:
+        """Check that the disk has space for `size` more bytes beside the reserve. QuotaExceededError if it has not. The log
+        warns once if little is left."""
         reserve = self._settings.disk_reserve_bytes
         if self._directory is None or not reserve:
             return

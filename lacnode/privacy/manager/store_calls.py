@@ -3,19 +3,20 @@
 A failing store is reported as such, and not as an unknown payload or group, which would refuse good payloads.
 """
 
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
-
-import structlog
 
 from lacnode.privacy.manager.cbor_records import CborError
 from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
+from lacnode.rate_limited_log import RateLimitedLog
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-log = structlog.get_logger("privacy")
+# For all managers of this process. Any machine can send what is refused, so one line for each would fill the disk.
+_log = RateLimitedLog("privacy", time.monotonic)
 
 
 def call_store(method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -24,7 +25,7 @@ def call_store(method: Callable[P, T], *arguments: P.args, **named: P.kwargs) ->
     try:
         return method(*arguments, **named)
     except StoreError as error:
-        log.error(f"the manager cannot answer: {error}")
+        _log.error(str(error), f"the manager cannot answer: {error}")
         raise EnclaveUnreachableError(str(error)) from None
 
 
@@ -34,5 +35,5 @@ def decode_or_refuse(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except CborError as error:
-        log.info(f"a peer was refused: {error}")
+        _log.info("refused", f"a peer was refused: {error}")
         raise EnclaveError("ObjectJsonDeserialization") from None

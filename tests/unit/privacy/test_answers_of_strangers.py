@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, PayloadRecove
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
+from lacnode.privacy.manager.quota import Quota, QuotaSettings
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     encode_payload_text,
@@ -101,3 +103,33 @@ class TestOwnPayloads:
         sealed = encrypt_payload(text, PARTNER, [OWN.public], bytes([7]) * 32, bytes(32), bytes(24))
         false = replace(sealed, sender=OWN.public, boxes=sealed.boxes[:1])
         assert not recovered(StrangersManager(PARTNER), false, PARTNER, lost)
+
+
+class TestWhatWasNotAskedFor:
+    def test_is_not_stored(self) -> None:
+        """One marker of a payload that no manager has made strangers fill the disk, beside every quota."""
+        there = StrangersManager()
+        manager, store = manager_that_asks(there)
+        there.payloads = [encrypt_payload(b"text", STRANGER, [OWN.public], bytes(32)).with_boxes_at([0])]
+        there.groups = [GroupRecord.legacy((OWN.public, STRANGER.public, PARTNER.public))]
+        assert PayloadRecovery(manager, there).recover_payloads([bytes(32)]) == 0
+        assert store.is_empty()
+        assert store.groups.find(there.groups[0].id) is None
+
+    @pytest.mark.parametrize(("lost", "kept"), [(False, False), (True, True)])
+    def test_counts_as_pushed_unless_the_store_was_lost(self, lost: bool, kept: bool) -> None:
+        there = StrangersManager()
+        manager, store = manager_that_asks(there)
+        store.set_quota(Quota(QuotaSettings(unknown_bytes=1_000, disk_reserve_bytes=0)))
+        asked = encrypt_payload(b"text", STRANGER, [OWN.public], bytes(32)).with_boxes_at([0])
+        there.payloads = [asked]
+        PayloadRecovery(manager, there, was_lost=lost).recover_payloads([asked.key])
+        assert manager.has_payload(asked.key, OWN.public) is kept
+
+    def test_leaves_the_reserve_of_the_disk_free(self, tmp_path: Path) -> None:
+        there = StrangersManager()
+        manager, store = manager_that_asks(there)
+        store.set_quota(Quota(QuotaSettings(disk_reserve_bytes=2**62), directory=tmp_path))
+        there.payloads = [encrypt_payload(b"text", STRANGER, [OWN.public], bytes(32)).with_boxes_at([0])]
+        assert PayloadRecovery(manager, there, was_lost=True).recover_everything({STRANGER.public})[0] == 0
+        assert store.is_empty()

@@ -8,7 +8,12 @@ import pytest
 from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.audit_log import export_audit_log
 from lacnode.privacy.manager.cbor_records import decode_map, encode_map
-from lacnode.privacy.manager.encrypted_payload import BOX_SIZE, decode_orion_payload
+from lacnode.privacy.manager.encrypted_payload import (
+    BOX_SIZE,
+    decode_orion_payload,
+    encode_orion_payload,
+    encrypt_payload,
+)
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.key_claims import CLAIM_RECHECK_SECONDS, KeyClaims
 from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH, ProofResponder, proves_key
@@ -291,3 +296,70 @@ class Confirming(Scene):
         """A's manager, whose operator names the URLs `named`."""
         proofs = KeyProofs(KeyRing([A]), self, named)
         return LocalTransactionManager(KeyRing([A]), store or PayloadStore(), self.peers, self, proofs=proofs)
+
+
+class TestUnprovenGroups:
+    """A thread for other managers waits while a member's manager is asked whether it is an Orion."""
+
+    def announced(self, known: Mapping[bytes, str], heard: Mapping[bytes, str], down: bool) -> list[tuple[str, int]]:
+        """How often the operator's manager at HOME is asked, for two groups with all these members."""
+        asked = list[tuple[str, int]]()
+
+        class Orion:
+            def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+                asked.extend((url, len(bodies)) for url in bodies)
+                return dict.fromkeys(bodies, None if down else REFUSED_REPLY)
+
+        peers = PeerDirectory([A.public], "http://a", known=known)
+        peers.add_party_info(PartyInfo(ELSEWHERE, (), heard), "203.0.113.1")
+        proofs = KeyProofs(KeyRing([A]), Orion(), (HOME,), clock=lambda: 1000.0)
+        manager = LocalTransactionManager(KeyRing([A]), PayloadStore(), peers, Orion(), proofs=proofs)
+        for seed in (b"1", b"2"):
+            members = (A.public, *known, *heard)
+            record = GroupRecord(members, "", "", True, GroupType.PANTHEON, seed)
+            try:
+                manager.groups.receive_announcement(encode_orion_group(record))
+            except EnclaveError:
+                assert down or not known
+        return asked
+
+    def test_a_silent_manager_is_asked_once(self) -> None:
+        assert self.announced({B.public: HOME}, {}, down=True) == [(HOME, 1)]
+
+    def test_it_is_not_asked_for_keys_that_a_stranger_says_are_there(self) -> None:
+        heard = {number.to_bytes(32): HOME for number in range(1, 100)}
+        assert self.announced({B.public: HOME}, heard, down=False) == [(HOME, 1)]
+        assert self.announced({}, heard, down=False) == []
+
+
+class TestLogOfStrangers:
+    """What any machine can send without end does not fill the disk with lines."""
+
+    def test_false_claims(self) -> None:
+        scene = Scene(HOME)
+        with logs_of_this_thread() as logs:
+            for number in range(100):
+                scene.hear(f"http://evil:{number + 1}", A.public)
+                scene.network.down.add(f"http://evil:{number + 1}")
+                scene.hear(f"http://evil:{number + 1}")
+        assert len(logs) == 2
+
+    def test_refused_requests(self) -> None:
+        scene = Scene(HOME)
+        manager = LocalTransactionManager(KeyRing([A]), PayloadStore(), scene.peers, scene.network)
+        with logs_of_this_thread() as logs:
+            for number in range(100):
+                other = KeyPair.generate()
+                foreign = encrypt_payload(bytes([number]), other, [A.public], GroupRecord.legacy((B.public,)).id)
+                manager.groups.store_legacy(GroupRecord.legacy((B.public,)))
+                record = GroupRecord((A.public, B.public), "", "", True, GroupType.LEGACY, None)
+                for refused, body in (
+                    (manager.intake.receive_push, b"garbage"),
+                    (manager.intake.receive_push, encode_orion_payload(foreign)),
+                    (manager.groups.receive_announcement, encode_orion_group(record)),
+                ):
+                    try:
+                        refused(body)
+                    except EnclaveError:
+                        continue
+        assert 0 < len(logs) <= 3

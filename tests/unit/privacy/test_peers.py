@@ -70,6 +70,20 @@ class TestFloods:
         assert peers.url_of(HONEST) == HONEST_URL
         assert peers.has_answered(HONEST_URL)
 
+    def test_of_strangers_whose_urls_all_answer_leave_a_place_for_a_manager_that_calls(self) -> None:
+        """One machine has any number of names, and each of its ports may have a manager."""
+        peers = PeerDirectory([OWN], HOME)
+        places = [f"http://name{number % 100}.evil.example:{number // 100 + 1}" for number in range(2_000)]
+        for number, place in enumerate(places):
+            key = number.to_bytes(32)
+            peers.add_party_info(PartyInfo(place, (place,), {key: place, bytes([1]) + key[1:]: place}), answered=place)
+        peers.add_party_info(PartyInfo(HONEST_URL, (HONEST_URL,), {HONEST: HONEST_URL}), "192.0.2.1")
+        assert peers.pop_new_callers() == [HONEST_URL]
+        assert peers.url_of(HONEST) == HONEST_URL
+        peers.add_party_info(PartyInfo(HONEST_URL, (), {HONEST: HONEST_URL}), answered=HONEST_URL)
+        assert peers.has_answered(HONEST_URL)
+        assert peers.has_answered_for(HONEST)
+
     def test_do_not_outlive_a_restart(self) -> None:
         kept: dict[bytes, str] = {}
 

@@ -3,10 +3,9 @@
 This manager does not answer `/resend`, because a Tessera proves no key for it.
 """
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
-
-import structlog
 
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -18,8 +17,9 @@ from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_tessera_party_info, encode_tessera_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, TesseraPayload, decode_tessera_payload
 from lacnode.privacy.transaction_manager import EnclaveError
+from lacnode.rate_limited_log import RateLimitedLog
 
-log = structlog.get_logger("privacy")
+_log = RateLimitedLog("privacy", time.monotonic)
 
 T = TypeVar("T")
 
@@ -71,5 +71,5 @@ def _decode_or_refuse(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except TesseraError as error:
-        log.info(f"a Tessera was refused: {error}")
+        _log.info("refused", f"a Tessera was refused: {error}")
         raise EnclaveError("InvalidPayload") from None

@@ -41,7 +41,7 @@ class TesseraRecovery:
         readers = find_own_boxes(payload, self._manager.keys)
         if not readers:
             return 0
-        return self._manager.intake.store_recovered(payload, readers)
+        return self._manager.intake.store_recovered(payload, readers, counts=not self._was_lost)
 
     def _with_sender_box(self, found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
         for recipient in found.recipients:
