@@ -5,8 +5,9 @@ payload comes with the one box that the requester can open, and with known boxes
 groups that it is a member of. This module must not send a plaintext. It must not trust an answer beyond what it can open.
 """
 
+import time
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 
 import structlog
@@ -62,6 +63,13 @@ it needs no other sign."""
 MAX_PAGES = 10_000
 MAX_MANAGERS_AT_ONCE = 8
 """The largest number of managers that are asked at the same time. Their answers may be large."""
+
+ASKING_SECONDS = 20.0
+"""The time after which no more managers are asked for single payloads in one call, for each own key. The next call goes on
+with those that were not asked."""
+
+MAX_HELPFUL_MANAGERS = 64
+"""The largest number of URLs whose managers are asked first, because they gave a payload before."""
 
 MAX_RECOVERY_REQUESTS = 120
 """The largest number of requests of one key in a minute."""
@@ -184,12 +192,24 @@ def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: 
 class PayloadRecovery:
     """Asks other managers over `sender` for payloads and groups that are missing here, and stores them in `manager`.
     Its calls block, so the event loop must not make them. `was_lost` says that this manager may have lost payloads that
-    an earlier version has sent (see `PayloadIntake.is_own`)."""
+    an earlier version has sent (see `PayloadIntake.is_own`). `clock` returns monotonic seconds."""
 
-    def __init__(self, manager: LocalTransactionManager, sender: PeerSender, *, was_lost: bool = False) -> None:
+    def __init__(
+        self,
+        manager: LocalTransactionManager,
+        sender: PeerSender,
+        *,
+        was_lost: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._manager = manager
         self._sender = sender
         self._was_lost = was_lost
+        self._clock = clock
+        self._turn = 0
+        self._turns: dict[str, int] = {}
+        # A dictionary as an ordered set: what helped last is the last.
+        self._helpful: dict[str, None] = {}
         # The number after which the next page begins, by own key and other key. A recovery that a manager interrupts
         # goes on from there, and does not read all pages again.
         self._reached: dict[tuple[bytes, bytes], int] = {}
@@ -214,19 +234,40 @@ class PayloadRecovery:
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask the known managers for the payloads `wanted` (keys of 32 bytes, at most `MAX_WANTED_PAYLOADS`) and store
-        them. Return how many were stored. Managers that do not answer raise no error. EnclaveUnreachableError if the
-        own store fails."""
+        them. Return how many were stored. Not all managers are asked if that takes longer than `ASKING_SECONDS`.
+        Managers that do not answer raise no error. EnclaveUnreachableError if the own store fails."""
         total = 0
         for own in self._own_pairs():
-            for places in _managers_to_ask(self._other_keys()):
+            until = self._clock() + ASKING_SECONDS
+            for places in _managers_to_ask(self._in_turn(self._other_keys())):
                 # Some managers at a time, and only for payloads that are still missing. Each payload may be as large as
                 # 15 MB, and the first answers usually have them.
                 here = self._manager.find_readable_keys(wanted, own.public)
                 left = [key for key in wanted if key not in here]
-                if not left:
+                # A stranger can announce hundreds of URLs that answer slowly. Other payloads are waited for meanwhile.
+                if not left or self._clock() > until:
                     break
-                total += sum(page[0] for page in self._request_pages(own, places, 0, left) if page is not None)
+                total += self._ask_together(own, places, left)
         return total
+
+    def _ask_together(self, own: KeyPair, places: Sequence[tuple[bytes, str]], wanted: Sequence[bytes]) -> int:
+        self._turn += 1
+        pages = self._request_pages(own, places, 0, wanted)
+        for (_, url), page in zip(places, pages, strict=True):
+            self._turns[url] = self._turn
+            if page is not None and page[0]:
+                self._helpful.pop(url, None)
+                self._helpful[url] = None
+                if len(self._helpful) > MAX_HELPFUL_MANAGERS:
+                    del self._helpful[next(iter(self._helpful))]
+        return sum(page[0] for page in pages if page is not None)
+
+    def _in_turn(self, places: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+        """Return the managers in the order of the questions: those that helped before, and then the one that was not
+        asked for the longest time. Among those that were never asked the best known one is the first."""
+        urls = {url for _, url in places}
+        self._turns = {url: turn for url, turn in self._turns.items() if url in urls}
+        return sorted(places, key=lambda place: (place[1] not in self._helpful, self._turns.get(place[1], 0)))
 
     def _own_pairs(self) -> list[KeyPair]:
         return [self._manager.keys.sender_pair(public) for public in self._manager.keys.public_keys]

@@ -45,6 +45,9 @@ PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.4, 0.25, 0.05
 BURST_SECONDS = 5.0
 """How long an address may save up its share."""
 
+REQUEST_SECONDS = 0.0001
+"""The time of the event loop that counts for each request."""
+
 MAX_WAIT_SECONDS = 10.0
 """How long a request may wait for the share of its address."""
 
@@ -110,11 +113,14 @@ class NodeRoutes:
         """Return the response to a request that `answer_head` has allowed. A worker thread computes it when the address
         has a share of the processor left. After `MAX_WAIT_SECONDS` without a share the response is `BUSY`. Errors of
         the manager become responses with Orion's error code."""
-        if request.method == "GET":
-            return _text("I'm up!")
         # An address that has used its share waits here, without a thread. Its requests cannot delay other addresses.
         if not await self._wait_for_share(request.client):
             return BUSY
+        # Reading and answering takes time of the event loop, which counts too. Otherwise a flood of the cheapest requests
+        # would take a whole processor.
+        self._share.spend(request.client, REQUEST_SECONDS, time.monotonic())
+        if request.method == "GET":
+            return _text("I'm up!")
         answer = self._posts[_route(request)]
         try:
             return await trio.to_thread.run_sync(self._answer_counted, answer, request, limiter=self._limiter)

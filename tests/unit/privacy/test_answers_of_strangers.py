@@ -133,3 +133,41 @@ class TestWhatWasNotAskedFor:
         there.payloads = [encrypt_payload(b"text", STRANGER, [OWN.public], bytes(32)).with_boxes_at([0])]
         assert PayloadRecovery(manager, there, was_lost=True).recover_everything({STRANGER.public})[0] == 0
         assert store.is_empty()
+
+
+class SlowStrangers(StrangersManager):
+    """A partner's manager at `http://partner`, and others that answer nothing, after 24 s. `asked` are the URLs of the
+    calls."""
+
+    def __init__(self) -> None:
+        super().__init__(PARTNER)
+        self.now = 1_000.0
+        self.asked: list[str] = []
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        if path == CHALLENGE_PATH:
+            self.asked += bodies
+        if set(bodies) != {"http://partner"}:
+            self.now += 24.0
+        return {url: self._answer(path, body) if url == "http://partner" else None for url, body in bodies.items()}
+
+
+class TestSlowManagers:
+    def test_do_not_hold_up_what_others_have(self) -> None:
+        there = SlowStrangers()
+        known = {number.to_bytes(32): f"http://stranger{number}" for number in range(200)}
+        peers = PeerDirectory([OWN.public], "http://own", known={**known, PARTNER.public: "http://partner"})
+        manager = LocalTransactionManager(KeyRing([OWN]), PayloadStore(), peers, there)
+        recovery = PayloadRecovery(manager, there, clock=lambda: there.now)
+        sent = [encrypt_payload(bytes([number]), PARTNER, [OWN.public], BOTH).with_boxes_at([0]) for number in (1, 2)]
+        there.payloads, calls = sent[:1], 0
+        while not manager.has_payload(sent[0].key, OWN.public):
+            before, calls = there.now, calls + 1
+            recovery.recover_payloads([sent[0].key, bytes(32)])
+            assert there.now - before < 60
+        assert calls <= 200 // 8 + 1
+        assert len(set(there.asked)) == 201
+        there.payloads, there.asked = sent, []
+        recovery.recover_payloads([sent[1].key, bytes(32)])
+        assert manager.has_payload(sent[1].key, OWN.public)
+        assert there.asked[0] == "http://partner"

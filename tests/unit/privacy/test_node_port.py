@@ -55,6 +55,16 @@ async def test_what_a_request_takes_counts_for_its_address(routes: NodeRoutes) -
     assert most._left < untouched._left
 
 
+async def test_the_cheapest_request_counts_and_waits_too(routes: NodeRoutes) -> None:
+    """A flood of them would take a whole processor."""
+    ask = Request("GET", "/upcheck", {}, b"", "member")
+    assert (await routes.answer(ask)).status == 200
+    assert routes._share._of("member")[0]._left < routes._share._of("other")[0]._left
+    routes._share.spend("attacker", 1_000.0, time.monotonic())
+    with trio.fail_after(20):
+        assert (await routes.answer(Request("GET", "/upcheck", {}, b"", "attacker"))).status == 503
+
+
 async def test_each_path_has_its_bound(routes: NodeRoutes) -> None:
     sizes = {path: routes.largest_body(request("a", path)) for path in ("/push", "/partyinfo", "/lacnode/prove")}
     assert sizes == {"/push": MAX_PAYLOAD_REQUEST_BYTES, "/partyinfo": MAX_PARTY_INFO_BYTES, "/lacnode/prove": 16_384}
