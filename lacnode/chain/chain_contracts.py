@@ -11,7 +11,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallLimitExceededError, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
-from lacnode.evm.transaction_validation import DELEGATION_PREFIX
+from lacnode.evm.transaction_validation import DELEGATION_PREFIX, floor_gas, intrinsic_gas
 from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
@@ -27,9 +27,16 @@ RULE_CALL_GAS = 10_000_000
 depends on the answers, so the bound must be the same on every machine. So it is gas and not time. Rules in use need some
 100,000 gas."""
 
+ORDINARY_QUESTION_BYTES = 65_536
+"""The length of a question up to which `RULE_CALL_GAS` is all that it has. A longer one has the gas of its payload too."""
+
+PAYLOAD_COPIES = 4
+"""The number of copies of a long question in memory that it has gas for. Besu's contracts make one or two."""
+
 
 class ChainContracts:
-    """Calls contracts on the state after a block of one chain (`ContractReader`), with `RULE_CALL_GAS`."""
+    """Calls contracts on the state after a block of one chain (`ContractReader`), with `RULE_CALL_GAS` and, for a long
+    question, the gas of its payload."""
 
     def __init__(self, spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]) -> None:
         self._spec = spec
@@ -38,7 +45,7 @@ class ChainContracts:
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
         """Call `contract` (20 bytes) on the state after `header`, from the zero address, as Besu's transaction
-        simulator does, with RULE_CALL_GAS. Nothing is cached.
+        simulator does, with `RULE_CALL_GAS` and the gas of a long payload. Nothing is cached.
 
         `seconds` is the time limit, which may be infinite. Raises NoContractError if there is no code,
         ContractTimeoutError after the time limit, StateUnavailableError if the state cannot be read, and
@@ -48,7 +55,7 @@ class ChainContracts:
             # A call of an address without code succeeds with an empty answer. That must not look like a decision.
             if self._engine.accounts(header.state_root).code_hash_and_storage_root(contract)[0] == EMPTY_KECCAK:
                 raise NoContractError("does not exist: there is no code at its address")
-            gas = min(header.gas_limit, RULE_CALL_GAS)
+            gas = min(header.gas_limit, RULE_CALL_GAS + self._payload_gas(data, header))
             # Without a deadline gas is the only bound. The engine bounds the memory of all other calls, too, and each
             # engine counts it in its own way. Such a count must not decide whether a block is valid.
             deadline = None if seconds == math.inf else time.monotonic() + seconds
@@ -64,6 +71,16 @@ class ChainContracts:
             raise ContractTimeoutError(f"gave no answer within {seconds:g} s") from None
         except TransactionRejectedError as rejected:
             raise ContractUnreadableError(f"could not be called: {rejected}") from None
+
+    def _payload_gas(self, data: bytes, header: BlockHeader) -> int:
+        """Return the gas that a long question costs beside the work of the rules. 0 for an ordinary one."""
+        # Besu gives the gas of the block. A payload that fits into a block must not make the answer fail here and not
+        # there: any permitted account could part the two by one transaction.
+        if len(data) <= ORDINARY_QUESTION_BYTES:
+            return 0
+        fork, words = self._spec.forks.fork_at(header.number, header.timestamp), -(-len(data) // 32)
+        copy = 6 * words + words * words // 512
+        return max(intrinsic_gas(data, False, fork), floor_gas(data, fork)) + PAYLOAD_COPIES * copy
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
         """The code and the storage of `accounts` (20 bytes each) after `header`, whether they exist, and whether they

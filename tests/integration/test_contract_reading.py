@@ -151,12 +151,30 @@ def test_memory_does_not_decide_whether_a_block_is_valid(monkeypatch: pytest.Mon
 def test_no_payload_is_too_large_for_our_own_contracts() -> None:
     """A node that knows the answer to a small payload and a node that does not must agree about a block."""
     contracts = Contracts()
-    header, reader = contracts.network.header, reader_of(contracts.network)
-    large = UnsignedTransaction(to=PLACE, gas_limit=12_000_000, data=b"\1" * 700_000)
-    with pytest.raises(ContractUnreadableError, match="intrinsic gas cost"):
+    reader = reader_of(contracts.network)
+    header = contracts.network.header.with_changes(gas_limit=4_000_000)
+    large = UnsignedTransaction(to=PLACE, gas_limit=4_000_000, data=b"\1" * 248_000)
+    with pytest.raises(ContractUnreadableError):
         reader.read(ACCOUNT_INGRESS, encode_transaction_call(large, RICH.address), header, math.inf)
     for sender, is_listed in ((RICH.address, True), (OUTSIDER.address, False)):
         assert AccountContract(reader, ACCOUNT_INGRESS).decide(large, sender, header, math.inf).allowed is is_listed
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_payload_that_fits_into_a_block_is_not_too_large_for_other_contracts(copies: int) -> None:
+    """Besu gives the gas of the block. It would have the block of such a transaction, and this node would refuse it."""
+    # The rules copy the whole question into memory, once behind the other.
+    copying = b"".join(b"\x36" + push(0) + (b"\x36" if copy else push(0)) + b"\x37" for copy in range(copies))
+    network = with_code(copying + returned(push(1)))
+    large = encode_transaction_call(
+        UnsignedTransaction(to=PLACE, gas_limit=50_000_000, data=b"\1" * 1_500_000), RICH.address
+    )
+    reading = reader_of(network).read(PLACE, large, network.header, math.inf)
+    assert int.from_bytes(reading.output) == 1
+    endless = with_code(bytes.fromhex("5b600056"))
+    with pytest.raises(ContractUnreadableError, match="Out of gas"):
+        reader_of(endless).read(PLACE, bytes(70_000), endless.header, math.inf)
 
 
 @pytest.mark.usefixtures("each_engine")
@@ -169,9 +187,12 @@ def test_a_proposer_with_a_delegation_makes_no_known_contract_unknown() -> None:
         }
     )
     network.execute()
-    large = UnsignedTransaction(to=PLACE, gas_limit=12_000_000, data=b"\1" * 700_000)
-    contract = AccountContract(reader_of(network), ACCOUNT_INGRESS)
-    assert contract.decide(large, RICH.address, network.header, math.inf).allowed
+    reader = Counting(network)
+    contract = AccountContract(reader, ACCOUNT_INGRESS)
+    for data in (b"", b"another payload"):
+        call = UnsignedTransaction(to=PLACE, gas_limit=21_000, data=data)
+        assert contract.decide(call, RICH.address, network.header, math.inf).allowed
+    assert reader.calls == 1
 
 
 def test_an_answer_has_a_bound_in_gas_that_is_the_same_on_every_machine() -> None:

@@ -195,7 +195,7 @@ STRANGERS = (
     Mutant(
         "rules-have-the-gas-of-a-block",
         "lacnode/chain/chain_contracts.py",
-        "            gas = min(header.gas_limit, RULE_CALL_GAS)",
+        "            gas = min(header.gas_limit, RULE_CALL_GAS + self._payload_gas(data, header))",
         "            gas = header.gas_limit",
         ("tests/integration/test_contract_reading.py",),
     ),
