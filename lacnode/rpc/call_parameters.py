@@ -34,6 +34,7 @@ def parse_call_request(value: object) -> tuple[CallRequest, bool | None]:
     if not isinstance(value, Mapping):
         raise invalid_params("call: an object was expected")
     strict = value.get("strict")
+    _check_versioned_hashes(value.get("blobVersionedHashes"))
     request = CallRequest(
         # Besu executes a call without `from` as a call of the zero address.
         sender=bytes(20) if value.get("from") is None else parse_address(value["from"], "from"),
@@ -58,6 +59,18 @@ def _payload(value: Mapping[str, object]) -> bytes:
     if len(given) > 1:
         raise invalid_params("call: data and input differ")
     return given.pop() if given else b""
+
+
+def _check_versioned_hashes(value: object) -> None:
+    """Check the hashes of a call's blobs, which change nothing in a network without blobs. RpcError if one is none."""
+    if value is None:
+        return
+    if not isinstance(value, list):
+        raise invalid_params("blobVersionedHashes: an array was expected")
+    for hash_ in value:
+        # The first byte is the version. There is only one.
+        if parse_padded_bytes(hash_, "blobVersionedHashes", 32)[0] != 1:
+            raise invalid_params("blobVersionedHashes: hashes of version 1 were expected")
 
 
 def _wei_member(value: Mapping[str, object], name: str) -> int | None:

@@ -180,9 +180,15 @@ def parse_block_number(services: HasChain, value: object) -> int:
     RpcError "Unknown block" for `finalized` and `safe`, because IBFT 2.0 marks no block so. RpcError -32602 for any
     other value.
     """
+    return _not_negative(parse_signed_block_number(services, value))
+
+
+def parse_signed_block_number(services: HasChain, value: object) -> int:
+    """Return the same as `parse_block_number` for a method to which Besu's negative numbers are blocks that do not
+    exist. The number may have any sign and size."""
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
-        return _not_negative(value)
+        return value
     word = parse_text(value, "block").lower()
     # `pending` is the head too, because there is no pending block that could be read.
     if word in LATEST_TAGS:
@@ -191,7 +197,7 @@ def parse_block_number(services: HasChain, value: object) -> int:
         return 0
     if word in UNSET_TAGS:
         raise unknown_block()
-    return _not_negative(_java_long(word))
+    return _java_long(word)
 
 
 def _not_negative(number: int) -> int:

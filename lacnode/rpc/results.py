@@ -226,9 +226,7 @@ def _value_and_signature(shown: Json, transaction: Transaction) -> None:
     shown["value"] = quantity(transaction.value)
     if transaction.type != LEGACY:
         shown["yParity"] = quantity(transaction.y_parity)
-    # Besu shows `yParity` for every typed transaction, and `v` for every type but blobs.
-    if transaction.type != BLOB:
-        shown["v"] = quantity(transaction.v)
+    shown["v"] = quantity(transaction.v)
     shown["r"] = quantity(transaction.r)
     shown["s"] = quantity(transaction.s)
     if transaction.type == BLOB:

@@ -12,6 +12,7 @@ from lacnode.rpc.parameters import (
     parse_boolean,
     parse_hash32,
     parse_quantity,
+    parse_signed_block_number,
     required,
 )
 from lacnode.rpc.read_calls import ReadContext
@@ -80,9 +81,10 @@ def full_block(reading: ReadContext, params: Params) -> object:
 
 
 def eth_getBlockTransactionCountByNumber(services: RpcServices, params: Params) -> object:
-    """Return the number of transactions of a block as a 0x quantity, by its number or a tag. None above the head.
-    RpcError if the parameter does not fit."""
-    hash_ = _hash_by_number(services, params)
+    """Return the number of transactions of a block as a 0x quantity, by its number or a tag. None above the head, and
+    for a negative number. RpcError if the parameter does not fit."""
+    number = parse_signed_block_number(services, required(params, 0, "block"))
+    hash_ = services.chain.hash_at(number) if 0 <= number < 2**63 else None
     return None if hash_ is None else _transaction_count(services, hash_)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from lacnode.chain.chain_store import TransactionLocation
 from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
@@ -16,6 +17,7 @@ from lacnode.rpc.errors import (
     INVALID_TRANSACTION_HASH,
     METHOD_NOT_ENABLED,
     RpcError,
+    block_not_found,
     internal_error,
     invalid_params,
     observer_refuses,
@@ -36,6 +38,9 @@ from lacnode.rpc.parameters import (
 from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.transaction_submission import TransactionSource
+
+MAX_INDEX = 2**31 - 1
+"""The highest index of a transaction in a block that Besu reads."""
 
 MAX_LOGS = 20_000
 """Number of logs in one answer."""
@@ -61,6 +66,9 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
             # Besu finds a wrong `v` too late for its check of parameters, and answers "Internal error".
             raise internal_error() from None
         raise invalid_params(str(error)) from None
+    if not (0 < transaction.r < CURVE_ORDER and 0 < transaction.s < CURVE_ORDER):
+        # Besu finds this when it decodes the transaction, before the pool looks at it.
+        raise invalid_params("transaction: no signature has these r and s")
     try:
         services.submission.submit(transaction, TransactionSource.RPC)
     except TransactionRejectedError as rejection:
@@ -102,7 +110,7 @@ def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params)
     the block is large. RpcError if a parameter does not fit, or the answer is too large."""
     with with_error_message(INVALID_TRANSACTION_HASH):
         hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
-    return _at(services, hash_, parse_quantity(required(params, 1, "index"), "index"))
+    return _at(services, hash_, _parse_index(params))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
@@ -110,8 +118,12 @@ def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Param
     `ReadCall` if the block is large. RpcError if a parameter does not fit, or the answer is too large."""
     hash_ = services.chain.hash_at(parse_block_number(services, required(params, 0, "block")))
     with with_error_message("Invalid transaction index params"):
-        index = parse_quantity(required(params, 1, "index"), "index")
+        index = _parse_index(params)
     return None if hash_ is None else _at(services, hash_, index)
+
+
+def _parse_index(params: Params) -> int:
+    return parse_quantity(required(params, 1, "index"), "index", MAX_INDEX)
 
 
 def _at(services: RpcServices, hash_: bytes, index: int) -> object:
@@ -162,12 +174,14 @@ def _logs_question(context: HasChain, params: Params) -> LogQuery:
 
 def eth_getLogs(reading: ReadContext, params: Params) -> object:
     """Return the logs that fit a filter object, in order: those of a range of blocks (without numbers the head alone),
-    or of one block by its hash (32 bytes). An unknown hash has none.
+    or of one block by its hash (32 bytes).
 
-    RpcError if a member of the filter does not fit, the range is longer than `max_logs_range` of the settings, or there
-    are more than `MAX_LOGS` or `MAX_LOGS_BYTES`. CallTimeoutError if it takes too long.
+    RpcError if a member of the filter does not fit, the hash is unknown, the range is longer than `max_logs_range` of the
+    settings, or there are more than `MAX_LOGS` or `MAX_LOGS_BYTES`. CallTimeoutError if it takes too long.
     """
     query = _logs_question(reading, params)
+    if query.block_hash is not None and reading.chain.header_of(query.block_hash) is None:
+        raise block_not_found()
     limit = reading.settings.max_logs_range
     # The limit is checked on the range as it was asked, before its end is cut to the head.
     if query.block_hash is None and 0 < limit < query.to_block - query.from_block:

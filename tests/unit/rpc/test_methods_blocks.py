@@ -320,7 +320,7 @@ class TestLogs:
     def test_of_one_block(self, grown: Grown) -> None:
         assert len(grown.at.call("eth_getLogs", {"blockHash": grown.hash})) == 2  # type: ignore[arg-type]
         assert len(grown.at.call("eth_getLogs", {"blockhash": grown.hash})) == 2  # type: ignore[arg-type]
-        assert grown.at.call("eth_getLogs", {"blockHash": UNKNOWN}) == []
+        assert grown.at.fails("eth_getLogs", {"blockHash": UNKNOWN}) == (-32000, "Block not found")
         assert grown.at.fails("eth_getLogs", {"blockHash": grown.hash, "toBlock": "latest"})[0] == INVALID_CODE
 
     def test_ranges_that_are_the_wrong_way_round_or_too_high_hold_nothing(self, grown: Grown) -> None:
