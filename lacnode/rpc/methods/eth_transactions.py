@@ -39,7 +39,7 @@ from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_rea
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.transaction_submission import TransactionSource
 
-MAX_INDEX = 2**31 - 1
+HIGHEST_INDEX = 2**31 - 1
 """The highest index of a transaction in a block that Besu reads."""
 
 MAX_LOGS = 20_000
@@ -123,7 +123,7 @@ def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Param
 
 
 def _parse_index(params: Params) -> int:
-    return parse_quantity(required(params, 1, "index"), "index", MAX_INDEX)
+    return parse_quantity(required(params, 1, "index"), "index", HIGHEST_INDEX)
 
 
 def _at(services: RpcServices, hash_: bytes, index: int) -> object:

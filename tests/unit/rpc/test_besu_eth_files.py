@@ -12,7 +12,6 @@ from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.transaction import Transaction
-from lacnode.rpc import filters
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.filters import PollingFilters
 from lacnode.rpc.method_list import all_methods
@@ -140,7 +139,7 @@ def is_equal(release: str, path: Path, kind: EngineKind) -> bool:
     if isinstance(wanted, dict):
         wanted.pop("comment", None)
     answer, status = answered(release, path, kind, file["request"])
-    return without_explanations(answer, wanted) == wanted and status == file["statusCode"]
+    return bool(without_explanations(answer, wanted) == wanted and status == file["statusCode"])
 
 
 def was_replaced(name: str) -> bool:
@@ -157,7 +156,7 @@ def test_the_files_of_a_release_get_their_answers(
     release: str, engine_kind: EngineKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Besu's tests have such a source of ids, too.
-    monkeypatch.setattr(filters.secrets, "token_bytes", lambda size: (1).to_bytes(size))
+    monkeypatch.setattr("lacnode.rpc.filters.secrets.token_bytes", lambda size: (1).to_bytes(size))
     differing = {name for name, path in files(release).items() if not is_equal(release, path, engine_kind)}
     if release == "24.1.0":
         differing = {name for name in differing if not was_replaced(name)}
