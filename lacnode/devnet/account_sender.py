@@ -7,8 +7,9 @@ import trio
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
-from lacnode.devnet.call_values import parse_quantity
+from lacnode.devnet.call_values import parse_quantity, transaction_data
 from lacnode.devnet.request_forwarder import RequestForwarder
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
 
@@ -49,7 +50,9 @@ class AccountSender:
         chain_id = call.get("chainId")
         if chain_id is not None and parse_quantity(chain_id) != self._chain_id:
             raise invalid_params(f"the chain id is {self._chain_id}")
-        filled = {name: value for name, value in call.items() if value is not None}
+        # One name for the data, so that what is signed is what was estimated.
+        filled = {name: value for name, value in call.items() if value is not None and name != "input"}
+        filled["data"] = to_hex(transaction_data(call))
         if "nonce" not in filled:
             filled["nonce"] = await self._node.call("eth_getTransactionCount", call["from"], "pending")
         if "gas" not in filled:

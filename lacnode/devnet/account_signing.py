@@ -68,7 +68,7 @@ class AccountSigner:
     def _payload(self, call: Mapping[str, object], type_: int) -> list[RlpValue]:
         to = call.get("to")
         target = b"" if to is None else address_from_hex(str(to))
-        data = from_hex(str(call.get("input") or call.get("data") or "0x"))
+        data = from_hex(str(call.get("data") or "0x"))
         body: list[RlpValue] = [_scalar(call, "gas"), target, _scalar(call, "value"), data]
         nonce = _scalar(call, "nonce")
         if type_ == LEGACY:

@@ -1,6 +1,7 @@
 """Parameters of the developer endpoint's methods: numbers as numbers and as text, as the tools of developers send them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
@@ -48,3 +49,13 @@ def normalize_bytes(value: object) -> str:
         return to_hex(from_hex(str(value)))
     except ValueError:
         raise invalid_params(f"bytes were expected, not {json.dumps(value, default=str)[:80]}") from None
+
+
+def transaction_data(call: Mapping[str, Any]) -> bytes:
+    """Return the data of a call object, which may have two names. Empty if it has none. RpcError if it is malformed or
+    the two differ.
+    """
+    given = {normalize_bytes(call[name]) for name in ("data", "input") if call.get(name) is not None}
+    if len(given) > 1:
+        raise invalid_params("`data` and `input` differ")
+    return from_hex(given.pop()) if given else b""

@@ -8,11 +8,11 @@ the administrator as the sender.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from lacnode.devnet.call_values import normalize_address, normalize_bytes, parse_quantity, required_values
+from lacnode.devnet.call_values import normalize_address, parse_quantity, required_values, transaction_data
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.devnet.state_changes import DATA_BYTE_GAS, NO_ADMINISTRATOR, TRANSACTION_GAS, Transaction
 from lacnode.evm.state_administration import IMPERSONATION_ADDRESS, ImpersonatedCall
-from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
+from lacnode.primitives.hexadecimal import address_from_hex, to_hex
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
 MAX_IMPERSONATED = 1000
@@ -117,8 +117,5 @@ def _impersonated(call: Transaction, sender: str) -> ImpersonatedCall:
     if call.get("to") is None:
         raise RpcError(SERVER_ERROR, "an impersonated account creates no contract: use an account of eth_accounts")
     value = parse_quantity(call.get("value") or 0, 256)
-    data, input_ = (from_hex(normalize_bytes(call.get(name) or "0x")) for name in ("data", "input"))
-    if data and input_ and data != input_:
-        raise invalid_params("`data` and `input` differ")
-    data = input_ or data
-    return ImpersonatedCall(address_from_hex(sender), address_from_hex(normalize_address(call["to"])), value, data)
+    target = address_from_hex(normalize_address(call["to"]))
+    return ImpersonatedCall(address_from_hex(sender), target, value, transaction_data(call))

@@ -71,10 +71,12 @@ async def test_all_accounts_are_impersonated_while_it_is_said(impersonation: Imp
     assert not impersonation.impersonates(SENDER)
 
 
-@pytest.mark.parametrize("data_name", ["data", "input"])
-async def test_the_administrator_makes_the_call(impersonation: Impersonation, node: FakeNode, data_name: str) -> None:
+@pytest.mark.parametrize("data", [{"data": "0x1234"}, {"input": "0x1234"}, {"data": "0x1234", "input": "0x1234"}])
+async def test_the_administrator_makes_the_call(
+    impersonation: Impersonation, node: FakeNode, data: dict[str, object]
+) -> None:
     prices = {"maxFeePerGas": "0x9", "maxPriorityFeePerGas": "0x9", "gasPrice": None}
-    call_object = {"from": SENDER, "to": TARGET, "value": "0x5", data_name: "0x1234", "nonce": "0x3", **prices}
+    call_object = {"from": SENDER, "to": TARGET, "value": "0x5", **data, "nonce": "0x3", **prices}
     assert await impersonation.send(call_object) == "0x01"
     assert node.order() == ImpersonatedCall(address_from_hex(SENDER), address_from_hex(TARGET), 5, b"\x12\x34")
     assert "gas" not in node.sent[0]
