@@ -16,6 +16,7 @@ from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.state_root_exchange import StateRootResponder
 from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES, NodeRoutes, RespondersBeyondOrion
+from tests.integration.test_privacy_hostile import NODE_PATHS
 from tests.support.manager_network import ManagerNetwork
 
 OWN = KeyPair.from_private_bytes(bytes([51]) * 32)
@@ -63,6 +64,10 @@ async def test_the_cheapest_request_counts_and_waits_too(routes: NodeRoutes) -> 
     routes._share.spend("attacker", 1_000.0, time.monotonic())
     with trio.fail_after(20):
         assert (await routes.answer(Request("GET", "/upcheck", {}, b"", "attacker"))).status == 503
+
+
+async def test_strangers_are_tried_on_every_path(routes: NodeRoutes) -> None:
+    assert {path for path, _ in routes._posts} == set(NODE_PATHS)
 
 
 async def test_each_path_has_its_bound(routes: NodeRoutes) -> None:
