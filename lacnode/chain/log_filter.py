@@ -27,8 +27,9 @@ class LogFilter:
 
     @property
     def item_count(self) -> int:
-        """The number of addresses and topics in the filter."""
-        return len(self.addresses) + sum(map(len, self.topics))
+        """The number of addresses and topics in the filter. A position that accepts every topic counts as one."""
+        # It takes memory too: a filter of empty positions alone must not count 0.
+        return len(self.addresses) + sum(max(1, len(accepted)) for accepted in self.topics)
 
     def matches(self, log: Log) -> bool:
         """Whether the filter accepts the address and the topics of `log`. False for a log with fewer topics than the

@@ -8,19 +8,18 @@ notice if only some logs were missing.
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from lacnode.chain.blockchain import NewHead
-from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, invalid_params, logs_filter_not_found
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.eth_transactions import read_filter_logs
-from lacnode.rpc.parameters import parse_log_query, parse_text, required
+from lacnode.rpc.parameters import LogQuery, parse_log_query, parse_text, required
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled_transaction import PooledTransaction
@@ -36,15 +35,12 @@ MAX_FILTER_ITEMS = 100_000
 MAX_GATHERED_ENTRIES = 20_000
 """Number of entries that a filter may gather between two polls."""
 
-MAX_GATHERED_BYTES, ENTRY_BYTES = 32 * 2**20, 200
-"""Bytes that all filters together may gather, and bytes of one entry besides its data. The filter that has gathered most is
-deleted if the filters have more."""
+MAX_GATHERED_BYTES, ENTRY_BYTES, TOPIC_BYTES = 32 * 2**20, 250, 70
+"""Bytes of memory that all filters together may gather, of one entry besides its topics and data, and of one topic. The
+filter that has gathered most is deleted if the filters have more."""
 
 MAX_CHANGES_BYTES, SHOWN_ENTRY_BYTES = 15 * 2**20, 600
 """Bytes of JSON text of one poll, and those of one entry besides its data. The rest waits for the next poll."""
-
-FILTER_MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
-"""The members of a filter's object that are read."""
 
 BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
@@ -54,23 +50,26 @@ class PollingFilter:
     """A filter with its gathered entries: hashes as 0x-hexadecimal text, or logs. `kind` is `BLOCKS`, `PENDING` or
     `LOGS`.
 
-    `last_used` is in monotonic seconds. `document` is the filter object of a log filter, and `wanted` its parsed form.
-    A log filter gathers nothing after block `last_block`, None for no end. `client` is the address of its owner.
+    `last_used` is in monotonic seconds. `query` is what a log filter asks for, None for the other kinds. `client` is the
+    address of its owner.
     """
 
     kind: str
     last_used: float
-    document: object = None
-    wanted: LogFilter = field(default_factory=LogFilter)
-    last_block: int | None = None
+    query: LogQuery | None = None
     gathered: list[str | LogWithMetadata] = field(default_factory=list)
     gathered_bytes: int = 0
     client: str = ""
 
+    @property
+    def item_count(self) -> int:
+        """The number of addresses and topics in the filter."""
+        return 0 if self.query is None else self.query.wanted.item_count
+
     def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:
         """Add entries (hashes as text, or logs) that the client has not asked for yet. The bounds are not checked here."""
         self.gathered += entries
-        self.gathered_bytes += sum(ENTRY_BYTES + _data_bytes(entry) for entry in entries)
+        self.gathered_bytes += sum(map(_memory_bytes, entries))
 
     def pop_gathered(self) -> list[str | LogWithMetadata]:
         """Return the entries that were gathered since the last call, the oldest first, as many as one answer may have, and
@@ -81,10 +80,15 @@ class PollingFilter:
             left_bytes -= SHOWN_ENTRY_BYTES + 2 * _data_bytes(entry)
             if left_bytes < 0 and count > 0:
                 taken, self.gathered = self.gathered[:count], self.gathered[count:]
-                self.gathered_bytes -= sum(ENTRY_BYTES + _data_bytes(entry) for entry in taken)
+                self.gathered_bytes -= sum(map(_memory_bytes, taken))
                 return taken
         taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
         return taken
+
+
+def _memory_bytes(entry: str | LogWithMetadata) -> int:
+    topics = 0 if isinstance(entry, str) else TOPIC_BYTES * len(entry.log.topics)
+    return ENTRY_BYTES + topics + _data_bytes(entry)
 
 
 def _data_bytes(entry: str | LogWithMetadata) -> int:
@@ -131,9 +135,10 @@ class PollingFilters:
                 yield id_, filter_
 
     def _gather_matching(self, id_: str, filter_: PollingFilter, number: int, logs: Sequence[LogWithMetadata]) -> None:
-        """Add those `logs` of block `number` to a filter that it wants. They are matched without the lock."""
-        if filter_.last_block is None or number <= filter_.last_block:
-            matching = (found for found in logs if filter_.wanted.matches(found.log))
+        """Add those `logs` of block `number` to a log filter that it wants. They are matched without the lock."""
+        query = filter_.query
+        if query is not None and (not query.fixed_to or number <= query.to_block):
+            matching = (found for found in logs if query.wanted.matches(found.log))
             # One more than a filter may have: the next `_sweep` deletes the filter, and the rest takes no memory.
             self._gather(id_, list(islice(matching, MAX_GATHERED_ENTRIES + 1)))
 
@@ -200,10 +205,8 @@ class PollingFilters:
         return self._add(services, PollingFilter(PENDING, self._now()))
 
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
-        document = required(params, 0, "filter")
-        query = parse_log_query(services, document)
-        last_block = query.to_block if query.fixed_to else None
-        return self._add(services, PollingFilter(LOGS, self._now(), kept_members(document), query.wanted, last_block))
+        query = parse_log_query(services, required(params, 0, "filter"))
+        return self._add(services, PollingFilter(LOGS, self._now(), query))
 
     def _add(self, services: RpcServices, filter_: PollingFilter) -> str:
         filter_.client = services.client
@@ -221,10 +224,7 @@ class PollingFilters:
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS} filters")
         if sum(filter_.client == added.client for filter_ in filters) >= MAX_FILTERS_OF_CLIENT:
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS_OF_CLIENT} filters of this client")
-        if (
-            added.wanted.item_count
-            and sum(filter_.wanted.item_count for filter_ in filters) + added.wanted.item_count > MAX_FILTER_ITEMS
-        ):
+        if added.item_count and sum(filter_.item_count for filter_ in filters) + added.item_count > MAX_FILTER_ITEMS:
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTER_ITEMS} addresses and topics in all filters")
 
     def _changes(self, services: RpcServices, params: Params) -> object:
@@ -238,10 +238,11 @@ class PollingFilters:
     def _logs(self, services: RpcServices, params: Params) -> object:
         with self._lock:
             filter_ = self._used(params)
-        if filter_ is None or filter_.kind != LOGS:
+        if filter_ is None or filter_.query is None:
             raise logs_filter_not_found()
-        # The query is parsed again when it is read: `latest` is then the head of that moment.
-        return ReadCall(read_filter_logs, [filter_.document])
+        # The query is parsed again when it is read: `latest` is then the head of that moment. The object of the client is
+        # not kept: it may have megabytes that no rule reads.
+        return ReadCall(read_filter_logs, [filter_.query.to_document()])
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
         with self._lock:
@@ -253,13 +254,6 @@ class PollingFilters:
         if filter_ is not None:
             filter_.last_used = self._now()
         return filter_
-
-
-def kept_members(document: object) -> dict[str, object]:
-    """Return the members of a filter's object that are read (`FILTER_MEMBERS`), empty if `document` is no object. A
-    client may have put in megabytes of others, which would stay in memory with the filter."""
-    members = document if isinstance(document, Mapping) else {}
-    return {name: members[name] for name in FILTER_MEMBERS if name in members}
 
 
 def parse_filter_id(params: Params, index: int = 0) -> str:

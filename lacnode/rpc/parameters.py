@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.hexadecimal import from_hex
+from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.rpc.errors import (
     INVALID_BLOCK,
     INVALID_BLOCK_NUMBER,
@@ -273,6 +273,20 @@ class LogQuery:
     fixed_from: bool = False
     fixed_to: bool = False
 
+    def to_document(self) -> dict[str, object]:
+        """Return a filter object, as a client would send it, that `parse_log_query` reads as this query. An end that is not
+        fixed is `latest`: the head when it is read."""
+        document: dict[str, object] = {
+            "address": [to_hex(address) for address in self.wanted.addresses],
+            "topics": [[to_hex(topic) for topic in accepted] or None for accepted in self.wanted.topics],
+        }
+        if self.block_hash is not None:
+            return document | {"blockHash": to_hex(self.block_hash)}
+        return document | {
+            "fromBlock": hex(self.from_block) if self.fixed_from else "latest",
+            "toBlock": hex(self.to_block) if self.fixed_to else "latest",
+        }
+
 
 @with_error_message(INVALID_FILTER)
 def parse_log_query(services: HasChain, value: object) -> LogQuery:
@@ -306,8 +320,8 @@ def _range_end(services: HasChain, value: object) -> int:
 
 
 def _is_fixed(value: object) -> bool:
-    """Return True if an end of a range stays where it is while the chain grows: a number, or `earliest`."""
-    return isinstance(value, int) or (isinstance(value, str) and (value[:1].isdigit() or value.lower() == "earliest"))
+    """Return True if an end of a range, which fits, stays where it is while the chain grows: a number, or `earliest`."""
+    return isinstance(value, int) or (isinstance(value, str) and value.lower() not in LATEST_TAGS)
 
 
 def _addresses(value: object) -> tuple[bytes, ...]:
@@ -328,7 +342,8 @@ def _topics(value: object) -> tuple[tuple[bytes, ...], ...]:
         return (_position(value),)
     if not isinstance(value, list):
         raise invalid_params("topics: an array was expected")
-    if sum(len(item) if isinstance(item, list) else 1 for item in value) > MAX_TOPICS:
+    # An empty position counts too: it is kept as long as the filter.
+    if sum(max(1, len(item)) if isinstance(item, list) else 1 for item in value) > MAX_TOPICS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of topics exceeds maximum of {MAX_TOPICS}")
     return tuple(_position(item) for item in value)
 

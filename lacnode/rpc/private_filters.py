@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
-from lacnode.rpc.filters import PollingFilter, PollingFilters, kept_members, parse_filter_id
+from lacnode.rpc.filters import PollingFilter, PollingFilters, parse_filter_id
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.priv import matching_private_logs
 from lacnode.rpc.parameters import parse_log_query, required
@@ -40,12 +40,8 @@ class PrivateFilters(PollingFilters):
         group = parse_group_id(required(params, 0, "privacyGroupId"))
         check_member(privacy_controller(services), group)
         # Membership is checked before the filter is parsed. A tenant that is no member learns nothing else.
-        document = required(params, 1, "filter")
-        query = parse_log_query(services, document)
-        last_block = query.to_block if query.fixed_to else None
-        return self._add(
-            services, PollingFilter(group.hex(), self._now(), kept_members(document), query.wanted, last_block)
-        )
+        query = parse_log_query(services, required(params, 1, "filter"))
+        return self._add(services, PollingFilter(group.hex(), self._now(), query))
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:
         # A member may have left the group since the filter was made, so membership is checked at every poll.
@@ -61,9 +57,10 @@ class PrivateFilters(PollingFilters):
         check_member(privacy_controller(services), parse_group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
-        if filter_ is None:
+        if filter_ is None or filter_.query is None:
             raise logs_filter_not_found()
-        query = parse_log_query(services, filter_.document)
+        # Parsed again, so that `latest` is the head of now.
+        query = parse_log_query(services, filter_.query.to_document())
         return matching_private_logs(services, privacy_controller(services), bytes.fromhex(filter_.kind), query)
 
     def _private_uninstall(self, services: RpcServices, params: Params) -> object:

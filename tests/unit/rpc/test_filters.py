@@ -19,7 +19,7 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.filters import EXPIRY_SECONDS, PollingFilter, PollingFilters
 from lacnode.rpc.method_registry import Handler
 from lacnode.rpc.notice import Notice
-from lacnode.rpc.parameters import parse_log_query
+from lacnode.rpc.parameters import LogQuery, parse_log_query
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.services import RpcServices
@@ -316,11 +316,28 @@ class TestEnds:
         polling.call("uninstallFilter", id_)
         polling.call("newFilter", two)
 
-    def test_what_a_client_adds_to_its_object_is_not_kept(self) -> None:
-        junk = "x" * 12_345
+    @pytest.mark.parametrize(
+        "junk",
+        [
+            {"fromBlock": "0x0", "junk": "x" * 12_345},
+            {"blockHash": "0x" + "11" * 32, "blockhash": "x" * 12_345},
+            {"topics": [[None, "x" * 12_345]]},
+        ],
+        ids=["unknown member", "second spelling", "beside a null"],
+    )
+    def test_what_a_client_adds_to_its_object_is_not_kept(self, junk: dict[str, object]) -> None:
         polling = Polling()
-        polling.call("newFilter", {"fromBlock": "0x0", "junk": junk})
-        assert not [kept for kept in polling.filters._filters.values() if "junk" in str(kept.document)]
+        polling.call("newFilter", junk)
+        assert not [kept for kept in polling.filters._filters.values() if "xxx" in repr(kept)]
+
+    def test_empty_positions_of_topics_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_FILTER_ITEMS", 100)
+        polling = Polling()
+        polling.call("newFilter", {"topics": [[]] * 60})
+        with pytest.raises(RpcError, match="More than 100 addresses and topics"):
+            polling.call("newFilter", {"topics": [None] * 60})
+        with pytest.raises(RpcError, match="Number of topics"):
+            polling.call("newFilter", {"topics": [[]] * 1_001})
 
 
 class Listener:
@@ -356,7 +373,7 @@ class TestPrivateFilters:
         assert list(steps) == []
 
     def test_their_bytes_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 1_000)
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 2_000)
         filters, _ = private_filters(2)
         for _ in filters.private_block_added(private_block(Polling().log(0), 3)):
             pass
@@ -378,7 +395,8 @@ class TestPrivateFilters:
 
 def private_filters(count: int) -> tuple[PrivateFilters, list[PollingFilter]]:
     filters = PrivateFilters()
-    added = [PollingFilter(GROUP.hex(), filters._now()) for _ in range(count)]
+    every_log = LogQuery(LogFilter(), 0, 0, None)
+    added = [PollingFilter(GROUP.hex(), filters._now(), every_log) for _ in range(count)]
     for filter_ in added:
         filters._add(cast(RpcServices, Services(Polling().net.chain, ApiSettings())), filter_)
     return filters, added
