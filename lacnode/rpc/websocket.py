@@ -4,6 +4,7 @@ Frames and messages are bounded. The connection to a client that does not read e
 else. The calls of a connection are answered one after the other, as Besu does.
 """
 
+import math
 import time
 
 import orjson
@@ -23,8 +24,9 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
 from lacnode.http.head_lines import MAX_HEAD_LINES
-from lacnode.http.http_connection import HttpConnection
+from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, HttpConnection
 from lacnode.http.peekable_stream import PeekableStream
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc import errors
@@ -52,6 +54,10 @@ MAX_FRAME_PARTS = 1_024
 """A message may be `MESSAGE_LENGTH_FACTOR` times as long as a frame, and may have `MAX_FRAME_PARTS` frames or parts of
 frames as they arrive. To read a small frame takes 30 microseconds."""
 
+MESSAGE_SECONDS, MESSAGE_BYTES_PER_SECOND = 30.0, 16_384
+"""A client has `MESSAGE_SECONDS` from the first part of a message to its last, and one second more for each
+`MESSAGE_BYTES_PER_SECOND`."""
+
 HANDSHAKE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 
@@ -61,7 +67,7 @@ KERNEL_BUFFER_BYTES = 2**18
 SEND_SECONDS, SEND_BYTES_PER_SECOND = 60.0, 50_000
 """A client has `SEND_SECONDS` to read a chunk, and one second more for each `SEND_BYTES_PER_SECOND`."""
 
-INVALID_DATA_CODE, TOO_BIG_CODE = 1007, 1009
+INVALID_DATA_CODE, POLICY_CODE, TOO_BIG_CODE = 1007, 1008, 1009
 NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
     len(NO_HTTP),
     NO_HTTP,
@@ -87,6 +93,7 @@ class WebSocketService:
         self.subscriptions = subscriptions
         self.runner = runner
         self.backlog = SendBacklog(PORT_LIMIT_BYTES)
+        self.arriving = ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         self.share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
         self._login = login
 
@@ -96,7 +103,8 @@ class WebSocketService:
         if self._login is not None and await _posts(stream):
             await HttpConnection(stream, self._login, MAX_LOGIN_BYTES, client=client).run()
         else:
-            await _Conversation(stream, client, self).run()
+            with self.arriving.track_body(client) as message:
+                await _Conversation(stream, client, self, message).run()
 
 
 def limit_send_buffer(stream: trio.SocketStream) -> None:
@@ -117,18 +125,23 @@ async def _posts(stream: trio.abc.Stream) -> bool:
 
 
 class _Conversation:
-    """One connection, from its upgrade to its close. One task reads and answers, another one sends."""
+    """One connection, from its upgrade to its close. One task reads and answers, another one sends. `arriving` counts the
+    message that the client is sending: the connection ends if the port has too many bytes of such messages."""
 
-    def __init__(self, stream: trio.abc.Stream, client: str, service: WebSocketService) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, client: str, service: WebSocketService, arriving: ArrivingBody
+    ) -> None:
         self._stream = stream
         self._service = service
         self._socket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
-        self._scope = trio.CancelScope()
+        self._scope = arriving.scope
+        self._arriving = arriving
         self._outgoing = OutgoingQueue(service.backlog, self.cut)
         self._methods = SubscriptionMethods(service.subscriptions, self)
         self._authorization: str | None = None
         self._client = client
         self._message = bytearray()
+        self._message_until = math.inf
         self._frame_size = 0
         self._pieces = 0
 
@@ -212,20 +225,22 @@ class _Conversation:
                 self._close(INVALID_DATA_CODE, str(error))
             if self._socket.state is not ConnectionState.OPEN:
                 return
+            with trio.move_on_at(self._message_until) as patience:
+                data = bytes(await self._stream.receive_some(READ_BYTES))
+            if patience.cancelled_caught:
+                self._close(POLICY_CODE, "The message took too long to arrive.")
+                return
             # No byte means the end of the stream, which wsproto expects as None.
-            self._socket.receive_data(bytes(await self._stream.receive_some(READ_BYTES)) or None)
+            self._socket.receive_data(data or None)
 
     async def _take(self, event: Event) -> None:
         match event:
             case TextMessage() | BytesMessage() if self._socket.state is ConnectionState.OPEN:
                 data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
                 if self._fits(data, event.frame_finished):
-                    self._message += data
+                    self._add_part(data)
                     if event.message_finished:
-                        # The buffer is emptied before the answer, so that a large message is not in memory twice
-                        # while its call runs.
-                        message, self._message, self._pieces = bytes(self._message), bytearray(), 0
-                        await self._answer(message)
+                        await self._take_message()
             case Ping() if self._socket.state is ConnectionState.OPEN:
                 self._outgoing.put(self._socket.send(event.response()))
                 # A client that sends Pings and does not read would otherwise fill the queue.
@@ -236,12 +251,29 @@ class _Conversation:
                 # wsproto found an error in the bytes and asks this side to close.
                 self._close(event.code, event.reason or "")
 
+    def _add_part(self, data: bytes) -> None:
+        if not self._pieces:
+            self._message_until = trio.current_time() + MESSAGE_SECONDS
+        self._message_until += len(data) / MESSAGE_BYTES_PER_SECOND
+        self._pieces += 1
+        self._message += data
+        self._service.arriving.add_bytes(self._arriving, len(data))
+
+    async def _take_message(self) -> None:
+        # The buffer is emptied before the answer, so that a large message is not in memory twice while its call runs.
+        message, self._message, self._pieces = bytes(self._message), bytearray(), 0
+        self._message_until = math.inf
+        # A message that is complete counts until it is answered. It does not end its connection.
+        self._arriving.is_complete = True
+        await self._answer(message)
+        self._arriving.is_complete = False
+        self._service.arriving.add_bytes(self._arriving, -len(message))
+
     def _fits(self, data: bytes, frame_finished: bool) -> bool:
         """Return True if a part of a message is within the limits. Closes the connection if it is not."""
         # wsproto gives a frame in parts as they arrive, so the length of the frame is added up here.
         limit = self._service.settings.max_frame
-        self._pieces += 1
-        if self._pieces > MAX_FRAME_PARTS:
+        if self._pieces >= MAX_FRAME_PARTS:
             self._close(TOO_BIG_CODE, f"A message of more than {MAX_FRAME_PARTS} frames.")
             return False
         frame = self._frame_size + len(data)

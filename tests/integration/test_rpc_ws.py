@@ -306,6 +306,36 @@ class TestLimits:
             refused = await frames_reply(node, [text, *[b" "] * 1_100])
             assert (refused[0], int.from_bytes(refused[2:4])) == (0x88, 1009)
 
+    async def test_unfinished_messages_of_a_port_have_a_size_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.websocket.MAX_PORT_REQUEST_BYTES", 2_500)
+        text = json.dumps(request("eth_chainId")).encode()
+        async with rpc_node() as node, client_of(node) as good:
+            first, second, third = [await connected(node) for _ in range(3)]
+            async with first, second, third:
+                await first.send_all(frame(text.ljust(1_000), last=False))
+                await second.send_all(frame(text.ljust(1_001), last=False))
+                assert await good.call("eth_chainId") == "0x539"
+                await third.send_all(frame(text.ljust(999), last=False))
+                with trio.fail_after(PATIENCE):
+                    assert await second.receive_some() == b""
+                    for other in (first, third):
+                        await other.send_all(frame(b" ", first=False))
+                        assert b'"0x539"' in await other.receive_some()
+            # What was answered counts no more.
+            for _ in range(3):
+                assert await good.reply(text.ljust(1_500)) == {"jsonrpc": "2.0", "id": 1, "result": "0x539"}
+
+    async def test_a_message_that_does_not_end_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.websocket.MESSAGE_SECONDS", 0.2)
+        async with rpc_node() as node, client_of(node) as idle:
+            stream = await connected(node)
+            async with stream:
+                await stream.send_all(frame(b"[", last=False))
+                with trio.fail_after(PATIENCE):
+                    reply = await stream.receive_some()
+                assert (reply[0], int.from_bytes(reply[2:4])) == (0x88, 1008)
+            assert await idle.call("eth_chainId") == "0x539"
+
     async def test_a_client_that_does_not_read_is_cut_off_and_nobody_else(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
