@@ -21,6 +21,7 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.fair_limiter import FairLimiter
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.time_share import TimeShare
+from lacnode.rpc.waiting_memory import WaitingMemory
 from lacnode.workers.thread_work import ThreadWork
 
 WORKER_THREADS = 4
@@ -79,6 +80,7 @@ class RequestRunner:
         self._public, self._private = _Threads(WORKER_THREADS, self._share), _Threads(WORKER_THREADS, self._share)
         self._searches = _Threads(SEARCH_THREADS, TimeShare(SEARCH_SHARE, SEARCH_BURST_SECONDS))
         self._long_requests = FairShare(LONG_REQUEST_SHARES)
+        self._waiting = WaitingMemory()
 
     def charge_unusual_request(self) -> None:
         """Count the time of the event loop for a request that is not plain. It runs nothing. Later requests may wait
@@ -120,11 +122,13 @@ class RequestRunner:
             # addresses again.
             resume = partial(steps.send, None)
             if isinstance(step, ReadCall):
-                resume = await self._read(steps, step, client)
+                resume = await self._read(request, steps, step, client)
 
-    async def _read(self, steps: Steps, call: ReadCall, client: str) -> Callable[[], ReadCall | Pause]:
+    async def _read(self, request: bytes, steps: Steps, call: ReadCall, client: str) -> Callable[[], ReadCall | Pause]:
         try:
-            return partial(steps.send, await self._readers.read(call, client))
+            # Counted here only: before this step the text is not parsed, or its call is in a thread, of which there are few.
+            with self._waiting.hold(request, client):
+                return partial(steps.send, await self._readers.read(call, client))
         except RpcError as error:
             # The error is raised inside the generator, so that the dispatcher makes the reply to this one
             # call of a batch.

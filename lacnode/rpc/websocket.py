@@ -128,9 +128,7 @@ class _Conversation:
     """One connection, from its upgrade to its close. One task reads and answers, another one sends. `arriving` counts the
     message that the client is sending: the connection ends if the port has too many bytes of such messages."""
 
-    def __init__(
-        self, stream: trio.abc.Stream, client: str, service: WebSocketService, arriving: ArrivingBody
-    ) -> None:
+    def __init__(self, stream: trio.abc.Stream, client: str, service: WebSocketService, arriving: ArrivingBody) -> None:
         self._stream = stream
         self._service = service
         self._socket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lacnode.rpc.dispatch import Pause, Reply, Steps
+from lacnode.rpc.errors import BusyError
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.request_runner import QUICK_REQUEST_BYTES, WORKER_THREADS, RequestRunner
 from lacnode.rpc.time_share import TimeShare
@@ -130,3 +131,45 @@ async def test_the_time_of_searches_for_groups_is_not_taken_from_sends(
     began = trio.current_time()
     await runner.run(SEARCH, at_once(), "10.0.0.1")
     assert trio.current_time() - began > 10
+
+
+class BusyReaders(NoReaders):
+    """Readers that are busy until `may_answer` is set. `waiting` tells of each call that waits."""
+
+    def __init__(self) -> None:
+        self.may_answer = trio.Event()
+        self.send_waiting, self.waiting = trio.open_memory_channel[str](10)
+
+    async def read(self, call: ReadCall, client: str) -> object:
+        self.send_waiting.send_nowait(client)
+        await self.may_answer.wait()
+        return b"read"
+
+
+def reading() -> Steps:
+    """An answer of a reader. It says why it was refused."""
+    try:
+        result = yield ReadCall(handler=lambda *_: None, params=[])
+    except BusyError as error:
+        return Reply(b"", status=error.status)
+    assert isinstance(result, bytes)
+    return Reply(result)
+
+
+async def test_parsed_requests_that_wait_for_a_reader_have_a_size_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of 400 KB of small objects takes 10 MB when it is parsed, and waited for a minute."""
+    monkeypatch.setattr("lacnode.rpc.waiting_memory.WAITING_BYTES_PER_CLIENT", 30_000)
+    monkeypatch.setattr("lacnode.rpc.waiting_memory.WAITING_BYTES", 40_000)
+    readers = BusyReaders()
+    runner = RequestRunner(readers)
+    fat = b'[{"a":0},{"a":0},{"a":0}]' * 10  # 60 values
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for client in ("10.0.0.1", "10.0.0.1", "10.0.0.2"):
+                nursery.start_soon(runner.run, fat, reading(), client)
+                assert await readers.waiting.receive() == client
+            for client, status in (("10.0.0.1", 429), ("10.0.0.2", 503), ("10.0.0.3", 503)):
+                assert (await runner.run(fat, reading(), client)).status == status
+            readers.may_answer.set()
+        for client in ("10.0.0.1", "10.0.0.3"):
+            assert await runner.run(fat, reading(), client) == Reply(b"read")
