@@ -15,8 +15,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 METADATA = ip_network("fd00:ec2::254/128")
-TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "2001::/32", "2002::/16")))
-"""Networks of addresses that stand for IPv4 addresses behind a translator. Such an address may be a private one."""
+TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
+"""Networks of addresses whose last 32 bits stand for IPv4 addresses behind a translator. Such an address may be a private
+one. Two other forms, 6to4 and Teredo, have them elsewhere."""
 
 
 class Reach(Enum):
@@ -31,7 +32,7 @@ class Reach(Enum):
 
 def reach_of(address: Address) -> Reach:
     """Return from where `address` can be reached: this machine, a private network, everywhere, or NEVER. An IPv6
-    address that stands for an IPv4 address behind a translator counts as private."""
+    address that stands for an IPv4 address behind a translator counts as private, or as NEVER if that address does."""
     # The order matters. A mapped address must be judged as its IPv4 address, or `::ffff:127.0.0.1` would count as
     # another kind than loopback. The NEVER kinds come before `is_global`, which is True for some of them.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -40,11 +41,26 @@ def reach_of(address: Address) -> Reach:
         return Reach.LOOPBACK
     if address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA:
         return Reach.NEVER
-    if any(address in network for network in TRANSLATED):
+    behind = _address_behind_translator(address)
+    if behind is not None:
+        return Reach.NEVER if reach_of(behind) is Reach.NEVER else Reach.PRIVATE
+    # Site-local addresses are out of use, and Python does not count them as private.
+    if isinstance(address, IPv6Address) and address.is_site_local:
         return Reach.PRIVATE
     if isinstance(address, IPv4Address) and address.is_reserved:
         return Reach.NEVER
     return Reach.PUBLIC if address.is_global else Reach.PRIVATE
+
+
+def _address_behind_translator(address: Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address stands for, None if it stands for none."""
+    if not isinstance(address, IPv6Address):
+        return None
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    return IPv4Address(int(address) % 2**32) if any(address in network for network in TRANSLATED) else None
 
 
 class AddressPolicy:
