@@ -32,6 +32,11 @@ MAX_CACHED_ANSWERS = 65_536
 MAX_OUTPUT_BYTES = 4096
 """The largest output that is kept. No interface has an answer of more than a few words."""
 
+MAX_READ_ACCOUNTS = 16
+"""The largest number of accounts that an answer which holds for later blocks may depend on. Rules in use read less than ten.
+
+A contract may read thousands of accounts for each question. To keep them with each answer would fill the memory."""
+
 MAX_TIMEOUTS = 2
 """How often a contract may time out after one block. Then it is not asked again after that block.
 
@@ -198,6 +203,9 @@ class ContractAnswerCache:
         # A contract may answer with megabytes. The cache must not hold them for MAX_CACHED_ANSWERS senders.
         if len(reading.output) > MAX_OUTPUT_BYTES:
             return ContractUnreadableError(f"gives an unexpected answer: {len(reading.output)} bytes")
+        # An answer for its own block alone needs no accounts.
+        if not reading.is_lasting or len(reading.accounts) > MAX_READ_ACCOUNTS:
+            return ContractReading(reading.output, frozenset(), frozenset(), is_lasting=False)
         return reading
 
     def _is_of_known_code(self, outcome: ContractReading | ContractUnreadableError) -> bool:

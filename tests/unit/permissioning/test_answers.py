@@ -5,7 +5,12 @@ from collections.abc import Hashable, Iterable
 
 import pytest
 
-from lacnode.permissioning.contract_answer_cache import MAX_OUTPUT_BYTES, MAX_TIMEOUTS, ContractAnswerCache
+from lacnode.permissioning.contract_answer_cache import (
+    MAX_OUTPUT_BYTES,
+    MAX_READ_ACCOUNTS,
+    MAX_TIMEOUTS,
+    ContractAnswerCache,
+)
 from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
@@ -214,3 +219,14 @@ def test_answers_just_below_the_time_limit_do_not_hold_up_all_others() -> None:
     assert (contract.calls, refused) == (3, 97)
     assert answers.ask(b"a block is judged all the same", header(1), math.inf)
     assert answers.ask(b"x", header(2), 2)
+
+
+@pytest.mark.parametrize(("count", "calls"), [(MAX_READ_ACCOUNTS, 1), (MAX_READ_ACCOUNTS + 1, 2)])
+def test_an_answer_that_depends_on_many_accounts_is_kept_for_its_block_alone(count: int, calls: int) -> None:
+    """A contract could read thousands of accounts for each question, and their addresses would fill the memory."""
+    contract = Contract()
+    contract.held = {number.to_bytes(20): 0 for number in range(count)}
+    answers = ContractAnswerCache(contract, RULES)
+    for number in (1, 1, 2, 2):
+        assert answers.ask(b"x", header(number), 1) == b"x" + bytes(count)
+    assert contract.calls == calls
