@@ -31,7 +31,9 @@ from lacnode.primitives.transaction import Transaction
 __all__ = ["Peer", "PeerLeftError", "RequestFailedError"]
 
 MAX_KNOWN_BLOCKS = 300
-MAX_KNOWN_TRANSACTIONS = 32_768
+MAX_KNOWN_TRANSACTIONS = 8_192
+"""Twice what the pool holds by default. Each takes 200 bytes, and 25 peers may send as many hashes as they like."""
+
 MAX_TRANSACTIONS_MESSAGE_BYTES = 2**20
 """Bytes of transactions in one message."""
 

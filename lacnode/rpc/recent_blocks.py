@@ -11,11 +11,12 @@ from typing import Generic, TypeVar
 
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.receipt_record import ReceiptRecord
+from lacnode.evm.block_limits import estimated_log_bytes
 from lacnode.primitives.block import Block, BlockOutline
 
-KEPT_BYTES, TRANSACTION_BYTES, LOG_BYTES = 16 * 2**20, 800, 300
+KEPT_BYTES, TRANSACTION_BYTES = 16 * 2**20, 800
 """Bytes of decoded blocks that are kept, and as many bytes of their outcomes. Then the estimated bytes of a
-transaction and of a log besides its data. The last block is always kept."""
+transaction besides its encoding. The last block is always kept."""
 
 HASH_BYTES = 73
 """Bytes that a hash takes in memory."""
@@ -75,7 +76,7 @@ def _outcomes_bytes(receipt_records: tuple[ReceiptRecord, ...]) -> int:
 
 
 def _log_bytes(outcome: ReceiptRecord) -> int:
-    return sum(LOG_BYTES + len(log.data) for log in outcome.receipt.logs)
+    return sum(estimated_log_bytes(len(log.topics), log.data) for log in outcome.receipt.logs)
 
 
 class _Recent(Generic[T]):

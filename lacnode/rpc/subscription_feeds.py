@@ -14,6 +14,7 @@ import trio
 
 from lacnode.chain.blockchain import NewHead
 from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.evm.block_limits import estimated_log_bytes
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.filters import PollingFilters
 from lacnode.rpc.notice import Notice
@@ -47,9 +48,6 @@ MAX_WAITING_FEED_BLOCKS = 64
 
 MAX_WAITING_FEED_BYTES = 16 * 2**20
 """Bytes of the transactions and the logs of all blocks in the queue. A single block may be larger."""
-
-LOG_BYTES = 300
-"""About what a log takes in memory besides its data. A block may have a hundred thousand logs without data."""
 
 CHUNK_SECONDS = 0.05
 """Processor time after which the worker thread pauses, however few notices it has made: filters may match nothing."""
@@ -213,4 +211,4 @@ def _told(tellings: list[NoticeSource]) -> Iterator[Notice | None]:
 
 
 def _log_bytes(logs: Sequence[LogWithMetadata]) -> int:
-    return sum(LOG_BYTES + len(found.log.data) for found in logs)
+    return sum(estimated_log_bytes(len(found.log.topics), found.log.data) for found in logs)
