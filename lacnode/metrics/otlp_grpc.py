@@ -5,7 +5,6 @@ What a server sends is bounded, and the call ends within its seconds. Must not k
 """
 
 import gzip
-import ssl
 import struct
 from collections.abc import Sequence
 from urllib.parse import unquote
@@ -102,10 +101,7 @@ class OtlpGrpc:
 async def _agree_on_http2(stream: trio.abc.Stream) -> None:
     if not isinstance(stream, trio.SSLStream):
         return
-    try:
-        await stream.do_handshake()
-    except ssl.SSLError as error:
-        raise ReceiverError(str(error)) from None
+    await stream.do_handshake()
     if stream.selected_alpn_protocol() != "h2":
         raise ReceiverError("it does not speak HTTP/2, which gRPC needs")
 

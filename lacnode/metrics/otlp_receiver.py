@@ -47,7 +47,6 @@ class OtlpCollector:
         self._resource = resource
         self._started_ns = started_ns
         address = ReceiverAddress(settings.host, settings.port, collector_tls(settings))
-        # The URL has no query: it may have a key of the operator in it.
         self._url = address.url + settings.target.partition("?")[0]
         self._transport = _transport(settings, address)
 
