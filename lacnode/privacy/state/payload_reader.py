@@ -8,9 +8,10 @@ from lacnode.privacy.state.execution import PrivateTask, UnreadTask
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
-from lacnode.privacy.state.private_payloads import load_private_task
+from lacnode.privacy.state.private_payloads import UnusablePayloadError, load_private_task
 from lacnode.privacy.state.private_state_quota import PrivateStateQuota
 from lacnode.privacy.state.recent_tasks import RecentTaskCache
+from lacnode.privacy.state.useless_payloads import UselessPayloads
 
 
 class PayloadReader:
@@ -21,6 +22,7 @@ class PayloadReader:
         self.known = KnownPayloads(context.database)
         self._quota = PrivateStateQuota(context)
         self._recent = RecentTaskCache()
+        self._useless = UselessPayloads()
 
     def known_of(self, marker: Transaction) -> KnownPayload | None:
         """Return the facts about the payload of `marker`. None if it was not read before, or not lately and without
@@ -34,7 +36,7 @@ class PayloadReader:
 
     def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
         """Read the payload of the marker at `index` of its block, keep its facts, and return it as a task. A payload
-        that was read in the last seconds is not read again.
+        that was read in the last seconds, or that cannot be executed, is not read again.
 
         PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is no
         usable payload. PrivateStateFullError if it was not `admitted` before and the quota of private state is reached.
@@ -55,7 +57,12 @@ class PayloadReader:
         recent = self._recent.find(key, admitted=admitted)
         if recent is not None:
             return replace(recent, index=index)
-        task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
+        self._useless.check(key, admitted=admitted)
+        try:
+            task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
+        except UnusablePayloadError as error:
+            self._useless.record(key, error, admitted=admitted)
+            raise
         # Only after the check that the payload belongs to its group. A false payload must not leave facts.
         self.known.record_read(key, task.group_id, task.private.private_from)
         self._recent.add(key, task, admitted=admitted)

@@ -8,6 +8,7 @@ have, or does not give, is recorded and asked for again. When its payload comes,
 while other groups and blocks go on.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +49,7 @@ from lacnode.privacy.state.private_store import (
 from lacnode.privacy.state.sliced_execution import SlicedExecution
 from lacnode.privacy.state.time_slices import GroupSlices, TimeSlices
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
+from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("privacy")
 
@@ -100,6 +102,7 @@ class PrivateProcessor:
         self._listeners: list[Listener] = []
         self.progress = ExecutionProgress(context)
         self._failures = 0
+        self._log = RateLimitedLog("privacy", time.monotonic)
         self._slices = TimeSlices()
         self.reader = PayloadReader(context)
         self._preempt: EndLongTransactionTry | None = None
@@ -181,7 +184,9 @@ class PrivateProcessor:
             log.debug("private transaction waits", marker=transaction.hash.hex(), why=str(full))
             absent.append(self.make_absent_marker(place, transaction, failing=False))
         except UnusablePayloadError as useless:
-            log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
+            # Any account can send thousands of markers of such a payload.
+            marker, why = transaction.hash.hex(), str(useless)
+            self._log.warning(why, "private transaction ignored", marker=marker, why=why)
         except PayloadUnavailableError as failure:
             absent.append(self._failing(place, transaction, failure))
         except Exception as error:

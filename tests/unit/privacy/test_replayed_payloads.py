@@ -15,11 +15,14 @@ from lacnode.privacy.state.group_statuses import GroupCondition
 from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionReader
 from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
+from lacnode.privacy.state.private_payloads import ForeignPayloadError, UnusablePayloadError
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.recent_tasks import RECENT_SECONDS
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, TimeSlices
+from lacnode.privacy.state.useless_payloads import FOREIGN_SECONDS, UselessPayloads
+from tests.support.logs import captured_logs
 from tests.support.private_nodes import (
     ALICE,
     BOB,
@@ -241,6 +244,43 @@ def test_reading_counts_to_the_groups_share(network: PrivateTestNetwork, monkeyp
         member.work()
     assert condition(network.b, HOSTILE) == (GroupCondition.CURRENT, False)
     assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
+
+
+class TestUseless:
+    """Markers of one payload that cannot be executed, which may have 15 MB of any bytes."""
+
+    @pytest.mark.parametrize(("content", "sender"), [(b"nothing", KEY_C), (None, KEY_A)], ids=["malformed", "foreign"])
+    def test_the_payload_is_read_once_and_told_of_once(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch, content: bytes | None, sender: bytes
+    ) -> None:
+        key, payloads, asked = hostile(network, b""), network.b.manager.payloads, list[bytes]()
+        payloads[key] = payloads[key].__class__(content or payloads[key].payload, sender, HOSTILE)
+        receive = network.b.manager.receive
+
+        def counted(key: bytes, to: bytes | None = None) -> object:
+            asked.append(key)
+            return receive(key, to)
+
+        monkeypatch.setattr(network.b.manager, "receive", counted)
+        with captured_logs() as logs:
+            network.mine(*replays(key, 0, 20), work=False)
+            while network.b.privacy_controller.execution.processor.step():
+                pass
+        assert asked == [key]
+        assert [entry["event"] for entry in logs].count("private transaction ignored") == 1
+
+    def test_one_of_an_unknown_group_is_read_again_later(self) -> None:
+        clock = Clock()
+        useless = UselessPayloads(clock)
+        useless.record(b"malformed", UnusablePayloadError("text"), admitted=False)
+        useless.record(b"foreign", ForeignPayloadError("text"), admitted=False)
+        useless.check(b"foreign", admitted=True)
+        with pytest.raises(ForeignPayloadError):
+            useless.check(b"foreign", admitted=False)
+        clock.now += FOREIGN_SECONDS
+        useless.check(b"foreign", admitted=False)
+        with pytest.raises(UnusablePayloadError):
+            useless.check(b"malformed", admitted=False)
 
 
 class TestStopping:
