@@ -138,6 +138,23 @@ class TestManyGroups:
         assert stage.now - begin < 10.0
 
 
+class TestBusySearch:
+    def test_other_searches_leave_what_they_found_last(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A tenant can call without end, and each of its calls may take the whole time."""
+        with_errors(stage)
+        found = stage.find()
+        assert OWN in found
+        monkeypatch.setattr(group_search, "ALL_CONTRACTS_SECONDS", 0.01)
+        with stage.search._lock:
+            assert stage.find() == found
+        assert not stage.asked
+
+    def test_after_a_start_there_is_an_error(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(group_search, "ALL_CONTRACTS_SECONDS", 0.01)
+        with stage.search._lock, pytest.raises(CallLimitExceededError):
+            stage.find()
+
+
 def with_errors(stage: Stage) -> None:
     """One search, which may be cut off."""
     try:

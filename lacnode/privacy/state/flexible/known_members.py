@@ -23,7 +23,7 @@ MEMBER_BYTES = 64
 
 class KnownMembers:
     """The members of flexible groups as their contracts named them, within bounds of memory. `own_keys` are this node's
-    public keys. For one thread at a time."""
+    public keys. For one thread at a time, except `groups`, which any thread may call meanwhile."""
 
     def __init__(self, own_keys: Container[bytes]) -> None:
         self._own_keys = own_keys
@@ -38,7 +38,9 @@ class KnownMembers:
 
     def groups(self) -> list[FlexibleGroup]:
         """Return the groups whose known members are not empty, in the order of their ids."""
-        return sorted((group for _, group in self._groups.values() if group.members), key=lambda group: group.id)
+        # The values are copied in one step, because another thread may add some.
+        known = list(self._groups.values())
+        return sorted((group for _, group in known if group.members), key=lambda group: group.id)
 
     def own_groups(self) -> list[bytes]:
         """Return the ids (32 bytes each) of the groups with an own key among the members. The group that is known
