@@ -150,4 +150,5 @@ def _is_group_of(named: Sequence[bytes], sent_to: bytes, groups: GroupKnowledge)
 def is_legacy_group_of(members: Sequence[bytes], id_: bytes) -> bool:
     """Return True if `id_` (32 bytes) is the LEGACY id of exactly these members (public keys in any order), as Orion or
     as Tessera computes it."""
-    return id_ in (group_id(members), tessera_group_id(members))
+    # Small groups have the same id in both. The second one is computed only if it is needed.
+    return id_ == group_id(members) or id_ == tessera_group_id(members)

@@ -29,9 +29,9 @@ from lacnode.privacy.manager.proven_requests import (
     REFUSED_CODE,
     OutgoingRequest,
     ProvenRequest,
+    ProvenRequestClient,
     RequestAuthenticator,
     RequestQuota,
-    send_proven_requests,
 )
 from lacnode.privacy.manager.recovery_boxes import (
     decode_recovery_boxes,
@@ -203,7 +203,7 @@ class PayloadRecovery:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manager = manager
-        self._sender = sender
+        self._requests = ProvenRequestClient(sender)
         self._was_lost = was_lost
         self._clock = clock
         self._turn = 0
@@ -304,9 +304,7 @@ class PayloadRecovery:
         None for a manager without a usable answer.
         """
         fields = {"after": after, "wanted": list(wanted)}
-        pages = send_proven_requests(
-            self._sender, RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places]
-        )
+        pages = self._requests.send(RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places])
         return [
             None if page is None else self._store_page(own, key, url, page, frozenset(wanted))
             for (key, url), page in zip(places, pages, strict=True)

@@ -19,7 +19,7 @@ import structlog
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, decode_map, encode_map
-from lacnode.privacy.manager.peer_sender import PeerSender
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
 from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
@@ -27,7 +27,11 @@ log = structlog.get_logger("privacy")
 CHALLENGE_PATH = "/lacnode/challenge"
 NONCE_BYTES, MAC_BYTES = 24, 32
 CHALLENGE_SIZE = 8 + MAC_BYTES
-CHALLENGE_VALID_SECONDS = 60
+CHALLENGE_VALID_SECONDS, CHALLENGE_REUSE_SECONDS = 60, 30.0
+"""How long a challenge is valid, and how long its requester uses it. The second one is shorter, because the answer with
+the challenge took a while."""
+
+MAX_REMEMBERED_CHALLENGES = 4096
 QUOTA_PERIOD_SECONDS = 60.0
 MAX_REQUESTERS = 4096
 
@@ -167,37 +171,87 @@ class OutgoingRequest:
     fields: Mapping[str, Any]
 
 
-def send_proven_requests(
-    sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]
-) -> list[CborFields | None]:
-    """Send requests of the own key `own` to `path` of several managers at the same time. Return the fields of the
-    answers in the order of `asked`. This blocks for two rounds of calls.
+class ProvenRequestClient:
+    """Sends proven requests to other managers over `sender`. Safe to use from several threads. `clock` returns monotonic
+    seconds.
 
-    `asked` must have each URL once. None stands for no answer and for an answer that cannot be used. No error is raised
-    for it.
+    A challenge is used again for `CHALLENGE_REUSE_SECONDS`: a manager that asks for missing payloads asks each second.
     """
-    # Two rounds: first the challenges, then the requests. Each round waits for the slowest manager once.
-    introductions = {one.url: encode_map({"from": own.public, "to": one.key}) for one in asked}
-    challenges = sender.post(CHALLENGE_PATH, introductions)
-    bodies: dict[str, bytes] = {}
-    for one in asked:
-        body = _seal_request(own, one, challenges.get(one.url))
-        if body is not None:
-            bodies[one.url] = body
-    answers = sender.post(path, bodies) if bodies else {}
-    return [_open_answer(own, one, answers.get(one.url)) for one in asked]
+
+    def __init__(self, sender: PeerSender, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._lock = threading.Lock()
+        # By the own key, the asked key and the URL: the challenge, and the time until which it is used.
+        self._challenges: dict[tuple[bytes, bytes, str], tuple[bytes, float]] = {}
+
+    def send(self, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]) -> list[CborFields | None]:
+        """Send requests of the own key `own` to `path` of several managers at the same time. Return the fields of the
+        answers in the order of `asked`. This blocks for four rounds of calls at most.
+
+        `asked` must have each URL once. None stands for no answer and for an answer that cannot be used. No error is
+        raised for it.
+        """
+        remembered = {one.url: challenge for one in asked if (challenge := self._find_challenge(own, one)) is not None}
+        # Each round waits for the slowest manager once.
+        fresh = self._request_challenges(own, [one for one in asked if one.url not in remembered])
+        answers = self._post(path, own, asked, {**fresh, **remembered})
+        # A manager that has started again refuses its old challenges.
+        refused = [one for one in asked if one.url in remembered and answers.get(one.url) == REFUSED_REPLY]
+        if refused:
+            answers = {**answers, **self._post(path, own, refused, self._request_challenges(own, refused))}
+        return [_open_answer(own, one, answers.get(one.url)) for one in asked]
+
+    def _post(
+        self, path: str, own: KeyPair, asked: Sequence[OutgoingRequest], challenges: Mapping[str, bytes]
+    ) -> Mapping[str, bytes | None]:
+        bodies: dict[str, bytes] = {}
+        for one in asked:
+            # A manager without a challenge does not get the request: an Orion refuses the path, or nobody is there.
+            body = _seal_request(own, one, challenges[one.url]) if one.url in challenges else None
+            if body is not None:
+                bodies[one.url] = body
+        return self._sender.post(path, bodies) if bodies else {}
+
+    def _request_challenges(self, own: KeyPair, asked: Sequence[OutgoingRequest]) -> dict[str, bytes]:
+        """Return new challenges by URL, of those managers that give one. They are remembered."""
+        introductions = {one.url: encode_map({"from": own.public, "to": one.key}) for one in asked}
+        answers = self._sender.post(CHALLENGE_PATH, introductions) if introductions else {}
+        found: dict[str, bytes] = {}
+        for one in asked:
+            challenge = _read_challenge(one, answers.get(one.url))
+            if challenge is not None:
+                found[one.url] = challenge
+        with self._lock:
+            # The table is emptied as a whole: each entry costs one call.
+            if len(self._challenges) + len(found) > MAX_REMEMBERED_CHALLENGES:
+                self._challenges.clear()
+            until = self._clock() + CHALLENGE_REUSE_SECONDS
+            for one in asked:
+                if one.url in found:
+                    self._challenges[own.public, one.key, one.url] = (found[one.url], until)
+        return found
+
+    def _find_challenge(self, own: KeyPair, one: OutgoingRequest) -> bytes | None:
+        with self._lock:
+            challenge, until = self._challenges.get((own.public, one.key, one.url), (None, 0.0))
+        return challenge if self._clock() < until else None
 
 
-def _seal_request(own: KeyPair, one: OutgoingRequest, challenge: bytes | None) -> bytes | None:
-    # An Orion refuses the path of challenges, and a silent manager gives nothing. Neither of them gets the request.
-    if not challenge:
+def _read_challenge(one: OutgoingRequest, answer: bytes | None) -> bytes | None:
+    if not answer:
         return None
     try:
-        inner = encode_map(
-            {"challenge": decode_map(challenge, "challenge").bytes("challenge", CHALLENGE_SIZE), **one.fields}
-        )
+        return decode_map(answer, "challenge").bytes("challenge", CHALLENGE_SIZE)
+    except CborError as error:
+        _log_unusable(one, error)
+        return None
+
+
+def _seal_request(own: KeyPair, one: OutgoingRequest, challenge: bytes) -> bytes | None:
+    try:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        box = own.seal_box(inner, nonce, one.key)
+        box = own.seal_box(encode_map({"challenge": challenge, **one.fields}), nonce, one.key)
     except _UNUSABLE as error:
         _log_unusable(one, error)
         return None

@@ -19,9 +19,9 @@ from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.manager.proven_requests import (
     REFUSED_CODE,
     OutgoingRequest,
+    ProvenRequestClient,
     RequestAuthenticator,
     RequestQuota,
-    send_proven_requests,
 )
 from lacnode.privacy.state_root_queries import (
     MAX_STATE_ROOT_QUERIES,
@@ -92,7 +92,7 @@ class PeerStateRootClient:
 
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
-        self._sender = sender
+        self._requests = ProvenRequestClient(sender)
 
     @property
     def own_keys(self) -> Sequence[bytes]:
@@ -112,7 +112,7 @@ class PeerStateRootClient:
             # The random id ties an answer to its request. A manager could otherwise replay an older sealed answer.
             ids = {key: secrets.token_bytes(ID_BYTES) for key in wave}
             asked = [OutgoingRequest(key, url, _request_fields(ids[key], questions[key])) for key, url in wave.items()]
-            for one, answer in zip(asked, send_proven_requests(self._sender, ROOTS_PATH, pair, asked), strict=True):
+            for one, answer in zip(asked, self._requests.send(ROOTS_PATH, pair, asked), strict=True):
                 states = None if answer is None else _decode_states(answer, one.url, ids[one.key], questions[one.key])
                 if states is not None:
                     found[one.key] = states

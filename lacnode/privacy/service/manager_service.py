@@ -280,13 +280,15 @@ class ManagerService:
 
     def _recover_some(self, wanted: list[bytes]) -> int:
         count = self._recovery.recover_payloads(wanted)
+        if self._tessera is None:
+            return count
         # Tesseras are asked last and only for what is left: each of them answers one payload for one key in a call.
         left = [
             key
             for key in wanted
             if not any(self.manager.has_payload(key, own) for own in self.manager.keys.public_keys)
         ]
-        if self._tessera is None or not left:
+        if not left:
             return count
         recovery = TesseraRecovery(self.manager, self._tessera, was_lost=self._settings.recover)
         return count + recovery.recover_payloads(left)

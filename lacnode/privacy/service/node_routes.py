@@ -122,13 +122,12 @@ class NodeRoutes:
         if request.method == "GET":
             return _text("I'm up!")
         answer = self._posts[_route(request)]
-        try:
-            return await trio.to_thread.run_sync(self._answer_counted, answer, request, limiter=self._limiter)
-        except EnclaveError as error:
-            # The codes of Orion's node API. Another manager reads them as refused, not as silent.
-            return error_response(error, 404)
-        except EnclaveUnreachableError:
-            return unreachable_response()
+        response, seconds = await trio.to_thread.run_sync(_answer_counted, answer, request, limiter=self._limiter)
+        # The time counts for the address, also if the request is refused or its answer fails.
+        self._share.spend(request.client, seconds, time.monotonic())
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     async def _wait_for_share(self, client: str) -> bool:
         end = trio.current_time() + MAX_WAIT_SECONDS
@@ -138,15 +137,22 @@ class NodeRoutes:
             await trio.sleep(wait)
         return True
 
-    def _answer_counted(self, answer: Call, request: Request) -> Response:
-        """Answer in a worker thread. The time counts for the address, also if the request is refused."""
-        # `thread_time` is the time of the processor alone. Waiting for the disk or for a lock does not count.
-        begin = time.thread_time()
-        try:
-            return answer(request)
-        finally:
-            taken = time.thread_time() - begin
-            trio.from_thread.run_sync(self._share.spend, request.client, taken, time.monotonic())
+
+def _answer_counted(answer: Call, request: Request) -> tuple[Response | Exception, float]:
+    """Answer in a worker thread. Return the response, or an unexpected error, and the seconds of the processor that it
+    took."""
+    # `thread_time` is the time of the processor alone. Waiting for the disk or for a lock does not count.
+    begin = time.thread_time()
+    try:
+        response: Response | Exception = answer(request)
+    except EnclaveError as error:
+        # The codes of Orion's node API. Another manager reads them as refused, not as silent.
+        response = error_response(error, 404)
+    except EnclaveUnreachableError:
+        response = unreachable_response()
+    except Exception as error:
+        response = error
+    return response, time.thread_time() - begin
 
 
 def _route(request: Request) -> tuple[str, str]:

@@ -1,96 +1,146 @@
 """Connections to other managers, which stay open for the next call.
 
-httpcore's own pool looks at all its connections for each of them, several times in each call. With thirty connections that
-took longer than the call. This module must not choose what is sent, and must not judge a certificate.
+A new connection goes to a permitted address alone. With TLS, the server's certificate is checked before anything is sent.
+This module must not choose what is sent.
 """
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
 
-import httpcore
 import trio
 
-T = TypeVar("T")
+from lacnode.privacy.manager.peer_sender import PeerCall
+from lacnode.privacy.service.fingerprints import Fingerprints
+from lacnode.privacy.service.peer_exchange import PeerAnswer, PeerOrigin, encode_request, exchange, parse_origin
+from lacnode.privacy.service.permitted_network import PermittedNetwork
+
+CONNECT_SECONDS = 1.5
+"""The time limit for a connection, as in Orion, and again for its TLS handshake."""
+
+
+class UntrustedCertificateError(Exception):
+    """The certificate of another manager's server is not the known one. The text is the server's `host:port`."""
+
+
+@dataclass(slots=True)
+class _Connection:
+    """An open connection to `origin`, over TLS or not. It was last used at `since` (seconds of trio's clock)."""
+
+    origin: PeerOrigin
+    stream: trio.abc.Stream
+    socket: trio.socket.SocketType
+    since: float = 0.0
 
 
 class PeerConnections:
     """The connections of one TLS context over `network`, at most `max_open` at a time.
 
-    One that was not used for `keep_alive_seconds` is closed at the next call.
+    They trust what the `context` trusts, and only the fingerprints `known` if there are any. One that was not used for
+    `keep_alive_seconds` is closed at the next call.
     """
 
     def __init__(
         self,
         context: ssl.SSLContext,
-        network: httpcore.AsyncNetworkBackend,
+        network: PermittedNetwork,
+        known: Fingerprints | None = None,
         *,
         max_open: int,
         keep_alive_seconds: float,
     ) -> None:
         self._context = context
         self._network = network
+        self.known = known
         self._max_open = max_open
         self._keep_alive_seconds = keep_alive_seconds
         # In the order of their last use, the oldest first.
-        self._unused: list[httpcore.AsyncHTTPConnection] = []
+        self._unused: list[_Connection] = []
         self._in_use_count = 0
+        context.set_alpn_protocols(["http/1.1"])
 
-    async def send(self, request: httpcore.Request, read: Callable[[httpcore.Response], Awaitable[T]]) -> T:
-        """Send `request`, and return what `read` makes of the response. The caller sends at most `max_open` at a time
-        and bounds the time: there is no time limit for the response.
+    async def send(self, call: PeerCall, max_answer_bytes: int) -> PeerAnswer:
+        """Send the request of `call` and return the answer. The caller sends at most `max_open` at a time and bounds the
+        time: there is no time limit for the answer.
 
-        The connection stays open for the next request if `read` reads the response to its end. httpcore's errors if
-        there is no response. The errors of `read` pass through.
+        ValueError if the URL is malformed. OSError or trio.BrokenResourceError if there is no connection, with the
+        error of TLS in the chain of causes. UntrustedCertificateError if the fingerprint is not known. AnswerError if
+        the answer cannot be used.
         """
-        connection, outdated = self._take(request.url.origin)
+        origin = parse_origin(call.url)
+        request = encode_request(call, origin)
+        self._in_use_count += 1
+        connection, answer = None, None
         try:
-            await _close(outdated)
-            response = await connection.handle_async_request(request)
-            try:
-                return await read(response)
-            finally:
-                # Also when the call is cancelled: no other code closes a response that was read in part.
-                with trio.CancelScope(shield=True):
-                    await response.aclose()
+            connection = await self._take(origin) or await self._connect(origin)
+            answer = await exchange(connection.stream, request, max_answer_bytes)
+            return answer
         finally:
+            # Also when the call is cancelled: no other code has the connection.
             self._in_use_count -= 1
-            # A connection is available if its last response was read to its end. Any other one is of no use.
-            if connection.is_available():
+            if connection is not None and answer is not None and answer.keeps_connection:
+                connection.since = trio.current_time()
                 self._unused.append(connection)
-            else:
-                await _close([connection])
+            elif connection is not None:
+                await _close(connection.stream)
 
     async def aclose(self) -> None:
         """Close every connection that is not in use. Those in use are not closed here."""
-        unused, self._unused = self._unused, []
-        await _close(unused)
+        while self._unused:
+            await _close(self._unused.pop().stream)
 
-    def _take(self, origin: httpcore.Origin) -> tuple[httpcore.AsyncHTTPConnection, list[httpcore.AsyncHTTPConnection]]:
-        """Return a connection to `origin`, and the connections that must be closed."""
-        outdated = []
-        while self._unused and self._unused[0].has_expired():
-            outdated.append(self._unused.pop(0))
-        self._in_use_count += 1
+    async def _take(self, origin: PeerOrigin) -> _Connection | None:
+        """Return an unused connection to `origin`, None if there is none. Outdated ones are closed."""
+        outdated = trio.current_time() - self._keep_alive_seconds
+        while self._unused and self._unused[0].since <= outdated:
+            await _close(self._unused.pop(0).stream)
         # The last one that was used is the least likely to be closed by the other side.
-        for connection in [each for each in reversed(self._unused) if each.can_handle_request(origin)]:
-            self._unused.remove(connection)
-            if not connection.has_expired():
-                return connection, outdated
-            outdated.append(connection)
-        if self._unused and len(self._unused) + self._in_use_count > self._max_open:
-            outdated.append(self._unused.pop(0))
-        return self._new_connection(origin), outdated
+        while (found := self._pop_last_used(origin)) is not None:
+            # Nothing is expected on an unused connection. The other side has closed it, or sends what was not asked for.
+            if not found.socket.is_readable():
+                return found
+            await _close(found.stream)
+        return None
 
-    def _new_connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        # There is no read timeout. It would be per part: a manager could send one byte a second for ever. The caller bounds
-        # the whole call.
-        return httpcore.AsyncHTTPConnection(
-            origin, self._context, keepalive_expiry=self._keep_alive_seconds, network_backend=self._network
+    def _pop_last_used(self, origin: PeerOrigin) -> _Connection | None:
+        for index in range(len(self._unused) - 1, -1, -1):
+            if self._unused[index].origin == origin:
+                return self._unused.pop(index)
+        return None
+
+    async def _connect(self, origin: PeerOrigin) -> _Connection:
+        if self._unused and len(self._unused) + self._in_use_count > self._max_open:
+            await _close(self._unused.pop(0).stream)
+        stream = await self._network.connect(origin.host, origin.port, CONNECT_SECONDS)
+        if not origin.is_tls:
+            return _Connection(origin, stream, stream.socket)
+        secured = trio.SSLStream(stream, self._context, server_hostname=origin.host, https_compatible=True)
+        is_trusted = False
+        try:
+            with trio.fail_after(CONNECT_SECONDS):
+                await secured.do_handshake()
+            is_trusted = await self._is_known(origin, secured)
+        except trio.TooSlowError as error:
+            raise TimeoutError(f"{origin.name} ends no TLS handshake") from error
+        finally:
+            # Also when the task is cancelled, while a certificate is checked for example.
+            if not is_trusted:
+                await _close(stream)
+        if not is_trusted:
+            raise UntrustedCertificateError(origin.name)
+        return _Connection(origin, secured, stream.socket)
+
+    async def _is_known(self, origin: PeerOrigin, secured: trio.SSLStream[trio.SocketStream]) -> bool:
+        """Return True if the certificate has a known fingerprint, and if fingerprints do not count."""
+        if self.known is None:
+            return True
+        certificate: bytes | None = secured.getpeercert(binary_form=True)
+        # This may write the file of fingerprints, so it runs in a thread.
+        return certificate is not None and await trio.to_thread.run_sync(
+            self.known.trusts_or_records, origin.name, certificate
         )
 
 
-async def _close(connections: Sequence[httpcore.AsyncHTTPConnection]) -> None:
+async def _close(stream: trio.abc.Stream) -> None:
+    # A cancelled task closes its connection and those that it found, too.
     with trio.CancelScope(shield=True):
-        for connection in connections:
-            await connection.aclose()
+        await trio.aclose_forcefully(stream)

@@ -1,18 +1,15 @@
-"""Connections to permitted addresses alone, for httpcore.
+"""Connections to permitted addresses alone.
 
 A name is looked up once. Each of its addresses is checked. The connection is made to a checked address. So a name whose
 address changes between the look-up and the connection (DNS rebinding) gains nothing.
 """
 
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-import httpcore
 import structlog
 import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy
-from lacnode.privacy.service.answer_stream import AnswerStream
 
 log = structlog.get_logger("privacy")
 
@@ -25,7 +22,7 @@ MAX_LOGGED_HOSTS = 256
 """The largest number of refused hosts that are remembered. Each one is logged once."""
 
 
-class PermittedNetwork(httpcore.AsyncNetworkBackend):
+class PermittedNetwork:
     """Opens TCP connections to addresses that `policy` permits.
 
     The addresses of a host that the operator named make `policy` allow their kind.
@@ -33,41 +30,27 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
-        self._network = httpcore.TrioBackend()
         self._logged_hosts: set[str] = set()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    async def connect(self, host: str, port: int, seconds: float) -> trio.SocketStream:
         """Return a TCP connection to `host` (a name or an address) at the first of its permitted addresses that answers
-        (a method of `httpcore.AsyncNetworkBackend`). `timeout` is in seconds, for each address. httpcore.ConnectError
-        or httpcore.ConnectTimeout if no address may be called or none answers."""
-        failure: Exception = httpcore.ConnectError("none of its addresses may be called")
-        # The connection goes to the address, not to the name. httpcore would look the name up a second time.
+        within `seconds`. OSError if no address may be called or none answers."""
+        failure: Exception = OSError("none of its addresses may be called")
+        # The connection goes to the address, not to the name. A second look-up of the name may give another address.
         for address in await self._permitted_addresses(host, port):
             try:
-                return AnswerStream(
-                    await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                with trio.fail_after(seconds):
+                    return await trio.open_tcp_stream(address, port)
+            except (OSError, trio.TooSlowError) as error:
                 # The next address may answer: a name can have an IPv6 address that is not reachable from here.
                 failure = error
-        raise failure
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` (a method of `httpcore.AsyncNetworkBackend`)."""
-        await trio.sleep(seconds)
+        raise OSError(str(failure)) from failure
 
     async def _permitted_addresses(self, host: str, port: int) -> list[str]:
         try:
             found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(str(error)) from None
+        except UnicodeError as error:
+            raise OSError(str(error)) from None
         # A name may give one address several times. Each is tried once.
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         # The operator wrote this host and port into the configuration. So its address may be called, and others of its

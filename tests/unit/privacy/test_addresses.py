@@ -2,7 +2,6 @@
 
 from ipaddress import ip_address, ip_network
 
-import httpcore
 import pytest
 import trio
 
@@ -118,8 +117,8 @@ class TestConnections:
         network = PermittedNetwork(AddressPolicy())
         with logs_of_this_thread() as logs:
             for _ in range(2):
-                with pytest.raises(httpcore.ConnectError, match="may be called"):
-                    await network.connect_tcp("rebinding.example", 22)
+                with pytest.raises(OSError, match="may be called"):
+                    await network.connect("rebinding.example", 22, 1.5)
         (line,) = [entry["event"] for entry in logs]
         assert "rebinding.example (127.0.0.1)" in line
         assert "peerallowednetworks" in line
@@ -132,8 +131,8 @@ class TestConnections:
             names = Names(LOOPBACK, "169.254.169.254")
             trio.socket.set_custom_hostname_resolver(names)
             network = PermittedNetwork(AddressPolicy(allowed=[ip_network("127.0.0.0/8")]))
-            stream = await network.connect_tcp("rebinding.example", listeners[0].socket.getsockname()[1])
-            assert stream.get_extra_info("server_addr")[0] == LOOPBACK
+            stream = await network.connect("rebinding.example", listeners[0].socket.getsockname()[1], 60.0)
+            assert stream.socket.getpeername()[0] == LOOPBACK
             assert names.answers == ["169.254.169.254"]
             await stream.aclose()
             nursery.cancel_scope.cancel()

@@ -72,7 +72,7 @@ class Two:
             }
             return {url: answers[path](body).encode() if path in answers else REFUSED_REPLY}
         except EnclaveError:
-            return {url: None}
+            return {url: REFUSED_REPLY}
 
     def lose(self) -> LocalTransactionManager:
         self.stores[B.public] = PayloadStore()

@@ -11,14 +11,16 @@ from lacnode.privacy.manager.cbor_records import CborFields, decode_map, encode_
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY
 from lacnode.privacy.manager.proven_requests import (
     CHALLENGE_PATH,
+    CHALLENGE_REUSE_SECONDS,
     CHALLENGE_VALID_SECONDS,
     QUOTA_PERIOD_SECONDS,
     OutgoingRequest,
+    ProvenRequestClient,
     RequestAuthenticator,
     RequestQuota,
-    send_proven_requests,
 )
 from lacnode.privacy.manager.state_root_exchange import (
     MAX_MANAGERS_ASKED_AT_ONCE,
@@ -83,7 +85,7 @@ class Wire:
                 else self.change(self.responder.answer(body))
             )
         except EnclaveError:
-            return None
+            return REFUSED_REPLY
 
     def ask(self, *questions: StateRootQuery) -> list[GroupState | None] | None:
         found = self.state_root_client.ask(A.public, {B.public: questions or (QUESTION,)}).get(B.public)
@@ -143,11 +145,55 @@ class TestAnswers:
             assert ROOT not in body
 
 
+class TestChallenges:
+    """The client of proven requests, with the responder's and the client's clocks at `wire.now`."""
+
+    ASKED = OutgoingRequest(B.public, THERE, {"id": bytes(16), "questions": []})
+
+    def paths(self, wire: Wire, client: ProvenRequestClient) -> list[str]:
+        """The paths of one request that is answered."""
+        wire.sent.clear()
+        assert client.send(ROOTS_PATH, A, [self.ASKED]) != [None]
+        return [path for _, path, _ in wire.sent]
+
+    def test_one_serves_for_some_time(self, wire: Wire) -> None:
+        client = ProvenRequestClient(wire, lambda: wire.now)
+        assert self.paths(wire, client) == [CHALLENGE_PATH, ROOTS_PATH]
+        wire.now += CHALLENGE_REUSE_SECONDS - 1
+        assert self.paths(wire, client) == [ROOTS_PATH]
+        wire.now += 1
+        assert self.paths(wire, client) == [CHALLENGE_PATH, ROOTS_PATH]
+
+    def test_a_manager_that_has_started_again_is_asked_for_another(self, wire: Wire) -> None:
+        client = ProvenRequestClient(wire, lambda: wire.now)
+        self.paths(wire, client)
+        wire.challenges = RequestAuthenticator(KeyRing([B]), lambda: wire.now)
+        wire.responder = StateRootResponder(wire.challenges)
+        wire.responder.source = wire.node
+        assert self.paths(wire, client) == [ROOTS_PATH, CHALLENGE_PATH, ROOTS_PATH]
+        assert self.paths(wire, client) == [ROOTS_PATH]
+
+    def test_one_key_s_is_not_used_for_another_key(self, wire: Wire) -> None:
+        client = ProvenRequestClient(wire, lambda: wire.now)
+        self.paths(wire, client)
+        wire.sent.clear()
+        assert client.send(ROOTS_PATH, C, [self.ASKED]) != [None]
+        assert [path for _, path, _ in wire.sent] == [CHALLENGE_PATH, ROOTS_PATH]
+
+    def test_a_request_that_is_refused_is_sent_twice_at_most(self, wire: Wire) -> None:
+        client = ProvenRequestClient(wire, lambda: wire.now)
+        self.paths(wire, client)
+        wire.responder = StateRootResponder(wire.challenges, RequestQuota(0))
+        wire.sent.clear()
+        assert client.send(ROOTS_PATH, A, [self.ASKED]) == [None]
+        assert [path for _, path, _ in wire.sent] == [ROOTS_PATH, CHALLENGE_PATH, ROOTS_PATH]
+
+
 class TestRefused:
     def test_without_the_key_that_is_claimed(self, wire: Wire) -> None:
         liar, asked = KeyPair(A.public, C.private), OutgoingRequest(B.public, THERE, {"id": bytes(16), "questions": []})
-        assert send_proven_requests(wire, ROOTS_PATH, liar, [asked]) == [None]
-        assert send_proven_requests(wire, ROOTS_PATH, A, [asked]) != [None]
+        assert ProvenRequestClient(wire).send(ROOTS_PATH, liar, [asked]) == [None]
+        assert ProvenRequestClient(wire).send(ROOTS_PATH, A, [asked]) != [None]
 
     def test_a_request_of_long_ago(self, wire: Wire) -> None:
         wire.ask()
