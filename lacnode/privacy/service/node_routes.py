@@ -6,6 +6,7 @@ lacnode's requests are CBOR, Tessera's are octets. So one port serves all of the
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import trio
@@ -38,6 +39,9 @@ _LARGEST = {
     PUSH_PROVEN_GROUP_PATH: MAX_GROUP_REQUEST_BYTES,
     PARTY_INFO_PATH: MAX_PARTY_INFO_BYTES,
 }
+
+LARGE_REQUEST_BYTES = 2**20
+"""Length from which requests are computed one at a time. A request takes about four times its length meanwhile."""
 
 PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.4, 0.25, 0.05
 """Shares of one processor: for all peers, for one address, and for one address when all of them want too much."""
@@ -75,7 +79,7 @@ class NodeRoutes:
     def __init__(
         self, manager: LocalTransactionManager, responders: RespondersBeyondOrion, limiter: trio.CapacityLimiter
     ) -> None:
-        self._limiter = limiter
+        self._limiter, self._large_limiter = limiter, trio.CapacityLimiter(1)
         # Opening boxes is the expensive part. One address with many requests could use all threads.
         self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
         # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
@@ -122,12 +126,17 @@ class NodeRoutes:
         if request.method == "GET":
             return _text("I'm up!")
         answer = self._posts[_route(request)]
-        response, seconds = await trio.to_thread.run_sync(_answer_counted, answer, request, limiter=self._limiter)
+        async with self._turn_of(request):
+            response, seconds = await trio.to_thread.run_sync(_answer_counted, answer, request, limiter=self._limiter)
         # The time counts for the address, also if the request is refused or its answer fails.
         self._share.spend(request.client, seconds, time.monotonic())
         if isinstance(response, Exception):
             raise response
         return response
+
+    def _turn_of(self, request: Request) -> AbstractAsyncContextManager[object]:
+        # Before the thread: large requests that wait for each other must leave the other threads to small ones.
+        return self._large_limiter if len(request.body) > LARGE_REQUEST_BYTES else nullcontext()
 
     async def _wait_for_share(self, client: str) -> bool:
         end = trio.current_time() + MAX_WAIT_SECONDS

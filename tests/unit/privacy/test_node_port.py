@@ -1,11 +1,12 @@
 """The node port of a manager: each address has its share of the processor, and each path its bound."""
 
+import threading
 import time
 
 import pytest
 import trio
 
-from lacnode.http.http_messages import Request
+from lacnode.http.http_messages import Request, Response
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.key_proof_exchange import ProofResponder
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -15,7 +16,12 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.state_root_exchange import StateRootResponder
-from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES, NodeRoutes, RespondersBeyondOrion
+from lacnode.privacy.service.node_routes import (
+    LARGE_REQUEST_BYTES,
+    MAX_PAYLOAD_REQUEST_BYTES,
+    NodeRoutes,
+    RespondersBeyondOrion,
+)
 from tests.integration.test_privacy_hostile import NODE_PATHS
 from tests.support.manager_network import ManagerNetwork
 
@@ -64,6 +70,29 @@ async def test_the_cheapest_request_counts_and_waits_too(routes: NodeRoutes) -> 
     routes._share.spend("attacker", 1_000.0, time.monotonic())
     with trio.fail_after(20):
         assert (await routes.answer(Request("GET", "/upcheck", {}, b"", "attacker"))).status == 503
+
+
+async def test_large_requests_are_computed_one_after_the_other_and_small_ones_beside(routes: NodeRoutes) -> None:
+    """Each of them takes several times its length in memory."""
+    begun, may_end, bodies = threading.Semaphore(0), threading.Semaphore(0), list[int]()
+
+    def answer(asked: Request) -> Response:
+        bodies.append(len(asked.body))
+        begun.release()
+        assert may_end.acquire(timeout=60)
+        return Response(200)
+
+    routes._posts["/push", "application/cbor"] = answer
+    large = Request("POST", "/push", {"content-type": "application/cbor"}, bytes(LARGE_REQUEST_BYTES + 1), "a")
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(routes.answer, large)
+            await trio.to_thread.run_sync(begun.acquire)
+            assert (await routes.answer(request("b"))).status == 200
+            assert len(bodies) == 1
+            may_end.release(3)
+    assert len(bodies) == 3
 
 
 async def test_strangers_are_tried_on_every_path(routes: NodeRoutes) -> None:
