@@ -15,7 +15,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from benchmarks.engines import CALLED, CODES, relay_code
+from benchmarks.engines import CALLED, CODES, relay_code, relay_input
 from benchmarks.execution import TRANSFER
 from benchmarks.networks import Network
 from lacnode.primitives.hexadecimal import from_hex, to_hex
@@ -92,7 +92,7 @@ class LoadGenerator:
             return (self._of_sender(n, token, 0, _transfer_call(_recipient(n), 1), 100_000) for n in itertools.count())
         called = from_hex(self._deploy(deploying(CODES[CALLED])))
         relay = self._deploy(deploying(relay_code(called)))
-        inputs = [keccak256(b"call %d" % n) + bytes(96) for n in range(1_000)]
+        inputs = [relay_input(n) for n in range(1_000)]
         return (self._of_sender(n, relay, 0, inputs[n % 1_000], 200_000) for n in itertools.count())
 
     def _of_sender(self, number: int, to: str, value: int, data: bytes, gas: int) -> Signed:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import orjson
 
-from benchmarks.engines import Bench, best_seconds, workloads
+from benchmarks.engines import Bench, best_of_rounds, workloads
 from benchmarks.measure import Measure
 from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
@@ -36,7 +36,7 @@ def _seconds(bench: Bench, block: BlockToTrace, kind: EngineKind, options: Recor
         orjson.dumps([form(traced) for traced in traces])
 
     answer()
-    return best_seconds(answer)
+    return best_of_rounds(answer).seconds
 
 
 def _measure(

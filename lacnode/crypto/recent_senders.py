@@ -5,6 +5,7 @@ The hash covers the signature. An entry therefore never becomes wrong, and sever
 """
 
 import threading
+from collections.abc import Iterable
 
 MAX_SENDERS = 32_768
 """Senders that are remembered. They take about 7 MB."""
@@ -23,6 +24,10 @@ class RecentSenders:
         """Return the sender's 20-byte address for a 32-byte transaction hash, None if it is not remembered."""
         # Without the lock: one reading of a dictionary is atomic, and this is on the path of every transaction.
         return self._senders.get(transaction_hash)
+
+    def get_all(self, transaction_hashes: Iterable[bytes]) -> list[bytes | None]:
+        """Return what `get` returns for each of `transaction_hashes` (32 bytes each), in their order."""
+        return list(map(self._senders.get, transaction_hashes))
 
     def add(self, transaction_hash: bytes, sender: bytes) -> None:
         """Remember `sender` (20 bytes) for `transaction_hash` (32 bytes). Above the limit, the entry that was added

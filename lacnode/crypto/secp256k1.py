@@ -96,13 +96,17 @@ def recover_senders(
     `recover_many` gets the canonical encodings of the transactions whose sender is not remembered. It returns one
     address or None for each, in their order. SignatureError for the first transaction without a valid signature.
     """
-    unknown = [transaction for transaction in transactions if _RECENT_SENDERS.get(transaction.hash) is None]
+    remembered = _RECENT_SENDERS.get_all([transaction.hash for transaction in transactions])
+    unknown = [each for each, sender in zip(transactions, remembered, strict=True) if sender is None]
     for transaction, sender in zip(unknown, recover_many([each.raw for each in unknown]), strict=True):
         if sender is not None:
             _RECENT_SENDERS.add(transaction.hash, sender)
     # A transaction without a sender is tried once more here, which raises the exact error. All others are remembered
     # now.
-    return [recover_sender(transaction) for transaction in transactions]
+    return [
+        recover_sender(transaction) if sender is None else sender
+        for transaction, sender in zip(transactions, remembered, strict=True)
+    ]
 
 
 def _recovered_sender(transaction: Transaction) -> bytes:

@@ -23,6 +23,15 @@ class RevertReasons:
         self._bytes_left -= length if fits else 0
         self._reasons.append(reason if fits else None)
 
+    def add_all(self, reasons: list[bytes | None]) -> None:
+        """Add the outputs of the next transactions, in their order, each as `add` does."""
+        # Most transactions do not revert.
+        if reasons.count(None) == len(reasons):
+            self._reasons += reasons
+            return
+        for reason in reasons:
+            self.add(reason)
+
     def as_tuple(self) -> tuple[bytes | None, ...]:
         """Return an entry for each added transaction, in order. None for one that did not revert, or whose output was
         left out."""

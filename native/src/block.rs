@@ -420,7 +420,7 @@ impl Block {
     fn keep(&mut self, py: Python<'_>) -> PyResult<()> {
         guarded(|| {
             let pending = self.pending.take().ok_or_else(|| PyValueError::new_err("no transaction was run"))?;
-            self.on_state(py, |state, _, _, _, kept| keep(state, kept, pending))
+            self.on_state(py, |state, _, _, _, kept| keep(state, kept, pending).map(|_| ()))
         })
     }
 
@@ -435,11 +435,11 @@ impl Block {
         &mut self,
         py: Python<'py>,
         raws: Vec<Vec<u8>>,
-        senders: Vec<Vec<u8>>,
+        senders: Vec<[u8; 20]>,
         check: Py<PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         guarded(|| {
-            let senders = senders.iter().map(|sender| address_of(sender)).collect::<PyResult<Vec<_>>>()?;
+            let senders = senders.into_iter().map(Address::from).collect();
             let outcomes = self.execute(py, &Terms::of_transaction(&check, None), |surroundings, state, kept| {
                 Python::attach(|py| check.call0(py))?;
                 let mut outcomes = Vec::with_capacity(raws.len());
@@ -517,8 +517,9 @@ impl Block {
             let (root, nodes, commitments) = self.on_state(py, |state, _, _, _, kept| {
                 let check = || Python::attach(|py| check.call0(py).map(|_| ())).map_err(Stop::from);
                 check()?;
-                let (root, nodes) = state.write(&check)?;
-                Ok((root, nodes, kept.commitments()))
+                let (written, commitments) = parallel::both(|| state.write(&check), || kept.commitments());
+                let (root, nodes) = written?;
+                Ok((root, nodes, commitments))
             })?;
             self.state = None;
             let by_hash = PyDict::new(py);
@@ -736,11 +737,12 @@ fn outcome_of(kept: &Kept, raw: Vec<u8>, type_: u8, ended: Ended) -> (Outcome, P
     (Outcome { is_success, cumulative_gas, bloom, logs, gas_used, reverted }, pending)
 }
 
-fn keep(state: &mut BlockState, kept: &mut Kept, pending: Pending) -> Result<(), Stop> {
+/// Let the transaction be in the block. Gives back the accounts that it looked at.
+fn keep(state: &mut BlockState, kept: &mut Kept, pending: Pending) -> Result<EvmState, Stop> {
     state.commit(&pending.state)?;
     kept.gas_used += pending.gas_used;
     kept.add(pending.raw, pending.receipt, pending.bloom.as_deref());
-    Ok(())
+    Ok(pending.state)
 }
 
 fn call_to_python<'py>(

@@ -4,6 +4,7 @@
 //! the clock is read only to ask the budget in time.
 
 pub mod block;
+pub mod keccak;
 pub mod machine;
 pub mod nodes;
 pub mod parallel;

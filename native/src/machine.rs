@@ -64,6 +64,10 @@ const LOG_BYTES: u64 = 300;
 /// About how many bytes a change takes in revm's journal.
 const CHANGE_BYTES: u64 = 128;
 
+/// Accounts for which a transaction's map of them may have place if the next transaction uses it again. A new map takes
+/// longer than a transfer does with it, and clearing a large one too.
+const MAX_REUSED_PLACES: usize = 64;
+
 /// The context of an execution on the accounts of a block.
 pub type RevmContext<'a> = Context<BlockEnv, TxEnv, CfgEnv, &'a mut BlockState, Journal<&'a mut BlockState>, ()>;
 
@@ -653,12 +657,12 @@ impl Surroundings<'_> {
     }
 
     /// Execute one transaction after another. Each is made by `next`, None after the last one, and what it comes to is
-    /// given to `keep` with the accounts, before the next one is made.
+    /// given to `keep` with the accounts, before the next one is made. `keep` gives back what `Ended::state` was.
     pub fn execute_all(
         &self,
         state: &mut BlockState,
         mut next: impl FnMut() -> Result<Option<TxEnv>, Stop>,
-        mut keep: impl FnMut(&mut BlockState, Ended) -> Result<(), Stop>,
+        mut keep: impl FnMut(&mut BlockState, Ended) -> Result<EvmState, Stop>,
     ) -> Result<(), Stop> {
         let mut machine = self.machine(state);
         while let Some(transaction) = next()? {
@@ -666,7 +670,11 @@ impl Surroundings<'_> {
             machine.control.begin();
             machine.control.look(&machine.evm.ctx, 0)?;
             let ended = machine.run(transaction, |handler, machine| handler.run(machine))?;
-            keep(machine.evm.ctx.journaled_state.database, ended)?;
+            let mut accounts = keep(machine.evm.ctx.journaled_state.database, ended)?;
+            if accounts.capacity() <= MAX_REUSED_PLACES {
+                accounts.clear();
+                machine.evm.ctx.journaled_state.inner.state = accounts;
+            }
         }
         Ok(())
     }

@@ -103,7 +103,12 @@ impl<'a> Fields<'a> {
 
     /// The next item as a number of at most 8 bytes.
     pub fn small(&mut self) -> Result<u64, RlpError> {
-        u64::try_from(self.number()?).map_err(|_| RlpError)
+        let bytes = self.bytes()?;
+        if bytes.len() > size_of::<u64>() {
+            let number = U256::try_from_be_slice(bytes).ok_or(RlpError)?;
+            return u64::try_from(number).map_err(|_| RlpError);
+        }
+        Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 }
 
@@ -163,6 +168,11 @@ pub fn put_number(out: &mut Vec<u8>, number: U256) {
     put_bytes(out, &bytes[number.leading_zeros() / 8..]);
 }
 
+/// Bytes of the encoding of `number`.
+pub fn number_length(number: U256) -> usize {
+    if number < U256::from(0x80) { 1 } else { 1 + number.byte_len() }
+}
+
 /// The list of the encoded items in `content`.
 pub fn list_of(content: &[u8]) -> Vec<u8> {
     let mut out = list_with(content.len());
@@ -184,6 +194,17 @@ mod tests {
             assert_eq!(out.len(), bytes_length(&bytes));
             assert_eq!(decode_list(&list_of(&out)), Ok(out.as_slice()));
             assert_eq!(list_of(&out).len(), list_length(out.len()));
+        }
+    }
+
+    #[test]
+    fn a_number_is_as_long_as_was_said() {
+        for number in [0u64, 1, 0x7f, 0x80, 0xff, 0x100, u64::MAX].map(U256::from).into_iter().chain([U256::MAX]) {
+            let mut out = Vec::new();
+            put_number(&mut out, number);
+            assert_eq!(out.len(), number_length(number));
+            assert_eq!(Fields(&out).number(), Ok(number));
+            assert_eq!(Fields(&out).small().ok(), u64::try_from(number).ok());
         }
     }
 

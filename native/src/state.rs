@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use alloy_primitives::map::hash_map::Entry::{Occupied, Vacant};
 use alloy_primitives::map::{AddressMap, B256Map, B256Set, HashMap, HashSet};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use pyo3::prelude::*;
@@ -66,12 +67,14 @@ impl TrieAccount {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut content = Vec::with_capacity(112);
-        rlp::put_number(&mut content, U256::from(self.nonce));
-        rlp::put_number(&mut content, self.balance);
-        rlp::put_bytes(&mut content, self.storage_root.as_slice());
-        rlp::put_bytes(&mut content, self.code_hash.as_slice());
-        rlp::list_of(&content)
+        let (nonce, balance) = (U256::from(self.nonce), self.balance);
+        let length = rlp::number_length(nonce) + rlp::number_length(balance) + 2 * (1 + B256::ZERO.len());
+        let mut out = rlp::list_with(length);
+        rlp::put_number(&mut out, nonce);
+        rlp::put_number(&mut out, balance);
+        rlp::put_bytes(&mut out, self.storage_root.as_slice());
+        rlp::put_bytes(&mut out, self.code_hash.as_slice());
+        out
     }
 }
 
@@ -143,12 +146,14 @@ impl BlockState {
     }
 
     fn entry(&mut self, address: Address) -> Result<&mut Entry, Stop> {
-        if !self.entries.contains_key(&address) {
-            let key = keccak256(address);
-            let account = read_account(self.root, key, &self.nodes)?;
-            self.entries.insert(address, Entry { key, account, ..Entry::default() });
+        match self.entries.entry(address) {
+            Occupied(entry) => Ok(entry.into_mut()),
+            Vacant(place) => {
+                let key = keccak256(address);
+                let account = read_account(self.root, key, &self.nodes)?;
+                Ok(place.insert(Entry { key, account, ..Entry::default() }))
+            }
         }
-        self.entries.get_mut(&address).ok_or(Stop::Unsupported("an account is lost"))
     }
 
     /// The account at `address`; None if there is none.
@@ -158,8 +163,7 @@ impl BlockState {
 
     /// Whether the account at `address` had storage before the block and has it still.
     pub fn has_storage(&mut self, address: Address) -> Result<bool, Stop> {
-        let entry = self.entry(address)?;
-        Ok(!entry.is_cleared && entry.account.as_ref().is_some_and(|account| account.storage_root != EMPTY_ROOT))
+        Ok(self.entry(address)?.has_storage())
     }
 
     /// The value of a storage slot.
@@ -215,27 +219,13 @@ impl BlockState {
     }
 
     fn commit_account(&mut self, address: Address, changed: &Account) -> Result<(), Stop> {
-        let old_hash = self.entry(address)?.account.as_ref().map_or(KECCAK256_EMPTY, |account| account.code_hash);
+        let entry = self.entry(address)?;
+        let old_hash = entry.account.as_ref().map_or(KECCAK256_EMPTY, |account| account.code_hash);
+        entry.change(changed);
         if let Some(code) = changed.info.code.as_ref().filter(|code| !code.is_empty())
             && changed.info.code_hash != old_hash
         {
             self.new_codes.insert(changed.info.code_hash, code.clone());
-        }
-        let entry = self.entry(address)?;
-        entry.is_changed = true;
-        if changed.is_selfdestructed() || changed.is_empty() {
-            // An empty account that was touched is deleted (EIP-161).
-            entry.account = None;
-            entry.clear_storage();
-            return Ok(());
-        }
-        let account = entry.account.get_or_insert_default();
-        account.nonce = changed.info.nonce;
-        account.balance = changed.info.balance;
-        account.code_hash = changed.info.code_hash;
-        for (slot, value) in changed.changed_storage_slots() {
-            entry.slots.insert(*slot, value.present_value);
-            entry.written.insert(*slot);
         }
         Ok(())
     }
@@ -331,6 +321,30 @@ impl Entry {
         self.is_changed || self.is_cleared || self.is_overridden || !self.written.is_empty()
     }
 
+    /// Let the account be as a transaction left it.
+    fn change(&mut self, changed: &Account) {
+        self.is_changed = true;
+        if changed.is_selfdestructed() || changed.is_empty() {
+            // An empty account that was touched is deleted (EIP-161).
+            self.account = None;
+            self.clear_storage();
+            return;
+        }
+        let account = self.account.get_or_insert_default();
+        account.nonce = changed.info.nonce;
+        account.balance = changed.info.balance;
+        account.code_hash = changed.info.code_hash;
+        for (slot, value) in changed.changed_storage_slots() {
+            self.slots.insert(*slot, value.present_value);
+            self.written.insert(*slot);
+        }
+    }
+
+    /// Whether there was storage before the block and is still.
+    fn has_storage(&self) -> bool {
+        !self.is_cleared && self.account.as_ref().is_some_and(|account| account.storage_root != EMPTY_ROOT)
+    }
+
     fn clear_storage(&mut self) {
         self.slots.clear();
         self.written.clear();
@@ -366,7 +380,7 @@ impl Entry {
 /// `values` as a batch of changes.
 fn sorted(values: &[(Path, Vec<u8>)]) -> Vec<Change<'_>> {
     let mut changes: Vec<Change<'_>> = values.iter().map(|(path, value)| (*path, value.as_slice())).collect();
-    changes.sort_unstable_by_key(|change| change.0);
+    changes.sort_unstable();
     changes
 }
 
@@ -392,9 +406,9 @@ impl Database for BlockState {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Stop> {
         self.loaded.accounts += 1;
-        let has_storage = self.has_storage(address)?;
-        let Some(account) = self.account(address)? else { return Ok(None) };
-        if has_storage && account.nonce == 0 && account.code_hash == KECCAK256_EMPTY {
+        let entry = self.entry(address)?;
+        let Some(account) = &entry.account else { return Ok(None) };
+        if account.nonce == 0 && account.code_hash == KECCAK256_EMPTY && entry.has_storage() {
             // Only a genesis makes one. A creation there must fail (EIP-7610), which revm does not know.
             return Err(Stop::Unsupported("an account that has storage and neither nonce nor code"));
         }

@@ -25,11 +25,13 @@ const HALF_ORDER: U256 =
 
 /// A decoded transaction.
 #[derive(Debug)]
-pub struct Decoded {
+pub struct Decoded<'a> {
     /// What revm executes. The caller is not set.
     pub environment: TxEnv,
-    /// What the sender signed.
-    pub signed: B256,
+    /// The encoded fields that the sender signed.
+    payload: &'a [u8],
+    /// The chain id that the sender of a legacy transaction signed after them (EIP-155).
+    signed_chain_id: Option<U256>,
     /// Which of two points the signature means: 0 or 1.
     pub parity: u64,
     /// The signature.
@@ -38,8 +40,25 @@ pub struct Decoded {
     pub s: U256,
 }
 
+impl Decoded<'_> {
+    /// The hash that the sender signed. It is computed only here: the sender of most transactions is known before.
+    pub fn signed_hash(&self) -> B256 {
+        if self.environment.tx_type != LEGACY {
+            let mut signed = vec![self.environment.tx_type];
+            signed.extend(rlp::list_of(self.payload));
+            return keccak256(signed);
+        }
+        let mut signed = self.payload.to_vec();
+        if let Some(chain_id) = self.signed_chain_id {
+            rlp::put_number(&mut signed, chain_id);
+            signed.extend_from_slice(&[0x80, 0x80]);
+        }
+        keccak256(rlp::list_of(&signed))
+    }
+}
+
 /// The transaction of its canonical encoding `raw`.
-pub fn decode(raw: &[u8]) -> Result<Decoded, Stop> {
+pub fn decode(raw: &[u8]) -> Result<Decoded<'_>, Stop> {
     let malformed = |_: RlpError| Stop::Unsupported("a transaction cannot be decoded");
     match raw.first() {
         Some(0xc0..) => decode_legacy(raw).map_err(malformed)?,
@@ -50,7 +69,7 @@ pub fn decode(raw: &[u8]) -> Result<Decoded, Stop> {
     }
 }
 
-fn decode_legacy(raw: &[u8]) -> Result<Result<Decoded, Stop>, RlpError> {
+fn decode_legacy(raw: &[u8]) -> Result<Result<Decoded<'_>, Stop>, RlpError> {
     let content = rlp::decode_list(raw)?;
     let mut fields = Fields(content);
     let (nonce, price, gas_limit) = (fields.small()?, fields.number()?, fields.small()?);
@@ -71,12 +90,7 @@ fn decode_legacy(raw: &[u8]) -> Result<Result<Decoded, Stop>, RlpError> {
         chain_id: small_chain_id,
         ..bare()
     };
-    let mut signed = payload.to_vec();
-    if let Some(chain_id) = chain_id {
-        rlp::put_number(&mut signed, chain_id);
-        signed.extend_from_slice(&[0x80, 0x80]);
-    }
-    Ok(Ok(Decoded { environment, signed: keccak256(rlp::list_of(&signed)), parity, r, s }))
+    Ok(Ok(Decoded { environment, payload, signed_chain_id: chain_id, parity, r, s }))
 }
 
 /// The chain id and the parity in the `v` of a legacy transaction (EIP-155).
@@ -88,7 +102,7 @@ fn legacy_chain(v: U256) -> Result<(Option<U256>, u64), RlpError> {
     Ok((Some(shifted >> 1), u64::from(shifted.bit(0))))
 }
 
-fn decode_typed(type_: u8, body: &[u8]) -> Result<Result<Decoded, Stop>, RlpError> {
+fn decode_typed(type_: u8, body: &[u8]) -> Result<Result<Decoded<'_>, Stop>, RlpError> {
     let content = rlp::decode_list(body)?;
     let mut fields = Fields(content);
     let (chain_id, nonce) = (fields.number()?, fields.small()?);
@@ -120,9 +134,7 @@ fn decode_typed(type_: u8, body: &[u8]) -> Result<Result<Decoded, Stop>, RlpErro
         authorization_list,
         ..bare()
     };
-    let mut signed = vec![type_];
-    signed.extend(rlp::list_of(payload));
-    Ok(Ok(Decoded { environment, signed: keccak256(signed), parity, r, s }))
+    Ok(Ok(Decoded { environment, payload, signed_chain_id: None, parity, r, s }))
 }
 
 /// revm multiplies a price by an amount of gas in 128 bits, without looking whether they suffice.
@@ -238,13 +250,16 @@ pub fn of_call(
 }
 
 /// Who signed `transaction`; None if nobody did, or with a signature whose s is too great.
-pub fn sender_of(transaction: &Decoded) -> Option<Address> {
-    signer_of(transaction.signed, transaction.parity, transaction.r, transaction.s)
+pub fn sender_of(transaction: &Decoded<'_>) -> Option<Address> {
+    signer_of(transaction.signed_hash(), transaction.parity, transaction.r, transaction.s)
 }
 
 /// Recover who signed each authorization, on all cores. revm would do it one after another, and four times as slowly: for
 /// seconds in a block full of authorizations, without a look at the budget.
 pub fn recover_authorities(transaction: &mut TxEnv) {
+    if transaction.authorization_list.is_empty() {
+        return;
+    }
     let signed = std::mem::take(&mut transaction.authorization_list);
     transaction.authorization_list = parallel::map(signed, |authorization| match authorization {
         Either::Left(signed) => {

@@ -3,6 +3,7 @@
 //! A batch goes down the trie together, so that every changed node is encoded once. Old nodes are never deleted: earlier
 //! states stay readable. All keys of one trie have the same length, or none begins another, so no branch has a value.
 
+use crate::keccak::keccak256_all;
 use crate::nodes::NodeReader;
 use crate::parallel;
 use crate::rlp::{self, Fields, Item, RlpError};
@@ -253,7 +254,10 @@ fn reference_length(reference: &Reference) -> usize {
 fn put_reference(out: &mut Vec<u8>, reference: &Reference) {
     match reference {
         Reference::Empty => out.push(0x80),
-        Reference::Hash(hash) => rlp::put_bytes(out, hash.as_slice()),
+        Reference::Hash(hash) => {
+            out.push(0xa0);
+            out.extend_from_slice(&hash.0);
+        }
         Reference::Inline(node) => out.extend_from_slice(node),
         Reference::Fresh(node) => out.extend_from_slice(&encoded(node)),
     }
@@ -277,6 +281,13 @@ impl Source<'_> {
             (Reference::Hash(_), Source::Nothing) => Err(MALFORMED),
         }
     }
+
+    /// Keep a new node for the store. That of a trie without one is needed no more.
+    fn keep(&self, hash: B256, encoded: Vec<u8>, new: &mut NewNodes) {
+        if matches!(self, Source::Stored(_)) {
+            new.push((hash, encoded));
+        }
+    }
 }
 
 /// The root after `changes`, sorted by key, on the trie of `root`. New nodes are appended to `new`.
@@ -290,7 +301,7 @@ pub fn update(root: B256, changes: &[Change<'_>], source: &Source<'_>, new: &mut
         Some(node) => {
             let encoded = encoded(&node);
             let hash = keccak256(&encoded);
-            new.push((hash, encoded));
+            source.keep(hash, encoded, new);
             Ok(hash)
         }
     }
@@ -298,30 +309,54 @@ pub fn update(root: B256, changes: &[Change<'_>], source: &Source<'_>, new: &mut
 
 /// The root of a list as a header commits to it: each value under its RLP-encoded position.
 pub fn ordered_root<V: AsRef<[u8]>>(values: &[V]) -> B256 {
-    let mut changes: Vec<Change<'_>> = values
-        .iter()
-        .enumerate()
-        .map(|(position, value)| {
-            let mut key = Vec::with_capacity(9);
+    // The key of 0 is 0x80: behind those of 1 to 127, which are the numbers themselves, and before all others.
+    let firsts = 1..values.len().min(128);
+    let positions = firsts.chain((!values.is_empty()).then_some(0)).chain(128..values.len());
+    let mut key = Vec::with_capacity(9);
+    let changes: Vec<Change<'_>> = positions
+        .map(|position| {
+            key.clear();
             rlp::put_number(&mut key, alloy_primitives::U256::from(position));
-            (Path::of(&key), value.as_ref())
+            (Path::of(&key), values[position].as_ref())
         })
         .collect();
-    changes.sort_unstable();
     // A new trie reads nothing, so nothing can be missing.
     update(EMPTY_ROOT, &changes, &Source::Nothing, &mut Vec::new()).unwrap_or(B256::ZERO)
 }
 
 /// What stands for `node` in its parent.
-fn referred(node: Option<Node>, new: &mut NewNodes) -> Reference {
-    let Some(node) = node else { return Reference::Empty };
-    let encoded = encoded(&node);
+fn referred(node: &Node, source: &Source<'_>, new: &mut NewNodes) -> Reference {
+    let encoded = encoded(node);
     if encoded.len() < 32 {
         return Reference::Inline(encoded);
     }
     let hash = keccak256(&encoded);
-    new.push((hash, encoded));
+    source.keep(hash, encoded, new);
     Reference::Hash(hash)
+}
+
+/// Let `children` refer to the `fresh` ones too. All that are not encoded yet are hashed together.
+fn refer_to_all(children: &mut [Reference; 16], fresh: Vec<Fresh<'_>>, source: &Source<'_>, new: &mut NewNodes) {
+    let mut encodings = Vec::with_capacity(children.len());
+    for Fresh { nibble, below } in fresh {
+        children[nibble] = Reference::Empty;
+        encodings.extend(below.map(|below| (nibble, below.encoded())));
+    }
+    for (nibble, child) in children.iter().enumerate() {
+        if let Reference::Fresh(node) = child {
+            encodings.push((nibble, encoded(node)));
+        }
+    }
+    let inputs: Vec<&[u8]> = encodings.iter().map(|(_, encoded)| encoded.as_slice()).collect();
+    let hashes = keccak256_all(&inputs);
+    for ((nibble, encoded), hash) in encodings.into_iter().zip(hashes) {
+        if encoded.len() < 32 {
+            children[nibble] = Reference::Inline(encoded);
+        } else {
+            children[nibble] = Reference::Hash(hash);
+            source.keep(hash, encoded, new);
+        }
+    }
 }
 
 /// `node`, which stands `depth` nibbles down, after `changes`, which are sorted and not empty.
@@ -348,7 +383,7 @@ fn changed(
                 .all(|(path, _)| path.get(depth..).is_some_and(|rest| rest.starts_with(&part)));
             if all_within {
                 let child = changed(source.load(child)?, changes, depth + part.len(), source, new)?;
-                return Ok(extended(&part, child, new));
+                return Ok(extended(&part, child, source, new));
             }
             // Some change leaves the path of the extension: it becomes a branch with one child.
             let mut children = empty_branch();
@@ -385,10 +420,44 @@ struct Group<'a> {
     changes: &'a [Change<'a>],
 }
 
-impl Group<'_> {
-    fn changed(self, depth: usize, source: &Source<'_>, new: &mut NewNodes) -> Result<(usize, Option<Node>), Stop> {
-        let child = source.load(self.child)?;
-        Ok((self.nibble, changed(child, self.changes, depth + 1, source, new)?))
+impl<'a> Group<'a> {
+    fn changed(self, depth: usize, source: &Source<'_>, new: &mut NewNodes) -> Result<Fresh<'a>, Stop> {
+        let Self { nibble, child, changes } = self;
+        let below = match (child, changes) {
+            (Reference::Empty, [(path, value)]) if !value.is_empty() => {
+                Some(Below::Leaf { path: &path[depth + 1..], value })
+            }
+            (child, changes) => changed(source.load(child)?, changes, depth + 1, source, new)?.map(Below::Node),
+        };
+        Ok(Fresh { nibble, below })
+    }
+}
+
+/// A child of a branch after the changes; None if it is gone.
+struct Fresh<'a> {
+    nibble: usize,
+    below: Option<Below<'a>>,
+}
+
+/// A node that is not encoded yet. Most new ones are leaves, whose value need not be copied for that.
+enum Below<'a> {
+    Leaf { path: &'a [u8], value: &'a [u8] },
+    Node(Node),
+}
+
+impl Below<'_> {
+    fn encoded(&self) -> Vec<u8> {
+        match self {
+            Below::Leaf { path, value } => encoded_leaf(path, value),
+            Below::Node(node) => encoded(node),
+        }
+    }
+
+    fn into_node(self) -> Node {
+        match self {
+            Below::Leaf { path, value } => Node::Leaf(Path::from_slice(path), value.to_vec()),
+            Below::Node(node) => node,
+        }
     }
 }
 
@@ -399,27 +468,31 @@ fn changed_branch(
     source: &Source<'_>,
     new: &mut NewNodes,
 ) -> Result<Option<Node>, Stop> {
-    let mut groups = Vec::new();
+    let mut groups = Vec::with_capacity(changes.len().min(children.len()));
     for changes in changes.chunk_by(|left, right| left.0[depth] == right.0[depth]) {
         let nibble = usize::from(changes[0].0[depth]);
         let child = std::mem::replace(&mut children[nibble], Reference::Empty);
         groups.push(Group { nibble, child, changes });
     }
-    let fresh: Vec<(usize, Option<Node>)> = if depth == 0 && changes.len() >= PARALLEL_CHANGES {
+    let fresh = if depth == 0 && changes.len() >= PARALLEL_CHANGES {
         in_parallel(groups, depth, source, new)?
     } else {
-        groups.into_iter().map(|group| group.changed(depth, source, new)).collect::<Result<_, _>>()?
+        let mut fresh = Vec::with_capacity(groups.len());
+        for group in groups {
+            fresh.push(group.changed(depth, source, new)?);
+        }
+        fresh
     };
     settled(children, fresh, source, new)
 }
 
 /// The changed children of `groups`, on several cores.
-fn in_parallel(
-    groups: Vec<Group<'_>>,
+fn in_parallel<'a>(
+    groups: Vec<Group<'a>>,
     depth: usize,
     source: &Source<'_>,
     new: &mut NewNodes,
-) -> Result<Vec<(usize, Option<Node>)>, Stop> {
+) -> Result<Vec<Fresh<'a>>, Stop> {
     let results = parallel::map(groups, |group| {
         let mut new = Vec::new();
         Ok::<_, Stop>((group.changed(depth, source, &mut new)?, new))
@@ -437,37 +510,30 @@ fn in_parallel(
 /// A branch with its changed children; something smaller if fewer than two children are left.
 fn settled(
     mut children: Box<[Reference; 16]>,
-    fresh: Vec<(usize, Option<Node>)>,
+    fresh: Vec<Fresh<'_>>,
     source: &Source<'_>,
     new: &mut NewNodes,
 ) -> Result<Option<Node>, Stop> {
     let unchanged = children.iter().filter(|child| !child.is_empty()).count();
-    let kept = fresh.iter().filter(|(_, node)| node.is_some()).count();
+    let kept = fresh.iter().filter(|child| child.below.is_some()).count();
     if unchanged + kept >= 2 {
-        for (nibble, node) in fresh {
-            children[nibble] = referred(node, new);
-        }
-        for child in children.iter_mut().filter(|child| matches!(child, Reference::Fresh(_))) {
-            if let Reference::Fresh(node) = std::mem::replace(child, Reference::Empty) {
-                *child = referred(Some(*node), new);
-            }
-        }
+        refer_to_all(&mut children, fresh, source, new);
         return Ok(Some(Node::Branch(children)));
     }
-    if let Some((nibble, node)) = fresh.into_iter().find(|(_, node)| node.is_some()) {
-        return Ok(extended(&[nibble as u8], node, new));
+    if let Some(Fresh { nibble, below }) = fresh.into_iter().find(|child| child.below.is_some()) {
+        return Ok(extended(&[nibble as u8], below.map(Below::into_node), source, new));
     }
     let Some(nibble) = children.iter().position(|child| !child.is_empty()) else { return Ok(None) };
     let node = source.load(std::mem::replace(&mut children[nibble], Reference::Empty))?;
-    Ok(extended(&[nibble as u8], node, new))
+    Ok(extended(&[nibble as u8], node, source, new))
 }
 
 /// `child` with `part` before its path.
-fn extended(part: &[u8], child: Option<Node>, new: &mut NewNodes) -> Option<Node> {
+fn extended(part: &[u8], child: Option<Node>, source: &Source<'_>, new: &mut NewNodes) -> Option<Node> {
     Some(match child? {
         Node::Leaf(path, value) => Node::Leaf(Path::joined(part, &path), value),
         Node::Extension(path, child) => Node::Extension(Path::joined(part, &path), child),
-        branch => Node::Extension(Path::from_slice(part), referred(Some(branch), new)),
+        branch => Node::Extension(Path::from_slice(part), referred(&branch, source, new)),
     })
 }
 
@@ -482,7 +548,7 @@ fn built(entries: &[Change<'_>], depth: usize, source: &Source<'_>, new: &mut Ne
     if shared == 0 {
         return Ok(branch);
     }
-    Ok(extended(&first.0[depth..depth + shared], branch, new))
+    Ok(extended(&first.0[depth..depth + shared], branch, source, new))
 }
 
 #[cfg(test)]

@@ -21,3 +21,11 @@ def test_a_sender_kept_again_takes_no_other_ones_place() -> None:
     for number in (0, 1, 1, 1):
         senders.add(bytes([number]) * 32, bytes([number]) * 20)
     assert senders.get(bytes(32)) == bytes(20)
+
+
+def test_several_are_asked_for_at_once_in_their_order() -> None:
+    senders = RecentSenders()
+    for number in (1, 3):
+        senders.add(bytes([number]) * 32, bytes([number]) * 20)
+    asked = senders.get_all([bytes([number]) * 32 for number in (3, 2, 1)])
+    assert asked == [bytes([3]) * 20, None, bytes([1]) * 20]

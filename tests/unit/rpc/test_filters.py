@@ -144,7 +144,7 @@ class TestChanges:
         head = polling.log(0)
         polling.changes(id_)
         sizes = [1_000, 2_000, 10_000, 1_000]
-        logs = [replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(size))) for size in sizes]
+        logs = [replace(head.logs[0], log=head.logs[0].log._replace(data=bytes(size))) for size in sizes]
         polling.add_block(replace(head, logs=tuple(logs)))
         answers = [[len(log["data"]) // 2 - 1 for log in cast(Any, polling.changes(id_))] for _ in range(5)]
         assert answers == [[1_000], [2_000], [10_000], [1_000], []]
@@ -155,7 +155,7 @@ class TestChanges:
         polling = Polling()
         id_ = polling.call("newFilter", {})
         head = polling.log(0)
-        long = replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000)))
+        long = replace(head.logs[0], log=head.logs[0].log._replace(data=bytes(2_000)))
         for _ in range(3):
             # Two more come between two polls, and one answer has one of them.
             polling.add_block(replace(head, logs=(long, long)))
@@ -275,7 +275,7 @@ class TestEnds:
         polling = Polling()
         logs, blocks = polling.call("newFilter", {}), polling.call("newBlockFilter")
         head = polling.log(0)
-        long = replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000)))
+        long = replace(head.logs[0], log=head.logs[0].log._replace(data=bytes(2_000)))
         for _ in range(2):
             polling.add_block(replace(head, logs=(long,)))
         assert len(polling.changes(logs)) == 3
@@ -431,7 +431,7 @@ class TestFeeds:
         feeds = SubscriptionFeeds(polling.filters, subscriptions, PrivateFilters())
         subscriptions.add(NEW_HEADS, False, None, listener)
         head = polling.log(0)
-        empty = replace(head, logs=100 * (replace(head.logs[0], log=replace(head.logs[0].log, data=b"")),))
+        empty = replace(head, logs=100 * (replace(head.logs[0], log=head.logs[0].log._replace(data=b"")),))
         feeds.block_added(empty)
         assert not listener.cut_off
         feeds.block_added(empty)
@@ -480,7 +480,7 @@ class TestFeeds:
         feeds = SubscriptionFeeds(polling.filters, subscriptions, PrivateFilters())
         subscriptions.add(NEW_HEADS, False, None, listener)
         head = polling.log(0)
-        large = replace(head, logs=(replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000))),))
+        large = replace(head, logs=(replace(head.logs[0], log=head.logs[0].log._replace(data=bytes(2_000))),))
         with captured_logs() as logs:
             feeds.block_added(large)  # the first one waits, however large it is
             assert levels(logs) == []
