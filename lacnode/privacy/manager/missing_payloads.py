@@ -47,7 +47,9 @@ class MissingPayloads:
         self._clock = clock
         self._lock = threading.Lock()
         self._missing: dict[bytes, _MissingPayload] = {}
-        self._preferred = Counter[bytes]()
+        self._preferred: dict[bytes, dict[bytes, None]] = {}
+        """The payloads of each known signer, the oldest first."""
+        self._preferred_count = 0
 
     def __len__(self) -> int:
         return len(self._missing)
@@ -66,19 +68,21 @@ class MissingPayloads:
         first signer stays, unless a known one follows.
 
         `is_known` says that an earlier marker of it was for this node. A payload of a known signer that is not in the
-        queue is added, in a full queue in place of one of an unknown signer. Otherwise a payload that is not in the
-        queue is ignored. A signer with `MAX_PREFERRED_OF_SIGNER` such payloads counts as unknown for the next ones.
+        queue is added, in a full queue in place of one of an unknown signer, or of the signer that has most. Otherwise a
+        payload that is not in the queue is ignored. A signer with `MAX_PREFERRED_OF_SIGNER` such payloads counts as
+        unknown for the next ones.
         """
         with self._lock:
             missing = self._missing.get(key)
-            is_known = is_known and self._preferred[signer] < MAX_PREFERRED_OF_SIGNER
-            if missing is None and is_known and self._drop_least_promising():
+            is_known = is_known and len(self._preferred.get(signer, ())) < MAX_PREFERRED_OF_SIGNER
+            if missing is None and is_known and self._drop_least_promising(signer):
                 missing = self._missing.setdefault(key, _MissingPayload(self._clock()))
             # A payload may have several markers, as a stranger can send another one. It must not lower the rank.
             if missing is not None and (not missing.signer or (is_known and not missing.is_known)):
                 missing.signer, missing.is_known = signer, is_known
                 if is_known:
-                    self._preferred[signer] += 1
+                    self._preferred.setdefault(signer, {})[key] = None
+                    self._preferred_count += 1
 
     def remove_found(self, key: bytes) -> None:
         """Remove the payload `key` (32 bytes), which has arrived. No effect if it is not in the queue."""
@@ -108,10 +112,16 @@ class MissingPayloads:
                     self._remove(key)
             return [key for key, _ in chosen]
 
-    def _drop_least_promising(self) -> bool:
-        """Drop a payload if the queue is full. Return False if the queue is full of payloads of known signers."""
+    def _drop_least_promising(self, signer: bytes) -> bool:
+        """Drop a payload if the queue is full, for one of the known signer `signer`. Return False if it is full of
+        payloads of known signers of which none has more."""
         if len(self._missing) < MAX_MISSING_PAYLOADS:
             return True
+        if self._preferred_count >= len(self._missing):
+            # Any account becomes known by one marker. Ten of them could otherwise fill the queue for as long as they like.
+            largest = max(self._preferred.values(), key=len)
+            has_more = len(largest) > len(self._preferred.get(signer, ())) + 1
+            return has_more and self._remove(next(iter(largest)))
         # The first one, not the one with most attempts: to compare 10,000 for each marker would take a second a block.
         least = next((key for key, missing in self._missing.items() if not missing.is_known), None)
         return least is not None and self._remove(least)
@@ -120,9 +130,11 @@ class MissingPayloads:
         """Remove a payload. Return False if it is not in the queue."""
         missing = self._missing.pop(key, None)
         if missing is not None and missing.is_known:
-            self._preferred[missing.signer] -= 1
+            preferred = self._preferred[missing.signer]
+            del preferred[key]
+            self._preferred_count -= 1
             # Without this the table would grow with each account that was ever known.
-            if not self._preferred[missing.signer]:
+            if not preferred:
                 del self._preferred[missing.signer]
         return missing is not None
 

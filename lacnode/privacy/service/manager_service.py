@@ -243,7 +243,8 @@ class ManagerService:
                 asked |= await self._recover_everything(set(strangers.begin_due_attempts(MAX_WANTED_PAYLOADS)))
                 for key in asked:
                     strangers.remove_found(key)
-            wanted = self._missing.begin_due_attempts(MAX_WANTED_PAYLOADS)
+            # A thread: to choose among 10,000 payloads takes up to 60 ms, and the event loop has other work.
+            wanted = await trio.to_thread.run_sync(self._missing.begin_due_attempts, MAX_WANTED_PAYLOADS)
             if wanted:
                 await self._recover_payloads(wanted)
             await trio.sleep(RECOVERY_PAUSE_SECONDS)

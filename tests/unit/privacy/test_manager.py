@@ -293,6 +293,17 @@ class TestOrderOfQuestions:
         missing.set_signer(self.KEY, self.SIGNER, is_known=True)
         assert self.KEY in missing.begin_due_attempts(64)
 
+    def test_many_known_signers_do_not_either(self) -> None:
+        missing = MissingPayloads(lambda: 0.0)
+        for number, key in enumerate(junk_keys(MAX_MISSING_PAYLOADS)):
+            missing.add_missing(key)
+            missing.set_signer(key, bytes([number // 1_000]) * 20, is_known=True)
+        missing.set_signer(self.KEY, b"\xfe" * 20, is_known=True)
+        for number in range(MAX_MISSING_PAYLOADS):
+            missing.set_signer(b"other" + number.to_bytes(27), b"\xfd" * 20, is_known=True)
+        assert self.KEY in missing.begin_due_attempts(64)
+        assert len(missing) == MAX_MISSING_PAYLOADS
+
     def test_what_was_asked_for_waits_for_what_was_not(self) -> None:
         """Without signers, as from a node in another process."""
         now = [0.0]
