@@ -27,6 +27,7 @@ from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
+from lacnode.chain.proposal_sizes import ProposalSizes
 from lacnode.chain.receipt_record import (
     LogWithMetadata,
     ReceiptRecord,
@@ -41,8 +42,8 @@ from lacnode.chain.transaction_selection import SelectionLimits, TransactionCand
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.evm.base_fee import next_base_fee
-from lacnode.evm.block_limits import MAX_PROPOSAL_LOG_BYTES, MAX_PROPOSAL_MEMORY_BYTES, max_block_bytes
-from lacnode.evm.budget import UNLIMITED, ExecutionBudget, SizeExceededError, SizeLimits
+from lacnode.evm.block_limits import max_block_bytes
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.evm.tracer import TracingEngine
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -107,6 +108,7 @@ class Blockchain(ExecutableChain):
         self._verified = VerifiedHeaders()
         self._executions = ExecutionCache()
         self._speculation = SpeculativeExecutions()
+        self._proposal_sizes = ProposalSizes()
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
         self._head = self._stored_head()
@@ -170,7 +172,12 @@ class Blockchain(ExecutableChain):
             )
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
-            with _within_proposal_sizes(own_budget, is_prepared=is_prepared) as bounded_budget:
+            if is_prepared:
+                # It may have the votes of validators without bounds on sizes. It has to be executed.
+                self._execute_once(hash_, block, parent, own_budget)
+                return
+            creator = self.protocols.creator(block.header)
+            with self._proposal_sizes.bound(own_budget, creator, validators) as bounded_budget:
                 self._execute_once(hash_, block, parent, bounded_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
@@ -332,19 +339,6 @@ class Blockchain(ExecutableChain):
             # The block is stored. A fault in one listener must not keep the others, such as consensus, from the new head.
             except Exception:
                 log.exception("a listener to new heads failed", number=new_head.header.number)
-
-
-@contextmanager
-def _within_proposal_sizes(budget: ExecutionBudget, *, is_prepared: bool) -> Iterator[ExecutionBudget]:
-    """Give `budget` with the sizes of a new proposal, beyond which BlockRefusedError is raised."""
-    # A prepared block may have the votes of validators without these bounds. It has to be executed.
-    if is_prepared:
-        yield budget
-        return
-    try:
-        yield budget.with_sizes(SizeLimits(MAX_PROPOSAL_MEMORY_BYTES, MAX_PROPOSAL_LOG_BYTES))
-    except SizeExceededError as exceeded:
-        raise BlockRefusedError("proposal-size", f"too large for a new proposal: {exceeded}") from None
 
 
 def _block_hash(protocols: ProtocolSchedule, block: Block) -> bytes:

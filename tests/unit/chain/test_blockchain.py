@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.chain import blockchain, chain_store
+from lacnode.chain import chain_store, proposal_sizes
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError, WrongGenesisError
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
 from lacnode.chain.chain_store import DatabaseNodeStore
@@ -221,7 +221,7 @@ class TestImport:
         block = network().build([Offer(transaction(0, LOGGER_ADDRESS, data=bytes(32)))])
         checking, importing = network(), network()
         checking.chain.check_proposal(block)
-        monkeypatch.setattr(blockchain, bound, 20)
+        monkeypatch.setattr(proposal_sizes, bound, 20)
         checking = network()
         with pytest.raises(BlockRefusedError, match="more than 20 bytes") as refused:
             checking.chain.check_proposal(block)
@@ -229,6 +229,21 @@ class TestImport:
         checking.chain.check_proposal(block, is_prepared=True)
         for each in (checking, importing):
             assert each.chain.import_block(sealed(block, each.chain))
+
+    def test_the_bounds_on_proposals_end_when_more_proposers_than_may_be_faulty_are_beyond_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in a network with validators of Besu, which has no such bounds: their pools keep the transaction."""
+        offers = [Offer(transaction(0, LOGGER_ADDRESS, data=bytes(32)))]
+        blocks = [network().build(offers, coinbase=each) for each in ADDRESSES]
+        monkeypatch.setattr(proposal_sizes, "MAX_PROPOSAL_LOG_BYTES", 20)
+        checking = network()
+        # One of four may be faulty, as often as it likes.
+        for proposed in (blocks[0], blocks[0], blocks[0], blocks[1]):
+            with pytest.raises(BlockRefusedError, match="more than 20 bytes"):
+                checking.chain.check_proposal(proposed)
+        for proposed in blocks:
+            checking.chain.check_proposal(proposed)
 
     def test_a_proposal_is_executed_once_until_it_is_imported(self) -> None:
         proposer, other = network(), network()
