@@ -13,6 +13,7 @@ from benchmarks.measure import Measure, describe_machine
 NAMES = (
     "execution", "engines", "imports", "traces", "requests", "permissions", "import_empty_blocks", "start_up", "memory",
     "throughput", "protocols", "heavy_transaction", "recovery", "private_execution", "private_devnet", "scrape",
+    "mixed_engines",
 )  # fmt: skip
 QUIET = 0.5
 """A load average up to which the machine counts as idle."""
