@@ -104,6 +104,8 @@ class MemoryManager:
         self.asked.append(key)
         if key in self.failing:
             raise EnclaveError("EnclaveStorageDecrypt")
+        if to is not None and to not in self.others:
+            raise EnclaveError("EnclaveNoMatchingPrivateKey")
         may_read = to is None or to in self.readers.get(key, (to,))
         if key not in self.payloads or not may_read:
             raise EnclaveError("EnclavePayloadNotFound")

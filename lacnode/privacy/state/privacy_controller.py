@@ -165,9 +165,10 @@ class PrivacyController:
         key = read_payload_key(block.transactions[place.index])
         if len(key) != PAYLOAD_KEY_BYTES:
             return None
-        # An unknown group passes: the transaction may have been executed before the manager lost the group's record.
+        # An unknown group passes: the transaction may have been executed before the manager lost the group's record. The
+        # operator of a node with tenants has no key: any key of the manager reads for it.
         try:
-            payload = receive_checked(self.manager, key, self.mode, self.public_key, unknown_passes=True)
+            payload = receive_checked(self.manager, key, self.mode, self.public_key or None, unknown_passes=True)
         except PayloadNotFoundError:
             return self._find_told(marker_hash, key, place)
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
