@@ -6,7 +6,9 @@ limits of others: that is a header rule.
 
 from lacnode.chainspec.spec import ChainSpec
 
-MAX_STEP = 1024
+STEP_DIVISOR = 1024
+"""The limit changes by less than this part of the parent's."""
+
 ELASTICITY_MULTIPLIER = 2
 """EIP-1559: the limit doubles in the first block with a base fee."""
 
@@ -20,13 +22,14 @@ def goquorum_gas_limit_floor(spec: ChainSpec, height: int) -> int:
 def next_gas_limit(parent_limit: int, target: int | None, *, base_fee_begins: bool = False, floor: int = 0) -> int:
     """The next gas limit in gas units: a step from `parent_limit` towards `target` (None leaves it).
 
-    The step is at most 1024, and less than a 1024th of `parent_limit`. With `base_fee_begins` the result is doubled
+    The step is less than a 1024th of `parent_limit`, the most that the header rule allows. With `base_fee_begins` the result is doubled
     after the step. A lower limit than `floor` rises to it in one step, but not above a target.
     """
     limit = parent_limit
-    # One less than a 1024th: the header rule refuses a step of exactly a 1024th.
+    # One less than a 1024th: the header rule refuses a step of exactly a 1024th. Not less than that, because a faulty
+    # proposer takes the largest step: with smaller ones, the correct validators together could not undo it.
     if target is not None:
-        step = max(0, min(MAX_STEP, parent_limit // 1024 - 1))
+        step = max(0, parent_limit // STEP_DIVISOR - 1)
         limit += max(-step, min(step, target - parent_limit))
     if base_fee_begins:
         limit *= ELASTICITY_MULTIPLIER

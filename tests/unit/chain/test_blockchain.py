@@ -448,7 +448,7 @@ class TestBuilding:
     def test_moves_the_gas_limit_towards_its_target(self) -> None:
         net = network(settings=ChainSettings(gas_limit_target=20_000_000))
         net.grow()
-        assert net.chain.head.header.gas_limit == 10_000_000 + 1024
+        assert net.chain.head.header.gas_limit == 10_000_000 + 10_000_000 // 1024 - 1
 
     def test_pays_the_base_fee_it_announced(self) -> None:
         assert network().chain.next_base_fee(GENESIS_TIME + 1) is None

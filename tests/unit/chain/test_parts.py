@@ -32,8 +32,8 @@ class TestGasLimit:
     @pytest.mark.parametrize(
         ("parent", "target", "expected"),
         [
-            (350_000_000, 400_000_000, 350_001_024),
-            (350_000_000, 300_000_000, 349_998_976),
+            (350_000_000, 400_000_000, 350_341_795),
+            (350_000_000, 300_000_000, 349_658_205),
             (350_000_000, 350_000_100, 350_000_100),
             (102_400, 200_000, 102_499),  # less than a 1024th of the parent's, strictly
             (102_400, 5_000, 102_301),
@@ -43,6 +43,14 @@ class TestGasLimit:
     )
     def test_takes_a_legal_step_towards_the_target(self, parent: int, target: int, expected: int) -> None:
         assert next_gas_limit(parent, target) == expected
+
+    def test_stays_at_the_target_of_three_whatever_a_fourth_proposer_does(self) -> None:
+        """Attack: one proposer of four takes the largest step down that the header rule allows, at each of its turns."""
+        target = limit = 350_000_000
+        for height in range(400):
+            is_faulty = height % 4 == 0
+            limit = next_gas_limit(limit, 5_000 if is_faulty else target)
+        assert limit == target
 
     def test_doubles_where_the_base_fee_begins(self) -> None:
         assert next_gas_limit(10_000_000, None, base_fee_begins=True) == 20_000_000
