@@ -12,7 +12,6 @@ from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.primitives.block import Block, BlockOutline
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.receipt import Receipt
 from lacnode.storage.database import Database
 
 
@@ -96,11 +95,11 @@ class ChainHistory:
         with self._database.read() as snapshot:
             return StoredChain(snapshot).receipt_records_of(hash_)
 
-    def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
-        """The receipts of the block with this on-chain hash (32 bytes), one for each transaction, in order. None if the
-        hash is unknown."""
-        receipt_records = self.receipt_records_of(hash_)
-        return None if receipt_records is None else tuple(record.receipt for record in receipt_records)
+    def encoded_receipts_of(self, hash_: bytes) -> tuple[bytes, ...] | None:
+        """The receipts of the block with this on-chain hash (32 bytes), one for each transaction, in order, each as
+        `Receipt.encode` made it. None if the hash is unknown."""
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).encoded_receipts_of(hash_)
 
     def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
         """The block and the index of the transaction with this hash (32 bytes). None if no block of the chain has

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lacnode.chain.receipt_record import ReceiptRecord, decode_receipt_records, encode_receipt_records
+from lacnode.chain.receipt_record import ReceiptRecord, decode_receipt_records, encode_receipt_records, encoded_receipts
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -130,11 +130,20 @@ class StoredChain:
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
         """One record for each transaction of the block with this hash (32 bytes), in order. None if the block is
         unknown."""
+        data = self._outcomes_of(hash_)
+        return None if data is None else decode_receipt_records(data)
+
+    def encoded_receipts_of(self, hash_: bytes) -> tuple[bytes, ...] | None:
+        """The receipts of the block with this hash (32 bytes), in order, each as `Receipt.encode` made it. Their logs are
+        not decoded. None if the block is unknown."""
+        data = self._outcomes_of(hash_)
+        return None if data is None else encoded_receipts(data)
+
+    def _outcomes_of(self, hash_: bytes) -> bytes | None:
         data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
         if data is None:
             self._check_absent(OUTCOMES, hash_)
-            return None
-        return decode_receipt_records(data)
+        return data
 
     def _head_number(self) -> int:
         """The number of the head. -1 if there is no chain."""

@@ -63,6 +63,18 @@ def decode_receipt_records(data: bytes) -> tuple[ReceiptRecord, ...]:
     return tuple(ReceiptRecord.from_item(item) for item in rlp.decode_stored_list(data, "outcomes"))
 
 
+def encoded_receipts(data: bytes) -> tuple[bytes, ...]:
+    """The receipts in what `encode_receipt_records` made, each as `Receipt.encode` made it. Their logs are not decoded.
+    Raises RlpError if the bytes are malformed."""
+    records = (RlpFields(rlp.as_list(item, "outcome"), "outcome") for item in rlp.decode_stored_list(data, "outcomes"))
+    return tuple(_encoded_receipt(fields) for fields in records)
+
+
+def _encoded_receipt(fields: RlpFields) -> bytes:
+    fields.bytes("sender", 20)
+    return fields.bytes("receipt")
+
+
 @dataclass(frozen=True, slots=True)
 class LogWithMetadata:
     """A log with its place. `log_index` counts through the whole block, and both indexes begin at 0. Hashes have 32

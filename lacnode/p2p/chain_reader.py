@@ -10,7 +10,6 @@ from typing import Protocol
 from lacnode.chainspec.forks import ForkId
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 
@@ -45,9 +44,9 @@ class ChainReader(Protocol):
     def block_of(self, hash_: bytes) -> Block | None:
         """The block with this hash (32 bytes). None for an unknown hash."""
 
-    def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
-        """The receipts of the block with this hash (32 bytes), in the order of its transactions. None for an unknown
-        hash.
+    def encoded_receipts_of(self, hash_: bytes) -> Sequence[bytes] | None:
+        """The receipts of the block with this hash (32 bytes), in the order of its transactions, each as
+        `Receipt.encode` makes it. None for an unknown hash.
         """
 
 

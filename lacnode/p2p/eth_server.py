@@ -12,6 +12,7 @@ from lacnode.p2p.chain_reader import ChainReader, PoolReader
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
     BlockHeaders,
+    EncodedReceipts,
     EthMessage,
     GetBlockBodies,
     GetBlockHeaders,
@@ -20,17 +21,18 @@ from lacnode.p2p.wire.eth_messages import (
     GetReceipts,
     NodeData,
     PooledTransactions,
-    Receipts,
 )
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 MAX_HEADERS, MAX_BODIES, MAX_RECEIPTS, MAX_TRANSACTIONS = 512, 128, 256, 256
 MAX_ETH_ANSWER_BYTES = 2 * 2**20
 """Bytes at which an answer stops growing, as in geth. Besu stops before 10 MiB. A peer that does not read holds its answer
 twice, plain and encrypted, for as long as a message may take to be sent, and there are 25 peers."""
+
+MAX_BLOCK_RECEIPTS_BYTES = 15 * 2**20
+"""Bytes of the receipts of one block in an answer. Not many more fit into a message of devp2p (16 MiB)."""
 
 REQUEST_MESSAGES = (GetBlockHeaders, GetBlockBodies, GetReceipts, GetPooledTransactions, GetNodeData)
 
@@ -57,7 +59,7 @@ class EthServer:
                 found = _found(self._body, request.hashes, MAX_BODIES)
                 return BlockBodies(request.request_id, tuple(_bounded(found, _body_size)))
             case GetReceipts():
-                return Receipts(request.request_id, tuple(self._receipts(request.hashes)))
+                return EncodedReceipts(request.request_id, tuple(self._receipts(request.hashes)))
             case GetPooledTransactions():
                 pooled = _found(self._pool.transaction, request.hashes, MAX_TRANSACTIONS)
                 return PooledTransactions(request.request_id, tuple(_bounded(pooled, _transaction_size)))
@@ -84,9 +86,10 @@ class EthServer:
         block: Block | None = self._chain.block_of(hash_)
         return None if block is None else block.body
 
-    def _receipts(self, hashes: Sequence[bytes]) -> Iterator[tuple[Receipt, ...]]:
-        found = _found(self._chain.receipts_of, hashes, MAX_RECEIPTS)
-        return (tuple(receipts) for receipts in _bounded(found, _receipts_size))
+    def _receipts(self, hashes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        found = _found(self._chain.encoded_receipts_of, hashes, MAX_RECEIPTS)
+        # No message has place for more. The first block of an answer may be longer than the answer should be.
+        return _bounded((each for each in found if _receipts_size(each) < MAX_BLOCK_RECEIPTS_BYTES), _receipts_size)
 
 
 def _found(look_up: Callable[[bytes], T | None], hashes: Sequence[bytes], limit: int) -> Iterator[T]:
@@ -119,5 +122,5 @@ def _transaction_size(transaction: Transaction) -> int:
     return len(transaction.raw)
 
 
-def _receipts_size(receipts: Sequence[Receipt]) -> int:
-    return sum(300 + sum(len(log.data) + 150 for log in receipt.logs) for receipt in receipts)
+def _receipts_size(receipts: Sequence[bytes]) -> int:
+    return sum(len(receipt) + 4 for receipt in receipts)

@@ -272,7 +272,7 @@ def killed_import(directory: Path, mode: str, after: int) -> int:
             block = chain.block_of(hash_)
             assert block is not None
             assert snapshot.get(STATE, block.header.state_root) is not None
-            assert len(chain.receipts_of(hash_) or ()) == len(block.transactions)
+            assert len(chain.encoded_receipts_of(hash_) or ()) == len(block.transactions)
     assert chain.hash_at(head + 1) is None
     database.close()
     return head

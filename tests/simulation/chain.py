@@ -21,7 +21,6 @@ from lacnode.evm.engine import ExecutionEngine
 from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.rlp import RlpError
 from tests.simulation.ledger import TRANSACTION, Ledger, Rules
 from tests.simulation.worker import Effort, TimePasses
@@ -117,7 +116,7 @@ class SimulatedChain:
         number = self.ledger.number_of(hash_)
         return None if number is None else self.ledger.blocks[number]
 
-    def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
+    def encoded_receipts_of(self, hash_: bytes) -> Sequence[bytes] | None:
         return None if self.ledger.number_of(hash_) is None else ()
 
     # -- verifying ahead of the head -----------------------------------------------------------------------------------

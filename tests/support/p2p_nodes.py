@@ -104,12 +104,12 @@ class MemoryChain:
         found = self.block_of(hash_)
         return None if found is None else found.header
 
-    def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
+    def encoded_receipts_of(self, hash_: bytes) -> Sequence[bytes] | None:
         found = self.block_of(hash_)
         if found is None:
             return None
         return [
-            Receipt.with_computed_bloom(0, 1, None, 21_000, (Log(b"\3" * 20, (b"\4" * 32,), b"five"),))
+            Receipt.with_computed_bloom(0, 1, None, 21_000, (Log(b"\3" * 20, (b"\4" * 32,), b"five"),)).encode()
             for _ in found.transactions
         ]
 

@@ -4,7 +4,7 @@ Follows devp2p caps/eth.md and Besu's `EthPV62` to `EthPV68`. `decode` is strict
 Disconnect 02, breach of protocol. Must not know the open requests, and must not validate blocks.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -489,6 +489,27 @@ class Receipts:
         """
         blocks = (rlp.as_list(block, "blockReceipts") for block in rlp.as_list(item, "receipts"))
         return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedReceipts:
+    """A `Receipts` message whose receipts are encoded already, each as `Receipt.encode` makes it. A block may have so many
+    logs that their objects take fifty times the bytes."""
+
+    CODE: ClassVar[int] = Receipts.CODE
+
+    request_id: int
+    receipts: tuple[Sequence[bytes], ...]
+
+    def encode(self, version: int) -> bytes:
+        """Return the same body as that of a `Receipts` message."""
+        blocks = [rlp.list_of_encoded(*map(_receipt_item, block)) for block in self.receipts]
+        return prepend_request_id(version, self.request_id, rlp.list_of_encoded(*blocks))
+
+
+def _receipt_item(encoded: bytes) -> bytes:
+    """Return an encoded receipt as an item of a message: a list, or a byte string for a typed one."""
+    return encoded if encoded[0] >= rlp.EMPTY_LIST else rlp.encode(encoded)
 
 
 # -- decoding --------------------------------------------------------------------------------------------------------

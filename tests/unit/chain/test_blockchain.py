@@ -30,6 +30,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.ordered_root import ordered_root
+from lacnode.primitives.receipt import Log
 from lacnode.primitives.transaction import Transaction, encode_signed_transaction
 from lacnode.storage.database import Batch, Database
 from lacnode.storage.environment import Environment
@@ -244,6 +245,17 @@ class TestImport:
                 checking.chain.check_proposal(proposed)
         for proposed in blocks:
             checking.chain.check_proposal(proposed)
+
+    def test_encoded_receipts_are_read_without_decoding_their_logs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Peers ask for them. A block may have a million logs."""
+        net = network()
+        net.grow([Offer(transaction(nonce, LOGGER_ADDRESS, data=bytes(32))) for nonce in range(2)])
+        hash_ = net.chain.head.hash
+        records = net.chain.receipt_records_of(hash_)
+        assert records is not None
+        monkeypatch.delattr(Log, "from_item")
+        assert net.chain.encoded_receipts_of(hash_) == tuple(record.receipt.encode() for record in records)
+        assert net.chain.encoded_receipts_of(bytes(32)) is None
 
     def test_a_proposal_is_executed_once_until_it_is_imported(self) -> None:
         proposer, other = network(), network()

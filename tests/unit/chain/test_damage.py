@@ -42,8 +42,8 @@ def test_missing_receipts_are_named(grown: Network) -> None:
     assert hash_ is not None
     lose(grown, OUTCOMES, hash_)
     with pytest.raises(DamagedValueError, match="table outcomes"):
-        grown.chain.receipts_of(hash_)
-    assert grown.chain.receipts_of(bytes(32)) is None
+        grown.chain.encoded_receipts_of(hash_)
+    assert grown.chain.encoded_receipts_of(bytes(32)) is None
 
 
 def test_no_block_is_made_or_taken_on_a_state_with_a_hole(grown: Network) -> None:
