@@ -24,10 +24,12 @@ class ArrivingBody:
 
 class ArrivingBodies:
     """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, the address that holds
-    most loses its largest body that is not complete. Use it on the event loop."""
+    most loses its largest body that is not complete. A body of at most `kept_bytes` is never lost. Use it on the event
+    loop."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, kept_bytes: int = 0) -> None:
         self._limit_bytes = limit_bytes
+        self._kept_bytes = kept_bytes
         self._bodies: dict[ArrivingBody, None] = {}
         self._total = 0
 
@@ -45,7 +47,7 @@ class ArrivingBodies:
 
     def add_bytes(self, body: ArrivingBody, size: int) -> None:
         """Count `size` more bytes of `body`. If all bodies together are too large, the `scope` of another body or of
-        this one is cancelled. Nothing is cancelled if all are complete."""
+        this one is cancelled. Nothing is cancelled if all are complete or small."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:
@@ -56,8 +58,13 @@ class ArrivingBodies:
         for body in self._bodies:
             held[body.client] = held.get(body.client, 0) + body.size
         # Complete bodies stay: their requests are being answered, and their memory is free soon. A cancelled one is on
-        # its way out.
-        arriving = [body for body in self._bodies if not body.is_complete and not body.scope.cancel_called]
+        # its way out. The loss of a small one frees next to nothing, and its owner may be another client than those that
+        # fill the port with complete ones.
+        arriving = [
+            body
+            for body in self._bodies
+            if not body.is_complete and not body.scope.cancel_called and body.size > self._kept_bytes
+        ]
         if arriving:
             # The address comes first: a client with one large body must not pay for another with hundreds of small
             # ones.

@@ -58,6 +58,10 @@ MESSAGE_SECONDS, MESSAGE_BYTES_PER_SECOND = 30.0, 16_384
 """A client has `MESSAGE_SECONDS` from the first part of a message to its last, and one second more for each
 `MESSAGE_BYTES_PER_SECOND`."""
 
+KEPT_MESSAGE_BYTES = 16_384
+"""Bytes up to which an unfinished message costs no client its connection, however much others send. The connection may have
+a thousand subscriptions."""
+
 HANDSHAKE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 
@@ -93,7 +97,7 @@ class WebSocketService:
         self.subscriptions = subscriptions
         self.runner = runner
         self.backlog = SendBacklog(PORT_LIMIT_BYTES)
-        self.arriving = ArrivingBodies(MAX_PORT_REQUEST_BYTES)
+        self.arriving = ArrivingBodies(MAX_PORT_REQUEST_BYTES, KEPT_MESSAGE_BYTES)
         self.share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
         self._login = login
 

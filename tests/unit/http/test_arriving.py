@@ -46,6 +46,19 @@ class TestArrivingBodies:
             assert not complete.scope.cancel_called
             assert other.scope.cancel_called
 
+    async def test_a_connection_without_a_message_and_a_small_message_are_kept(self) -> None:
+        """Attack: complete messages that wait for their answers fill the port of WebSocket."""
+        arriving = ArrivingBodies(100, kept_bytes=10)
+        with ExitStack() as stack:
+            waiting, idle, small, large = (stack.enter_context(arriving.track_body(name)) for name in "aabc")
+            arriving.add_bytes(waiting, 99)
+            waiting.is_complete = True
+            arriving.add_bytes(small, 10)
+            assert not idle.scope.cancel_called
+            assert not small.scope.cancel_called
+            arriving.add_bytes(large, 11)
+            assert large.scope.cancel_called
+
     async def test_what_has_ended_does_not_count(self) -> None:
         arriving = ArrivingBodies(100)
         with arriving.track_body("a") as body:
