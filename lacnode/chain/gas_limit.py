@@ -22,8 +22,8 @@ def goquorum_gas_limit_floor(spec: ChainSpec, height: int) -> int:
 def next_gas_limit(parent_limit: int, target: int | None, *, base_fee_begins: bool = False, floor: int = 0) -> int:
     """The next gas limit in gas units: a step from `parent_limit` towards `target` (None leaves it).
 
-    The step is less than a 1024th of `parent_limit`, the most that the header rule allows. With `base_fee_begins` the result is doubled
-    after the step. A lower limit than `floor` rises to it in one step, but not above a target.
+    The step is less than a 1024th of `parent_limit`, the most that the header rule allows. With `base_fee_begins` the result
+    is doubled after the step. A lower limit than `floor` rises to it in one step, but not above a target.
     """
     limit = parent_limit
     # One less than a 1024th: the header rule refuses a step of exactly a 1024th. Not less than that, because a faulty
