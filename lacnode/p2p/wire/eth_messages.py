@@ -509,7 +509,7 @@ class EncodedReceipts:
 
 def _receipt_item(encoded: bytes) -> bytes:
     """Return an encoded receipt as an item of a message: a list, or a byte string for a typed one."""
-    return encoded if encoded[0] >= rlp.EMPTY_LIST else rlp.encode(encoded)
+    return encoded if encoded[0] >= EMPTY_LIST else rlp.encode(encoded)
 
 
 # -- decoding --------------------------------------------------------------------------------------------------------
