@@ -308,6 +308,7 @@ class TestLimits:
 
     async def test_unfinished_messages_of_a_port_have_a_size_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.websocket.MAX_PORT_REQUEST_BYTES", 2_500)
+        monkeypatch.setattr("lacnode.rpc.websocket.KEPT_MESSAGE_BYTES", 100)
         text = json.dumps(request("eth_chainId")).encode()
         async with rpc_node() as node, client_of(node) as good:
             first, second, third = [await connected(node) for _ in range(3)]
