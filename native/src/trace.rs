@@ -634,11 +634,15 @@ impl Recorder {
                 .ok_or(Stop::Unsupported("the cost of an instruction without gas"))?,
             _ => 0,
         };
+        // revm leaves the last input on the stack until it has charged for memory or words. py-evm and Besu have taken it.
+        let taken = inputs_taken(opcode)
+            .filter(|_| halt == Halt::InsufficientGas && self.steps[place].gas as i64 >= static_gas)
+            .map(|inputs| self.item(place, inputs + 1).into_iter().collect());
         let stack = interpreter.stack.data();
         let step = &mut self.steps[place];
         step.halt = Some(halt);
         step.cost = cost;
-        step.top = stack[stack.len() - produced_items(opcode).min(stack.len())..].to_vec();
+        step.top = taken.unwrap_or_else(|| stack[stack.len() - produced_items(opcode).min(stack.len())..].to_vec());
         if is_call(step.opcode) {
             step.child_gas = Some(step.gas);
         }
@@ -871,6 +875,15 @@ fn changed_memory(opcode: u16, item: &dyn Fn(usize) -> Option<U256>) -> Option<(
         _ => 0,
     };
     (size > 0).then_some((item(1)?, size))
+}
+
+/// The number of inputs of an instruction that produces an item and charges more than its static gas.
+fn inputs_taken(opcode: u8) -> Option<usize> {
+    match opcode {
+        opcode::EXP | opcode::KECCAK256 => Some(2),
+        opcode::MLOAD => Some(1),
+        _ => None,
+    }
 }
 
 /// The items at the top of the stack that an instruction has written, as `trace_opcodes.produced_items` counts them.
