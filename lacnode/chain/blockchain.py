@@ -115,7 +115,7 @@ class Blockchain(ExecutableChain):
         check_stored_block_forms(database, self.protocols)
         check_stored_validators(self, self._head.header)
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    # -- reading, and verifying ahead of the head -------------------------------------------------------------------------
 
     @property
     def head(self) -> Head:
@@ -137,8 +137,6 @@ class Blockchain(ExecutableChain):
         """Call `listener` after every import, in the importing thread and in the order of the blocks. It must be quick
         and must not import. An error that it raises is logged."""
         self._listeners.append(listener)
-
-    # -- verifying ahead of the head -----------------------------------------------------------------------------------
 
     def header_chain(self) -> VerifiedHeaderChain:
         """A chain of headers above this head, to verify headers one by one. Their import does not verify them again."""
@@ -172,12 +170,8 @@ class Blockchain(ExecutableChain):
             )
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
-            if is_prepared:
-                # It may have the votes of validators without bounds on sizes. It has to be executed.
-                self._execute_once(hash_, block, parent, own_budget)
-                return
             creator = self.protocols.creator(block.header)
-            with self._proposal_sizes.bound(own_budget, creator, validators) as bounded_budget:
+            with self._proposal_sizes.bound(own_budget, creator, validators, is_prepared=is_prepared) as bounded_budget:
                 self._execute_once(hash_, block, parent, bounded_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
@@ -290,8 +284,7 @@ class Blockchain(ExecutableChain):
         )
 
     def _check_sealed(self, block: Block, parent: Head) -> None:
-        """Raises UndecidedBlockError, InternalBlockError, and ValidatorContractError if a contract names no usable
-        validators."""
+        """Raises UndecidedBlockError, InternalBlockError, and ValidatorContractError without usable validators."""
         validators, verified = self.tally_after(parent.header).validators, self._verified.has(block.header)
         try:
             self._verifier.check_sealed_header(

@@ -28,10 +28,11 @@ class ProposalSizes:
 
     @contextmanager
     def bound(
-        self, budget: ExecutionBudget, proposer: bytes, validators: tuple[bytes, ...]
+        self, budget: ExecutionBudget, proposer: bytes, validators: tuple[bytes, ...], *, is_prepared: bool
     ) -> Iterator[ExecutionBudget]:
         """Give `budget` with the sizes of a new block of `proposer` (20 bytes), beyond which BlockRefusedError is raised.
-        They have no bounds if the proposals of more than f of `validators` were refused for their size lately."""
+        They have no bounds if a quorum has prepared the block (`is_prepared`), or if the proposals of more than f of
+        `validators` were refused for their size lately."""
         now = self._clock()
         # A former validator must not count for ever, and must not take memory.
         self._refused_at = {
@@ -39,7 +40,8 @@ class ProposalSizes:
             for address, seconds in self._refused_at.items()
             if address in validators and now - seconds < PROPOSER_SECONDS
         }
-        if len(self._refused_at) > max_faulty(len(validators)):
+        # A prepared block may have the votes of validators without such bounds. It has to be executed.
+        if is_prepared or len(self._refused_at) > max_faulty(len(validators)):
             yield budget
             return
         try:

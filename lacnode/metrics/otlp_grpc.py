@@ -122,13 +122,14 @@ class _Exchange:
         self._connection.send_headers(self._stream_id, headers)
 
     def next_bytes(self) -> bytes:
-        """Return what can be sent now: as much of the body as the server has room for, and answers to its frames."""
+        """Return what can be sent now: as much of the body as the flow control of the server allows, and the answers to
+        its frames."""
         while self._unsent:
-            room = self._connection.local_flow_control_window(self._stream_id)
-            room = min(room, self._connection.max_outbound_frame_size)
-            if room <= 0:
+            allowed = self._connection.local_flow_control_window(self._stream_id)
+            allowed = min(allowed, self._connection.max_outbound_frame_size)
+            if allowed <= 0:
                 break
-            part, self._unsent = self._unsent[:room], self._unsent[room:]
+            part, self._unsent = self._unsent[:allowed], self._unsent[allowed:]
             self._connection.send_data(self._stream_id, bytes(part), end_stream=not self._unsent)
         return bytes(self._connection.data_to_send())
 

@@ -343,7 +343,7 @@ class PayloadRecovery:
         readers = {} if kept is None else find_own_boxes(kept, KeyRing([own]))
         if kept is None or not readers or self._manager.has_payload(kept.key, own.public):
             return 0
-        # Anybody can send the marker of a payload that is to be asked for. So it counts as if it was pushed, unless the
+        # Any account can send the marker of a payload that is to be asked for. So it counts as if it was pushed, unless the
         # operator asks for everything.
         counts = bool(wanted) and not self._was_lost
         return self._manager.intake.store_recovered(kept, readers, recovery_boxes, counts=counts)

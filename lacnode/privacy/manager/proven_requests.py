@@ -207,7 +207,7 @@ class ProvenRequestClient:
     ) -> Mapping[str, bytes | None]:
         bodies: dict[str, bytes] = {}
         for one in asked:
-            # A manager without a challenge does not get the request: an Orion refuses the path, or nobody is there.
+            # A manager without a challenge does not get the request: an Orion refuses the path, or no manager is there.
             body = _seal_request(own, one, challenges[one.url]) if one.url in challenges else None
             if body is not None:
                 bodies[one.url] = body

@@ -147,14 +147,10 @@ class PrivateProcessor:
             records = SlicedExecution(run, slices, self._context.failures).execute(
                 block, hash_, self._tasks(block, absent)
             )
-            # The cursor stays, and nothing of the block was stored. The next call begins the block again.
-        except EnclaveUnreachableError:
-            self.progress.set_waiting_for_manager(True)
-            self.progress.update_queued_markers()
-            return False
-            # The manager answers, but it fails. After some tries the marker is left to the repair, and the chain goes on.
-        except PayloadUnavailableError:
-            self._failures += 1
+        except (EnclaveUnreachableError, PayloadUnavailableError) as failure:
+            # The cursor stays, and nothing of the block was stored. The next call begins the block again. A manager that
+            # answers and fails is counted: after some tries the marker is left to the repair, and the chain goes on.
+            self._failures += isinstance(failure, PayloadUnavailableError)
             self.progress.set_waiting_for_manager(True)
             self.progress.update_queued_markers()
             return False
@@ -184,9 +180,7 @@ class PrivateProcessor:
             log.debug("private transaction waits", marker=transaction.hash.hex(), why=str(full))
             absent.append(self.make_absent_marker(place, transaction, failing=False))
         except UnusablePayloadError as useless:
-            # Any account can send thousands of markers of such a payload.
-            marker, why = transaction.hash.hex(), str(useless)
-            self._log.warning(why, "private transaction ignored", marker=marker, why=why)
+            _log_ignored(self._log, transaction, str(useless))
         except PayloadUnavailableError as failure:
             absent.append(self._failing(place, transaction, failure))
         except Exception as error:
@@ -352,3 +346,8 @@ def next_retry_time(now: float, tries: int) -> int | None:
         if tries < MAX_PAYLOAD_REQUESTS
         else None
     )
+
+
+def _log_ignored(log_: RateLimitedLog, marker: Transaction, why: str) -> None:
+    # Any account can send thousands of markers of one such payload.
+    log_.warning(why, "private transaction ignored", marker=marker.hash.hex(), why=why)
