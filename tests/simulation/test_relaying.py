@@ -8,7 +8,9 @@ import pytest
 from lacnode.consensus.bft.messages import Justification, Proposal
 from lacnode.consensus.bft.payloads import MessageKind, RoundChangePayload, RoundId
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_INDIRECT_MESSAGES
+from lacnode.consensus.bft.round_timers import RESEND_INTERVAL_MS
 from tests.simulation import network as simulated_network
+from tests.simulation.connections import SILENCE_MS
 from tests.simulation.ledger import Rules
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
@@ -71,3 +73,22 @@ async def test_a_liar_does_not_use_up_what_an_honest_relay_may_bring(monkeypatch
     await must_reach(network, 1, 20_000)
     header = network.nodes[FAR].disk.ledger.blocks[1].header
     assert network.rules.protocols.extra_data(header).round == 0
+
+
+@simulated
+async def test_validators_that_meet_through_one_relay_agree_in_the_round_in_which_the_link_heals() -> None:
+    """Three of four are left, in a line. The validator beyond the cut link proposes in the round that lasts when it heals:
+    it needs a round change whose author is not connected to it."""
+    rules = Rules(2_000, 10_000, 30_000)
+    network = SimulatedNetwork(4, random.Random(5), rules=rules, weather=STEADY)
+    wires = {(0, 1), (1, 2)}
+    network.start()
+    await must_reach(network, 1, 60_000)
+    network.stop([3])
+    network.links.permits = lambda a, b: (min(a, b), max(a, b)) in wires
+    network.partition({2: 1})
+    await network.run_for(600_000)
+    network.partition({})
+    height = network.nodes[0].height
+    bound = SILENCE_MS + 2 * RESEND_INTERVAL_MS
+    assert await network.run_until(lambda: all(node.height > height for node in network.nodes[:3]), bound)

@@ -10,7 +10,7 @@ What differs from Besu, without being visible in any single message:
 * A prepared block is kept for every way to leave a round, and across restarts.
 * A validator commits only a block that it has seen prepared. Besu adds its own commit to a proposal at once.
 * f+1 round changes for later rounds make this validator follow. A validator that lags or connects is sent our messages
-  of the current round again.
+  of the current round again, and one that connects also those of others.
 
 `DISPATCH`, at the end of this file and in docs/spec/ibft2.md, says which method handles which message. The steps
 inside one round are in `round_manager`. Methods append to a list of effects, and `handle` returns that list.
@@ -145,7 +145,7 @@ class HeightManager:
             case ImportFailed(self.number, digest, reason):
                 self._import_failed(digest, reason)
             case PeerConnected(address):
-                self._out += self._current.sent_messages.resend_to(address)
+                self._out += self._current.resend_to(address, self.round_changes.last_of_authors())
         return self._drain()
 
     def handle_message(self, message: Message, now_ms: int) -> list[Effect]:
@@ -215,7 +215,7 @@ class HeightManager:
         next_timer = self.timers.next_round_timer()
         if next_timer is not None:
             # A part of a long round has passed. Messages may have been lost in an outage, so all are sent again.
-            self._out += [next_timer, *self._current.sent_messages.resend()]
+            self._out += [next_timer, *self._current.resend_part()]
             return
         self._log("round-expired", f"no agreement in {self.round.id}: {self.missing_text}")
         self._enter_round(self.round.number + 1)

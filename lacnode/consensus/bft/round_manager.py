@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from lacnode.consensus.bft.block_decision import BlockDecision
 from lacnode.consensus.bft.committee import Committee
-from lacnode.consensus.bft.effects import Effect, SignPayload
+from lacnode.consensus.bft.effects import Effect, SendMessage, SignPayload
 from lacnode.consensus.bft.journal import SignedAtHeight
 from lacnode.consensus.bft.messages import Commit, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.messages_of_others import MessagesOfOthers
 from lacnode.consensus.bft.payloads import MessageKind, PreparePayload
 from lacnode.consensus.bft.pool_search import PoolSearch
 from lacnode.consensus.bft.proposal_builder import ProposalBuilder
@@ -43,6 +44,9 @@ class RoundManager:
         )
         self.pool_search = PoolSearch(self.round, timers)
         self.sent_messages = SentMessages(protocol.codec, frozenset(committee.validators) - {address})
+        self._messages_of_others = MessagesOfOthers(protocol.codec, self.round)
+        self._address = address
+        self._validators = committee.validators
         self._decision = decision
         self._quorum = committee.quorum
         self._is_proposer = self.round.proposer == address
@@ -86,6 +90,7 @@ class RoundManager:
         one, and votes that came before the proposal are counted.
         """
         digest = proposal.signed.payload.digest
+        self._messages_of_others.record_proposal(proposal)
         self.round.accept_proposal(proposal.block, digest, proposal.signed)
         # Where the proposal counts as the proposer's prepare, the others refuse a prepare of the proposer.
         prepare: list[Effect] = [SignPayload(PreparePayload(self.round.id, digest))] if self._prepares else []
@@ -105,6 +110,22 @@ class RoundManager:
     def send_vote(self, vote: Prepare | Commit) -> list[Effect]:
         """Count our own signed prepare or commit. Return the effects that send it, and those of `count_vote`."""
         return [*self.sent_messages.send(vote), *self.count_vote(vote)]
+
+    # -- meeting again ---------------------------------------------------------------------------------------------
+
+    def resend_part(self) -> list[SendMessage]:
+        """Return the effects that send our messages to all others again, after a part of a long round."""
+        self._messages_of_others.start_part()
+        return self.sent_messages.resend()
+
+    def resend_to(self, address: bytes, round_changes: Sequence[RoundChange]) -> list[SendMessage]:
+        """Return the effects that send our messages and those of others to the validator at `address` (20 bytes), which has
+        connected. `round_changes` are the last ones of all authors. Empty if it is no other validator of this height.
+        """
+        if address == self._address or address not in self._validators:
+            return []
+        of_others = self._messages_of_others.send_to(address, self._address, round_changes)
+        return [*self.sent_messages.resend_to(address), *of_others]
 
     # -- after a restart -------------------------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ import pytest
 
 from lacnode.consensus.bft import relay_shares
 from lacnode.consensus.bft.effects import Effect, SendMessage
-from lacnode.consensus.bft.messages import Commit, Justification, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.events import PeerConnected, RoundTimerExpired
+from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_INDIRECT_MESSAGES
+from lacnode.consensus.ibft2.messages import decode_message
 from tests.support.ibft2_blocks import with_seals
 from tests.unit.consensus.test_network import (
     KEYS,
@@ -118,3 +120,39 @@ def test_the_messages_that_a_relay_brings_are_counted_for_each_round() -> None:
         assert relayed(bench.hear(*prepares, via=B.address)) == MAX_RELAYED_INDIRECT_MESSAGES
         bench.expire_round()
     assert sent(Commit, bench.hear(commit(A, propose(A, bench.make_block())))), "what the author sends itself"
+
+
+# -- a link that was cut ---------------------------------------------------------------------------------------------
+
+
+def told(effects: list[Effect]) -> list[Message]:
+    """The messages of others that E, which connects, is sent."""
+    sends = [effect for effect in only(SendMessage, effects) if effect.is_relayed]
+    assert all(effect.recipients == {E.address} for effect in sends)
+    return [decode_message(effect.code, effect.data) for effect in sends]
+
+
+def test_a_validator_that_connects_is_sent_what_others_said_in_this_round() -> None:
+    """A and B are connected to E through C only. Their messages were relayed while the link to E was cut."""
+    bench = bench_of_c()
+    proposal = propose(A, bench.make_block())
+    votes: list[Message] = [prepare(B, proposal), prepare(D, proposal), commit(D, proposal)]
+    bench.hear(proposal, *votes, via=B.address)
+    assert told(bench.give(PeerConnected(E.address))) == [proposal, *votes]
+
+
+def test_a_validator_that_connects_is_sent_the_last_round_change_of_each_other() -> None:
+    bench = bench_of_c()
+    shown = round_change(B, 1, prepared_by(propose(A, bench.make_block()), B, D, E))
+    bench.hear(round_change(A, 1), round_change(D, 1), shown, via=B.address)
+    bench.hear(round_change(A, 2), round_change(E, 1), via=B.address)
+    assert told(bench.give(PeerConnected(E.address))) == [round_change(A, 2), round_change(D, 1), shown]
+
+
+def test_a_link_that_flaps_costs_the_messages_of_others_once_in_a_part_of_a_round() -> None:
+    bench = bench_of_c()
+    bench.hear(*(round_change(key, 5) for key in (A, B)), via=B.address)
+    assert told(bench.give(PeerConnected(E.address)))
+    assert not told(bench.give(PeerConnected(E.address)))
+    bench.give(RoundTimerExpired(1, 5))
+    assert told(bench.give(PeerConnected(E.address)))

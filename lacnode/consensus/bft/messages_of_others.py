@@ -1,0 +1,52 @@
+"""The messages of others in the current round, for a validator that connects.
+
+Not all validators are connected to each other. A message that was relayed while a link was cut does not come again: its
+author does not see the cut, and relays drop the copies that it sends later. So the validator at the healed link sends
+what it received, once in each part of a round: a link that flaps must cost little. Must not store bytes. They are encoded
+again from the messages that count.
+"""
+
+from collections.abc import Iterable
+
+from lacnode.consensus.bft.effects import SendMessage
+from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.protocol import MessageCodec
+from lacnode.consensus.bft.round import Round
+
+
+class MessagesOfOthers:
+    """The messages of others in `round_`. `codec` is that of the protocol of this height."""
+
+    def __init__(self, codec: MessageCodec, round_: Round) -> None:
+        self._codec = codec
+        self._round = round_
+        self._proposal: Proposal | None = None
+        self._sent_to: set[bytes] = set()
+
+    def record_proposal(self, proposal: Proposal) -> None:
+        """Record the accepted proposal of the round, of this validator or another one."""
+        self._proposal = proposal
+
+    def start_part(self) -> None:
+        """Begin a part of a long round: they may be sent again to each validator that connects."""
+        self._sent_to.clear()
+
+    def send_to(self, address: bytes, own_address: bytes, round_changes: Iterable[RoundChange]) -> list[SendMessage]:
+        """Return the effects that send the validator at `address` the messages of validators other than itself and this
+        one, which is at `own_address` (20-byte addresses). `round_changes` are the last ones of all authors. Empty if that
+        was done in this part of the round, or if there is none.
+        """
+        if address in self._sent_to:
+            return []
+        self._sent_to.add(address)
+        # The proposal comes first. The receiver can then check the votes at once.
+        received: list[Message] = [] if self._proposal is None else [self._proposal]
+        received += map(Prepare, self._round.prepares.values())
+        received += map(Commit, self._round.commits.values())
+        received += round_changes
+        others = [message for message in received if message.signed.author not in (address, own_address)]
+        return [self._send(message, address) for message in others]
+
+    def _send(self, message: Message, address: bytes) -> SendMessage:
+        data = self._codec.encode_message(message)
+        return SendMessage(self._codec.code(message.kind), data, frozenset({address}), is_relayed=True)
