@@ -90,14 +90,14 @@ def list_of_encoded(*items: bytes) -> bytes:
     return wrap_list(b"".join(items))
 
 
-def decode(data: bytes) -> RlpItem:
+def decode(data: bytes, max_items: int = MAX_ITEMS) -> RlpItem:
     """Decode the one item in `data`.
 
     Raises RlpError for no or trailing bytes, for encodings that are not minimal or cut short, and for nesting deeper
-    than `MAX_DEPTH`. Raises TooManyItemsError, which is an RlpError, for more than `MAX_LISTS` lists or `MAX_ITEMS`
+    than `MAX_DEPTH`. Raises TooManyItemsError, which is an RlpError, for more than `MAX_LISTS` lists or `max_items`
     items.
     """
-    items = _count_items(data, MAX_LISTS, MAX_ITEMS)
+    items = _count_items(data, MAX_LISTS, max_items)
     return _decode_checked(data, is_large=items > 0 and len(data) >= items * _LARGE_ITEM_BYTES)
 
 

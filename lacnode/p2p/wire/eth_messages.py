@@ -35,6 +35,9 @@ MAX_SMALL_BODY_BYTES = 256 * 1024
 """Largest body, in bytes, of a request or an announcement. The largest honest one, 4096 hashes with types and
 sizes, has 155 KB. A frame full of empty lists would take seconds and a gigabyte of memory to decode."""
 
+MAX_HEADERS_ITEMS = 10_000
+"""Byte strings and lists in an answer with headers. This node asks for 192 at most, and a header has 22 of them. Without
+this bound an answer of a million strings takes five seconds to be refused."""
 
 MAX_STATUS_BYTES = 1024
 """Largest body of a Status, in bytes. A correct one has fewer than 200. A stranger may send it before it is a peer."""
@@ -564,7 +567,7 @@ def decode_eth_message(version: int, code: int, body: bytes) -> EthMessage:
     most = MAX_STATUS_BYTES if code == Status.CODE else MAX_SMALL_BODY_BYTES
     if code in _SMALL and len(body) > most:
         raise RlpError(f"eth message {code:#04x}: at most {most} bytes were expected, found {len(body)}")
-    item = rlp.decode(body)
+    item = rlp.decode(body, MAX_HEADERS_ITEMS if code == BlockHeaders.CODE else rlp.MAX_ITEMS)
     # Messages that no request belongs to have no id in any version.
     if version < FIRST_VERSION_WITH_REQUEST_IDS or code in _WITHOUT_REQUEST_ID:
         return decoder(version, 0, item)

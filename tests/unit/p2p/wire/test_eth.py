@@ -39,6 +39,7 @@ from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, keccak
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.rlp import RlpError, RlpValue
 from lacnode.primitives.transaction import Transaction, encode_signed_transaction
+from lacnode.sync.download import BATCH_BLOCKS
 from tests.support.p2p_nodes import block
 
 KEY = NodeKey.from_private_key(b"\1" * 32)
@@ -221,6 +222,14 @@ def test_requests_and_announcements_are_bounded() -> None:
     for message in (Status, NewBlockHashes, GetBlockHeaders, GetBlockBodies, GetReceipts, NewPooledTransactionHashes):
         with pytest.raises(RlpError, match=r"at most (262144|1024) bytes"):
             decode_eth_message(66, message.CODE, bomb)
+
+
+def test_headers_have_no_more_items_than_this_node_asks_for() -> None:
+    most = BlockHeaders(1, (HEADER,) * BATCH_BLOCKS)
+    assert decode_eth_message(68, most.CODE, most.encode(68)) == most
+    strings = rlp.encode([b"\1", [b"short"] * 20_000])
+    with pytest.raises(RlpError, match="more than 10000 items"):
+        decode_eth_message(68, BlockHeaders.CODE, strings)
 
 
 class TestNewBlocks:
