@@ -17,6 +17,8 @@ are answered by it. One request is taken in any case."""
 VALUE_BYTES = 200
 """Estimated bytes of one parsed value, besides its text: a small object takes 184."""
 
+WIDEST_CHARACTER_BYTES = 4
+
 
 class WaitingMemory:
     """Counts the memory of the requests that wait for a reader. Use it on the event loop."""
@@ -46,4 +48,7 @@ class WaitingMemory:
 
 def parsed_bytes(request: bytes) -> int:
     """Return the estimated bytes of memory of a JSON text after it was parsed."""
-    return len(request) + VALUE_BYTES * sum(map(request.count, (b",", b"[", b"{")))
+    # Each character of a text takes as many bytes as its widest one: up to four.
+    is_narrow = request.isascii() and b"\\u" not in request
+    width = 1 if is_narrow else WIDEST_CHARACTER_BYTES
+    return width * len(request) + VALUE_BYTES * sum(map(request.count, (b",", b"[", b"{")))
