@@ -9,9 +9,13 @@ again from the messages that count.
 from collections.abc import Iterable
 
 from lacnode.consensus.bft.effects import SendMessage
-from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange
+from lacnode.consensus.bft.messages import Commit, Message, Prepare, Proposal, RoundChange, has_block
 from lacnode.consensus.bft.protocol import MessageCodec
 from lacnode.consensus.bft.round import Round
+
+MAX_BYTES_OF_OTHERS = 8 * 2**20
+"""Bytes of the messages of others for one validator that connects. No more can wait to be relayed to it. The message that
+reaches the bound is still sent."""
 
 
 class MessagesOfOthers:
@@ -34,7 +38,7 @@ class MessagesOfOthers:
     def send_to(self, address: bytes, own_address: bytes, round_changes: Iterable[RoundChange]) -> list[SendMessage]:
         """Return the effects that send the validator at `address` the messages of validators other than itself and this
         one, which is at `own_address` (20-byte addresses). `round_changes` are the last ones of all authors. Empty if that
-        was done in this part of the round, or if there is none.
+        was done in this part of the round, or if there is none. At most `MAX_BYTES_OF_OTHERS` and one message.
         """
         if address in self._sent_to:
             return []
@@ -43,9 +47,15 @@ class MessagesOfOthers:
         received: list[Message] = [] if self._proposal is None else [self._proposal]
         received += map(Prepare, self._round.prepares.values())
         received += map(Commit, self._round.commits.values())
-        received += round_changes
-        others = [message for message in received if message.signed.author not in (address, own_address)]
-        return [self._send(message, address) for message in others]
+        # Round changes with a block come last: a few of them may reach the bound.
+        received += sorted(round_changes, key=has_block)
+        effects: list[SendMessage] = []
+        left_bytes = MAX_BYTES_OF_OTHERS
+        for message in received:
+            if message.signed.author not in (address, own_address) and left_bytes > 0:
+                effects.append(self._send(message, address))
+                left_bytes -= len(effects[-1].data)
+        return effects
 
     def _send(self, message: Message, address: bytes) -> SendMessage:
         data = self._codec.encode_message(message)

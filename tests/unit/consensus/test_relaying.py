@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.consensus.bft import relay_shares
+from lacnode.consensus.bft import messages_of_others, relay_shares
 from lacnode.consensus.bft.effects import Effect, SendMessage
 from lacnode.consensus.bft.events import PeerConnected, RoundTimerExpired
 from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
@@ -156,3 +156,12 @@ def test_a_link_that_flaps_costs_the_messages_of_others_once_in_a_part_of_a_roun
     assert not told(bench.give(PeerConnected(E.address)))
     bench.give(RoundTimerExpired(1, 5))
     assert told(bench.give(PeerConnected(E.address)))
+
+
+def test_a_validator_that_connects_is_sent_a_bounded_number_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round change may show a block of megabytes, and encoding one takes time."""
+    bench = bench_of_c()
+    shown = prepared_by(propose(A, bench.make_block()), B, D, E)
+    bench.hear(*(round_change(key, 1, shown) for key in (A, B)), round_change(D, 1), via=B.address)
+    monkeypatch.setattr(messages_of_others, "MAX_BYTES_OF_OTHERS", 200)
+    assert told(bench.give(PeerConnected(E.address))) == [round_change(D, 1), round_change(A, 1, shown)]
