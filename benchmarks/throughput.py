@@ -10,6 +10,7 @@ import itertools
 import statistics
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def measure() -> list[Measure]:
 
 def _highest(label: str, kind: str, aim: int | None, networks: Networks) -> Measure:
     batched = label.startswith("batches")
-    place = RATES.index(aim or AIMS[kind] // 2)
+    # A peer has no aim: its search begins at half of ours.
+    place = bisect_left(RATES, aim or AIMS[kind] // 2)
     results: dict[int, Held] = {}
     while 0 <= place < len(RATES) and place not in results:
         results[place] = hold_rate(networks, kind, RATES[place], batched)
