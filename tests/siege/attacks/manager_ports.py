@@ -21,7 +21,6 @@ from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
 from lacnode.privacy.transaction_manager import GroupType
 from tests.siege.attack import Bounds, LoadAttack, Sent
-from tests.siege.measure import MEGABYTE
 from tests.siege.private_stranger import PrivateStranger, key_of
 
 STRANGER = "127.0.0.9"
@@ -44,10 +43,6 @@ BOMBS = (
 )
 
 MANAGER = Bounds(ratio=1.25, private_ratio=2.0)
-
-# Four worker threads hold a payload of 4 MB in about four forms each, beside 24 MiB of bodies that arrive. It does not grow
-# with time: 85 pushes in a worker take no more than five.
-LARGE_PUSHES = Bounds(ratio=1.25, private_ratio=2.0, memory_bytes=192 * MEGABYTE)
 
 
 def managers(manifest: Manifest) -> list[DevnetNode]:
@@ -180,5 +175,5 @@ ATTACKS = (
     LoadAttack("manager-party-info", "20,000 false keys and URLs", party_info_floods, MANAGER, private=True),
     LoadAttack("manager-groups", "groups of 120 kB without end", group_floods, MANAGER, private=True),
     LoadAttack("manager-openings", "260 half-sent requests", slow_openings, MANAGER, private=True),
-    LoadAttack("manager-false-boxes", "4,096 boxes that open, and are false", false_boxes, LARGE_PUSHES, private=True),
+    LoadAttack("manager-false-boxes", "4,096 boxes that open, and are false", false_boxes, MANAGER, private=True),
 )
