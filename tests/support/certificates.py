@@ -1,6 +1,7 @@
 """Certificates for 127.0.0.1, as files: by themselves, by a root, out of their time."""
 
 import datetime
+import ssl
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -58,3 +59,11 @@ def keystore(path: Path, name: str, password: bytes) -> Path:
 def fingerprint(path: Path, name: str) -> str:
     """SHA-256 of the certificate `name`, as `openssl x509 -fingerprint` writes it."""
     return issuer(path, name)[0].fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def mutual_tls(authority: Path, server: Path) -> ssl.SSLContext:
+    """What a server speaks that shows the certificate `server` and takes clients of `authority` alone."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
+    context.load_cert_chain(server, server.with_suffix(".key"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context

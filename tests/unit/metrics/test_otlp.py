@@ -27,7 +27,7 @@ from lacnode.metrics.process_series import opentelemetry_series
 from lacnode.metrics.push import MetricsPush
 from lacnode.metrics.receiver_request import ReceiverError
 from lacnode.metrics.series import MetricSample, MetricSeries, MetricsRegistry, MetricType
-from tests.support.certificates import certificate, issuer
+from tests.support.certificates import certificate, issuer, mutual_tls
 from tests.support.logs import captured_logs
 
 DEADLINE_SECONDS = 60.0
@@ -321,9 +321,7 @@ async def test_a_collector_with_tls_is_checked_and_may_check_the_node(tmp_path: 
     authority = certificate(tmp_path, "authority")
     server_pem = certificate(tmp_path, "server", issuer(tmp_path, "authority"))
     client_pem = certificate(tmp_path, "client", issuer(tmp_path, "authority"))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
-    context.load_cert_chain(server_pem, server_pem.with_suffix(".key"))
-    context.verify_mode = ssl.CERT_REQUIRED
+    context = mutual_tls(authority, server_pem)
     with collector(context) as server, captured_logs() as logs:
         settings = over_http(
             server.port,

@@ -19,7 +19,7 @@ from lacnode.metrics.metrics_settings import MetricCategory, OtlpSettings
 from lacnode.metrics.otlp_receiver import MAX_ANSWER_BYTES, OtlpCollector
 from lacnode.metrics.receiver_request import ReceiverError
 from lacnode.metrics.series import MetricFamily, MetricSample, MetricSeries, MetricType
-from tests.support.certificates import certificate, issuer
+from tests.support.certificates import certificate, issuer, mutual_tls
 from tests.support.grpc_collector import OK, OPENING, Headers, accept, answer, framed, grpc_collector
 
 DEADLINE_SECONDS = 60.0
@@ -186,9 +186,7 @@ async def test_a_collector_with_tls_is_checked_and_may_check_the_node(tmp_path: 
     authority = certificate(tmp_path, "authority")
     server_pem = certificate(tmp_path, "server", issuer(tmp_path, "authority"))
     client_pem = certificate(tmp_path, "client", issuer(tmp_path, "authority"))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
-    context.load_cert_chain(server_pem, server_pem.with_suffix(".key"))
-    context.verify_mode = ssl.CERT_REQUIRED
+    context = mutual_tls(authority, server_pem)
     context.set_alpn_protocols(["h2"])
     async with grpc_collector(tls=context) as server:
         settings = OtlpSettings(
