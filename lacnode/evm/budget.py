@@ -126,8 +126,8 @@ class ExecutionBudget:
 
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
         """Return a budget with the earlier of both deadlines, the smaller share, and the sizes of the first that has
-        some. It shares the cancellations of
-        both: cancelling one of the three cancels it, and cancelling it cancels both."""
+        some. It shares the cancellations of both: cancelling one of the three cancels it, and cancelling it cancels
+        both."""
         budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
         budget.sizes = self.sizes or other.sizes
         # Budgets that were made of one another have flags in common. Each flag is kept once, so the check stays short.
