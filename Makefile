@@ -14,10 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1
 FAST_TESTS := tests/unit tests/vectors tests/property tests/conformance tests/differential tests/mutants
 SLOW_TESTS := tests/simulation tests/integration tests/interop tests/siege
+PUBLISHED_TESTS := tests/integration/test_published_*.py tests/unit/privacy/test_manager_config.py
 # Tests of networks start many processes: more workers than cores make them wait for each other.
 SLOW_WORKERS ?= auto
 
-.PHONY: setup native wheels check-native check test test-fast test-slow coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
+.PHONY: setup native wheels check-native check test test-fast test-slow interop published coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP) $(NATIVE_STAMP)
@@ -64,6 +65,16 @@ test-fast: setup
 
 test-slow: setup
 	$(PYTEST) -n $(SLOW_WORKERS) $(SLOW_TESTS)
+
+# Clients and nodes of other projects: see docs/spec/interop.md for each by itself.
+interop: setup
+	$(PYTEST) -n $(SLOW_WORKERS) -rs tests/interop
+
+# The configuration files that public networks publish, fetched into FOLDER where they are not there yet.
+published: setup
+	@test -n "$(FOLDER)" || { echo "name the folder of the repositories: make published FOLDER=FOLDER"; exit 1; }
+	@$(BIN)/python -m tools.published_repositories $(FOLDER)
+	PUBLISHED_CONFIGURATIONS=$(abspath $(FOLDER)) $(PYTEST) -n $(SLOW_WORKERS) -rs $(PUBLISHED_TESTS)
 
 # What tests without a network run of the packages that must not break, with a least share of lines and branches for each.
 # The ports, the TLS and the databases of managers are tried among the slow tests.

@@ -2,7 +2,7 @@
 machine, and the node does what the file says.
 
 The files are LACNet's two in `shared/data`, and those of public repositories, which are not ours to copy: the variable
-`PUBLISHED_CONFIGURATIONS` names a folder with one folder a repository, named OWNER+NAME.
+`PUBLISHED_CONFIGURATIONS` names a folder with one folder a repository, named OWNER+NAME. `make published` fetches them.
 """
 
 import base64
