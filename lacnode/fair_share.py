@@ -27,12 +27,12 @@ class TokenBucket:
         self._at = -math.inf
 
     def spend(self, seconds: float, now: float) -> None:
-        """Take `seconds` of processor time at `now` (seconds that only grow)."""
+        """Deduct `seconds` of processor time at `now` (seconds that only grow)."""
         self._left = min(self._burst_seconds, self._left + (now - self._at) * self._share) - seconds
         self._at = now
 
     def wait_seconds(self, now: float) -> float:
-        """Return the seconds until nothing is overdrawn, 0.0 if nothing is."""
+        """Return the seconds until the bucket is not overdrawn any longer, 0.0 if it is not overdrawn at `now`."""
         return max(0.0, -(self._left + (now - self._at) * self._share) / self._share)
 
 
@@ -56,8 +56,8 @@ class Shares:
 
 class FairShare:
     """Counts the processor time of each user, and says how long it must wait. It stops nothing: the caller waits. Times
-    are seconds that only grow. An unknown user has used nothing. The `MAX_USERS` users of the last time are remembered.
-    Use it from one thread."""
+    are seconds that only grow. An unknown user has used nothing. The last `MAX_USERS` users are remembered. Use it from
+    one thread."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares

@@ -4,7 +4,7 @@ import signal
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGINT, SIGTERM and SIGHUP.
+    """Return the signals on which the process ends in good order: SIGINT, SIGTERM and SIGHUP.
 
     A terminal sends SIGHUP when it closes. It is left out if the process was started to ignore it (`nohup`).
     """

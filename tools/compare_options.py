@@ -18,7 +18,7 @@ from pathlib import Path
 from lacnode.cli.errors import UsageError
 from lacnode.cli.option_values import parse_given_value
 from lacnode.cli.options import BY_NAME
-from lacnode.cli.sources import read_toml_texts
+from lacnode.cli.sources import read_toml_and_mistakes
 
 FIRST, LAST = (21, 7, 4), (25, 5, 0)
 PLACES = ("besu/src/main", "plugins/rocksdb/src/main")
@@ -67,7 +67,7 @@ def refused_values(repository: Path, release: Release) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "everything_config.toml"
         file.write_text(text, "utf-8")
-        texts, wrong = read_toml_texts(file)
+        texts, wrong = read_toml_and_mistakes(file)
     for name, value in texts.items():
         try:
             parse_given_value(BY_NAME[name], value, empty_list=True)

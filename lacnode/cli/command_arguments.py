@@ -9,9 +9,8 @@ def parse_command_arguments(
     words: Sequence[str], known: Mapping[str, str | None], *, flags: Sequence[str] = (), command: str
 ) -> tuple[dict[str, str | None], list[str]]:
     """Return the values of the `known` options (name without dashes to default) and of the given `flags` (`true`
-    without a value), and the words that are no options. UsageError for an option that `command` does not have, and for
-    one without its value.
-    """
+    without a value), and the words that are no options. UsageError for an option that is in neither, and for one
+    without its value. Its text names `command`."""
     values = dict(known)
     rest: list[str] = []
     position = 0

@@ -44,7 +44,7 @@ def help_text(hidden: bool = False) -> str:
 
 
 def command_help(command: str) -> str:
-    """Return the help of one sub-command, by its first word. It has no lines for an unknown one."""
+    """Return the help of the sub-commands whose first word is `command`. For an unknown word it lists none."""
     own = {name: text for name, text in COMMANDS.items() if name.split()[0] == command}
     lines = [f"Usage: lacnode [OPTIONS] {command} ...", "", *(f"  {name:<38} {text}" for name, text in own.items())]
     return "\n".join([*lines, "", "Options of the node go before the command. lacnode --help lists them."]) + "\n"

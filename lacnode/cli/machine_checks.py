@@ -57,9 +57,8 @@ READ_FILES = (
 
 
 def find_unusable_hosts_and_files(read: SettingsReader) -> Iterator[str]:
-    """Yield one sentence for each option whose host or file cannot be used on this machine. It looks names up, which
-    may block. Nothing is made or opened for good.
-    """
+    """Yield one sentence for each option whose host, file or directory cannot be used on this machine. Options whose
+    switch is off are not checked. It looks names up, which may block. It creates no file, and leaves none open."""
     for switch, name in LISTENING_HOSTS:
         if read.flag(switch) and (why := _why_not_listened_on(read.text(name))):
             yield _invalid(name, why)

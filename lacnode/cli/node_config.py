@@ -46,8 +46,8 @@ MAX_STATIC_NODES_FILE_BYTES = 2**24
 
 
 def make_node_config(settings: Settings) -> NodeConfig:
-    """Return the configuration that `settings` mean. UsageError for the first setting that is wrong, that this
-    machine does not fit, or that is not built yet."""
+    """Return the configuration that `settings` mean. UsageError for the first setting that is wrong, that cannot be
+    used on this machine, or that this release does not have yet."""
     read = SettingsReader(settings)
     # Rules between options come first: they have the texts that operators search for. Groups and origins follow, and then
     # the genesis.
@@ -63,8 +63,8 @@ def make_node_config(settings: Settings) -> NodeConfig:
 
 
 def find_mistakes(settings: Settings) -> Iterator[str]:
-    """Yield every reason for which a node with `settings` would not start, one sentence each. There is nothing about
-    the genesis where `settings` name none."""
+    """Yield every reason for which a node with `settings` would not start, one sentence each. A genesis file that
+    `settings` do not name is no mistake: the rules that need one are tried on a placeholder."""
     read = SettingsReader(settings)
     # Each part is tried alone: all mistakes are wanted, and a mistake in one part must not hide those of another.
     yield from (text for text in find_broken_rules(read) if text != NO_GENESIS)
@@ -96,8 +96,8 @@ def find_mistakes(settings: Settings) -> Iterator[str]:
 
 
 def spec_or_placeholder(read: SettingsReader) -> ChainSpec:
-    """Return the chain of the genesis file. If no file is named, return a placeholder chain. No setting depends on it.
-    UsageError if the genesis cannot be used."""
+    """Return the chain of the genesis file. If `read` names no file, return the chain of a minimal IBFT 2.0 genesis.
+    UsageError if the file cannot be used."""
     return _chain(read) if read.is_set("genesis-file") else parse_genesis(_ANY_GENESIS)
 
 

@@ -52,8 +52,8 @@ def sends_to_opentelemetry(read: SettingsReader) -> bool:
 
 
 def unusual_port(settings: OtlpSettings) -> str:
-    """Return a sentence about a port that is most often for the other protocol, as Besu's SDK has it. Empty if the port
-    is not."""
+    """Return a warning if the port is the usual one of the other protocol: 4318 (HTTP) for gRPC, or 4317 (gRPC) for
+    HTTP. Otherwise an empty text."""
     said, meant, usual = (
         ("grpc", "http/protobuf", GRPC_PORT) if settings.is_grpc else ("http/protobuf", "grpc", HTTP_PORT)
     )
@@ -68,8 +68,9 @@ def unusual_port(settings: OtlpSettings) -> str:
 def otlp_settings(
     read: SettingsReader, categories: frozenset[MetricCategory] = DEFAULT_CATEGORIES
 ) -> OtlpSettings | None:
-    """Return the settings of the collector, None if the variables switch it off. UsageError for a value that cannot be
-    honoured."""
+    """Return the settings for sending metrics to a collector, from OpenTelemetry's environment variables. None if a
+    variable switches sending off. The switches among the options are not read here: `sends_to_opentelemetry` reads
+    them. UsageError for a value or a file that cannot be used."""
     variables = _Variables(read.settings.opentelemetry)
     if variables.text("OTEL_SDK_DISABLED").lower() == "true" or not _exports(variables):
         return None

@@ -50,8 +50,7 @@ def check_against_chain(read: SettingsReader, spec: ChainSpec) -> None:
 
 def pool_kind(read: SettingsReader) -> str:
     """Return the kind of the transaction pool, a value of `--tx-pool` in capitals (`LAYERED`, `SEQUENCED` or `LEGACY`).
-    LACChain's files were written when the sequenced pool was the default: its keys alone choose it.
-    """
+    Without `--tx-pool`, any option of the sequenced pool chooses `SEQUENCED`, as LACChain's files expect."""
     if not read.is_set("tx-pool") and _set(read, SEQUENCED_ONLY):
         return "SEQUENCED"
     return read.text("tx-pool")

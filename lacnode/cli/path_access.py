@@ -16,9 +16,9 @@ DEFAULT_USER = "besu"
 
 
 def paths_without_access(read: SettingsReader) -> list[str]:
-    """Return one line for each of data path and genesis file that the user of the option may not use, in Besu's words.
-    A path that cannot be looked at has a line too. Empty if both are usable.
-    """
+    """Return one line for each of data path and genesis file that the user may not use, in Besu's words.
+    `--print-paths-and-exit` names the user (`besu` if it names none). A path that cannot be looked at has a line too.
+    Empty if both are usable."""
     user = read.text_or_none("print-paths-and-exit") or DEFAULT_USER
     wanted = [(read.data_path, True)]
     genesis = read.path("genesis-file")

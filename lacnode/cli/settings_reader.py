@@ -12,9 +12,8 @@ DATA_PATH = Path("build/data")
 
 
 class SettingsReader:
-    """Settings with the defaults of the table. Names are without dashes. KeyError for an unknown one. A caller that
-    asks for a value of another type than the option's has a fault.
-    """
+    """Settings with the defaults of the table. Names are without dashes. A method that uses the default raises KeyError
+    for an unknown name. The caller must ask for the type that the option has: it is not checked."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

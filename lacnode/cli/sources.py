@@ -131,13 +131,13 @@ def read_toml(path: Path) -> dict[str, str]:
     """Return the texts of the options of a TOML file, by option name without dashes. UsageError if the file cannot be
     read, and for the first entry that is no option of this node, or has a wrong type.
     """
-    found, mistakes = read_toml_texts(path)
+    found, mistakes = read_toml_and_mistakes(path)
     if mistakes:
         raise UsageError(mistakes[0])
     return found
 
 
-def read_toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
+def read_toml_and_mistakes(path: Path) -> tuple[dict[str, str], list[str]]:
     """Return the texts of the options of a TOML file, by option name without dashes, and a sentence for each mistake in
     its other entries. UsageError if the file cannot be read.
     """

@@ -30,7 +30,7 @@ def log_start_line(settings: Settings) -> None:
 
 
 def find_java_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield one sentence for each variable that is set for Besu and means nothing here."""
+    """Yield a warning of one sentence for each environment variable that Besu or Java reads and this node does not."""
     if environment.get("LOG4J_CONFIGURATION_FILE"):
         yield (
             "LOG4J_CONFIGURATION_FILE has no effect: --logging chooses the level (admin_changeLogLevel while the node "

@@ -12,7 +12,8 @@ _PEM = "PEM"
 
 
 def http_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return TLS of the HTTP port, None if it is off. `find_broken_tls_rules` must have passed."""
+    """Return the TLS settings of the HTTP port, None if TLS is off. Call it only if `find_broken_tls_rules` yields
+    nothing."""
     if not read.flag(f"{_HTTP}enabled"):
         return None
     identity = ServerIdentity(read.path(f"{_HTTP}keystore-file"), read.path(f"{_HTTP}keystore-password-file"))
@@ -31,7 +32,8 @@ def http_tls(read: SettingsReader) -> RpcTlsSettings | None:
 
 
 def websocket_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return TLS of the WebSocket port, None if it is off. `find_broken_tls_rules` must have passed."""
+    """Return the TLS settings of the WebSocket port, None if TLS is off. Call it only if `find_broken_tls_rules` yields
+    nothing."""
     if not read.flag(f"{_WS}enabled"):
         return None
     if _is_pem(read, "keystore"):
@@ -47,7 +49,8 @@ def websocket_tls(read: SettingsReader) -> RpcTlsSettings | None:
 
 
 def graphql_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return TLS of the GraphQL port, None if it or the port is off. `find_broken_tls_rules` must have passed."""
+    """Return the TLS settings of the GraphQL port, None if TLS or the port is off. Call it only if
+    `find_broken_tls_rules` yields nothing."""
     if not read.flag("graphql-http-enabled") or not read.flag(f"{_GRAPHQL}enabled"):
         return None
     identity = ServerIdentity(read.path(f"{_GRAPHQL}keystore-file"), read.path(f"{_GRAPHQL}keystore-password-file"))

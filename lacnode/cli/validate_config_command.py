@@ -15,7 +15,7 @@ from lacnode.cli.notices import find_notices
 from lacnode.cli.option_values import parse_given_value
 from lacnode.cli.options import BY_NAME
 from lacnode.cli.settings_reader import SettingsReader
-from lacnode.cli.sources import Settings, read_toml_texts
+from lacnode.cli.sources import Settings, read_toml_and_mistakes
 
 VALID = "TOML config file is valid on basic inspection."
 
@@ -44,7 +44,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 def _into(settings: Settings, path: Path) -> list[str]:
     """Add the entries of the file to `settings` where no option is set before. Return the mistakes in the file."""
-    texts, wrong = read_toml_texts(path)
+    texts, wrong = read_toml_and_mistakes(path)
     for name, text in texts.items():
         try:
             value = parse_given_value(BY_NAME[name], text, 1, str(path), empty_list=True)

@@ -24,8 +24,8 @@ class ArrivingBody:
 
 class ArrivingBodies:
     """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, the address that holds
-    most loses its largest body that is not complete. A body of at most `kept_bytes` is never lost. Use it on the event
-    loop."""
+    most loses its largest body that is not complete. A complete body and one of at most `kept_bytes` are never lost:
+    they count, but together they may exceed the limit. Use it on the event loop."""
 
     def __init__(self, limit_bytes: int, kept_bytes: int = 0) -> None:
         self._limit_bytes = limit_bytes
@@ -46,8 +46,8 @@ class ArrivingBodies:
             self._total -= body.size
 
     def add_bytes(self, body: ArrivingBody, size: int) -> None:
-        """Count `size` more bytes of `body`. If all bodies together are too large, the `scope` of another body or of
-        this one is cancelled. Nothing is cancelled if all are complete or small."""
+        """Count `size` more bytes of `body`. If all bodies together exceed the limit, the `scope` of one is cancelled,
+        which may be `body`. Nothing is cancelled if all are complete or small."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:

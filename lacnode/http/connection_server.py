@@ -66,7 +66,7 @@ def client_address(stream: trio.abc.Stream) -> str:
 
 
 class ConnectionServer:
-    """Accepts at most `limit` connections at a time, and closes more of them at once. Each runs in `handle_connection`,
+    """Accepts at most `limit` connections at a time, and closes further ones at once. Each runs in `handle_connection`,
     and is closed when that ends. `name` stands in log lines.
 
     A client whose address has fewer connections than another's gets the place of that one's oldest connection: one

@@ -32,7 +32,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Response:
     """A response with its status code. `headers` need no length and no `connection`: the sender adds them. With
-    `close`, nothing more is read from this client. `reason` is the text after the status code, which may be empty."""
+    `close`, the connection ends after the response. `reason` is the text after the status code, which may be empty."""
 
     status: int
     body: bytes = b""

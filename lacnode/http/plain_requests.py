@@ -28,11 +28,10 @@ def ends_with_head(data: bytes) -> bool:
 
 
 def parse_plain_request(data: bytes, client: str) -> Request | None:
-    """Return the request of the address `client` that `data` is from its first byte to its last: one POST with its
-    body.
+    """Return the request from the address `client` if `data` is exactly one POST request with its whole body.
 
-    None if `data` is anything else, such as a part of a request, two requests, a chunked body, more than
-    `MAX_PLAIN_HEAD_BYTES` or `MAX_PLAIN_HEADERS`, or a malformed one. `h11` reads it then. No error is raised.
+    None if `data` is anything else, such as a part of a request, two requests, a chunked body, a head of more than
+    `MAX_PLAIN_HEAD_BYTES` or `MAX_PLAIN_HEADERS`, or a malformed request. `h11` must read it then. No error is raised.
     """
     match = _HEAD.match(data, 0, MAX_PLAIN_HEAD_BYTES)
     if match is None:
@@ -62,7 +61,7 @@ def _headers(lines: bytes) -> dict[str, str] | None:
 
 
 def encode_head(response: Response, headers: list[tuple[str, str]]) -> bytes:
-    """Return the head of `response` with `headers`, as `h11` writes it, up to the empty line. The headers of `response`
-    itself are not written."""
+    """Return the head of `response` with `headers`, as `h11` writes it, including the empty line at its end. The
+    headers of `response` itself are not written."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode("latin-1")

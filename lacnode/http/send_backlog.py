@@ -9,8 +9,8 @@ COMPRESSIONS_AT_ONCE = 2
 
 
 class ClientBacklog(Protocol):
-    """The bytes that wait for one client: `size`. Hashable by identity. It ends its connection when `SendBacklog` wants
-    it."""
+    """The bytes that wait for one client: `size`. Hashable by identity. `SendBacklog` calls `cut_off` to end its
+    connection."""
 
     size: int
     """Bytes."""

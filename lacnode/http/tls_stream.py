@@ -43,8 +43,8 @@ class TlsStream(PeekableStream):
     """A TLS stream over `transport`, on the side of the server. Call `do_handshake` first. trio.BrokenResourceError if
     either side breaks off TLS.
 
-    The client must have a certificate that `check` trusts. It needs none if that is None. `limiter` bounds the
-    handshakes that compute at the same time. None is trio's bound for all threads.
+    The client must have a certificate that `check` trusts. With a `check` of None it needs no certificate. `limiter`
+    bounds the handshakes that compute at the same time. A `limiter` of None is trio's bound for all threads.
     """
 
     def __init__(

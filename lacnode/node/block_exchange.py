@@ -37,15 +37,13 @@ class BlockExchange:
         await self._announced.run()
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of the block that `peer` announces is needed. False also for a false header, which
-        ends the session.
-        """
+        """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and it is
+        the next block. An invalid header ends the session. `peer` counts as having the block in any case."""
         return self._announced.wants_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
-        """Queue `block`, which `peer` has announced as a whole, for verification and import. It is dropped if it does
-        not follow soon or does not fit.
-        """
+        """Queue `block`, which `peer` has announced as a whole, for verification, import and relay. It is dropped if it
+        is far above the head or the queue is full. The synchronizer then downloads it."""
         self._announced.block_announced(peer, block)
 
     def block_not_kept(self, peer: Peer) -> None:
@@ -57,7 +55,7 @@ class BlockExchange:
         self._announced.hashes_announced(peer, blocks)
 
     def peer_left(self, peer: Peer) -> None:
-        """Forget what was counted of `peer`, whose session has ended."""
+        """Delete the counts of false bodies of `peer`, whose session has ended. Its queued blocks stay."""
         self._announced.peer_left(peer)
 
     def announce(self, block: Block) -> None:

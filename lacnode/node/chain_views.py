@@ -21,7 +21,7 @@ def read_head_state(chain: Blockchain) -> HeadState:
 
 
 def read_local_status(spec: ChainSpec, chain: Blockchain, network_id: int) -> LocalStatus:
-    """Return the Status of this node, for its peers, by the head of this moment."""
+    """Return the Status that this node sends to its peers, computed from the current head."""
     head = chain.head
     number, timestamp = head.header.number, head.header.timestamp
     genesis_hash = chain.genesis_hash

@@ -74,11 +74,13 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket`, `ipc`, `graphql`, `metrics`, `metrics_push`, `ethstats` and `privacy` are None
-    where they are off.
-    `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change
-    their addresses while the node runs. `reset_signing_state` lets a validator sign although it may have lost records
-    of its signatures."""
+    """The configuration of one node. `http`, `websocket`, `ipc`, `graphql`, `metrics`, `metrics_push`, `metrics_otlp`,
+    `ethstats` and `privacy` are None if they are off.
+
+    `host_names` allows names in place of IP addresses in enode URLs, and `host_names_update` lets them change their
+    addresses while the node runs. `reset_signing_state` lets a validator sign although it may have lost records of its
+    signatures.
+    """
 
     data_path: Path
     genesis_file: Path

@@ -21,7 +21,8 @@ def consensus_series(
     peers: Callable[[], Sequence[Peer]],
     own_address: bytes,
 ) -> Iterator[MetricSeries]:
-    """Consensus as this node sees it. `own_address` has 20 bytes."""
+    """Yield the metric series of consensus: validators, quorum, connected validators, rounds and refused messages.
+    `own_address` has 20 bytes."""
 
     def validators() -> tuple[bytes, ...]:
         return chain.validators_after(chain.head.header)

@@ -38,9 +38,9 @@ class PeerConsensusNetwork:
         self._faults = RateLimits(FAULTS_PER_SECOND, FAULTS_AT_ONCE)
 
     def send(self, code: int, data: bytes, recipients: frozenset[bytes], *, is_relayed: bool = False) -> None:
-        """Send a consensus message, by its code and its bytes without the code, to those of `recipients`, 20-byte
-        addresses, that are peers.
-        """
+        """Send a consensus message to those of `recipients`, 20-byte addresses, that are peers. `code` is its message
+        code, `data` its bytes without the code. `is_relayed`: another validator is its author, and it comes after this
+        node's own messages."""
         for peer in self._peers():
             if peer.address in recipients:
                 peer.send_consensus(code, data, is_relayed=is_relayed)
@@ -58,8 +58,8 @@ class PeerConsensusNetwork:
         self._blocks.announce(block)
 
     def count_fault(self, address: bytes, fault: str) -> bool:
-        """Count a fault of the peer at `address` (20 bytes). `fault` is one sentence. End its session, and refuse the
-        node for a while, if there are too many. Return whether it was ended.
+        """Count a fault of the peer at `address` (20 bytes). `fault` is one sentence. If the faults are too many, end
+        the session and refuse the node for a while. Return whether the session was ended.
 
         A validator relays messages of others, and it may relay any number of them. So only a fault that a correct
         validator finds before it relays counts here (`consensus.effects.BlamePeer`).

@@ -33,8 +33,8 @@ have a bound of their own with the same numbers."""
 
 class ConsensusPeers:
     """Passes consensus messages of peers that are validators on to the validator of this node. They are not sent to
-    other peers here. More of one peer than the bounds allow are dropped. Messages of a peer that is no validator are
-    dropped, too, and too many of them expel it. Use on the event loop only.
+    other peers here. Messages beyond the bounds for one peer are dropped. Messages of a peer that is no validator are
+    dropped too, and too many of them expel it. Use on the event loop only.
 
     `receive(code, data, sender)` gives a message to the validator. `sender` is the address (20 bytes) of the peer that
     delivered it. `is_validator(address)` says whether the peer at this 20-byte address is a validator of the current

@@ -8,9 +8,7 @@ log = structlog.get_logger("node")
 
 
 def log_imported_block(new_head: NewHead, is_syncing: bool, peer_count: int) -> None:
-    """Log `new_head` with the level info. While the node synchronizes, there are too many lines, so they have the level
-    debug.
-    """
+    """Log that `new_head` was imported, at level info. While the node synchronizes, the level is debug."""
     header = new_head.header
     share = 100 * header.gas_used / header.gas_limit
     level = log.debug if is_syncing else log.info

@@ -21,9 +21,9 @@ WRITE_INTERVAL_SECONDS = 1.0
 
 
 class KnownNodes:
-    """The nodes in `database`, and those that connect while this node runs. Use it on the event loop. StorageError if
-    they cannot be read. What is malformed is logged and forgotten. `run` writes.
-    """
+    """The enodes of nodes that this node was connected to, kept in `database` for its next start. The constructor reads
+    them: StorageError if that fails. A malformed list is logged and replaced by an empty one. `run` writes changes. Use
+    it on the event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,13 +32,13 @@ class KnownNodes:
 
     @property
     def enodes(self) -> tuple[Enode, ...]:
-        """The enodes, the last connected first."""
+        """The enodes, the last added or changed first."""
         return tuple(reversed(self._nodes.values()))
 
     def record_session(self, enode: Enode) -> None:
-        """Put `enode`, with which there is a session, on the list. A node that does not listen is left out. If there
-        are too many nodes, the one connected longest ago is dropped.
-        """
+        """Put `enode`, with which there is a session, first in the list. A node that does not listen is left out, and
+        one that is listed with the same enode stays where it is. Beyond `MAX_KNOWN_NODES` the last of the list is
+        dropped."""
         # A node that does not listen cannot be dialled at the next start.
         if not enode.is_listening or self._nodes.get(enode.id) == enode:
             return

@@ -52,8 +52,8 @@ class NodeNetworkHandler:
         self._consensus_peers.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of the block that `peer` announces is needed. False also for a false header, which
-        ends the session. The announcement counts in any case."""
+        """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and it is
+        the next block. An invalid header ends the session. `peer` counts as having the block in any case."""
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:

@@ -61,7 +61,8 @@ class NodeParts:
 
 
 class Node:
-    """A node that runs in the nursery of its caller, as often as a test builds one in one process."""
+    """A node that has been built. `run` runs it in the nursery of the caller, and `close` closes its files. One process
+    may hold several nodes."""
 
     def __init__(self, config: NodeConfig, resources: NodeResources, parts: NodeParts) -> None:
         self.config = config

@@ -45,7 +45,8 @@ class PermissioningPolicy:
         self._limiter = trio.CapacityLimiter(1)
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` on the event loop when a decision is new or has changed."""
+        """Call `listener` on the event loop after `run` has made a decision that is new, or that differs from the one
+        before."""
         self._listeners.append(listener)
 
     def decide(self, connection: Connection) -> Decision:
@@ -55,7 +56,8 @@ class PermissioningPolicy:
         return self._find_decision(_without_discovery_port(connection))
 
     async def prepare_decision(self, connection: Connection) -> None:
-        """Decide about `connection`, if it has no decision yet. A caller that is cancelled finds the decision later."""
+        """Decide about `connection` in a thread, and keep the decision for `decide`. Nothing if it has one already. If
+        the caller is cancelled, `run` makes the decision later."""
         link = _without_discovery_port(connection)
         if link in self._known:
             return

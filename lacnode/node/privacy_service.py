@@ -71,8 +71,8 @@ class PublicChain:
 
 
 class PrivacyService:
-    """Private execution and its workers. `hosted`, the manager in this process, compares state roots: a manager
-    elsewhere has no way to ask. KeyFileError if the markers' key cannot be read."""
+    """Private execution and its workers. `hosted` is the manager in this process. Only with it state roots are
+    compared, because a manager elsewhere has no way to ask. KeyFileError if the key of the markers cannot be read."""
 
     def __init__(
         self,
@@ -137,16 +137,14 @@ class PrivacyService:
         self._head_moved.set()
 
     def payload_arrived(self, payload_key: bytes) -> None:
-        """Let the worker look for a payload (key of 32 bytes) that the manager has received, from a peer or back from
-        its members. Call on the event loop.
-        """
+        """Let the worker look for the payload with this key (32 bytes), which the manager has just stored. Call on the
+        event loop."""
         self._arrived.append(payload_key)
         self._head_moved.set()
 
     async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
         """Follow the public chain and execute private transactions until cancelled. `tell` is called on the event loop
-        for every block with private logs.
-        """
+        for every private block with logs."""
         token = trio.lowlevel.current_trio_token()
         self._execution.processor.on_private_logs(lambda private_block: token.run_sync_soon(tell, private_block))
         async with trio.open_nursery() as nursery:

@@ -19,7 +19,8 @@ READ_CHARACTERS = 200
 
 
 def accepts_only_round_zero(client_id: str) -> bool:
-    """Whether a node with this name in its Hello accepts round 0 only."""
+    """Return whether the client with the name `client_id` (of its Hello) accepts only proposals with round 0 in the
+    extra data. These are GoQuorum and Besu before 24.12. False for an unknown name."""
     name = client_id[:READ_CHARACTERS]
     if _GOQUORUM.search(name):
         return True
@@ -28,14 +29,16 @@ def accepts_only_round_zero(client_id: str) -> bool:
 
 
 class ProposalForm:
-    """The form for the validators of one height. `peers` gives the connected peers."""
+    """Which round the extra data of a proposal has: the real one, or always 0. `peers` gives the connected peers, whose
+    client names decide it."""
 
     def __init__(self, spec: ChainSpec, peers: Callable[[], Sequence[Peer]]) -> None:
         self._is_goquorum = spec.goquorum is not None
         self._peers = peers
 
     def uses_round_zero(self, validators: Collection[bytes]) -> bool:
-        """Whether blocks are proposed with round 0 to `validators` (20-byte addresses)."""
+        """Return whether proposals for `validators` (20-byte addresses) have round 0 in their extra data. True if a
+        connected one of them accepts only that, or if the genesis is GoQuorum's."""
         # A genesis of GoQuorum is enough: its validators may be down now and come back in the middle of the height.
         return self._is_goquorum or any(
             peer.address in validators and accepts_only_round_zero(peer.description.client_id) for peer in self._peers()

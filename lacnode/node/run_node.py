@@ -167,10 +167,10 @@ def _crash_report(config: NodeConfig) -> CrashReport | None:
 
 
 def open_node(config: NodeConfig, manager: TransactionManager | None = None, pacing: BlockPacing | None = None) -> Node:
-    """Open the files of a node and return it. It does not run yet. NodeStartError, which names the file and the
-    expected form, if one cannot be opened. `manager` keeps the payloads of private transactions, where they are on.
-    Without it, the manager of the configuration is opened. Only a devnet gives a `pacing`.
-    """
+    """Open the files of a node and return it. It does not run yet. `manager` keeps the payloads of private
+    transactions. If it is None and private transactions are on, the manager of the configuration is opened. Only a
+    devnet gives a `pacing`. NodeStartError if a file or the database cannot be used. Its text names the file and the
+    expected form."""
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -234,9 +234,9 @@ def _made_key(config: NodeConfig) -> NodeKey:
 
 
 async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Run an opened node until cancelled, with its files for scripts. Reports as started when it runs. The files are
-    not removed at the end. The errors are those of `Node.run`.
-    """
+    """Run an opened node until cancelled, and write its files for scripts (ports, addresses, process id). Reports as
+    started when they are written. The files are not removed at the end. The errors are those of `Node.run`, and
+    StorageError if a file cannot be written."""
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         # The files come after the ports are open, since they name the real ports. Scripts take their presence for a
@@ -247,7 +247,7 @@ async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TA
 
 
 async def stop_on_signal(scope: trio.CancelScope) -> None:
-    """Cancel `scope` when a signal comes that ends the process. It returns then."""
+    """Wait for a signal that ends the process, cancel `scope` and return."""
     with trio.open_signal_receiver(*stop_signals()) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)

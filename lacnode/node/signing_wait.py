@@ -25,9 +25,9 @@ SILENT_WAIT_SECONDS = 3.0
 
 
 class SigningWait:
-    """One start of the validator at `own_address` (20 bytes). `moved()` is an event that is set when a peer joins or
-    leaves and when the head changes. `record` makes a record of the journal durable.
-    """
+    """The time after a start during which the validator at `own_address` (20 bytes) must not sign. `moved()` is an
+    event that is set when a peer joins or leaves and when the head changes. `record` makes a record of the journal
+    durable."""
 
     def __init__(
         self,

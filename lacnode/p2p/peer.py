@@ -190,13 +190,14 @@ class Peer:
             self.end_reason = reason
             self._close.set()
 
-    async def disconnect(self, reason: DisconnectReason) -> None:
-        """End the session, send `reason` to the peer and wait until it has ended."""
+    async def end_session_and_wait(self, reason: DisconnectReason) -> None:
+        """Call `end_session` with `reason`, and wait until the session has ended."""
         self.end_session(reason)
         await self.left.wait()
 
     async def wait_for_end(self) -> DisconnectReason:
-        """Wait until this node or the peer ends the session, and return the reason."""
+        """Wait until `end_session` is called, and return its first reason. It is also called when the peer has ended
+        the session."""
         await self._close.wait()
         assert self.end_reason is not None
         return self.end_reason

@@ -62,7 +62,7 @@ async def perform_handshake(
     if refusal is not None:
         raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
     # Only after the other checks, since the call uses up a part of the node's rate.
-    if dialled is None and network.peer_set.record_session_and_check_rate(enode.id):
+    if dialled is None and network.peer_set.record_session_and_exceeds_rate(enode.id):
         raise ConnectionFailedError("it comes again and again", DisconnectReason.TOO_MANY_PEERS)
     # One reading of this node's chain for both directions: the peer is compared with the Status that it gets.
     ours = network.status()

@@ -70,10 +70,10 @@ class PeerSet:
             return DisconnectReason.TOO_MANY_PEERS
         return None
 
-    def record_session_and_check_rate(self, id_: bytes) -> bool:
-        """Record that the node `id_` (64 bytes) begins a session. Return True if it begins sessions too often, which a
-        static node never does. Must be called once for each session that it begins.
-        """
+    def record_session_and_exceeds_rate(self, id_: bytes) -> bool:
+        """Record that the node `id_` (64 bytes) begins a session. Return True if it begins sessions too often, and
+        False if it may go on. A static node never begins too many. Must be called once for each session that the node
+        begins."""
         return id_ not in self.exempt and not self._sessions.try_spend(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:

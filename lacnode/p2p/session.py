@@ -64,7 +64,7 @@ async def run_session(
     stream: trio.SocketStream, dialled: Enode | None, network: SessionContext, on_handshake_end: Callable[[], object]
 ) -> bool:
     """Run a session on `stream` until it ends. `dialled` is the node that this one dialled, None if it accepted the
-    connection. `on_handshake_end` is called after Status.
+    connection. `on_handshake_end` is called after a handshake that succeeded.
 
     Return True if the other node passed the handshake. Errors of the session are logged here and not raised.
     """
@@ -160,7 +160,7 @@ async def _join(peer: Peer, network: SessionContext) -> None:
             return
         # This connection replaces the older one. It must be gone first, so that the handler sees `peer_left` before the
         # next `peer_joined`. The wait gives others time to join, so all checks are repeated.
-        await older.disconnect(DisconnectReason.ALREADY_CONNECTED)
+        await older.end_session_and_wait(DisconnectReason.ALREADY_CONNECTED)
 
 
 async def _exchange(admitted: EstablishedSession, network: SessionContext) -> None:

@@ -19,8 +19,8 @@ RECEIPT_BYTES, LOG_BYTES = 1_300, 600
 
 
 class AnswerSize:
-    """Counts the estimated bytes of the JSON text of one answer. `max_bytes` is `MAX_ANSWER_BYTES` if it is None.
-    `math.inf` is no bound."""
+    """Counts the estimated bytes of the JSON text of one answer. `max_bytes` is the bound: None for `MAX_ANSWER_BYTES`,
+    `math.inf` for no bound."""
 
     def __init__(self, max_bytes: float | None = None) -> None:
         self._bytes = 0
@@ -28,7 +28,7 @@ class AnswerSize:
 
     @property
     def bytes_left(self) -> int:
-        """The bytes that may still be added, at most `MAX_ANSWER_BYTES`. 0 if none may."""
+        """The bytes that may still be added: from 0 to `MAX_ANSWER_BYTES`."""
         return max(0, min(int(min(self._max_bytes, MAX_ANSWER_BYTES)) - self._bytes, MAX_ANSWER_BYTES))
 
     def add(self, size_bytes: int) -> None:

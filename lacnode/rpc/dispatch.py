@@ -98,8 +98,8 @@ class Reply:
 
 
 class Pause(Enum):
-    """What a generator of steps yields to give way. `PAUSE` when it has run long enough, and `THREAD` before work for a
-    worker thread. A step that runs in a worker thread goes on after `THREAD`."""
+    """What a generator of steps yields to give way. `PAUSE`: it has run long enough, and other requests get a turn.
+    `THREAD`: the next step is work for a worker thread. A step that runs in one already goes on there."""
 
     PAUSE = "pause"
     THREAD = "thread"
@@ -154,7 +154,11 @@ class Dispatcher:
         caller's token, or None. `client` is the caller's address, by which limits for each client count.
         """
         # A client without a token learns nothing if every method needs one, not even whether its JSON is correct.
-        if self._authenticator is not None and authorization is None and self._authenticator.requires_token():
+        if (
+            self._authenticator is not None
+            and authorization is None
+            and self._authenticator.requires_token_for_every_method()
+        ):
             return Reply(self._encoded(error_reply(None, errors.unauthorized())), 401)
         if self._authenticator is not None:
             # To check the signature of a token takes longer than a quick method.

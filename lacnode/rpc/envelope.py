@@ -109,8 +109,8 @@ def success_reply(id_: object, result: object) -> Json:
 
 
 def error_reply(id_: object, error: RpcError) -> Json:
-    """Return a reply to the call `id_` with an error. `id_` is None if it is not known. It has a member `data` only if
-    the error has some."""
+    """Return a reply to the call `id_` with an error. `id_` is None if it is not known. The error object has a member
+    `data` only if `error.data` is not None."""
     shown: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:
         shown["data"] = error.data

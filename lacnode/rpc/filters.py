@@ -187,8 +187,9 @@ class PollingFilters:
     # -- methods -----------------------------------------------------------------------------------------------------
 
     def methods(self) -> tuple[Method, ...]:
-        """Return the RPC methods that work on these filters. A new filter raises RpcError (`LIMIT_EXCEEDED`) if there
-        are too many, an unknown one RpcError "Filter not found"."""
+        """Return the RPC methods that work on these filters. To create a filter raises RpcError (`LIMIT_EXCEEDED`) if
+        there are too many, and RpcError for a wrong parameter. To use an unknown one raises RpcError "Filter not found"
+        or "Logs filter not found", but `eth_uninstallFilter` returns False for it."""
         return (
             Method("eth_newBlockFilter", "ETH", self._new_block_filter),
             Method("eth_newPendingTransactionFilter", "ETH", self._new_pending_filter),

@@ -24,7 +24,7 @@ class HttpRefusal:
 
 
 class HostAndCorsFilter:
-    """Decides by the headers of a request.
+    """Decides by the headers `Host` and `Origin` whether a request may pass.
 
     `hosts` are the names that a `Host` header may have. `origins` are regular expressions of the whole origins of pages
     that may call. `*` or `all` admits every host or origin. Without origins no page may call. InvalidCorsOriginError if

@@ -33,8 +33,9 @@ class JsonStream:
         return not self._bytes
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take further bytes and return the texts that are complete, in order, without blanks around them. Empty if
-        none is. They may still be no JSON. JsonStreamError if there can be none."""
+        """Add `data` to the bytes and return the texts that are complete, in order, without blanks around them. Empty
+        if none is. The texts are not parsed: they may be no JSON. JsonStreamError if the bytes are no objects or
+        arrays, or if a text is too long or nested too deep."""
         self._bytes += data
         found, start = [], self._begin(0)
         while start is not None and (end := self._end()) is not None:

@@ -184,8 +184,8 @@ def parse_block_number(services: HasChain, value: object) -> int:
 
 
 def parse_signed_block_number(services: HasChain, value: object) -> int:
-    """Return the same as `parse_block_number` for a method to which Besu's negative numbers are blocks that do not
-    exist. The number may have any sign and size."""
+    """Return the number that a block parameter means, as `parse_block_number` does, but also a negative or a very large
+    one. It is for methods that answer as for an unknown block then, as in Besu."""
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
         return value

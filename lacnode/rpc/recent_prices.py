@@ -45,7 +45,8 @@ class RecentPrices:
         self._counts: dict[int, PriceCounts] = {}
 
     def block_imported(self, new_head: "NewHead") -> None:
-        """Count the prices of an imported block, which then need not be read. Earlier blocks are dropped."""
+        """Count the prices of an imported block, which then need not be read. The counts of blocks before the last
+        `blocks` are dropped."""
         head, counted = new_head.header.number, _counted(new_head.block.transactions)
         with self._lock:
             self._counts = {
@@ -54,8 +55,9 @@ class RecentPrices:
             self._counts[head] = counted
 
     def count_prices(self, head: int) -> PriceCounts:
-        """Return the prices of the last blocks up to number `head`, as far as they are counted. A call may read some that
-        are not, the newest first. The counts of earlier blocks are dropped."""
+        """Return the prices of the last `blocks` blocks up to number `head`, as far as they are counted. Blocks that
+        are not counted yet are read first, the newest first, for about `READ_SECONDS` at most. The counts of earlier
+        blocks are dropped."""
         first = max(0, head - self._blocks + 1)
         self._read_missing(first, head)
         with self._lock:

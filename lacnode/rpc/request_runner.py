@@ -88,8 +88,8 @@ class RequestRunner:
         self._share.spend(UNUSUAL_REQUEST_COST_SECONDS)
 
     def answer_at_once(self, request: bytes, steps: Steps) -> Reply | None:
-        """Run the first of `steps` on the event loop, if `request` (the JSON text) is short and no time is owed. Return
-        the reply if that was all, None if `run` must run the rest."""
+        """Run the first of `steps` on the event loop, if `request` (the JSON text) is short and the share of the time
+        is not used up. Return the reply if that was all, None if `run` must run the rest."""
         # Quick methods wait for the share as all others do. `run` knows how.
         if len(request) > QUICK_REQUEST_BYTES or self._share.delay_seconds():
             return None
@@ -104,8 +104,8 @@ class RequestRunner:
         address. There is no time limit here: cancel it. A cancelled step goes on in its thread, and its result is
         dropped.
 
-        A batch with one private call counts as private, and one with a search for groups as a search. So does a request
-        with an escaped letter, which may be the name of a search.
+        A batch with one private call counts as private, and one with a search for groups as a search. A request with an
+        escaped letter counts as a search too, because the letter may be a part of such a name.
         """
         # The cost counts before the request waits. A flood of requests therefore slows itself down.
         self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))

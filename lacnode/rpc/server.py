@@ -99,8 +99,8 @@ class RpcServers:
 
     @property
     def subscription_totals(self) -> list[tuple[str, int, int]]:
-        """Each kind with the number of subscriptions since the start, and of those of them that have ended. A kind that
-        never came is absent."""
+        """One entry for each kind of subscription: the kind, how many have begun since the start, and how many have
+        ended. A kind without a subscription is absent."""
         return self._subscriptions.count_totals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -12,9 +12,10 @@ DEFAULT_GROUPS = ("ETH", "NET", "WEB3")
 class AuthenticationSettings:
     """The callers that a port accepts.
 
-    Users in `credentials_file` may log in and get tokens. Instead, a caller may have a token of the issuer whose
-    public key is in `public_key_file`. `algorithm` is the tokens' signature algorithm. `open_methods` need no token.
-    If `privacy_keys` is set, every user of the file must have a transaction manager's key.
+    Users in `credentials_file` may log in and get tokens of this node. With `public_key_file`, only tokens of the
+    issuer with this key are accepted, and no user can log in. `algorithm` is the signature algorithm of that issuer's
+    tokens. `open_methods` need no token. If `privacy_keys` is set, every user of the file must have a transaction
+    manager's key.
     """
 
     credentials_file: Path | None = None

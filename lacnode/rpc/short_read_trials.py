@@ -40,8 +40,8 @@ class ShortReadTrials:
         """Try `call` in this thread for `TRIAL_SECONDS`, for the address `client`. Return whether it ended within the
         trial, and its result, which is None if it did not.
 
-        No trial is made for a long call, for a client whose last trial failed a moment ago, or if all trials took too
-        much time. RpcError, or another error, if the call ended in one.
+        No trial is made for a long call, for a client whose last trial failed less than `NO_TRIAL_SECONDS` ago, or if
+        all trials together have used up their share of the time. RpcError, or another error, if the call ended in one.
         """
         if call.is_long or not self._allows(client):
             return False, None

@@ -82,8 +82,8 @@ class Subscriptions:
         return any(self._count_of_kind[kind] for kind in kinds)
 
     def count_totals(self) -> list[tuple[str, int, int]]:
-        """Return each kind with the number of subscriptions since the start, and of those of them that have ended. A
-        kind that never came is absent."""
+        """Return one entry for each kind of subscription: the kind, how many have begun since the start, and how many
+        have ended. A kind without a subscription is absent."""
         with self._lock:
             return [(kind, added, added - self._count_of_kind[kind]) for kind, added in self._added_of_kind.items()]
 

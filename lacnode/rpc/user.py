@@ -39,7 +39,7 @@ class LoginRefusedError(Exception):
 class Authenticator(Protocol):
     """Finds the user of each request of one port. Safe to use from several threads."""
 
-    def requires_token(self) -> bool:
+    def requires_token_for_every_method(self) -> bool:
         """Return True if every method needs a token. False if some method is open to all."""
 
     def find_user(self, authorization: str | None) -> User | None:

@@ -126,8 +126,8 @@ class LmdbDatabase:
 
     @contextmanager
     def open_disk_snapshot(self) -> Iterator[LmdbSnapshot]:
-        """A snapshot of the disk, table by table, to check all values. It does not have the batches that a group keeps
-        in memory. Raises StorageError if the database is closed."""
+        """Open a snapshot of what is on the disk, for a check of all values. It does not have the batches that a group
+        keeps in memory. It closes at the exit of the context. Raises StorageError if the database is closed."""
         # Without the layers of a group: a check is about the disk.
         pages = self._environment.open_read_transaction()
         try:

@@ -214,10 +214,10 @@ class Synchronizer:
         # Its claim is worth nothing now. A new claim of the peer raises it again.
         peer.head.lower_to(self._chain.head.header.number)
         if failure.reason is not None:
-            await peer.disconnect(failure.reason)
+            await peer.end_session_and_wait(failure.reason)
         # A peer under load may be late sometimes, so it may fail a few times before its session ends.
         elif failures >= MAX_FAILURES_IN_SESSION and failure.fault is PeerFault.LATE:
-            await peer.disconnect(DisconnectReason.USELESS_PEER)
+            await peer.end_session_and_wait(DisconnectReason.USELESS_PEER)
 
     def _pause_after_refusal(self, refusal: BlockRefusedError) -> None:
         """Wait after a block that this node cannot execute, although a quorum sealed it.

@@ -18,8 +18,8 @@ Arguments = TypeVarTuple("Arguments")
 class EventLoop:
     """The event loop of a node, for calls from worker threads. Safe to use from several threads.
 
-    The loop is known from the call of `attach`. `call_soon` drops what comes before it. `call` then runs its work at
-    once, in the calling thread.
+    The loop is known once `attach` was called. Before that, `call_soon` drops its work, `call` runs its work at once in
+    the calling thread, and `run` must not be used.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class EventLoop:
 
     def run(self, work: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
         """Run the asynchronous `work` with `arguments` on the event loop from a worker thread, and wait. Return its
-        result or raise its error. trio.RunFinishedError if the loop has ended."""
+        result or raise its error. `attach` must have been called. trio.RunFinishedError if the loop has ended."""
         return trio.from_thread.run(work, *arguments, trio_token=self._token)
 
     def call(self, work: Callable[[], T]) -> T:

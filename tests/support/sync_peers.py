@@ -95,7 +95,7 @@ class ScriptedPeer:
     def end_session(self, reason: DisconnectReason) -> None:
         self.left_for = self.left_for or reason
 
-    async def disconnect(self, reason: DisconnectReason) -> None:
+    async def end_session_and_wait(self, reason: DisconnectReason) -> None:
         self.end_session(reason)
         await trio.lowlevel.checkpoint()
 

@@ -24,7 +24,8 @@ class OptionKind(Enum):
 
 
 class OptionBehaviour(Enum):
-    """What an option of Besu does here. A node with a REFUSED option does not start."""
+    """What an option of Besu does here. HONOURED: the same as in Besu. IGNORED: it is accepted and changes nothing.
+    REFUSED: a node for which it is switched on does not start."""
 
     HONOURED = "honoured"
     IGNORED = "accepted, no effect"

@@ -29,8 +29,8 @@ class NodeClient:
 
     def read_contract(self, contract: bytes, data: bytes, sender: bytes = bytes(20)) -> bytes | None:
         """Return the output of a call of `contract` (20-byte address) with the call data `data`, on the state of the
-        head. Nothing is sent. None where the contract reverts, or has no such function and no fallback. UsageError if
-        the node does not answer. ValueError if the answer is not hexadecimal.
+        head. Nothing is sent to the chain. None if the node answers with an error, as for a revert. The output is empty
+        if the address has no code. UsageError if the node does not answer. ValueError if the answer is not hexadecimal.
         """
         request = {"from": to_hex(sender), "to": to_hex(contract), "data": to_hex(data)}
         try:

@@ -141,7 +141,7 @@ def _node_rules(arguments: argparse.Namespace, client: NodeClient) -> NodeRules:
 
 
 def _list_accounts(arguments: argparse.Namespace, client: NodeClient) -> int:
-    listed = _account_rules(arguments, client).accounts_with_deploy_right()
+    listed = _account_rules(arguments, client).listed_accounts()
     if arguments.json:
         print(json.dumps([{"address": to_hex(account), "mayDeploy": may} for account, may in listed]))
     else:
@@ -155,7 +155,7 @@ def _add_account(arguments: argparse.Namespace, client: NodeClient) -> int:
     status = 0
     # Adding it twice would revert. `--may-deploy` for an account of the list is the common case, and needs the
     # second call alone.
-    if account not in [known for known, _ in rules.accounts_with_deploy_right()]:
+    if account not in [known for known, _ in rules.listed_accounts()]:
         status = _changed(
             arguments, client, rules.address, rules.encode_addition(account), f"{to_hex(account)} is on the list"
         )

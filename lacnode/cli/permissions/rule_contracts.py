@@ -97,9 +97,8 @@ def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) ->
 
 
 class NodeRules:
-    """The node rules behind an ingress (20-byte address). `address` is that of the rules contract, and takes the
-    encoded calls. UsageError if no rules are registered in it.
-    """
+    """The node rules behind an ingress (20-byte address). `address` is the address of the rules contract, which
+    receives the encoded calls. UsageError if the ingress has no rules contract."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -123,9 +122,8 @@ class NodeRules:
         return RulesContractFamily.LACCHAIN
 
     def listed_nodes(self) -> Iterator[ListedNode]:
-        """Yield every node of the list in the order of the contract, at most `MAX_LISTED_ENTRIES`. UsageError if an
-        entry does not describe a node.
-        """
+        """Yield the nodes of the list in the order of the contract, at most `MAX_LISTED_ENTRIES`. It ends at the first
+        entry that the contract does not give. UsageError if an entry does not describe a node."""
         # A missing or strange answer counts as an empty list or a huge one. The bound below keeps both harmless.
         size = int.from_bytes(self._client.read_contract(self.address, call_data("getSize()")) or b"")
         for index in range(min(size, MAX_LISTED_ENTRIES)):
@@ -177,9 +175,8 @@ class NodeRules:
 
 
 class AccountRules:
-    """The account rules behind an ingress (20-byte address). `address` is that of the rules contract, and takes the
-    encoded calls. UsageError if no rules are registered in it.
-    """
+    """The account rules behind an ingress (20-byte address). `address` is the address of the rules contract, which
+    receives the encoded calls. UsageError if the ingress has no rules contract."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -193,9 +190,10 @@ class AccountRules:
         else:
             self.family = RulesContractFamily.STANDARD_2
 
-    def accounts_with_deploy_right(self) -> list[tuple[bytes, bool | None]]:
-        """Return each account (20 bytes) on the list, with True if it may create contracts and False if it may not. None
-        where the contract does not distinguish them. UsageError if the contract's answer is no list."""
+    def listed_accounts(self) -> list[tuple[bytes, bool | None]]:
+        """Return every account (20 bytes) on the list, with True if it may create contracts and False if it may not.
+        The second value is None if the contract does not distinguish them. UsageError if the contract's answer is no
+        list."""
         accounts = _addresses(self._client.read_contract(self.address, call_data("getAccounts()")))
         if self.family is not RulesContractFamily.OWN:
             return [(account, None) for account in accounts]
@@ -229,9 +227,8 @@ class AccountRules:
 
 
 class AdminList:
-    """The admin contract behind an ingress (20-byte address). `address` is that of the admin contract, and takes the
-    encoded calls. UsageError if none is registered in it.
-    """
+    """The admin contract behind an ingress (20-byte address). `address` is the address of the admin contract, which
+    receives the encoded calls. UsageError if the ingress has no admin contract."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client

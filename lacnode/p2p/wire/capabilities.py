@@ -53,11 +53,8 @@ class CapabilityTable:
 
     @classmethod
     def negotiate(cls, ours: Iterable[Capability], theirs: Iterable[Capability]) -> "CapabilityTable":
-        """Choose the highest shared version of each protocol, in the byte order of their names: `IBF` before `eth`.
-
-        This node must know the message spaces of `ours`. `theirs` may hold unknown protocols. ValueError if `ours` holds
-        an unknown one.
-        """
+        """Return the table with the highest shared version of each protocol. Protocols come in the byte order of their
+        names: `IBF` before `eth`. `theirs` may hold unknown protocols. ValueError if `ours` holds one."""
         highest: dict[str, Capability] = {}
         # Each side lists every version that it speaks, so only equal versions are shared.
         for capability in set(ours) & set(theirs):

@@ -253,7 +253,7 @@ class Discovery:
         # never tried.
         nearest = [
             node
-            for node in self._table.nearest(question.target)
+            for node in self._table.nodes_by_distance(question.target)
             if node.id != origin.node_id and self._bonds.is_proven(node.id, None, origin.now)
         ][:MAX_NEIGHBORS]
         answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
@@ -318,7 +318,7 @@ class Discovery:
             first = self._next_refresh == 0.0
             self._next_refresh = now + FULL_REFRESH_SECONDS
             self._lookup = Lookup(self._key.public_key if first else self._random_bytes(NODE_ID_BYTES))
-            for node in self._table.nearest(self._lookup.target)[:BUCKET_NODES]:
+            for node in self._table.nodes_by_distance(self._lookup.target)[:BUCKET_NODES]:
                 self._lookup.add(node, now)
 
     def _send_pings(self, now: float) -> list[Action]:

@@ -24,9 +24,9 @@ Address = tuple[str, int]
 
 @dataclass(slots=True)
 class ProofAttempt:
-    """An attempt with one node: the hashes of the Pings sent, and the time (Unix seconds) of the next one. `answered` is
-    True if the node has sent a Ping itself meanwhile. `wanted_record` is the hash of an ENRRequest that the node sent
-    before its proof. It is answered after the proof."""
+    """An attempt to prove the endpoint of one node: the hashes of the Pings sent, and the time (Unix seconds) of the
+    next one. `answered` is True if the node has sent a Ping itself meanwhile. `wanted_record` is the hash of an
+    ENRRequest that the node sent before its proof. It is answered after the proof."""
 
     enode: Enode
     hashes: list[bytes] = field(default_factory=list)

@@ -90,9 +90,8 @@ class Status:
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "Status":
-        """Make the message of the decoded RLP `item` of its body in `version` of the `eth` protocol. The request id is
-        not used. RlpError if it is malformed.
-        """
+        """Return the message with the body `item`, which is decoded RLP, in `version` of the `eth` protocol. The
+        request id is not used. RlpError if it is malformed."""
         fields = fields_of(item, "status")
         status = cls(
             version=fields.scalar("version", 4),
@@ -120,9 +119,8 @@ class NewBlockHashes:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
-        """Make the message of the decoded RLP `item` of its body. Version and request id are not used. RlpError if it
-        is malformed.
-        """
+        """Return the message with the body `item`, which is decoded RLP. Version and request id are not used. RlpError
+        if it is malformed."""
         return cls(tuple(decode_hash_and_number(entry) for entry in rlp.as_list(item, "newBlockHashes")))
 
 
@@ -140,9 +138,8 @@ class Transactions:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "Transactions":
-        """Make the message of the decoded RLP `item` of its body. Version and request id are not used. RlpError if it
-        is malformed.
-        """
+        """Return the message with the body `item`, which is decoded RLP. Version and request id are not used. RlpError
+        if it is malformed."""
         return cls(decode_transactions(item, "transactions"))
 
 
@@ -175,9 +172,8 @@ class GetBlockHeaders:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         fields = fields_of(item, "getBlockHeaders")
         start = fields.bytes("start")
         message = cls(
@@ -208,9 +204,8 @@ class BlockHeaders:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         headers = tuple(BlockHeader.from_item(header) for header in rlp.as_list(item, "blockHeaders"))
         return cls(request_id, headers)
 
@@ -235,9 +230,8 @@ class GetBlockBodies(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         return cls(request_id, decode_hashes(item, "getBlockBodies"))
 
 
@@ -259,9 +253,8 @@ class BlockBodies:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         bodies = rlp.as_list(item, "blockBodies")
         return cls(request_id, tuple(BlockBody.from_items(rlp.as_list(body, "blockBody")) for body in bodies))
 
@@ -284,9 +277,8 @@ class NewBlock:
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
-        """Make the message of the decoded RLP `item` of its body. Version and request id are not used. RlpError if it
-        is malformed.
-        """
+        """Return the message with the body `item`, which is decoded RLP. Version and request id are not used. RlpError
+        if it is malformed."""
         fields = fields_of(item, "newBlock")
         message = cls(Block.from_item(fields.item("block")), fields.scalar("totalDifficulty"))
         fields.check_no_fields_left()
@@ -360,9 +352,8 @@ class NewPooledTransactionHashes:
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
-        """Make the message of the decoded RLP `item` of its body in `version` of the `eth` protocol. The request id is
-        not used. RlpError if it is malformed or the three lists differ in length.
-        """
+        """Return the message with the body `item`, which is decoded RLP, in `version` of the `eth` protocol. The
+        request id is not used. RlpError if it is malformed or the three lists differ in length."""
         what = "newPooledTransactionHashes"
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return cls(decode_hashes(item, what))
@@ -386,9 +377,8 @@ class GetPooledTransactions(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         return cls(request_id, decode_hashes(item, "getPooledTransactions"))
 
 
@@ -408,9 +398,8 @@ class PooledTransactions:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         return cls(request_id, decode_transactions(item, "pooledTransactions"))
 
 
@@ -425,9 +414,8 @@ class GetNodeData(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         return cls(request_id, decode_hashes(item, "getNodeData"))
 
 
@@ -447,9 +435,8 @@ class NodeData:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         values = tuple(rlp.as_bytes(value, "nodeData") for value in rlp.as_list(item, "nodeData"))
         return cls(request_id, values)
 
@@ -462,9 +449,8 @@ class GetReceipts(_HashesRequest):
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         return cls(request_id, decode_hashes(item, "getReceipts"))
 
 
@@ -487,9 +473,8 @@ class Receipts:
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "Receipts":
-        """Make the message of the decoded RLP `item` of its body, which has no request id. `request_id` comes beside
-        it, 0 before eth/66. RlpError if it is malformed.
-        """
+        """Return the message with this `request_id` (0 before eth/66) and the content `item`, which is decoded RLP
+        without the request id. RlpError if it is malformed."""
         blocks = (rlp.as_list(block, "blockReceipts") for block in rlp.as_list(item, "receipts"))
         return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
 
@@ -505,7 +490,7 @@ class EncodedReceipts:
     receipts: tuple[Sequence[bytes], ...]
 
     def encode(self, version: int) -> bytes:
-        """Return the same body as that of a `Receipts` message."""
+        """Return the body that a `Receipts` message with these receipts has in `version` of the `eth` protocol, as RLP."""
         blocks = [rlp.list_of_encoded(*map(_receipt_item, block)) for block in self.receipts]
         return prepend_request_id(version, self.request_id, rlp.list_of_encoded(*blocks))
 

@@ -54,7 +54,7 @@ class RoutingTable:
         """Remove the node with that id (64 bytes), if it is in the table."""
         self._buckets.get(self._magnitude(node_id), {}).pop(node_id, None)
 
-    def nearest(self, target: bytes) -> list[Enode]:
+    def nodes_by_distance(self, target: bytes) -> list[Enode]:
         """Return all nodes, the nearest to the 64-byte id `target` first."""
         return sorted(self, key=lambda enode: distance(enode.id, target))
 

@@ -26,7 +26,7 @@ class TokenAuthenticator:
             self._credentials.check(with_privacy_keys=settings.privacy_keys)
         self._open_methods = settings.open_methods
 
-    def requires_token(self) -> bool:
+    def requires_token_for_every_method(self) -> bool:
         """Return True if every method needs a token: the settings name no method that is open to all."""
         return not self._open_methods
 

@@ -91,8 +91,8 @@ def _put(values: dict[str, object], path: tuple[str, ...], value: float) -> None
 
 
 def debug_setHead(services: RpcServices, params: Params) -> object:
-    """RpcError always, and the head stays: blocks of IBFT 2.0 are final, and a validator that goes back could sign a
-    second block of a height."""
+    """RpcError always, and the head stays: BFT blocks are final, and a validator that goes back could sign a second
+    block of a height."""
     try:
         header_by_number_or_hash(services, required(params, 0, "block"))
     except RpcError as error:

@@ -100,19 +100,19 @@ def _transaction_count(services: RpcServices, hash_: bytes) -> object:
 
 
 def eth_getUncleCountByBlockNumber(services: RpcServices, params: Params) -> object:
-    """Return "0x0", because blocks of IBFT 2.0 have no ommers. None above the head. RpcError if the parameter is no
+    """Return "0x0", because BFT blocks have no ommers. None above the head. RpcError if the parameter is no
     number or tag."""
     return None if header_by_number(services, required(params, 0, "block")) is None else "0x0"
 
 
 def eth_getUncleCountByBlockHash(services: RpcServices, params: Params) -> object:
-    """Return "0x0", because blocks of IBFT 2.0 have no ommers. None if there is no such block. RpcError if the
+    """Return "0x0", because BFT blocks have no ommers. None if there is no such block. RpcError if the
     parameter is no hash."""
     return None if services.chain.header_of(_hash(params)) is None else "0x0"
 
 
 def eth_getUncle(services: RpcServices, params: Params) -> object:
-    """Return None, because blocks of IBFT 2.0 have no ommers. RpcError if the block is missing or the index is no
+    """Return None, because BFT blocks have no ommers. RpcError if the block is missing or the index is no
     quantity. The block is not looked up."""
     required(params, 0, "block")
     parse_quantity(required(params, 1, "index"), "index")

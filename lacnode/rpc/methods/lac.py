@@ -81,7 +81,7 @@ def lac_privacyGroups(services: RpcServices, params: Params) -> object:
     """Return the state of every privacy group of this node: its id in base64, its state root (0x-hexadecimal) and its
     condition. Empty if there are none. RpcError if privacy is off.
 
-    Of the members, it names only those with another root than this node. It names none if tenants share the node.
+    The only members that are named are those with another root than this node. None is named if tenants share the node.
     """
     controller = privacy_controller(services)
     return [
@@ -136,8 +136,8 @@ def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
 
 def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
     """Dismiss the history of a flexible group that a member sent. `params` are the group's id and the member's manager
-    key in base64. Return False if there is none. RpcError if privacy is off, a parameter does not fit, or the caller is
-    a tenant."""
+    key in base64. Return True, or False if there is no such history. RpcError if privacy is off, a parameter does not
+    fit, or the caller is a tenant."""
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     teller = parse_key(required(params, 1, "publicKey"), "publicKey")
     return _controller_of_operator(services).divergences.dismiss_history(wanted, teller)

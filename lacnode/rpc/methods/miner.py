@@ -70,7 +70,7 @@ def miner_stop(services: RpcServices, params: Params) -> object:
 
 
 def miner_setCoinbase(services: RpcServices, params: Params) -> object:
-    """RpcError "Invalid Request" always: the coinbase of an IBFT 2.0 block is its proposer."""
+    """RpcError "Invalid Request" always: the rules of a BFT chain fix the coinbase of each block."""
     raise invalid_request()
 
 

@@ -270,12 +270,12 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 
 
 def priv_call(services: RpcServices, params: Params) -> object:
-    """Execute a call on a group's state after a block, in a reader: return the `ReadCall`, whose result is the output
-    in 0x-hexadecimal. None if there is no block. `params` are the group's id in base64, the call object and the block
-    (number or tag).
+    """Return the `ReadCall` that a reader answers with the output (0x-hexadecimal) of a call on a group's state after a
+    block. None if there is no such block. `params` are the group's id in base64, the call object and the block (number
+    or tag).
 
-    RpcError if privacy is off, a parameter does not fit, the caller was no member then, the call has no `to`, or it has
-    a value.
+    RpcError if privacy is off, a parameter does not fit, the caller was no member after that block, the call has no
+    `to`, or it has a value.
     """
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
@@ -351,9 +351,9 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
 
 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
-    """Return the call for the logs of a group that fit a filter (`matching_private_logs`). `params` are the group's id
-    in base64 and the filter. In contrast to `eth_getLogs`, a range without a first number begins at the genesis.
-    RpcError if privacy is off, a parameter does not fit, or the caller is no member."""
+    """Return the `ReadCall` that a reader answers with the logs of a group that fit a filter (`matching_private_logs`).
+    `params` are the group's id in base64 and the filter. In contrast to `eth_getLogs`, a range without a first number
+    begins at the genesis. RpcError if privacy is off, a parameter does not fit, or the caller is no member."""
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     query = parse_log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
@@ -371,8 +371,9 @@ def _number_of(services: RpcServices, query: LogQuery) -> int | None:
 def matching_private_logs(
     services: RpcServices, controller: PrivacyController, wanted: bytes, query: LogQuery
 ) -> ReadCall:
-    """Return the call for the logs of the group `wanted` (32 bytes) that fit `query`, within the bounds of
-    `eth_getLogs`. It may wait a short time for the execution. RpcError if the caller is no member."""
+    """Return the `ReadCall` that a reader answers with the logs of the group `wanted` (32 bytes) that fit `query`, as
+    JSON and within the bounds of `eth_getLogs`. It may wait a short time for the execution. RpcError if the caller is
+    no member."""
     number = _number_of(services, query)
     check_member(controller, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)

@@ -48,7 +48,7 @@ def qbft_getValidatorsByBlockHash(reading: ReadContext, params: Params) -> objec
 
 def qbft_getRequestTimeoutSeconds(services: RpcServices, params: Params) -> object:
     # A transition does not change it.
-    """Return the time of the first round for the next block, in whole seconds, as a number."""
+    """Return the timeout of round 0 of the next block, in whole seconds, as a number."""
     return services.chain.spec.ibft.parameters_at(services.chain.head.header.number + 1).request_timeout_ms // 1000
 
 

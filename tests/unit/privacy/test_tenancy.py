@@ -56,7 +56,7 @@ def b64(data: bytes) -> str:
 class Names:
     """Takes the name in the header for the user."""
 
-    def requires_token(self) -> bool:
+    def requires_token_for_every_method(self) -> bool:
         return False
 
     def find_user(self, authorization: str | None) -> User | None:
