@@ -73,7 +73,8 @@ class SyncView(Protocol):
 
     @property
     def highest_block(self) -> int:
-        """The highest block number that a peer has claimed. It may be wrong."""
+        """The highest block number that is claimed by a peer whose headers were verified so far. The claim itself may
+        be wrong."""
 
 
 class PermissionView(Protocol):
