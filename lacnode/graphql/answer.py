@@ -1,7 +1,6 @@
 """Executes an operation: a question in a reader, and a mutation in the node's own process, which has the pool."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, execute_sync
@@ -57,7 +56,7 @@ def answer_query(reading: ReadContext, params: Params) -> object:
     try:
         document = read_document(text, name)
         execution = QueryExecution(reading, live, _MAKERS)
-        return _answer(document, Query(execution), name, variables, partial(_counted, execution))
+        return _answer(document, Query(execution), name, variables, _Counter(execution))
     except QueryRefusedError as refusal:
         return {"errors": refusal.errors}
     except QueryEndedError as ended:
@@ -79,7 +78,7 @@ def execute_if_mutation(services: RpcServices, text: str, operation: str | None,
     if not is_mutation(document, operation):
         return None
     try:
-        return _answer(document, Mutation(services), operation, variables, _guarded)
+        return _answer(document, Mutation(services), operation, variables)
     except QueryEndedError as ended:
         raise ended.cause from None
 
@@ -103,14 +102,22 @@ class Mutation:
             raise RpcError(error.code, _WORDS.get(error.message, error.message), error.data) from None
 
 
-def _answer(document: DocumentNode, root: object, operation: str | None, variables: object, resolver: Any) -> Json:
+def _answer(
+    document: DocumentNode,
+    root: object,
+    operation: str | None,
+    variables: object,
+    counter: "_Counter | None" = None,
+) -> Json:
     result = execute_sync(
         schema(),
         document,
         root,
         variable_values=dict(variables) if isinstance(variables, Mapping) else None,
         operation_name=operation,
-        field_resolver=resolver,
+        field_resolver=_guarded,
+        # graphql-core resolves `__typename` and the types itself. It calls the counter for these fields too.
+        middleware=None if counter is None else [counter],
     )
     return _shown(result)
 
@@ -148,15 +155,21 @@ def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object)
         raise QueryEndedError(error) from None
 
 
-def _counted(execution: QueryExecution, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
-    """Like `_guarded`, within the time and the size of `execution`."""
-    # graphql-core calls this function for every field, so no part of a question can run without the check.
-    execution.check_deadline()
-    try:
-        value = _guarded(source, info, **arguments)
-    except RpcError:
-        # A field may have failed because the time is over. Then the whole question ends, not this field alone.
-        execution.check_deadline()
-        raise
-    execution.count_value(value)
-    return value
+class _Counter:
+    """Holds every field of a question to the time and the size of `execution`."""
+
+    def __init__(self, execution: QueryExecution) -> None:
+        self._execution = execution
+
+    def resolve(self, resolver: Any, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
+        """Return the value of a field, which `resolver` finds. graphql-core calls this for every field, so no part of a
+        question can run without the check. QueryEndedError if the answer gets too large, or if the time is over."""
+        self._execution.check_deadline()
+        try:
+            value = resolver(source, info, **arguments)
+        except (RpcError, NotFoundError):
+            # A field may have failed because the time is over. Then the whole question ends, not this field alone.
+            self._execution.count_error(info.path.as_list())
+            raise
+        self._execution.count_value(info.path.key, value)
+        return value

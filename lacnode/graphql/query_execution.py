@@ -1,19 +1,24 @@
 """One question while it is answered: the chain that it reads, and the limits of its time and its size."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lacnode.chain.receipt_record import ReceiptRecord
 from lacnode.graphql.live import LiveFacts
+from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
-from lacnode.rpc.errors import RpcError, range_too_large, timeout
+from lacnode.rpc.errors import CallTimeoutError, RpcError, range_too_large, timeout
 from lacnode.rpc.read_calls import ReadableChain, ReadContext
 
 MAX_VALUES = 100_000
 """Number of fields and of elements of lists in one answer."""
 
 MAX_RESULT_BYTES = 15 * 2**20
-"""Bytes of hexadecimal text that all values of one answer may take together."""
+"""Bytes of text that the names, the values and the errors of one answer may take together."""
+
+ERROR_BYTES = 2_048
+"""Bytes that the error of a field counts for besides its path. graphql-core keeps the exception of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class QueryExecution:
         self._makers = makers
         self._values = 0
         self._bytes = 0
+        self._checked_block: bytes | None = None
 
     @property
     def chain(self) -> ReadableChain:
@@ -64,19 +70,58 @@ class QueryExecution:
         not found" if there is none."""
         return self._makers.transaction(self, block_hash, index)
 
+    def block_of(self, hash_: bytes) -> Block | None:
+        """Return the decoded block with this hash (32 bytes), from the cache if it is there. None for an unknown hash.
+        QueryEndedError if this trial may not decode it (`check_block`)."""
+        self.check_block(hash_)
+        return self.reading.block_of(hash_)
+
+    def outcomes_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...]:
+        """Return one record for each transaction of the block with this hash (32 bytes), in order, from the cache if
+        they are there. Empty for an unknown hash. QueryEndedError if this trial may not decode them (`check_block`)."""
+        self.check_block(hash_)
+        return self.reading.receipt_records_of(hash_) or ()
+
+    def check_block(self, hash_: bytes) -> None:
+        """Return if the block with this hash (32 bytes) may be decoded. QueryEndedError, with CallTimeoutError as its
+        cause, if it is too long for a trial."""
+        # All transactions of a block ask for it, and the length is read from the database.
+        if hash_ == self._checked_block:
+            return
+        try:
+            self.reading.check_block(hash_)
+        except CallTimeoutError as error:
+            # As an ordinary error it would end this field, and the trial would answer.
+            raise QueryEndedError(error) from None
+        self._checked_block = hash_
+
     def check_deadline(self) -> None:
         """Check the deadline. QueryEndedError, with CallTimeoutError as its cause, if it has passed."""
         if time.monotonic() > self.reading.deadline:
             raise QueryEndedError(timeout())
 
-    def count_value(self, value: object) -> None:
-        """Add `value`, which becomes part of the answer, to the counts. QueryEndedError if the answer has more than
-        `MAX_VALUES` or `MAX_RESULT_BYTES`, or if the time is over."""
+    def count_value(self, name: str | int, value: object) -> None:
+        """Add `value`, which becomes part of the answer under `name`, to the counts. QueryEndedError if the answer has
+        more than `MAX_VALUES` or `MAX_RESULT_BYTES`, or if the time is over."""
         # Values are counted when a field gives them, before graphql-core makes text of them.
         self.check_deadline()
         self._values += 1 + (len(value) if isinstance(value, list | tuple) else 0)
-        # Numbers and texts are short. Only bytes, such as code and data, can be large.
-        self._bytes += 2 * len(value) if isinstance(value, bytes) else 0
+        # The client chooses the names, and an answer may have each of them thousands of times. Numbers are short.
+        self._bytes += len(str(name))
+        if isinstance(value, bytes):
+            self._bytes += 2 * len(value)
+        elif isinstance(value, str):
+            self._bytes += len(value)
+        self._check_size()
+
+    def count_error(self, path: Sequence[str | int]) -> None:
+        """Add the error of the field at `path` to the counts. QueryEndedError as for `count_value`."""
+        self.check_deadline()
+        # The path is in the error twice, in its text and as a list, and its last part is in the data.
+        self._bytes += ERROR_BYTES + 3 * sum(len(str(part)) for part in path)
+        self._check_size()
+
+    def _check_size(self) -> None:
         if self._values > MAX_VALUES or self._bytes > MAX_RESULT_BYTES:
             raise QueryEndedError(self.too_large_error(f"more than {MAX_VALUES} values or {MAX_RESULT_BYTES} bytes"))
 

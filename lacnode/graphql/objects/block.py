@@ -48,7 +48,7 @@ class BlockObject:
     # Several fields need the body. It is decoded once for the question.
     @cached_property
     def _block(self) -> Block:
-        found = self._execution.chain.block_of(self.hash)
+        found = self._execution.block_of(self.hash)
         if found is None:
             raise block_not_found()
         return found
@@ -86,7 +86,12 @@ class BlockObject:
 
     def transactions(self) -> list[MinedTransaction]:
         """Return the transactions of the block, in order. Empty if there is none."""
-        return [MinedTransaction(self._execution, self.hash, index) for index in range(len(self._block.transactions))]
+        return [self._counted(index) for index in range(len(self._block.transactions))]
+
+    def _counted(self, index: int) -> MinedTransaction:
+        # The list is one field, so the time is checked here for each of its transactions.
+        self._execution.check_deadline()
+        return MinedTransaction(self._execution, self.hash, index)
 
     def transactionAt(self, index: int) -> MinedTransaction | None:
         """Return the transaction at `index`, None if the block has none there."""
@@ -96,7 +101,7 @@ class BlockObject:
     def logs(self, filter: Filter) -> list[GraphQlLog]:
         """Return the logs of the block that fit `filter`, in order. RpcError if the filter names too much.
         QueryEndedError if there are too many logs."""
-        found = self._execution.chain.logs_of_block(self.hash, log_filter(filter))
+        found = self._execution.chain.logs_of_block(self.hash, log_filter(filter), self._execution.check_block)
         return logs_to_objects(self._execution, found)
 
     def account(self, address: bytes) -> GraphQlAccount:

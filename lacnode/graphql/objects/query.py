@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lacnode.graphql.errors import NotFoundError
+from lacnode.graphql.live import PendingTransaction
 from lacnode.graphql.objects.account import GraphQlAccount
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
@@ -33,7 +34,12 @@ class Pending:
     def transactions(self) -> list[WaitingTransaction]:
         """Return the transactions of the pool in the order of arrival, at most `MAX_PENDING`. `transactionCount` counts
         all of them."""
-        return [WaitingTransaction(self._execution, pending) for pending in self._execution.live.pending]
+        return [self._counted(pending) for pending in self._execution.live.pending]
+
+    def _counted(self, pending: PendingTransaction) -> WaitingTransaction:
+        # The list is one field, so the time is checked here for each of its transactions.
+        self._execution.check_deadline()
+        return WaitingTransaction(self._execution, pending)
 
     def account(self, address: bytes) -> GraphQlAccount:
         """Return the account at `address` (20 bytes) in the state after the head."""
@@ -121,7 +127,10 @@ class Query:
         if first > last:
             raise invalid_params()
         self._check_range(first, last)
-        found = self._execution.chain.logs(first, min(last, head), log_filter(filter), self._execution.check_deadline)
+        execution = self._execution
+        found = execution.chain.logs(
+            first, min(last, head), log_filter(filter), execution.check_deadline, execution.check_block
+        )
         return logs_to_objects(self._execution, found)
 
     def _check_range(self, first: int, last: int) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lacnode.chain.receipt_record import ReceiptRecord, logs_with_metadata
+from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
 from lacnode.evm.transaction_validation import blob_gas
 from lacnode.graphql.live import PendingTransaction
 from lacnode.graphql.objects.account import GraphQlAccount, account_at
@@ -89,7 +89,7 @@ class MinedTransaction(SignedTransactionFields):
     none. Its receipt is read when a field needs it."""
 
     def __init__(self, execution: QueryExecution, block_hash: bytes, index: int) -> None:
-        found = execution.chain.block_of(block_hash)
+        found = execution.block_of(block_hash)
         if found is None or index >= len(found.transactions):
             raise block_not_found()
         super().__init__(execution, found.transactions[index])
@@ -100,7 +100,7 @@ class MinedTransaction(SignedTransactionFields):
     # The outcomes of the whole block are read at the first field that needs one of them, and kept for the others.
     @cached_property
     def _outcomes(self) -> tuple[ReceiptRecord, ...]:
-        return self._execution.chain.receipt_records_of(self._block_hash) or ()
+        return self._execution.outcomes_of(self._block_hash)
 
     @property
     def _outcome(self) -> ReceiptRecord:
@@ -161,13 +161,15 @@ class MinedTransaction(SignedTransactionFields):
         return BLOB_BASE_FEE if self._execution.chain.spec.constant_base_fee is None else 0
 
     def logs(self) -> list[GraphQlLog]:
-        # A log's index counts through the whole block, so the logs of all its transactions are numbered first.
         """Return the logs of the transaction, in order. Empty if there is none. QueryEndedError if there are too many."""
-        header = self._header
-        found = logs_with_metadata(
-            header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes
+        header, hash_ = self._header, self._block_hash
+        # A log's index counts through the whole block.
+        first = sum(len(record.receipt.logs) for record in self._outcomes[: self.index])
+        found = (
+            LogWithMetadata(log, number, hash_, header.number, header.timestamp, self.hash, self.index)
+            for number, log in enumerate(self._outcome.receipt.logs, first)
         )
-        return logs_to_objects(self._execution, (log for log in found if log.transaction_index == self.index))
+        return logs_to_objects(self._execution, found)
 
     def rawReceipt(self) -> bytes:
         """Return the encoded receipt (EIP-2718)."""
