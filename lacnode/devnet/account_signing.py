@@ -17,7 +17,7 @@ class UnknownAccountError(Exception):
 
 
 class AccountSigner:
-    """Signs with the keys of `accounts`. `chain_id` is the chain's."""
+    """Signs with the keys of `accounts` for the chain with the id `chain_id`."""
 
     def __init__(self, accounts: Sequence[DevnetAccount], chain_id: int) -> None:
         self._keys = {
@@ -36,15 +36,14 @@ class AccountSigner:
 
     def sign_message(self, address: str, message: bytes) -> str:
         """Return the signature of a message as EIP-191 has it: `r || s || v` (65 bytes, v 27 or 28) as hexadecimal text
-        with 0x. `address` is such a text too. UnknownAccountError for other accounts.
-        """
+        with 0x. `address` is that of the account, as hexadecimal text with 0x. UnknownAccountError for other
+        accounts."""
         return self._sign_hash(address, keccak256(b"\x19Ethereum Signed Message:\n%d" % len(message) + message))
 
     def sign_typed_data(self, address: str, document: object) -> str:
         """Return the signature of typed data as EIP-712 has it: `r || s || v` (65 bytes, v 27 or 28) as hexadecimal
-        text with 0x. `address` is such a text too. TypedDataError if it is none, and UnknownAccountError for other
-        accounts.
-        """
+        text with 0x. `address` is that of the account, as hexadecimal text with 0x. TypedDataError if `document` is no
+        typed data, and UnknownAccountError for other accounts."""
         return self._sign_hash(address, hash_typed_data(document))
 
     def _sign_hash(self, address: str, digest: bytes) -> str:

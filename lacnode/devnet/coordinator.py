@@ -26,7 +26,7 @@ from lacnode.devnet.left_out_transactions import LeftOutTransactions
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from lacnode.devnet.node_group import COMMAND_SECONDS, CommonHead, NodeGroup
 from lacnode.devnet.snapshot_list import NetworkSnapshot, SnapshotList
-from lacnode.devnet.transaction_handover import encode_handed, waiting_transactions
+from lacnode.devnet.transaction_handover import encode_handed, transactions_for_next_block
 
 log = structlog.get_logger("devnet")
 
@@ -80,8 +80,8 @@ class Coordinator:
                 self._next_timestamp = None
 
     async def increase_time(self, seconds: int) -> int:
-        """Move the clock of all nodes ahead by so many seconds, 0 or more. Return by how many seconds it is ahead of
-        the machine's. DevnetError if that is not possible."""
+        """Move the clock of all nodes ahead by `seconds`, 0 or more. Return by how many seconds it is ahead of the
+        machine's clock. DevnetError if that is not possible."""
         if seconds < 0 or self._state.clock_offset_seconds + seconds > 2**40:
             raise DevnetError(f"the clock cannot be moved by {seconds} s")
         async with self._holding():
@@ -181,7 +181,7 @@ class Coordinator:
         return bytes.fromhex(hash_.removeprefix("0x")) in self._waiting()
 
     def _waiting(self) -> frozenset[bytes]:
-        return frozenset(transaction.hash for transaction in waiting_transactions(self._own.node, self._now()))
+        return frozenset(transaction.hash for transaction in transactions_for_next_block(self._own.node, self._now()))
 
     # -- blocks on demand ----------------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Coordinator:
             self._fixed_time = float(timestamp)
         elif self._now() < head.timestamp + self._period:
             self._change(clock_offset_seconds=head.timestamp + self._period - time.time())
-        handed = encode_handed(waiting_transactions(self._own.node, self._now()))
+        handed = encode_handed(transactions_for_next_block(self._own.node, self._now()))
         if handed:
             # Before the timers run: the proposer may not have received them from its peers yet.
             await self.group.send_to_all(nodes[1:], "add", {"transactions": handed}, COMMAND_SECONDS, min_answers=0)

@@ -32,8 +32,8 @@ MAX_BATCH = 1024
 
 
 class DeveloperEndpoint:
-    """Serves `methods`, and `node` for everything else. `origins` are regular expressions of the origins of web pages that
-    may call. InvalidCorsOriginError if one is no regular expression."""
+    """Answers the calls of `methods` itself and passes all other requests on to `node`. `origins` are regular
+    expressions of the origins of web pages that may call. InvalidCorsOriginError if one is no regular expression."""
 
     def __init__(self, node: RequestForwarder, methods: Mapping[str, DeveloperMethod], origins: Iterable[str]) -> None:
         self._node = node

@@ -34,7 +34,8 @@ CLIENT_VERSION = f"HardhatNetwork/lacnode/v{__version__}"
 
 
 class DeveloperMethods:
-    """The methods by name. `accounts` are those of the devnet with their keys. `block_period` is in seconds."""
+    """The JSON-RPC methods of the developer endpoint. `by_name` has them by their names. `accounts` are those of the
+    devnet with their keys. `block_period` is in seconds."""
 
     def __init__(
         self,

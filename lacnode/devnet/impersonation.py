@@ -20,8 +20,9 @@ MAX_IMPERSONATED = 1000
 
 
 class Impersonation:
-    """Sends the transactions of `administrator` (an address), None on a devnet without one. `send` signs and sends a call
-    object, and returns the hash of the transaction."""
+    """Sends transactions in the name of accounts whose keys the devnet does not have, each by a transaction of
+    `administrator` (an address). `administrator` is None on a devnet without one, where no account can be impersonated.
+    `send` signs and sends a call object, and returns the hash of the transaction."""
 
     def __init__(
         self, node: RequestForwarder, administrator: str | None, send: Callable[[Transaction], Awaitable[object]]
@@ -44,9 +45,8 @@ class Impersonation:
         return self._impersonates_all or str(account).lower() in self._accounts
 
     def methods(self) -> Mapping[str, Callable[[list[Any]], Awaitable[object]]]:
-        """Return the methods, by name without `hardhat_` or another prefix. Each takes the parameters and raises
-        RpcError.
-        """
+        """Return the methods, by name without `hardhat_` or another prefix. Each takes the list of parameters. RpcError
+        from it if the parameters are wrong or it cannot be done."""
         return {
             "impersonateAccount": self._impersonate,
             "stopImpersonatingAccount": self._stop,

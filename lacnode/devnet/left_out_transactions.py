@@ -4,7 +4,8 @@
 class LeftOutTransactions:
     """Remembers the transactions (by hash) that waited before the last block on demand and after it.
 
-    The next validator may have what the last one had not received yet. So each validator gets a turn.
+    The next validator may have what the last one had not received yet. So each validator may try once to fill a block
+    with them.
     """
 
     def __init__(self) -> None:
@@ -13,8 +14,7 @@ class LeftOutTransactions:
 
     def record(self, hashes: frozenset[bytes], turns: int) -> None:
         """Record that a block left out the transactions with these hashes (32 bytes). `turns` is the number of nodes
-        that may be validators.
-        """
+        that may be validators: so many blocks may leave out the same transactions before no more are made for them."""
         self._turns_left = self._turns_left - 1 if hashes == self._hashes else turns - 1
         self._hashes = hashes
 

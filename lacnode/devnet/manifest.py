@@ -187,7 +187,7 @@ class Manifest:
 
     @property
     def admin_key_file(self) -> Path:
-        """The private key of the first account, which may change the rules of a permissioned devnet."""
+        """The file with the private key of the first account, which may change the rules of a permissioned devnet."""
         return self.path / "admin.key"
 
     def nodes_with_role(self, *roles: str) -> list[DevnetNode]:

@@ -37,7 +37,8 @@ _INSTEAD = {
 
 
 def refused_methods() -> Mapping[str, Callable[[list[Any]], Awaitable[object]]]:
-    """Return the methods, by complete name (`hardhat_`, `anvil_` and `evm_`). Each raises RpcError."""
+    """Return the methods, by complete name (`hardhat_`, `anvil_` and `evm_`). Each takes the list of parameters and
+    raises RpcError, with what to do instead."""
     return {
         prefix + name: _refusing(prefix + name, instead)
         for name, instead in _INSTEAD.items()

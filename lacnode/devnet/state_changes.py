@@ -31,9 +31,9 @@ NO_ADMINISTRATOR = (
 
 
 class StateChanges:
-    """Sends the transactions of `administrator` (an address), None on a devnet without one. `send` signs and sends a call
-    object, and returns the hash of the transaction. `makes_blocks` says whether a block will be made without a further
-    call."""
+    """Changes accounts by transactions of `administrator` (an address). `administrator` is None on a devnet without
+    one, where every change is refused. `send` signs and sends a call object, and returns the hash of the transaction.
+    `makes_blocks` says whether a block will be made without a further call."""
 
     def __init__(
         self,
@@ -57,9 +57,8 @@ class StateChanges:
             await self._change(change)
 
     async def add_balance(self, address: str, wei: int) -> None:
-        """Give the account at `address` (text with 0x) so much wei more. Return when it is in a block. RpcError as for
-        `change`, and if the balance would reach 2**256.
-        """
+        """Add `wei` to the balance of the account at `address` (text with 0x). Return when it is in a block. RpcError
+        as for `apply_update`, and if the balance would reach 2**256."""
         async with self._changing:
             balance = int(str(await self._node.call("eth_getBalance", address, "latest")), 16)
             if balance + wei >= 2**256:

@@ -25,7 +25,7 @@ MAX_HANDED = 200
 """Transactions of one command."""
 
 
-def waiting_transactions(node: Node | None, now: float) -> Iterator[Transaction]:
+def transactions_for_next_block(node: Node | None, now: float) -> Iterator[Transaction]:
     """Yield the transactions that may be in the next block of `node` at `now` (Unix seconds), in their order, at most
     `MAX_WAITING`. Nothing if the node is closed (`node` is None).
     """
@@ -36,9 +36,8 @@ def waiting_transactions(node: Node | None, now: float) -> Iterator[Transaction]
 
 
 def encode_handed(transactions: Iterable[Transaction]) -> list[str]:
-    """Return the first of `transactions`, in their order and as many as one command may hold, in hexadecimal digits
-    without 0x.
-    """
+    """Return the first of `transactions` in hexadecimal digits without 0x, in their order. There are as many as one
+    command may hold: the others are left out."""
     encoded: list[str] = []
     free_bytes = MAX_HANDED_BYTES
     for transaction in transactions:

@@ -46,7 +46,8 @@ READ_BYTES = 16_384
 
 
 class StatsServerError(Exception):
-    """The ethstats server cannot be used now. The text is one sentence without a secret."""
+    """The ethstats server cannot be used now. The text says why in a clause about "it", such as "it closed the
+    connection". It has no secret."""
 
 
 class StatsConnection:

@@ -73,8 +73,8 @@ def read_document(text: str, operation: str | None) -> DocumentNode:
 
 
 def is_mutation(document: DocumentNode, operation: str | None) -> bool:
-    """Return True if `operation` of `document` is a mutation. None is the only operation. False if there is no such
-    operation."""
+    """Return True if `operation` of `document` is a mutation. `operation` is its name, None if there is only one. False
+    if there is no such operation."""
     found = get_operation_ast(document, operation)
     return found is not None and found.operation is OperationType.MUTATION
 

@@ -111,8 +111,8 @@ class QuestionAnswerer:
         self._log = RateLimitedLog("graphql", time.monotonic)
 
     def steps(self, question: Question, client: str) -> Steps:
-        """Yield the steps of the answer to the address `client`, and return the reply. Run them by `RequestRunner.run`.
-        Every error is a reply."""
+        """Yield the `ReadCall` that a reader process has to answer, if there is one, and return the reply to the
+        address `client`. `RequestRunner.run` runs these steps. Every error becomes a reply."""
         # An exception would leave the client without an answer, so every one becomes a reply.
         services = self._services.for_client(client)
         try:

@@ -12,7 +12,7 @@ GRAPHQL_TITLE = "the GraphQL listener"
 class GraphQlSettings:
     """The address of the port, and the clients that it serves. A `port` of 0 is any free one.
 
-    `cors_origins` are regular expressions of the origins of pages that may ask, and none admits no page.
+    `cors_origins` are regular expressions of the origins of web pages that may ask. Empty admits no page.
     `allowed_hosts` are the names that a `Host` header may have. `timeout` is the time of one question, in seconds.
     There is no TLS if `tls` is None.
     """

@@ -30,7 +30,7 @@ class OtlpTransport(Protocol):
     """A way to carry OTLP's message to a collector."""
 
     def body(self, message: bytes) -> bytes:
-        """Return what is sent for `message`, compressed if the settings say so."""
+        """Return the bytes to send for `message`, compressed if the settings say so. Nothing is sent here."""
 
     async def send(self, body: bytes) -> bytes:
         """Send what `body` made. Return the collector's message, or its beginning. ReceiverError if the collector does
@@ -56,12 +56,13 @@ class OtlpCollector:
         return self._url
 
     def encode(self, families: Sequence[MetricFamily]) -> bytes:
-        """Return the message with the families at the time of now, as it is sent."""
+        """Return the families and the present time as one message, in the form in which the transport sends it."""
         return self._transport.body(encode_otlp(families, self._resource, self._started_ns, time.time_ns()))
 
     async def push(self, body: bytes) -> str:
-        """Send a message. Return how many values the collector refuses and why, empty text if it refuses none.
-        ReceiverError if it does not accept the message within the seconds of the settings."""
+        """Send a message that `encode` made. Return a text with the number of values that the collector refuses and its
+        reason, also for a warning without a refusal. Empty text if it has no remark. ReceiverError if it does not
+        accept the message within the seconds of the settings."""
         refused, reason = read_refusal(await self._transport.send(body))
         # A collector may warn about a message that it took whole.
         if not refused and not reason:

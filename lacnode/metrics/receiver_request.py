@@ -19,8 +19,8 @@ MAX_HEAD_BYTES = 16 * 2**10
 
 
 class ReceiverError(Exception):
-    """The receiver did not accept a request. The text is one sentence. `wait_seconds` is the pause that it asks for, 0
-    if it asks for none."""
+    """The receiver did not accept a request. The text says why, in a clause for a sentence of the log. `wait_seconds`
+    is the pause that the receiver asks for, 0 if it asks for none."""
 
     def __init__(self, text: str, wait_seconds: float = 0.0) -> None:
         super().__init__(text)

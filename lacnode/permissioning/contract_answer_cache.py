@@ -71,8 +71,8 @@ class ContractAnswerCache:
     """The answers of the contract at the address `contract` (20 bytes). Safe to use from several threads.
 
     `capacity` is the largest number of answers. A full cache drops the one that was used longest ago. `known_codes`
-    contains hashes of code (32 bytes). A contract with such code looks at a part of a question only. The caller gives a
-    question that has this part alone. `clock` returns monotonic seconds.
+    contains hashes of code (32 bytes). A contract with such code looks at a part of a question only, which `ask` takes
+    as `relevant_question`. `clock` returns monotonic seconds.
     """
 
     def __init__(

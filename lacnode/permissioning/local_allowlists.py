@@ -70,7 +70,7 @@ class AccountAllowlist:
         self.path = path
         self._lock: Lock = lock or RLock()
         self._entries: dict[str, None] = {}
-        self.replace(read_accounts(path))
+        self.replace_and_write(read_accounts(path))
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -112,8 +112,9 @@ class AccountAllowlist:
                 raise AllowlistChangeError(AllowlistProblem.ABSENT)
             self._change({account: None for account in self._entries if account not in removed})
 
-    def replace(self, accounts: Sequence[str]) -> None:
-        """Use `accounts`, which `read_accounts` returned, as the whole list, and write them back.
+    def replace_and_write(self, accounts: Sequence[str]) -> None:
+        """Use `accounts`, which `read_accounts` returned, as the whole list, and write them back to the file, unless
+        there are none.
 
         They are not checked. If the write fails, the list is in force, the file stays as it is, and a warning is
         logged.
@@ -168,7 +169,7 @@ class NodeAllowlist:
         self._names = names
         self._lock: Lock = lock or RLock()
         self._listeners: list[Callable[[], None]] = []
-        listed = self.read_file_again()
+        listed = self.read_nodes_of_file()
         if names is not None:
             names.look_up_all(self._fixed)
         self._nodes = _Nodes.from_enodes(listed, self._with_address)
@@ -250,15 +251,15 @@ class NodeAllowlist:
                 raise AllowlistChangeError(AllowlistProblem.ABSENT)
             self._change(tuple(node for node in self._nodes.listed if self._with_address(node) not in removed))
 
-    def replace(self, nodes: Sequence[Enode]) -> None:
-        """Use `nodes`, which `read_file_again` returned, as the whole list. The file is not written. As in Besu, the
-        fixed nodes are not checked again."""
+    def replace_in_memory(self, nodes: Sequence[Enode]) -> None:
+        """Use `nodes`, which `read_nodes_of_file` returned, as the whole list, and notify the listeners if it differs.
+        The file is not written. As in Besu, the fixed nodes are not checked again."""
         with self._lock:
             self._use_nodes(_Nodes.from_enodes(nodes, self._with_address))
 
-    def read_file_again(self) -> tuple[Enode, ...]:
-        """Return the list that the file has now, for `replace`. The list in force does not change. DNS may take
-        seconds.
+    def read_nodes_of_file(self) -> tuple[Enode, ...]:
+        """Return the nodes that the file lists now, for `replace_in_memory`. The list in force does not change. DNS may
+        take seconds.
 
         PermissionsFileError if the file has no valid list, or if a name has no address and names are not looked up
         again.
@@ -355,11 +356,11 @@ class LocalPermissions:
         with self.lock:
             # Both files are read before any list changes. A mistake in the second file must not leave half a reload.
             accounts = None if self.accounts is None else read_accounts(self.accounts.path)
-            nodes = None if self.nodes is None else self.nodes.read_file_again()
+            nodes = None if self.nodes is None else self.nodes.read_nodes_of_file()
             if self.accounts is not None and accounts is not None:
-                self.accounts.replace(accounts)
+                self.accounts.replace_and_write(accounts)
             if self.nodes is not None and nodes is not None:
-                self.nodes.replace(nodes)
+                self.nodes.replace_in_memory(nodes)
 
 
 def open_local_permissions(

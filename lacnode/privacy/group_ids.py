@@ -45,9 +45,9 @@ def group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
     return keccak256(encode([*sort_keys_by_java_hash(members), *([] if seed is None else [seed])]))
 
 
-def legacy_lookup_id(members: Iterable[bytes]) -> bytes:
-    """Return the key for the search of groups with exactly these members (32 bytes). It is no group's own id. The order
-    of `members` and repetitions do not count."""
+def members_lookup_id(members: Iterable[bytes]) -> bytes:
+    """Return the key (32 bytes) under which groups of exactly these members are searched, of any type. It is no group's
+    own id. The order of `members` and repetitions do not count."""
     return group_id(members, LOOKUP_SEED)
 
 

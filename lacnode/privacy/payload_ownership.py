@@ -47,8 +47,8 @@ class PayloadParties:
 
     @property
     def named_keys(self) -> tuple[bytes, ...]:
-        """The distinct keys (32 bytes each) that are named: first that of the sender, then those of the recipients. The
-        sender's alone if a group id is named."""
+        """The distinct keys that are named: first that of the sender, then those of the recipients. The sender's alone
+        if a group id is named. Their lengths are not checked."""
         return tuple(dict.fromkeys((self.private_from, *(self.private_for or ()))))
 
 

@@ -147,7 +147,7 @@ async def test_a_call_given_up_while_a_certificate_is_looked_at_leaves_no_connec
             await nursery.start(sender.run)
             monkeypatch.setattr(trio.to_thread, "run_sync", given_up)
             with scope:
-                await sender.post_all("/partyinfo", {f"https://127.0.0.1:{server.node_port}": b""})
+                await sender.post_in_event_loop("/partyinfo", {f"https://127.0.0.1:{server.node_port}": b""})
             nursery.cancel_scope.cancel()
     assert scope.cancelled_caught
     gc.collect()  # A socket that is left makes the test fail.

@@ -12,7 +12,11 @@ from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
-from lacnode.privacy.manager.tessera.tessera_group import decode_tessera_group, encode_tessera_group, has_tessera_id
+from lacnode.privacy.manager.tessera.tessera_group import (
+    decode_tessera_group,
+    encode_tessera_group,
+    has_same_id_at_tessera,
+)
 from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import (
     decode_tessera_party_info,
@@ -146,8 +150,8 @@ def test_ours_in_their_form_opens_as_before(plaintext: bytes) -> None:
 
 @given(st.lists(KEYS, min_size=1, max_size=10, unique=True))
 def test_up_to_seven_members_are_shareable(members: list[bytes]) -> None:
-    assert has_tessera_id(members) == (len(members) <= 7)
-    assert has_tessera_id(members, bytes(range(20))) == (len(members) <= 7)
+    assert has_same_id_at_tessera(members) == (len(members) <= 7)
+    assert has_same_id_at_tessera(members, bytes(range(20))) == (len(members) <= 7)
     if len(members) > 7:
         record = GroupRecord(tuple(members), "", "", True, GroupType.PANTHEON, bytes(20))
         with pytest.raises(TesseraError, match="another id"):

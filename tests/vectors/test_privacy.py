@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lacnode.primitives.hexadecimal import from_hex
-from lacnode.privacy.group_ids import group_id, java_array_hash, legacy_lookup_id, tessera_group_id
+from lacnode.privacy.group_ids import group_id, java_array_hash, members_lookup_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, from_base64, to_base64
 from lacnode.privacy.manager.encrypted_payload import (
     decode_orion_payload,
@@ -89,7 +89,7 @@ def test_pantheon_group_id(vector: Vector) -> None:
 
 @pytest.mark.parametrize("vector", GROUPS["lookupIndexId"])
 def test_lookup_id(vector: Vector) -> None:
-    assert to_base64(legacy_lookup_id(keys_of(vector))) == vector["id"]
+    assert to_base64(members_lookup_id(keys_of(vector))) == vector["id"]
 
 
 @pytest.mark.parametrize("vector", GROUPS["tesseraDivergence"]["cases"])

@@ -21,7 +21,7 @@ class BlockObject:
     is read when a field needs it. Such a field raises RpcError "Block not found" if there is none."""
 
     ommerCount = 0
-    """Blocks of IBFT 2.0 have no ommers."""
+    """Blocks of a BFT network have no ommers."""
 
     def __init__(self, execution: QueryExecution, header: BlockHeader, hash_: bytes) -> None:
         self._execution = execution
@@ -77,11 +77,11 @@ class BlockObject:
         return account_at(self._execution, self._header.coinbase, block, self._header)
 
     def ommers(self) -> list[object]:
-        """Return an empty list: blocks of IBFT 2.0 have no ommers."""
+        """Return an empty list: blocks of a BFT network have no ommers."""
         return []
 
     def ommerAt(self, index: int) -> None:
-        """Return None: blocks of IBFT 2.0 have no ommers."""
+        """Return None: blocks of a BFT network have no ommers."""
         return
 
     def transactions(self) -> list[MinedTransaction]:
@@ -127,8 +127,8 @@ class BlockObject:
         return self._block.encode()
 
     def withdrawals(self) -> list[dict[str, object]] | None:
-        """Return the withdrawals with the members of `WITHDRAWAL_FIELDS`, None before Shanghai. A network of IBFT 2.0
-        has none."""
+        """Return the withdrawals with the members of `WITHDRAWAL_FIELDS`, None before Shanghai. Blocks of a BFT network
+        have an empty list."""
         found = self._block.body.withdrawals
         return None if found is None else [_withdrawal(encoded) for encoded in found]
 

@@ -89,9 +89,9 @@ class AddressPolicy:
         if address is not None and reach_of(address) is not Reach.NEVER:
             self._open.add(reach_of(address))
 
-    def is_own(self, host: str, port: int) -> bool:
-        """Return True if the host (as it is written) and port belong to an own URL or one of the operator's list. The
-        operator wants it to be called, at any address."""
+    def is_named_by_operator(self, host: str, port: int) -> bool:
+        """Return True if the host (as it is written) and the port are those of an own URL, or of a URL that the
+        operator listed. The operator wants it to be called, at any address."""
         return (host, port) in self._own
 
     def permits(self, text: str) -> bool:

@@ -27,7 +27,7 @@ def audit_entry(
     result: str = "ok",
     unproven: Sequence[bytes] = (),
 ) -> bytes:
-    """Return one entry as JSON in UTF-8, with the UTC time of now. It is not stored here.
+    """Return one entry as JSON in UTF-8, with the present UTC time. It is not stored here.
 
     `event` is `sent`, `received`, `group-created`, `group-deleted` or `recovered`. `digest` (the payload's key, zeros
     for a group) and `group` (the group's id) have 32 bytes. `sender`, `recipients` and `unproven` are public keys.

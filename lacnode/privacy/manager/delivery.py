@@ -15,7 +15,7 @@ from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
 from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes, mask_box
-from lacnode.privacy.manager.tessera.tessera_group import has_tessera_id
+from lacnode.privacy.manager.tessera.tessera_group import has_same_id_at_tessera
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.transaction_manager import EnclaveError
 
@@ -48,16 +48,17 @@ class PayloadDelivery:
         except MemberUrlError as error:
             raise EnclaveError(error.code, str(error)) from None
 
-    def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Return True if the manager of one of `members` (public keys of 32 bytes) may be an Orion or a Tessera, which
-        announce groups without a proof. Managers may be asked for a proof."""
-        return self._url_finder.accepts_unproven_group(members)
+    def accepts_unproven_announcement(self, members: Sequence[bytes]) -> bool:
+        """Return True if an announcement of a group of `members` (public keys of 32 bytes) may come without a proof of
+        its sender: the manager of one of them may be an Orion or a Tessera, which prove no key. Managers may be asked
+        for a proof."""
+        return self._url_finder.accepts_unproven_announcement(members)
 
     def check_shareable(self, record: GroupRecord, urls: Iterable[str]) -> None:
         """Check that the managers at `urls` give the group the same id. EnclaveError `EnclavePrivacyGroupIdCreation` if
         a Tessera among them would not."""
         # The members of a Tessera would get another group id from their Tessera. Payloads would never find their group.
-        if self.find_tesseras(urls) and not has_tessera_id(record.members, record.seed):
+        if self.find_tesseras(urls) and not has_same_id_at_tessera(record.members, record.seed):
             raise EnclaveError(
                 "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
             )

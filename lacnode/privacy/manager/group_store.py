@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from lacnode.privacy.group_ids import legacy_lookup_id
+from lacnode.privacy.group_ids import members_lookup_id
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.quota import Quota
@@ -42,7 +42,7 @@ class GroupStore:
         # `lookup` is the id of the LEGACY group of the members: a key for the search by members, in any order.
         values: dict[str, object] = {
             "id": record.id,
-            "lookup": legacy_lookup_id(record.members),
+            "lookup": members_lookup_id(record.members),
             "active": record.active,
             "record": encode_orion_group(record),
         }
@@ -102,7 +102,7 @@ class GroupStore:
         Empty if there are none."""
         query = "SELECT record FROM groups WHERE lookup = :lookup AND active ORDER BY number"
         with self._database.read() as connection:
-            rows = connection.execute(query, {"lookup": legacy_lookup_id(members)})
+            rows = connection.execute(query, {"lookup": members_lookup_id(members)})
             return [decode_orion_group(bytes(row)) for (row,) in rows]
 
     def read_page(self, member: bytes, after: int, limit: int, limit_bytes: int) -> GroupPage:

@@ -39,8 +39,8 @@ class KeyClaims:
 
     def verify_claims(self) -> None:
         """Verify the rival claims that arrived at the directory since the last call. A manager that proves a key takes
-        the place of one that does not, in the directory. All else is logged alone. A claim that was verified in the
-        last `CLAIM_RECHECK_SECONDS` is left out.
+        the place of one that does not, in the directory. Every other result is only logged. A claim that was verified
+        in the last `CLAIM_RECHECK_SECONDS` is left out.
 
         This blocks for the time of two requests for each claim. A manager that does not answer proves nothing and
         raises no error.

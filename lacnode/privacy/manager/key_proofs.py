@@ -71,11 +71,14 @@ class KeyProofs:
             found[key] = self._judge_answer(key, asked[key], answer)
         return found
 
-    def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
-        """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof: its
-        URL is one of `unproven_at`, and it does not know the question. `places` has the URL of each key (32 bytes),
-        which its manager itself has named. A manager is asked if its answer is not known, and not again within
-        `UNPROVEN_SECONDS` if it does not answer."""
+    def any_manager_may_be_orion(self, places: Mapping[bytes, str]) -> bool:
+        """Return True if the manager at one of the URLs `places` may be an Orion: the URL is one of `unproven_at`, and
+        its manager does not know the question for a proof. An Orion announces groups without a proof.
+
+        `places` has public keys (32 bytes) and their URLs: only keys that the manager there has named as its own. A
+        manager is asked if its answer is not known. One that does not answer counts as no Orion and is not asked again
+        within `UNPROVEN_SECONDS`. EnclaveError `NoSenderKey` if this manager has no key.
+        """
         now = self._clock()
         with self._lock:
             # Any machine can ask this at any time, and a thread waits for the answers. A silent manager would occupy all

@@ -45,9 +45,10 @@ class KnownGroups:
     def find_refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
         """Return why `payload` does not belong to its group, as a text without its content. None if it does.
 
-        `plaintext` was found in it by an own key. A payload without a list of members passes if its group is not known.
-        The record of a widened group is stored if the payload belongs to it. The errors of `record_of` and
-        `keep_record` pass through.
+        `plaintext` was found in it by an own key. A plaintext that is no private transaction, or one for a flexible
+        group, belongs to a group that is not known here, and to a known group if its sender is a member. The record of
+        a widened group is stored if the payload belongs to it. The errors of `record_of` and `keep_record` pass
+        through.
         """
         parties = read_parties(plaintext)
         if parties is None:
@@ -63,8 +64,9 @@ class KnownGroups:
 
     def names_recipient(self, payload: EncryptedPayload, plaintext: bytes, key: bytes) -> bool:
         """Return True if the public key `key` (32 bytes) is a recipient of `payload` by the private transaction in
-        `plaintext`, or a member of the group that it names. False for a flexible group, whose members only its contract
-        knows. The errors of `record_of` pass through."""
+        `plaintext`, or a member of the group that the transaction names. False for a flexible group, whose members only
+        its contract knows. A plaintext that is no private transaction names every member of its group, and every key if
+        the group is unknown. The errors of `record_of` pass through."""
         parties = read_parties(plaintext)
         if parties is None:
             # No node executes it. Its group says who received it.

@@ -201,10 +201,11 @@ class LocalTransactionManager:
         raise EnclaveError("EnclaveKeysCannotDecryptPayload")
 
     def record_missing_payload_signer(self, key: bytes, signer: bytes, is_known: bool) -> None:
-        """Record which account (20 bytes) signed the marker of the payload `key` (32 bytes), if the payload is missing.
-        No effect otherwise.
+        """Record that the account `signer` (20 bytes) signed the marker of the payload `key` (32 bytes), which is
+        missing here. `is_known`: an earlier marker of this account was for this node.
 
-        `is_known` says that an earlier marker of it was for the node. Other managers are asked in this order.
+        Other managers are asked for the payloads of known signers first, and such a payload enters the queue if it is
+        not in it. That of an unknown signer must be in it already, otherwise nothing happens.
         """
         if self._missing_payloads is not None:
             self._missing_payloads.set_signer(key, signer, is_known=is_known)

@@ -153,7 +153,7 @@ class ManagedGroups:
         is reached, or no own key is a member. A record that is known already is no error.
         """
         told = decode_or_refuse(lambda body: decode_proven_group(body, self._keys), body)
-        self.accept_announced_record(told.record, told.teller)
+        self.accept_announced_record(told.record, told.proven_teller)
         return to_base64(told.record.id)
 
     def accept_announced_record(self, record: GroupRecord, teller: bytes | None = None) -> None:
@@ -163,7 +163,7 @@ class ManagedGroups:
         `PrivacyGroupNotStored` if the record is refused, the quota is reached, or no own key is a member.
         """
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
-        if teller is None and not self._delivery.accepts_unproven_group(record.members):
+        if teller is None and not self._delivery.accepts_unproven_announcement(record.members):
             raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
         self._update_group(
             record, lambda known: accept_group_record(record, known, teller), is_pushed=True, teller=teller or b""

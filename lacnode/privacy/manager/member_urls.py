@@ -81,9 +81,10 @@ class MemberUrlFinder:
             _keys_with_status(proof_statuses, KeyProofStatus.UNPROVEN),
         )
 
-    def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Return True if the manager of one of `members` (public keys of 32 bytes) may be an Orion or a Tessera, which
-        announce groups without a proof. Always True without `proofs`. Managers may be asked for a proof."""
+    def accepts_unproven_announcement(self, members: Sequence[bytes]) -> bool:
+        """Return True if an announcement of a group of `members` (public keys of 32 bytes) may come without a proof of
+        its sender: the manager of one of them may be an Orion or a Tessera, which prove no key. Always True without
+        `proofs`. Managers may be asked for a proof."""
         if self._proofs is None:
             return True
         at_tessera = {} if self._tessera is None else self._tessera.key_urls
@@ -91,7 +92,7 @@ class MemberUrlFinder:
         # and each would be asked for.
         named = [member for member in members if self._peers.has_answered_for(member)]
         known = {member: url for member in named if (url := self._peers.url_of(member)) is not None}
-        return any(member in at_tessera for member in members) or self._proofs.accepts_unproven_keys(known)
+        return any(member in at_tessera for member in members) or self._proofs.any_manager_may_be_orion(known)
 
     def _directory_url(self, member: bytes) -> str | None:
         if len(member) != KEY_BYTES:

@@ -65,12 +65,11 @@ class MissingPayloads:
 
     def set_signer(self, key: bytes, signer: bytes, *, is_known: bool) -> None:
         """Record that the account `signer` (20 bytes) signed the marker of the missing payload `key` (32 bytes). The
-        first signer stays, unless a known one follows.
+        first signer stays, unless a known one follows. `is_known`: an earlier marker of this account was for this node.
 
-        `is_known` says that an earlier marker of it was for this node. A payload of a known signer that is not in the
-        queue is added, in a full queue in place of one of an unknown signer, or of the signer that has most. Otherwise a
-        payload that is not in the queue is ignored. A signer with `MAX_PREFERRED_OF_SIGNER` such payloads counts as
-        unknown for the next ones.
+        A payload of a known signer that is not in the queue is added. In a full queue it takes the place of a payload
+        of an unknown signer, or of the signer that has most. A payload of an unknown signer that is not in the queue is
+        ignored. A signer with `MAX_PREFERRED_OF_SIGNER` payloads in the queue counts as unknown for the next ones.
         """
         with self._lock:
             missing = self._missing.get(key)
@@ -90,9 +89,9 @@ class MissingPayloads:
             self._remove(key)
 
     def begin_due_attempts(self, limit: int) -> list[bytes]:
-        """Return up to `limit` keys (32 bytes) whose time has come, those of known signers first, and count one attempt
-        for each. They stay in the queue: each is due again after a pause that doubles, and after `FETCH_ATTEMPTS`
-        never."""
+        """Return up to `limit` keys (32 bytes) whose time has come, and count one attempt for each. If more are due,
+        those of known signers come first, up to `KNOWN_SIGNERS_SHARE` of them while others are due. The keys stay in
+        the queue: each is due again after a pause that doubles, and never after `FETCH_ATTEMPTS`."""
         with self._lock:
             now = self._clock()
             due = [

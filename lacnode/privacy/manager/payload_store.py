@@ -155,7 +155,7 @@ class PayloadStore:
         """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
         # The class (known or unknown) of a key is stored with its first payload. A restart counts all its bytes there.
         total = connection.find_value(_COUNT_BYTES, {"sender": sender, "size": size})
-        known = self._quota.check_space(sender, 0 if total is None else int(total) - size, size)
+        known = self._quota.require_space_and_classify(sender, 0 if total is None else int(total) - size, size)
         if total is None:
             connection.execute(
                 "INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)",

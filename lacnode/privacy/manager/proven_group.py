@@ -1,4 +1,4 @@
-"""A group record that one of its members sends, in a NaCl box between the member's key and the receiver's key.
+"""A group record that a manager sends, in a NaCl box between a key of its own and the receiver's key.
 
 The box proves the sender. Orion and Tessera have no such message. A box that is sent again has the same content, so it
 changes nothing. This module must not judge the record.
@@ -19,11 +19,12 @@ NONCE_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class ProvenGroup:
-    """A group record and the public key (32 bytes) of the member that has proven to send it."""
+class ToldGroup:
+    """A group record and the public key (32 bytes) that has proven to send it. Neither the record nor whether the key
+    is a member is checked yet."""
 
     record: GroupRecord
-    teller: bytes
+    proven_teller: bytes
 
 
 def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes | None:
@@ -38,7 +39,7 @@ def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes |
     return encode_map({"from": own.public, "to": to, "nonce": nonce, "box": box})
 
 
-def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
+def decode_proven_group(body: bytes, keys: KeyRing) -> ToldGroup:
     """Decode a message (CBOR) about a group for one of `keys`, and check that its sender sealed it. Whether the sender
     is a member is not checked.
 
@@ -59,4 +60,4 @@ def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
     inner = decode_map(opened, "group push")
     record = decode_orion_group(inner.bytes("group"))
     inner.check_no_fields_left()
-    return ProvenGroup(record, teller)
+    return ToldGroup(record, teller)

@@ -92,12 +92,12 @@ class Quota:
         self._alarmed: set[str] = set()
         self.usage = QuotaUsage()
 
-    def check_space(self, sender: bytes, sender_bytes: int, size: int) -> bool:
-        """Check that `size` more bytes of payloads of the key `sender` (32 bytes) may be stored. Return True if
-        `sender` is a known key. Nothing is counted: see `add_used_bytes`.
+    def require_space_and_classify(self, sender: bytes, sender_bytes: int, size: int) -> bool:
+        """Check that `size` more bytes of payloads of the key `sender` (32 bytes) may be stored. QuotaExceededError if
+        not, also for the disk. Return the class of the key: True if `sender` is a known key. Nothing is counted: see
+        `add_used_bytes`.
 
-        `sender_bytes` are stored for it already. QuotaExceededError if `size` bytes are too many, also for the disk.
-        The log warns once if a bound is almost reached.
+        `sender_bytes` are stored for the key already. The log warns once if a bound is almost reached.
         """
         # Unknown keys have a bound of their own. A key costs nothing, so any number of keys can fill it. That must not
         # stop the payloads of known managers.

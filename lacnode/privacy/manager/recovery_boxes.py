@@ -91,8 +91,8 @@ def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, byt
     """Encode the message (CBOR) that gives to `to` a payload of `own` and the recovery boxes `boxes`, which are by
     public key.
 
-    `payload` is encoded, `key` is its key (32 bytes), `to` is a public key (32 bytes). CryptoError of PyNaCl if `to` is
-    not a valid key.
+    `payload` is encoded, `key` is its key (32 bytes), `to` is a public key (32 bytes). ValueError or RuntimeError if
+    `to` is no valid key.
     """
     # The key of the payload is inside the sealed part. A third party could otherwise put the boxes of one payload
     # together with another payload.

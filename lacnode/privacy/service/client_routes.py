@@ -13,7 +13,7 @@ from lacnode.privacy.keys import KEY_BYTES, decode_public_key, from_base64, to_b
 from lacnode.privacy.manager.address_policy import Network
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
-from lacnode.privacy.service.error_responses import error_response, unreachable_response
+from lacnode.privacy.service.error_responses import error_response, store_failure_response
 from lacnode.privacy.service.json_request_body import JsonRequestBody, group_json
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
@@ -92,7 +92,7 @@ class ClientRoutes:
             # As in Orion, only reads answer 404. A write that finds no group is an error 500.
             return error_response(error, 404 if call in (self._receive, self._receive_raw, self._retrieve) else 500)
         except EnclaveUnreachableError:
-            return unreachable_response()
+            return store_failure_response()
 
     def _call(self, request: Request) -> Call | None:
         path = request.target.partition("?")[0]

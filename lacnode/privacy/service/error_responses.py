@@ -17,9 +17,9 @@ def error_response(error: EnclaveError, not_found: int = 500) -> Response:
     return _response(not_found if error.code in NOT_FOUND else 500, error.code)
 
 
-def unreachable_response() -> Response:
-    """Return the response if the manager's own store fails: status 500 with Orion's code for an unknown error. The
-    reason is in the manager's log."""
+def store_failure_response() -> Response:
+    """Return the response if the manager's own store fails (EnclaveUnreachableError): status 500 with Orion's code for
+    an unknown error. The reason is in the manager's log."""
     # The client may be another program. The text of an internal failure is not for it.
     return _response(500, UNMAPPED)
 

@@ -95,7 +95,7 @@ class ManagerDiscovery:
                 await trio.lowlevel.checkpoint()
 
     async def _ask(self, url: str, body: bytes) -> None:
-        answer = (await self._sender.post_all(PARTY_INFO_PATH, {url: body}))[url]
+        answer = (await self._sender.post_in_event_loop(PARTY_INFO_PATH, {url: body}))[url]
         # The pause grows whether the manager answers or not. In a settled network each pair speaks once a minute.
         pause = self._next_calls[url][1]
         longest = LONGEST_CALL_PAUSE_SECONDS if self._peers.has_answered(url) else LONGEST_UNANSWERED_PAUSE_SECONDS

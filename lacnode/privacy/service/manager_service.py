@@ -105,9 +105,10 @@ class ServiceSettings:
 class ManagerService:
     """A manager with its ports, its discovery and its recovery. `manager` is the `TransactionManager`.
 
-    `manager` sends only after `run` has started. It blocks, so the event loop must not call it. `roots` answers other
-    members if a node is given to it. `state_root_client` asks them. `node_port` and `client_port` are the bound ports,
-    None before `run` has opened them and for a port that is off. StoreError if `store` fails.
+    `manager` sends only after `run` has started. It blocks, so the event loop must not call it. `roots` answers the
+    questions of other members for state roots, once the node has set its `source`. `state_root_client` asks other
+    members such questions. `node_port` and `client_port` are the bound ports, None before `run` has opened them and for
+    a port that is off. StoreError if `store` fails.
     """
 
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:

@@ -24,7 +24,7 @@ from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH
 from lacnode.privacy.manager.state_root_exchange import ROOTS_PATH, StateRootResponder
 from lacnode.privacy.manager.tessera.tessera_nodes import OCTETS_HEADER, VALIDATE_PATH
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
-from lacnode.privacy.service.error_responses import error_response, unreachable_response
+from lacnode.privacy.service.error_responses import error_response, store_failure_response
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
 MAX_PAYLOAD_REQUEST_BYTES = 16_777_216
@@ -158,7 +158,7 @@ def _answer_counted(answer: Call, request: Request) -> tuple[Response | Exceptio
         # The codes of Orion's node API. Another manager reads them as refused, not as silent.
         response = error_response(error, 404)
     except EnclaveUnreachableError:
-        response = unreachable_response()
+        response = store_failure_response()
     except Exception as error:
         response = error
     return response, time.thread_time() - begin

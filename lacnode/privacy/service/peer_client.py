@@ -39,7 +39,7 @@ CBOR_HEADERS = (("content-type", "application/cbor"),)
 
 class HttpPeerSender:
     """Calls other managers over HTTP: a `PeerSender` and `PeerCaller` for threads. Its event loop runs in `run`.
-    `post_all` is for tasks of that loop. At most `MAX_OPEN_CALLS` calls are open at a time.
+    `post_in_event_loop` is for tasks of that loop. At most `MAX_OPEN_CALLS` calls are open at a time.
 
     `tls` is for https URLs, None for the system's roots. `policy` says which addresses may be called, None for public
     addresses alone.
@@ -122,9 +122,10 @@ class HttpPeerSender:
             await is_done.wait()
         return answers
 
-    async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer of every
-        URL, None if there was no answer with status 200 or 201 in time. No error is raised."""
+    async def post_in_event_loop(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time, from a task of the event
+        loop. Return the answer of every URL, None if there was no answer with status 200 or 201 in time. No error is
+        raised."""
         return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
     async def _call_all(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:

@@ -33,8 +33,9 @@ class PermittedNetwork:
         self._logged_hosts: set[str] = set()
 
     async def connect(self, host: str, port: int, seconds: float) -> trio.SocketStream:
-        """Return a TCP connection to `host` (a name or an address) at the first of its permitted addresses that answers
-        within `seconds`. OSError if no address may be called or none answers."""
+        """Return a TCP connection to `host` (a name or an address) at the first of its permitted addresses that
+        answers. Each address has `seconds` to answer. The look-up of a name has no time limit here. OSError if no
+        address may be called or none answers."""
         failure: Exception = OSError("none of its addresses may be called")
         # The connection goes to the address, not to the name. A second look-up of the name may give another address.
         for address in await self._permitted_addresses(host, port):
@@ -55,7 +56,7 @@ class PermittedNetwork:
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         # The operator wrote this host and port into the configuration. So its address may be called, and others of its
         # kind too: this is a network of managers on private addresses.
-        if self._policy.is_own(host, port):
+        if self._policy.is_named_by_operator(host, port):
             for address in addresses:
                 self._policy.allow_kind_of(address)
         permitted = [address for address in addresses if self._policy.permits(address)]

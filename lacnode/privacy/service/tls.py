@@ -53,8 +53,8 @@ class TlsTrust:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS of an own port. `context` asks every client for a certificate. `trust` decides about it, after the handshake
-    has shown it."""
+    """TLS of an own port. `context` is OpenSSL's, with the own certificate. `trust` says which certificates of clients
+    are trusted. The server of the port applies it in the handshake."""
 
     context: SSL.Context
     trust: TlsTrust

@@ -57,8 +57,8 @@ class ExecutionProgress:
         """Wait at most `seconds` until the private transactions of block `number` are executed. Return True if they
         are.
 
-        There is no wait, and the result is False, if the manager does not answer or if more than `BLOCKS_AWAITED`
-        blocks are left.
+        If they are not, and the manager does not answer or more than `BLOCKS_AWAITED` blocks come before, False is
+        returned at once.
         """
         if number - self._cursor > BLOCKS_AWAITED:
             return False
@@ -99,8 +99,8 @@ class ExecutionProgress:
             log.info("private transactions go on", block=self._cursor)
 
     def update_queued_markers(self) -> None:
-        """Count the markers in the public blocks above the cursor that were not counted yet, up to the head.
-        `queued_markers` then has their number."""
+        """Count the markers in the public blocks above the cursor that were not counted yet, up to the head or the
+        first block that is missing. `queued_markers` then has their number."""
         # Each block is scanned once. While the manager is away for days, a scan from the cursor would grow every time.
         for number in range(max(self._scanned, self._cursor) + 1, self._context.head() + 1):
             block = self._context.history.block_at(number)

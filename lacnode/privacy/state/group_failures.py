@@ -35,13 +35,12 @@ class GroupFailures:
         """The number of failures of single groups since the start. 0 before the first one."""
         return self._count
 
-    def record_failure(self, group_id: bytes, work: str, error: Exception) -> None:
-        """Record that `work` (a few words for the log) failed for the group `group_id` (32 bytes). Call it while
-        `error` is handled.
+    def record_or_reraise(self, group_id: bytes, work: str, error: Exception) -> None:
+        """Count and log that `work` (a few words for the log) failed for the group `group_id` (32 bytes). Call it while
+        `error` is handled. `group_id` is a payload's key (32 bytes) where the group is not known yet.
 
         If the cause is not this group, `error` is raised again and not counted: ExecutionInterruptedError,
-        EnclaveUnreachableError, MemoryError, or StorageError except for a damaged value of a private table. `group_id`
-        is a payload's key (32 bytes) where the group is not known yet.
+        EnclaveUnreachableError, MemoryError, or StorageError except for a damaged value of a private table.
         """
         if _is_of_node(error):
             raise error

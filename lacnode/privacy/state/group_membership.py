@@ -50,8 +50,8 @@ class GroupMembership:
         group was deleted, or if it is a flexible group without members yet.
 
         None if neither the manager nor a payload names them, if the state of that block is not kept, or if a flexible
-        group's contract does not answer until `deadline_seconds` on the monotonic clock. EnclaveUnreachableError if the
-        manager does not answer.
+        group's contract does not answer until `deadline_seconds` on the monotonic clock, or did not answer lately.
+        EnclaveUnreachableError if the manager does not answer.
         """
         try:
             return self._named_members_at(group_id, number, deadline_seconds)

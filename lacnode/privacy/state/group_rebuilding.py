@@ -73,9 +73,7 @@ class GroupRebuilder:
             stored = PrivateStoreReader(snapshot)
             begun = self._begun_block(stored, group_id, first)
             later = [place for place in stored.marker_places(group_id, first.number) if place > first]
-            old = [
-                (number, self._hash_at(number)) for number in stored.changed_blocks_latest_first(group_id, first.number)
-            ]
+            old = [(number, self._hash_at(number)) for number in stored.changed_blocks_down_to(group_id, first.number)]
             # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
             told = {entry.marker_hash for _, hash_ in old for entry in stored.roots_in_block(hash_, group_id)}
         # The executor begins with the state before the late marker. Everything after it may change.

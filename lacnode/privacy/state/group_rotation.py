@@ -14,8 +14,8 @@ AFTER_GROUP = b"\xff" * 13
 
 
 class GroupRotation(Generic[T]):
-    """Gives at most `at_most` entries at a time, and goes on there at the next call. For one thread. `group_of` returns
-    the id of an entry's group."""
+    """Gives the entries of many groups in portions of at most `at_most`. Each portion begins after the group in which
+    the portion before ended. For one thread. `group_of` returns the id of an entry's group."""
 
     def __init__(self, at_most: int, group_of: Callable[[T], bytes]) -> None:
         self._at_most = at_most
@@ -23,10 +23,13 @@ class GroupRotation(Generic[T]):
         self._start = b""
 
     def next_entries(self, read: Callable[[bytes], Iterator[T]]) -> list[T]:
-        """Return the entries whose turn it is: all of them if there are fewer than `at_most`, otherwise the next
-        `at_most` after the last turn, and after the last group from the first one on. `read` yields the entries of all
-        groups from a key on, in the order of the groups' ids. A turn ends with a group: the next turn begins after the
-        group of its last entry."""
+        """Return the next portion: at most `at_most` entries, beginning after the group of the last entry that the
+        previous call returned. After the last group it goes on with the first one. All entries are returned if they are
+        fewer than `at_most`. If the last group does not fit whole, its other entries are left out until the group comes
+        again.
+
+        `read` yields the entries of all groups from a key on (empty for the lowest), in the order of the groups' ids.
+        """
         found = list(islice(read(self._start), self._at_most))
         if len(found) < self._at_most and self._start:
             # The rest comes from the beginning, up to the place where this turn began.

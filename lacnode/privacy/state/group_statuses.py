@@ -181,7 +181,7 @@ class GroupStatuses:
             contradictions = _contradictions(histories, group_id)
             return self._status(stored, group_id, cursor, waiting, long.is_waiting(group_id), contradictions)
         except Exception as error:
-            self._context.failures.record_failure(group_id, "the reading of its status", error)
+            self._context.failures.record_or_reraise(group_id, "the reading of its status", error)
             return None
 
     def _status(
@@ -215,4 +215,7 @@ class GroupStatuses:
 
 def _contradictions(histories: ContradictingHistoryReader, group_id: bytes) -> list[Divergence]:
     """Return the contradicting histories of a flexible group as divergences."""
-    return [Divergence(told.place.number, told.told, told.found, told.teller) for told in histories.of_group(group_id)]
+    return [
+        Divergence(told.place.number, told.told, told.found, told.teller)
+        for told in histories.not_dismissed_of_group(group_id)
+    ]

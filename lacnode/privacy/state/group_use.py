@@ -10,8 +10,9 @@ MAX_COUNTED_GROUPS = 1_024
 
 
 class GroupUse:
-    """The seconds that each group used one thread lately. Half is forgotten in `half_life_seconds`. `clock` returns
-    monotonic seconds. Above `MAX_COUNTED_GROUPS` the groups with the least use are forgotten."""
+    """The seconds for which each group used one thread lately. Older use counts less: half of it is forgotten in
+    `half_life_seconds`. `clock` returns monotonic seconds. Above `MAX_COUNTED_GROUPS` the groups with the least use are
+    forgotten."""
 
     def __init__(self, clock: Callable[[], float], half_life_seconds: float) -> None:
         self._clock = clock
@@ -30,12 +31,13 @@ class GroupUse:
             self._seconds = dict(kept)
 
     def seconds_of(self, group_id: bytes) -> float:
-        """Return the seconds of the group with this id (32 bytes) that are not forgotten. 0 for an unknown group."""
+        """Return the seconds for which the group with this id (32 bytes) used the thread lately. Older use counts less
+        (`half_life_seconds`). 0 for an unknown group."""
         self._forget()
         return self._seconds.get(group_id, 0.0)
 
     def total(self) -> float:
-        """Return the seconds of all groups together that are not forgotten."""
+        """Return the sum of `seconds_of` for all groups."""
         self._forget()
         return sum(self._seconds.values())
 

@@ -177,7 +177,9 @@ class LongExecution:
                 LongTransactionWriter(batch).remove(running.long)
         except Exception as error:
             # A transaction of a known sender would be the first one again at each step. It is tried again with pauses.
-            self._context.failures.record_failure(long.group_id, "the execution of a long private transaction", error)
+            self._context.failures.record_or_reraise(
+                long.group_id, "the execution of a long private transaction", error
+            )
             self._give_up(running.long, failing=False)
         finally:
             self._try = None

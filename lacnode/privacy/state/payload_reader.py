@@ -38,8 +38,9 @@ class PayloadReader:
         """Read the payload of the marker at `index` of its block, keep its facts, and return it as a task. A payload
         that was read in the last seconds, or that cannot be executed, is not read again.
 
-        PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is no
-        usable payload. PrivateStateFullError if it was not `admitted` before and the quota of private state is reached.
+        `admitted` says that the payload was accepted before: its group may be unknown now, and the quota does not
+        count. PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there
+        is no usable payload. PrivateStateFullError if it is not `admitted` and the quota of private state is reached.
         """
         task = self._recent_or_read_task(marker, index, admitted=admitted)
         # After the facts. While the quota is reached, the next marker of the payload then needs no reading for its group.

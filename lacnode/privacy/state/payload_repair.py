@@ -168,7 +168,7 @@ class PayloadRepair:
         except _EXPECTED as error:
             return self._after_failure([marker], error)
         except Exception as error:
-            self._context.failures.record_failure(marker.payload_key, LATE_PAYLOAD, error)
+            self._context.failures.record_or_reraise(marker.payload_key, LATE_PAYLOAD, error)
             return [self._postponed(marker, failing=False)]
         if isinstance(late, _LatePayload):
             groups.setdefault(late.batch_key(), []).append(late)
@@ -199,7 +199,7 @@ class PayloadRepair:
             return self._after_failure([late.marker for late in group], error)
         except Exception as error:
             # They would be the first ones again at each step, and no other group would be repaired.
-            self._context.failures.record_failure(group[0].group_id, LATE_PAYLOAD, error)
+            self._context.failures.record_or_reraise(group[0].group_id, LATE_PAYLOAD, error)
             return [self._postponed(late.marker, failing=False) for late in group]
 
     def _execute_or_wait(self, group: list[_LatePayload]) -> list[AbsentMarker]:

@@ -23,9 +23,7 @@ class StoredPriorExecution:
     def count_changes(self, group_id: bytes, at_most: int) -> int:
         """Return the number of blocks that changed the state of the group with this id (32 bytes), at most `at_most`."""
         with self._context.database.read() as snapshot:
-            return sum(
-                1 for _ in islice(PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, 0), at_most)
-            )
+            return sum(1 for _ in islice(PrivateStoreReader(snapshot).changed_blocks_down_to(group_id, 0), at_most))
 
     def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
         """Return True if the key `private_from` (32 bytes) is of this node, or if its last private transaction ended in

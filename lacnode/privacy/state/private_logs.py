@@ -39,7 +39,7 @@ class PrivateLogs:
         """
         with self._database.read() as snapshot:
             # Only blocks that changed the group can have logs. The range may have millions of others.
-            changed = PrivateStoreReader(snapshot).changed_blocks_latest_first(group_id, first_number)
+            changed = PrivateStoreReader(snapshot).changed_blocks_down_to(group_id, first_number)
             numbers = [number for number in changed if number <= last_number]
         for number in reversed(numbers):
             yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)

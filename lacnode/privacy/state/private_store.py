@@ -174,9 +174,9 @@ class PrivateStoreReader:
             return root if key.startswith(group_id) else EMPTY_TRIE_ROOT
         return EMPTY_TRIE_ROOT
 
-    def changed_blocks_latest_first(self, group_id: bytes, number: int) -> Iterator[int]:
-        """Yield the numbers of the blocks that changed the state of the group `group_id` (32 bytes), from the last one
-        down to block `number`, which is included."""
+    def changed_blocks_down_to(self, group_id: bytes, number: int) -> Iterator[int]:
+        """Yield the numbers of the blocks that changed the state of the group `group_id` (32 bytes), the latest one
+        first, down to block `number`, which is included."""
         for key, _ in self._snapshot.items(ROOTS, group_id):
             # The newest block has the lowest key, so the loop ends at the first older block.
             found = _LAST - int.from_bytes(key[32:])
@@ -186,7 +186,9 @@ class PrivateStoreReader:
 
     def receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> PrivateReceipt | None:
         """Return the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
-        block `block_hash` (32 bytes each). None if there is none. RlpError if it is malformed."""
+        block `block_hash` (32 bytes each). None if there is none. RlpError if it is malformed. The receipt of a
+        marker's own payload is stored without its group: the caller must know that this payload belongs to the
+        group."""
         # A history of another group may name the same marker. Its receipts have the group in the key.
         data = self._snapshot.get(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id)) or self._snapshot.get(
             RECEIPTS, _receipt_key(block_hash, marker_hash)
@@ -382,18 +384,18 @@ class PrivateStoreWriter:
         self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
-    def delete_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
-        """Delete the state roots of the group `group_id` (32 bytes) in all blocks and their receipts, and its markers
-        before block `number`. `block_hash_of` returns the hash of a public block, None if it is unknown. The trie nodes
-        stay: groups share them."""
+    def delete_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], markers_before: int) -> None:
+        """Delete the state roots of the group `group_id` (32 bytes) in all blocks with their receipts, and its markers
+        before block `markers_before` with theirs. Later markers stay. `block_hash_of` returns the hash of a public
+        block, None if it is unknown. The trie nodes stay: groups share them."""
         stored = PrivateStoreReader(self._batch)
-        for changed in list(stored.changed_blocks_latest_first(group_id, 0)):
+        for changed in list(stored.changed_blocks_down_to(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
             for entry in stored.roots_in_block(block_hash, group_id):
                 self._forget_receipt(block_hash, entry.marker_hash, group_id)
             self.delete_roots(changed, block_hash, group_id)
         for place, marker_hash in list(stored.marker_hashes(group_id)):
-            if place.number < number:
+            if place.number < markers_before:
                 self._forget_receipt(block_hash_of(place.number) or b"", marker_hash, group_id)
                 self._batch.delete(MARKERS, group_id + place.key())
                 self._batch.delete(AHEAD, group_id + place.key())
@@ -478,8 +480,8 @@ class PrivateStoreWriter:
         self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
 
     def delete_divergence(self, group_id: bytes, member: bytes = b"") -> None:
-        """Delete the divergence of the group with the key `member` (32 bytes), or the one without a known member if it
-        is empty. No effect if there is none."""
+        """Delete the divergence of the group `group_id` (32 bytes) from the member with the key `member` (32 bytes).
+        With an empty `member`, delete the divergence without a known member. No effect if there is none."""
         self._batch.delete(META, DIVERGED + group_id + member)
 
     def start_new_revision(self, group_id: bytes) -> None:

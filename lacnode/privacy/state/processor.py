@@ -111,20 +111,23 @@ class PrivateProcessor:
     # -- listening ---------------------------------------------------------------------------------------------------
 
     def on_private_logs(self, listener: Listener) -> None:
-        """Call `listener` for each later block with private logs, in the working thread and before a read that waits
-        for the block goes on. So it must be quick and must not wait for private execution. Other blocks are not told.
-        Its errors are logged."""
+        """Call `listener` for each later block that gives new private logs, also when a group is executed again. The
+        call is made in the thread that has executed the block, before a read that waits for it goes on. So the listener
+        must be quick and must not wait for private execution. It is not called for blocks without private logs. Its
+        errors are logged."""
         self._listeners.append(listener)
 
     def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:
-        """Call `preempt` (in place of an earlier one) in the working thread once groups wait for a long transaction."""
+        """Call `preempt` (in place of an earlier one) in the thread of `step` each time groups begin to wait for a long
+        transaction."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Execute the private transactions of the next block and store the results. False if there is no next block, or
-        if the manager does not answer or fails: the next call tries it again. ExecutionCancelledError if the node
+        """Execute the private transactions of the next block and store the results. Return True if that was done. False
+        if there is no next block, or if the manager does not answer or fails: the next call tries it again.
+        PublicHistoryMissingError if the public block cannot be executed again, ExecutionCancelledError if the node
         stops."""
         number = self.progress.last_executed_block + 1
         if number > self._context.head():
@@ -189,7 +192,7 @@ class PrivateProcessor:
 
     def _unreadable(self, place: MarkerPlace, marker: Transaction, error: Exception) -> AbsentMarker:
         """Return the marker as it is recorded after an unexpected error. No other group waits for this payload."""
-        self._context.failures.record_failure(read_payload_key(marker), "the reading of a payload", error)
+        self._context.failures.record_or_reraise(read_payload_key(marker), "the reading of a payload", error)
         return self.make_absent_marker(place, marker, failing=False)
 
     def _failing(self, place: MarkerPlace, marker: Transaction, failure: PayloadUnavailableError) -> AbsentMarker:
@@ -325,7 +328,8 @@ class PrivateProcessor:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 
     def notify_listeners(self, private_block: PrivateBlock) -> None:
-        """Call the listeners with a block that has private logs. Their errors are logged. In the working thread."""
+        """Call the listeners with `private_block`, in the thread of the caller. They are not called if it has no logs.
+        Their errors are logged."""
         if not any(private_block.logs.values()):
             return
         for listener in self._listeners:

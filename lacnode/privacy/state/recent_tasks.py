@@ -31,15 +31,17 @@ class RecentTaskCache:
         self._bytes = 0
 
     def find(self, payload_key: bytes, *, admitted: bool) -> PrivateTask | None:
-        """Return the task of the payload `payload_key` (32 bytes) that was read in the last `RECENT_SECONDS` by the
-        same rule `admitted`. None if it was not. Its index is that of the marker by which it was read."""
+        """Return the task of the payload `payload_key` (32 bytes) that was added in the last `RECENT_SECONDS` with the
+        same `admitted` (as in `PayloadReader.read_task`). None if there is none. Its index is that of the marker for
+        which the payload was read."""
         with self._lock:
             task, until_seconds = self._tasks.get((payload_key, admitted), (None, 0.0))
         return task if self._clock() < until_seconds else None
 
     def add(self, payload_key: bytes, task: PrivateTask, *, admitted: bool) -> None:
-        """Keep the task of the payload `payload_key` (32 bytes) that was read now by the rule `admitted`. A task above
-        `MAX_RECENT_BYTES` is not kept. The oldest tasks are dropped above a bound."""
+        """Keep the task of the payload `payload_key` (32 bytes), which was read now. `admitted` is as in
+        `PayloadReader.read_task`. A task above `MAX_RECENT_BYTES` is not kept. The oldest tasks are dropped above a
+        bound."""
         size = len(task.private.raw)
         if size > MAX_RECENT_BYTES:
             return

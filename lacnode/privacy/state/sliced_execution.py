@@ -56,7 +56,7 @@ class SlicedExecution:
                 # Without the facts the group is not known, and the reader has treated the errors of the payload.
                 if known is None:
                     raise
-                self._failures.record_failure(known.group_id, EXECUTION, error)
+                self._failures.record_or_reraise(known.group_id, EXECUTION, error)
                 self._wait(records, public, task.index, known)
                 continue
             if private is not None:
@@ -116,6 +116,6 @@ class SlicedExecution:
             return False
         except Exception as error:
             # A damaged state of one group must not stop the others. The transaction waits and is tried apart.
-            self._failures.record_failure(task.group_id, EXECUTION, error)
+            self._failures.record_or_reraise(task.group_id, EXECUTION, error)
             return False
         return True

@@ -106,9 +106,13 @@ class StateRootComparison:
 
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
         """Return the state of the group in `question` to the key `asker`, on behalf of the own key `own` (32 bytes
-        each), after the block in question or the last one that is executed here. None if this node cannot answer before
-        `deadline` (monotonic seconds), or if one of the keys is not a member's. A group for which the asker has another
-        root is compared soon."""
+        each), after the block in question or the last one that is executed here. None if no marker of the group is
+        known here, if this node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a
+        member's.
+
+        The group is compared soon if the asker's root is another one and no divergence from the asker is recorded, or
+        if it is the same although one is recorded.
+        """
         group_id, number = question.group_id, min(question.number, self._last_executed_block())
         # The group must be known here by a marker. Without this, a stranger could make the manager look for any id.
         with self._context.database.read() as snapshot:
@@ -120,7 +124,7 @@ class StateRootComparison:
             return None
         except Exception as error:
             # A request has questions about many groups. The others have their answers.
-            self._context.failures.record_failure(group_id, COMPARISON, error)
+            self._context.failures.record_or_reraise(group_id, COMPARISON, error)
             return None
 
     def _answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
@@ -165,7 +169,7 @@ class StateRootComparison:
 
     def _record_failure(self, group_id: bytes, error: Exception) -> None:
         """Put off a group that cannot be compared. It would be the first of all again at the next step."""
-        self._context.failures.record_failure(group_id, COMPARISON, error)
+        self._context.failures.record_or_reraise(group_id, COMPARISON, error)
         self._plans.plan_after_comparison(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
 
     def _due(self) -> list[bytes]:
@@ -317,11 +321,11 @@ def _shapes(
         try:
             yield group_id, _shape(stored, group_id)
         except Exception as error:
-            failures.record_failure(group_id, COMPARISON, error)
+            failures.record_or_reraise(group_id, COMPARISON, error)
 
 
 def _shape(stored: PrivateStoreReader, group_id: bytes) -> Shape:
-    return stored.revision(group_id), next(stored.changed_blocks_latest_first(group_id, 0), 0)
+    return stored.revision(group_id), next(stored.changed_blocks_down_to(group_id, 0), 0)
 
 
 def _of(stored: PrivateStoreReader, group_id: bytes, member: bytes) -> Iterator[Divergence]:

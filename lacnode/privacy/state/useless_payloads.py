@@ -28,16 +28,17 @@ class UselessPayloads:
         self._reasons: dict[tuple[bytes, bool], tuple[type[UnusablePayloadError], str, float]] = {}
 
     def check(self, payload_key: bytes, *, admitted: bool) -> None:
-        """Raise the error with which the payload `payload_key` (32 bytes) was recorded by the same rule `admitted`, an
-        UnusablePayloadError. No effect if it was not recorded."""
+        """Raise the UnusablePayloadError that was recorded for the payload `payload_key` (32 bytes) with the same
+        `admitted` (as in `PayloadReader.read_task`). A ForeignPayloadError counts for `FOREIGN_SECONDS`. No effect if
+        none counts."""
         with self._lock:
             kind, text, until_seconds = self._reasons.get((payload_key, admitted), (UnusablePayloadError, "", 0.0))
         if self._clock() < until_seconds:
             raise kind(text)
 
     def record(self, payload_key: bytes, error: UnusablePayloadError, *, admitted: bool) -> None:
-        """Record that the payload `payload_key` (32 bytes) cannot be executed because of `error`. Above
-        `MAX_USELESS_PAYLOADS` the oldest one is forgotten."""
+        """Record that the payload `payload_key` (32 bytes) cannot be executed because of `error`. `admitted` is as in
+        `PayloadReader.read_task`. Above `MAX_USELESS_PAYLOADS` the oldest one is forgotten."""
         # A payload of this name never changes. But whether it belongs to its group depends on the groups of the manager.
         is_foreign = isinstance(error, ForeignPayloadError)
         until_seconds = self._clock() + FOREIGN_SECONDS if is_foreign else math.inf

@@ -25,7 +25,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
     if not isinstance(groups, FlexibleGroups) or (controller.has_tenants and controller.public_key not in members):
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
     try:
-        found = groups.find_with_members(members)
+        found = groups.find_including_members(members)
     except CallLimitExceededError:
         raise timeout() from None
     return [

@@ -157,7 +157,10 @@ class TestContradictingHistories:
                 told = ContradictingHistory(GROUP, teller, teller, MarkerPlace(1, 0), teller, teller)
                 ContradictingHistoryWriter(batch).add(told)
         with database.read() as snapshot:
-            assert sum(1 for _ in ContradictingHistoryReader(snapshot).of_group(GROUP)) == MAX_CONTRADICTING_HISTORIES
+            assert (
+                sum(1 for _ in ContradictingHistoryReader(snapshot).not_dismissed_of_group(GROUP))
+                == MAX_CONTRADICTING_HISTORIES
+            )
 
 
 def is_history(payload: bytes) -> bool:

@@ -67,7 +67,7 @@ class TestFailures:
         failures = GroupFailures()
         with captured_logs() as logs:
             for _ in range(3):
-                failures.record_failure(BAD, "work", StrangeError())
+                failures.record_or_reraise(BAD, "work", StrangeError())
         assert [entry["group"] for entry in logs] == [b64(BAD)]
         assert failures.count == 3
 
@@ -75,7 +75,7 @@ class TestFailures:
         failures = GroupFailures()
         with captured_logs() as logs:
             for number in range(2 * MAX_LOGGED_FAILURES):
-                failures.record_failure(number.to_bytes(32), "work", StrangeError())
+                failures.record_or_reraise(number.to_bytes(32), "work", StrangeError())
         assert len(logs) == 1
 
     @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ class TestFailures:
     def test_an_error_of_the_node_is_raised(self, error: Exception) -> None:
         failures = GroupFailures()
         with pytest.raises(type(error)):
-            failures.record_failure(BAD, "work", error)
+            failures.record_or_reraise(BAD, "work", error)
         assert not failures.count
 
     def test_a_damaged_value_of_a_private_table_is_its_groups(self) -> None:
         failures = GroupFailures()
-        failures.record_failure(BAD, "work", DamagedValueError("private_state", b"key"))
+        failures.record_or_reraise(BAD, "work", DamagedValueError("private_state", b"key"))
         assert failures.count == 1
 
 

@@ -168,7 +168,7 @@ class TestProofs:
         record = named(A.public, B.public)
         body = encode_proven_group(record, A, B.public)
         assert body is not None
-        assert decode_proven_group(body, KeyRing([B])).teller == A.public
+        assert decode_proven_group(body, KeyRing([B])).proven_teller == A.public
         with pytest.raises(EnclaveError, match="EnclaveNoMatchingPrivateKey"):
             decode_proven_group(body, KeyRing([C]))
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):

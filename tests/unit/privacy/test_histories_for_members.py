@@ -62,7 +62,7 @@ def continued(groups: Groups, written: PrivateTransaction, marker: Transaction, 
     records = processor.create_executor(number).execute_block(block, hash_, [task])
     with context.database.read() as snapshot:
         stored = PrivateStoreReader(snapshot)
-        last = next(stored.changed_blocks_latest_first(GROUP, 0))
+        last = next(stored.changed_blocks_down_to(GROUP, 0))
         known = stored.roots_in_block(context.history.hash_at(last) or b"", GROUP)[-1]
     return [
         PastTransaction(written, known.marker_hash, known.root),

@@ -38,7 +38,7 @@ async def read(answer: bytes) -> bytes | None:
         url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         sender = HttpPeerSender(None, AddressPolicy([url]))
         await nursery.start(sender.run)
-        found = (await sender.post_all(PARTY_INFO_PATH, {url: b"question"}))[url]
+        found = (await sender.post_in_event_loop(PARTY_INFO_PATH, {url: b"question"}))[url]
         nursery.cancel_scope.cancel()
     return found
 

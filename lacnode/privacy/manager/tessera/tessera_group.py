@@ -18,9 +18,9 @@ from lacnode.privacy.manager.tessera.tessera_encoding import (
 from lacnode.privacy.transaction_manager import GroupType
 
 
-def has_tessera_id(members: Sequence[bytes], seed: bytes | None = None) -> bool:
-    """Return True if Tessera gives the group of `members` (public keys of 32 bytes) and `seed` (None for a LEGACY
-    group) the same id as Orion and lacnode."""
+def has_same_id_at_tessera(members: Sequence[bytes], seed: bytes | None = None) -> bool:
+    """Return True if Tessera computes the same id as Orion and lacnode for the group of `members` (public keys of 32
+    bytes) and `seed` (None for a LEGACY group)."""
     return group_id(members, seed) == tessera_group_id(members, seed)
 
 
@@ -56,6 +56,6 @@ def decode_tessera_group(data: bytes) -> GroupRecord:
     record = GroupRecord(members, name, description, state == "ACTIVE", GroupType(kind), None if legacy else seed)
     # The refusal comes now, at the announcement. Otherwise each payload of the group would be refused later, without a
     # reason that its sender sees.
-    if not has_tessera_id(members, record.seed):
+    if not has_same_id_at_tessera(members, record.seed):
         raise TesseraError("group.members: fewer were expected: Tessera gives so large a group another id than Orion")
     return record

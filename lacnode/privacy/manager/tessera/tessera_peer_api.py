@@ -1,4 +1,5 @@
-"""The answers of this manager to Tesseras. A Tessera proves nothing about itself here (see `LocalTransactionManager`).
+"""The answers of this manager to Tesseras. A Tessera proves nothing about itself here: `PayloadIntake` and
+`ManagedGroups` check what it sends.
 
 This manager does not answer `/resend`, because a Tessera proves no key for it.
 """

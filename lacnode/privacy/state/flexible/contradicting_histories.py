@@ -48,14 +48,14 @@ class ContradictingHistoryReader:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def of_group(self, group_id: bytes) -> Iterator[ContradictingHistory]:
+    def not_dismissed_of_group(self, group_id: bytes) -> Iterator[ContradictingHistory]:
         """Yield the histories of the group `group_id` (32 bytes) that are not dismissed, in the order of their senders'
         keys. The snapshot must be open meanwhile."""
         return (history for history in self._all(group_id) if not history.is_dismissed)
 
     def told_by(self, group_id: bytes, teller: bytes) -> ContradictingHistory | None:
-        """Return the last history of the group that the key `teller` (32 bytes) sent, dismissed or not. None if there
-        is none."""
+        """Return the last history of the group `group_id` that the key `teller` (32 bytes each) sent, dismissed or not.
+        None if there is none."""
         return next((history for history in self._all(group_id) if history.teller == teller), None)
 
     def _all(self, group_id: bytes) -> Iterator[ContradictingHistory]:
@@ -90,7 +90,7 @@ class ContradictingHistoryWriter:
         # The operator has decided about this history. Its sender must not bring it back by sending it again.
         if before is not None and before.is_dismissed and before.payload_key == history.payload_key:
             return
-        kept = [other.teller for other in reader.of_group(history.group_id)]
+        kept = [other.teller for other in reader.not_dismissed_of_group(history.group_id)]
         # A stranger can use any number of keys. The bound keeps the list readable for the operator.
         if history.teller in kept or len(kept) < MAX_CONTRADICTING_HISTORIES:
             self._put(history)

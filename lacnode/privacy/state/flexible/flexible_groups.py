@@ -80,7 +80,7 @@ class FlexibleGroups:
         found = ask_members(self._contract_asker(group_id, number, deadline_seconds))
         return None if found is None else FlexibleGroup(group_id, found)
 
-    def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
+    def find_including_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
         """Return every group that has all of `keys` (public keys of 32 bytes) as members, in the order of the ids.
         Groups whose contract does not answer are left out: their members may have made the contract so.
 
@@ -139,8 +139,8 @@ class FlexibleGroups:
     def _roots(self, group_id: bytes) -> Iterator[MarkerRoot]:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
-            # `changed_blocks_latest_first` yields the last block first. A history is in the order of the chain.
-            numbers = reversed(list(stored.changed_blocks_latest_first(group_id, 0)))
+            # `changed_blocks_down_to` yields the last block first. A history is in the order of the chain.
+            numbers = reversed(list(stored.changed_blocks_down_to(group_id, 0)))
             roots = [
                 stored.roots_in_block(self._context.history.hash_at(number) or b"", group_id) for number in numbers
             ]

@@ -145,7 +145,7 @@ class GroupSearch:
             try:
                 found.append((group_id, stored.root_at(group_id, head)))
             except Exception as error:
-                self._context.failures.record_failure(group_id, SEARCH, error)
+                self._context.failures.record_or_reraise(group_id, SEARCH, error)
         return found
 
     def _look_at(self, entries: Iterable[tuple[bytes, bytes]], until_seconds: float) -> bytes | None:
@@ -172,7 +172,7 @@ class GroupSearch:
         except Exception as error:
             # A contract may run too long. One that the code cannot handle must not hide all other groups either.
             if not isinstance(error, CallLimitExceededError):
-                self._context.failures.record_failure(group_id, SEARCH, error)
+                self._context.failures.record_or_reraise(group_id, SEARCH, error)
             # It is not asked again at once.
             self._known.remove(group_id)
             self._silent.record_silence(group_id, root, time.monotonic() - started)
