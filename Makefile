@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1
 FAST_TESTS := tests/unit tests/vectors tests/property tests/conformance tests/differential tests/mutants
 SLOW_TESTS := tests/simulation tests/integration tests/interop tests/siege
-PUBLISHED_TESTS := tests/integration/test_published_*.py tests/unit/privacy/test_manager_config.py
+PUBLISHED_TESTS := tests/integration/test_published_*.py $(addprefix tests/unit/privacy/test_,manager_config.py tessera_config.py)
 # Tests of networks start many processes: more workers than cores make them wait for each other.
 SLOW_WORKERS ?= auto
 

@@ -21,7 +21,7 @@ from lacnode.privacy.service.run_manager import run_manager
 HELP = """Usage: lacnode privacy-manager [OPTIONS] [config]
        lacnode privacy-manager audit [config]
 
-Keep and send private payloads: Orion's transaction manager, by Orion's configuration file.
+Keep and send private payloads: Orion's transaction manager, by Orion's configuration file or Tessera's.
 
   -g, --generatekeys=<names>  Make a key pair for each name, comma-separated: <name>.pub and <name>.key.
                               Asks for a password for each; none leaves the key unlocked.

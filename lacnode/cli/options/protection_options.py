@@ -23,7 +23,7 @@ PROTECTION_OPTIONS = (
         "privacy-manager-config-file",
         OptionKind.PATH,
         "",
-        "Configuration (Orion's TOML) of a transaction manager in this process, where there is no --privacy-url",
+        "Configuration (Orion's or Tessera's) of a transaction manager in this process, where there is no --privacy-url",
     ),
     Option(
         "privacy-public-key-file", OptionKind.PATH, "", "Public key of the manager that this node acts for (base64)"

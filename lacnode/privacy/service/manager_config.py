@@ -1,4 +1,4 @@
-"""The configuration of a manager: Orion's TOML keys and `ORION_` variables, and lacnode's own keys.
+"""The configuration of a manager: Orion's TOML keys and `ORION_` variables, lacnode's own keys, or a Tessera's file.
 
 All mistakes are reported in one message. The configuration has no secret, only the names of files that have one.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from lacnode.privacy.manager.address_policy import Network
 from lacnode.privacy.manager.orion_party_info import validate_url
+from lacnode.privacy.service.tessera_config import TranslatedFile, is_tessera_config, translate_tessera_config
 
 
 class ManagerConfigError(Exception):
@@ -30,6 +31,8 @@ class ManagerConfig:
     - `tesseranodes`: the URLs of Tesseras in orion mode to exchange payloads with.
     - `peerallowednetworks`, `peerdeniednetworks`: networks where announced managers may or may not be called.
     - `knownkeysmegabytes`, `unknownkeysmegabytes`, `diskreservemegabytes`: the quotas in MiB.
+
+    `notices` is no key. It tells the operator what of the file has no effect.
     """
 
     nodeurl: str = ""
@@ -76,6 +79,7 @@ class ManagerConfig:
     knownkeysmegabytes: int = 65_536
     unknownkeysmegabytes: int = 1_024
     diskreservemegabytes: int = 1_024
+    notices: tuple[str, ...] = ()
 
     def resolve_path(self, name: str) -> Path:
         """Return the path of the file `name` in the working directory of the configuration. An absolute name stays as
@@ -115,35 +119,47 @@ _TYPES: dict[str, Any] = {
     # `bool | None` has a default of None. In the file it is a bool.
     field.name: bool if field.type == bool | None else field.type
     for field in fields(ManagerConfig)
+    if field.name != "notices"
 }
 _PORTS = ("nodeport", "clientport")
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerConfig:
-    """Return the configuration of the TOML file at `path`, None for no file. `environment` are variables: those with
-    `ORION_` replace the file's values. ManagerConfigError, with all mistakes, if it is invalid or the file cannot be
-    read."""
-    found: dict[str, Any] = {}
-    if path is not None:
-        try:
-            found = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise ManagerConfigError(f"{path} cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ManagerConfigError(f"{path} is not TOML: {error}") from None
+    """Return the configuration of the file at `path`, Orion's TOML or Tessera's JSON, None for no file. `environment` are
+    variables: those with `ORION_` replace the file's values. ManagerConfigError, with all mistakes, if it is invalid or
+    the file cannot be read."""
+    file = TranslatedFile() if path is None else _read_file(path)
+    found, mistakes = file.values, file.mistakes
     # Unknown variables are ignored, unlike unknown keys of the file. The environment may have any variables.
     for name, value in environment.items():
         key = name.removeprefix("ORION_").lower()
         if name.startswith("ORION_") and key in _TYPES:
             found[key] = _from_text(key, value)
+            mistakes.pop(key, None)
     # All mistakes are collected. The checks between keys need values of the right types, so wrong ones have defaults here.
-    mistakes = _mistakes(found)
+    mistakes = {**_mistakes(found), **mistakes}
     right: dict[str, Any] = {key: _frozen(value) for key, value in found.items() if key not in mistakes}
-    config = ManagerConfig(**right)
+    config = ManagerConfig(**right, notices=tuple(file.notices))
     texts = [*mistakes.values(), *_contradictions(config)]
     if texts:
         raise ManagerConfigError("; ".join(texts))
     return config
+
+
+def _read_file(path: Path) -> TranslatedFile:
+    """Return what a file of either kind has. An `orion.conf` has Orion's keys already."""
+    kind = "TOML"
+    try:
+        text = path.read_text("utf-8")
+        if not is_tessera_config(text):
+            return TranslatedFile(tomllib.loads(text))
+        kind = "JSON"
+        return translate_tessera_config(text)
+    except OSError as error:
+        raise ManagerConfigError(f"{path} cannot be read: {error.strerror}") from None
+    # The errors of TOML, JSON and UTF-8 are all of this kind.
+    except ValueError as error:
+        raise ManagerConfigError(f"{path} is not {kind}: {error}") from None
 
 
 def _frozen(value: object) -> object:

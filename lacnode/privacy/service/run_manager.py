@@ -85,6 +85,8 @@ def open_service(
         # A warning and not an error: Orion starts so, and existing configurations must keep working.
         if with_client_port and config.is_open_to_everyone:
             log.warning(OPEN_CLIENT_PORT.format(host=config.clientnetworkinterface, port=config.clientport))
+        for notice in config.notices:
+            log.warning(notice)
         if len(set(files.always_send_to)) > 1:
             log.warning(SEVERAL_KEYS_ADDED)
         return ManagerService(files.keys, store, settings if with_client_port else replace(settings, client_port=None))
