@@ -36,7 +36,7 @@ def _integer(value: object) -> int:
 
 
 def normalize_address(value: object) -> str:
-    """Return an address in lower case, 40 hexadecimal digits after 0x. RpcError if it is none."""
+    """Return an address in lower case, 40 hexadecimal digits after 0x. RpcError if `value` is no address."""
     try:
         return to_hex(address_from_hex(str(value)))
     except ValueError:
@@ -44,7 +44,7 @@ def normalize_address(value: object) -> str:
 
 
 def normalize_bytes(value: object) -> str:
-    """Return bytes in hexadecimal digits in lower case, with 0x. RpcError if they are none."""
+    """Return bytes in hexadecimal digits in lower case, with 0x. RpcError if `value` is no such text."""
     try:
         return to_hex(from_hex(str(value)))
     except ValueError:

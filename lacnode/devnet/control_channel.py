@@ -27,7 +27,7 @@ CommandHandler = Callable[[str, Document], Awaitable[Document]]
 
 
 class ControlError(Exception):
-    """A node did not do what it was told. The text says why."""
+    """A node did not carry out a command. The text says why."""
 
 
 async def serve_control(

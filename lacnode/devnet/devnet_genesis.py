@@ -70,12 +70,13 @@ def devnet_genesis(
     consensus: str = DEFAULT_CONSENSUS,
     qbft_start_block: int | None = None,
 ) -> dict[str, object]:
-    """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds. They
-    may have any order. `accounts` get `BALANCE_WEI` each. `timestamp` is in Unix seconds. KeyError for an unknown
-    `fork` or `consensus`. `fork` is a key of `DEVNET_FORKS`, and `consensus` the name of a protocol. From
-    `qbft_start_block` on it is QBFT, never if that is None.
+    """Return the genesis document for `validators` (20-byte addresses, in any order) with a block every `block_period`
+    seconds.
 
-    A period that is no whole number of seconds is written as Besu's experimental `xblockperiodmilliseconds`.
+    `accounts` get `BALANCE_WEI` each. `timestamp` is in Unix seconds. KeyError for an unknown `fork` or `consensus`.
+    `fork` is a key of `DEVNET_FORKS`, and `consensus` the name of a protocol. The protocol is QBFT from
+    `qbft_start_block` on, never if that is None. A period that is no whole number of seconds is written as Besu's
+    experimental `xblockperiodmilliseconds`.
     """
     section: dict[str, object] = {
         "blockperiodseconds": max(1, round(block_period)),

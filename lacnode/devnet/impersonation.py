@@ -45,8 +45,8 @@ class Impersonation:
         return self._impersonates_all or str(account).lower() in self._accounts
 
     def methods(self) -> Mapping[str, Callable[[list[Any]], Awaitable[object]]]:
-        """Return the methods, by name without `hardhat_` or another prefix. Each takes the list of parameters. RpcError
-        from it if the parameters are wrong or it cannot be done."""
+        """Return the methods, by name without `hardhat_` or another prefix. Each takes the list of parameters, and
+        raises RpcError if they are wrong or if it cannot do what they ask."""
         return {
             "impersonateAccount": self._impersonate,
             "stopImpersonatingAccount": self._stop,

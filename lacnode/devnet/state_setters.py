@@ -32,7 +32,7 @@ class StateSetters:
 
     def methods(self) -> Mapping[str, Setter]:
         """Return the methods, by complete name (`hardhat_`, `anvil_` and `evm_`), with those that are refused. Each
-        takes the list of parameters and returns True. RpcError from it if it is refused or fails."""
+        takes the list of parameters and returns True, or raises RpcError if the change is refused or fails."""
         setters: dict[str, Setter] = {
             "addBalance": self._add_balance,
             "setBalance": _unless(self._has_balance, self._set_balance),

@@ -16,9 +16,9 @@ class EthstatsUrlError(ValueError):
 class EthstatsSettings:
     """The server at `host`, and the name under which this node logs in there with `secret`.
 
-    `scheme` is `ws` or `wss`, or None: then both are tried in turns. `port` is None for the one of the scheme.
-    `contact` is for the server's page. The certificate of the server must come from `ca_file` (PEM), or from an
-    authority of this system if it is None.
+    `scheme` is `ws` or `wss`, or None: then both are tried in turns. `port` is None for the usual port of the scheme.
+    `contact` is for the server's page. The certificate of the server must come from an authority in `ca_file` (PEM), or
+    from an authority of this system if it is None.
     """
 
     name: str

@@ -68,7 +68,7 @@ class NodeReports:
         return _emit("latency", {"id": self._id, "latency": str(milliseconds)})
 
     def all_reports(self) -> list[str]:
-        """Return the reports of the last block, of the pool and of the node, one text each in this order. This reads
+        """Return three messages, in this order: the reports of the last block, of the pool and of the node. This reads
         the database, so the event loop must not call it."""
         return [self._block(), self._pending(), self._stats()]
 

@@ -29,8 +29,8 @@ class QueryRefusedError(Exception):
 
 
 def refusal_error(message: str, classification: str = ABORTED) -> QueryRefusedError:
-    """Return a refusal with one error that has no place in the text. `classification` is the word of Besu's library for
-    its kind. It is not raised here."""
+    """Return a refusal with one error, which names no place in the query. `classification` is the word of Besu's
+    library for its kind. It is not raised here."""
     return QueryRefusedError([{"message": message, "extensions": {"classification": classification}}])
 
 

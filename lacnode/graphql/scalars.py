@@ -45,13 +45,13 @@ def read_bytes32(value: object) -> bytes:
 
 def read_big_int(value: object) -> int:
     """Read a number from 0 to 2^256 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError
-    if it is none."""
+    for any other value."""
     return _number("BigInt", value, 2**256)
 
 
 def read_long(value: object) -> int:
-    """Read a number from 0 to 2^63 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError if
-    it is none."""
+    """Read a number from 0 to 2^63 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError
+    for any other value."""
     return _number("Long", value, 2**63)
 
 

@@ -41,7 +41,8 @@ def text_field(number: int, text: str) -> bytes:
 
 def read_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield the number and the value of each field of `message`: bytes for texts, bytes and messages, and an unsigned
-    number for all others. ValueError if it is not protobuf, or has a kind that protobuf has given up."""
+    number for all others. ValueError if `message` is not protobuf, or has a field of a kind that protobuf has given
+    up."""
     at = 0
     while at < len(message):
         key, at = _read_number(message, at)

@@ -103,8 +103,8 @@ class AddressPolicy:
         return reach_of(address) in self._open or _is_in(address, self._allowed)
 
     def permits_url(self, url: str) -> bool:
-        """Return True if `url` may be stored: its host is a name, an address that may be called, or that of an own URL.
-        False if its port is not valid. A name is not looked up here."""
+        """Return True if `url` may be stored: its host is a name or an address that may be called, or the URL is an own
+        one or listed by the operator. False if its port is not valid. A name is not looked up here."""
         # A name is checked when it is called, at the address that DNS gives then. An earlier answer proves nothing.
         place = _place(url)
         return place is not None and (place in self._own or _address(place[0]) is None or self.permits(place[0]))

@@ -45,10 +45,9 @@ def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: 
 
 def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, teller: bytes) -> GroupRecord | None:
     """Return the record to store when `teller` (32 bytes) gives back a record that this manager may have lost. None if
-    there is nothing new. `known` is the stored record, None if there is none.
-
-    As `accept_group_record`, but LEGACY groups are accepted too, with their members alone. GroupRefusedError if
-    refused.
+    there is nothing new. `known` is the stored record, None if there is none. The rules are those of
+    `accept_group_record`, except that a LEGACY group is accepted too, with its members alone. GroupRefusedError if the
+    record is refused.
     """
     if record.type is not GroupType.LEGACY:
         return accept_group_record(record, known, teller)

@@ -25,8 +25,8 @@ class GroupPage:
 
 
 class GroupStore:
-    """The records of groups in one database, for any number of threads. StoreError from every method if it fails.
-    `quota` bounds the records that other managers announce."""
+    """The records of groups in one database, for any number of threads. Every method raises StoreError if the database
+    fails. `quota` bounds the records that other managers announce."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
@@ -66,10 +66,11 @@ class GroupStore:
         teller: bytes = b"",
     ) -> None:
         """Store the record that `decide_record` returns for the known record of the group (None for an unknown one),
-        and `entry` in the audit log. If it returns None, nothing is stored. Its errors pass through.
+        and `entry` in the audit log. Nothing is stored if `decide_record` returns None. Its errors pass through.
 
-        No other writer can write in between. QuotaExceededError if a new record `is_pushed` by the key `teller` (32
-        bytes, empty if no key was proven) and there are too many. StoreError if the database fails.
+        No other writer can write in between. `is_pushed` says that another manager announced the record, and `teller`
+        is the key that it has proven (32 bytes, empty if none). QuotaExceededError if such a record is of an unknown
+        group and would exceed a bound of the quota. StoreError if the database fails.
         """
         with self._database.write() as connection:
             known = _find_record(connection, group_id)

@@ -120,10 +120,10 @@ class LocalTransactionManager:
 
     def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
         """Encrypt `payload` for the members of the group `group_id` (32 bytes) and the keys of `alwayssendto`, store
-        it, deliver it, and return its key (32 bytes). `sender` is an own public key, None for the first one.
+        it, deliver it, and return its key (32 bytes).
 
-        EnclaveError `PrivacyGroupNotFound` if the group is unknown or deleted, or the sender is not a member. All else
-        is as for `send`.
+        `sender` is an own public key, None for the first one. EnclaveError `PrivacyGroupNotFound` if the group is
+        unknown or deleted, or the sender is not a member. The other errors are those of `send`.
         """
         own = self._keys.sender_pair(sender).public
         record = self.groups.require_active_record(group_id)

@@ -138,8 +138,8 @@ class ManagedGroups:
 
     def receive_announcement(self, body: bytes) -> str:
         """Store the group in `body` (Orion's CBOR), an announcement of another manager without a proof. Return its id
-        in base64. EnclaveError `ObjectJsonDeserialization` if it is malformed, `PrivacyGroupNotStored` if the record is
-        refused, the quota is reached, or no own key is a member. A record that is known already is no error."""
+        in base64. EnclaveError `ObjectJsonDeserialization` if it is malformed, `PrivacyGroupNotStored` as for
+        `accept_announced_record`. A record that is known already is no error."""
         record = decode_or_refuse(decode_orion_group, body)
         self.accept_announced_record(record)
         return to_base64(record.id)
@@ -160,7 +160,8 @@ class ManagedGroups:
         """Store what is new in a group record that another manager announces. `group_acceptance` has the rules.
 
         `teller` is the key (32 bytes) that the other manager has proven, None without a proof. EnclaveError
-        `PrivacyGroupNotStored` if the record is refused, the quota is reached, or no own key is a member.
+        `PrivacyGroupNotStored` if the record is refused, the quota is reached, no own key is a member, or there is no
+        proof although the manager of every member could give one.
         """
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
         if teller is None and not self._delivery.accepts_unproven_announcement(record.members):

@@ -40,8 +40,8 @@ class MemberUrls:
 
 
 class MemberUrlFinder:
-    """Finds the URLs of members' managers in the directory `peers` and at `tessera`, where a key is proven at first
-    contact. None of both is another source.
+    """Finds the URLs of members' managers: in the directory `peers`, and for keys that are not there, or not proven
+    there, at `tessera` (None without Tesseras), where a key is proven at first contact.
 
     Without `proofs` no manager is asked for a proof.
     """

@@ -90,8 +90,8 @@ class MissingPayloads:
 
     def begin_due_attempts(self, limit: int) -> list[bytes]:
         """Return up to `limit` keys (32 bytes) whose time has come, and count one attempt for each. If more are due,
-        those of known signers come first, up to `KNOWN_SIGNERS_SHARE` of them while others are due. The keys stay in
-        the queue: each is due again after a pause that doubles, and never after `FETCH_ATTEMPTS`."""
+        keys of known signers come first, but take at most `KNOWN_SIGNERS_SHARE` of `limit` while others are due. The
+        keys stay in the queue: each is due again after a pause that doubles, and never after `FETCH_ATTEMPTS`."""
         with self._lock:
             now = self._clock()
             due = [

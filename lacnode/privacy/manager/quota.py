@@ -33,8 +33,7 @@ GROUP_SENDER_SHARE = 8
 
 
 class QuotaExceededError(Exception):
-    """A payload or a group record is refused, because a bound of `QuotaSettings` is reached. The text says which
-    one."""
+    """A payload or a group record is refused, because a bound of the quota is reached. The text says which one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Quota:
         counted here.
 
         `of_kind` and `of_sender` are the number and the bytes of the stored records, of all keys of this kind and of
-        the sender. `of_sender` is None if no key was proven. QuotaExceededError if it is too many.
+        the sender. `of_sender` is None if no key was proven. QuotaExceededError if a bound would be exceeded.
         """
         # Unknown keys cost nothing. What they fill must not keep the groups of known managers out.
         most = (MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES) if known else (MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES)

@@ -35,8 +35,8 @@ class _Connection:
 class PeerConnections:
     """The connections of one TLS context over `network`, at most `max_open` at a time.
 
-    They trust what the `context` trusts, and only the fingerprints `known` if there are any. One that was not used for
-    `keep_alive_seconds` is closed at the next call.
+    A server is trusted if the `context` trusts its certificate and, with `known`, if the fingerprint of the certificate
+    is known. A connection that was not used for `keep_alive_seconds` is closed at the next call.
     """
 
     def __init__(

@@ -53,8 +53,8 @@ def first_successful_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[byt
 
 
 def read_encoded_facts(snapshot: Snapshot, payload_key: bytes) -> bytes:
-    """Return the facts of the executed payload `payload_key` (32 bytes) as `KnownPayload.encode` made them. Empty if it
-    was not executed with success, or by an earlier version."""
+    """Return the facts of the executed payload `payload_key` (32 bytes) as `KnownPayload.encode` made them. Empty if no
+    transaction of the payload succeeded, or if an earlier version of lacnode executed it."""
     return (snapshot.get(FIRST_MARKERS_TABLE, payload_key) or b"")[_PLACE_BYTES + _HASH_BYTES :]
 
 

@@ -13,15 +13,15 @@ from lacnode.privacy.state.private_store import PrivateStoreWriter, StoredMarker
 
 @dataclass(slots=True)
 class BlockRecords:
-    """The results of one block's private transactions, `number` and `hash` (32 bytes) of the block. They are filled
-    while it is executed.
+    """The results of one block's private transactions. `number` and `hash` (32 bytes) are those of the block. The other
+    fields are filled while it is executed.
 
     `receipts` are by the hash of the marker. `markers`, `roots` and `logs` are by the id of the group (32 bytes), each
     in the order of the block. `roots` has only groups that changed. `refused` are the hashes of markers whose
-    transaction the contract of a flexible group refused. `told` are those of transactions from a history. `long` are
-    the transactions that are executed apart. `punctual_senders` are the keys with a transaction that ended in its time
-    slice, `slow_senders` those with one that took longer. `begin_to_wait` are the groups that begin to wait for a long
-    transaction, and whether an own or a punctual sender sent it.
+    transaction the contract of a flexible group refused. `told` are the hashes of markers whose transaction comes from
+    a group history. `long` are the transactions that are executed apart. `punctual_senders` are the keys with a
+    transaction that ended in its time slice, `slow_senders` those with one that took longer. `begin_to_wait` are the
+    groups that begin to wait for a long transaction, and whether an own or a punctual sender sent it.
     """
 
     number: int

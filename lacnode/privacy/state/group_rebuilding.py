@@ -37,7 +37,7 @@ ReadHistory = Callable[[], Mapping[bytes, PrivateTransaction]]
 
 class GroupRebuildError(Exception):
     """A block or a payload of the group's past is missing, or the results are too large, so that the group cannot be
-    executed again now. The text says it."""
+    executed again now. The text says which of these."""
 
 
 class GroupRebuilder:

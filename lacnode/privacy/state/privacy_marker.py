@@ -38,11 +38,9 @@ class GroupMode(Enum):
     FLEXIBLE = FLEXIBLE_PRIVACY_ADDRESS
 
     def may_be_marker(self, transaction: Transaction) -> bool:
-        """Return True if a public transaction can be a marker for this kind of groups. Whether the payload exists is
-        not known here.
-
-        It calls the address with the key of a payload (32 bytes). For new members of a flexible group, the key of the
-        history follows (32 bytes more).
+        """Return True if a public transaction can be a marker for this kind of groups: it calls the address with the
+        key of a payload (32 bytes). For new members of a flexible group, the key of the history follows (32 bytes
+        more). Whether the payload exists is not known here.
         """
         sizes = (PAYLOAD_KEY_BYTES,) if self is GroupMode.OFFCHAIN else (PAYLOAD_KEY_BYTES, 2 * PAYLOAD_KEY_BYTES)
         return transaction.to == self.value and len(transaction.data) in sizes

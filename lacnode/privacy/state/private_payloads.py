@@ -127,11 +127,11 @@ def receive_checked(
     manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
 ) -> PrivatePayload:
     """Return the private transaction of the payload `key` (32 bytes), read by the own key `to` or any own key, if it
-    belongs to the group that it was sent to.
+    belongs to the group that it was sent to. `unknown_passes` is as in `payload_ownership.find_ownership_refusal`.
 
-    `payload_ownership` has the rule and `unknown_passes`. PayloadNotFoundError if the manager has no such payload for
-    its keys, ForeignPayloadError if it belongs to another group, UnusablePayloadError if it is no private transaction,
-    PayloadUnavailableError if the manager fails to give it, EnclaveUnreachableError if it does not answer.
+    PayloadNotFoundError if the manager has no such payload for its keys, ForeignPayloadError if it belongs to another
+    group, UnusablePayloadError if it is no private transaction, PayloadUnavailableError if the manager fails to give
+    it, EnclaveUnreachableError if the manager does not answer.
     """
     received = _received(manager, key, to)
     # The item is decoded once and used twice: a payload of 15 MB takes a tenth of a second to decode.

@@ -65,7 +65,7 @@ class MarkerPlace:
 
     @classmethod
     def from_key(cls, key: bytes) -> "MarkerPlace":
-        """Return the place whose `key` these 12 bytes are. Further bytes are ignored."""
+        """Return the place for which `key` returned these 12 bytes. Further bytes are ignored."""
         return cls(int.from_bytes(key[:8]), int.from_bytes(key[8:12]))
 
 
@@ -87,11 +87,11 @@ class StoredMarker:
 @dataclass(frozen=True, slots=True)
 class AbsentMarker:
     """A marker whose payload the manager does not have (`failing` False) or does not give (`failing` True).
-    `marker_hash` and `payload_key` have 32 bytes. The latter is the key of the group history if that is missing.
+    `marker_hash` and `payload_key` have 32 bytes. `payload_key` is the key of the group history if that is missing.
 
-    It is asked for again at `due` (Unix seconds), None for never. `tries` counts the requests. `is_preferred` says that
-    its signer is known to announce payloads of this node. It is asked for before others. `signer` is its address (20
-    bytes), empty in records of earlier versions.
+    The payload is asked for again at `due` (Unix seconds), never if that is None. `tries` counts the requests.
+    `is_preferred` says that the signer of the marker is known to announce payloads of this node. Such a payload is
+    asked for before others. `signer` is the signer's address (20 bytes), empty in records of earlier versions.
     """
 
     place: MarkerPlace
@@ -421,8 +421,8 @@ class PrivateStoreWriter:
         record_successful_marker(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
 
     def delete_successful_marker(self, marker: StoredMarker) -> None:
-        """Delete the record that the private transaction of this marker succeeded first of its payload. No effect if
-        another marker is recorded, or none."""
+        """Delete the record that `marker` is the first one of its payload whose private transaction succeeded. No
+        effect if another marker or none is recorded for the payload."""
         remove_successful_marker(self._batch, marker.payload_key, marker.place.key())
 
     def write_marker_signer(self, address: bytes) -> None:

@@ -293,7 +293,8 @@ class PrivateProcessor:
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Return records to store for refused additions to flexible groups whose history was not taken over, perhaps
-        because it is missing. They wait for the history. A node that has it waits without an effect."""
+        because it is missing. With such a record the node waits for the history. The record has no effect if the node
+        has the history."""
         # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits.
         waiting = []
         groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}

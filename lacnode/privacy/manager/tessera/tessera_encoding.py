@@ -66,8 +66,8 @@ class BinaryFields:
             raise TesseraError(f"{self._what}.{name}: UTF-8 was expected") from None
 
     def items(self, name: str, at_most: int, take: Callable[[], T]) -> list[T]:
-        """Read a count, and call `take` so many times, which reads one value at each call. Return the values.
-        TesseraError if there are more than `at_most` or if the bytes end."""
+        """Read a count, and call `take` that many times. Each call reads one value. Return the values. TesseraError if
+        there are more than `at_most` or if the bytes end."""
         # Each value takes at least 8 bytes. A false count therefore ends at the end of the bytes.
         return [take() for _ in range(self.number(name, at_most))]
 

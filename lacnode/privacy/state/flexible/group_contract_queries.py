@@ -40,8 +40,8 @@ def ask_version(ask: Ask) -> bytes:
 
 
 def ask_refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
-    """Return why the contract refuses that `private` is executed, as a text for the log. None if it may be. It was sent
-    when the group had `expected_version` (32 bytes). The errors of `ask` pass through."""
+    """Return why the contract refuses that `private` is executed, as a text for the log. None if the contract permits
+    it. `private` was sent when the group had `expected_version` (32 bytes). The errors of `ask` pass through."""
     # A locked group takes calls of its own contract alone. The lock keeps other transactions out while members join.
     is_locked = not any(ask(CAN_EXECUTE) or b"")
     if adds_members(private) and not is_locked:
