@@ -35,7 +35,7 @@ class TranslatedFile:
 
 
 def is_tessera_config(text: str) -> bool:
-    """Whether the configuration `text` is Tessera's JSON. No TOML begins like it."""
+    """Return True if the configuration `text` is meant as Tessera's JSON: it begins with `{`, as no TOML does."""
     return text.lstrip().startswith("{")
 
 
@@ -133,7 +133,7 @@ def _translate_tls(server: Mapping[str, Any], prefix: str, found: TranslatedFile
 
 
 def _translate_trust(ssl: Mapping[str, Any], side: str, prefix: str, found: TranslatedFile) -> None:
-    """Translate the certificate of one `side` (`server`, `client`), and whom that side trusts."""
+    """Translate the certificate of one `side` (`server`, `client`), and which certificates that side trusts."""
     for part, name in (("cert", f"{side}TlsCertificatePath"), ("key", f"{side}TlsKeyPath")):
         if ssl.get(name):
             found.values[f"{prefix}{side}{part}"] = ssl[name]
