@@ -9,8 +9,9 @@ class BlockRefusedError(Exception):
         self.rule = rule
 
 
-class UndecidedBlockError(BlockRefusedError):
-    """No quorum can have decided the block: its header or its seals break a rule. Another peer may have the true one."""
+class InvalidSealedHeaderError(BlockRefusedError):
+    """A header with seals is invalid: it breaks a rule, or its seals are not those of a quorum. No quorum can have
+    decided this block. Another peer may have the true block of this height."""
 
 
 class InternalBlockError(BlockRefusedError):

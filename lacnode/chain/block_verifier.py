@@ -17,8 +17,8 @@ from lacnode.consensus.bft.header_rules import (
     HeaderContext,
     HeaderRefusedError,
     check_all_but_seals,
-    check_full,
-    check_light,
+    check_proposed_header_rules,
+    check_sealed_header_rules,
     check_with_unknown_validators,
     timestamp_seconds_ahead,
 )
@@ -36,7 +36,8 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
 
 HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
-"""`check_light`, `check_all_but_seals`, `check_full` or `check_with_unknown_validators` of `consensus.bft.header_rules`."""
+"""A check of `consensus.bft.header_rules`: `check_proposed_header_rules`, `check_all_but_seals`,
+`check_sealed_header_rules` or `check_with_unknown_validators`."""
 
 
 class BlockVerifier:
@@ -72,7 +73,7 @@ class BlockVerifier:
         `is_prepared`: a quorum prepared the block in an earlier round. The rules that Besu does not have are not
         checked then.
         """
-        self._check_header(check_light, header, parent, parent_hash, validators, is_agreed=is_prepared)
+        self._check_header(check_proposed_header_rules, header, parent, parent_hash, validators, is_agreed=is_prepared)
         # A quorum of validators without these rules may have prepared a block, and some may have committed it. Without
         # the votes of this validator the height might never end.
         if not is_prepared:
@@ -93,7 +94,7 @@ class BlockVerifier:
         `parent_hash` has 32 bytes, and `validators` are those of this block, ascending (20-byte addresses).
         `seals_verified`: the seals of this very header were verified before, and are not verified again.
         """
-        check = check_all_but_seals if seals_verified else check_full
+        check = check_all_but_seals if seals_verified else check_sealed_header_rules
         self._check_header(check, header, parent, parent_hash, validators, is_agreed=True)
         # A sealed block is accepted with a timestamp in the future: a quorum of clocks is right, and ours is wrong.
         ahead = timestamp_seconds_ahead(header, self._now())

@@ -17,7 +17,7 @@ from lacnode.chain.block_builder import BlockBuilder
 from lacnode.chain.block_errors import (
     BlockRefusedError,
     InternalBlockError,
-    UndecidedBlockError,
+    InvalidSealedHeaderError,
     UnknownParentError,
 )
 from lacnode.chain.block_verifier import BlockVerifier
@@ -59,8 +59,8 @@ log = structlog.get_logger("chain")
 
 @dataclass(frozen=True, slots=True)
 class NewHead:
-    """A block that was just imported. All readers can read it. `hash` is its on-chain hash (32 bytes).
-    `receipt_records` has one entry for each transaction, in order, and `logs` all logs of the block."""
+    """A block that was just imported, which readers of the chain find from now on. `hash` is its on-chain hash (32
+    bytes). `receipt_records` has one entry for each transaction, in order, and `logs` all logs of the block."""
 
     header: BlockHeader
     hash: bytes
@@ -139,7 +139,8 @@ class Blockchain(ExecutableChain):
         self._listeners.append(listener)
 
     def header_chain(self) -> VerifiedHeaderChain:
-        """A chain of headers above this head, to verify headers one by one. Their import does not verify them again."""
+        """A new chain of headers that begins at the head, without a further header yet. It verifies each header that is
+        added. The import of such a block does not verify its header again."""
         head = self._head
         tally = self.validator_sets.tally_after_or_none(head.header)
         return VerifiedHeaderChain(
@@ -171,13 +172,15 @@ class Blockchain(ExecutableChain):
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
             creator = self.protocols.creator(block.header)
-            with self._proposal_sizes.bound(own_budget, creator, validators, is_prepared=is_prepared) as bounded_budget:
+            with self._proposal_sizes.bounded_budget(
+                own_budget, creator, validators, is_prepared=is_prepared
+            ) as bounded_budget:
                 self._execute_once(hash_, block, parent, bounded_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. Return True then, and False if it is known already.
 
-        Raises UnknownParentError, UndecidedBlockError if its header or seals break a rule, another BlockRefusedError,
+        Raises UnknownParentError, InvalidSealedHeaderError if its header or seals break a rule, another BlockRefusedError,
         StorageError, or ExecutionInterruptedError if `budget` is cancelled. Nothing of the block is stored then. A
         decided block has no deadline: its budget ends only when the node stops.
         """
@@ -230,12 +233,14 @@ class Blockchain(ExecutableChain):
 
     @contextmanager
     def bulk_import(self) -> Iterator[None]:
-        """Import many blocks with few flushes. No other thread imports, builds or checks a block inside.
+        """Import many blocks inside this context, with few flushes to the disk. No other thread can import, build or
+        check a block meanwhile.
 
-        Each block is stored as a whole and visible at once. A crash may take back the last blocks. StorageError at the
-        exit if the last blocks could not be written: they are not in the chain then. A block that this node helped to
-        agree on waits for the end: the journal forgets its signatures once the block is imported. The first block must
-        have been verified before, because a block that is being built or checked is interrupted.
+        Each block is stored as a whole and visible at once. A crash may take back the last blocks. Raises StorageError
+        at the exit if the last blocks could not be written: they are not in the chain then. The entry interrupts a
+        block that is being built or checked, so verify the first block before. A block that consensus has decided is
+        imported after the context: the journal forgets what it signed for an imported block, so a crash must not take
+        such a block back.
         """
         with self._speculation.import_in_progress(), self._writer:
             try:
@@ -284,7 +289,7 @@ class Blockchain(ExecutableChain):
         )
 
     def _check_sealed(self, block: Block, parent: Head) -> None:
-        """Raises UndecidedBlockError, InternalBlockError, and ValidatorContractError without usable validators."""
+        """Raises InvalidSealedHeaderError, InternalBlockError, and ValidatorContractError without usable validators."""
         validators, verified = self.tally_after(parent.header).validators, self._verified.has(block.header)
         try:
             self._verifier.check_sealed_header(
@@ -293,7 +298,7 @@ class Blockchain(ExecutableChain):
         except InternalBlockError:
             raise
         except BlockRefusedError as refusal:
-            raise UndecidedBlockError(refusal.rule, str(refusal)) from None
+            raise InvalidSealedHeaderError(refusal.rule, str(refusal)) from None
 
     def _execute_once(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:
         # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.

@@ -253,7 +253,7 @@ class DatabaseNodeStore:
     """The execution engine's view of the database: trie nodes and code by hash, as of the last commit.
 
     Recent values are cached in two generations: when the young one is full, it becomes the old one. The value of a hash
-    never changes. So several threads can read the same value twice, and nothing worse.
+    never changes, so it is safe from several threads.
     """
 
     def __init__(self, database: Database) -> None:

@@ -59,8 +59,8 @@ class ExecutableChain(ChainHistory):
         """A tracer for one RPC call on this chain, within `budget` and the usual limits of steps and bytes."""
         return self._engine.tracer(self.hash_at, budget)
 
-    def open_block_after(self, header: BlockHeader) -> OpenBlock:
-        """An open block on the state after `header`, with the number and the other values of that block itself, for
-        private transactions. It is not the next block of the chain. Raises SystemCallError if a call that begins every
-        block fails."""
+    def open_block_for_private_execution(self, header: BlockHeader) -> OpenBlock:
+        """An open block in which private transactions are executed, on the state after `header`. COINBASE, NUMBER and
+        the like give the values of `header` itself: it is not the next block of the chain. Raises SystemCallError if a
+        call that begins every block fails."""
         return self._engine.open_block(header.state_root, self.protocols.execution_header(header), self.hash_at)

@@ -28,8 +28,8 @@ class VerifiedHeaders:
     """Headers with verified seals, and the body that was checked for each of them. At most `MAX_VERIFIED_HEADERS`: the
     oldest is forgotten. Safe from any thread.
 
-    A header names its parent by hash, so its validators never change and the result is always valid. It is valid for
-    exactly this header, with its seals and its round.
+    A header names its parent by hash, so its validators never change, and a verified header stays verified. The same
+    header with other seals or another round is another header here.
     """
 
     def __init__(self) -> None:

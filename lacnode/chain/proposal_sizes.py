@@ -27,12 +27,16 @@ class ProposalSizes:
         """When the last proposal of a proposer (20 bytes) was refused for its size."""
 
     @contextmanager
-    def bound(
+    def bounded_budget(
         self, budget: ExecutionBudget, proposer: bytes, validators: tuple[bytes, ...], *, is_prepared: bool
     ) -> Iterator[ExecutionBudget]:
-        """Give `budget` with the sizes of a new block of `proposer` (20 bytes), beyond which BlockRefusedError is raised.
-        They have no bounds if a quorum has prepared the block (`is_prepared`), or if the proposals of more than f of
-        `validators` were refused for their size lately."""
+        """Give `budget` with the bounds on memory and logs for the execution of a new proposal of `proposer` (20
+        bytes). If the execution inside this context exceeds them, BlockRefusedError ("proposal-size") is raised, and
+        the refusal counts for `proposer`.
+
+        `budget` is given as it is, without these bounds, if a quorum has prepared the block (`is_prepared`), or if
+        proposals of more than f of `validators` were refused for their size in the last `PROPOSER_SECONDS`.
+        """
         now = self._clock()
         # A former validator must not count for ever, and must not take memory.
         self._refused_at = {

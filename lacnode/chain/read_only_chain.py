@@ -12,11 +12,11 @@ from lacnode.storage.storage_errors import StorageCorruptError
 
 
 class ReadOnlyChain(ExecutableChain):
-    """The chain of `spec` in `database`. `evm` executes calls, and `differences` counts where two engines differ (None:
-    nothing reads the counts).
+    """The chain of `spec` in `database`, for a process that only reads. `evm` chooses the engine that executes calls.
+    `differences` counts where two engines differ, None if no caller reads the counts.
 
-    StorageCorruptError if there is no genesis, NativeLibraryError if `evm` needs the native library and there is none
-    that fits.
+    Raises StorageCorruptError if there is no genesis, and NativeLibraryError if `evm` needs the native library and
+    there is none that fits.
     """
 
     def __init__(

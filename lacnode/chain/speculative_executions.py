@@ -23,12 +23,12 @@ class SpeculativeExecutions:
     def speculative_budget(
         self, budget: ExecutionBudget, except_import_of: bytes | None = None
     ) -> Iterator[ExecutionBudget]:
-        """Give the budget of an execution inside this context. It ends with `budget`, or when another block's import
-        begins. It must not be cancelled by the caller, because that cancels `budget` too.
+        """Give the budget of an execution inside this context. It ends when `budget` ends, or when the import of
+        another block begins. Do not cancel it: that cancels `budget` too.
 
-        `except_import_of` is the on-chain hash (32 bytes) of the block whose import does not end the execution, because
-        it uses it. It is None while a block is built: then every import ends it. Raises ExecutionCancelledError at the
-        entry if any import is under way, also that of `except_import_of`.
+        `except_import_of` is the on-chain hash (32 bytes) of the executed block: its own import uses the result and
+        does not end the execution. It is None while a block is built: then every import ends the execution. Raises
+        ExecutionCancelledError at the entry if any import is under way, also that of `except_import_of`.
         """
         own = ExecutionBudget()
         with self._lock:
@@ -44,8 +44,9 @@ class SpeculativeExecutions:
 
     @contextmanager
     def import_in_progress(self, hash_: bytes | None = None) -> Iterator[None]:
-        """The context of an import. Executions of blocks other than `hash_` (32 bytes, None for any) are cancelled, and
-        no new one starts until it ends. It does not wait for them."""
+        """The context of an import. At its entry, all executions are cancelled but those of the imported block `hash_`
+        (32 bytes). None, for an import of many blocks, cancels all. No new execution starts until the context ends. The
+        entry does not wait until the cancelled ones have stopped."""
         with self._lock:
             self._imports += 1
             for budget, running in self._running.items():

@@ -66,21 +66,21 @@ class TransactionCandidate(Protocol):
         """Whether it is offered after all others, because it will probably take long. Stricter bounds hold for it."""
 
     def included(self) -> None:
-        """Notice that the transaction is in the block. The block may never be decided."""
+        """The builder calls this when the transaction is in the block. The block may never be decided."""
 
     def skipped(self) -> None:
-        """Notice that the transaction is not in this block. It may be in a later one."""
+        """The builder calls this when the transaction is not in this block. It may be in a later one."""
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """Notice that the transaction was interrupted after `seconds`, the most that one transaction gets, or exceeded
-        another bound.
+        """The builder calls this when it ended the execution after `seconds`, the most that one transaction gets, or at
+        another bound. The transaction is not in this block.
 
         `cause` names the bound, in words. `was_held_up`: the machine did other work for most of that time.
         """
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
-        """Notice that the transaction cannot be in any block on this state."""
+        """The builder calls this when, for `reason`, the transaction cannot be in any block on this state."""
 
 
 BLOCK_SHARE = 0.5
@@ -106,12 +106,12 @@ MIN_PROCESSOR_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SelectionLimits:
-    """The end of the selection.
+    """When the selection ends, and what the selected transactions may take.
 
     It ends at `deadline` (monotonic seconds), or when a transaction does not fit and the used gas has reached
-    `min_occupancy_ratio` (0 to 1) of the limit. Cancelling `budget` ends it at once, with an error. The transactions
-    have at most `max_bytes` together. A single longer transaction may have a block for itself. Once they have used
-    `max_gas` (None for no bound), there are no more. The first transaction may use more than that.
+    `min_occupancy_ratio` (0 to 1) of the block's gas limit. Cancelling `budget` ends it at once, with an error. The
+    transactions have at most `max_bytes` together. A single longer transaction may have a block for itself. Once they
+    have used `max_gas` (None for no bound), there are no more. The first transaction may use more than that.
     """
 
     deadline: float

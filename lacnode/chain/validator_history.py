@@ -38,11 +38,11 @@ class VoteSource(Protocol):
 def next_tally(
     tally: VoteTally | None, header: BlockHeader, schedule: IbftSchedule, protocols: ProtocolSchedule
 ) -> VoteTally | None:
-    """The tally after `header`. `tally` is the one before it, None for one without validators. No stored block is
-    needed: the votes are in headers.
+    """The tally after `header`, made without a stored block, because the votes are in headers. `tally` is the one after
+    the parent. None, if a contract named those validators, counts as a tally without validators.
 
-    None if a contract names the validators of the next block: its answer needs the state after `header`. Raises
-    RlpError if the extra data is malformed.
+    Returns None if a contract names the validators of the block after `header`: its answer needs the state after
+    `header`. Raises RlpError if the extra data is malformed.
     """
     if schedule.parameters_at(header.number + 1).validator_contract is not None:
         return None

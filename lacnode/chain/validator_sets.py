@@ -69,11 +69,11 @@ class ValidatorSets:
         return None if self._protocols.extra_data(header).validators == validators else validators
 
     def validators_of_block(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """The validators (20-byte addresses) of block `header`, as `qbft_getValidatorsByBlockNumber` shows them.
+        """The validators (20-byte addresses) of block `header`, as `qbft_getValidatorsByBlockNumber` shows them: those
+        in its extra data, and on GoQuorum's chains those by the votes before it.
 
-        They are those in its extra data, and on GoQuorum's chains those by votes. With a contract they are, as in Besu,
-        its answer after that block. Raises ValidatorContractError if that answer is not usable, and RlpError if the
-        extra data is malformed.
+        With a validator contract they are, as in Besu, the contract's answer after that block. Raises
+        ValidatorContractError if that answer is not usable, and RlpError if the extra data is malformed.
         """
         parameters = self._schedule.parameters_at(header.number)
         if parameters.validator_contract is not None:

@@ -31,8 +31,8 @@ class BftSectionError(Exception):
 
 
 class Ibft2Section(GenesisSection):
-    """The keys of `config.ibft2` in the genesis file, with Besu's defaults. `blockreward` is in wei. The period in
-    milliseconds, if it is given, counts before the one in seconds. `miningbeneficiary` (20 bytes) is None for the
+    """The keys of `config.ibft2` in the genesis file, with Besu's defaults. `blockreward` is in wei. If the block
+    period is given in milliseconds, the one in seconds has no effect. `miningbeneficiary` (20 bytes) is None for the
     proposer."""
 
     epochlength: PositiveLong = 30_000
@@ -105,8 +105,8 @@ def check_consensus_sections(config: Mapping[str, Any]) -> None:
     """Check that `config` has a section of IBFT 1, IBFT 2.0 or QBFT, and none of ethash or clique. Raises
     BftSectionError if this node cannot run the network.
 
-    `config` has its keys in lower case and was not validated yet. Otherwise the first missing key of `ibft2` would be a
-    confusing error for a network of another kind.
+    `config` has its keys in lower case. Call this before the keys of the sections are validated: a network of another
+    kind then gets this error, and not one about the first missing key of `ibft2`.
     """
     for engine in ("ethash", "clique"):
         if engine in config:

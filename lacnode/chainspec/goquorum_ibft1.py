@@ -20,7 +20,7 @@ class Ibft1SectionError(Exception):
 
 
 class GoQuorumTransition(Protocol):
-    """What of a transition is valid for both protocols (`goquorum`)."""
+    """The keys of an entry of GoQuorum's `config.transitions` that hold for IBFT 1 and for QBFT."""
 
     @property
     def block(self) -> int:

@@ -36,7 +36,7 @@ class IbftParameters:
         """Whether block `number` begins an epoch: open votes are forgotten. The block `epoch_begins` itself is one."""
         return (number - self.epoch_begins) % self.epoch_length == 0
 
-    def next_epoch_block(self, number: int) -> int:
+    def first_epoch_block_above(self, number: int) -> int:
         """The number of the first epoch block above block `number`."""
         return number + self.epoch_length - (number - self.epoch_begins) % self.epoch_length
 

@@ -104,8 +104,8 @@ PRAGUE_BLOBS = BlobSchedule(6, 9, 5_007_716)
 
 @dataclass(frozen=True, slots=True)
 class DevnetRules:
-    """What only a devnet has. Its chain may be taken back, and transactions of `state_administrator` (20 bytes, None
-    for no account) may change any state."""
+    """What only a devnet has. Its chain may be reverted to an earlier block, and transactions of `state_administrator`
+    (20 bytes, None for no account) may change any state."""
 
     state_administrator: bytes | None = None
 

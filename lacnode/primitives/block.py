@@ -59,7 +59,8 @@ class BlockBody:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A header with its body. In RLP `[header, transactions, ommers]`, and withdrawals if the fork has them."""
+    """A header with its body. In RLP it is `[header, transactions, ommers]`, with the withdrawals as fourth item unless
+    the body has None."""
 
     header: BlockHeader
     body: BlockBody
@@ -76,8 +77,8 @@ class Block:
         return self.body.transactions
 
     def encode(self) -> bytes:
-        """Encode the block in RLP: one list of header, transactions, ommers and, if there are any, withdrawals. It is
-        the form of eth and `debug_getRawBlock`."""
+        """Encode the block in RLP: one list of header, transactions, ommers and, unless they are None, withdrawals. It
+        is the form of eth and `debug_getRawBlock`."""
         return rlp.list_of_encoded(self.header.encode(), *self.body.encoded_fields())
 
     def with_header(self, header: BlockHeader) -> "Block":

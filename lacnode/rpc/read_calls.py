@@ -69,7 +69,7 @@ class ReadableChain(Protocol):
     def tracer(self, budget: ExecutionBudget) -> Tracer:
         """A tracer of blocks and calls of this chain for one RPC call, within the time of `budget`."""
 
-    def open_block_after(self, header: BlockHeader) -> OpenBlock:
+    def open_block_for_private_execution(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`, with the values of that block, and not of the next one. It is not
         stored. MissingNodeError, when it executes, if the state is not kept."""
 

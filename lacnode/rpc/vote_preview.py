@@ -23,7 +23,7 @@ def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
     too. Empty if there are none. It asks peers for up to 5 seconds, so a worker thread must call it."""
     head = services.chain.head.header
     tally = services.chain.tally_after(head)
-    vanish_at = services.chain.spec.ibft.parameters_at(head.number + 1).next_epoch_block(head.number)
+    vanish_at = services.chain.spec.ibft.parameters_at(head.number + 1).first_epoch_block_above(head.number)
     wanted_votes = services.vote_proposer.wanted_votes
     # This node's own wishes count too, even if no block carries them yet.
     subjects = {(recipient, add) for recipient, add in wanted_votes.items()}

@@ -69,10 +69,9 @@ class AnnouncedBlocks:
     # -- events of the node, on the event loop ---------------------------------------------------------------------
 
     def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the body of a long block that `peer` announces is needed: a quorum sealed the header, and it is the
-        next one. The announcement counts in any case. False also wakes the synchronizer if the block may be useful
-        later. A false header ends the session of `peer`.
-        """
+        """Whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the block is
+        the next one. False wakes the synchronizer if the block may be useful later. A false header ends the session of
+        `peer`. Unless the extra data is malformed, `peer` counts as having the block from now on, also after False."""
         if self._hash_if_near(peer, header) is None:
             return False
         try:

@@ -56,10 +56,11 @@ class BlockDownload:
     _gas_at_once: RequestSize = field(default_factory=lambda: RequestSize(FIRST_GAS_PER_REQUEST, GAS_PER_REQUEST))
 
     async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
-        """Send verified blocks in order, not yet executed, until the peer has no more or is too slow.
+        """Send verified blocks in order, not yet executed, until the peer has no more, or is slow and another peer may
+        be faster (`has_faster`).
 
-        The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer fails,
-        and InternalBlockError after an error of a check that no rule expects.
+        The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer
+        fails or has used up its time (`pace`), and InternalBlockError if a check fails by a fault of this program.
         """
         chain = await self.check_worker.run(self.chain.header_chain)
         # Not the chain's own head: the downloaded headers form a chain of their own until they are imported.

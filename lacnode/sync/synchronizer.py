@@ -18,7 +18,12 @@ from functools import partial
 import structlog
 import trio
 
-from lacnode.chain.block_errors import BlockRefusedError, InternalBlockError, UndecidedBlockError, UnknownParentError
+from lacnode.chain.block_errors import (
+    BlockRefusedError,
+    InternalBlockError,
+    InvalidSealedHeaderError,
+    UnknownParentError,
+)
 from lacnode.chain.blockchain import Blockchain
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.p2p.peer import Peer
@@ -270,7 +275,7 @@ class Synchronizer:
                     await self._import.run(blocks, self.worker)
                     # Success resets the pause: the next refusal is a new case.
                     self._pause = FIRST_PAUSE_SECONDS
-            except (UndecidedBlockError, UnknownParentError) as refusal:
+            except (InvalidSealedHeaderError, UnknownParentError) as refusal:
                 # If a contract names the validators, the seals of a header can be verified only after the block before it.
                 # Meanwhile consensus may have imported another block of that height, so the parent is unknown.
                 # The peer is at fault: a pause would let it keep this node from the true blocks of other peers.

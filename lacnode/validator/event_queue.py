@@ -117,8 +117,8 @@ class ConsensusEventQueue:
         return True
 
     def put_early(self, messages: Sequence[MessageReceived]) -> None:
-        """Put messages whose height has begun, in the order of arrival, before the later ones of their peers. Those of
-        peers without a queue are dropped."""
+        """Put messages whose height has begun into the queues of their peers, before the messages that wait there.
+        `messages` are in the order of arrival, which they keep. Those of peers without a queue are dropped."""
         # The bounds of a lane do not apply. These messages were here before, within the bounds on messages for later
         # heights, and nothing is added to those as long as earlier messages wait before it.
         for message in reversed(messages):
@@ -129,9 +129,8 @@ class ConsensusEventQueue:
         self._not_empty.set()
 
     def drop_messages_of(self, sender: bytes) -> None:
-        """Drop the waiting messages of the peer at this address (20 bytes). Nothing if it has no queue. It keeps its
-        turns.
-        """
+        """Drop the waiting messages of the peer at this address (20 bytes). The turns that it has used still count, so
+        that it comes no earlier than before. Nothing if it has no queue."""
         lane = self._lanes.get(sender)
         if lane is not None:
             self._lanes[sender] = _Lane(lane.served)

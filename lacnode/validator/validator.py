@@ -145,9 +145,8 @@ class Validator:
     # -- calls of the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
-        """Give the head of the chain to the state machine, because it is new. While blocks that a quorum sealed are
-        imported, the heads on the way are passed over: the next block is decided already.
-        """
+        """Give the new head of the chain to the state machine. Before `run`, and while heads are held back
+        (`hold_back_heads`), only the peers that may send messages are updated."""
         head = self._current_head()
         # The senders change also while blocks are imported: a vote may have added a validator whose messages come now.
         self._intake.set_senders(head.validators)
@@ -165,8 +164,9 @@ class Validator:
         return self._intake.refused
 
     def hold_back_heads(self, importing: bool) -> None:
-        """While several blocks that are here and verified are `importing`, give no new head to the state machine. At the
-        end it gets the current one. The import must never last as long as a peer likes."""
+        """Call it with True when the import of several verified blocks begins: the state machine then gets no new head,
+        because the next blocks are decided already. Call it with False when the import ends: the state machine gets the
+        current head. No peer may be able to make such an import longer."""
         self._importing = importing
         if self._is_running and not importing:
             self._intake.put(self._current_head())

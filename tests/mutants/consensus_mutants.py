@@ -302,7 +302,7 @@ CONSENSUS = (
     Mutant(
         "a-proposal-that-shows-a-high-s-is-refused",
         "lacnode/consensus/ibft2/messages.py",
-        "decode_signed_round_change(payload, known, once, check_shown_signature_form)",
+        "decode_signed_round_change(payload, known, once, check_justifying_signature_form)",
         "decode_signed_round_change(payload, known, once)",
         ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
     ),
@@ -323,7 +323,7 @@ CONSENSUS = (
     Mutant(
         "a-proposal-that-shows-a-high-s-is-relayed",
         "lacnode/consensus/bft/controller.py",
-        "message is not decoded or shows_high_s(message)",
+        "message is not decoded or justification_has_high_s(message)",
         "message is not decoded",
         ("tests/unit/consensus/test_intake.py", "-k", "high_s"),
     ),

@@ -161,8 +161,8 @@ NODE = (
     Mutant(
         "invented-blocks-beside-the-own-head-pause-the-synchronisation",
         "lacnode/sync/synchronizer.py",
-        "except (UndecidedBlockError, UnknownParentError) as refusal:",
-        "except UndecidedBlockError as refusal:",
+        "except (InvalidSealedHeaderError, UnknownParentError) as refusal:",
+        "except InvalidSealedHeaderError as refusal:",
         ("tests/unit/sync/test_synchronizer.py", "-k", "beside_the_own_head"),
     ),
 )

@@ -188,7 +188,7 @@ QBFT = (
     Mutant(
         "qbft-round-zero-form-never-proposed",
         PROTOCOL,
-        "return 0 if as_round_zero else round_",
+        "return 0 if prefers_round_zero else round_",
         "return round_ if round_ > 0 else 0",
         ROUND_ZERO,
     ),

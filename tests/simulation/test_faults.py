@@ -101,7 +101,7 @@ def repeated_commits_count(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(Round, "add_commit", add_commit)
-    monkeypatch.setattr(block_verifier, "check_full", header_rules.check_light)
+    monkeypatch.setattr(block_verifier, "check_sealed_header_rules", header_rules.check_proposed_header_rules)
 
 
 def one_vote_takes_us_along(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
 from lacnode.consensus.bft.message_signatures import HighSError
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
-from lacnode.consensus.bft.overdrawn_authors import OverdrawnAuthors
+from lacnode.consensus.bft.overdrawn_authors import OverdrawnRelays
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -39,7 +39,7 @@ from lacnode.consensus.bft.unsigned_content import (
     FalseCopyError,
     check_body,
     check_header_and_strip_seals,
-    shows_high_s,
+    justification_has_high_s,
 )
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
@@ -98,16 +98,16 @@ class BftController:
         self._received = MessageTracker(limits.duplicate_messages)
         self._message_relay = MessageRelay(address, limits.gossiped_history)
         self._first_copies = FirstCopies()
-        self._overdrawn_authors = OverdrawnAuthors()
+        self._overdrawn_relays = OverdrawnRelays()
         self._search_pause = SearchPause()
         self._false_copies = FalseCopies()
         self._clocks = ClockSkew()
         self._skew_logged_at: dict[bytes, int] = {}
 
     def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
-        """Return the effects of `event`, in their order. `now_ms` is the wall clock in Unix milliseconds. The
-        validators `overdrawn` (20-byte addresses) have used up their share of the processor. A bad message raises no
-        error: it is dropped."""
+        """Return the effects of `event`, to be carried out in the order of the list. `now_ms` is the wall clock in Unix
+        milliseconds. The validators `overdrawn` (20-byte addresses) have used up their share of the processor. A bad
+        message raises no error: it is dropped."""
         if isinstance(event, HeadChanged):
             return self._start_height(event, now_ms)
         if isinstance(event, MessageReceived):
@@ -173,9 +173,9 @@ class BftController:
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._message_relay.start_height()
         self._first_copies.clear()
-        self._overdrawn_authors.clear()
+        self._overdrawn_relays.start_height()
         self._false_copies.clear()
-        early = self._future.pop_up_to(head.header.number + 1)
+        early = self._future.pop_for_height(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
         if self._address not in head.validators or not self._protocols.protocol_at(head.header.number + 1).can_validate:
             self._height = None
@@ -269,10 +269,10 @@ class BftController:
             return _refuse_out_of_turn(event, round_id, author)
         if self._false_copies.exceeds_false_copies(event.sender, envelope, author):
             return []
-        self._overdrawn_authors.start_round(self._height.round.number)
-        if author in overdrawn and not self._overdrawn_authors.is_needed(event.sender, envelope, author):
+        self._overdrawn_relays.start_round(self._height.round.number)
+        if author in overdrawn and not self._overdrawn_relays.is_needed(event.sender, envelope, author):
             # Not remembered as received: the author may deliver the same bytes itself.
-            return self._overdrawn_authors.drop(event.sender, author)
+            return self._overdrawn_relays.drop(event.sender, author)
         # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
         return self._handle_decoded(event, envelope, author, self._height, now_ms)
@@ -286,7 +286,7 @@ class BftController:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
             decoded = envelope.decode_without_body(height.committee.validators.__contains__)
             message = check_header_and_strip_seals(protocol, decoded)
-            may_be_altered = message is not decoded or shows_high_s(message)
+            may_be_altered = message is not decoded or justification_has_high_s(message)
             # Before the clock and the relay: a peer may have changed what the author did not sign.
             refused = check_proofs(height.committee, protocol.justifications, message)
             if refused:
@@ -322,7 +322,7 @@ class BftController:
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
-        self._overdrawn_authors.note_valid(event.sender, message)
+        self._overdrawn_relays.note_valid(event.sender, message)
         charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):

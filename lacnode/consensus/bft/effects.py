@@ -52,8 +52,8 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class SearchPool:
-    """Find out whether the pool has a transaction that a block of (height, round) with this `timestamp` (seconds) can
-    have.
+    """Find out whether the pool has a transaction that can be in a block of (height, round) with this `timestamp` (Unix
+    seconds).
 
     If it has one, the round does not wait for the time of an empty block. Nothing is proposed yet. The answer is
     `PoolSearched`. It must come also if the search fails.
@@ -66,11 +66,12 @@ class SearchPool:
 
 @dataclass(frozen=True, slots=True)
 class CheckProposal:
-    """Check `block`, whose committed-seal hash is `digest` (32 bytes): light header rules, execution, body. The answer
-    is `ProposalChecked(round, digest, ...)`.
+    """Check `block`, whose committed-seal hash is `digest` (32 bytes): the header rules for proposals, the body, and
+    the execution. The answer is `ProposalChecked(round, digest, ...)`.
 
-    The block is proposed for `round`. The answer is not needed any longer once that round is left. `is_prepared`: a
-    quorum prepared the block in an earlier round. Then rules that other validators may not have do not count.
+    The block is proposed for `round`. Once that round is left, the answer is not needed any longer. `is_prepared`: a
+    quorum prepared the block in an earlier round. Then the rules that only this node has are not checked, because other
+    validators may not have them.
     """
 
     round: int

@@ -47,10 +47,9 @@ class FirstCopies:
         return []
 
     def charge(self, author: bytes, payload_hash: bytes, sender: bytes) -> list[Effect]:
-        """Record that `sender` delivered a payload of `author` with this signed hash (32 bytes), which has passed its
-        check. Return the effect that charges the author. Empty for a further copy of this sender, and if the author is
-        the sender. Addresses have 20 bytes.
-        """
+        """Record that `sender` delivered a copy of the payload of `author` with this signed hash (32 bytes). The copy
+        has passed its check. Return the effect that charges its processor time to the author. Empty if `sender`
+        delivered a copy of this payload before, or if `sender` is the author. Addresses have 20 bytes."""
         payloads = self._of_authors.setdefault(author, OrderedDict())
         senders = payloads.setdefault(payload_hash, set())
         if sender in senders:

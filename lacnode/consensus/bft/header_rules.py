@@ -31,8 +31,9 @@ class HeaderRefusedError(Exception):
 # -- rules 1 to 5: the place in the chain, and gas -----------------------------------------------------------------
 
 
-class UnknownAncestryError(HeaderRefusedError):
-    """The header does not name its parent, or its number does not follow the parent's."""
+class DoesNotFollowParentError(HeaderRefusedError):
+    """The number of the header does not follow that of the parent, or its parent hash is another one. The parent is
+    known: it is the one of `HeaderContext`."""
 
     rule = "ancestry"
 
@@ -55,8 +56,8 @@ class GasLimitChangedTooMuchError(HeaderRefusedError):
     rule = "gas-limit-delta"
 
 
-class UnexpectedBaseFeeError(HeaderRefusedError):
-    """The header has a base fee before London."""
+class BaseFeeBeforeLondonError(HeaderRefusedError):
+    """The header has a base fee, and London is not active at its height."""
 
     rule = "base-fee-presence"
 
@@ -115,7 +116,8 @@ class MalformedExtraDataError(HeaderRefusedError):
 
 
 class WrongValidatorsError(HeaderRefusedError):
-    """The extra data lists other validators than those of this height, or lists some although a contract names them."""
+    """The extra data lists other validators than those of this height. Or it has a list or a vote although a contract
+    names the validators."""
 
     rule = "validators"
 
@@ -156,8 +158,9 @@ class HeaderContext:
     by_goquorum: bool = False
 
 
-def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
-    """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks."""
+def check_proposed_header_rules(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+    """Check a proposed header by all rules but that of the seals, which it does not have yet. Its timestamp is compared
+    with the clock of this node. Raises the HeaderRefusedError of the first rule that `header` breaks."""
     # The order is that of the rule numbers, so the first broken rule is the same on every node.
     _check_place_and_gas(header, context)
     _check_clock(header, context.now)
@@ -166,19 +169,19 @@ def check_light(protocol: BftProtocol, header: BlockHeader, context: HeaderConte
     _check_validators(protocol, header, context)
 
 
-def check_full(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
-    """Check a header with its commit seals by all rules, except those about the clock of this node. A quorum has sealed
-    the timestamp, so this node must accept it. Raises the HeaderRefusedError of the first broken rule.
-    """
+def check_sealed_header_rules(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+    """Check a header with its commit seals by all rules but that of the clock of this node: a quorum has sealed the
+    timestamp, so this node must accept it. Raises the HeaderRefusedError of the first broken rule."""
     check_all_but_seals(protocol, header, context)
     check_seals(protocol, header, context.validators)
 
 
 def check_all_but_seals(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
-    """Check a header whose seals the caller checks itself. Raises the HeaderRefusedError of the first broken rule.
+    """Check a header by the rules of `check_sealed_header_rules`, without the seals, which the caller has verified
+    before. Raises the HeaderRefusedError of the first broken rule.
 
-    The clock of this node is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node, the
-    clock of this node is wrong. Refusing the block would keep this node from a block that is final.
+    The clock of this node is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node,
+    the clock of this node is wrong. Refusing the block would keep this node from a block that is final.
     """
     _check_place_and_gas(header, context)
     _check_spacing(header, context.parent, context.block_period_ms)
@@ -228,10 +231,10 @@ def _check_place_and_gas(header: BlockHeader, context: HeaderContext) -> None:
 
 def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes) -> None:
     if header.number != parent.number + 1:
-        raise UnknownAncestryError(f"number {header.number} does not follow the parent's {parent.number}")
+        raise DoesNotFollowParentError(f"number {header.number} does not follow the parent's {parent.number}")
     # The on-chain hash: nodes may hold the parent with different rounds and seals.
     if header.parent_hash != parent_hash:
-        raise UnknownAncestryError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
+        raise DoesNotFollowParentError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
 
 
 def _check_gas(header: BlockHeader, context: HeaderContext) -> None:
@@ -240,7 +243,7 @@ def _check_gas(header: BlockHeader, context: HeaderContext) -> None:
     if not context.by_goquorum:
         _check_gas_limit(header, context)
     if header.base_fee is not None and not context.base_fee_market:
-        raise UnexpectedBaseFeeError("a base fee before London")
+        raise BaseFeeBeforeLondonError("a base fee before London")
 
 
 def _check_gas_limit(header: BlockHeader, context: HeaderContext) -> None:

@@ -212,10 +212,10 @@ class HeightManager:
         # A decided block is final. A round change now would say that this validator still looks for agreement.
         if self._decision.importing is not None or self.round.number >= MAX_ROUND:
             return
-        next_timer = self.timers.next_round_timer()
+        next_timer = self.timers.next_part_timer()
         if next_timer is not None:
             # A part of a long round has passed. Messages may have been lost in an outage, so all are sent again.
-            self._out += [next_timer, *self._current.resend_part()]
+            self._out += [next_timer, *self._current.resend_to_all()]
             return
         self._log("round-expired", f"no agreement in {self.round.id}: {self.missing_text}")
         self._enter_round(self.round.number + 1)
@@ -228,7 +228,7 @@ class HeightManager:
         self.round_changes.remove_below(number)
         self._out.append(self.timers.start_round(number, self._now_ms))
         # After everything else is new: a vote may already complete this round.
-        for vote in self._early_votes.pop_up_to(number):
+        for vote in self._early_votes.pop_for_round(number):
             self._count_vote(vote)
 
     def _send_round_change(self) -> None:

@@ -171,9 +171,8 @@ class Journal:
         return rlp.encode([_SIGNED, rlp.encode_scalar(payload.kind), *payload.round_id.fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
-        """Return the record (RLP) that must be on disk before the commit for `prepared` is signed. It is remembered if
-        no block of a higher round is. Nothing is checked.
-        """
+        """Return the record (RLP) that must be on disk before the commit for `prepared` is signed. Among the prepared
+        blocks of one height, the one of the highest round is remembered. Nothing is checked."""
         self._remember_prepared(prepared)
         return rlp.encode([_PREPARED, encode_stored_prepared(self._protocols, prepared)])
 

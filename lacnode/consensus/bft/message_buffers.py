@@ -90,8 +90,9 @@ class FutureMessageBuffer:
         while self._bytes.total() > MAX_FUTURE_BYTES:
             self._drop_newest_of(max(self._bytes, key=self._bytes.__getitem__))
 
-    def pop_up_to(self, height: int) -> list[MessageReceived]:
-        """Remove and return the messages for `height`, in the order of arrival. Those for lower heights are deleted."""
+    def pop_for_height(self, height: int) -> list[MessageReceived]:
+        """Remove and return the messages for `height`, which starts, in the order of arrival. Those for lower heights
+        are deleted and not returned."""
         # Lower heights are passed by synchronisation. Their messages would stay in the buffer forever.
         messages = [message for kept, message in self._kept.values() if kept == height]
         for key in [key for key, (kept, _) in self._kept.items() if kept <= height]:
@@ -139,10 +140,9 @@ class LaterRoundVotes:
         if len(rounds) > MAX_EARLY_ROUNDS:
             del rounds[min(rounds)]
 
-    def pop_up_to(self, number: int) -> list[Prepare | Commit]:
-        """Remove and return the votes for round `number`, which starts. Votes for earlier rounds are deleted. Empty if
-        there is none.
-        """
+    def pop_for_round(self, number: int) -> list[Prepare | Commit]:
+        """Remove and return the votes for round `number`, which starts. Votes for earlier rounds are deleted and not
+        returned. Empty if there is none for this round."""
         votes = [vote for rounds in self._by_author.values() for vote in rounds.get(number, {}).values()]
         for author, rounds in self._by_author.items():
             self._by_author[author] = {later: kept for later, kept in rounds.items() if later > number}

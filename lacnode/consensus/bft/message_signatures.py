@@ -14,9 +14,9 @@ class HighSError(RlpError):
     """The s of a signature is in the upper half of the curve's order."""
 
 
-def check_shown_signature_form(signature: bytes) -> bytes:
-    """Return `signature`, of a message that justifies a proposal. Raises RlpError if it does not have 65 bytes that end in
-    0 or 1."""
+def check_justifying_signature_form(signature: bytes) -> bytes:
+    """Return `signature`, of a message that is shown to justify a proposal. A high s is accepted. Raises RlpError if it
+    does not have 65 bytes that end in 0 or 1."""
     if len(signature) != 65 or signature[64] > 1:
         # Besu and GoQuorum write v as 0 or 1. Another form would be another message with the same meaning.
         raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
@@ -28,7 +28,7 @@ def check_shown_signature_form(signature: bytes) -> bytes:
 def check_signature_form(signature: bytes) -> bytes:
     """Return `signature`, of a message or of the seal in a commit. Raises RlpError if it does not have 65 bytes that end
     in 0 or 1, and HighSError if its s is high."""
-    if not is_low_s(check_shown_signature_form(signature)):
+    if not is_low_s(check_justifying_signature_form(signature)):
         # Besu since 25.11 refuses it, also as a seal of a commit. All known nodes sign with a low s. The seals of a header
         # that is final may have a high one (`extra_data.decode_seal`).
         raise HighSError("signature: s in the lower half of the curve's order was expected")

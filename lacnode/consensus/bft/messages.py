@@ -123,12 +123,11 @@ class MessageEnvelope(Protocol):
         author not `known` signed a part."""
 
     def add_decoded_body(self, outline: Message) -> Message:
-        """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if its author
-        signed it and it is not the one that the header names."""
+        """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if the
+        author signed the body (a QBFT proposal) and it does not fit the header. Otherwise the two are not compared."""
 
 
 def decode_whole(envelope: MessageEnvelope, known: AuthorFilter = allow_any_author) -> Message:
-    """Decode the whole message. Raises RlpError if it is malformed, if its author signed another body than the header
-    names, or if an author not `known` signed a part.
-    """
+    """Decode the whole message. Raises RlpError if it is malformed, if an author not `known` signed a part, or if the
+    author signed the body of the block (a QBFT proposal) and it does not fit the header."""
     return envelope.add_decoded_body(envelope.decode_without_body(known))

@@ -31,14 +31,17 @@ class MessagesOfOthers:
         """Record the accepted proposal of the round, of this validator or another one."""
         self._proposal = proposal
 
-    def start_part(self) -> None:
-        """Begin a part of a long round: they may be sent again to each validator that connects."""
+    def allow_sending_again(self) -> None:
+        """Begin a new part of a long round: `send_to` sends each validator that connects the messages once more."""
         self._sent_to.clear()
 
     def send_to(self, address: bytes, own_address: bytes, round_changes: Iterable[RoundChange]) -> list[SendMessage]:
-        """Return the effects that send the validator at `address` the messages of validators other than itself and this
-        one, which is at `own_address` (20-byte addresses). `round_changes` are the last ones of all authors. Empty if that
-        was done in this part of the round, or if there is none. At most `MAX_BYTES_OF_OTHERS` and one message.
+        """Return the effects that send the messages of others to the validator at `address`, without its own and
+        without those of this node, which is at `own_address` (20-byte addresses). `round_changes` are the last ones of
+        all authors.
+
+        Empty if that was done in this part of the round, or if there is no such message. The message that reaches
+        `MAX_BYTES_OF_OTHERS` is the last one.
         """
         if address in self._sent_to:
             return []

@@ -20,8 +20,10 @@ A correct author may be some rounds ahead of this node, and asks for one round a
 _FAR_ROUNDS = -1
 
 
-class OverdrawnAuthors:
-    """Counts what each peer delivers of each author while this node is in one round. Addresses have 20 bytes.
+class OverdrawnRelays:
+    """Counts what each peer relays of authors that have used up their share of processor time, and says which of it is
+    read. The counts are for one round of this node. The shares themselves are in `validator.event_queue`. Addresses
+    have 20 bytes.
 
     Peers and authors are validators of the height, so the memory is bounded.
     """
@@ -32,13 +34,15 @@ class OverdrawnAuthors:
         self._dropped: Counter[tuple[bytes, bytes]] = Counter()
 
     def start_round(self, number: int) -> None:
-        """Set the round in which this node is. If it is another one than before, forget all counts."""
+        """Set the round in which this node is. If it is another one than before, forget which messages were relayed and
+        dropped."""
         if number != self._round:
-            self.clear()
+            self.start_height()
             self._round = number
 
-    def clear(self) -> None:
-        """Forget everything, because a new height begins."""
+    def start_height(self) -> None:
+        """Begin a new height: forget which messages were relayed and dropped. The shares of processor time stay as they
+        are."""
         self._relayed.clear()
         self._dropped.clear()
 

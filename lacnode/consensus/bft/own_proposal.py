@@ -104,9 +104,8 @@ class OwnProposal:
         self._draft = ProposalDraft()
 
     def payload_signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
-        """Return the message to send with the signed `payload`. None if `payload` is not the one that waits for its
-        signature. The state is `SENT` afterwards.
-        """
+        """Return the message to send with the signed `payload`, and go to the state `SENT`. None, without a change, if
+        `payload` is not the one that waits for its signature."""
         # A signature may arrive twice: the signer answers late, and the node has asked again after a restart.
         if self.state is not ProposerState.SIGNING:
             return None

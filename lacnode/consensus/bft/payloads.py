@@ -32,9 +32,8 @@ class RoundId:
     round: int
 
     def fields(self) -> list[RlpValue]:
-        """The height and the round, in this order, as signed numbers of a fixed width, 8 and 4 bytes: the form of the
-        journal, and of IBFT 2.0.
-        """
+        """The RLP items: the height as a signed number of 8 bytes, then the round as one of 4 bytes, big-endian. It is
+        the form of the journal, and of IBFT 2.0."""
         return [self.sequence.to_bytes(8, signed=True), self.round.to_bytes(4, signed=True)]
 
     @classmethod

@@ -37,18 +37,17 @@ class ProposalBuilder:
         return self._own.state is ProposerState.NONE
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
-        """Begin the proposal of round 0, if this validator may. Return the request for the block while it is not built.
-        Empty in a later round, and when the block is there.
-        """
+        """Begin the proposal of round 0, unless it was begun before. Return the effect that builds the block, or that
+        waits until a block may follow its parent. Empty in a later round, and once the block is built."""
         # Later rounds start their block in `begin_later_round`: they need a quorum of round changes first.
         if self.may_begin and self._round.number == 0:
             self._own.start_block(ProposalDraft())
         return self._request_block(now_ms) if self._own.state is ProposerState.BUILDING else []
 
     def begin_later_round(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
-        """Begin the proposal in a later round that exactly a quorum asks for: the block prepared last, or a new one.
-        Raises KeyError unless `may_begin`. Return the effects that check or build it.
-        """
+        """Begin the proposal of a later round with `round_changes`, which are those of exactly a quorum. It proposes
+        the block prepared in the highest round that they show, or a new one. Return the effects that check that block
+        or build the new one. Raises KeyError unless `may_begin`."""
         # The best block must be chosen from the messages that are in the justification. The others choose it from the
         # justification and refuse another block.
         draft = ProposalDraft(self._protocol.justifications.justification(round_changes))

@@ -41,9 +41,8 @@ class MessageCodec(Protocol):
         """Encode a message without its code. Raises ValueError for a commit without its seal."""
 
     def encode_payload(self, payload: Payload) -> bytes:
-        """The RLP of a payload, without its code. The journal compares round changes by it. Raises ValueError for a
-        commit without its seal.
-        """
+        """Encode a payload as RLP, without its code. The signature covers the code too (`signature_hash`). The journal
+        compares round changes by these bytes. Raises ValueError for a commit without its seal."""
 
     def signature_hash(self, payload: Payload) -> bytes:
         """The hash (32 bytes) that the author of `payload` signs. Raises ValueError for a commit without its seal."""
@@ -159,11 +158,9 @@ class BftProtocol(Protocol):
         The hash of the genesis covers all its fields. Raises RlpError if the extra data is not this protocol's.
         """
 
-    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
-        """The round in the extra data of a block that is proposed in `round_`.
-
-        `as_round_zero` asks for the form with round 0 in every round, if the protocol has that form.
-        """
+    def round_in_proposal(self, round_: int, *, prefers_round_zero: bool) -> int:
+        """The round in the extra data of a block that is proposed in `round_`: `round_` itself, or 0 if
+        `prefers_round_zero` and the protocol has that form. Only QBFT has it."""
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
         """The digest (32 bytes) that proposals, prepares and commits name, and that commit seals sign.

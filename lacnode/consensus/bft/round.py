@@ -75,7 +75,7 @@ class Round:
 
     @property
     def prepared_block(self) -> PreparedBlock:
-        """The proof that this round prepared its proposal. Call it only when `is_prepared`."""
+        """The block of this round, with the proof that a quorum prepared it. Call it only when `is_prepared`."""
         assert self.block is not None
         assert self.digest is not None
         # Each prepare was checked when it was counted, so the certificate holds for every validator of this height.

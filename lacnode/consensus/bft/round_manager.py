@@ -23,7 +23,7 @@ from lacnode.consensus.bft.sent_messages import SentMessages
 
 class RoundManager:
     """Round `number` of the validator `address` (20 bytes). `decision` and `timers` belong to the whole height.
-    `as_round_zero` is the form of proposals (`protocol.BftProtocol.round_in_proposal`).
+    `prefers_round_zero` is the form of proposals (`protocol.BftProtocol.round_in_proposal`).
 
     Every method returns its effects. `now_ms` is the wall clock in Unix milliseconds.
     """
@@ -35,12 +35,12 @@ class RoundManager:
         address: bytes,
         decision: BlockDecision,
         timers: RoundTimers,
-        as_round_zero: bool,
+        prefers_round_zero: bool,
         number: int,
     ) -> None:
         self.round = Round(protocol, committee, number)
         self.builder = ProposalBuilder(
-            protocol, self.round, timers, protocol.round_in_proposal(number, as_round_zero=as_round_zero)
+            protocol, self.round, timers, protocol.round_in_proposal(number, prefers_round_zero=prefers_round_zero)
         )
         self.pool_search = PoolSearch(self.round, timers)
         self.sent_messages = SentMessages(protocol.codec, frozenset(committee.validators) - {address})
@@ -113,9 +113,10 @@ class RoundManager:
 
     # -- meeting again ---------------------------------------------------------------------------------------------
 
-    def resend_part(self) -> list[SendMessage]:
-        """Return the effects that send our messages to all others again, after a part of a long round."""
-        self._messages_of_others.start_part()
+    def resend_to_all(self) -> list[SendMessage]:
+        """Return the effects that send our messages of this round to all others again. Call it after each part of a
+        long round. From then on the messages of others may be sent once more to each validator that connects."""
+        self._messages_of_others.allow_sending_again()
         return self.sent_messages.resend()
 
     def resend_to(self, address: bytes, round_changes: Sequence[RoundChange]) -> list[SendMessage]:

@@ -95,8 +95,9 @@ class RoundTimers:
         # that much later than this validator knows that there is something to mine.
         return [self._start(0, self._round_duration_ms(0) + self._head.block_period_ms, now_ms)]
 
-    def next_round_timer(self) -> StartRoundTimer | None:
-        """The timer for the next part of this round, or None if the round is over. Call it when the timer has expired.
+    def next_part_timer(self) -> StartRoundTimer | None:
+        """The timer for the next part of the current round, or None if the round is over. Call it when the timer of a
+        part has expired.
 
         A part has at most `RESEND_INTERVAL_MS`. Between two parts the validator sends its messages again.
         """

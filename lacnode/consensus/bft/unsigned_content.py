@@ -42,9 +42,9 @@ def check_header_and_strip_seals(protocol: BftProtocol, message: Message) -> Mes
     return message if block is message.block else with_block(message, block)
 
 
-def shows_high_s(message: Message) -> bool:
-    """Whether a message that justifies the proposal `message` is signed with a high s. Any peer can make the high s of a low
-    one. False for other messages."""
+def justification_has_high_s(message: Message) -> bool:
+    """Whether a signature in the justification of the proposal `message` has a high s. Any peer can make the high s of
+    a low one. False for messages other than proposals."""
     if not isinstance(message, Proposal):
         return False
     shown: list[SignedPayload[Payload]] = [*message.justification.prepares]

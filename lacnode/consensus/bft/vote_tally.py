@@ -55,7 +55,8 @@ class VoteTally:
     def with_vote(self, voter: bytes, vote: Vote) -> "VoteTally":
         """The tally after `voter` (20-byte address, the creator of the header) has cast `vote`.
 
-        More than half of the validators before this vote must agree. The votes of a removed validator are removed, too.
+        The recipient is added or removed once more than half of the validators before this vote want it. The votes of a
+        removed validator are removed, too.
         """
         adding = vote.type is VoteType.ADD
         # A voter that changes its mind takes the opposite vote back.

@@ -20,7 +20,8 @@ _NO_ADDRESS = bytes(20)
 
 
 class Ibft1HeaderForm(HeaderForm):
-    """The form of IBFT 1. Blocks below height `two_thirds_begins` need 2f+1 seals, later ones ceil(2n/3). None: never."""
+    """The form of IBFT 1. Blocks below height `two_thirds_begins` need 2f+1 seals, later ones ceil(2n/3). With None all
+    blocks need 2f+1."""
 
     nonces = frozenset([ADD_NONCE, DROP_NONCE])
     seals_hint = " (by ceil2Nby3Block of the genesis file: blocks before it need 2f+1, later ones ceil(2n/3))"
@@ -47,9 +48,8 @@ class Ibft1HeaderForm(HeaderForm):
         return Vote(header.coinbase, VoteType.ADD if header.nonce == ADD_NONCE else VoteType.DROP)
 
     def seals_needed(self, validators: int, height: int) -> int:
-        """As many as GoQuorum's validators agree by: ceil(2n/3), or 2f+1 in blocks before that. `validators` is their
-        number.
-        """
+        """The least number of commit seals of block `height` with n `validators`, as many as GoQuorum's validators
+        agree by: ceil(2n/3) from height `two_thirds_begins` on, and 2f+1 before it."""
         # Its header check asks for f+1 only. Any f faulty validators and one other could then make a second final block.
         if self._two_thirds_begins is not None and height >= self._two_thirds_begins:
             return quorum(validators)

@@ -67,7 +67,7 @@ class Ibft1Protocol:
         """
         return block_hash.on_chain_hash(header)
 
-    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+    def round_in_proposal(self, round_: int, *, prefers_round_zero: bool) -> int:
         """Return `round_`. The extra data of IBFT 1 has no round, and this node proposes no such block."""
         return round_
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_list_item, with_body_of_block
-from lacnode.consensus.bft.message_signatures import check_shown_signature_form
+from lacnode.consensus.bft.message_signatures import check_justifying_signature_form
 from lacnode.consensus.bft.messages import (
     Commit,
     Justification,
@@ -117,7 +117,7 @@ def decode_round_change_certificate(item: RlpItem, known: AuthorFilter = allow_a
     # Two filters: each author may ask once, but the same validators sign the prepares in every certificate.
     once = allow_each_once(known)
     payloads = tuple(
-        decode_signed_round_change(payload, known, once, check_shown_signature_form)
+        decode_signed_round_change(payload, known, once, check_justifying_signature_form)
         for payload in decode_signed_list(fields, "payloads")
     )
     fields.check_no_fields_left()

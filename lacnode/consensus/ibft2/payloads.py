@@ -58,7 +58,8 @@ def signed_fields(signed: SignedPayload[Payload]) -> list[RlpValue]:
 
 
 def encode_payload(payload: Payload) -> bytes:
-    """Encode the RLP that is signed, without the code. Raises ValueError for a commit without its seal."""
+    """Encode a payload as RLP, without its code. The signature covers the code too (`signature_hash`). Raises
+    ValueError for a commit without its seal."""
     return rlp.encode(payload_fields(payload))
 
 

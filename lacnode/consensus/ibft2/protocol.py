@@ -157,7 +157,7 @@ class Ibft2Protocol:
         """
         return on_chain_hash(header)
 
-    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
+    def round_in_proposal(self, round_: int, *, prefers_round_zero: bool) -> int:
         """Return `round_`, the round in the extra data of a proposed block. There is no other form."""
         # The digest of IBFT 2.0 always covers the round.
         return round_

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_list_item, with_body_of_block
-from lacnode.consensus.bft.message_signatures import check_shown_signature_form
+from lacnode.consensus.bft.message_signatures import check_justifying_signature_form
 from lacnode.consensus.bft.messages import (
     Commit,
     Justification,
@@ -66,7 +66,7 @@ def decode_justification(items: list[RlpItem], known: AuthorFilter = allow_any_a
     """Decode what `encode_justification` made. Raises RlpError if it is malformed, or if an author not `known` signed a
     part."""
     fields = RlpFields(items, "justification")
-    shown = check_shown_signature_form
+    shown = check_justifying_signature_form
     justification = Justification(decode_round_changes(fields, known, shown), decode_prepares(fields, known, shown))
     fields.check_no_fields_left()
     return justification

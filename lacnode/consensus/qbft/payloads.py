@@ -49,8 +49,8 @@ _NAMES = {
 
 
 def encode_payload(payload: Payload) -> bytes:
-    """Encode the RLP that is signed, without the code. Raises ValueError for a commit without its seal, and for a proposal
-    without its block."""
+    """Encode a payload as RLP, without its code. The signature covers the code too (`signature_hash`). Raises
+    ValueError for a commit without its seal, and for a proposal without its block."""
     return rlp.list_of_encoded(*_encode_round_id(payload.round_id), *_encode_content(payload))
 
 

@@ -158,12 +158,12 @@ class QbftProtocol:
         """
         return block_hash.on_chain_hash(header)
 
-    def round_in_proposal(self, round_: int, *, as_round_zero: bool) -> int:
-        """The round in the extra data of a block that is proposed in `round_`: 0 with `as_round_zero`, otherwise
+    def round_in_proposal(self, round_: int, *, prefers_round_zero: bool) -> int:
+        """The round in the extra data of a block that is proposed in `round_`: 0 with `prefers_round_zero`, otherwise
         `round_`.
         """
         # GoQuorum and Besu before 24.12 take the on-chain hash, which has round 0, for the digest in every round.
-        return 0 if as_round_zero else round_
+        return 0 if prefers_round_zero else round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
         """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. Raises

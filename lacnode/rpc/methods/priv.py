@@ -307,7 +307,9 @@ def private_call(reading: ReadContext, params: Params) -> object:
         raise internal_error()
     store = PrivateNodeStore(reading.chain.database)
     try:
-        result = reading.chain.open_block_after(header).execute_private(store, root, message, deadline=reading.deadline)
+        result = reading.chain.open_block_for_private_execution(header).execute_private(
+            store, root, message, deadline=reading.deadline
+        )
     except CallLimitExceededError:
         raise timeout() from None
     return to_hex(_succeeded(result).output)

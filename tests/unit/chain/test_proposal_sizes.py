@@ -19,7 +19,7 @@ class Chain:
     def bounds_proposal(self, proposer: bytes, validators: tuple[bytes, ...] = VALIDATORS) -> bool:
         """Whether a proposal that is far too large is refused."""
         try:
-            with self.sizes.bound(ExecutionBudget(), proposer, validators, is_prepared=False) as budget:
+            with self.sizes.bounded_budget(ExecutionBudget(), proposer, validators, is_prepared=False) as budget:
                 if budget.sizes is None:
                     return False
                 raise SizeExceededError("it is large")

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.bft.header_rules import HeaderContext, HeaderRefusedError, check_full, check_light
+from lacnode.consensus.bft.header_rules import (
+    HeaderContext,
+    HeaderRefusedError,
+    check_proposed_header_rules,
+    check_sealed_header_rules,
+)
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_data
 from lacnode.consensus.ibft2.protocol import IBFT2
@@ -43,11 +48,11 @@ def context(**options: Any) -> HeaderContext:
 
 
 def light(header: BlockHeader, **options: Any) -> None:
-    check_light(IBFT2, header, context(**options))
+    check_proposed_header_rules(IBFT2, header, context(**options))
 
 
 def full(header: BlockHeader, **options: Any) -> None:
-    check_full(IBFT2, header, context(**options))
+    check_sealed_header_rules(IBFT2, header, context(**options))
 
 
 BROKEN: list[tuple[int, str, Callable[[], dict[str, Any]]]] = [

@@ -471,15 +471,15 @@ def test_later_heights_are_kept_within_the_distance() -> None:
     for height in (4, 5, 6, 7, 8):
         keep(future, height, message_of(10, height), current=5)
     assert future.size == 2
-    assert future.pop_up_to(6) == [message_of(10, 6)]
-    assert future.pop_up_to(7) == [message_of(10, 7)]
+    assert future.pop_for_height(6) == [message_of(10, 6)]
+    assert future.pop_for_height(7) == [message_of(10, 7)]
 
 
 def test_too_many_messages_cost_the_newest_of_the_highest_height() -> None:
     future = FutureMessageBuffer(MessageLimits(future_messages=3))
     for number, height in enumerate((2, 2, 3, 4, 2, 2)):
         keep(future, height, message_of(10, number))
-    assert future.pop_up_to(2) == [message_of(10, number) for number in (0, 1, 4)]
+    assert future.pop_for_height(2) == [message_of(10, number) for number in (0, 1, 4)]
 
 
 def test_a_peer_that_floods_later_heights_costs_the_others_nothing() -> None:
@@ -492,7 +492,7 @@ def test_a_peer_that_floods_later_heights_costs_the_others_nothing() -> None:
     for message in honest[3:]:
         keep(future, 2, message)
     assert future.size == 20
-    assert [message for message in future.pop_up_to(2) if message.sender == D.address] == honest
+    assert [message for message in future.pop_for_height(2) if message.sender == D.address] == honest
 
 
 def test_a_message_for_a_later_height_is_kept_once_from_each_peer() -> None:
@@ -500,7 +500,7 @@ def test_a_message_for_a_later_height_is_kept_once_from_each_peer() -> None:
     future = FutureMessageBuffer(MessageLimits())
     for sender in (C.address, C.address, D.address):
         keep(future, 2, message_of(10, 0, sender))
-    assert [message.sender for message in future.pop_up_to(2)] == [C.address, D.address]
+    assert [message.sender for message in future.pop_for_height(2)] == [C.address, D.address]
 
 
 def test_no_buffer_when_the_limit_is_zero() -> None:
@@ -517,7 +517,7 @@ def test_later_heights_are_bounded_in_bytes() -> None:
     assert future.size == 1 + 7
     keep(future, 2, message_of(MAX_FUTURE_BYTES + 1))
     keep(future, 2, message_of(MAX_FUTURE_BYTES // 8, 50, D.address))
-    kept = future.pop_up_to(2)
+    kept = future.pop_for_height(2)
     assert kept[0] == message_of(1000, 0, D.address)
     assert kept[-1].sender == D.address, "the peer that brought the most makes room"
     assert len(kept) == 1 + 6 + 1
@@ -535,7 +535,7 @@ def test_early_votes_keep_the_highest_rounds_of_each_author() -> None:
     for round_ in range(1, 100):
         early.add(vote(round_=round_))
         early.add(vote(round_=round_, digest=b"\x01" * 32))
-    assert early.pop_up_to(1) == [vote(round_=1, key=D)]
-    kept = [message for round_ in range(2, 100) for message in early.pop_up_to(round_)]
+    assert early.pop_for_round(1) == [vote(round_=1, key=D)]
+    kept = [message for round_ in range(2, 100) for message in early.pop_for_round(round_)]
     assert [round_id_of(message).round for message in kept] == list(range(100 - MAX_EARLY_ROUNDS, 100))
     assert all(message == vote(round_=round_id_of(message).round) for message in kept)

@@ -35,7 +35,7 @@ from lacnode.consensus.bft.events import (
     SigningRefused,
 )
 from lacnode.consensus.bft.extra_data import ExtraData
-from lacnode.consensus.bft.header_rules import MIX_HASH, HeaderContext, check_full
+from lacnode.consensus.bft.header_rules import MIX_HASH, HeaderContext, check_sealed_header_rules
 from lacnode.consensus.bft.journal import ContradictionError, Journal
 from lacnode.consensus.bft.message_buffers import MessageLimits
 from lacnode.consensus.bft.messages import Commit, Justification, Message, Prepare, Proposal, RoundChange
@@ -319,7 +319,7 @@ class Network:
         context = HeaderContext(
             bench.head, on_chain_hash(bench.head), bench.validators, bench.now_ms / 1000, bench.period_ms
         )
-        check_full(IBFT2, block.header, context)
+        check_sealed_header_rules(IBFT2, block.header, context)
         if block.number == len(self.chain):
             self.chain.append(block.header)
         assert on_chain_hash(self.chain[block.number]) == on_chain_hash(block.header)

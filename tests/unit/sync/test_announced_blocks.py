@@ -65,7 +65,7 @@ async def test_a_block_without_a_quorums_seals_is_not_executed(autojump_clock: M
     assert node.net.engine.executions == 1
 
 
-@pytest.mark.parametrize("check", ["check_body", "check_full"])
+@pytest.mark.parametrize("check", ["check_body", "check_sealed_header_rules"])
 async def test_an_internal_error_of_this_node_is_no_peers_fault(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, check: str
 ) -> None:

@@ -368,7 +368,7 @@ class TestOurOwnTrouble:
         assert errors[0]["rule"] == "state-root"
         assert 2 <= len(errors) <= 8
 
-    @pytest.mark.parametrize("check", ["check_body", "check_full"])
+    @pytest.mark.parametrize("check", ["check_body", "check_sealed_header_rules"])
     async def test_an_internal_error_of_this_node_is_no_peers_fault(
         self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, check: str
     ) -> None:

@@ -19,10 +19,12 @@ HEAD = make_block(D, number=0).header
 NOW_MS = HEAD.timestamp * 1000 + 60_000
 
 
-def asked_for_round_1(as_round_zero: bool, prepared: PreparedBlock | None = None) -> tuple[BftController, list[Effect]]:
+def asked_for_round_1(
+    prefers_round_zero: bool, prepared: PreparedBlock | None = None
+) -> tuple[BftController, list[Effect]]:
     """The machine of B, the proposer of round 1, and its effects when the others ask for that round."""
     machine = BftController(B.address, Journal(PROTOCOLS), PROTOCOLS)
-    head = HeadChanged(HEAD, VALIDATORS, 1000, 4000, proposes_round_zero=as_round_zero)
+    head = HeadChanged(HEAD, VALIDATORS, 1000, 4000, proposes_round_zero=prefers_round_zero)
     machine.handle(head, NOW_MS)
     effects: list[Effect] = []
     for key in (A, C, D):
@@ -42,17 +44,17 @@ def round_of(block: Block) -> int:
     return QBFT.decode_extra_data(block.header.extra_data).round
 
 
-@pytest.mark.parametrize(("as_round_zero", "written"), [(True, 0), (False, 1)])
-def test_a_new_block_has_the_round_that_the_validators_take(as_round_zero: bool, written: int) -> None:
-    machine, effects = asked_for_round_1(as_round_zero)
+@pytest.mark.parametrize(("prefers_round_zero", "written"), [(True, 0), (False, 1)])
+def test_a_new_block_has_the_round_that_the_validators_take(prefers_round_zero: bool, written: int) -> None:
+    machine, effects = asked_for_round_1(prefers_round_zero)
     assert any(isinstance(effect, BuildBlock) and effect.round == 1 for effect in effects)
     block = proposed(machine.handle(BlockBuilt(1, 1, make_block(B, 1)), NOW_MS))
     assert round_of(block) == written
     assert QBFT.block_hash(block.header) == QBFT.block_hash(make_block(B, 1).header)
 
 
-@pytest.mark.parametrize(("as_round_zero", "written"), [(True, 0), (False, 1)])
-def test_a_prepared_block_has_it_too(as_round_zero: bool, written: int) -> None:
+@pytest.mark.parametrize(("prefers_round_zero", "written"), [(True, 0), (False, 1)])
+def test_a_prepared_block_has_it_too(prefers_round_zero: bool, written: int) -> None:
     prepared = prepared_by(make_block(A, 0), 0, A, C, D)
-    _, effects = asked_for_round_1(as_round_zero, prepared)
+    _, effects = asked_for_round_1(prefers_round_zero, prepared)
     assert round_of(proposed(effects)) == written
