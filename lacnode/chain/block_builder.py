@@ -50,9 +50,9 @@ class BlockBuilder:
         limits: SelectionLimits,
         ancestor_hash: Callable[[int], bytes | None],
     ) -> tuple[Block, ExecutedBlock]:
-        """Build and execute the block that starts as `draft` (see `draft_header`), with the fitting `candidates` in
-        their order. `ancestor_hash` gives the on-chain hash (32 bytes) of the block with a number, for BLOCKHASH.
-        Nothing is stored. The block has no seals.
+        """Build and execute the block that starts as `draft` (see `draft_header`), with those of `candidates` that fit,
+        in the order in which they come. `ancestor_hash` gives the on-chain hash (32 bytes) of the block with a number,
+        for BLOCKHASH. Nothing is stored. The block has no seals.
 
         Raises BlockRefusedError if a system call fails, and InternalBlockError, which is one, after an internal error
         outside the transactions. Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled,

@@ -196,8 +196,8 @@ class StoredChain:
 
 
 def write_epoch_validators_not_in_header(batch: Batch, number: int, validators: tuple[bytes, ...]) -> None:
-    """Put the validators (20-byte addresses, in their order) of epoch block `number`, whose header lists other ones,
-    into `batch`."""
+    """Put the validators (20-byte addresses, ascending) of epoch block `number`, whose header lists other ones, into
+    `batch`."""
     batch.put(EPOCHS, _number_key(number), b"".join(validators))
 
 

@@ -35,8 +35,8 @@ _log = RateLimitedLog("chain", time.monotonic)
 
 @contextmanager
 def rejecting_internal_errors(transaction: Transaction) -> Iterator[None]:
-    """In this context, an error that no rule expects is logged and becomes TransactionRejectedError (INTERNAL_ERROR)
-    for `transaction`. `NOT_FAULTS` pass as they are."""
+    """In this context, an error that is none of `NOT_FAULTS` is logged and becomes TransactionRejectedError
+    (INTERNAL_ERROR) for `transaction`. `NOT_FAULTS` pass as they are."""
     try:
         yield
     except NOT_FAULTS:
@@ -49,8 +49,8 @@ def rejecting_internal_errors(transaction: Transaction) -> Iterator[None]:
 
 @contextmanager
 def refusing_internal_errors(number: int) -> Iterator[None]:
-    """In this context, an error that no rule expects is logged and becomes InternalBlockError for block `number`.
-    `NOT_FAULTS` pass as they are."""
+    """In this context, an error that is none of `NOT_FAULTS` is logged and becomes InternalBlockError for block
+    `number`. `NOT_FAULTS` pass as they are."""
     try:
         yield
     except NOT_FAULTS:

@@ -124,11 +124,11 @@ class SelectionLimits:
 def select_transactions(
     block: SelectionTarget, gas_limit: int, candidates: Iterable[TransactionCandidate], limits: SelectionLimits
 ) -> tuple[Transaction, ...]:
-    """Add the fitting `candidates`, in their order, to `block`, whose gas limit is `gas_limit`. Return the added
-    transactions in order. Each candidate is told what became of it.
+    """Add those of `candidates` that fit to `block`, whose gas limit is `gas_limit`, in the order in which they come.
+    Return the added transactions in that order. Each candidate that is examined is told what became of it. The
+    selection ends at the first limit that is reached (`SelectionLimits`), which is no error.
 
-    Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled. The end of its deadline is no
-    error.
+    Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled.
     """
     selection = _Selection(block, limits)
     for candidate in candidates:

@@ -13,8 +13,9 @@ class GenesisAllocationError(ValueError):
 
 
 class GenesisAllocation(BaseModel):
-    """One account as in the file. Its address is the key of its object in the file. The balance is in wei, and
-    `storage` maps slots in hexadecimal to words of 32 bytes. Unknown keys are kept apart."""
+    """One account of the genesis file. Its address is the key of its object in the file. The balance is in wei, and
+    `storage` maps slots in hexadecimal to words of 32 bytes. Unknown keys are kept in `model_extra` and have no
+    effect."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -37,8 +37,9 @@ takes 550 MB for the gas of LACChain's blocks."""
 
 
 def max_block_bytes(period_seconds: float) -> int:
-    """Return the bytes that the transactions of a block may have together so that it fits its period:
-    `BLOCK_BYTES_PER_SECOND` for each second, for one second at least, and at most `MAX_BLOCK_BYTES`."""
+    """Return the most bytes that the transactions of a block may have together in a network with this block period
+    (seconds): `BLOCK_BYTES_PER_SECOND` for each second of the period, for one second at least, and `MAX_BLOCK_BYTES` at
+    most."""
     return min(MAX_BLOCK_BYTES, int(BLOCK_BYTES_PER_SECOND * max(1.0, period_seconds)))
 
 

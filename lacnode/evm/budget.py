@@ -22,8 +22,8 @@ class ExecutionInterruptedError(Exception):
 
 
 class BudgetExceededError(ExecutionInterruptedError):
-    """The execution took longer than it may, or the block has no place for it. Or it would take longer:
-    `further_seconds` are the seconds that it still needed."""
+    """The execution took longer than it may. Or it was ended because it would take longer, or because its logs do not
+    fit the block. `further_seconds` are the seconds of the work for which no time was left, 0 in the other cases."""
 
     further_seconds = 0.0
 

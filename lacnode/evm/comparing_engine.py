@@ -56,8 +56,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
         return BOTH
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
-        """An engine that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its store: py-evm
-        alone, since its calls are compared elsewhere."""
+        """An engine that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its store. It is py-evm
+        alone: its executions are not compared."""
         return self._python.with_nodes(nodes)
 
     def tracer(

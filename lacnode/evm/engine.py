@@ -98,10 +98,10 @@ class CallRequest:
     """A call without a signature (`eth_call` and its kin).
 
     Addresses have 20 bytes. `to` is None for a creation. `gas` is in gas units, None for the gas limit of the block.
-    `value` and prices are in wei, a price is None if the caller names none. `nonce` is None for the sender's next one.
-    A later one is allowed. `chain_id` counts if the call is of a type later than 0. With `allow_exceeding_balance` the
-    sender pays no gas and the prices do not count, but it must own `value`. `deadline` is on the monotonic clock, in
-    seconds. None bounds the call by its gas alone.
+    `value` and prices are in wei. A price is None if the caller names none. `nonce` None stands for the sender's next
+    nonce. A later nonce is allowed. `chain_id` counts if the call is of a type later than 0. With
+    `allow_exceeding_balance` the sender pays no gas and the prices do not count, but it must own `value`. `deadline` is
+    on the monotonic clock, in seconds. None bounds the call by its gas alone.
     """
 
     sender: bytes = bytes(20)
@@ -183,8 +183,8 @@ class StateView(Protocol):
         """The value of a storage slot, a number of 256 bits like `slot`. 0 if it was never written."""
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
-        """The account with `slots` in their order, and the trie nodes that prove them. None for an account that does
-        not exist."""
+        """The account, and `slots` in the given order, with the trie nodes that prove them. None for an account that
+        does not exist."""
 
 
 class OpenBlock(Protocol):
@@ -197,8 +197,8 @@ class OpenBlock(Protocol):
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """About the seconds that `close`, and reading the transactions, will take for those that were added. 0 before
-        the first."""
+        """About the seconds that `close` will take for the added transactions, with the time that the validators will
+        need to read their access lists. 0 before the first."""
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction`, signed by `sender` (20 bytes, not checked), add it to the block and return its
@@ -222,11 +222,10 @@ class OpenBlock(Protocol):
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
         """Execute `message` on the private state at `root` (32 bytes), whose nodes are in `store`. It sees the public
-        accounts of this block behind the private ones: as they are now, or as they are while `marker` (a transaction
-        and its sender of 20 bytes) is executed. The block does not change. TransactionRejectedError for a wrong nonce.
-        CallLimitExceededError after `deadline` (monotonic seconds, None for no deadline). ExecutionInterruptedError if
-        `budget` is used up or cancelled.
-        """
+        accounts of this block behind the private ones: as they are now, or, with `marker` (a transaction and its sender
+        of 20 bytes), as they are before the first instruction of that transaction, once its sender has paid. The block
+        does not change. TransactionRejectedError for a wrong nonce. CallLimitExceededError after `deadline` (monotonic
+        seconds, None for no deadline). ExecutionInterruptedError if `budget` is used up or cancelled."""
         ...
 
 
@@ -282,8 +281,8 @@ class ExecutionEngine(Protocol):
     ) -> OpenBlock:
         """Begin a block on the state at `parent_state_root` (32 bytes), with the number, timestamp, coinbase, gas limit
         and base fee of `header`. SystemCallError if a call that begins every block fails. `within_limits`: it takes
-        only what fits the memory and the logs of `block_limits`. Its `add` then raises SizeExceededError if a
-        transaction fits no such block, BudgetExceededError if not this one."""
+        only what fits the memory and the logs of `block_limits`. Its `add` then raises SizeExceededError if the
+        transaction fits no such block, and BudgetExceededError if it may fit another one."""
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash

@@ -137,8 +137,9 @@ class EngineDifferences:
         )
 
     def record_if_panic(self, error: Exception, task: str) -> None:
-        """Count `error` of the library if it is a panic. Its other errors are known limits, and nothing happens. A
-        panic is logged, once a minute for each `task`, which names what py-evm does in place of the library."""
+        """Count and log `error`, which the native library raised, if it is a panic. Nothing happens for its other
+        errors, which are known limits. `task` names what py-evm does in place of the library. There is one line a
+        minute for each `task`."""
         if isinstance(error, native_library().PanicError):
             self.panic_count += 1
             self._log.error(task, f"the native library has a fault; py-evm {task}", fault=str(error))

@@ -71,7 +71,7 @@ class Accounts(TrieAccounts):
             self._write(address, _NEW)
 
     def delete_account(self, address: bytes) -> None:
-        """Remove the account with its storage. Do nothing more if it does not exist."""
+        """Remove the account with its storage. Nothing is removed if it does not exist."""
         self.delete_storage(address)
         self._write(address, None)
 

@@ -173,7 +173,8 @@ class PyEvmBlock:
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """About how many seconds `close` will take for the transactions that were added so far."""
+        """About the seconds that `close` will take for the added transactions, with the time that the validators will
+        need to read their access lists. 0 before the first."""
         return self._closing_seconds
 
     @property
@@ -285,10 +286,10 @@ class PyEvmBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root` (32 bytes), with the public accounts of this block behind it
-        as they are now, or at `marker` (a transaction and its sender of 20 bytes). The block does not change. Raises
-        TransactionRejectedError for a wrong nonce, CallLimitExceededError after `deadline` (monotonic seconds, None for
-        none), or ExecutionInterruptedError."""
+        """Execute `message` on the private state at `root` (32 bytes), with the public accounts of this block behind
+        it: as they are now, or before the first instruction of `marker` (a transaction and its sender of 20 bytes). The
+        block does not change. Raises TransactionRejectedError for a wrong nonce, CallLimitExceededError after
+        `deadline` (monotonic seconds, None for none), or ExecutionInterruptedError."""
         budget = budget.joined_with(self._engine_budget)
         return run_private_before_marker(
             self._state, store, root, message, marker, self._header.base_fee, deadline, budget

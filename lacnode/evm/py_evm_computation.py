@@ -23,9 +23,9 @@ RIPEMD160 = bytes(19) + b"\x03"
 
 
 class FinishedCalls:
-    """All calls below a computation that are over. It is in the place of py-evm's list of them and has the methods
-    that py-evm asks of its members. Addresses that were called are among the beneficiaries: both are touched
-    (EIP-161)."""
+    """What still counts of the finished calls of a computation, and of the calls below them: refunds, deleted and
+    touched addresses, and logs. It takes the place of py-evm's list of these calls, and has the methods that py-evm
+    asks of its members. Addresses that were called are among the beneficiaries: both are touched (EIP-161)."""
 
     is_error = False
     children: tuple[Any, ...] = ()

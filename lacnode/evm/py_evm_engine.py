@@ -256,7 +256,8 @@ class PyEvmStateView:
         return read_slot(self._account(address).storage_root, slot, self._store)
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
-        """Return the proof of EIP-1186 with `slots` in their order. None if there is no such account."""
+        """Return the proof of EIP-1186 of the account and of `slots`, in the given order. None if there is no such
+        account."""
         account = self._existing(address)
         if account is None:
             return None

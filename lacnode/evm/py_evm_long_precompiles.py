@@ -37,9 +37,10 @@ class _Call:
 
 
 def run_precompile(fork: Fork, number: int, data: bytes, gas: int, budget: ExecutionBudget) -> tuple[int, bytes] | None:
-    """Return the gas used and the output of the precompile `number` of `fork`, for the input `data` and a call with
-    `gas`. None if the call fails: its input is invalid, or the gas does not suffice. KeyError for a number that this
-    project does not compute. ExecutionInterruptedError if `budget` is used up or cancelled."""
+    """Execute the precompile `number` of `fork` in Python, with the input `data` and the `gas` of its call. Return the
+    gas used and the output, or None if the call fails because its input is invalid or its gas does not suffice.
+    KeyError for a number that this project does not compute. ExecutionInterruptedError if `budget` is used up or
+    cancelled."""
     call: Any = _Call(data, gas, budget)
     try:
         replace_precompiles({}, fork)[number.to_bytes(20)](call)

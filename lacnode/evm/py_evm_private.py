@@ -188,13 +188,13 @@ class PrivateAccounts(Accounts):
 
     # -- undoing -------------------------------------------------------------------------------------------------
 
-    def enter_frame(self, *, same: bool) -> None:
-        """Note that the next mark is for a call of its own, or for the `same` call as the last mark: a creation has
-        two."""
-        self._same_frame = same
+    def expect_mark(self, *, of_same_call: bool) -> None:
+        """Say for which call the next `record` makes its mark: for a new call, or (`of_same_call`) a second time for
+        the call of the last mark. A creation makes two marks."""
+        self._same_frame = of_same_call
 
     def record(self) -> Checkpoint:
-        """Return a mark for the call that begins (see `enter_frame`)."""
+        """Return a mark for a new call, or the second mark of the same call, as `expect_mark` has said."""
         serial, length = super().record()
         same, self._same_frame = self._same_frame, False
         # A creation takes a second mark for the same call. Settling at the inner one would keep changes of a creation
@@ -262,9 +262,13 @@ def run_private(
     budget: ExecutionBudget,
 ) -> PrivateResult:
     """Execute `message` on the private state at `root` (32 bytes), with the accounts of `public_state` behind it, which
-    do not change. A message that fails is a result, too. Without a `deadline` counts bound it, equal at every member.
-    With one (monotonic seconds) it is a call: TransactionRejectedError for a wrong nonce in both cases,
-    CallLimitExceededError after `deadline`. ExecutionInterruptedError if `budget` is used up or cancelled."""
+    do not change. A message that fails is a result, too. TransactionRejectedError for a wrong nonce.
+    ExecutionInterruptedError if `budget` is used up or cancelled.
+
+    With `deadline` (monotonic seconds) it is a call of this node alone: CallLimitExceededError after the deadline, or
+    if it takes too much memory or logs. Without one, counts of gas, memory, logs and output bound it, which are equal
+    at every member: beyond them the message fails.
+    """
     # Without a deadline all members must fail at the same point, so the bounds are counts. With one, it is a call
     # of one node: time and memory bound it.
     if deadline is None:
@@ -336,7 +340,7 @@ def _private_computation(base: Any) -> Any:
     class PrivateComputation(base):  # type: ignore[misc]
         @classmethod
         def apply_message(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:
-            state._account_db.enter_frame(same=message.is_create)
+            state._account_db.expect_mark(of_same_call=message.is_create)
             return super().apply_message(state, message, *rest, **named)
 
         @classmethod

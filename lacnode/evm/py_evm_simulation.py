@@ -56,9 +56,9 @@ class SimulatedCall:
 
 
 class SimulatedBlock(PyEvmBlock):
-    """An open block of calls, after `overrides`. `validates`: calls must be such that they could be in a real block,
-    their signatures apart. Otherwise they pay nothing. `transfers` bounds the record of the transfers of ether, None
-    for no record.
+    """An open block of calls, after `overrides`. With `validates` each call must be one that could be in a real block,
+    except for its signature. Without it the calls pay nothing. `transfers` bounds the record of the transfers of ether,
+    None for no record.
 
     The constructor raises OverrideError if the overrides cannot be applied, SystemCallError if a call that begins the
     block fails, ExecutionInterruptedError if the budget of `start` is used up or cancelled.

@@ -20,8 +20,8 @@ STOP = 0x00
 
 
 class TracedCode(Code):
-    """Code that knows whether the walk through it has come to its end (`has_ended`). It ends with a STOP that stands
-    nowhere."""
+    """Code that knows whether the walk through it has come to its end (`has_ended`). After the last instruction the
+    walk gives one STOP that is not in the code."""
 
     __slots__ = ("has_ended",)
 
@@ -67,7 +67,8 @@ class TracedOpcodes(dict[int, Any]):
 
 
 def make_traced_class(base: Any, recorder: TraceRecorder) -> Any:
-    """Return a subclass of `base`, a class of computations, that tells `recorder` of every step and call."""
+    """Return a subclass of `base`, a class of computations, that tells `recorder` of every call, and of the steps that
+    the options of `recorder` ask for."""
 
     class Traced(base):  # type: ignore[misc]
         opcodes = _traced_opcodes(base.opcodes, recorder)

@@ -71,8 +71,8 @@ class PyEvmTracer:
                 yield traced
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`, which are executed again. ExecutionError
-        if one cannot be in the block, ExecutionInterruptedError, MissingNodeError."""
+        """Return the accounts after the first `count` transactions of `block`, which are executed again. The errors are
+        those of `tracer.Tracer.accounts_after`."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions[:count]):
             opened.traced(index, transaction, None)
@@ -164,8 +164,8 @@ class _TracingBlock(PyEvmBlock):
 
 def run_recorded(state: Any, transaction: EvmTransaction, recorder: TraceRecorder, fork: Fork) -> Any:
     """Execute `transaction`, which has been found valid, with `recorder`. Return the finished computation. The changes
-    are not locked yet, and the class of computations of `state` stays replaced. TraceTooLargeError,
-    ExecutionInterruptedError."""
+    are not locked yet, and the class of computations of `state` stays replaced. TraceTooLargeError if more is recorded
+    than may be, ExecutionInterruptedError if the budget of `state` is used up or cancelled."""
     if recorder.options.detail is not TraceDetail.STATE or recorder.options.reads:
         state.computation_class = make_traced_class(state.computation_class, recorder)
     if not transaction.to:

@@ -14,7 +14,8 @@ TRANSIENT_WRITE_BYTES = 256
 
 
 class CountedTransientStorage(TransientStorage):
-    """The transient storage of one transaction after another."""
+    """py-evm's transient storage (EIP-1153) with a count of its writes. It holds what the current transaction wrote:
+    the caller clears it after each one."""
 
     def __init__(self) -> None:
         super().__init__()

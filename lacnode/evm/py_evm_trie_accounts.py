@@ -121,8 +121,9 @@ class TrieAccounts:
         self._kept_read_bytes = 0
 
     def accessed_addresses(self) -> frozenset[bytes]:
-        """The addresses (20 bytes) whose account the transaction read or wrote, those of undone calls too. Those of
-        the transactions before it are among them, unless these read much."""
+        """The addresses (20 bytes) whose account the current transaction read or wrote, in calls that were undone too.
+        Addresses of earlier transactions of the block are among them, unless they were forgotten because much was read
+        (`MAX_KEPT_READ_BYTES`)."""
         return frozenset(self._accounts)
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:

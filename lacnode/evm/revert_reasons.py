@@ -24,7 +24,7 @@ class RevertReasons:
         self._reasons.append(reason if fits else None)
 
     def add_all(self, reasons: list[bytes | None]) -> None:
-        """Add the outputs of the next transactions, in their order, each as `add` does."""
+        """Add the outputs of the next transactions, in the order of the list, each as `add` does."""
         # Most transactions do not revert.
         if reasons.count(None) == len(reasons):
             self._reasons += reasons

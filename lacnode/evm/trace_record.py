@@ -80,8 +80,8 @@ class TraceDetail(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RecordingOptions:
-    """The parts of an execution to record. `memory`: of every step, after it. `memory_before`: before it. `reads`: the
-    accounts and slots that were read."""
+    """The parts of an execution to record. `memory` records the memory after every step, and `memory_before` the memory
+    before it. `reads` records the accounts and slots that were read."""
 
     detail: TraceDetail = TraceDetail.STATE
     memory: bool = False

@@ -299,8 +299,8 @@ class RlpFields:
         return len(self._items) - self._next
 
     def item(self, name: str) -> RlpItem:
-        """The next item as it is: a byte string or a list. Raises RlpError, with the name `name`, if the list has
-        ended."""
+        """The next item as it is: a byte string or a list. Raises RlpError, whose text has `name`, if no item is
+        left."""
         if self._next >= len(self._items):
             raise RlpError(f"{self._what}: list of {len(self._items)} ends before {name}")
         item = self._items[self._next]

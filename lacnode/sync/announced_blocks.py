@@ -109,7 +109,8 @@ class AnnouncedBlocks:
         self._synchronizer.wake()
 
     def long_block_dropped(self, peer: Peer) -> None:
-        """`peer` announced a block that was too long to keep without a request. The synchronizer requests it."""
+        """Note that a block that `peer` announced was dropped, because it was too long to keep without a request. The
+        synchronizer requests it."""
         # The number of the block is unknown. The peer has at least the next one, if the block was news.
         peer.head.raise_to(self._chain.head.header.number + 1)
         self._synchronizer.wake()

@@ -96,7 +96,8 @@ class PeerTrust:
         return record.failures
 
     def record_delivery(self, peer: SyncPeer, *, slow: bool) -> None:
-        """Record that `peer` gave verified blocks. One delivery takes back one failure, and not all of them."""
+        """Record that `peer` gave verified blocks. `slow`: it gave them slowly, so that other peers are asked first.
+        One delivery takes back one failure, and not all of them."""
         # A peer that alternates between one good block and one failure must not start again from zero.
         record = self._record(peer.id)
         record.failures = max(0, record.failures - 1)
@@ -104,11 +105,13 @@ class PeerTrust:
         record.is_slow = slow
 
     def choose_best(self, peers: Iterable[P], validators: frozenset[bytes], now: float) -> P | None:
-        """The peer to ask first, or None if `peers` is empty. `validators` are addresses (20 bytes).
+        """The peer to ask first, or None if `peers` is empty. `validators` are addresses (20 bytes). `now` is in
+        seconds. Whether a peer may be asked now (`may_be_asked`) is not tested.
 
-        First come validators and peers that have delivered, the highest head first. Then come unknown peers, those that
-        this node dialled first: an attacker dials more easily than it is dialled. The heads of unknown peers do not
-        count. It does not test `may_be_asked`. `now` is in seconds.
+        First come validators and peers that have delivered, the highest head first. Then come unknown peers, whose
+        heads do not count: those in a network without a recent failure first, and of these the ones that this node
+        dialled, because an attacker dials more easily than it is dialled. Peers that failed or were slow come last,
+        even validators.
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 

@@ -99,8 +99,8 @@ class Synchronizer:
         return SyncStatus(self._started_at, head, max(head, self._highest))
 
     def wake(self) -> None:
-        """Choose a peer to follow now, because one has joined or says that it has more blocks. Call this from the event
-        loop."""
+        """Let `run` choose a peer to follow now, because one has joined or says that it has more blocks. Call this from
+        the event loop."""
         self._wake.set()
 
     async def run(self) -> None:

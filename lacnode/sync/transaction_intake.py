@@ -64,8 +64,8 @@ class _Lane:
 
 
 class TransactionIntake:
-    """The waiting transactions. `admit` offers transactions to the pool, in a worker thread. Call the rest on the event
-    loop."""
+    """The waiting transactions of peers. `admit` offers transactions to the pool, in a worker thread. Call the methods
+    on the event loop."""
 
     def __init__(self, admit: Callable[[Sequence[Transaction]], None]) -> None:
         self._admit = admit
@@ -91,9 +91,8 @@ class TransactionIntake:
         return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2
 
     def put(self, peer_id: bytes, transactions: Sequence[Transaction]) -> None:
-        """Queue `transactions` of the peer with this node id (64 bytes), in their order. From the first that does not
-        fit, they are dropped and counted in `dropped`.
-        """
+        """Queue `transactions` of the peer with this node id (64 bytes), in the order of the list. The first one that
+        does not fit, and all after it, are dropped and counted in `dropped`."""
         for position, transaction in enumerate(transactions):
             # The following ones are dropped, too: a later nonce is of little use without the earlier one.
             if not self._put(peer_id, transaction):

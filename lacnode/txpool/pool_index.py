@@ -124,12 +124,11 @@ class PoolIndex:
 
     def shrink(self, max_size: int, max_bytes: int) -> list[PooledTransaction]:
         """Remove the least important transactions until at most `max_size` of them with at most `max_bytes` of memory
-        are left. Those with a nonce gap before them go first. The later transactions of the same sender are removed with
-        each.
+        are left. Those with a nonce gap before them go first. With each, the later transactions of the same sender are
+        removed.
 
-        A transaction that takes no more than its share, `max_bytes // max_size`, is not chosen for the sake of memory,
-        unless it has a gap before it. Return the removed transactions, empty if there was space. The last one that was
-        added may be among them.
+        For memory, a transaction without a gap is chosen only if it takes more than its share, `max_bytes // max_size`.
+        Return the removed transactions, empty if there was space. The last one that was added may be among them.
         """
         gone: list[PooledTransaction] = []
         while len(self._by_hash) > max_size:

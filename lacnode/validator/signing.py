@@ -99,8 +99,8 @@ class RecordedSigner:
 
 
 class SigningQueue:
-    """Admitted payloads on their way to the key, which works on `worker`. `deliver` takes the answers, each a
-    `PayloadSigned` or a `SigningRefused`, on the event loop. The worker must abandon work that is cancelled."""
+    """The payloads that are on record and wait for their signature. The key works on `worker`, which must abandon work
+    that is cancelled. `deliver` takes the answers, each a `PayloadSigned` or a `SigningRefused`, on the event loop."""
 
     def __init__(self, signer: RecordedSigner, worker: Worker, deliver: Callable[[Event], None]) -> None:
         self._signer = signer

@@ -44,8 +44,8 @@ class Timer:
 class HeightTimers:
     """The block timer and the round timer of the height under way.
 
-    `may_run` says whether the timers of a height may run. While they may not, no proposal is built and no round ends, so
-    this validator signs nothing of its own accord at that height. `now_ms` is the wall clock in milliseconds.
+    `may_run` says whether the timers of a height may run. While they may not, this validator begins no proposal and
+    ends no round at that height. `now_ms` is the wall clock in milliseconds.
     """
 
     def __init__(

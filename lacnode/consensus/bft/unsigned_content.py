@@ -18,7 +18,8 @@ from lacnode.primitives.ordered_root import ordered_root, transactions_root
 
 
 class FalseCopyError(Exception):
-    """An unsigned part of a message is not the one that its author signed for. The text names the part."""
+    """A part of a message that its author did not sign differs from what the signed part names. The text names the
+    part."""
 
 
 class BodyMismatchError(FalseCopyError):
@@ -26,9 +27,9 @@ class BodyMismatchError(FalseCopyError):
 
 
 def check_header_and_strip_seals(protocol: BftProtocol, message: Message) -> Message:
-    """Return `message`, whose block has no body yet, without seals in the block.
+    """Return `message` without the seals in the header of its block, whose body is not decoded yet.
 
-    Raises FalseCopyError if the header is not the one that the author signed for, and RlpError if its extra data is
+    Raises FalseCopyError if the header is not the one whose digest the author signed, and RlpError if its extra data is
     malformed.
     """
     if not isinstance(message, Proposal | RoundChange) or message.block is None:

@@ -14,8 +14,7 @@ from lacnode.primitives.hexadecimal import to_hex
 @dataclass(frozen=True, slots=True)
 class ValidatorSetChange:
     """The validator `recipient` (20 bytes) is added (`add` is True) or removed. `validators` are those before.
-    `present` are the addresses of validators that this node observes, with its own.
-    """
+    `present` are the addresses of the validators that this node observes, and its own address."""
 
     validators: tuple[bytes, ...]
     recipient: bytes

@@ -40,9 +40,9 @@ class VoteTally:
     ) -> "VoteTally":
         """The tally after `header`, the next block, with its decoded extra data. `is_epoch`: it begins an epoch.
 
-        `creator` is the address (20 bytes) of its creator, None for the coinbase. An epoch block restarts the tally with its
-        own list of validators, and a vote in it is lost, as in Besu. With `follows_goquorum` it has the validators before
-        it, and its vote counts.
+        `creator` is the address (20 bytes) of its creator, None for the coinbase. An epoch block restarts the tally
+        with its own list of validators, and a vote in it is lost, as in Besu. With `follows_goquorum` an epoch block
+        restarts the tally with the validators of this tally, and its vote counts.
         """
         tally = self
         if is_epoch:
