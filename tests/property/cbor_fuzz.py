@@ -15,9 +15,8 @@ from dataclasses import replace
 from lacnode.privacy.keys import KeyPair
 from lacnode.privacy.manager.bounded_json import parse_bounded_json
 from lacnode.privacy.manager.cbor_reader import (
-    BYTES_PER_ITEM,
-    FREE_ITEMS,
     MAX_ITEMS,
+    MAX_TEXT_BYTES,
     MalformedCborError,
     read_cbor,
 )
@@ -82,6 +81,7 @@ READERS: dict[Callable[[bytes], object], int] = {
 """Each reader with the largest input in bytes that its port or its caller gives it."""
 EXPECTED = (MalformedCborError, CborError, TesseraError, ValueError)
 SLOW_SECONDS = 0.02
+WIDE = "\U0001f600".encode()
 
 
 def changed(source: random.Random, record: bytes) -> bytes:
@@ -118,20 +118,38 @@ def heads(source: random.Random) -> bytes:
 
 def costly_records(size: int) -> dict[str, bytes]:
     """Records of `size` bytes that take the reader of CBOR as much time or memory as it lets them: as many items as it
-    reads, and the rest in one byte string."""
-    items = min(MAX_ITEMS, FREE_ITEMS + size // BYTES_PER_ITEM) - 3
-    text = b"a" * 12 + "\U0001f600".encode()
+    reads or as there is space for, and the rest in one byte string."""
+    text, wide = b"a" * 12 + WIDE, (b"a" * 240 + WIDE) * (min(size, MAX_TEXT_BYTES) // 246 - 1)
     parts = {
-        "empty arrays": [b"\x80"] * items,
-        "empty maps": [b"\xa0"] * items,
-        "arrays in arrays": [b"\x81\x80"] * (items // 2),
-        "maps in maps": [b"\xa1\x60\xa1\x60\xa0"] * (items // 5),
-        "numbers of eight bytes": [b"\x1b" + b"\xff" * 8] * min(items, size // 10),
-        "texts with a character of four bytes": [b"\x70" + text] * min(items, size // 18),
-        "keys": [b"\xbf", *(b"\x64%04x\xa0" % number for number in range(items // 2)), b"\xff"],
-        "bytes": [],
+        "empty arrays": (b"\x80", 1),
+        "empty maps": (b"\xa0", 1),
+        "arrays in arrays": (b"\x81\x80", 2),
+        "maps in maps": (b"\xa1\x60\xa1\x60\xa0", 5),
+        "maps with the names of records": (b"\xa1\x67encoded\x40", 3),
+        "nulls": (b"\xf6", 1),
+        "empty byte strings": (b"\x40", 1),
+        "byte strings of one byte": (b"\x41\xff", 1),
+        "numbers of two bytes": (b"\x19\xff\xff", 1),
+        "numbers of eight bytes": (b"\x1b" + b"\xff" * 8, 1),
+        "texts of two characters": (b"\x62ab", 1),
+        "texts with a character of four bytes": (b"\x70" + text, 1),
+        "a long text with characters of four bytes": (b"\x7a" + len(wide).to_bytes(4) + wide, MAX_ITEMS),
+        "a text in chunks with characters of four bytes": (
+            b"\x7f" + (b"\x70" + text) * (len(wide) // 17) + b"\xff",
+            MAX_ITEMS,
+        ),
+        "a map in a map": (b"\xa1\x61a\xbf" + _keys(min(size // 6 - 8, MAX_ITEMS // 2 - 8)) + b"\xff", MAX_ITEMS),
     }
-    return {name: _filled(b"".join(found), size) for name, found in parts.items()}
+    found = {
+        name: item * min(max((MAX_ITEMS - 3) // count, 1), (size - 16) // len(item))
+        for name, (item, count) in parts.items()
+    }
+    return {name: _filled(items, size) for name, items in found.items()} | {"bytes": _filled(b"", size)}
+
+
+def _keys(count: int) -> bytes:
+    """`count` keys of a map with empty maps as values."""
+    return b"".join(b"\x64%04x\xa0" % number for number in range(count))
 
 
 def _filled(items: bytes, size: int) -> bytes:

@@ -2,10 +2,15 @@
 
 This part has maps with text as keys, arrays, text, byte strings, integers, booleans and null. Jackson, Orion's library,
 writes maps with indefinite length, and text of more than 3,996 characters in chunks. Both are read. Tags, floats, other
-simple values, byte strings in chunks and repeated keys are refused. Depth, number of items and lengths are checked before
-anything is built. So the time grows with the size of the input, and the memory stays below a small multiple of it. This
-module must not know any record.
+simple values, byte strings in chunks and repeated keys are refused. Depth, number of items, lengths and memory are checked
+before anything is built. So the time grows with the size of the input. The memory stays below four times the size, or
+below 32 KiB for a short input. This module must not know any record.
 """
+
+from collections.abc import Callable, Iterator, Mapping
+from sys import getsizeof
+
+from lacnode.privacy.manager.bounded_memory import TEXT_PIECE_BYTES, BoundedMemory
 
 MAX_DEPTH = 6
 """The largest depth of maps and arrays inside one another."""
@@ -13,14 +18,18 @@ MAX_DEPTH = 6
 MAX_ITEMS = 13_312
 """The largest number of keys, values and chunks in one record. A payload of 4,096 boxes has 12,300."""
 
-FREE_ITEMS, BYTES_PER_ITEM = 1_024, 16
-"""A record may have the free items, and one more for this many bytes. An item takes up to 100 bytes of memory."""
+MEMORY_PER_BYTE, LEAST_MEMORY_BYTES = 3.7, 32_768
+"""The memory that a record may build for each byte of its input, and how much in any case. An honest party info needs 2.9
+for each byte, and 3.7 if its URLs have 12 characters. A payload and a group need less than 2."""
 
 MAX_TEXT_BYTES = 262_144
 """The largest size of one text. Descriptions of old group records are the longest texts."""
 
 MAX_KEY_BYTES = 256
 """The largest size of the name of a field."""
+
+SHARED_NAMES, SHARED_NAME_BYTES = 16, 32
+"""The number and the size of the names of fields that are built once for all maps of a record."""
 
 # The first byte of an item has its kind in the upper 3 bits. The lower 5 bits are a number below 24, the width of the
 # number that follows (24 to 27), or 31 for an indefinite length (RFC 8949, section 3).
@@ -29,29 +38,65 @@ _INDEFINITE, _BREAK = 31, 0xFF
 _SIMPLE_VALUES = {0xF4: False, 0xF5: True, 0xF6: None}
 _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 
+# What Python's objects take beside their content. A list has up to an eighth more places than items.
+_LIST_OBJECT, _FIRST_LIST_PLACES, _LIST_PLACE, _DICT_OBJECT = getsizeof([]), 48, 9, getsizeof({})
+_BYTES_OBJECT, _NUMBER_OBJECT, _SMALL_NUMBERS = getsizeof(b""), 36, 257
+_SHARED_NAME_ENTRY, _NO_GROWTH = 64, (0, 0)
+
+
+Key = str | bytes
+Function = Callable[[object], bytes]
+
+
+def _dict_growth(key_of: Callable[[int], Key]) -> dict[int, tuple[int, int]]:
+    """Return the bytes of the new table and of the old one, by the number of entries at which a dict gets a new one."""
+    found: dict[Key, None] = {}
+    growth, size = {}, _DICT_OBJECT
+    for count in range(MAX_ITEMS // 2 + 1):
+        found[key_of(count)] = None
+        if (grown := getsizeof(found)) != size:
+            growth[count] = (grown - _DICT_OBJECT, size - _DICT_OBJECT)
+            size = grown
+    return growth
+
+
+# A table whose keys are all text takes less for each entry.
+_TEXT_DICT_GROWTH, _DICT_GROWTH = _dict_growth(str), _dict_growth(lambda number: number.to_bytes(2))
+
 
 class MalformedCborError(ValueError):
     """The bytes are not one item of this part of CBOR, or they are above a bound. The text says why."""
 
 
-def read_cbor(data: bytes) -> object:
+def read_cbor(data: bytes, functions: Mapping[str, Function] | None = None, wide_text_bytes: int = 0) -> object:
     """Return the one item in `data`: a dict with text as keys, a list, str, bytes, int, bool or None.
-    MalformedCborError if it is malformed, above a bound, or not of this part of CBOR."""
-    reader = _Reader(data)
+    MalformedCborError if it is malformed, above a bound, or not of this part of CBOR.
+
+    `functions` are for fields of the outermost map, by name: one gets each item of an array or each key of a map when it is
+    read, and what it returns (bytes) is kept in its place. So the memory of many small items is less. Its errors are passed
+    on. `wide_text_bytes` is memory beyond the bound, for long texts with characters above U+FFFF: Python stores all
+    characters of such a text with 4 bytes.
+    """
+    reader = _Reader(data, functions or {}, wide_text_bytes)
     found = reader.value(0)
     reader.end()
     return found
 
 
 class _Reader:
-    __slots__ = ("_data", "_items_left", "_position", "_size")
+    __slots__ = ("_data", "_functions", "_items_left", "_memory", "_names", "_position", "_size")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, functions: Mapping[str, Function], wide_text_bytes: int) -> None:
         self._data = data
+        self._functions = functions
         self._size = len(data)
         self._position = 0
-        # A short input may not have many items. Otherwise 100 kB of nulls, one byte each, would take 10 MB of memory.
-        self._items_left = min(MAX_ITEMS, FREE_ITEMS + len(data) // BYTES_PER_ITEM)
+        self._items_left = MAX_ITEMS
+        # An item of one byte can be an object of 64 bytes or more. So the objects are counted by their size.
+        self._memory = BoundedMemory(
+            max(LEAST_MEMORY_BYTES, int(MEMORY_PER_BYTE * len(data))), MalformedCborError, wide_text_bytes
+        )
+        self._names: dict[bytes, str] = {}
 
     def end(self) -> None:
         if self._position != self._size:
@@ -64,17 +109,15 @@ class _Reader:
         # The kinds are tried in the order of their frequency. A payload consists of byte strings, mostly.
         kind = first >> 5
         if kind == _BYTES:
-            return self._raw(self._length(first))
+            return self._bytes(first)
         if kind == _TEXT:
             return self._text(first)
         if kind == _MAP:
             return self._map(first, depth + 1)
         if kind == _ARRAY:
             return self._array(first, depth + 1)
-        if kind == _UNSIGNED:
-            return self._length(first)
-        if kind == _NEGATIVE:
-            return -1 - self._length(first)
+        if kind in (_UNSIGNED, _NEGATIVE):
+            return self._number(first, kind)
         # Only false, true and null are left. `0xFF` outside a map or an array of indefinite length ends here too.
         if first not in _SIMPLE_VALUES:
             raise MalformedCborError("a tag, a float or another value that is not of the protocol")
@@ -122,21 +165,41 @@ class _Reader:
 
     # -- kinds of items ----------------------------------------------------------------------------------------------
 
-    def _text(self, first: int, at_most: int = MAX_TEXT_BYTES) -> str:
-        data = self._chunks(at_most) if first & 31 == _INDEFINITE else self._text_bytes(first, at_most)
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            raise MalformedCborError("a text that is not UTF-8") from None
+    def _bytes(self, first: int) -> bytes:
+        size = self._length(first)
+        self._memory.charge(_BYTES_OBJECT + size)
+        return self._raw(size)
 
-    def _text_bytes(self, first: int, at_most: int) -> bytes:
+    def _number(self, first: int, kind: int) -> int:
+        number = self._length(first)
+        # Python has the small numbers already.
+        if number >= _SMALL_NUMBERS:
+            self._memory.charge(_NUMBER_OBJECT)
+        return number if kind == _UNSIGNED else -1 - number
+
+    def _text(self, first: int) -> str:
+        if first & 31 == _INDEFINITE:
+            return self._memory.decode_long_text(self._chunks())
+        size = self._text_size(first, MAX_TEXT_BYTES)
+        if size <= TEXT_PIECE_BYTES:
+            return self._memory.decode_text(self._raw(size))
+        return self._memory.decode_long_text(self._pieces(size))
+
+    def _text_size(self, first: int, at_most: int) -> int:
         size = self._length(first)
         if size > at_most:
             raise MalformedCborError("a text that is too long")
-        return self._raw(size)
+        if size > self._size - self._position:
+            raise MalformedCborError("it ends before its end")
+        return size
 
-    def _chunks(self, at_most: int) -> bytes:
-        whole = bytearray()
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        for start in range(0, size, TEXT_PIECE_BYTES):
+            yield self._raw(min(TEXT_PIECE_BYTES, size - start))
+
+    def _chunks(self) -> Iterator[bytes]:
+        # Thousands of chunks may have one character each. They are decoded together.
+        left, piece = MAX_TEXT_BYTES, bytearray()
         while not self._is_at_break():
             self._count()
             first = self._first()
@@ -144,46 +207,96 @@ class _Reader:
                 # A chunk inside a chunk is not allowed (RFC 8949, section 3.2.3). It could nest without a bound.
                 raise MalformedCborError("a text with a part that is no text")
             # The bound is for the whole text. Each chunk may only take what is left of it.
-            whole += self._text_bytes(first, at_most - len(whole))
-        return bytes(whole)
+            size = self._text_size(first, left)
+            left -= size
+            for part in self._pieces(size):
+                piece += part
+                if len(piece) >= TEXT_PIECE_BYTES:
+                    yield bytes(piece)
+                    piece.clear()
+        yield bytes(piece)
 
-    def _array(self, first: int, depth: int) -> list[object]:
+    def _array(self, first: int, depth: int, function: Function | None = None) -> list[object]:
         self._check_depth(depth)
+        found: list[object] = []
+        self._memory.charge(_LIST_OBJECT)
         if first & 31 == _INDEFINITE:
             # Without a count, the item counter in `value` is the bound.
-            items = []
             while not self._is_at_break():
-                items.append(self.value(depth))
-            return items
+                self._add_item(found, depth, function)
+            return found
         count = self._length(first)
         self._check_count(count)
-        return [self.value(depth) for _ in range(count)]
+        for _ in range(count):
+            self._add_item(found, depth, function)
+        return found
 
-    def _map(self, first: int, depth: int) -> dict[str, object]:
+    def _add_item(self, found: list[object], depth: int, function: Function | None) -> None:
+        self._memory.charge(_LIST_PLACE if found else _FIRST_LIST_PLACES)
+        before = self._memory.left
+        item = self.value(depth)
+        found.append(item if function is None else self._converted(item, function, before))
+
+    def _converted(self, item: object, function: Function, before: int) -> bytes:
+        result = function(item)
+        # What was read is gone when only its result is kept.
+        self._memory.left = before - getsizeof(result)
+        return result
+
+    def _map(self, first: int, depth: int, function: Function | None = None) -> dict[Key, object]:
         self._check_depth(depth)
-        found: dict[str, object] = {}
+        found: dict[Key, object] = {}
+        self._memory.charge(_DICT_OBJECT)
         if first & 31 == _INDEFINITE:
             while not self._is_at_break():
-                self._entry(found, depth)
+                self._entry(found, depth, function)
             return found
         count = self._length(first)
         self._check_count(2 * count)
         for _ in range(count):
-            self._entry(found, depth)
+            self._entry(found, depth, function)
         return found
 
-    def _entry(self, found: dict[str, object], depth: int) -> None:
+    def _entry(self, found: dict[Key, object], depth: int, function: Function | None) -> None:
         self._count()
-        first = self._first()
-        if first >> 5 != _TEXT or first & 31 == _INDEFINITE:
-            raise MalformedCborError("a map with a key that is no text")
-        # Keys have a smaller bound than texts: a map has thousands of keys, and each is copied.
-        key = self._text(first, MAX_KEY_BYTES)
+        before = self._memory.left
+        name = self._name()
+        key = name if function is None else self._converted(name, function, before)
         # Two readers could take different values of a repeated key. One manager would then check another value than
         # the next one uses.
         if key in found:
             raise MalformedCborError("a map with a repeated key")
-        found[key] = self.value(depth)
+        growth = (_TEXT_DICT_GROWTH if function is None else _DICT_GROWTH).get(len(found), _NO_GROWTH)
+        # The old table and the new one are there together for a moment.
+        self._memory.charge(growth[0])
+        found[key] = None
+        self._memory.left += growth[1]
+        found[key] = self._field_value(name, depth) if depth == 1 else self.value(depth)
+
+    def _field_value(self, name: str, depth: int) -> object:
+        """Return the value of a field of the outermost map."""
+        function = self._functions.get(name)
+        kind = self._data[self._position] >> 5 if self._position < self._size else _SIMPLE
+        if function is None or kind not in (_ARRAY, _MAP):
+            return self.value(depth)
+        self._count()
+        read = self._array if kind == _ARRAY else self._map
+        return read(self._first(), depth + 1, function)
+
+    def _name(self) -> str:
+        first = self._first()
+        if first >> 5 != _TEXT or first & 31 == _INDEFINITE:
+            raise MalformedCborError("a map with a key that is no text")
+        # Keys have a smaller bound than texts: a map has thousands of keys, and each is copied.
+        data = self._raw(self._text_size(first, MAX_KEY_BYTES))
+        name = self._names.get(data)
+        if name is None:
+            name = self._memory.decode_text(data)
+            # A payload has thousands of maps with the same name.
+            if len(self._names) < SHARED_NAMES and len(data) <= SHARED_NAME_BYTES:
+                self._memory.charge(_BYTES_OBJECT + len(data) + _SHARED_NAME_ENTRY)
+                self._names[data] = name
+        return name
 
     def _check_depth(self, depth: int) -> None:
         if depth > MAX_DEPTH:

@@ -5,6 +5,7 @@ an unknown field, a missing field, another type, or a value above the bounds of 
 not know any record.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cbor2
@@ -43,22 +44,32 @@ def _head_size(count: int) -> int:
     return 2 if count < 256 else 3 if count < 65_536 else 5
 
 
-def decode_map(data: bytes, what: str) -> "CborFields":
-    """Decode `data`, which is one map. `what` names the record in errors. CborError if it is malformed or above a bound."""
+def decode_map(
+    data: bytes,
+    what: str,
+    functions: Mapping[str, Callable[[object], bytes]] | None = None,
+    wide_text_bytes: int = 0,
+) -> "CborFields":
+    """Decode `data`, which is one map. `what` names the record in errors. CborError if it is malformed or above a bound.
+
+    `functions` of fields get each item of an array or each key of a map, and the field has what they return. They raise
+    CborError. `wide_text_bytes` is memory for long texts. Both are those of `read_cbor`.
+    """
     try:
-        return CborFields(read_cbor(data), what)
+        return CborFields(read_cbor(data, functions, wide_text_bytes), what)
     except MalformedCborError as error:
         raise CborError(f"{what}: malformed CBOR: {error}") from None
 
 
 class CborFields:
     """The fields of one decoded map. Each field is read once, by its name. `check_no_fields_left` refuses the rest.
-    `what` names the record in errors. CborError if `value` is not a map with text as keys."""
+    `what` names the record in errors. The map is not copied: it loses the fields that are read. CborError if `value` is
+    not a map with text as keys."""
 
     def __init__(self, value: object, what: str) -> None:
         if type(value) is not dict or not all(type(name) is str for name in value):
             raise CborError(f"{what}: a map of named fields was expected")
-        self._fields: dict[str, Any] = dict(value)
+        self._fields: dict[str, Any] = value
         self._what = what
 
     def read_field(self, name: str, kind: type, optional: bool = False) -> Any:

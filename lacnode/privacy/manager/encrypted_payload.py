@@ -193,7 +193,7 @@ def encode_orion_payload(payload: EncryptedPayload) -> bytes:
 
 def decode_orion_payload(data: bytes) -> EncryptedPayload:
     """Decode a payload from Orion's CBOR. No box is opened. CborError if it is malformed or above a bound."""
-    fields = decode_map(data, "payload")
+    fields = decode_map(data, "payload", {"encryptedKeys": _decode_box})
     try:
         sender = from_base64(fields.read_field("sender", str), KEY_BYTES)
     except CborError:
@@ -213,11 +213,11 @@ def decode_orion_payload(data: bytes) -> EncryptedPayload:
     if len(cipher_nonce) != NONCE_BYTES:
         raise CborError(f"payload.cipherNonce: {NONCE_BYTES} bytes were expected, found {len(cipher_nonce)}")
     fields.check_no_fields_left()
-    return EncryptedPayload(sender, nonce, tuple(map(_decode_box, boxes)), cipher_text, group_id, cipher_nonce)
+    return EncryptedPayload(sender, nonce, tuple(boxes), cipher_text, group_id, cipher_nonce)
 
 
 def _decode_box(value: object) -> bytes:
     fields = CborFields(value, "payload.encryptedKeys")
-    box = fields.bytes("encoded", BOX_SIZE)
+    box: bytes = fields.bytes("encoded", BOX_SIZE)
     fields.check_no_fields_left()
     return box

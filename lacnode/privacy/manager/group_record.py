@@ -14,6 +14,10 @@ LEGACY_NAME = "legacy"
 LEGACY_DESCRIPTION = "Privacy groups to support the creation of groups by privateFor and privateFrom"
 MAX_GROUP_MEMBERS, MAX_TEXT_CHARACTERS, MAX_SEED_BYTES = 4096, 65_536, 1024
 
+WIDE_TEXT_BYTES = 2 * 2 * MAX_TEXT_CHARACTERS
+"""The memory of a name and a description beyond twice their bytes. Python stores each character of a text with 4 bytes if
+one of them is above U+FFFF."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
@@ -71,15 +75,10 @@ def encode_orion_group(record: GroupRecord) -> bytes:
 def decode_orion_group(data: bytes) -> GroupRecord:
     """Decode a record from Orion's CBOR. An absent name or description becomes empty text. CborError if it is malformed
     or above a bound."""
-    fields = decode_map(data, "group")
+    fields = decode_map(data, "group", {"addresses": _decode_member}, WIDE_TEXT_BYTES)
     members = fields.read_field("addresses", list)
     if not 1 <= len(members) <= MAX_GROUP_MEMBERS:
         raise CborError(f"group.addresses: from 1 to {MAX_GROUP_MEMBERS} were expected, found {len(members)}")
-    # Orion writes keys as base64 text, and not as bytes.
-    try:
-        keys = tuple(from_base64(member, KEY_BYTES) for member in members)
-    except ValueError as error:
-        raise CborError(f"group.addresses: {error}") from None
     # Orion leaves out an empty name. Absent and empty are the same here.
     name, description = fields.read_field("name", str, True) or "", fields.read_field("description", str, True) or ""
     if max(len(name), len(description)) > MAX_TEXT_CHARACTERS:
@@ -92,4 +91,12 @@ def decode_orion_group(data: bytes) -> GroupRecord:
     if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED_BYTES):
         raise CborError(f"group.randomSeed: at most {MAX_SEED_BYTES} bytes, and none for LEGACY, were expected")
     fields.check_no_fields_left()
-    return GroupRecord(keys, name, description, state == "ACTIVE", GroupType(kind), seed)
+    return GroupRecord(tuple(members), name, description, state == "ACTIVE", GroupType(kind), seed)
+
+
+def _decode_member(value: object) -> bytes:
+    # Orion writes keys as base64 text, and not as bytes.
+    try:
+        return from_base64(value, KEY_BYTES)
+    except ValueError as error:
+        raise CborError(f"group.addresses: {error}") from None

@@ -98,7 +98,7 @@ def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> Part
     """
     if len(data) > MAX_PARTY_INFO_BYTES:
         raise CborError(f"network view: at most {MAX_PARTY_INFO_BYTES} bytes were expected, found {len(data)}")
-    fields = decode_map(data, "network view")
+    fields = decode_map(data, "network view", {"nodePKs": _decode_key})
     url, urls = fields.read_field("url", str, True), fields.read_field("nodeURLs", list)
     keys = fields.read_field("nodePKs", dict)
     fields.check_no_fields_left()
@@ -112,10 +112,19 @@ def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> Part
         own = {key: place for key, place in keys.items() if place == url}
         keys = dict(islice({**own, **keys}.items(), max_entries))
     try:
-        known = {from_base64(key, KEY_BYTES): place for key, place in keys.items() if is_url(place)}
-        return PartyInfo(validate_url(url) if url is not None else None, tuple(filter(is_url, urls)), known)
+        # The same table: a copy would take as much memory again.
+        for key in [key for key, place in keys.items() if not is_url(place)]:
+            del keys[key]
+        return PartyInfo(validate_url(url) if url is not None else None, tuple(filter(is_url, urls)), keys)
     except ValueError as error:
         raise CborError(f"network view: {error}") from None
+
+
+def _decode_key(text: object) -> bytes:
+    try:
+        return from_base64(text, KEY_BYTES)
+    except ValueError as error:
+        raise CborError(f"network view.nodePKs: {error}") from None
 
 
 def _encoded_keys(keys: Mapping[bytes, str]) -> EncodedCbor:

@@ -1,6 +1,11 @@
 """What the reader of peers' CBOR costs, whatever is in it, and that it reads what Orion's library writes."""
 
+import contextlib
+import inspect
 import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import cbor2
 import pytest
@@ -8,8 +13,31 @@ import pytest
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.manager.cbor_reader import MAX_DEPTH, MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import CborError, decode_map
-from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_BYTES, decode_orion_party_info
-from tests.property.cbor_fuzz import costly_records
+from lacnode.privacy.manager.encrypted_payload import (
+    BOX_SIZE,
+    MAX_BOXES,
+    decode_orion_payload,
+    encode_orion_payload,
+    encrypt_payload,
+)
+from lacnode.privacy.manager.group_record import (
+    MAX_GROUP_MEMBERS,
+    MAX_TEXT_CHARACTERS,
+    GroupRecord,
+    decode_orion_group,
+    encode_orion_group,
+)
+from lacnode.privacy.manager.orion_party_info import (
+    MAX_PARTY_INFO_BYTES,
+    MAX_PARTY_INFO_KEYS,
+    MAX_PARTY_INFO_URLS,
+    PartyInfo,
+    decode_orion_party_info,
+    encode_orion_party_info,
+)
+from lacnode.privacy.service.node_routes import MAX_SMALL_REQUEST_BYTES
+from lacnode.privacy.transaction_manager import GroupType
+from tests.property.cbor_fuzz import WIDE, A, B, costly_records
 
 MEGABYTE = 2**20
 LARGEST = 16 * MEGABYTE
@@ -49,18 +77,74 @@ def test_a_bomb_is_refused_and_builds_little(bomb: bytes) -> None:
     assert peak < 2 * MEGABYTE
 
 
-@pytest.mark.parametrize("size", [MAX_PARTY_INFO_BYTES, LARGEST])
-@pytest.mark.parametrize("name", costly_records(MAX_PARTY_INFO_BYTES))
-def test_a_costly_record_builds_little_beside_its_bytes(name: str, size: int) -> None:
-    """As many items as are read, in records as long as party info and as payloads may be."""
-    record = costly_records(size)[name]
+def peak_of(reader: Callable[[bytes], object], data: bytes) -> int:
+    """The largest memory in bytes that a reader takes at once, whether it reads `data` or refuses it."""
     tracemalloc.start()
     try:
-        read_cbor(record)
-        peak = tracemalloc.get_traced_memory()[1]
+        with contextlib.suppress(MalformedCborError, CborError):
+            reader(data)
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < size + 1.75 * MEGABYTE
+
+
+LIMITS = [MAX_SMALL_REQUEST_BYTES, 65_536, MAX_PARTY_INFO_BYTES, MEGABYTE, LARGEST]
+"""The sizes that requests and answers may have, and two between them."""
+
+
+@pytest.mark.parametrize("size", LIMITS)
+@pytest.mark.parametrize("name", costly_records(MAX_PARTY_INFO_BYTES))
+def test_a_record_takes_four_times_its_size_at_most(name: str, size: int) -> None:
+    assert peak_of(read_cbor, costly_records(size)[name]) <= 4 * size
+
+
+@pytest.mark.parametrize("size", [1, 100, 1_000, 8_000])
+@pytest.mark.parametrize(
+    "item", [b"\x80", b"\xa0", b"\x81\x80", b"\xa1\x60\xa0", b"\x19\xff\xff", b"\x62ab", b"\x65a" + WIDE]
+)
+def test_a_short_record_takes_little(item: bytes, size: int) -> None:
+    assert peak_of(read_cbor, b"\x9f" + item * (size // len(item)) + b"\xff") <= 36 * 1024
+
+
+class TestHonestRecords:
+    """The largest ones of the protocol are read, and their values take four times their size at most."""
+
+    def test_a_payload_for_4096_recipients(self) -> None:
+        sealed = encrypt_payload(b"short", A, [B.public], bytes(32))
+        payload = replace(sealed, boxes=tuple(number.to_bytes(BOX_SIZE) for number in range(MAX_BOXES)))
+        encoded = encode_orion_payload(payload)
+        assert decode_orion_payload(encoded) == payload
+        assert peak_of(decode_orion_payload, encoded) <= 4 * len(encoded)
+
+    @pytest.mark.parametrize("text", ["", "x" * MAX_TEXT_CHARACTERS, "\u00e9" * MAX_TEXT_CHARACTERS, "\u4e2d" * 60_000])
+    def test_a_group_of_4096_members(self, text: str) -> None:
+        members = tuple(number.to_bytes(32) for number in range(MAX_GROUP_MEMBERS if len(text) < 60_000 else 9))
+        record = GroupRecord(members, "name", text, True, GroupType.PANTHEON, bytes(20))
+        encoded = encode_orion_group(record)
+        assert decode_orion_group(encoded) == record
+        assert peak_of(decode_orion_group, encoded) <= 4 * len(encoded)
+
+    def test_a_description_with_characters_that_python_stores_with_four_bytes(self) -> None:
+        """It alone may take more: Python stores the whole text with four bytes for each character."""
+        text = "x" * (MAX_TEXT_CHARACTERS - 1) + "\U0001f600"
+        record = GroupRecord((A.public, B.public), text, text, True, GroupType.PANTHEON, bytes(20))
+        encoded = encode_orion_group(record)
+        assert decode_orion_group(encoded) == record
+        assert peak_of(decode_orion_group, encoded) <= 5.25 * len(encoded)
+
+    @pytest.mark.parametrize("count", [683, 1_366, MAX_PARTY_INFO_KEYS])
+    def test_party_info_with_short_urls(self, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where the table of the keys has just grown. The URLs that Python remembers do not count."""
+        monkeypatch.setattr("lacnode.privacy.manager.orion_party_info.urlsplit", inspect.unwrap(urlsplit))
+        urls = tuple(f"http://10.0.{number}:80" for number in range(min(count, MAX_PARTY_INFO_URLS)))
+        keys = {number.to_bytes(32): urls[number % len(urls)] for number in range(count)}
+        view = PartyInfo(urls[0], urls, keys)
+        encoded = encode_orion_party_info(view)
+        assert decode_orion_party_info(encoded) == view
+        assert peak_of(decode_orion_party_info, encoded) <= 4 * len(encoded)
+
+    def test_a_short_answer_about_64_unknown_groups(self) -> None:
+        assert read_cbor(b"\xa1\x66states\x98\x40" + b"\xa0" * 64) == {"states": [{}] * 64}
 
 
 def test_a_payload_is_copied_once() -> None:
@@ -81,7 +165,7 @@ class TestWhatIsRead:
             {},
             {"a": None, "b": True, "c": False, "d": b"\x00" * 300, "e": "é" * 300, "f": [1, -1, 2**64 - 1, -(2**64)]},
             {"a": [{"b": [{"c": []}]}]},
-            {str(number): number for number in range(500)},
+            {str(number): number for number in range(250)},
         ],
     )
     def test_as_the_general_library_reads_it(self, value: object) -> None:
