@@ -42,6 +42,9 @@ FRAME_SECONDS = 0.0001
 FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.02, 0.02
 """The share of one processor's time that the frames of the server may take, and how much of it may be saved up."""
 
+MAX_REMARK_CHARACTERS = 200
+"""Characters of the server's own words that are logged."""
+
 READ_BYTES = 16_384
 
 
@@ -101,7 +104,7 @@ class StatsConnection:
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise StatsServerError(_reason(error)) from None
         except ProtocolError as error:
-            raise StatsServerError(f"it does not speak WebSocket: {error}") from None
+            raise StatsServerError(f"it does not speak WebSocket: {str(error)[:MAX_REMARK_CHARACTERS]}") from None
 
     async def _send(self, data: bytes) -> None:
         try:

@@ -16,6 +16,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    InformationalResponseReceived,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -24,15 +25,23 @@ from h2.events import (
 from h2.exceptions import H2Error
 
 from lacnode.metrics.metrics_settings import OtlpSettings
-from lacnode.metrics.otlp_receiver import MAX_ANSWER_BYTES, MAX_REMARK_CHARACTERS
-from lacnode.metrics.receiver_request import ReceiverAddress, ReceiverError, within_seconds
+from lacnode.metrics.otlp_receiver import MAX_ANSWER_BYTES
+from lacnode.metrics.receiver_request import MAX_REMARK_CHARACTERS, ReceiverAddress, ReceiverError, within_seconds
 
 METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 
 _PREFIX = struct.Struct(">?I")
 """Before each message: whether it is compressed, and its length."""
 
-_READ_BYTES = 16 * 2**10
+MAX_FIELDS_BYTES = 16 * 2**10
+"""Bytes of the fields of one head, unpacked. A few packed bytes can name a field of thousands."""
+
+MAX_INFORMATIONAL = 10
+"""Heads before the one with the final status."""
+
+_READ_BYTES = 2**10
+"""Bytes that are read at once: they may have a hundred frames, and the event loop serves consensus."""
+
 _STATUSES = (
     "OK",
     "CANCELLED",
@@ -93,7 +102,7 @@ class OtlpGrpc:
                     await stream.send_all(exchange.next_bytes())
                     exchange.receive(bytes(await stream.receive_some(_READ_BYTES)))
         except H2Error as error:
-            raise ReceiverError(f"an answer that is not gRPC: {error}") from None
+            raise ReceiverError(f"an answer that is not gRPC: {str(error)[:MAX_REMARK_CHARACTERS]}") from None
         exchange.check_status()
         return exchange.message()
 
@@ -116,7 +125,9 @@ class _Exchange:
         self._received_bytes = 0
         self._fields: dict[bytes, bytes] = {}
         self._answer = bytearray()
+        self._informational = 0
         self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self._connection.decoder.max_header_list_size = MAX_FIELDS_BYTES
         self._connection.initiate_connection()
         self._stream_id = self._connection.get_next_available_stream_id()
         self._connection.send_headers(self._stream_id, headers)
@@ -150,6 +161,10 @@ class _Exchange:
         if isinstance(event, ResponseReceived | TrailersReceived):
             # A later field wins: a call that fails at once has all of them in one list.
             self._fields.update((bytes(name), bytes(value)) for name, value in event.headers)
+        elif isinstance(event, InformationalResponseReceived):
+            self._informational += 1
+            if self._informational > MAX_INFORMATIONAL:
+                raise ReceiverError(f"more than {MAX_INFORMATIONAL} heads before its answer")
         elif isinstance(event, DataReceived):
             self._answer += event.data
             self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

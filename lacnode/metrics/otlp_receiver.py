@@ -12,14 +12,11 @@ from typing import Protocol
 
 from lacnode.metrics.metrics_settings import OtlpSettings
 from lacnode.metrics.otlp_message import encode_otlp, read_refusal
-from lacnode.metrics.receiver_request import ReceiverAddress, ReceiverRequest, send_request
+from lacnode.metrics.receiver_request import MAX_REMARK_CHARACTERS, ReceiverAddress, ReceiverRequest, send_request
 from lacnode.metrics.series import MetricFamily
 
 MAX_ANSWER_BYTES = 64 * 2**10
 """Bytes of an answer: of its body over HTTP, of all frames with gRPC. A collector answers with some hundred at most."""
-
-MAX_REMARK_CHARACTERS = 200
-"""Characters of a collector's own words that are logged."""
 
 
 class OtlpFileError(Exception):

@@ -15,7 +15,13 @@ import trio
 Answer = TypeVar("Answer")
 
 MAX_HEAD_BYTES = 16 * 2**10
-"""Bytes of the head of an answer. That of a receiver has a few hundred."""
+"""Bytes of the head of an answer, with the informational ones before it. That of a receiver has a few hundred."""
+
+MAX_REMARK_CHARACTERS = 200
+"""Characters of a receiver's own words that are logged."""
+
+_READ_BYTES = 4 * 2**10
+"""Bytes of an answer that are read at once: they may have a thousand chunks, and the event loop serves consensus."""
 
 
 class ReceiverError(Exception):
@@ -69,7 +75,7 @@ async def send_request(address: ReceiverAddress, request: ReceiverRequest, secon
     try:
         head, body = await within_seconds(seconds, lambda: _exchange(address, request))
     except h11.ProtocolError as error:
-        raise ReceiverError(f"an answer that is not HTTP: {error}") from None
+        raise ReceiverError(f"an answer that is not HTTP: {str(error)[:MAX_REMARK_CHARACTERS]}") from None
     if not 200 <= head.status_code < 300:
         raise ReceiverError(f"HTTP status {head.status_code}", _wait_seconds(head))
     return body
@@ -109,35 +115,50 @@ async def _exchange(address: ReceiverAddress, request: ReceiverRequest) -> tuple
         sent = connection.send(h11.Request(method=request.method, target=request.target, headers=headers))
         sent += connection.send(h11.Data(data=request.body)) + connection.send(h11.EndOfMessage())
         await stream.send_all(sent)
-        head = await _final_head(connection, stream)
-        return head, await _read_body(connection, stream, request.max_answer_bytes)
+        answer = _Answer(connection, stream)
+        head = await answer.read_head()
+        return head, await answer.read_body(request.max_answer_bytes)
 
 
-async def _final_head(connection: h11.Connection, stream: trio.abc.Stream) -> h11.Response:
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(bytes(await stream.receive_some(MAX_HEAD_BYTES)))
-        elif isinstance(event, h11.Response):
-            return event
-        # An informational response (1xx) comes before the final one, which alone says whether the receiver took the
-        # request.
-        elif not isinstance(event, h11.InformationalResponse):
-            raise h11.RemoteProtocolError("it ended before its status")
+class _Answer:
+    """An answer that arrives on `stream`. What is read of it is bounded, with all that stands around head and body."""
 
+    def __init__(self, connection: h11.Connection, stream: trio.abc.Stream) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._left_bytes = MAX_HEAD_BYTES
 
-async def _read_body(connection: h11.Connection, stream: trio.abc.Stream, limit: int) -> bytes:
-    """Return at most `limit` bytes. The rest is not read: the connection ends here."""
-    body = b""
-    while len(body) < limit:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(bytes(await stream.receive_some(MAX_HEAD_BYTES)))
-        elif isinstance(event, h11.Data):
+    async def read_head(self) -> h11.Response:
+        """Return the head with the final status. h11.ProtocolError if the answer is not HTTP, ends before it, or has
+        more than `MAX_HEAD_BYTES` before it."""
+        while True:
+            event = await self._next_event()
+            if isinstance(event, h11.Response):
+                return event
+            # An informational response (1xx) comes before the final one, which alone says whether the receiver took the
+            # request.
+            if not isinstance(event, h11.InformationalResponse):
+                raise h11.RemoteProtocolError("it ended before its status, or its head is too long")
+
+    async def read_body(self, limit: int) -> bytes:
+        """Return at most `limit` bytes of the body. The rest is not read: the connection ends here. Chunks may be
+        empty but for what stands around them, and count with that."""
+        body = bytearray()
+        self._left_bytes += limit
+        while len(body) < limit:
+            event = await self._next_event()
+            if not isinstance(event, h11.Data):
+                break
             body += event.data
-        else:
-            break
-    return body[:limit]
+        return bytes(body[:limit])
+
+    async def _next_event(self) -> object:
+        """Return the next event, NEED_DATA if as much has been read as may be."""
+        while (event := self._connection.next_event()) is h11.NEED_DATA and self._left_bytes > 0:
+            data = bytes(await self._stream.receive_some(min(_READ_BYTES, self._left_bytes)))
+            self._left_bytes -= len(data)
+            self._connection.receive_data(data)
+        return event
 
 
 def _wait_seconds(head: h11.Response) -> float:

@@ -299,6 +299,43 @@ async def test_an_answer_without_end_is_cut() -> None:
     assert sent[0] < 16 * 2**20
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"])
+async def test_informational_answers_without_end_are_left(head: bytes) -> None:
+    async def flood(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while True:
+                await stream.send_all(head * 1_000)
+
+    assert (await push_to(flood)).startswith("an answer that is not HTTP: ")
+
+
+async def test_the_chunks_of_an_answer_count_with_what_stands_around_them() -> None:
+    sent = [0]
+
+    async def flood(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        await stream.send_all(CHUNKED)
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while True:
+                await stream.send_all(b"1;" + b"a" * 8_000 + b"\r\n\n\r\n")
+                sent[0] += 8_000
+
+    assert await push_to(flood) == ""
+    # Buffers of the system take some of it.
+    assert sent[0] < 16 * 2**20
+
+
+async def test_a_long_line_that_is_not_http_is_told_of_in_part() -> None:
+    async def nonsense(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n" + b"\x01" * 10_000 + b"\r\n\r\n")
+
+    said = await push_to(nonsense)
+    assert said.startswith("an answer that is not HTTP: ")
+    assert len(said) < 300
+
+
 async def test_an_answer_that_comes_byte_by_byte_is_left() -> None:
     async def drip(stream: trio.SocketStream) -> None:
         await stream.send_all(CHUNKED)

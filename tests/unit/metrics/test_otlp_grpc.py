@@ -4,7 +4,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import hpack
 import pytest
 import trio
 from h2.connection import H2Connection
@@ -174,6 +176,37 @@ async def test_a_flood_is_left(of: str) -> None:
     said = await pushed_to(serve)
     expected = {"pings": f"an answer of more than {MAX_ANSWER_BYTES} bytes", "headers": "an answer that is not gRPC: "}
     assert said.startswith(expected[of])
+
+
+@pytest.mark.parametrize(("value_bytes", "said"), [(10, "more than 10 heads"), (3_900, "an answer that is not gRPC: ")])
+async def test_heads_that_are_short_packed_and_long_unpacked_are_left(value_bytes: int, said: str) -> None:
+    packer = hpack.Encoder()
+    field = (b"x", b"y" * value_bytes)
+    first, again = (packer.encode([(b":status", b"103"), *fields]) for fields in ([field], [field] * 16))
+    unpacked: list[int] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await stream.send_all(frame(4, 0, 0, b"") + frame(1, 4, 1, first) + frame(1, 4, 1, again) * 2_000)
+            await trio.sleep_forever()
+
+    with pytest.MonkeyPatch.context() as patch:
+        decode = hpack.Decoder.decode
+
+        def noted(self: hpack.Decoder, data: bytes, raw: bool = False) -> Any:
+            fields = decode(self, data, raw)
+            unpacked.append(sum(map(len, fields)))
+            return fields
+
+        patch.setattr(hpack.Decoder, "decode", noted)
+        assert (await pushed_to(serve)).startswith(said)
+    # What is read at once may have some more.
+    assert len(unpacked) < 100
+
+
+def frame(kind: int, flags: int, stream_id: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3) + bytes((kind, flags)) + stream_id.to_bytes(4) + content
 
 
 async def test_a_collector_that_is_away_is_told_of_in_the_words_of_the_system() -> None:
