@@ -7,8 +7,9 @@ groups that it is a member of. This module must not send a plaintext. It must no
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
@@ -60,7 +61,6 @@ FIRST_GROUP_CURSOR, FIRST_PAYLOAD_CURSOR = 2**60, 2**61
 """Pages after these numbers have groups, and the payloads after all groups. A requester sends back the number in `next`, so
 it needs no other sign."""
 
-MAX_PAGES = 10_000
 MAX_MANAGERS_AT_ONCE = 8
 """The largest number of managers that are asked at the same time. Their answers may be large."""
 
@@ -189,6 +189,14 @@ def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: 
     return encode_map({"payloads": encode_array(list(payloads)), "groups": encode_array(records), "next": following})
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What came of one page: the number of payloads that were stored, and the number after which the next page begins."""
+
+    payload_count: int
+    following: int
+
+
 class PayloadRecovery:
     """Asks other managers over `sender` for payloads and groups that are missing here, and stores them in `manager`.
     Its calls block, so the event loop must not make them. `was_lost` says that this manager may have lost payloads that
@@ -210,27 +218,24 @@ class PayloadRecovery:
         self._turns: dict[str, int] = {}
         # A dictionary as an ordered set: what helped last is the last.
         self._helpful: dict[str, None] = {}
-        # The number after which the next page begins, by own key and other key. A recovery that a manager interrupts
-        # goes on from there, and does not read all pages again.
-        self._reached: dict[tuple[bytes, bytes], int] = {}
 
-    def recover_everything(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
-        """Ask the managers of `keys` (public keys of 32 bytes) for all payloads and groups of the own keys, and store
-        what is missing.
+    @property
+    def own_keys(self) -> Sequence[bytes]:
+        """The own public keys (32 bytes each)."""
+        return self._manager.keys.public_keys
 
-        Return the number of stored payloads and those of `keys` whose managers answered to the end. A manager that does
-        not answer raises no error: the next call goes on there. EnclaveUnreachableError if the own store fails.
-        """
-        total, answered = 0, set()
-        for own in self._own_pairs():
-            for key, url in self._other_keys():
-                # Only the named managers are asked: the caller keeps a list of the ones that have not answered yet.
-                if key in keys:
-                    count, finished = self._recover_all_pages(own, key, url)
-                    total += count
-                    if finished:
-                        answered.add(key)
-        return total, answered
+    def has_helped(self, key: bytes) -> bool:
+        """Return True if the manager of `key` (32 bytes) gave a payload that was asked for by its key."""
+        return self._manager.party_info.keys.get(key) in self._helpful
+
+    def read_page(self, own: bytes, key: bytes, after: int) -> Page | None:
+        """Ask the manager of `key` for the payloads and groups of the own key `own` (32 bytes each) after the number
+        `after`, and store what is missing. Return the page, None without a usable answer. EnclaveUnreachableError if the
+        own store fails."""
+        url = self._manager.party_info.keys.get(key)
+        if url is None:
+            return None
+        return self._request_pages(self._manager.keys.sender_pair(own), [(key, url)], after, ())[0]
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask the known managers for the payloads `wanted` (keys of 32 bytes, at most `MAX_WANTED_PAYLOADS`) and store
@@ -255,12 +260,12 @@ class PayloadRecovery:
         pages = self._request_pages(own, places, 0, wanted)
         for (_, url), page in zip(places, pages, strict=True):
             self._turns[url] = self._turn
-            if page is not None and page[0]:
+            if page is not None and page.payload_count:
                 self._helpful.pop(url, None)
                 self._helpful[url] = None
                 if len(self._helpful) > MAX_HELPFUL_MANAGERS:
                     del self._helpful[next(iter(self._helpful))]
-        return sum(page[0] for page in pages if page is not None)
+        return sum(page.payload_count for page in pages if page is not None)
 
     def _in_turn(self, places: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
         """Return the managers in the order of the questions: those that helped before, and then the one that was not
@@ -279,30 +284,10 @@ class PayloadRecovery:
             if self._manager.keys.find_pair(key) is None
         ]
 
-    def _recover_all_pages(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
-        """Recover all pages of one manager. Return the number of payloads, and True if the manager answered to the end."""
-        total, place = 0, (own.public, key)
-        # The other manager decides what `next` is. Without the bound, it could keep this manager busy for ever.
-        for _ in range(MAX_PAGES):
-            after = self._reached.get(place, 0)
-            (page,) = self._request_pages(own, [(key, url)], after, ())
-            if page is None:
-                return total, False
-            total += page[0]
-            # A number that does not grow is the end. A manager cannot send the same page again and again.
-            if page[1] <= after:
-                self._reached.pop(place, None)
-                return total, True
-            self._reached[place] = page[1]
-        return total, False
-
     def _request_pages(
         self, own: KeyPair, places: Sequence[tuple[bytes, str]], after: int, wanted: Sequence[bytes]
-    ) -> list[tuple[int, int] | None]:
-        """Read one page from each manager. Return for each the number of stored payloads and the number in `next`.
-
-        None for a manager without a usable answer.
-        """
+    ) -> list[Page | None]:
+        """Read one page from each manager. None for a manager without a usable answer."""
         fields = {"after": after, "wanted": list(wanted)}
         pages = self._requests.send(RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places])
         return [
@@ -310,9 +295,7 @@ class PayloadRecovery:
             for (key, url), page in zip(places, pages, strict=True)
         ]
 
-    def _store_page(
-        self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]
-    ) -> tuple[int, int] | None:
+    def _store_page(self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]) -> Page | None:
         try:
             # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
             # checked.
@@ -325,9 +308,8 @@ class PayloadRecovery:
             # single payloads.
             for group in () if wanted else groups:
                 self._store_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
-            return sum(
-                self._store_entry(CborFields(item, "recovery"), own, key, wanted) for item in payloads
-            ), following
+            count = sum(self._store_entry(CborFields(item, "recovery"), own, key, wanted) for item in payloads)
+            return Page(count, following)
         except (CborError, EnclaveError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None

@@ -18,6 +18,7 @@ from lacnode.http.send_backlog import SendBacklog
 from lacnode.http.tls_stream import TlsStream
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy, Network
+from lacnode.privacy.manager.full_recovery import MAX_FULL_RECOVERIES_AT_ONCE, FullRecovery
 from lacnode.privacy.manager.key_claims import KeyClaims
 from lacnode.privacy.manager.key_proof_exchange import ProofResponder
 from lacnode.privacy.manager.key_proofs import KeyProofs
@@ -154,6 +155,7 @@ class ManagerService:
             None if self._tessera is None else TesseraPeerApi(self.manager, self._tessera),
         )
         self._recovery = PayloadRecovery(self.manager, self._sender, was_lost=settings.recover)
+        self._full_recovery = FullRecovery(self._recovery, settings.other_nodes)
         self.node_port: int | None = None
         self.client_port: int | None = None
 
@@ -190,6 +192,8 @@ class ManagerService:
             nursery.start_soon(allow_kind_of_own_host, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
+            for _ in range(MAX_FULL_RECOVERIES_AT_ONCE if settings.recover else 0):
+                nursery.start_soon(self._recover_everything)
             nursery.start_soon(self._verify_claims)
             if self._tessera is not None:
                 nursery.start_soon(self._call_tesseras, self._tessera)
@@ -232,23 +236,29 @@ class ManagerService:
             log.warning(f"known managers are not kept: {error}")
 
     async def _recover(self) -> None:
-        """Ask for missing payloads, and ask every manager once for everything if the settings say so."""
-        # The queue has keys of managers here, not keys of payloads. It has the growing pauses that are needed.
-        strangers, asked = MissingPayloads(), set[bytes]()
+        """Ask for missing payloads."""
         while True:
-            if self._settings.recover:
-                for key in self.manager.party_info.keys:
-                    # Unconfirmed managers are not asked. Thousands of them would leave no calls for payloads.
-                    if self.manager.keys.find_pair(key) is None and key not in asked and self._is_known(key):
-                        strangers.add_missing(key)
-                asked |= await self._recover_everything(set(strangers.begin_due_attempts(MAX_WANTED_PAYLOADS)))
-                for key in asked:
-                    strangers.remove_found(key)
             # A thread: to choose among 10,000 payloads takes up to 60 ms, and the event loop has other work.
             wanted = await trio.to_thread.run_sync(self._missing.begin_due_attempts, MAX_WANTED_PAYLOADS)
             if wanted:
                 await self._recover_payloads(wanted)
             await trio.sleep(RECOVERY_PAUSE_SECONDS)
+
+    async def _recover_everything(self) -> None:
+        """Ask every manager once for everything, beside the missing payloads. Several of these tasks run."""
+        while True:
+            # Unconfirmed managers are not asked. A stranger can name thousands of them.
+            known = {key: url for key, url in self.manager.party_info.keys.items() if self._is_known(key)}
+            self._full_recovery.set_managers(known)
+            try:
+                count = await trio.to_thread.run_sync(self._full_recovery.ask_next, abandon_on_cancel=True)
+            except EnclaveUnreachableError as error:
+                log.warning(f"payloads are not recovered: {error}")
+                count = None
+            if count is None:
+                await trio.sleep(RECOVERY_PAUSE_SECONDS)
+            else:
+                _log_recovered(count)
 
     async def _verify_claims(self) -> None:
         while True:
@@ -260,19 +270,6 @@ class ManagerService:
         while True:
             await trio.to_thread.run_sync(tesseras.exchange_party_info, abandon_on_cancel=True)
             await trio.sleep(TESSERA_PAUSE_SECONDS)
-
-    async def _recover_everything(self, keys: set[bytes]) -> set[bytes]:
-        if not keys:
-            return keys
-        try:
-            count, answered = await trio.to_thread.run_sync(
-                self._recovery.recover_everything, keys, abandon_on_cancel=True
-            )
-        except EnclaveUnreachableError as error:
-            log.warning(f"payloads are not recovered: {error}")
-            return set()
-        _log_recovered(count)
-        return answered
 
     async def _recover_payloads(self, wanted: list[bytes]) -> None:
         try:

@@ -9,6 +9,7 @@ import pytest
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import encode_array, encode_map
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt_payload
+from lacnode.privacy.manager.full_recovery import MAX_USELESS_ANSWERS, FullRecovery
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_recovery import MAX_MANAGERS_AT_ONCE, RECOVER_PATH, PayloadRecovery
@@ -22,6 +23,7 @@ from lacnode.privacy.state.private_transaction import (
     encode_versioned_payload,
 )
 from tests.support.private_nodes import private
+from tests.support.recoveries import recover_all
 
 OWN, PARTNER, STRANGER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (51, 52, 53))
 
@@ -131,7 +133,7 @@ class TestWhatWasNotAskedFor:
         manager, store = manager_that_asks(there)
         store.set_quota(Quota(QuotaSettings(disk_reserve_bytes=2**62), directory=tmp_path))
         there.payloads = [encrypt_payload(b"text", STRANGER, [OWN.public], bytes(32)).with_boxes_at([0])]
-        assert PayloadRecovery(manager, there, was_lost=True).recover_everything({STRANGER.public})[0] == 0
+        assert recover_all(manager, there, STRANGER, was_lost=True) == 0
         assert store.is_empty()
 
 
@@ -170,3 +172,113 @@ class TestSlowManagers:
         recovery.recover_payloads([sent[1].key, bytes(32)])
         assert manager.has_payload(sent[1].key, OWN.public)
         assert "http://partner" in there.asked[:MAX_MANAGERS_AT_ONCE]
+
+
+class EndlessStrangers(SlowStrangers):
+    """Others than the partner answer after 24 s, with a page after which another one comes, and give nothing."""
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        ((url, body),) = bodies.items()
+        if url == "http://partner":
+            return {url: self._answer(path, body)}
+        if path == CHALLENGE_PATH:
+            return {url: self.others[url].issue_challenge(body)}
+        self.now += 24.0
+        self.asked.append(url)
+        request = self.others[url].open_request(body)
+        following = request.fields.read_field("after", int) + 1
+        page = {"payloads": encode_array([]), "groups": encode_array([]), "next": following}
+        return {url: request.seal_answer(encode_map(page))}
+
+    def know(self, *places: str) -> PeerDirectory:
+        """Add a stranger's manager at each of `places`. Return what the asking manager knows, the partner last."""
+        pairs = {KeyPair.from_private_bytes((number + 100).to_bytes(32)): url for number, url in enumerate(places)}
+        self.others = {url: RequestAuthenticator(KeyRing([pair])) for pair, url in pairs.items()}
+        known = {**{pair.public: url for pair, url in pairs.items()}, PARTNER.public: "http://partner"}
+        return PeerDirectory([OWN.public], "http://own", known=known)
+
+
+class TestEndlessManagers:
+    """A stranger's server gives page after page for hours. Before, the next manager was asked when it had given 10,000."""
+
+    def recovery(self, there: EndlessStrangers, places: list[str]) -> tuple[FullRecovery, LocalTransactionManager]:
+        manager = LocalTransactionManager(KeyRing([OWN]), PayloadStore(), there.know(*places), there)
+        recovery = PayloadRecovery(manager, there, was_lost=True, clock=lambda: there.now)
+        full = FullRecovery(recovery, clock=lambda: there.now)
+        full.set_managers(manager.party_info.keys)
+        there.payloads = [encrypt_payload(b"text", PARTNER, [OWN.public], BOTH).with_boxes_at([0])]
+        return full, manager
+
+    @pytest.mark.parametrize(
+        "places",
+        [["http://stranger"], [f"http://stranger:{port}" for port in range(1, 30)]],
+        ids=["one manager", "29 managers of one host"],
+    )
+    def test_have_one_page_before_the_others_have_theirs(self, places: list[str]) -> None:
+        there = EndlessStrangers()
+        full, manager = self.recovery(there, places)
+        begin = there.now
+        while not manager.has_payload(there.payloads[0].key, OWN.public):
+            assert full.ask_next() is not None
+        assert there.now - begin <= 24.0
+
+    def test_of_many_hosts_have_one_page_each(self) -> None:
+        there = EndlessStrangers()
+        full, manager = self.recovery(there, [f"http://stranger{number}" for number in range(10)])
+        while not manager.has_payload(there.payloads[0].key, OWN.public):
+            assert full.ask_next() is not None
+        assert len(there.asked) == len(set(there.asked)) <= 10
+
+    def test_come_after_the_managers_of_the_operator(self) -> None:
+        there = EndlessStrangers()
+        _, manager = self.recovery(there, ["http://stranger"])
+        full = FullRecovery(PayloadRecovery(manager, there, was_lost=True), ["http://partner:1"], lambda: there.now)
+        full.set_managers(manager.party_info.keys)
+        assert full.ask_next() == 1
+        assert there.asked == []
+
+    def test_a_new_host_does_not_come_before_all_others(self) -> None:
+        there = EndlessStrangers()
+        full, manager = self.recovery(there, ["http://stranger0", "http://stranger1"])
+        honest = {PARTNER.public: "http://partner"}
+        strangers = [{key: url} for key, url in manager.party_info.keys.items() if "stranger" in url]
+        full.set_managers({**strangers[0], **honest})
+        there.payloads = []
+        for number in range(4):
+            full.set_managers({**strangers[number % 2], **honest})
+            full.ask_next()
+        assert len(there.asked) < 4, "the partner had a turn"
+
+    def test_one_that_answers_slowly_and_honestly_is_read_to_the_end(self) -> None:
+        """Time decides the order alone."""
+        there = EndlessStrangers()
+        full, _ = self.recovery(there, ["http://stranger"])
+        for _ in range(200):
+            full.ask_next()
+        assert len(there.asked) >= 199
+
+    def test_that_answer_nothing_are_given_up(self) -> None:
+        there = SlowStrangers()
+        peers = PeerDirectory([OWN.public], "http://own", known={STRANGER.public: "http://stranger"})
+        manager = LocalTransactionManager(KeyRing([OWN]), PayloadStore(), peers, there)
+        full = FullRecovery(PayloadRecovery(manager, there), clock=lambda: there.now)
+        full.set_managers(manager.party_info.keys)
+        for _ in range(3 * MAX_USELESS_ANSWERS):
+            full.ask_next()
+            there.now += 60
+        assert there.asked == ["http://stranger"] * MAX_USELESS_ANSWERS
+
+    def test_the_same_host_is_not_asked_twice_at_once(self) -> None:
+        there = EndlessStrangers()
+        full, _ = self.recovery(there, ["http://stranger:1", "http://stranger:2"])
+        post, turns = there.post, list[int | None]()
+
+        def post_while_another_asks(path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+            if not turns and "stranger" in next(iter(bodies)):
+                turns.append(None)
+                turns[:] = [full.ask_next(), full.ask_next()]
+            return post(path, bodies)
+
+        there.post = post_while_another_asks  # type: ignore[method-assign]
+        full.ask_next()
+        assert turns == [1, None]

@@ -8,6 +8,7 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import decode_map, encode_map
+from lacnode.privacy.manager.full_recovery import FullRecovery
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_recovery import (
@@ -33,6 +34,7 @@ from lacnode.privacy.manager.proven_requests import (
 from lacnode.privacy.state.private_transaction import encode_payload_text
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
 from tests.support.private_nodes import private
+from tests.support.recoveries import ask_all, recover_all
 
 A, B, C = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 
@@ -104,13 +106,13 @@ def test_received_sent_and_groups_come_back_with_no_boxes_but_the_recipients(two
     received, sent = a.send_to_group(b"from a", A.public, group.id), b.send(b"from b", B.public, [A.public])
     a.send(b"a's own", A.public, [A.public])
     lost = two.lose()
-    assert PayloadRecovery(lost, two).recover_everything({A.public}) == (2, {A.public})
+    assert recover_all(lost, two, A) == 2
     assert (lost.receive(received).payload, lost.receive(sent).payload) == (b"from a", b"from b")
     assert lost.retrieve_group(group.id) == group
     held = [two.stores[B.public].find_payload(key) for key in (received, sent)]
     assert [stored and set(stored.parties) for stored in held] == [{A.public, B.public}] * 2
     assert [stored and len(stored.payload.boxes) for stored in held] == [1, 2]
-    assert PayloadRecovery(lost, two).recover_everything({A.public}) == (0, {A.public})
+    assert recover_all(lost, two, A) == 0
 
 
 @pytest.mark.parametrize("text", [60_000, 10])
@@ -136,7 +138,7 @@ def test_however_many_groups_strangers_pushed_everything_comes_back(two: Two, te
 
     two.responder.answer_request = measured  # type: ignore[method-assign]
     lost = two.lose()
-    assert PayloadRecovery(lost, two).recover_everything({A.public}) == (4, {A.public})
+    assert recover_all(lost, two, A) == 4
     assert all(lost.receive(key) for key in keys)
     assert len(lost.find_groups([A.public, B.public])) == count + 2
     assert len(pages) >= 2
@@ -148,7 +150,7 @@ def test_large_payloads_are_not_read_together(two: Two) -> None:
     for _ in range(6):
         two.managers[A.public].send(secrets.token_bytes(1_000_000), A.public, [B.public])
     assert len(store.read_payloads(B.public, 0, 64, MAX_PAGE_BYTES)) == 3
-    assert PayloadRecovery(two.lose(), two).recover_everything({A.public}) == (6, {A.public})
+    assert recover_all(two.lose(), two, A) == 6
 
 
 def test_one_payload_is_asked_for_by_its_key(two: Two) -> None:
@@ -208,10 +210,11 @@ def test_a_refused_recovery_goes_on_where_it_was(two: Two, monkeypatch: pytest.M
     monkeypatch.setattr("lacnode.privacy.manager.payload_recovery.PAGE_PAYLOADS", 2)
     two.responder = two.desk_that_allows(3)
     keys = [two.managers[A.public].send(bytes([number]), A.public, [B.public]) for number in range(10)]
-    recovery = PayloadRecovery(two.lose(), two)
-    assert recovery.recover_everything({A.public}) == (6, set())
+    recovery = FullRecovery(PayloadRecovery(two.lose(), two), clock=lambda: two.now)
+    recovery.set_managers({A.public: "http://a"})
+    assert ask_all(recovery) == 6
     two.now += 61
-    assert recovery.recover_everything({A.public}) == (4, {A.public})
+    assert ask_all(recovery) == 4
     assert [two.managers[B.public].receive(key).payload for key in keys] == [bytes([number]) for number in range(10)]
 
 

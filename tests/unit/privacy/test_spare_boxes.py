@@ -33,6 +33,7 @@ from lacnode.privacy.manager.recovery_boxes import (
 from lacnode.privacy.state.private_transaction import encode_payload_text
 from lacnode.privacy.transaction_manager import EnclaveError
 from tests.support.private_nodes import private
+from tests.support.recoveries import recover_all
 
 SECRET = b"the plaintext of an agreement"
 A, B, B2, C, D, X = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(1, 7))
@@ -102,7 +103,7 @@ class Members:
             return REFUSED_REPLY
 
     def recover(self, url: str, others: Sequence[KeyPair]) -> int:
-        return PayloadRecovery(self.managers[url], self).recover_everything({other.public for other in others})[0]
+        return recover_all(self.managers[url], self, *others)
 
     def parties(self, url: str, key: bytes) -> set[bytes]:
         stored = self.stores[url].find_payload(key)
