@@ -5,7 +5,7 @@ are stopped for a snapshot or a revert. Must not listen on another interface tha
 another origin than the devnet's origins.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -17,11 +17,14 @@ from lacnode.devnet.developer_methods import DeveloperMethod
 from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.manifest import DevnetError
 from lacnode.devnet.request_forwarder import RequestForwarder
+from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, open_listeners
-from lacnode.http.http_connection import HttpConnection
+from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
 from lacnode.http.http_messages import JSON, Request, Response
-from lacnode.rpc.errors import INTERNAL_ERROR, SERVER_ERROR, RpcError, invalid_params
+from lacnode.http.send_backlog import SendBacklog
+from lacnode.rpc.errors import INTERNAL_ERROR, LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
+from lacnode.rpc.reply_memory import ReplyMemory
 
 log = structlog.get_logger("devnet")
 
@@ -29,6 +32,9 @@ MAX_CONNECTIONS = 500
 MAX_BODY_BYTES = 5 * 2**20
 MAX_BATCH = 1024
 """Calls of one batch. It is the limit of the node behind this port."""
+
+MAX_BATCH_REPLY_BYTES = 14 * 2**20
+"""Bytes of a batch's replies before the last one. It is the limit of the node behind this port."""
 
 
 class DeveloperEndpoint:
@@ -39,14 +45,16 @@ class DeveloperEndpoint:
         self._node = node
         self._methods = methods
         self._filter = HostAndCorsFilter(HOSTS, origins)
+        self._memory = ReplyMemory()
 
     async def run(self, port: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when the port is open. PortUnavailableError if it is taken."""
         listeners = await open_listeners("127.0.0.1", port)
+        backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         server = ConnectionServer(
             "developer endpoint",
             MAX_CONNECTIONS,
-            lambda stream: HttpConnection(stream, self, MAX_BODY_BYTES).run(),
+            lambda stream: HttpConnection(stream, self, MAX_BODY_BYTES, backlog, arriving).run(),
         )
         task_status.started()
         await server.serve(listeners)
@@ -66,7 +74,7 @@ class DeveloperEndpoint:
         if isinstance(document, dict):
             return self._json(await self._call(document), request)
         if isinstance(document, list):
-            return self._json([await self._call(call) for call in document], request)
+            return self._json(await self._batch(document), request)
         return await self._node.forward(request)
 
     def _json(self, document: object, request: Request) -> Response:
@@ -82,6 +90,23 @@ class DeveloperEndpoint:
         if len(calls) > MAX_BATCH or not all(isinstance(call, dict) for call in calls):
             return None
         return document if any(map(self._is_own, calls)) else None
+
+    async def _batch(self, calls: Sequence[dict[str, Any]]) -> list[orjson.Fragment]:
+        """Return the replies to the calls of a batch. The calls left over are refused if these replies have more than
+        `MAX_BATCH_REPLY_BYTES`, or those of all unfinished batches more than `reply_memory.UNFINISHED_BYTES`."""
+        replies: list[orjson.Fragment] = []
+        size = 0
+        try:
+            for call in calls:
+                is_refused = size > MAX_BATCH_REPLY_BYTES or self._memory.is_full
+                # The replies wait as text. As objects they would take many times as much.
+                reply = orjson.dumps(_failure(call, _TOO_LARGE) if is_refused else await self._call(call))
+                replies.append(orjson.Fragment(reply))
+                size += len(reply)
+                self._memory.add(len(reply))
+            return replies
+        finally:
+            self._memory.add(-size)
 
     def _is_own(self, call: object) -> bool:
         if not isinstance(call, dict):
@@ -108,6 +133,9 @@ class DeveloperEndpoint:
         except Exception:
             log.exception("a method of the developer endpoint failed", method=call.get("method"))
             return _failure(call, RpcError(INTERNAL_ERROR, "Internal error"))
+
+
+_TOO_LARGE = RpcError(LIMIT_EXCEEDED, "The replies of this batch, or of all batches, are too long")
 
 
 def _failure(call: Mapping[str, Any], error: RpcError) -> dict[str, object]:

@@ -8,7 +8,7 @@ files from the snapshot before it opens them. So no node ever runs with files of
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ NODE_FILES = ("database", "consensus.log", "privacy")
 signatures, and the payloads of its transaction manager."""
 
 MAX_STATE_FILE_BYTES = 64 * 1024
+
+FREE_BYTES = 2**30
+"""Bytes that a snapshot leaves free on the disk, for the nodes."""
 
 
 class DevnetStateError(Exception):
@@ -92,6 +95,26 @@ def lock_node_files(root: Path, *, exclusive: bool) -> Iterator[None]:
 def snapshot_directory(root: Path, copy: int, node_name: str) -> Path:
     """Return the directory with the files of one node in the copy with this number. It need not exist."""
     return root / SNAPSHOTS / str(copy) / node_name
+
+
+def check_space(root: Path, directories: Iterable[Path]) -> None:
+    """Check that a copy of the files of the nodes in `directories` leaves `FREE_BYTES` on the disk of `root`.
+    DevnetStateError if it does not, or if the files cannot be looked at."""
+    try:
+        needed = sum(_size_of(directory / name) for directory in directories for name in NODE_FILES)
+        free = shutil.disk_usage(root).free
+    except OSError as error:
+        raise DevnetStateError(f"the size of the nodes' files is unknown: {error}") from None
+    if free - needed < FREE_BYTES:
+        raise DevnetStateError(
+            f"a snapshot takes {needed} bytes, and the disk has {free}, of which {FREE_BYTES} stay free: "
+            "revert to an earlier snapshot, or free some space"
+        )
+
+
+def _size_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def copy_node_files(source: Path, target: Path) -> None:

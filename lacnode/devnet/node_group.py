@@ -12,7 +12,13 @@ import structlog
 import trio
 
 from lacnode.devnet.control_channel import ControlError, Document, send_command
-from lacnode.devnet.devnet_state import copy_node_files, lock_node_files, restore_if_due, snapshot_directory
+from lacnode.devnet.devnet_state import (
+    check_space,
+    copy_node_files,
+    lock_node_files,
+    restore_if_due,
+    snapshot_directory,
+)
 from lacnode.devnet.managers import wait_for_managers
 from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest, load_manifest
 from lacnode.devnet.processes import find_pid, is_paused
@@ -138,11 +144,14 @@ class NodeGroup:
     async def copy_files_of_all(self, nodes: Sequence[DevnetNode], copy: int) -> None:
         """Copy the files of every node to the snapshot directory with the number `copy`.
 
-        DevnetError if a node does not close its files, and DevnetStateError if they cannot be copied.
+        DevnetError if a node does not close its files, and DevnetStateError if they cannot be copied, or if too little
+        of the disk would be left.
         """
+        # Nodes that are down too: a revert must take them back like the others.
+        all_nodes = self.manifest().nodes
+        await trio.to_thread.run_sync(check_space, self._root, [node.directory for node in all_nodes])
         async with self.stopped(nodes):
-            # Nodes that are down too: a revert must take them back like the others.
-            for node in self.manifest().nodes:
+            for node in all_nodes:
                 target = snapshot_directory(self._root, copy, node.name)
                 # A node that was down during the last revert has not followed it yet.
                 await trio.to_thread.run_sync(restore_if_due, self._root, node.directory)

@@ -11,6 +11,10 @@ DOMAIN = "EIP712Domain"
 MAX_TYPES, MAX_MEMBERS, MAX_DEPTH = 200, 200, 32
 """Bounds of the types of one message: types, members of a type, and structs and arrays inside one another."""
 
+MAX_VALUES = 20_000
+"""Values in one message: members of structs, whether they are given or not, and elements of arrays. They take a tenth of a
+second."""
+
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,99}")
 _ARRAY = re.compile(r"(.+)\[([0-9]{0,6})\]")
 _NUMBER = re.compile(r"(u?)int([0-9]{1,3})")
@@ -66,6 +70,7 @@ class _Encoder:
     def __init__(self, types: Types) -> None:
         self._types = types
         self._type_hashes: dict[str, bytes] = {}
+        self._values = 0
 
     def hash_struct(self, name: str, value: object, depth: int = 0) -> bytes:
         """Return the hash of a struct. TypedDataError if `value` is none of the type `name`."""
@@ -85,6 +90,10 @@ class _Encoder:
 
     def _encode(self, type_: str, value: object, depth: int) -> bytes:
         """Return the 32 bytes of a member."""
+        # A struct costs for its members, and not for the text that the client sends of it.
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise TypedDataError(f"a message of at most {MAX_VALUES} values was expected")
         array = _ARRAY.fullmatch(type_)
         if array is not None:
             return self._array(array[1], array[2], value, depth)

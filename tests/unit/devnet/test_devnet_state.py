@@ -1,14 +1,18 @@
 """Files of a node follow the generation of the devnet: after a revert no node opens files of an earlier one."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lacnode.devnet.devnet_state import (
+    FREE_BYTES,
     GENERATION_FILE,
     STATE_FILE,
     DevnetState,
     DevnetStateError,
+    check_space,
     copy_node_files,
     load_state,
     restore_if_due,
@@ -89,3 +93,12 @@ def test_a_damaged_generation_is_refused(tmp_path: Path, directory: Path) -> Non
     save_state(tmp_path, DevnetState(generation=1, copy=1))
     with pytest.raises(DevnetStateError, match=GENERATION_FILE):
         restore_if_due(tmp_path, directory)
+
+
+def test_a_snapshot_leaves_space_for_the_nodes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The two files of the node have three bytes each.
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=FREE_BYTES + 6))
+    check_space(directory.parent, [directory])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=FREE_BYTES + 5))
+    with pytest.raises(DevnetStateError, match="a snapshot takes 6 bytes"):
+        check_space(directory.parent, [directory])

@@ -132,3 +132,14 @@ def test_a_struct_inside_itself_is_refused_when_it_is_too_deep() -> None:
     types = {"EIP712Domain": [], "Node": [{"name": "next", "type": "Node"}]}
     with pytest.raises(TypedDataError):
         hash_typed_data({"types": types, "primaryType": "Node", "domain": {}, "message": value})
+
+
+def test_a_message_with_more_values_than_it_shows_is_refused() -> None:
+    """A struct that is null takes two bytes of the document, and the members of its parent take none."""
+    members = [{"name": f"m{number}", "type": "Empty"} for number in range(200)]
+    types = {"All": [{"name": "parts", "type": "Part[]"}], "Part": members, "Empty": []}
+    document = {"types": types, "primaryType": "All", "domain": {}, "message": {"parts": [{}] * 90}}
+    assert len(hash_typed_data(document)) == 32
+    document["message"] = {"parts": [{}] * 100}
+    with pytest.raises(TypedDataError, match="at most 20000 values"):
+        hash_typed_data(document)
