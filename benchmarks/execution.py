@@ -129,7 +129,7 @@ def _py_evm_state() -> Any:
 class _Offered:
     """A candidate that must be included."""
 
-    is_last = False
+    is_expected_slow = False
 
     def __init__(self, raw: bytes) -> None:
         self.transaction = Transaction.decode(raw)

@@ -62,8 +62,9 @@ class TransactionCandidate(Protocol):
         """The address (20 bytes) that signed the transaction."""
 
     @property
-    def is_last(self) -> bool:
-        """Whether it is offered after all others, because it will probably take long. Stricter bounds hold for it."""
+    def is_expected_slow(self) -> bool:
+        """Whether it will probably take long. Such candidates are offered after all others, and stricter bounds hold
+        for them."""
 
     def included(self) -> None:
         """The builder calls this when the transaction is in the block. The block may never be decided."""
@@ -178,13 +179,13 @@ class _Selection:
     def fits(self, candidate: TransactionCandidate) -> bool:
         """Whether the bytes of `candidate` fit into the block."""
         length = len(candidate.transaction.raw)
-        if candidate.is_last and self._has_last and length > self._last_bytes_left:
+        if candidate.is_expected_slow and self._has_last and length > self._last_bytes_left:
             return False
         return length <= self._bytes_left or not self.chosen
 
     def is_over(self, candidate: TransactionCandidate) -> bool:
         """Whether no time is left for `candidate` and those after it."""
-        if candidate.is_last and self.has_interrupted:
+        if candidate.is_expected_slow and self.has_interrupted:
             return True
         return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
 
@@ -212,7 +213,7 @@ class _Selection:
             # The roots of what was added are computed at the end. Their time belongs to the transaction now.
             taken = time.monotonic() - started + self._block.estimated_closing_seconds - closing
             self._block_seconds_left -= taken
-            if candidate.is_last:
+            if candidate.is_expected_slow:
                 self._last_seconds_left -= taken
                 self._has_last = True
                 self._last_bytes_left -= len(candidate.transaction.raw)
@@ -223,7 +224,7 @@ class _Selection:
     def _share(self, candidate: TransactionCandidate) -> float:
         """The seconds that `candidate` may take."""
         share = min(self._transaction_seconds, self._block_seconds_left)
-        return min(share, max(self._last_seconds_left, self._light_seconds)) if candidate.is_last else share
+        return min(share, max(self._last_seconds_left, self._light_seconds)) if candidate.is_expected_slow else share
 
     def _interrupted(
         self, candidate: TransactionCandidate, exceeded: BudgetExceededError, seconds: float, processor_seconds: float

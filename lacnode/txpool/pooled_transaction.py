@@ -100,15 +100,15 @@ class PoolCandidate:
     """A pooled transaction that is offered to a block builder (a `chain.transaction_selection.TransactionCandidate`).
     It tells the pool what the builder did with it.
 
-    `sender` is an address of 20 bytes. `is_last`: it is offered after the ordinary transactions, since it will probably
-    take long. `result` is UNSEEN at first.
+    `sender` is an address of 20 bytes. `is_expected_slow`: it will probably take long, and is offered after the
+    ordinary transactions. `result` is UNSEEN at first.
     """
 
-    def __init__(self, pooled: PooledTransaction, pool: CandidateOwner, *, is_last: bool) -> None:
+    def __init__(self, pooled: PooledTransaction, pool: CandidateOwner, *, is_expected_slow: bool) -> None:
         self.transaction = pooled.transaction
         self.sender = pooled.sender
         self.pooled = pooled
-        self.is_last = is_last
+        self.is_expected_slow = is_expected_slow
         self.result = SelectionResult.UNSEEN
         self._pool = pool
 

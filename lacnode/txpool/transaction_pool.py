@@ -187,7 +187,7 @@ class TransactionPool:
         hash_ = pooled.transaction.hash
         with self._lock:
             tries = self._slow_transactions.record_interruption(hash_, pooled.sender, self._now)
-            is_over = tries >= MAX_TRIES or (candidate.is_last and not was_held_up)
+            is_over = tries >= MAX_TRIES or (candidate.is_expected_slow and not was_held_up)
             if is_over:
                 self._slow_transactions.record_drop(hash_, self._now)
             self._log.warning(
@@ -273,20 +273,20 @@ class TransactionPool:
 
         def heap_entry(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
             is_unknown = pooled.sender in new_senders and pooled.is_free_and_large(base_fee)
-            is_last = is_unknown or self._slow_transactions.is_sender_slow(pooled.sender, now)
-            return is_last, pooled.rank(base_fee), pooled.sender
+            is_expected_slow = is_unknown or self._slow_transactions.is_sender_slow(pooled.sender, now)
+            return is_expected_slow, pooled.rank(base_fee), pooled.sender
 
         # One entry for each sender. The whole pool need not be sorted for a block that takes a few of it.
         heap = [heap_entry(queue[-1]) for queue in queues.values()]
         heapq.heapify(heap)
         while heap:
-            is_last, _, sender = heapq.heappop(heap)
+            is_expected_slow, _, sender = heapq.heappop(heap)
             queue = queues[sender]
             pooled = queue.pop()
             # The whole queue of the sender is left out: its later nonces cannot be in the block without this one.
             if not pooled.pays_at_least(self.settings.block_min_gas_price, self.settings.min_priority_fee, base_fee):
                 continue
-            candidate = PoolCandidate(pooled, self, is_last=is_last)
+            candidate = PoolCandidate(pooled, self, is_expected_slow=is_expected_slow)
             yield candidate
             if candidate.result is SelectionResult.INCLUDED and queue:
                 heapq.heappush(heap, heap_entry(queue[-1]))

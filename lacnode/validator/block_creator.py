@@ -110,7 +110,11 @@ class _WatchedCandidate:
     """A candidate that remembers whether it was included."""
 
     def __init__(self, candidate: TransactionCandidate) -> None:
-        self.transaction, self.sender, self.is_last = candidate.transaction, candidate.sender, candidate.is_last
+        self.transaction, self.sender, self.is_expected_slow = (
+            candidate.transaction,
+            candidate.sender,
+            candidate.is_expected_slow,
+        )
         self.interrupted, self.skipped, self.dropped = candidate.interrupted, candidate.skipped, candidate.dropped
         self.is_included = False
         self._candidate = candidate

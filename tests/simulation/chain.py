@@ -59,7 +59,7 @@ def spec_of(rules: Rules) -> ChainSpec:
 class WaitingTransaction:
     """The one transaction that there is, as the pool offers it."""
 
-    transaction, sender, is_last = TRANSACTION, bytes(20), False
+    transaction, sender, is_expected_slow = TRANSACTION, bytes(20), False
 
     def included(self) -> None: ...
     def skipped(self) -> None: ...

@@ -103,7 +103,7 @@ class Offer:
     transaction: Transaction
     sender: bytes = PAYER.address
     verdict: str | RejectionReason | None = None
-    is_last: bool = False
+    is_expected_slow: bool = False
 
     def included(self) -> None:
         self.verdict = "included"

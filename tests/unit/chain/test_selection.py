@@ -61,8 +61,8 @@ def block(monkeypatch: pytest.MonkeyPatch) -> Clocked:
     return made
 
 
-def takes(seconds: int, *, is_last: bool = False) -> Offer:
-    return Offer(transaction(seconds), is_last=is_last)
+def takes(seconds: int, *, is_expected_slow: bool = False) -> Offer:
+    return Offer(transaction(seconds), is_expected_slow=is_expected_slow)
 
 
 def verdicts(block: Clocked, offers: Sequence[Offer], seconds: float = 40, budget: ExecutionBudget = UNLIMITED) -> list:  # type: ignore[type-arg]
@@ -108,9 +108,9 @@ def test_one_that_needs_too_much_memory_is_interrupted_however_fast_it_does(bloc
 
     block.on_add = exceed
     error: BudgetExceededError = SizeExceededError("it needs more memory")
-    assert verdicts(block, [takes(1), takes(1, is_last=True)]) == ["interrupted", None]
+    assert verdicts(block, [takes(1), takes(1, is_expected_slow=True)]) == ["interrupted", None]
     error = BudgetExceededError("the block has no place for its logs")
-    assert verdicts(block, [takes(1), takes(1, is_last=True)]) == ["skipped", None]
+    assert verdicts(block, [takes(1), takes(1, is_expected_slow=True)]) == ["skipped", None]
 
 
 def test_nothing_is_begun_after_the_deadline(block: Clocked) -> None:
@@ -120,29 +120,44 @@ def test_nothing_is_begun_after_the_deadline(block: Clocked) -> None:
 
 
 def test_of_those_that_are_offered_last_one_is_interrupted_and_no_more(block: Clocked) -> None:
-    offers = [takes(1), takes(25, is_last=True), takes(1, is_last=True)]
+    offers = [takes(1), takes(25, is_expected_slow=True), takes(1, is_expected_slow=True)]
     assert verdicts(block, offers) == ["included", "interrupted", None]
-    offers = [takes(9), takes(2), takes(1, is_last=True)]
+    offers = [takes(9), takes(2), takes(1, is_expected_slow=True)]
     assert verdicts(block, offers) == ["interrupted", "included", None]
 
 
 def test_those_that_are_offered_last_have_one_share_together(block: Clocked) -> None:
-    offers = [takes(2, is_last=True), takes(3, is_last=True)]
+    offers = [takes(2, is_expected_slow=True), takes(3, is_expected_slow=True)]
     assert verdicts(block, offers) == ["included", "included"]
-    offers = [takes(7), takes(7, is_last=True), takes(2, is_last=True), takes(1, is_last=True)]
+    offers = [
+        takes(7),
+        takes(7, is_expected_slow=True),
+        takes(2, is_expected_slow=True),
+        takes(1, is_expected_slow=True),
+    ]
     assert verdicts(block, offers) == ["included", "included", "skipped", None]
 
 
 def test_light_ones_that_are_offered_last_may_use_the_rest_of_the_blocks_time(block: Clocked) -> None:
     assert (BLOCK_SHARE * 400, TRANSACTION_SHARE * 400, LIGHT_SHARE * 400) == (200, 80, 8)
-    lights = [takes(7, is_last=True) for _ in range(20)]
+    lights = [takes(7, is_expected_slow=True) for _ in range(20)]
     assert (
-        verdicts(block, [takes(79, is_last=True), *lights], seconds=400) == ["included"] * 18 + ["skipped"] + [None] * 2
+        verdicts(block, [takes(79, is_expected_slow=True), *lights], seconds=400)
+        == ["included"] * 18 + ["skipped"] + [None] * 2
     )
-    heavier = [takes(7, is_last=True), takes(9, is_last=True), takes(1, is_last=True)]
-    assert verdicts(block, [takes(79, is_last=True), *heavier], 400) == ["included", "included", "skipped", None]
+    heavier = [takes(7, is_expected_slow=True), takes(9, is_expected_slow=True), takes(1, is_expected_slow=True)]
+    assert verdicts(block, [takes(79, is_expected_slow=True), *heavier], 400) == [
+        "included",
+        "included",
+        "skipped",
+        None,
+    ]
     # One that took too long ends it, before any other that may.
-    assert verdicts(block, [takes(81), takes(7), takes(7, is_last=True)], 400) == ["interrupted", "included", None]
+    assert verdicts(block, [takes(81), takes(7), takes(7, is_expected_slow=True)], 400) == [
+        "interrupted",
+        "included",
+        None,
+    ]
 
 
 def test_a_selection_that_is_cancelled_ends_at_once(block: Clocked) -> None:
@@ -154,8 +169,8 @@ def test_a_selection_that_is_cancelled_ends_at_once(block: Clocked) -> None:
     assert [offer.verdict for offer in offers] == [None, None]
 
 
-def long(size: int, *, is_last: bool = False) -> Offer:
-    return Offer(replace(transaction(0), raw=bytes(size)), is_last=is_last)
+def long(size: int, *, is_expected_slow: bool = False) -> Offer:
+    return Offer(replace(transaction(0), raw=bytes(size)), is_expected_slow=is_expected_slow)
 
 
 def test_a_block_has_no_more_bytes_than_fit_a_message(block: Clocked) -> None:
@@ -186,9 +201,18 @@ def test_those_that_are_offered_last_have_a_part_of_the_bytes_and_the_first_of_t
         select_transactions(block, GAS_LIMIT, offers, limits)
         return [offer.verdict for offer in offers]
 
-    lasts = [long(100, is_last=True), long(200, is_last=True), long(150, is_last=True), long(1, is_last=True)]
+    lasts = [
+        long(100, is_expected_slow=True),
+        long(200, is_expected_slow=True),
+        long(150, is_expected_slow=True),
+        long(1, is_expected_slow=True),
+    ]
     assert verdicts_of(long(500), *lasts) == ["included", "included", "skipped", "included", "skipped"]
-    assert verdicts_of(long(400), long(600, is_last=True), long(1, is_last=True)) == ["included", "included", "skipped"]
+    assert verdicts_of(long(400), long(600, is_expected_slow=True), long(1, is_expected_slow=True)) == [
+        "included",
+        "included",
+        "skipped",
+    ]
 
 
 def test_longer_periods_have_more_bytes_until_the_message_is_full() -> None:

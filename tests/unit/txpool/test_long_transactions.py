@@ -38,7 +38,7 @@ def test_free_transactions_that_announce_much_gas_come_last() -> None:
     at.send(large(RICH), signed(POOR), signed(OTHER, gas=LARGE_GAS))
     candidates = order(at)
     assert transactions(candidates) == [signed(POOR), signed(OTHER, gas=LARGE_GAS), large(RICH)]
-    assert [candidate.is_last for candidate in candidates] == [False, False, True]
+    assert [candidate.is_expected_slow for candidate in candidates] == [False, False, True]
 
 
 def test_a_sender_that_the_chain_knows_may_announce_as_much_as_it_likes() -> None:
@@ -50,7 +50,7 @@ def test_a_sender_that_the_chain_knows_may_announce_as_much_as_it_likes() -> Non
     at.send(*later, signed(POOR), large(OTHER), signed(OTHER, nonce=1))
     candidates = order(at)
     assert transactions(candidates) == [*later, signed(POOR), large(OTHER), signed(OTHER, nonce=1)]
-    assert [candidate.is_last for candidate in candidates] == [False, False, False, True, False]
+    assert [candidate.is_expected_slow for candidate in candidates] == [False, False, False, True, False]
 
 
 def test_until_one_of_its_transactions_takes_too_long() -> None:
@@ -59,8 +59,8 @@ def test_until_one_of_its_transactions_takes_too_long() -> None:
     at.grow()
     at.send(large(RICH, 1), large(POOR))
     interrupt(at, large(RICH, 1))
-    assert [candidate.is_last for candidate in order(at)] == [True, True]
-    assert [candidate.is_last for candidate in order(at, NOW + SENDER_LAST_SECONDS)] == [False, True]
+    assert [candidate.is_expected_slow for candidate in order(at)] == [True, True]
+    assert [candidate.is_expected_slow for candidate in order(at, NOW + SENDER_LAST_SECONDS)] == [False, True]
 
 
 def test_one_that_pays_keeps_its_place() -> None:
@@ -86,7 +86,7 @@ def test_one_that_was_interrupted_is_put_off_with_its_sender_and_then_dropped() 
     assert at.dropped == []
     candidates = order(at)
     assert transactions(candidates) == [signed(POOR), slow, signed(RICH, nonce=1)]
-    assert [candidate.is_last for candidate in candidates] == [False, True, True]
+    assert [candidate.is_expected_slow for candidate in candidates] == [False, True, True]
     interrupt(at, slow)
     assert at.dropped == [slow]
     assert slow not in at.pooled
@@ -129,8 +129,8 @@ def test_its_sender_comes_last_for_a_while_only() -> None:
     at.send(large(), signed(POOR))
     interrupt(at, large())
     at.send(signed(RICH))
-    assert [candidate.is_last for candidate in order(at)] == [False, True]
-    assert [candidate.is_last for candidate in order(at, NOW + SENDER_LAST_SECONDS)] == [False, False]
+    assert [candidate.is_expected_slow for candidate in order(at)] == [False, True]
+    assert [candidate.is_expected_slow for candidate in order(at, NOW + SENDER_LAST_SECONDS)] == [False, False]
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_an_empty_pool_has_none() -> None:
 class Junk:
     """A candidate that no block on this state can have: the nonces before its own are missing."""
 
-    transaction, is_last = signed(nonce=5), False
+    transaction, is_expected_slow = signed(nonce=5), False
     sender = RICH.address
 
     def __init__(self) -> None:
