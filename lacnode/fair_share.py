@@ -49,7 +49,7 @@ class Shares:
     burst_seconds: float
     """A user may use the share of so many seconds at once."""
 
-    def allowance(self, share: float) -> TokenBucket:
+    def new_bucket(self, share: float) -> TokenBucket:
         """Return a full bucket for `share` of a processor."""
         return TokenBucket(share, share * self.burst_seconds)
 
@@ -61,7 +61,7 @@ class FairShare:
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
-        self._total = shares.allowance(shares.total)
+        self._total = shares.new_bucket(shares.total)
         self._users: OrderedDict[Hashable, tuple[TokenBucket, TokenBucket]] = OrderedDict()
 
     def spend(self, user: Hashable, seconds: float, now: float) -> None:
@@ -83,7 +83,7 @@ class FairShare:
         # Taken out and put in again: the order of the dictionary is the order of the last use.
         allowances = self._users.pop(user, None)
         if allowances is None:
-            allowances = self._shares.allowance(self._shares.most), self._shares.allowance(self._shares.least)
+            allowances = self._shares.new_bucket(self._shares.most), self._shares.new_bucket(self._shares.least)
             if len(self._users) >= MAX_USERS:
                 self._users.popitem(last=False)
         self._users[user] = allowances

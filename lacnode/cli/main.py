@@ -13,7 +13,7 @@ from dataclasses import replace
 from lacnode import __version__
 from lacnode.cli.errors import UsageError
 from lacnode.cli.help import command_help, help_text
-from lacnode.cli.path_access import paths_without_access
+from lacnode.cli.path_access import inaccessible_path_lines
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import collect_settings, parse_command_line, settings_of_command_line
 from lacnode.cli.start_line import find_java_variables, log_start_line
@@ -83,7 +83,7 @@ def _main(words: list[str]) -> int:
     settings = collect_settings(options, os.environ)
     # Asked before the rest is checked. The container asks as root, at a time when paths may not be usable yet.
     if settings.is_set("print-paths-and-exit"):
-        print("".join(f"{line}\n" for line in paths_without_access(SettingsReader(settings))), end="")
+        print("".join(f"{line}\n" for line in inaccessible_path_lines(SettingsReader(settings))), end="")
         return 0
     # The line comes before the modules below are loaded, which takes seconds on a busy machine.
     log_start_line(settings)

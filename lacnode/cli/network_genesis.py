@@ -52,12 +52,12 @@ class NetworkModel(BaseModel):
     permissions: PermissionsModel | None = None
 
 
-def write_network(file: Path, directory: Path) -> int:
+def write_genesis_and_hashes(file: Path, directory: Path) -> int:
     """Write the genesis and the expected hashes of the network of `file` into `directory`. Return the exit status 0.
     Files that are there already with this content stay. UsageError if the file is wrong or cannot be read, if a file
     cannot be written, or if `directory` has another genesis: nodes may run by that one.
     """
-    genesis, expected = make_network(_read(file))
+    genesis, expected = _make_genesis_and_hashes(_read(file))
     documents = {
         directory / name: json.dumps(document, indent=2) + "\n"
         for name, document in ((GENESIS_FILE, genesis), (EXPECTED_FILE, expected))
@@ -77,7 +77,7 @@ def write_network(file: Path, directory: Path) -> int:
     return 0
 
 
-def make_network(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
+def _make_genesis_and_hashes(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the genesis document, and the block hash (`hash`) and state root (`stateRoot`) that it must give, each 64
     hexadecimal digits after 0x. UsageError for an address, a role or an enode that is none, and for a genesis that this
     node cannot run.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.cli.opentelemetry_variables import otlp_settings, sends_to_opentelemetry, unusual_port
+from lacnode.cli.opentelemetry_variables import otlp_settings, sends_to_opentelemetry, unusual_port_warning
 from lacnode.cli.option_rules import join_option_names
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour
@@ -122,7 +122,7 @@ def _opentelemetry(read: SettingsReader) -> Iterator[str]:
             "OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_METRIC_EXPORT_INTERVAL say where and how often metrics are sent"
         )
     settings = otlp_settings(read)
-    if settings is not None and (text := unusual_port(settings)):
+    if settings is not None and (text := unusual_port_warning(settings)):
         yield text
 
 

@@ -51,7 +51,7 @@ def sends_to_opentelemetry(read: SettingsReader) -> bool:
     return is_on and read.text("metrics-protocol") == "OPENTELEMETRY"
 
 
-def unusual_port(settings: OtlpSettings) -> str:
+def unusual_port_warning(settings: OtlpSettings) -> str:
     """Return a warning if the port is the usual one of the other protocol: 4318 (HTTP) for gRPC, or 4317 (gRPC) for
     HTTP. Otherwise an empty text."""
     said, meant, usual = (

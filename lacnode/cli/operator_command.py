@@ -10,7 +10,7 @@ import orjson
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.cli.command_arguments import parse_command_arguments, required_option
 from lacnode.cli.errors import UsageError
-from lacnode.cli.network_genesis import write_network
+from lacnode.cli.network_genesis import write_genesis_and_hashes
 from lacnode.cli.sources import Settings
 from lacnode.consensus.protocols import encode_genesis_extra_data
 from lacnode.crypto.node_key import NodeKey, save_node_key
@@ -41,7 +41,9 @@ def run(words: Sequence[str], settings: Settings) -> int:
         print("lacnode indexes log blooms as blocks are imported; there is no cache to generate")
         return 0
     if rest == ["generate-network-genesis"]:
-        return write_network(Path(required_option(values, "config-file")), Path(required_option(values, "to")))
+        return write_genesis_and_hashes(
+            Path(required_option(values, "config-file")), Path(required_option(values, "to"))
+        )
     if rest != ["generate-blockchain-config"]:
         raise UsageError("operator generate-blockchain-config or operator generate-network-genesis was expected", 2)
     return _generate(values)

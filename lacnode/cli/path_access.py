@@ -15,7 +15,7 @@ from lacnode.cli.settings_reader import SettingsReader
 DEFAULT_USER = "besu"
 
 
-def paths_without_access(read: SettingsReader) -> list[str]:
+def inaccessible_path_lines(read: SettingsReader) -> list[str]:
     """Return one line for each of data path and genesis file that the user may not use, in Besu's words.
     `--print-paths-and-exit` names the user (`besu` if it names none). A path that cannot be looked at has a line too.
     Empty if both are usable."""

@@ -111,7 +111,7 @@ def environment_name(name: str) -> str:
     return name.replace("-", "_").upper()
 
 
-def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the texts of the options set by variables, by option name without dashes. A text may be empty. Unknown
     variables belong to other programs.
     """
@@ -238,7 +238,7 @@ def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, 
     settings = Settings(opentelemetry=opentelemetry_variables(environment))
     # The order of these calls is the precedence: `_put` leaves alone what an earlier source has set.
     _put(settings, command_line, 2, "")
-    from_variables = read_environment(environment)
+    from_variables = _read_environment(environment)
     file = _config_file(command_line, environment)
     _put(settings, from_variables, 1, "the environment")
     if file is not None:

@@ -24,7 +24,7 @@ from lacnode.node.chain_assembly import ChainParts, build_chain_parts
 from lacnode.node.client_version import client_version
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.consensus_assembly import ConsensusParts, build_consensus_parts
-from lacnode.node.database_repair import DatabaseRepair, reread_damaged_value
+from lacnode.node.database_repair import DatabaseRepair, reread_to_start_repair
 from lacnode.node.event_subscriptions import subscribe_parts
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.logs import change_log_level
@@ -158,7 +158,7 @@ def _build_readers(shared: SharedObjects, chain: ChainParts) -> ReaderProcesses 
         lambda: chain.chain.head.hash,
         database.flush,
         database.forget_dead_readers,
-        partial(reread_damaged_value, database),
+        partial(reread_to_start_repair, database),
         chain.differences.add_counts,
     )
     return ReaderProcesses(setup, node_database, api.reader_processes)

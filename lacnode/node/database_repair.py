@@ -32,7 +32,7 @@ MAX_PEERS_ASKED = 5
 MAX_REMEMBERED_DAMAGES = 1024
 
 
-def reread_damaged_value(database: Database, table: str, key: bytes) -> None:
+def reread_to_start_repair(database: Database, table: str, key: bytes) -> None:
     """Read the value of `key` in `table` that a reader process found damaged. The database of the node then finds the
     damage itself, and its listener starts the repair. It returns nothing and raises no StorageError.
     """

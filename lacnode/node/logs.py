@@ -66,7 +66,7 @@ def configure_logs(level: str, colour: bool | None = None, log_format: str = "PL
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso" if is_json else "%Y-%m-%d %H:%M:%S.%f%z", utc=True),
             structlog.processors.format_exc_info,
-            json_line if is_json else _Line(coloured),
+            _json_line if is_json else _Line(coloured),
         ],
         wrapper_class=THRESHOLDS.wrapper,
         logger_factory=partial(_Logger, OUTPUT),
@@ -152,7 +152,7 @@ class _Line:
 _OWN_MEMBERS = ("timestamp", "level", "logger", "message", "exception")
 
 
-def json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+def _json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
     """Return an event as one JSON object in ASCII, so that no text can end the line. Details are members of it."""
     level, time = _level_name(event.pop("level", method)), event.pop("timestamp", "")
     text, trace = event.pop("event", ""), event.pop("exception", None)

@@ -45,7 +45,7 @@ def parse_call_request(value: object) -> tuple[CallRequest, bool | None]:
         max_priority_fee_per_gas=_wei_member(value, "maxPriorityFeePerGas"),
         value=_wei_member(value, "value") or 0,
         data=_payload(value),
-        access_list=() if value.get("accessList") is None else parse_access_list(value["accessList"]),
+        access_list=() if value.get("accessList") is None else _parse_access_list(value["accessList"]),
         nonce=None if value.get("nonce") is None else parse_quantity(value["nonce"], "nonce", MAX_NONCE),
         chain_id=None if value.get("chainId") is None else parse_quantity(value["chainId"], "chainId"),
     )
@@ -78,7 +78,7 @@ def _wei_member(value: Mapping[str, object], name: str) -> int | None:
     return None if found is None else parse_wei(found, name)
 
 
-def parse_access_list(value: object) -> tuple[AccessListEntry, ...]:
+def _parse_access_list(value: object) -> tuple[AccessListEntry, ...]:
     """Parse an access list (EIP-2930): addresses (20 bytes) with their storage keys (32 bytes each), in order. RpcError
     "Invalid params" if the value is no such list."""
     if not isinstance(value, list):

@@ -78,7 +78,7 @@ Own = Mapping[str, Handler]
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class _Caller:
     """The sender of a call: the methods of its connection (`own`, by name), its user (None without a valid token, or if
     the port needs none), and the services for it."""
 
@@ -206,11 +206,11 @@ class Dispatcher:
             return (yield from self._batch(value, self._caller(own, authorization, client), until))
         return self._refused(errors.internal_error())
 
-    def _caller(self, own: Own, authorization: str | None, client: str) -> Caller:
+    def _caller(self, own: Own, authorization: str | None, client: str) -> _Caller:
         user = None if self._authenticator is None else self._authenticator.find_user(authorization)
         # Limits for each client (filters, turns, trials) count by this address.
         services = self._for_client(client) if client else self._services
-        return Caller(own, user, services)
+        return _Caller(own, user, services)
 
     def _for_client(self, client: str) -> RpcServices:
         """Return the services for the address `client`. They are kept: making them takes longer than a quick method."""
@@ -223,7 +223,7 @@ class Dispatcher:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    def _single(self, value: object, caller: Caller) -> Steps:
+    def _single(self, value: object, caller: _Caller) -> Steps:
         try:
             reply = yield from self._answer(value, caller)
         except BusyError as error:
@@ -236,7 +236,7 @@ class Dispatcher:
         code = int(shown["code"]) if isinstance(shown, Mapping) else 0
         return Reply(self._encoded(reply), _STATUS.get(code, 200))
 
-    def _batch(self, values: Sequence[object], caller: Caller, until: float) -> Steps:
+    def _batch(self, values: Sequence[object], caller: _Caller, until: float) -> Steps:
         yield Pause.THREAD
         parts: list[bytes] = []
         size = 0
@@ -265,14 +265,14 @@ class Dispatcher:
             # forever, and all batches would be refused in the end.
             self._memory.add(-size)
 
-    def _batched(self, value: object, caller: Caller) -> Part[Json | None]:
+    def _batched(self, value: object, caller: _Caller) -> Part[Json | None]:
         """Return the reply to a call of a batch. A refusal becomes an error reply, as HTTP has no status for one call."""
         try:
             return (yield from self._answer(value, caller))
         except BusyError as error:
             return _refusal(value, error)
 
-    def _answer(self, value: object, caller: Caller) -> Part[Json | None]:
+    def _answer(self, value: object, caller: _Caller) -> Part[Json | None]:
         """Return the reply to one call, or None for a notification. BusyError if the call cannot be carried out now."""
         try:
             call = parse_call(value)
@@ -288,7 +288,7 @@ class Dispatcher:
         except RpcError as error:
             return error_reply(call.id, error)
 
-    def _call(self, call: Call, caller: Caller) -> Part[object]:
+    def _call(self, call: Call, caller: _Caller) -> Part[object]:
         # Permission is checked before the services are chosen. A caller without it must not learn whether the method
         # needs a tenant.
         method = self._method(call, caller)
@@ -319,7 +319,7 @@ class Dispatcher:
             self._log.exception(call.method, "a method failed", method=call.method)
             raise errors.internal_error() from None
 
-    def _method(self, call: Call, caller: Caller) -> Method:
+    def _method(self, call: Call, caller: _Caller) -> Method:
         own = caller.own.get(call.method)
         # The registry is asked first: an unknown method is "Method not found" even for a caller without a permission.
         method = self._registry.find(call.method) if own is None else Method(call.method, "", own)
@@ -330,7 +330,7 @@ class Dispatcher:
             raise errors.RpcError(errors.INVALID_PARAMS, errors.INVALID_COUNT, expected)
         return method
 
-    def _services_for(self, caller: Caller, method: str) -> RpcServices:
+    def _services_for(self, caller: _Caller, method: str) -> RpcServices:
         """Return the services for this caller. On a node with several tenants, the private part is that of the caller's key.
 
         RpcError "Unauthorized" without a token, and "Invalid Request" if the token names no key.

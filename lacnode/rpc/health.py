@@ -21,7 +21,7 @@ def health_response(services: RpcServices, path: str, query: str, standing: Priv
     node's role if there are some, and the state of the privacy groups (`standing`, None if privacy is off). None of
     these makes the node less ready, because none of them stops the chain. Liveness is always 200.
     """
-    up = path == LIVENESS or is_ready(services, query)
+    up = path == LIVENESS or _is_ready(services, query)
     # Besu's body has a space on both sides of the colon.
     members = [f'  "status" : "{"UP" if up else "DOWN"}"']
     if path == READINESS and services.node.engine_name != PYTHON:
@@ -38,7 +38,7 @@ def health_response(services: RpcServices, path: str, query: str, standing: Priv
     return 200 if up else 503, ("{\n" + ",\n".join(members) + "\n}").encode()
 
 
-def is_ready(services: RpcServices, query: str) -> bool:
+def _is_ready(services: RpcServices, query: str) -> bool:
     """Return True if there are enough peers (if P2P is on) and a sync under way is not too far behind. Use it on the
     event loop.
 

@@ -133,7 +133,7 @@ class ReadContext:
 
     `deadline` is in seconds of the monotonic clock. The method raises CallTimeoutError after it (`check_time`).
     `recent` is a cache of decoded blocks, or None. `max_block_bytes` is for a trial: a longer block ends it
-    (`check_block`). None is for a reader, which decodes every block.
+    (`check_block_size`). None is for a reader, which decodes every block.
     """
 
     chain: ReadableChain
@@ -142,7 +142,7 @@ class ReadContext:
     recent: RecentBlocks | None = None
     max_block_bytes: int | None = None
 
-    def check_block(self, hash_: bytes) -> None:
+    def check_block_size(self, hash_: bytes) -> None:
         """Return if this call may decode the block with this hash (32 bytes). CallTimeoutError if the stored block is
         longer than `max_block_bytes`: its decoding cannot be stopped at the deadline."""
         if self.max_block_bytes is not None and self.chain.stored_length_of(hash_) > self.max_block_bytes:

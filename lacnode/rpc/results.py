@@ -36,7 +36,7 @@ def quantity(value: int) -> str:
     return hex(value)
 
 
-def optional_quantity(value: int | None) -> str | None:
+def _optional_quantity(value: int | None) -> str | None:
     """Return a number in hexadecimal digits after 0x, without leading zeros. None for None."""
     return None if value is None else hex(value)
 
@@ -183,7 +183,7 @@ def pending_transaction(pooled: PooledTransaction) -> Json:
     _value_and_signature(shown, transaction)
     if transaction.type != LEGACY:
         shown["accessList"] = _access_list(transaction)
-    shown["chainId"] = optional_quantity(transaction.chain_id)
+    shown["chainId"] = _optional_quantity(transaction.chain_id)
     # The pool keeps the sender's address but not its key, so the key is recovered for each answer.
     shown["publicKey"] = to_hex(_public_key(transaction))
     shown["raw"] = to_hex(transaction.raw)

@@ -30,7 +30,7 @@ class WaitingMemory:
     def hold(self, request: bytes, client: str) -> Iterator[None]:
         """Count `request` (the JSON text) for the address `client` in the `with` block. BusyError if the requests of this
         address, or all requests, take too much memory already."""
-        size = parsed_bytes(request)
+        size = estimate_parsed_bytes(request)
         held = self._held_bytes.get(client, 0)
         if held and held + size > WAITING_BYTES_PER_CLIENT:
             raise BusyError("Too many bytes of this client are waiting", TOO_MANY_OF_CLIENT)
@@ -46,7 +46,7 @@ class WaitingMemory:
                 del self._held_bytes[client]
 
 
-def parsed_bytes(request: bytes) -> int:
+def estimate_parsed_bytes(request: bytes) -> int:
     """Return the estimated bytes of memory of a JSON text after it was parsed."""
     # Each character of a text takes as many bytes as its widest one: up to four.
     is_narrow = request.isascii() and b"\\u" not in request

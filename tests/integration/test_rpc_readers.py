@@ -18,7 +18,7 @@ import trio
 
 from lacnode.chain.chain_store import NUMBERS, OUTCOMES
 from lacnode.evm.engine_kind import EngineKind
-from lacnode.node.database_repair import reread_damaged_value
+from lacnode.node.database_repair import reread_to_start_repair
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.private_transaction import private_contract_address
 from lacnode.rpc.envelope import EncodedJson
@@ -101,7 +101,7 @@ def _around(made: Network, database: LmdbDatabase) -> NodeDatabaseFunctions:
         lambda: made.chain.head.hash,
         database.flush,
         database.forget_dead_readers,
-        partial(reread_damaged_value, database),
+        partial(reread_to_start_repair, database),
     )
 
 

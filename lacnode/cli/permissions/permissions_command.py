@@ -263,7 +263,7 @@ def _changed(arguments: argparse.Namespace, client: NodeClient, contract: bytes,
     except KeyFileError as error:
         raise UsageError(str(error)) from None
     # The command waits for the block: only then is the change true for the whole network.
-    number = TransactionSender(client, key).send(contract, data)
+    number = TransactionSender(client, key).send_and_wait_for_block(contract, data)
     print(json.dumps({"blockNumber": hex(number)}) if arguments.json else f"{done} since block {number:,}")
     return 0
 

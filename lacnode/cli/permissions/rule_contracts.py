@@ -67,7 +67,7 @@ class ListedNode:
         return "  ".join(text for text in (self.enode, self.role, self.name) if text)
 
 
-def function_selector(signature: str) -> bytes:
+def _function_selector(signature: str) -> bytes:
     """Return the first four bytes of the hash (Keccak-256) of a function's signature, such as `addAccount(address)`."""
     return keccak256(signature.encode("ascii"))[:4]
 
@@ -77,10 +77,10 @@ def call_data(signature: str, *values: object) -> bytes:
     The signature must have no tuples.
     """
     types = signature[signature.index("(") + 1 : -1]
-    return function_selector(signature) + encode(types.split(",") if types else [], values)
+    return _function_selector(signature) + encode(types.split(",") if types else [], values)
 
 
-def read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
+def _read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
     """Return the 20-byte address of the contract registered in the contract at `ingress` (20 bytes) under `name` (32
     bytes). UsageError if there is none.
     """
@@ -102,7 +102,7 @@ class NodeRules:
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
-        self.address = read_registered_contract(client, ingress, RULES_NAME)
+        self.address = _read_registered_contract(client, ingress, RULES_NAME)
         self.family = self._family()
 
     def _family(self) -> RulesContractFamily:
@@ -180,7 +180,7 @@ class AccountRules:
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
-        self.address = read_registered_contract(client, ingress, RULES_NAME)
+        self.address = _read_registered_contract(client, ingress, RULES_NAME)
         # Any address will do: the answer shows only whether the contract has the function.
         somebody = bytes(20)
         if client.read_contract(self.address, call_data("mayDeploy(address)", somebody)):
@@ -232,7 +232,7 @@ class AdminList:
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
-        self.address = read_registered_contract(client, ingress, ADMIN_NAME)
+        self.address = _read_registered_contract(client, ingress, ADMIN_NAME)
 
     def listed_admins(self) -> list[bytes]:
         """Return the address (20 bytes) of every admin. LACChain calls them owners. UsageError if the contract's answer

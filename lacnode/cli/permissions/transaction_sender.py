@@ -32,7 +32,7 @@ class TransactionSender:
         """The 20-byte address of the sender."""
         return self._key.address
 
-    def send(self, contract: bytes, data: bytes) -> int:
+    def send_and_wait_for_block(self, contract: bytes, data: bytes) -> int:
         """Send a call of `contract` (20-byte address) with the call data `data`, and wait for its block. Return the
         number of the block that has the transaction. UsageError with the reason if the change cannot be made or has
         failed, if it would lock every administrator out, or if no block has it within `RECEIPT_SECONDS`.
@@ -43,7 +43,7 @@ class TransactionSender:
         # Nothing can undo a change that locks all administrators out, so this comes before the signature.
         self._check_way_back(contract, data)
         try:
-            raw = sign_contract_call(
+            raw = _sign_contract_call(
                 self._key,
                 chain_id=self._client.call_for_quantity("eth_chainId"),
                 # Pending transactions of the same key count: a second command must not replace the transaction of the
@@ -95,7 +95,7 @@ class TransactionSender:
         raise UsageError(f"transaction {hash_} is in no block after {RECEIPT_SECONDS:.0f} s; it may still come")
 
 
-def sign_contract_call(
+def _sign_contract_call(
     key: NodeKey, *, chain_id: int, nonce: int, gas_price: int, gas: int, contract: bytes, data: bytes
 ) -> bytes:
     """Return a signed legacy transaction (EIP-155) that calls `contract` (20-byte address) with the call data `data`

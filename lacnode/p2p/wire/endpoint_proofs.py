@@ -49,7 +49,7 @@ class ProofAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointProof:
+class _EndpointProof:
     """The proof that a node answered from `address` at `since` (Unix seconds)."""
 
     address: Address
@@ -60,7 +60,7 @@ class EndpointProofs:
     """The proofs and the attempts under way, at most one of each for a node id (64 bytes)."""
 
     def __init__(self) -> None:
-        self._proofs: dict[bytes, EndpointProof] = {}
+        self._proofs: dict[bytes, _EndpointProof] = {}
         self._attempts: dict[bytes, ProofAttempt] = {}
 
     def is_proven(self, node_id: bytes, address: Address | None, now: float) -> bool:
@@ -126,7 +126,7 @@ class EndpointProofs:
         self._proofs.pop(node_id, None)
         if len(self._proofs) >= MAX_PROOFS:
             del self._proofs[next(iter(self._proofs))]
-        self._proofs[node_id] = EndpointProof(address, now)
+        self._proofs[node_id] = _EndpointProof(address, now)
         return attempt
 
     def forget(self, node_id: bytes) -> None:

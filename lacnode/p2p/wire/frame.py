@@ -46,7 +46,7 @@ Accepts = Callable[[int, int], bool]
 arrived. The length is the larger one of the frame's and the plain body's."""
 
 
-def accept_all_messages(message_id: int, length_bytes: int) -> bool:
+def _accept_all_messages(message_id: int, length_bytes: int) -> bool:
     """Return True for every message. It is the `Accepts` function of a connection that keeps all messages."""
     return True
 
@@ -100,7 +100,7 @@ class FrameCodec:
         self._received = bytearray()
         self._content: _Content | None = None
         self.compression = Compression.OFF
-        self.accepts: Accepts = accept_all_messages
+        self.accepts: Accepts = _accept_all_messages
         """Decides which messages are kept. Of another message, only the MAC is checked."""
 
     def enable_snappy(self) -> None:

@@ -198,10 +198,14 @@ def read_filter_logs(reading: ReadContext, params: Params) -> object:
 
 def _shown_logs(reading: ReadContext, query: LogQuery) -> list[results.Json]:
     if query.block_hash is not None:
-        return logs_to_json(reading, reading.chain.logs_of_block(query.block_hash, query.wanted, reading.check_block))
+        return logs_to_json(
+            reading, reading.chain.logs_of_block(query.block_hash, query.wanted, reading.check_block_size)
+        )
     end = min(query.to_block, reading.chain.head.header.number)
     check = partial(check_time, reading)
-    return logs_to_json(reading, reading.chain.logs(query.from_block, end, query.wanted, check, reading.check_block))
+    return logs_to_json(
+        reading, reading.chain.logs(query.from_block, end, query.wanted, check, reading.check_block_size)
+    )
 
 
 def logs_to_json(reading: ReadContext, logs: Iterable[LogWithMetadata]) -> list[results.Json]:

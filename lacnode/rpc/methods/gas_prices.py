@@ -128,7 +128,7 @@ def _rewards(reading: ReadContext, header: BlockHeader, percentiles: Sequence[fl
     # Blocks are read one by one and not kept: a thousand full blocks would fill the memory.
     check_time(reading)
     hash_ = reading.chain.hash_at(header.number) or b""
-    reading.check_block(hash_)
+    reading.check_block_size(hash_)
     block, receipt_records = reading.chain.block_of(hash_), reading.chain.receipt_records_of(hash_) or ()
     base_fee = header.base_fee or 0
     tips = sorted(

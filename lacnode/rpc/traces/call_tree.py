@@ -64,7 +64,7 @@ def _shown(call: TracedCall, options: TraceOptions, size: AnswerSize, *, logs_co
     if call.output:
         shown["output"] = to_hex(call.output)
     if not call.is_success:
-        shown["error"] = geth_error(call)
+        shown["error"] = _geth_error(call)
     if call.is_reverted and (text := revert_text(call.output)) is not None:
         shown["revertReason"] = text
     # The logs of a call that failed do not count, nor do those of the calls inside it.
@@ -92,7 +92,7 @@ def _logs(call: TracedCall, size: AnswerSize) -> list[Json]:
     ]
 
 
-def geth_error(call: TracedCall) -> str:
+def _geth_error(call: TracedCall) -> str:
     """Return geth's words for the error of a call that failed. KeyError if geth has none for its reason."""
     return "execution reverted" if call.error is None else _GETH_ERRORS[call.error]
 

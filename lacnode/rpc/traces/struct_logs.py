@@ -63,7 +63,7 @@ class _Maker:
             self._size.add(SLOT_BYTES * len(step.storage))
             shown["storage"] = {f"{slot:x}": f"{value:x}" for slot, value in sorted(step.storage.items())}
         if step.revert_reason is not None:
-            shown["reason"] = compact_bytes(step.revert_reason)
+            shown["reason"] = _compact_bytes(step.revert_reason)
             self._size.add(2 * len(step.revert_reason))
         if step.halt is not None:
             shown["error"] = [step.halt.name]
@@ -73,7 +73,7 @@ class _Maker:
         self._size.add(WORD_BYTES * ((len(memory) + 31) // 32))
         if memory is not self._memory:
             self._memory = memory
-            self._words = [compact_bytes(memory[start : start + 32]) for start in range(0, len(memory), 32)]
+            self._words = [_compact_bytes(memory[start : start + 32]) for start in range(0, len(memory), 32)]
         return self._words
 
 
@@ -86,6 +86,6 @@ def _compact(item: int | bytes) -> str:
     return hex(item if isinstance(item, int) else int.from_bytes(item))
 
 
-def compact_bytes(data: bytes) -> str:
+def _compact_bytes(data: bytes) -> str:
     """Return `data` in 0x-hexadecimal without leading zeros, as Besu shows words. Zeros and no bytes are "0x0"."""
     return hex(int.from_bytes(data))

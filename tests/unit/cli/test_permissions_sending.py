@@ -40,14 +40,14 @@ def sender(node: Node) -> TransactionSender:
 def test_a_change_that_locks_every_administrator_out_is_not_sent() -> None:
     node = Node({"succeeds": True, "locksOut": True, "canChange": []})
     with pytest.raises(UsageError, match="no administrator could change the rules any more"):
-        sender(node).send(CONTRACT, b"change")
+        sender(node).send_and_wait_for_block(CONTRACT, b"change")
     assert node.sent == 0
 
 
 @pytest.mark.parametrize("outlook", [{"succeeds": True, "locksOut": False, "canChange": ["0x11"]}, None])
 def test_another_change_is_sent_and_so_is_one_that_the_node_cannot_judge(outlook: dict[str, object] | None) -> None:
     node = Node(outlook)
-    assert sender(node).send(CONTRACT, b"change") == 7
+    assert sender(node).send_and_wait_for_block(CONTRACT, b"change") == 7
     assert node.sent == 1
 
 
@@ -59,4 +59,4 @@ def test_a_node_that_refuses_what_the_command_asks_first_is_named() -> None:
             return super().call(method, *params)
 
     with pytest.raises(UsageError, match="does not take the transaction: eth_gasPrice: Method not enabled"):
-        sender(ClosedNode(None)).send(CONTRACT, b"change")
+        sender(ClosedNode(None)).send_and_wait_for_block(CONTRACT, b"change")
