@@ -37,7 +37,7 @@ def parse_command_arguments(
 
 
 def required_option(values: Mapping[str, str | None], name: str) -> str:
-    """Return the value of the option `name`. UsageError if it was not given, or is None."""
+    """Return the value of the option `name` in `values`. UsageError if it is missing or None."""
     value = values.get(name)
     if value is None:
         raise UsageError(f"Missing required option: '--{name}=<VALUE>'", 2)

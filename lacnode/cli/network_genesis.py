@@ -44,7 +44,8 @@ class PermissionsModel(BaseModel):
 
 
 class NetworkModel(BaseModel):
-    """The file: a genesis as Besu has it, its first validators, and permissions."""
+    """The input file of `operator generate-network-genesis`: a genesis as Besu has it, its first validators, and
+    permissions."""
 
     model_config = ConfigDict(extra="forbid")
     genesis: dict[str, Any]

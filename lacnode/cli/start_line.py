@@ -16,8 +16,8 @@ _QUIET = ("OFF", "FATAL", "ERROR", "WARN")
 
 
 def log_start_line(settings: Settings) -> None:
-    """Write the first line of the log, unless the log is to have warnings only. An output that fails or blocks raises
-    no error."""
+    """Write to standard output, in the format of the log, that the node starts. Nothing if the level of the log is
+    above INFO. An output that fails or blocks raises no error."""
     # The log is configured much later, in the modules that are slow to load. So the line is written in the form
     # that the log has.
     if settings.get("logging") not in _QUIET:

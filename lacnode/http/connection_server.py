@@ -41,10 +41,10 @@ def bound_port(listeners: Sequence[trio.SocketListener]) -> int:
 
 
 def client_address(stream: trio.abc.Stream) -> str:
-    """Return the address at the other end as text, by which the limits for one client count. Of IPv6 it is the network
-    of 64 bits, since one subscriber has all of that. A mapped IPv4 address is IPv4 text.
+    """Return the IP address at the other end as text. The limits for one client count by it. An IPv6 address is cut to
+    its network of 64 bits, since one subscriber has all of that network. A mapped IPv4 address is returned as IPv4.
 
-    Empty where `stream` is no socket or a socket of the file system, or where the client has left.
+    Empty if `stream` is no TCP socket, or if the client has left.
     """
     if not isinstance(stream, trio.SocketStream):
         return ""

@@ -46,7 +46,8 @@ class PeerConsensusNetwork:
                 peer.send_consensus(code, data, is_relayed=is_relayed)
 
     def peer_is_ahead(self, address: bytes, number: int) -> None:
-        """Record that the peer at `address` (20 bytes) has block `number`: the synchronizer may ask it."""
+        """Record that the peer at `address` (20 bytes) has block `number`, and wake the synchronizer, which may ask
+        this peer."""
         for peer in self._peers():
             if peer.address == address:
                 # The number is a claim of the peer. The synchronizer verifies every block that it gets for it.

@@ -9,7 +9,8 @@ from lacnode.node.node_events import NodeEvents, forward_chain_and_pool
 
 
 def subscribe_parts(parts: NodeParts) -> None:
-    """Subscribe every part to the events that it reacts to. Listeners are called in the order of these lines."""
+    """Subscribe every part to the events that it reacts to. The listeners of an event are called in the order in which
+    this module subscribes them."""
     shared, events = parts.shared, parts.shared.events
     forward_chain_and_pool(events, shared.event_loop, parts.chain.chain, parts.chain.pool)
     _subscribe_to_head(events, parts)

@@ -12,7 +12,7 @@ from lacnode.sync.synchronizer import Synchronizer
 
 
 def network_series(network: P2pNetwork, max_peers: int) -> Iterator[MetricSeries]:
-    """The series of peers, messages and discovery under Besu's names. `max_peers` is the limit that is shown."""
+    """Yield the series of peers, messages and discovery under Besu's names. `max_peers` is the limit that is shown."""
     counters = network.counters
     yield gauge(MetricCategory.ETHEREUM, "peer_count", "Peers in session", lambda: len(network.peers))
     yield gauge(MetricCategory.ETHEREUM, "peer_limit", "Peers that this node may have", lambda: max_peers)
@@ -39,7 +39,8 @@ def network_series(network: P2pNetwork, max_peers: int) -> Iterator[MetricSeries
 
 
 def synchronizer_series(chain: Blockchain, synchronizer: Synchronizer) -> Iterator[MetricSeries]:
-    """The series of the highest verified block, and of whether this node is synchronising."""
+    """Yield the series of the highest known block, which is the head or `highest_block` of `eth_syncing`, and of
+    whether this node is synchronising."""
 
     def best_known() -> int:
         status = synchronizer.status

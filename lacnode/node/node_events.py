@@ -62,7 +62,7 @@ class StateChange:
         self._changed = trio.Event()
 
     def next_event(self) -> trio.Event:
-        """The event that the next change sets. Take it before you look at the state, then no change is missed."""
+        """Return the event that the next change sets. Take it before you look at the state, then no change is missed."""
         return self._changed
 
     def notify(self, cause: object = None) -> None:
@@ -75,10 +75,11 @@ class StateChange:
 
 
 def forward_chain_and_pool(events: NodeEvents, event_loop: EventLoop, chain: Blockchain, pool: TransactionPool) -> None:
-    """Publish the reports of `chain` and `pool` as events.
+    """Publish each new head of `chain`, and each transaction that enters or leaves `pool`, as an event of `events` on
+    the event loop.
 
-    The pool learns of a new head in the thread of the import. A transaction of the block must have left the pool before
-    the next block is built, and the event loop may be late.
+    The pool itself gets a new head at once, in the thread of the import: a transaction of the block must have left the
+    pool before the next block is built, and the event loop may be late.
     """
 
     def head_changed(new_head: NewHead) -> None:

@@ -18,7 +18,7 @@ from lacnode.privacy.state.group_statuses import GroupStatuses
 
 
 def chain_series(chain: Blockchain) -> Iterator[MetricSeries]:
-    """The series of the last block of the chain and of the imported blocks, under Besu's names."""
+    """Yield the series of the last block of the chain and of the imported blocks, under Besu's names."""
     yield gauge(
         MetricCategory.ETHEREUM,
         "blockchain_height",
@@ -60,9 +60,8 @@ def _head_transactions(chain: Blockchain) -> Callable[[], int]:
 
 
 def engine_series(name: str, differences: EngineDifferences, executions: ExecutionCounters) -> Iterator[MetricSeries]:
-    """The series of the engine that executes contracts (`name`), its speed, and the blocks on which the two engines
-    differed: worth an alarm.
-    """
+    """Yield the series of the engine that executes contracts (`name`), of its speed, and of the blocks and calls on
+    which the two engines differed."""
     yield MetricSeries(
         MetricCategory.BLOCKCHAIN,
         "lacnode_evm_engine",
@@ -95,7 +94,8 @@ def engine_series(name: str, differences: EngineDifferences, executions: Executi
 def permission_series(
     permissions: PermissioningRules, context: Callable[[], PermissioningContext]
 ) -> Iterator[MetricSeries]:
-    """The series with Besu's counters of permission checks, and decisions by their rule. Explanations do not count."""
+    """Yield the series with Besu's counters of permission checks, and with the decisions by their rule. Explanations do
+    not count."""
     for counts in (permissions.nodes.counts, permissions.accounts.counts):
         for name in counts.as_dict():
             yield _checks(counts, name)
@@ -132,8 +132,8 @@ def _decisions(about: str, counts: CheckCounters) -> Iterator[MetricSample]:
 
 
 def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
-    """The series of privacy: the groups of this node by their condition, the payloads that are missing, and the unexpected
-    errors. No series names a group."""
+    """Yield the series of privacy: the groups of this node by their condition, the payloads that are missing, and the
+    unexpected errors. No series names a group."""
 
     def groups() -> Iterable[MetricSample]:
         health = statuses.health()
@@ -162,7 +162,7 @@ def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
 
 
 def manager_quota_series(quota: Quota) -> Iterator[MetricSeries]:
-    """The series of the bytes that the transaction manager in this node keeps for other managers."""
+    """Yield the series of the bytes that the transaction manager in this node keeps for other managers."""
     usage = quota.usage
     kept = "Bytes of payloads that others pushed"
     yield gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)

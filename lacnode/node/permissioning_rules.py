@@ -33,8 +33,8 @@ CONTRACT_TIMEOUT_SECONDS = 2.0
 
 
 class PermissioningRules:
-    """All rules of one node. `accounts` judges transactions, `nodes` connections. `refused_connections` records the
-    connections that were refused."""
+    """All rules of one node. `accounts` decides about transactions, `nodes` about connections. `refused_connections`
+    records the connections that were refused."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ _QUANTILE_TEXTS = tuple(map(str, QUANTILES))
 
 
 def rpc_series(rpc: RpcServers) -> Iterator[MetricSeries]:
-    """The series of the JSON-RPC ports under Besu's names: times, errors, connections and subscriptions."""
+    """Yield the series of the JSON-RPC ports under Besu's names: times, errors, connections and subscriptions."""
     statistics = rpc.statistics
     name = f"{_CATEGORY.value}request_time"
     yield MetricSeries(_CATEGORY, name, MetricType.SUMMARY, "Time of a call in seconds", lambda: _times(statistics))

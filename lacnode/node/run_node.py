@@ -106,10 +106,10 @@ class SingleNodeProgram:
 
 
 def run_node(config: NodeConfig, manager: TransactionManager | None = None, program: NodeProgram | None = None) -> int:
-    """Run the node of `config`, with `manager` for private transactions (None for that of the configuration), until
-    SIGINT, SIGTERM or SIGHUP. Return the exit status: 0 after a signal, and 1 if the node cannot start or its data
-    cannot be written or read. A `program` opens and runs the node in its own way, None for one node.
-    """
+    """Run the node of `config` until SIGINT, SIGTERM or SIGHUP. `manager` keeps the payloads of private transactions.
+    If it is None, the manager of the configuration does. `program` opens and runs the node. If it is None, that is a
+    `SingleNodeProgram`. Return the exit status: 0 after a signal, and 1 if the node cannot start or its data cannot be
+    written or read."""
     program = program or SingleNodeProgram(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()

@@ -91,7 +91,8 @@ class EthRequests:
             self.report_useless_answer()
 
     def report_useless_answer(self) -> None:
-        """Count an answer that does not fit its request, or has none. Several within a minute end the session."""
+        """Count an answer that does not fit its request, or for which no request waits. Several within a minute end the
+        session."""
         self._pending.reputation.record_useless_answer(trio.current_time())
         self._judge()
 

@@ -26,7 +26,6 @@ def look_up_address(name: str) -> str:
 
 
 def resolve_enode(enode: Enode) -> Enode:
-    """Return `enode` with an IP literal as its host: the IPv4 address of its name before the IPv6 one. It is returned as
-    it is if it has one. Blocks. UnknownHostError if its name has no address.
-    """
+    """Return `enode` with the address of its host name as the host: the IPv4 address before the IPv6 one. An enode
+    whose host is an IP literal is returned unchanged. Blocks. UnknownHostError if the name has no address."""
     return replace(enode, host=look_up_address(enode.host)) if enode.is_named else enode

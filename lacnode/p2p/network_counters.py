@@ -69,7 +69,7 @@ class NetworkCounters:
             self.messages_out[key] += 1
 
     def datagram_sent(self, datagram: bytes) -> None:
-        """Count a packet of discovery that this node has sent, by its type. It has 98 bytes at least."""
+        """Count a packet of discovery that this node has sent, by its type. `datagram` must have at least 98 bytes."""
         self.datagrams_out[_packet_name(datagram)] += 1
 
     def datagram_received(self, datagram: bytes) -> None:

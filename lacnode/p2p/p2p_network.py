@@ -178,7 +178,8 @@ class P2pNetwork:
 
     def recheck_connections(self) -> None:
         """Ask the policy again about every session, because its answers may have changed. Sessions that it refuses now
-        are ended, and nodes are searched and dialled again."""
+        are ended. Discovery searches again soon, and nodes that dialled this node and were refused are dialled if they
+        are permitted now."""
         if self._machine is not None:
             self._machine.search_again_soon(time.time())
         for peer in self.peers:

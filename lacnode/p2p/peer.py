@@ -104,14 +104,13 @@ class Peer:
     # -- the peer's blocks and transactions ----------------------------------------------------------------------
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
-        """Record that the peer has announced the block with this hash (32 bytes), so that it is not sent there.
-        `number` may raise its head.
-        """
+        """Record that the peer has announced the block with this hash (32 bytes), so that it is not sent to the peer.
+        `number` may raise the peer's head."""
         self._known_blocks.add(hash_)
         self.head.record_announcement(hash_, number)
 
     def record_known_transaction(self, hash_: bytes) -> None:
-        """Record that the peer has the transaction with this hash (32 bytes), so that it is not sent there."""
+        """Record that the peer has the transaction with this hash (32 bytes), so that it is not sent to the peer."""
         self._known_transactions.add(hash_)
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -141,8 +140,8 @@ class Peer:
         """Queue a consensus message, by its code in the sub-protocol and its bytes without the code, before all
         ordinary messages. Nothing happens if the peer does not speak its protocol.
 
-        A message that `is_relayed` is dropped if too many of them wait. The validator that signed it sends it, too. If
-        too many others wait, the session ends.
+        A message that `is_relayed` is dropped if too many relayed ones wait: the validator that signed it sends it too.
+        For any other message the session ends if too many urgent ones wait.
         """
         for protocol, codes in CONSENSUS_MESSAGES.items():
             if code in codes and self._table.version_of(protocol) is not None:

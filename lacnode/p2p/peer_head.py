@@ -19,9 +19,8 @@ class PeerHead:
         self._genesis_difficulty = genesis_difficulty
 
     def record_announcement(self, hash_: bytes, number: int) -> None:
-        """Record that the peer has announced the block with this hash (32 bytes). It is the head unless a higher number
-        is known.
-        """
+        """Record that the peer has announced the block with this hash (32 bytes). It counts as the peer's head unless a
+        higher number is known."""
         self.raise_to(number)
         if number >= self.number:
             self.hash = hash_
@@ -33,8 +32,7 @@ class PeerHead:
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
 
     def lower_to(self, number: int) -> None:
-        """Record that the peer did not answer with a block above `number`. Its earlier messages about its chain count
-        no more.
-        """
+        """Lower the recorded number of the head to `number`, because the peer did not answer with a block above it.
+        Nothing if it is lower already. The hash stays."""
         self.number = min(self.number, number)
         self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)

@@ -141,9 +141,8 @@ class PendingRequests:
         return bool(self._open.get(answer_code))
 
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
-        """Give the answer `value` to its request. Before eth/66 it is the oldest open one with this code, and `id_`
-        does not count. Return True. Return False if no such request is open.
-        """
+        """Give `value` to the open request with `answer_code` and `id_`. Before eth/66 there are no ids: the oldest
+        open request with the code gets it. Return True, or False if no such request is open."""
         waiting = self._open.get(answer_code)
         if not waiting:
             return False

@@ -49,7 +49,7 @@ class PeerSet:
 
     @property
     def free_slots(self) -> int:
-        """How many more peers this node may have by dialling. Never negative."""
+        """The number of peers that may still be added until there are `max_peers`. Never negative."""
         return max(0, self._limits.max_peers - len(self.peers))
 
     def refusal_reason(self, id_: bytes, inbound: bool) -> DisconnectReason | None:

@@ -32,8 +32,9 @@ _SERVING = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=LEAST_S
 
 
 class PeerShares:
-    """`serving_workers` limits the threads that serve peers, and `serving` is the peers' share of the processor for that.
-    `unasked` counts the bytes of long messages that this node did not ask for."""
+    """What the work for peers may take of this node. `serving_workers` limits the threads that serve peers, and
+    `serving` is the peers' share of the processor for that. `unasked` counts the bytes of long messages that this node
+    did not ask for."""
 
     def __init__(self) -> None:
         self.serving_workers = trio.CapacityLimiter(PEER_WORKER_THREADS)
@@ -44,9 +45,11 @@ class PeerShares:
         self.unasked = UnaskedBytes()
 
     def decoding_workers_for(self, *, is_validator: bool) -> trio.CapacityLimiter:
-        """The limiter of the threads that decode large messages: validators have one, all other peers another."""
+        """Return the limiter of the threads that decode large messages: one for all validators, another one for all
+        other peers."""
         return self._validator_workers if is_validator else self.serving_workers
 
     def reading_share_for(self, *, is_validator: bool) -> FairShare:
-        """The shares of the processor for reading messages: validators have their own, all other peers others."""
+        """Return the shares of the processor for reading messages: one object for all validators, another one for all
+        other peers."""
         return self._reading_of_validators if is_validator else self._reading

@@ -22,9 +22,9 @@ class RateLimits:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def try_spend(self, key: Hashable, now: float, cost: float = 1.0) -> bool:
-        """Let `key` spend `cost` at `now` (seconds that only grow). Return True then. Return False, with nothing spent,
-        if less than 1 is left. The last act may cost more than is left: the bucket then has a debt.
-        """
+        """Deduct `cost` from what `key` may spend at `now` (seconds that only grow), and return True, if at least 1 is
+        left. Otherwise deduct nothing and return False. `cost` may be more than what is left. The difference is a debt,
+        which the following seconds pay off."""
         # Taken out and put in again at the end: the order of the dictionary is the order of the last use.
         left, seen = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - seen) * self.per_second)

@@ -52,8 +52,7 @@ class PeerDisconnectedError(ConnectionFailedError):
 
 class RlpxConnection:
     """One connection after its handshake. `remote_id` (64 bytes) is the proven id of the other node. `leftover` are the
-    bytes that were read behind the handshake.
-    """
+    bytes that were received after the handshake."""
 
     def __init__(
         self,
@@ -133,8 +132,8 @@ class RlpxConnection:
             self._torn = False
 
     async def receive(self) -> Frame:
-        """Return the next message. ConnectionFailedError if the bytes are malformed, PeerDisconnectedError if the
-        connection ends.
+        """Wait for the next message and return it. ConnectionFailedError if the bytes are malformed,
+        PeerDisconnectedError if the connection ends.
 
         Reads from the socket only while no message is complete. A peer that sends faster than this node takes messages
         waits in its own socket.

@@ -73,9 +73,8 @@ def _function_selector(signature: str) -> bytes:
 
 
 def call_data(signature: str, *values: object) -> bytes:
-    """Return the ABI-encoded call of the function with this signature (such as `addAccount(address)`) with `values`.
-    The signature must have no tuples.
-    """
+    """Return the call data of a contract function: its selector (4 bytes) and the ABI-encoded `values`. `signature` is
+    such as `addAccount(address)`. It must have no tuples."""
     types = signature[signature.index("(") + 1 : -1]
     return _function_selector(signature) + encode(types.split(",") if types else [], values)
 

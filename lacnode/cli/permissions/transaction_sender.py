@@ -21,7 +21,7 @@ used gas."""
 
 
 class TransactionSender:
-    """Sends transactions of one key to the network of `client`."""
+    """Sends transactions signed with `key` through the node of `client`."""
 
     def __init__(self, client: NodeClient, key: NodeKey) -> None:
         self._client = client
