@@ -97,12 +97,10 @@ def _parse_access_list(value: object) -> tuple[AccessListEntry, ...]:
 
 @with_error_message(INVALID_CALL)
 def parse_state_overrides(value: object, check: Callable[[], None]) -> Overrides:
-    """Parse an object of overrides by address. None means no overrides: the result is empty. The last one counts if an
-    address is written twice.
-
-    `check` is called for every account and slot and raises when the time of the call is over. RpcError "Invalid call
-    params" if a value does not fit, and `LIMIT_EXCEEDED` if there are too many accounts, slots or bytes of code.
-    """
+    """Parse an object of overrides by address. None means no overrides: the result is empty. If an address is written
+    twice, its last value counts. `check` is called for every account and slot and raises when the time of the call is
+    over. RpcError "Invalid call params" if a value does not fit, and `LIMIT_EXCEEDED` if there are too many accounts,
+    slots or bytes of code."""
     if value is None:
         return ()
     if not isinstance(value, Mapping):

@@ -21,8 +21,9 @@ ASK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectedValidators:
-    """`connected` are the addresses (20 bytes) that are connected to this node. `present` are those of them that have
-    block `number`. This node is in both, also if it is not one of the asked addresses."""
+    """Which validators take part. `connected` are the addresses (20 bytes) of validators that are connected to this
+    node. `present` are those of them that have block `number`. Both sets also contain this node's own address, even if
+    it was not asked for."""
 
     connected: frozenset[bytes]
     present: frozenset[bytes]
@@ -30,10 +31,11 @@ class ConnectedValidators:
 
 
 def find_connected_validators(services: RpcServices, addresses: Collection[bytes]) -> ConnectedValidators:
-    """Return which of `addresses` (20 bytes each) take part now: they are connected and have the block
+    """Return which of `addresses` (20 bytes each) are connected, and which of those also have the block
     `VALIDATOR_LAG_BLOCKS` below the head.
 
-    Must be called from a worker thread, and takes at most `ASK_SECONDS`. A peer that does not answer is not present.
+    Must be called from a worker thread. It asks the peers, which takes at most `ASK_SECONDS`. A peer that does not
+    answer is connected and not present.
     """
     number = max(0, services.chain.head.header.number - VALIDATOR_LAG_BLOCKS)
     peers = [] if services.network is None else [peer for peer in services.network.peers if peer.address in addresses]

@@ -89,8 +89,8 @@ class _Caller:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`body` is the JSON text, empty if the client expects no reply. `status` is HTTP's. `retry_after` is in seconds,
-    and 0 for a reply that is no refusal."""
+    """The reply to a message of a client. `body` is the JSON text, empty if the client expects no reply. `status` is
+    the status of HTTP. `retry_after` is in seconds, and 0 for a reply that is no refusal."""
 
     body: bytes
     status: int = 200

@@ -55,8 +55,7 @@ def method_not_enabled() -> RpcError:
 
 
 def invalid_params(why: str | None = None) -> RpcError:
-    """Return the error -32602 "Invalid params" with the reason `why` in `data`. Besu gives no reason, and its users
-    have to guess."""
+    """Return the error -32602 "Invalid params" with the reason `why` in `data`. In Besu this error has no reason."""
     return RpcError(INVALID_PARAMS, "Invalid params", why)
 
 
@@ -68,10 +67,8 @@ INVALID_TRANSACTION_HASH, INVALID_COUNT = "Invalid transaction hash params", "In
 
 @contextmanager
 def with_error_message(message: str) -> Iterator[None]:
-    """Replace the message of an "Invalid params" that is raised within by `message`. Can decorate a function too.
-
-    Raises RpcError with the new message and the same `data`. Other errors pass unchanged.
-    """
+    """In the `with` block, an "Invalid params" raises RpcError with the text `message` instead, and with the same
+    `data`. Other errors pass unchanged. It can also decorate a function."""
     try:
         yield
     except RpcError as error:
@@ -93,8 +90,8 @@ def timeout() -> RpcError:
 
 
 class BusyError(RpcError):
-    """The call is refused at once, because too many others wait before it: -32005 with the sentence `why`. `status` is
-    HTTP's status for a single call."""
+    """The call is refused because too many others wait before it, or because it has waited too long: -32005 with the
+    sentence `why`. `status` is HTTP's status for a single call."""
 
     def __init__(self, why: str, status: int) -> None:
         super().__init__(LIMIT_EXCEEDED, why)

@@ -26,9 +26,9 @@ PAGES_SHARE, PAGES_BURST_SECONDS = 0.1, 0.5
 
 
 class HttpRoutes:
-    """Answers the HTTP requests of the JSON-RPC port (`RequestHandler`). `gate` decides by their headers, and
-    `dispatcher` has the methods. `runner` runs them, each request for at most `timeout` seconds. `authenticator` is
-    None if the port needs no tokens."""
+    """Answers the HTTP requests of the JSON-RPC port (`RequestHandler`). `gate` decides by `Host` and `Origin` whether
+    a request may pass. `dispatcher` has the methods. `runner` runs them, each request for at most `timeout` seconds.
+    `authenticator` is None if the port needs no tokens."""
 
     def __init__(
         self,

@@ -18,8 +18,8 @@ class NodeUnreachableError(Exception):
 
 
 class CallRefusedError(Exception):
-    """The node answered with an error. `message` (text) and `data` (None if there is none) are the error's. The text
-    names the method and the code."""
+    """The node answered the call with an error. `message` (text) and `data` (None if there is none) are those of the
+    node's error. The text of the exception also names the method and the code."""
 
     def __init__(self, method: str, error: Mapping[str, object]) -> None:
         super().__init__(f"{method}: {error.get('message')} ({error.get('code')})")

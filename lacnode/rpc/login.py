@@ -18,7 +18,8 @@ NO_HTTP = b"Websocket endpoint can't handle HTTP requests"
 
 
 class Login:
-    """Answers logins by `authenticator`, `MAX_LOGINS_AT_ONCE` at a time. Every login is refused if it is None."""
+    """Answers logins by `authenticator`, `MAX_LOGINS_AT_ONCE` at a time. Every login is refused if `authenticator` is
+    None."""
 
     def __init__(self, authenticator: Authenticator | None) -> None:
         self._authenticator = authenticator
@@ -40,7 +41,7 @@ class Login:
 
 class LoginRoutes:
     """Answers HTTP requests on the WebSocket port (`RequestHandler`): it answers logins, and refuses every other
-    request. `gate` decides by their headers."""
+    request. `gate` decides by `Host` and `Origin` whether a request may pass."""
 
     def __init__(self, gate: HostAndCorsFilter, login: Login) -> None:
         self._gate = gate

@@ -78,8 +78,8 @@ found"."""
 
 
 class MethodRegistry:
-    """The methods of the enabled `groups` (in upper case), by name. The group `ALWAYS` belongs to every registry.
-    `groups` without it, sorted, are the attribute `groups`."""
+    """The methods of the enabled `groups` (in upper case), by name. The group `ALWAYS` is enabled in every registry.
+    The attribute `groups` has the enabled groups without `ALWAYS`, sorted."""
 
     ALWAYS = "RPC"
 

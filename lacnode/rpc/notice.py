@@ -15,7 +15,7 @@ MESSAGE_BYTES = 110
 
 
 class Listener(Protocol):
-    """A connection that gets notices. Hashable by identity. Must be called on the event loop."""
+    """A connection that gets notices. Hashable by identity. Its methods must be called on the event loop."""
 
     def notify(self, notice: "Notice") -> None:
         """Queue the messages of `notice` without waiting. The connection ends if too many bytes wait for its client.
@@ -27,8 +27,8 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An event for one client. `numbers` are the subscriptions of `listener` that want `result`, a JSON text. `group`
-    is the privacy group (32 bytes) of a private log, or None."""
+    """An event for one client. `numbers` are the numbers of the client's subscriptions that get `result`, a JSON text.
+    `listener` is the client's connection. `group` is the privacy group (32 bytes) of a private log, or None."""
 
     listener: Listener
     numbers: tuple[int, ...]

@@ -35,10 +35,10 @@ class _Entry:
 
 
 class OutgoingQueue:
-    """The queue of one connection, which counts for `backlog` from now on. Hashable by identity. `size` is its bytes.
-    `cut` ends the connection. Use it on the event loop.
+    """The messages that wait to be sent on one connection. `size` is their number of bytes, which `backlog` counts for
+    the port from now on. `cut` ends the connection. Hashable by identity. Use it on the event loop.
 
-    A reply always fits: the connection reads no further call before the client has read the reply.
+    Replies have no bound here: the connection reads no further call before the client has read the reply.
     """
 
     def __init__(self, backlog: SendBacklog, cut: Callable[[], None]) -> None:
@@ -96,8 +96,8 @@ class OutgoingQueue:
             await self._changed.wait()
 
     def discard(self) -> None:
-        """Delete all waiting messages, because the connection has ended. They count for the port no more. Add no
-        message after it: it would wait forever. Calling it twice is harmless."""
+        """Delete all waiting messages, because the connection has ended. The port no longer counts this queue. Add no
+        message afterwards: it would never be sent. Calling it twice is harmless."""
         # The backlog must forget this queue. Otherwise its bytes would count for the port forever.
         self._backlog.forget(self)
         self._entries.clear()

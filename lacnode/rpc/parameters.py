@@ -184,8 +184,8 @@ def parse_block_number(services: HasChain, value: object) -> int:
 
 
 def parse_signed_block_number(services: HasChain, value: object) -> int:
-    """Return the number that a block parameter means, as `parse_block_number` does, but also a negative or a very large
-    one. It is for methods that answer as for an unknown block then, as in Besu."""
+    """Return the number that a block parameter means, as `parse_block_number` does, but accept also a negative or a
+    very large number. Use it for methods that answer such a number like that of an unknown block, as Besu does."""
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -261,9 +261,10 @@ def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockH
 @dataclass(frozen=True, slots=True)
 class LogQuery:
     """The logs that are wanted: those of a range of block numbers, both included, or those of one block by its hash (32
-    bytes). `block_hash` is None for a range. The range counts only then.
+    bytes). `block_hash` is None for a range. `from_block` and `to_block` count only for a range.
 
-    `fixed_from` and `fixed_to` are set if this end of the range stays where it is while the chain grows.
+    `fixed_from` is True if the client named the first block by its number, so that it stays the same while the chain
+    grows. `fixed_to` is the same for the last block.
     """
 
     wanted: LogFilter

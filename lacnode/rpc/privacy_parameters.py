@@ -16,7 +16,7 @@ MAX_KEYS_IN_LIST = 10_000
 
 def privacy_controller(services: RpcServices) -> PrivacyController:
     """Return the private part of the node, for the tenant of the call if there are tenants. RpcError "Privacy is not
-    enabled" if it has none."""
+    enabled" if the node has no private part."""
     if services.privacy is None:
         raise privacy_disabled()
     return services.privacy
@@ -39,7 +39,7 @@ def check_member(controller: PrivacyController, group: bytes, number: int | None
 
 def parse_key(value: object, what: str) -> bytes:
     """Parse a public key in base64: 32 bytes, or 91 bytes for elliptic curves. RpcError "Invalid params", with `what`
-    for the name of the parameter, if it is none."""
+    for the name of the parameter, for any other value."""
     found = _base64(value, what)
     if len(found) not in (32, 91):
         raise invalid_params(f"{what}: a public key of 32 bytes in base64 was expected")
@@ -47,16 +47,16 @@ def parse_key(value: object, what: str) -> bytes:
 
 
 def parse_keys(value: object, what: str) -> tuple[bytes, ...]:
-    """Parse an array of public keys in base64 (`parse_key`), which may be empty, in its order. RpcError "Invalid
-    params" if it is none or has more than `MAX_KEYS_IN_LIST`."""
+    """Parse an array of public keys in base64 (`parse_key`), and return them in the same order. It may be empty.
+    RpcError "Invalid params" for any other value, or if there are more than `MAX_KEYS_IN_LIST` keys."""
     if not isinstance(value, list) or len(value) > MAX_KEYS_IN_LIST:
         raise invalid_params(f"{what}: an array of keys in base64 was expected")
     return tuple(parse_key(item, what) for item in value)
 
 
 def parse_group_id(value: object) -> bytes:
-    """Parse the id of a privacy group, 32 bytes in base64. RpcError with the code -32602 if it is none. The group need
-    not exist."""
+    """Parse the id of a privacy group, 32 bytes in base64. RpcError with the code -32602 for any other value. The group
+    need not exist."""
     found = _base64(value, "privacyGroupId")
     if len(found) != 32:
         raise invalid_params("privacyGroupId: 32 bytes in base64 were expected")
@@ -69,8 +69,8 @@ def in_base64(data: bytes) -> str:
 
 
 def optional_text(document: Mapping[str, object], name: str) -> str:
-    """Return the member `name` of a JSON object, which is text, or the empty text if it is missing or null. RpcError
-    "Invalid params" if it is no text."""
+    """Return the member `name` of a JSON object, or the empty text if the member is missing or null. RpcError "Invalid
+    params" if its value is no text."""
     value = document.get(name)
     return "" if value is None else parse_text(value, name)
 

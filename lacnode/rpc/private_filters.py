@@ -16,7 +16,7 @@ from lacnode.rpc.services import RpcServices
 
 class PrivateFilters(PollingFilters):
     """All filters for private logs of a node. Safe to use from several threads. A filter's `kind` is its group in
-    hexadecimal without `0x`. Its bounds are those of `PollingFilters`, counted apart."""
+    hexadecimal without `0x`. The bounds are those of `PollingFilters`, but public filters do not count for them."""
 
     def private_block_added(self, private_block: PrivateBlock) -> Iterator[None]:
         """Give the private logs of a block to the filters, one filter in each step of the iterator. The lock is free between

@@ -44,7 +44,7 @@ class ReadableChain(Protocol):
 
     @property
     def database(self) -> Database:
-        """The database of the chain. A reader's one can only be read."""
+        """The database of the chain. In a reader process it cannot be written."""
 
     def hash_at(self, number: int) -> bytes | None:
         """The on-chain hash (32 bytes) of block `number`. None above the head."""
@@ -70,8 +70,9 @@ class ReadableChain(Protocol):
         """A tracer of blocks and calls of this chain for one RPC call, within the time of `budget`."""
 
     def open_block_for_private_execution(self, header: BlockHeader) -> OpenBlock:
-        """An open block on the state after `header`, with the values of that block, and not of the next one. It is not
-        stored. MissingNodeError, when it executes, if the state is not kept."""
+        """An open block on the state after `header`. It has the number and the other values of the block of `header`
+        itself, not those of the next block. It is not stored. MissingNodeError, when it executes, if the state is not
+        kept."""
 
     def header_at(self, number: int) -> BlockHeader | None:
         """The header of block `number`. None above the head."""
@@ -143,7 +144,7 @@ class ReadContext:
     max_block_bytes: int | None = None
 
     def check_block_size(self, hash_: bytes) -> None:
-        """Return if this call may decode the block with this hash (32 bytes). CallTimeoutError if the stored block is
+        """Check that this call may decode the block with this hash (32 bytes). CallTimeoutError if the stored block is
         longer than `max_block_bytes`: its decoding cannot be stopped at the deadline."""
         if self.max_block_bytes is not None and self.chain.stored_length_of(hash_) > self.max_block_bytes:
             raise timeout()
@@ -174,11 +175,9 @@ ReadHandler = Callable[[ReadContext, Params], object]
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """The reading part of a method's call. It needs nothing but a `ReadContext`. Making it reads nothing.
-
+    """The reading part of a method's call, which needs nothing but a `ReadContext`. Making the object reads nothing.
     `params` must be values that `pickle` can write. `is_long` is True if the call takes too long for a short trial in
-    the process of the node. It goes to a reader at once.
-    """
+    the process of the node. Such a call goes to a reader at once."""
 
     handler: ReadHandler
     params: Params

@@ -66,8 +66,8 @@ class Readers(Protocol):
         ...
 
     async def run(self) -> None:
-        """Run the upkeep of the readers until cancelled, and end the readers then. It may return at once if there is
-        none."""
+        """Run the upkeep of the readers until cancelled, then end the readers. It may return at once if there is no
+        upkeep."""
 
 
 class RequestRunner:
@@ -83,8 +83,8 @@ class RequestRunner:
         self._waiting = WaitingMemory()
 
     def charge_unusual_request(self) -> None:
-        """Count the time of the event loop for a request that is not plain. It runs nothing. Later requests may wait
-        for it."""
+        """Count the time that the event loop needs for a request that is not plain. Requests that come later may have
+        to wait because of it. It runs no request."""
         self._share.spend(UNUSUAL_REQUEST_COST_SECONDS)
 
     def answer_at_once(self, request: bytes, steps: Steps) -> Reply | None:

@@ -62,8 +62,8 @@ def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: 
 def block_from_outline(
     chain: BlockFacts, found: BlockOutline, hash_: bytes, full_transactions: list[Json] | None = None
 ) -> Json:
-    """Return a block in Besu's form with `full_transactions` (`mined_transaction`), or with the hashes of its
-    transactions if that is None. `hash_` (32 bytes) is its hash."""
+    """Return a block in Besu's form. `full_transactions` are its transactions as `mined_transaction` returns them, or
+    None to show their hashes only. `hash_` (32 bytes) is the block's hash."""
     header = found.header
     shown = {**_header_first(header, hash_), "totalDifficulty": quantity(chain.total_difficulty_of(header))}
     shown["extraData"] = to_hex(header.extra_data)
@@ -73,8 +73,9 @@ def block_from_outline(
 def simulated_block_from_outline(
     found: BlockOutline, hash_: bytes, full_transactions: list[Json] | None = None
 ) -> Json:
-    """Return a simulated block, which is on no chain, with `full_transactions` (`mined_transaction`), or with the
-    hashes of its transactions if that is None. `hash_` (32 bytes) is its hash. It has no total difficulty."""
+    """Return a simulated block, which is on no chain, without a total difficulty. `full_transactions` are its
+    transactions as `mined_transaction` returns them, or None to show their hashes only. `hash_` (32 bytes) is the
+    block's hash."""
     shown = {**_header_first(found.header, hash_), "extraData": to_hex(found.header.extra_data)}
     requests = found.header.requests_hash
     return {
@@ -173,8 +174,8 @@ def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHead
 
 
 def pending_transaction(pooled: PooledTransaction) -> Json:
-    """Return a transaction of the pool in Besu's form, with its encoding and the sender's public key, which is
-    recovered now. The order of the last members is this node's own."""
+    """Return a transaction of the pool in Besu's form, with its encoding and the sender's public key. The key is
+    recovered from the signature in this call. The last members are not in Besu's order."""
     transaction = pooled.transaction
     shown: Json = {"blockHash": None, "blockNumber": None}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)

@@ -20,7 +20,7 @@ class RpcTlsError(Exception):
 
 
 class TlsPort(Protocol):
-    """Makes the TLS handshakes of one port, with the certificate of that port. It is no socket."""
+    """Makes the TLS handshakes of one port, with the certificate of that port. It opens no socket."""
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
         """Make the handshake on a new connection, and return the encrypted stream. None if the client takes too long.
@@ -41,8 +41,9 @@ def load_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None
 def over_tls(
     tls: TlsPort | None, serve: StreamHandler, prepare: Callable[[trio.SocketStream], None] = lambda _: None
 ) -> ConnectionHandler:
-    """Return a handler that makes the handshake first and then calls `serve`, or that serves at once without `tls`. A
-    client whose handshake takes too long is not served. `prepare` is called with the socket before."""
+    """Return a handler that makes the TLS handshake and then calls `serve` with the encrypted stream. If `tls` is None,
+    it calls `serve` at once. A client whose handshake takes too long is not served. `prepare` is called first, with the
+    socket of the connection."""
 
     async def handle_connection(stream: trio.SocketStream) -> None:
         prepare(stream)

@@ -29,8 +29,8 @@ class AuthenticationSettings:
 class HttpSettings:
     """JSON-RPC over HTTP. Sizes are in bytes, times in seconds. `groups` are API groups in upper case. `max_batch` is a
     number of calls. There is no limit if it is not positive. `pretty` indents replies. `cors_origins` are regular
-    expressions, and none admits no page. `timeout` is for one request. Every client may call if `authentication` is
-    None. There is no TLS if `tls` is None."""
+    expressions of the origins of pages that may call. Without any, no page may call. `timeout` is for one request.
+    Every client may call if `authentication` is None. There is no TLS if `tls` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8545
@@ -81,9 +81,10 @@ class ApiSettings:
     blocks. 0 means that there is no limit for a range and for `gas_cap`.
 
     `gas_price_percentile` (0 to 100) of the prices in the last `gas_price_blocks` blocks is proposed to clients, at
-    most `gas_price_max`. An estimate may be too high by the part `estimate_tolerance` of it, which saves executions.
-    `call_seconds` is the time of one heavy call. Such calls run in `reader_processes` processes, or in one thread of the
-    node if that is 0. Files of traces are written into `trace_directory`. No such file can be written if it is None.
+    most `gas_price_max`. A gas estimate may be too high by the fraction `estimate_tolerance` of it, which saves
+    executions. One heavy call may take `call_seconds`. Such calls run in `reader_processes` processes, or in one thread
+    of the node if that is 0. Files of traces are written into `trace_directory`. No such file can be written if it is
+    None.
     """
 
     max_logs_range: int = 5000

@@ -25,10 +25,8 @@ CIPHER_SUITES = {
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
     """The certificate of a port: in a `keystore` (PKCS#12), or in PEM in `certificate` with its `key`. A file that is
-    not used is None. The keystore comes first.
-
-    The password of the keystore is the first line of `password_file`, or `password`. The key in PEM has no password.
-    """
+    not used is None. If both are set, the keystore is used. The password of the keystore is the first line of
+    `password_file`, or `password`. The key in PEM has no password."""
 
     keystore: Path | None = None
     password_file: Path | None = None
@@ -58,7 +56,7 @@ class ClientTrust:
 @dataclass(frozen=True, slots=True)
 class RpcTlsSettings:
     """TLS of one port. Clients need no certificate if `clients` is None. `protocols` are some of `PROTOCOLS`.
-    `cipher_suites` are Java's names (`CIPHER_SUITES`), none for OpenSSL's choice."""
+    `cipher_suites` are Java's names (`CIPHER_SUITES`). If it is empty, OpenSSL chooses."""
 
     identity: ServerIdentity
     clients: ClientTrust | None = None

@@ -30,8 +30,9 @@ from lacnode.rpc.read_calls import Params, ReadContext, ReadHandler
 
 @contextmanager
 def trace_errors() -> Iterator[None]:
-    """In the `with` block, raise the errors of an execution as RpcError: too large, CallTimeoutError after the
-    deadline, state not kept, call or block that cannot be executed. Other errors pass unchanged."""
+    """In the `with` block, turn the errors of an execution into RpcError: the trace is too large, the state is not
+    kept, or the call or the block cannot be executed. An execution after its deadline becomes CallTimeoutError. Other
+    errors pass unchanged."""
     try:
         yield
     except TraceTooLargeError as error:
@@ -105,6 +106,7 @@ def traced_calls(
 
 
 def with_capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:
-    """Return a copy of `call` with its gas, or else the block's limit, up to the cap of calls in the settings."""
+    """Return a copy of `call` whose gas is at most `gas_cap` of the settings. If `call` names no gas, it is the gas
+    limit of `header`, with the same cap."""
     gas, cap = header.gas_limit if call.gas is None else call.gas, reading.settings.gas_cap
     return replace(call, gas=min(gas, cap) if cap > 0 else gas)

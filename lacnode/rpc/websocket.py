@@ -79,8 +79,9 @@ NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection
 
 
 class WebSocketService:
-    """The objects that all connections of the port share. `gate` decides by the headers of the upgrade. `runner` runs
-    the methods of `dispatcher`. `login` answers HTTP requests. It is None if the port needs no tokens."""
+    """The objects that all connections of the port share. `gate` decides by the headers of the upgrade whether a client
+    may connect. `runner` runs the methods of `dispatcher`. `login` answers HTTP requests. It is None if the port needs
+    no tokens."""
 
     def __init__(
         self,
@@ -112,8 +113,8 @@ class WebSocketService:
 
 
 def limit_send_buffer(stream: trio.SocketStream) -> None:
-    """Bound the bytes that the system keeps for a client that does not read to `KERNEL_BUFFER_BYTES`: no other bound
-    counts them."""
+    """Let the system keep at most `KERNEL_BUFFER_BYTES` bytes on this socket for a client that does not read. No other
+    bound counts these bytes."""
     stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
 

@@ -68,12 +68,9 @@ class Database(Protocol):
         ...
 
     def group_commits(self) -> AbstractContextManager[None]:
-        """Make several batches durable together. Groups may be nested.
-
-        Inside, each batch is atomic and visible to every reader of this process at once. The batches reach the disk
-        together, at the exit or after some of them, which raises StorageError if it fails. A crash loses whole batches,
-        the newest ones.
-        """
+        """Make several batches durable together. Groups may be nested. Inside, each batch is atomic and visible to
+        every reader of this process at once. The batches reach the disk together, at the exit of the group or after
+        some of its batches. StorageError if that fails. A crash loses whole batches, the newest ones."""
         ...
 
     def close(self) -> None:

@@ -295,7 +295,8 @@ def _put_all(transaction: Any, table: LmdbTable, changes: Mapping[bytes, bytes |
 
 def translate_lmdb_error(path: Path, error: Exception) -> StorageError:
     """Return LMDB's `error` as an error of this package: StorageCorruptError, StorageFullError or StorageError. `path`
-    is the directory of the files. It may write and remove a probe of one MiB there."""
+    is the directory of the database. To find out whether the disk is full, it may write a file of one MiB there and
+    remove it."""
     text = f"the database in {path}: {str(error) or type(error).__name__}"
     # Damage is tested first: `lmdb.Error` is the base class of most of these.
     if isinstance(error, _DAMAGE):

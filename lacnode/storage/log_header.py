@@ -67,7 +67,8 @@ class LogHeader:
         return fixed + zlib.crc32(fixed).to_bytes(4) + self.encode_size(size) * 2
 
     def encode_size(self, size: int) -> bytes:
-        """Encode the size of the log in bytes, with its checksum: 12 bytes. They fit this identity alone."""
+        """Encode the size of the log in bytes, with its checksum: 12 bytes. The checksum is valid with this identity
+        only."""
         # The identity is a part of the checksum: a size of an earlier file at this place on the disk does not pass.
         text = size.to_bytes(8)
         return text + zlib.crc32(text, zlib.crc32(self.identity)).to_bytes(4)

@@ -36,8 +36,9 @@ def read_known_log_position(database: Database) -> LogPosition | None:
 
 
 def find_loss(log: ConsensusLog, known: LogPosition | None) -> str | None:
-    """The fault of `log`, one sentence for the operator, if the database knew the position `known`. None if no record
-    can be missing. `known` is None if the database has not seen a log. Raises OSError if the log cannot be read."""
+    """Return a sentence for the operator if records of `log` may be missing or are those of another copy, None if not.
+    `known` is the position of the log at the last commit of the database, None if the database has not seen a log.
+    Raises OSError if the log cannot be read."""
     if known is not None and not log.continues_from(known):
         found = log.position
         # Three kinds of fault, from the identity to the length: each needs another action of the operator.

@@ -10,10 +10,8 @@ _MAX_HEADER_BYTES = 9
 
 
 def item_size(data: bytes) -> int:
-    """Return the bytes of the RLP item that `data` starts with, by its header alone. `data` may be shorter than the item.
-
-    RlpError if `data` is empty or ends inside the header.
-    """
+    """Return the length in bytes of the RLP item at the beginning of `data`, header included. Only the header is read:
+    `data` may end before the item does. RlpError if `data` is empty or ends inside the header."""
     if not data:
         raise RlpError("an RLP item was expected, found no bytes")
     first = data[0]
@@ -32,6 +30,6 @@ def item_size(data: bytes) -> int:
 
 
 def decode_first_list(data: bytes, what: str) -> list[RlpItem]:
-    """Return the items of the list at the beginning of `data`, and ignore all bytes after it. RlpError, with the name
-    `what`, if `data` does not begin with a list."""
+    """Return the items of the RLP list at the beginning of `data`. Bytes after the list are ignored. RlpError if `data`
+    does not begin with a list. Its text calls the list `what`."""
     return rlp.decode_list(data[: item_size(data[:_MAX_HEADER_BYTES])], what)

@@ -90,18 +90,20 @@ class EndpointProofs:
             self._attempts[enode.id] = ProofAttempt(enode)
 
     def ping_again_by(self, due: float) -> None:
-        """Send the next Pings of every attempt that has some left at `due` (Unix seconds) or earlier. A node that did
-        not answer before may answer now."""
+        """Make the next Ping of every attempt due at `due` (Unix seconds), unless it is due earlier. Attempts that have
+        sent `MAX_PINGS` do not change. A node that did not answer before may answer now."""
         for attempt in self._attempts.values():
             if len(attempt.hashes) < MAX_PINGS:
                 attempt.due = min(attempt.due, due)
 
     def pop_due(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
-        """Return the attempts whose Ping is due at `now` (Unix seconds), and the attempts whose nodes have answered no
-        Ping. The first ones stay under way. The others are forgotten.
+        """Return two lists: the attempts whose next Ping the caller must send at `now` (Unix seconds), and the attempts
+        that have failed. An attempt fails if the node has answered none of `MAX_PINGS` Pings in time. It is then
+        forgotten, with a proof of the same address.
 
-        A failure deletes only a proof of the same address. A stranger could otherwise delete a node's proof: it would
-        replay one of the node's Pings from another address.
+        An attempt whose node has a proof of another address is forgotten too, but is in neither list, and the proof
+        stays. A stranger could otherwise delete a node's proof: it would replay one of the node's Pings from another
+        address.
         """
         due = [attempt for attempt in self._attempts.values() if attempt.due <= now]
         ended = [attempt for attempt in due if len(attempt.hashes) >= MAX_PINGS]

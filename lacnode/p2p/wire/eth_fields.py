@@ -22,25 +22,24 @@ def fields_of(item: RlpItem, what: str) -> RlpFields:
 
 
 def encode_with_request_id(version: int, request_id: int, content: RlpValue) -> bytes:
-    """Return the body of a request or an answer as RLP. `content` is not encoded yet. From eth/66 on it has the request
-    id (EIP-2481).
-    """
+    """Return the body of a request or an answer as RLP in `version` of the `eth` protocol. `content` is not encoded
+    yet. From eth/66 on the body is a list of the request id and the content (EIP-2481), before eth/66 the content
+    alone."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return rlp.encode(content)
     return rlp.encode([rlp.encode_scalar(request_id), content])
 
 
 def prepend_request_id(version: int, request_id: int, encoded: bytes) -> bytes:
-    """Return the body of a request or an answer as RLP, whose content is `encoded` already. From eth/66 on it has the
-    request id.
-    """
+    """Return the body of a request or an answer as RLP in `version` of the `eth` protocol. `encoded` is its content in
+    RLP. From eth/66 on the body is a list of the request id and the content, before eth/66 the content alone."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
     return rlp.list_of_encoded(rlp.encode(rlp.encode_scalar(request_id)), encoded)
 
 
 def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
-    """Return the encoded list of transactions. It is made of the bytes that each transaction arrived in."""
+    """Return the RLP list of the transactions. The bytes in which each one arrived are copied into it."""
     # Encoding the fields again would take longer, and the bytes are in memory anyway.
     return rlp.list_of_encoded(*[each.encoded_item() for each in transactions])
 

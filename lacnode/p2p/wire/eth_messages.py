@@ -295,7 +295,8 @@ class EncodedNewBlock:
 
     @classmethod
     def of_block(cls, block: Block, total_difficulty: int) -> "EncodedNewBlock":
-        """Encode the announcement of `block` with the total difficulty up to it."""
+        """Return the encoded announcement of `block`. `total_difficulty` is that of the chain up to and including the
+        block."""
         # The version does not matter, since all have the same body.
         return cls(NewBlock(block, total_difficulty).encode(FIRST_VERSION_WITH_FORK_ID))
 

@@ -42,7 +42,7 @@ class MacState(Protocol):
         """Return the hash of all data so far."""
 
     def copy(self) -> "MacState":
-        """Return a state that goes on from the same data on its own."""
+        """Return an independent state that has absorbed the same data. Later data of one does not change the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,7 @@ class Auth:
 
     def ephemeral_public_key(self, static_shared: bytes) -> bytes:
         """Return the 64-byte ephemeral key that signed `static_shared XOR nonce`. `static_shared` is the shared secret
-        (32 bytes) of the static keys. SignatureError if there is none.
-        """
+        (32 bytes) of the static keys. SignatureError if the signature fits no key."""
         return recover_public_key(_xor(static_shared, self.nonce), self.signature)
 
 
@@ -151,7 +150,7 @@ class Initiator:
 
     @property
     def leftover(self) -> bytes:
-        """The bytes received behind the ack: the first frames. Besu sends ack and Hello in one segment."""
+        """The bytes received after the ack: the first frames. Besu sends ack and Hello in one segment."""
         return self._reader.leftover
 
     def receive(self, data: bytes) -> None:
@@ -171,7 +170,8 @@ class Initiator:
 
 
 class Responder:
-    """The side that was dialled. `remote_id` (64 bytes) is set together with `secrets`. The first frame proves it."""
+    """The side that was dialled. `remote_id` (64 bytes) is set together with `secrets`. It is only a claim until a
+    first frame with a valid MAC arrives: that frame proves that the other side has the key of this id."""
 
     def __init__(self, key: NodeIdentity, *, random_bytes: RandomBytes) -> None:
         self.remote_id: bytes | None = None
@@ -184,7 +184,7 @@ class Responder:
 
     @property
     def leftover(self) -> bytes:
-        """The bytes received behind the auth. An honest initiator sends none before it has the ack."""
+        """The bytes received after the auth. An honest initiator sends none before it has the ack."""
         return self._reader.leftover
 
     def receive(self, data: bytes) -> bytes | None:

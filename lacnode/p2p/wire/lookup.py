@@ -16,7 +16,8 @@ ANSWER_TIMEOUT_SECONDS = 5.0
 
 
 class Lookup:
-    """A search for the 64-byte id `target`. A node may answer in several packets. All within the timeout count."""
+    """A search for the nodes nearest to the 64-byte id `target`. It chooses the nodes to ask and sends nothing. A node
+    may answer in several Neighbors packets: all are accepted until `ANSWER_TIMEOUT_SECONDS` after it was asked."""
 
     def __init__(self, target: bytes) -> None:
         self.target = target
@@ -36,9 +37,9 @@ class Lookup:
             self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
 
     def pop_next(self, now: float) -> list[Enode]:
-        """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on. Empty if
-        none is ready, or if enough are asked.
-        """
+        """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on, and are not
+        returned again. Empty if no node is ready, if `CONCURRENT_QUERIES` nodes have not answered yet, or if
+        `MAX_QUERIES` were asked."""
         # A node that does not answer gives its place to another one after the timeout.
         for deadlines in (self._waiting, self._open):
             for node_id in [node_id for node_id, deadline in deadlines.items() if deadline <= now]:
@@ -60,8 +61,8 @@ class Lookup:
         return chosen
 
     def accept_neighbors(self, node_id: bytes, now: float) -> bool:
-        """Record Neighbors from the node with this id (64 bytes). Return whether it was asked at most
-        `ANSWER_TIMEOUT_SECONDS` before `now` (Unix seconds).
-        """
+        """Record that a Neighbors packet of the node with this id (64 bytes) has arrived. Return True if the packet
+        answers this search: the node was asked less than `ANSWER_TIMEOUT_SECONDS` before `now` (Unix seconds). The
+        caller adds the nodes in it."""
         self._waiting.pop(node_id, None)
         return self._open.get(node_id, 0.0) > now

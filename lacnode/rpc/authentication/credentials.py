@@ -34,7 +34,7 @@ class CredentialsError(AuthenticationSetupError):
 @dataclass(frozen=True, slots=True)
 class UserAccount:
     """A user of the file. `password_hash` is bcrypt's text. `permissions` have the forms of `User`. `privacy_key` is a
-    transaction manager's key in base64, or None. Neither is checked."""
+    transaction manager's key in base64, or None. The forms of these three are not checked."""
 
     name: str
     password_hash: bytes = field(repr=False)
@@ -50,8 +50,8 @@ class CredentialsFile:
         self._file = file
 
     def check(self, *, with_privacy_keys: bool) -> None:
-        """Read and check the file. CredentialsError unless it has users and each has a password, and a key of 32 bytes
-        in base64 if `with_privacy_keys` is set."""
+        """Read and check the file. CredentialsError if it cannot be read, has no users, or has a user without a
+        password. With `with_privacy_keys` it is also raised for a user without a key of 32 bytes in base64."""
         for name, table in self._users().items():
             account = _account(name, table)
             if with_privacy_keys and _key_size(account.privacy_key) != 32:

@@ -73,8 +73,9 @@ class OwnTokens:
 
 
 class ForeignTokens:
-    """Tokens of another issuer. `file` has its public key (PEM), or the shared secret if `algorithm` is HS256, for
-    example. It is read once, in the constructor. TokenKeyError if the key cannot be read or used with `algorithm`."""
+    """Tokens of another issuer. `file` has the issuer's public key (PEM), or the secret that the issuer shares with
+    this node if `algorithm` is HS256. It is read once, in the constructor. TokenKeyError if the key cannot be read or
+    used with `algorithm`."""
 
     def __init__(self, file: Path, algorithm: str) -> None:
         self._algorithm = algorithm

@@ -84,11 +84,9 @@ def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRe
 
 def estimate_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
     """Return gas with which `call` succeeded in an execution on the state after `header`. It may be more than the least
-    gas, by the part `estimate_tolerance` of the settings.
-
-    Its own gas is the most that is tried, the block's limit if it is None. RpcError if it fails with all gas,
-    CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
-    """
+    gas, by the part `estimate_tolerance` of the settings. At most the gas of `call` is tried, or the block's limit if
+    `call` names none. RpcError if the call fails with all gas, CallTimeoutError if it takes too long, MissingNodeError
+    if the state is not kept."""
     # Most questions of wallets are plain transfers. One execution with 21000 gas answers them.
     if _is_transfer(reading, header, call):
         return TRANSFER_GAS
@@ -170,12 +168,10 @@ def _capped(reading: ReadContext, gas: int) -> int:
 
 
 def result_of_call(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallResult:
-    """Execute `call` on the state after `header`. Its gas is the one that it names, or else the block's limit, up to
-    the cap.
-
-    A call that reverts or halts has a result. RpcError if the call cannot begin or its overrides cannot be applied,
-    CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
-    """
+    """Execute `call` on the state after `header`. Its gas limit is the gas of `call`, or the block's limit if `call`
+    names none, but at most the cap of the settings. A call that reverts or halts has a result. RpcError if the call
+    cannot begin or its overrides cannot be applied, CallTimeoutError if it takes too long, MissingNodeError if the
+    state is not kept."""
     gas = _capped(reading, header.gas_limit if call.gas is None else call.gas)
     try:
         return reading.chain.call(header, replace(call, gas=gas, deadline=reading.deadline))

@@ -95,13 +95,11 @@ def _accounts_after(reading: ReadContext, block: Block, count: int) -> Accounts:
 
 @with_trace_errors
 def debug_storageRangeAt(reading: ReadContext, params: Params) -> object:
-    """Return slots of an account in the order of their hashes, after a transaction of a block. Where the block has no
-    such transaction, before the block, as in Besu.
-
-    `params` are the block (number, tag or hash), the index of the transaction, the address, the first hash, and the
-    number of slots (at most `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block, the genesis or an unknown
-    account. RpcError if a parameter does not fit, or if the state is not kept. CallTimeoutError if it takes too long.
-    """
+    """Return slots of an account in the order of their hashes, on the state after a transaction of a block. If the
+    block has no transaction with this index, the state before the block is shown, as in Besu. `params` are the block
+    (number, tag or hash), the index of the transaction, the address, the first hash, and the number of slots (at most
+    `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block, the genesis or an unknown account. RpcError if a
+    parameter does not fit, or if the state is not kept. CallTimeoutError if it takes too long."""
     with with_error_message("Invalid transaction index params"):
         index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")
     who = parse_address(required(params, 2, "address"))

@@ -94,12 +94,10 @@ def istanbul_candidates(services: RpcServices, params: Params) -> object:
 
 
 def istanbul_status(reading: ReadContext, params: Params) -> object:
-    """Return how many blocks each validator created, and the number of blocks. The range goes from the first parameter
-    up to, but without, the second. Without parameters it is the last `DEFAULT_STATUS_BLOCKS` blocks.
-
-    RpcError if the range is wrong or longer than `MAX_STATUS_BLOCKS`, or the validators cannot be read, and
-    CallTimeoutError if the time is over.
-    """
+    """Return how many blocks each validator created in a range of blocks, and the number of these blocks. `params` are
+    the first block of the range and the block after its last one. Without parameters the range is the last
+    `DEFAULT_STATUS_BLOCKS` blocks. RpcError if the range is wrong or longer than `MAX_STATUS_BLOCKS`, or the validators
+    cannot be read, and CallTimeoutError if the time is over."""
     first, end = _status_range(reading, params)
     last = reading.chain.header_at(end)
     if last is None:

@@ -80,7 +80,8 @@ class ReaderProcesses:
         self._kept: list[_Kept] = []
 
     async def run(self) -> None:
-        """End processes that had no call for `IDLE_SECONDS`, until cancelled, and all processes then."""
+        """End every process that had no call for `IDLE_SECONDS`, until cancelled. When it is cancelled, end all
+        processes."""
         try:
             while True:
                 await trio.sleep(IDLE_SECONDS / 4)

@@ -34,8 +34,9 @@ LAST_UINT64 = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class BlockOverrides:
-    """The fields of a block's header that the caller names. None leaves a field as it would be. `hash`, `state_root`
-    and `mix_hash` have 32 bytes, `coinbase` 20. `timestamp` is in Unix seconds, `base_fee` in wei per gas."""
+    """The fields of a block's header that the caller sets. A field that is None keeps the value that it has without
+    overrides. `hash`, `state_root` and `mix_hash` have 32 bytes, `coinbase` 20. `timestamp` is in Unix seconds,
+    `base_fee` in wei per gas."""
 
     number: int | None = None
     timestamp: int | None = None
