@@ -89,7 +89,7 @@ class QueryExecution:
         if hash_ == self._checked_block:
             return
         try:
-            self.reading.check_block(hash_)
+            self.reading.check_block_size(hash_)
         except CallTimeoutError as error:
             # As an ordinary error it would end this field, and the trial would answer.
             raise QueryEndedError(error) from None
