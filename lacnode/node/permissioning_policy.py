@@ -56,8 +56,8 @@ class PermissioningPolicy:
         return self._find_decision(_without_discovery_port(connection))
 
     async def prepare_decision(self, connection: Connection) -> None:
-        """Decide about `connection` in a thread, and keep the decision for `decide`. Nothing if it has one already. If
-        the caller is cancelled, `run` makes the decision later."""
+        """Decide about `connection` in a thread, and keep the decision for `decide`. Do nothing if the connection has a
+        decision already. If the caller is cancelled, `run` makes the decision later."""
         link = _without_discovery_port(connection)
         if link in self._known:
             return

@@ -117,8 +117,8 @@ class PermissioningRules:
         return self._account_explainer.explain_transaction(decision, transaction, sender, head)
 
     def moved_node_hint(self, enode: Enode, head: BlockHeader) -> str | None:
-        """Return a sentence if the node list has the node of `enode` at another address. None if the address is the
-        listed one, or if no list tells it."""
+        """Return a sentence for the operator if the node list has the node of `enode` at another address. None if the
+        list has it at this address, or if no list has the node."""
         place = None if self._node_explainer is None else self._node_explainer.find_other_listed_address(enode, head)
         if place is None:
             return None

@@ -71,8 +71,9 @@ class PublicChain:
 
 
 class PrivacyService:
-    """Private execution and its workers. `hosted` is the manager in this process. Only with it state roots are
-    compared, because a manager elsewhere has no way to ask. KeyFileError if the key of the markers cannot be read."""
+    """Private execution and its workers. `hosted` is the manager that runs in this process, None if the manager runs
+    elsewhere. State roots are compared with those of other members only if `hosted` is set: a manager elsewhere cannot
+    ask them. KeyFileError if the key of the markers cannot be read."""
 
     def __init__(
         self,

@@ -29,8 +29,8 @@ def accepts_only_round_zero(client_id: str) -> bool:
 
 
 class ProposalForm:
-    """Which round the extra data of a proposal has: the real one, or always 0. `peers` gives the connected peers, whose
-    client names decide it."""
+    """Decides which round the extra data of a proposal has: the real one, or always 0. `peers` gives the connected
+    peers. Their client names decide it."""
 
     def __init__(self, spec: ChainSpec, peers: Callable[[], Sequence[Peer]]) -> None:
         self._is_goquorum = spec.goquorum is not None

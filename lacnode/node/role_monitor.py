@@ -34,8 +34,9 @@ class RoleMonitor:
         """The role at the last check."""
 
     async def run(self, state_change: StateChange) -> None:
-        """Compare at the start and after changes of the head or the peers, at most once in `ROLE_CHECK_SECONDS`, until
-        cancelled. Log every conflict that is new. `view` is the result."""
+        """Compare the configured role with the validators and the node contract, and write the result into `view`. This
+        happens at the start and after changes of the head or the peers, at most once in `ROLE_CHECK_SECONDS`, until
+        cancelled. Log every conflict that is new."""
         while True:
             moved = state_change.next_event()
             view = await trio.to_thread.run_sync(self._check_role)

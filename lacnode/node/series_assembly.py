@@ -35,7 +35,8 @@ def build_series(
     rpc: RpcServers,
     private: PrivacyService | None,
 ) -> list[MetricSeries]:
-    """Return every series of a node of these parts. They are read in worker threads once the node runs."""
+    """Return every metric series of a node with these parts. Their values are read in worker threads once the node
+    runs."""
     return [
         *process_series(client_version(shared.config, chain.engine.name)),
         *runtime_series(),

@@ -56,7 +56,7 @@ class SigningWait:
 
     @property
     def status(self) -> ConsensusStatus:
-        """The status of agreement while this node does not take part in it. `missing` names the reason."""
+        """The status of agreement while this node does not take part in it. Its member `missing` names the reason."""
         observation = self._observe_network()
         is_validator = self._address in observation.validators
         missing = f"this validator does not sign yet: {self._reason}" if is_validator else _NOT_A_VALIDATOR

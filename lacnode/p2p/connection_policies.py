@@ -64,10 +64,8 @@ class AllowAllPolicy:
 
 
 class DenyListPolicy:
-    """Refuses connections with the nodes with an id (64 bytes) in `denied`, which may change while the network runs.
-
-    `reason` is the text of the refusal. It serves `--banned-node-ids` and the partitions of a devnet.
-    """
+    """Refuses connections with nodes whose id (64 bytes) is in `denied`, which may change while the network runs.
+    `reason` is the text of the refusal. It serves `--banned-node-ids` and the partitions of a devnet."""
 
     def __init__(self, reason: str, denied: Iterable[bytes] = ()) -> None:
         self.denied = frozenset(denied)

@@ -41,9 +41,8 @@ class PeerReputation:
         self._useless: deque[float] = deque(maxlen=MAX_USELESS_ANSWERS)
 
     def record_answer(self, kind: int) -> None:
-        """Record that the peer has answered a request. `kind` is the message code of the answer. Its timeouts of this
-        kind count no longer.
-        """
+        """Record that the peer has answered a request. `kind` is the message code of the answer. Earlier timeouts of
+        this kind no longer count."""
         self._timeouts.pop(kind, None)
 
     def record_timeout(self, kind: int) -> None:
@@ -105,7 +104,8 @@ class PendingRequests:
         return self._room.statistics().tasks_waiting
 
     def open_request(self, answer_code: int) -> PendingRequest:
-        """Return a new open request whose answer has `answer_code`. PeerLeftError if the peer has left. It is not sent."""
+        """Return a new open request whose answer has `answer_code`. The caller sends the request. PeerLeftError if the
+        peer has left."""
         if self._closed:
             raise PeerLeftError
         question = PendingRequest(answer_code, self._next_id)

@@ -22,9 +22,8 @@ CONSENSUS_MESSAGES: dict[str, dict[int, str]] = {
 
 
 def supported_capabilities(protocols: ProtocolSchedule) -> tuple[Capability, ...]:
-    """The capabilities that a node of a chain with these protocols says in its Hello: those of `eth`, then those of
-    consensus.
-    """
+    """The capabilities that a node of a chain with these protocols announces in its Hello: those of `eth`, then those
+    of consensus."""
     # A chain that changes its protocol needs both from the start: a session may last across the change.
     consensus = dict.fromkeys(Capability(*protocol.capability) for _, protocol in protocols.steps)
     return (*ETH_CAPABILITIES, *consensus)

@@ -92,7 +92,7 @@ class RealDisk:
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write where the last `write` or `truncate` ended. Return the number of bytes that were written, which may be
-        fewer."""
+        fewer than `data` has."""
         return os.write(descriptor, data)
 
     def write_at(self, descriptor: int, place: int, data: bytes) -> None:

@@ -51,11 +51,9 @@ def _validators(protocols: ProtocolSchedule, header: BlockHeader | None) -> obje
 
 def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
     """Vote from now on for an address to become a validator (true) or to stop being one (false). Return True. `params`
-    are the address, that flag and, if wanted, true to vote against a warning.
-
-    RpcError if a parameter does not fit, or if the vote may harm the network, unless the third parameter is true. Besu
-    has no such check. It asks peers for up to 5 seconds.
-    """
+    are the address, that flag and, if wanted, true to vote in spite of a warning. RpcError if a parameter does not fit,
+    or if the vote may harm the network, unless the third parameter is true. Besu has no such check. It asks peers for
+    up to 5 seconds."""
     recipient = parse_address(required(params, 0, "address"))
     add = parse_boolean(required(params, 1, "add"), "add")
     insists = optional(params, 2)
