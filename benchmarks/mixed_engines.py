@@ -14,7 +14,7 @@ from benchmarks.measure import Measure
 from benchmarks.networks import Network, block_shown, devnet
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY
 from lacnode.evm.engine_kind import why_no_library
-from lacnode.rpc.json_rpc_client import block_number
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, block_number
 
 MINUTES = 5
 RATE = 10
@@ -41,6 +41,21 @@ def _choose_engines(network: Network) -> None:
         with _directory(network, node).joinpath("config.toml").open("a") as file:
             file.write(f'\nevm = "{engine}"\n')
         network.command("start", node["name"])
+    _await_answers(network)
+
+
+def _await_answers(network: Network) -> None:
+    """Wait until each node answers. NodeUnreachableError of the last question if one does not in two minutes."""
+    end = time.monotonic() + 120
+    for node in network.nodes:
+        while True:
+            try:
+                block_number(node["rpc_url"])
+                break
+            except NodeUnreachableError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
 
 
 def _directory(network: Network, node: dict[str, str]) -> Path:
