@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.siege.attack import Exercise, LoadAttack, Plan
-from tests.siege.attacks import ATTACKS, by_name
+from tests.siege.attacks import CHAPTERS, by_name
 from tests.siege.network import running_network
 from tests.siege.report import table
 from tests.siege.siege import Result, Siege
@@ -20,10 +20,10 @@ from tests.siege.siege import Result, Siege
 def main() -> int:
     arguments = _parser().parse_args()
     if arguments.list:
-        print("\n".join(f"{attack.name:<24}{attack.about}" for attack in ATTACKS))
+        print("\n".join(f"{attack.name:<24}{attack.about}" for attack in CHAPTERS[arguments.chapter]))
         return 0
     try:
-        chosen = [by_name(name) for name in arguments.only] or list(ATTACKS)
+        chosen = [by_name(name) for name in arguments.only] or list(CHAPTERS[arguments.chapter])
     except KeyError as error:
         print(error.args[0], file=sys.stderr)
         return 2
@@ -49,13 +49,8 @@ def _run(
     chosen: Sequence[LoadAttack | Exercise], plan: Plan, block_period_seconds: float, results: list[Result]
 ) -> None:
     """Run the chosen attacks one after the other. Adds each result to `results` as soon as it is known."""
-    first = chosen[0]
-    is_private = isinstance(first, LoadAttack) and first.private
-    is_flexible = isinstance(first, LoadAttack) and first.flexible
-    with running_network(block_period_seconds, is_private=is_private, is_flexible=is_flexible) as network:
+    with running_network(block_period_seconds, kind=chosen[0].kind) as network:
         siege = Siege(network, plan, _say)
-        if not is_private:
-            siege.measure_calm()
         for attack in chosen:
             results.append(siege.run(attack))
 
@@ -64,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.siege", description=__doc__)
     parser.add_argument("--list", action="store_true", help="name the attacks and stop")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this attack; may be repeated")
+    parser.add_argument(
+        "--chapter",
+        choices=tuple(CHAPTERS),
+        default="all",
+        help="private: only attacks on managers, private groups and permissions (default all)",
+    )
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="how long the calm and each attack last (default 60)"
     )

@@ -8,18 +8,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from lacnode.devnet.manifest import Manifest
+from lacnode.privacy.manager.quota import MAX_STORED_GROUP_BYTES, MAX_UNKNOWN_GROUP_BYTES
 from tests.siege.measure import MEGABYTE, BlockTimes
-from tests.siege.network import SiegeNetwork
+from tests.siege.network import UNKNOWN_KEYS_MEGABYTES, NetworkKind, SiegeNetwork
 
 
 @dataclass
 class Sent:
-    """What an attacking process has done, by kind: `sent.count("headers")`."""
+    """What an attacking process has done, by kind: `sent.count("headers")`. `faults` are sentences about what must never
+    happen, with how often it was seen."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
 
     def count(self, kind: str, number: int = 1) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + number
+
+    def fault(self, sentence: str) -> None:
+        """Say that the attack has succeeded in something: the attack breaks its bound then."""
+        self.faults[sentence] = self.faults.get(sentence, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,9 @@ class Bounds:
     private_ratio: float | None = None
     """Of the p95 of the seconds until a private receipt, with the calm network's."""
 
+    disk_bytes: int | None = None
+    """How far the files of a node may grow, its chain and its log included."""
+
     memory_bytes: int = 64 * MEGABYTE
     log_bytes_per_minute: float = MEGABYTE
     stop_seconds: float = 2.0
@@ -50,6 +60,18 @@ STRANGER = Bounds()
 ONE_LOST_ROUND_PERIODS = 4.0
 """The block period, the time-out of round 0, which is two periods in a devnet, and one for the block of round 1."""
 
+DISK_BYTES = UNKNOWN_KEYS_MEGABYTES * MEGABYTE + MAX_STORED_GROUP_BYTES + MAX_UNKNOWN_GROUP_BYTES + 128 * MEGABYTE
+"""The quotas of a manager for what strangers push, and 128 MB for the chain, the private states and the files that a
+database writes first."""
+
+MEMBER = Bounds(ratio=1.1, private_ratio=2.0, disk_bytes=DISK_BYTES)
+"""For what strangers do to managers, private groups and permissions.
+
+Intervals are between the arrivals of blocks at the watch, on the monotonic clock. The timestamps of blocks are whole
+seconds and could not show a tenth of a period of 1 s. A block that is late by less than half a second does not delay the
+next one. So the bound allows the delays of two blocks in a row to differ by 0.1 s more than on a calm network.
+"""
+
 VALIDATOR = Bounds(ratio=None, rounds=1, longest_periods=ONE_LOST_ROUND_PERIODS)
 """For what a validator sends: one lost round."""
 
@@ -57,16 +79,20 @@ VALIDATOR = Bounds(ratio=None, rounds=1, longest_periods=ONE_LOST_ROUND_PERIODS)
 @dataclass(frozen=True, slots=True)
 class LoadAttack:
     """`carry_out(manifest, sent)` attacks until it is cancelled. `modified` names validators that run changed code
-    (`modified_validator.py`), by the name of the change. A `private` one is of two writers with transaction managers."""
+    (`modified_validator.py`), by the name of the change. `kind` is what the attacked network has.
+
+    `check(network)` looks at the network when the attack is over, and gives a sentence for each thing that is wrong.
+    `lengthened` is for attacks that need more time than others: a multiple of the siege's seconds.
+    """
 
     name: str
     about: str
     carry_out: Callable[[Manifest, Sent], Awaitable[None]]
     bounds: Bounds = STRANGER
     modified: Mapping[str, str] = field(default_factory=dict)
-    private: bool = False
-    flexible: bool = False
-    """Whether the groups of a private one are flexible."""
+    kind: NetworkKind = NetworkKind.PUBLIC
+    check: Callable[[SiegeNetwork], list[str]] | None = None
+    lengthened: float = 1.0
 
 
 @dataclass
@@ -98,6 +124,7 @@ class Exercise:
     about: str
     carry_out: Callable[[SiegeNetwork, Plan], Findings]
     breaks_nodes: bool = True
+    kind: NetworkKind = NetworkKind.PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +141,7 @@ class Cost:
     stop_seconds: float | None
     faults: tuple[str, ...] = ()
     private_ratio: float = 0.0
+    disk_growth_bytes: int = 0
 
     @property
     def ratio(self) -> float:
@@ -130,6 +158,11 @@ class Cost:
             ("private receipt p95 / calm p95", self.private_ratio, bounds.private_ratio),
             ("blocks until a transfer is mined", self.blocks_waited, bounds.blocks_waited),
             ("memory growth in MB", self.memory_growth_bytes / MEGABYTE, bounds.memory_bytes / MEGABYTE),
+            (
+                "disk growth in MB",
+                self.disk_growth_bytes / MEGABYTE,
+                None if bounds.disk_bytes is None else bounds.disk_bytes / MEGABYTE,
+            ),
             ("log growth in MB/min", self.log_bytes_per_minute / MEGABYTE, bounds.log_bytes_per_minute / MEGABYTE),
             ("seconds to stop", self.stop_seconds or 0.0, bounds.stop_seconds),
         )

@@ -1,13 +1,14 @@
 """The process that sends: `python -m tests.siege.attacker NAME DATA_PATH`, until SIGTERM.
 
 It gives way to the nodes, as an attacker on another machine would not take their processor time. Prints a line of JSON
-when the first thing was sent, and what it has sent in all when it ends.
+when the first thing was sent, and what it has sent in all, and what it succeeded in, when it ends.
 """
 
 import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import trio
@@ -36,7 +37,7 @@ async def _tell_of_the_first(sent: Sent) -> None:
     with trio.move_on_after(FIRST_SECONDS):
         while not sent.counts:  # noqa: ASYNC110
             await trio.sleep(0.05)
-    print(json.dumps(sent.counts), flush=True)
+    print(json.dumps(asdict(sent)), flush=True)
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:
@@ -59,7 +60,7 @@ def main(words: list[str]) -> int:
     assert manifest is not None, f"no devnet under {path}"
     os.nice(NICENESS)
     sent = trio.run(attack, found, manifest)
-    print(json.dumps(sent.counts), flush=True)
+    print(json.dumps(asdict(sent)), flush=True)
     return 0
 
 

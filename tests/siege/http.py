@@ -36,6 +36,20 @@ async def exchange(port: int, document: object) -> bytes:
     return received
 
 
+def result_of(answer: bytes) -> object:
+    """The result in an answer, None where there is none."""
+    try:
+        document = json.loads(answer.partition(b"\r\n\r\n")[2])
+    except ValueError:
+        return None
+    return document.get("result") if isinstance(document, dict) else None
+
+
+async def ask(port: int, method: str, *params: object) -> object:
+    """The result of one call on a new connection, None where there is none."""
+    return result_of(await send(port, method, params))
+
+
 async def send(port: int, method: str, params: Sequence[object]) -> bytes:
     """One call on a new connection."""
     return await exchange(port, request(method, *params))

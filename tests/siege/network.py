@@ -1,6 +1,7 @@
 """The network under attack: four validators as processes, and two writers where it is private, on ports and under a path of
 its own."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -8,11 +9,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from lacnode.devnet import processes
 from lacnode.devnet.devnet_genesis import LACCHAIN_FORK
 from lacnode.devnet.devnet_ports import claim_port_offset
+from lacnode.devnet.manager_files import CONFIG_FILE
 from lacnode.devnet.manifest import DevnetNode, Manifest, NetworkShape, make_devnet
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 from lacnode.storage.atomic_file import replace_text
@@ -28,6 +31,27 @@ SPREAD_BLOCKS = 2
 
 STOP_PATIENCE_SECONDS = 12.0
 
+UNKNOWN_KEYS_MEGABYTES = 240
+"""The quota of a manager for payloads of unknown keys. One key has a sixteenth: one payload of 15 MB. The default is
+1,024, and no attack could fill it in a minute."""
+
+
+class NetworkKind(Enum):
+    """What a network has beside four validators.
+
+    PRIVATE and FLEXIBLE have two writers with transaction managers. In PERMISSIONED, lacnode's account contract decides who
+    may send. Any node may connect in all kinds, so that the watch can.
+    """
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    FLEXIBLE = "flexible"
+    PERMISSIONED = "permissioned"
+
+    @property
+    def has_managers(self) -> bool:
+        return self in (NetworkKind.PRIVATE, NetworkKind.FLEXIBLE)
+
 
 @dataclass
 class SiegeNetwork:
@@ -38,8 +62,7 @@ class SiegeNetwork:
     port_offset: int
     manifest: Manifest
     generation: int = 0
-    is_private: bool = False
-    is_flexible: bool = False
+    kind: NetworkKind = NetworkKind.PUBLIC
 
     @property
     def nodes(self) -> tuple[DevnetNode, ...]:
@@ -79,17 +102,14 @@ class SiegeNetwork:
         modified: Mapping[str, str] | None = None,
         *,
         waiting: bool = True,
-        is_private: bool = False,
-        is_flexible: bool = False,
+        kind: NetworkKind = NetworkKind.PUBLIC,
     ) -> None:
-        """Replace the network by a new one, without history, on the same ports, where `is_private` with writers that have
-        transaction managers, for flexible groups where `is_flexible`. DevnetError if it makes no block, where that is waited
-        for."""
+        """Replace the network by a new one of a `kind`, without history, on the same ports. DevnetError if it makes no
+        block, where that is waited for."""
         self.kill_all()
         self.generation += 1
-        self.is_private, self.is_flexible = is_private, is_flexible
-        shape = _shape(is_private=is_private, is_flexible=is_flexible)
-        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset, shape)
+        self.kind = kind
+        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset, kind)
         self.start_all(modified)
         if waiting:
             self.wait_for_first_block()
@@ -158,20 +178,15 @@ def wait_for(node: DevnetNode, number: int, seconds: float) -> bool:
 
 
 @contextmanager
-def running_network(
-    block_period: float = 1.0, *, is_private: bool = False, is_flexible: bool = False
-) -> Iterator[SiegeNetwork]:
-    """A new network that runs, and is stopped however the block ends. It is private and flexible as in `renew`."""
+def running_network(block_period: float = 1.0, *, kind: NetworkKind = NetworkKind.PUBLIC) -> Iterator[SiegeNetwork]:
+    """A new network of a `kind` that runs, and is stopped however the block ends."""
     with (
         tempfile.TemporaryDirectory(prefix="lacnode-siege-") as directory,
         claim_port_offset(VALIDATORS + WRITERS) as port_offset,
     ):
         root = Path(directory)
-        shape = _shape(is_private=is_private, is_flexible=is_flexible)
-        manifest = _made(root, 0, block_period, port_offset, shape)
-        network = SiegeNetwork(
-            root, block_period, port_offset, manifest, is_private=is_private, is_flexible=is_flexible
-        )
+        manifest = _made(root, 0, block_period, port_offset, kind)
+        network = SiegeNetwork(root, block_period, port_offset, manifest, kind=kind)
         try:
             network.start_all()
             network.wait_for_first_block()
@@ -180,11 +195,28 @@ def running_network(
             network.stop_all()
 
 
-def _shape(*, is_private: bool = False, is_flexible: bool = False) -> NetworkShape:
+def _shape(kind: NetworkKind) -> NetworkShape:
     # LACChain's rules: some attacks send init codes that are longer than Shanghai permits.
-    shape = NetworkShape(VALIDATORS, fork=LACCHAIN_FORK)
-    return replace(shape, writers=WRITERS, privacy=True, flexible_groups=is_flexible) if is_private else shape
+    shape = NetworkShape(VALIDATORS, fork=LACCHAIN_FORK, permissioned=kind is NetworkKind.PERMISSIONED)
+    if not kind.has_managers:
+        return shape
+    return replace(shape, writers=WRITERS, privacy=True, flexible_groups=kind is NetworkKind.FLEXIBLE)
 
 
-def _made(root: Path, generation: int, block_period: float, port_offset: int, shape: NetworkShape) -> Manifest:
-    return make_devnet(root / f"network-{generation}", shape, block_period, port_offset)
+def _made(root: Path, generation: int, block_period: float, port_offset: int, kind: NetworkKind) -> Manifest:
+    manifest = make_devnet(root / f"network-{generation}", _shape(kind), block_period, port_offset)
+    for node in manifest.nodes:
+        if node.privacy_key is not None:
+            with (node.privacy_directory / CONFIG_FILE).open("a", encoding="utf-8") as config:
+                config.write(f"unknownkeysmegabytes={UNKNOWN_KEYS_MEGABYTES}\n")
+        if kind is NetworkKind.PERMISSIONED:
+            _let_any_node_connect(node)
+    return manifest
+
+
+def _let_any_node_connect(node: DevnetNode) -> None:
+    """Switch the contract of nodes off: the watch is a node that no contract has on its list."""
+    name = "permissions-nodes-contract-enabled="
+    lines = node.config_file.read_text("utf-8").splitlines()
+    changed = [name + json.dumps(False) if line.startswith(name) else line for line in lines]
+    node.config_file.write_text("\n".join(changed) + "\n", "utf-8")

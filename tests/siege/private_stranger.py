@@ -48,15 +48,16 @@ class PrivateStranger:
         account: NodeKey | None = None,
         group: bytes | None = None,
         gas: int = GAS,
+        private_from: bytes | None = None,
     ) -> PrivateTransaction:
-        """A private transaction from the stranger, for the victim's key or for a group."""
+        """A private transaction for the victim's key or for a group, from the stranger, or from the key that it claims."""
         return private(
             account or NodeKey.generate(),
             nonce,
             to=to,
             data=data,
             group=group,
-            private_from=self.pair.public,
+            private_from=private_from or self.pair.public,
             private_for=[key_of(victim)],
             gas=gas,
             chain_id=CHAIN_ID,
@@ -74,10 +75,11 @@ class PrivateStranger:
         sealed = self.seal(victim, text)
         return sealed.key if await push_sealed(victim, sealed, sent) else None
 
-    def seal(self, victim: DevnetNode, text: bytes) -> EncryptedPayload:
-        """A payload for the victim, with its box alone."""
+    def seal(self, victim: DevnetNode, text: bytes, group: bytes | None = None) -> EncryptedPayload:
+        """A payload for the victim, with its box alone, for the group of both, or for another one."""
         key = key_of(victim)
-        return encrypt_payload(text, self.pair, [key], legacy_group_id(self.pair.public, (key,))).with_boxes_at([0])
+        id_ = group or legacy_group_id(self.pair.public, (key,))
+        return encrypt_payload(text, self.pair, [key], id_).with_boxes_at([0])
 
 
 async def push_sealed(victim: DevnetNode, sealed: EncryptedPayload, sent: Sent) -> bool:

@@ -50,6 +50,9 @@ class Sample:
     sent_at: float
     marker: object = None
     seconds: float | None = None
+    status: object = None
+    """Of its receipt, `0x1` for success."""
+
     sending_seconds: float = 0.0
     """Until the sender's node answered: the manager of the receiver has the payload then."""
 
@@ -92,7 +95,19 @@ class PrivateWatch:
         return percentile([one.sending_seconds for one in list(self.samples) if begin <= one.sent_at <= end], 0.95)
 
     def faults(self) -> list[str]:
-        """A sentence if the two members do not have the same state of their group, even after a while."""
+        """A sentence if the two members do not have the same state of their group, even after a while, and one if honest
+        transactions failed."""
+        failed = sum(one.status not in (None, "0x1") for one in list(self.samples))
+        return [*self._state_faults(), *([f"{failed} honest private transactions failed"] if failed else [])]
+
+    def lost(self, begin: float, end: float) -> str:
+        """How many transactions of a span the sender's node refused, and how many have no receipt after a while."""
+        span = [one for one in list(self.samples) if begin <= one.sent_at <= end]
+        refused = sum(one.marker is None and one.seconds is not None for one in span)
+        lost = sum(one.marker is not None and one.status is None and one.seconds is not None for one in span)
+        return f"{refused} refused, {lost} without a receipt after {LOST_SECONDS:.0f} s"
+
+    def _state_faults(self) -> list[str]:
         nodes = (self._sender, self._receiver)
         keys = [_key(node) for node in nodes]
         group = to_base64(self._group or legacy_group_id(keys[0], keys))
@@ -167,6 +182,7 @@ def _look(receiver: DevnetNode, waiting: Iterable[Sample]) -> None:
     for one, receipt in zip(asked, receipts, strict=True):
         if receipt is not None or one.waited(now) >= LOST_SECONDS:
             one.seconds = one.waited(now)
+            one.status = receipt.get("status") if isinstance(receipt, dict) else None
 
 
 def _key(node: DevnetNode) -> bytes:

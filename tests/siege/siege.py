@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode
-from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
-from tests.siege.measure import BlockTimes, log_bytes, memory_bytes, percentile
+from tests.siege.attack import Cost, Exercise, Findings, LoadAttack, Plan, Sent
+from tests.siege.measure import MEGABYTE, BlockTimes, disk_bytes, log_bytes, memory_bytes, percentile
 from tests.siege.modified_validator import DEEDS_FILE
-from tests.siege.network import SiegeNetwork, ask, block_hash, height, wait_for
+from tests.siege.network import NetworkKind, SiegeNetwork, ask, block_hash, height, wait_for
+from tests.siege.permission_calls import transfer_senders
 from tests.siege.private_watch import PrivateWatch
 from tests.siege.watch import Watch
 
@@ -54,27 +55,30 @@ class Siege:
     network: SiegeNetwork
     plan: Plan
     say: Callable[[str], None]
-    calm: BlockTimes | None = None
+    calm: dict[NetworkKind, BlockTimes] = field(default_factory=dict)
+    """What was measured once for all attacks on a kind of network without managers."""
 
     def measure_calm(self) -> BlockTimes:
         """The block intervals of the network with nothing but a few transfers and calls."""
-        with Watch(self.network.manifest) as watch:
+        with self._watch() as watch:
             time.sleep(SETTLE_SECONDS)
             begin = time.monotonic()
             time.sleep(self.plan.seconds)
             end = time.monotonic()
-            self.calm = watch.block_times(begin, end)
-            self.say(f"calm: {described(self.calm)}, eth_blockNumber p95 {watch.call_p95(begin, end):.3f} s")
-        return self.calm
+            calm = self.calm[self.network.kind] = watch.block_times(begin, end)
+            self.say(f"calm: {described(calm)}, eth_blockNumber p95 {watch.call_p95(begin, end):.3f} s")
+        return calm
 
     def run(self, attack: LoadAttack | Exercise) -> Result:
         """Carry out one attack and judge it."""
         self.say(f"{attack.name}: {attack.about}")
         try:
+            if self.network.kind is not attack.kind:
+                self.network.renew(kind=attack.kind)
             result = self._exercise(attack) if isinstance(attack, Exercise) else self._attack(attack)
         except (AssertionError, DevnetError, OSError, RuntimeError) as error:
             result = Result(attack.name, attack.about, None, [f"it could not be measured: {error}"])
-            self.network.renew()
+            self.network.renew(kind=self.network.kind)
         for fact in result.facts:
             self.say(f"  {fact}")
         self.say("  holds" if result.holds else "".join(f"  BROKEN: {fault}\n" for fault in result.faults).rstrip())
@@ -86,30 +90,36 @@ class Siege:
         return Result(exercise.name, exercise.about, None, findings.faults, findings.facts)
 
     def _attack(self, attack: LoadAttack) -> Result:
-        if attack.private:
+        if attack.kind.has_managers:
             return self._private_attack(attack)
-        if self.network.is_private:
-            self.network.renew()
-        calm = self.calm or self.measure_calm()
+        calm = self.calm.get(attack.kind) or self.measure_calm()
         if attack.modified:
             self.network.renew(attack.modified, waiting=False)
-        facts: list[str] = []
-        with Watch(self.network.manifest) as watch:
+        findings = Findings()
+        with self._watch() as watch:
             self._settle(watch)
-            cost = self._measured(attack, watch, calm, facts)
+            cost = self._measured(attack, watch, calm, findings)
+            findings.faults += self._check(attack)
         deeds = deeds_of(self.network.nodes)
-        facts += [f"modified validators: {number} {deed}" for deed, number in sorted(deeds.items())]
+        findings.facts += [f"modified validators: {number} {deed}" for deed, number in sorted(deeds.items())]
         if not self._recover(was_modified=bool(attack.modified)):
-            facts.append("the network did not recover and was replaced by a new one")
+            findings.facts.append("the network did not recover and was replaced by a new one")
         idle = ["the modified validators did nothing"] if attack.modified and not deeds else []
-        return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *idle], facts)
+        faults = [*cost.broken(attack.bounds), *findings.faults, *idle]
+        return Result(attack.name, attack.about, cost, faults, findings.facts)
+
+    def _watch(self) -> Watch:
+        manifest = self.network.manifest
+        return Watch(manifest, transfer_senders(manifest) if manifest.permissioned else {})
+
+    def _check(self, attack: LoadAttack) -> list[str]:
+        """What the attack's own check finds. Both are for networks that nobody attacks any more."""
+        return [] if attack.check is None else attack.check(self.network)
 
     def _private_attack(self, attack: LoadAttack) -> Result:
         """The calm before is measured on the same network: more processes, and private transactions, share the machine."""
-        network = self.network
-        if not network.is_private or network.is_flexible is not attack.flexible:
-            network.renew(is_private=True, is_flexible=attack.flexible)
-        facts: list[str] = []
+        findings = Findings()
+        facts = findings.facts
         with Watch(self.network.manifest) as watch, PrivateWatch(self.network.manifest) as private:
             self._settle(watch)
             begin = time.monotonic()
@@ -118,23 +128,26 @@ class Siege:
             calm, calm_waits = watch.block_times(begin, end), private.waits(begin, end)
             calm_p95 = percentile(calm_waits, 0.95)
             waits: list[float] = []
+            lost: list[str] = []
             sending = [private.sending_p95(begin, end)]
 
             def ratio(begin: float, end: float) -> float:
                 waits.extend(private.waits(begin, end))
+                lost.append(private.lost(begin, end))
                 sending.append(private.sending_p95(begin, end))
                 return percentile(waits, 0.95) / calm_p95
 
-            cost = self._measured(attack, watch, calm, facts, ratio)
+            cost = self._measured(attack, watch, calm, findings, ratio)
             healthy = self.network.is_healthy()
             facts.append(f"private receipts when calm: {described_waits(calm_waits)}")
             facts.append(f"under attack, {cost.private_ratio:.2f} times that: {described_waits(waits)}")
             facts.append(f"of that the sending, p95: {sending[0]:.2f} s when calm, {sending[1]:.2f} s under attack")
+            facts.append(f"honest transactions under attack: {lost[0]}")
             facts.append(f"when calm again: {described_waits(self._calm_again(private))}")
-            divided = private.faults()
+            wrong = [*private.faults(), *self._check(attack)]
         if not healthy:
-            self.network.renew(is_private=True, is_flexible=attack.flexible)
-        return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *divided], facts)
+            self.network.renew(kind=attack.kind)
+        return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *findings.faults, *wrong], facts)
 
     def _calm_again(self, private: PrivateWatch) -> list[float]:
         """Measured after the attack and not judged. Where it is far from the calm before, the machine had other work."""
@@ -154,19 +167,20 @@ class Siege:
         attack: LoadAttack,
         watch: Watch,
         calm: BlockTimes,
-        facts: list[str],
+        findings: Findings,
         private_ratio: Callable[[float, float], float] = lambda begin, end: 0.0,
     ) -> Cost:
         self._start_readers()
         growth = Growth(self.network.nodes)
-        with attacking(attack, self.network, facts):
+        with attacking(attack, self.network, findings):
             begin = time.monotonic()
-            while (end := time.monotonic()) < begin + self.plan.seconds:
+            while (end := time.monotonic()) < begin + self.plan.seconds * attack.lengthened:
                 time.sleep(SAMPLE_SECONDS)
                 growth.sample()
             log_rate = growth.log_rate(end - begin)
             private = private_ratio(begin, end)
             stop_seconds, faults = self._stop_one()
+        findings.facts.append(f"files of a node grew by {growth.disk / MEGABYTE:.0f} MB at most")
         two_blocks = [f"height {number} has two blocks" for number, hashes in watch.hashes.items() if len(hashes) > 1]
         return Cost(
             period=self.network.block_period,
@@ -179,6 +193,7 @@ class Siege:
             stop_seconds=stop_seconds,
             faults=(*faults, *two_blocks),
             private_ratio=private,
+            disk_growth_bytes=growth.disk,
         )
 
     def _start_readers(self) -> None:
@@ -203,29 +218,31 @@ class Siege:
     def _recover(self, was_modified: bool) -> bool:
         """Make the network ordinary and healthy again; False if it took a new one."""
         if was_modified:
-            self.network.renew()
+            self.network.renew(kind=self.network.kind)
             return True
         if self.network.is_healthy():
             return True
         self.say("  the network is not healthy after the attack: starting a new one")
-        self.network.renew()
+        self.network.renew(kind=self.network.kind)
         return False
 
 
 class Growth:
-    """How far memory and logs of nodes have grown since the beginning; the largest of any node."""
+    """How far memory, files and logs of nodes have grown since the beginning; the largest of any node."""
 
     def __init__(self, nodes: tuple[DevnetNode, ...]) -> None:
         self._nodes = nodes
         self._memory = {node.name: memory_bytes(node) for node in nodes}
         self._logs = {node.name: log_bytes(node) for node in nodes}
-        self.memory = 0
+        self._disk = {node.name: disk_bytes(node) for node in nodes}
+        self.memory = self.disk = 0
         """Bytes at the highest sample."""
 
     def sample(self) -> None:
-        """Look at the memory of every node."""
+        """Look at the memory and the files of every node."""
         grown = (memory_bytes(node) - self._memory[node.name] for node in self._nodes)
         self.memory = max(self.memory, *grown)
+        self.disk = max(self.disk, *(disk_bytes(node) - self._disk[node.name] for node in self._nodes))
 
     def log_rate(self, seconds: float) -> float:
         """Bytes a minute of the node that wrote most."""
@@ -233,8 +250,9 @@ class Growth:
 
 
 @contextmanager
-def attacking(attack: LoadAttack, network: SiegeNetwork, facts: list[str]) -> Iterator[Callable[[], bool]]:
-    """The attacking process runs inside the block; what it has sent becomes a fact. Gives whether it has begun."""
+def attacking(attack: LoadAttack, network: SiegeNetwork, findings: Findings) -> Iterator[Callable[[], bool]]:
+    """The attacking process runs inside the block. What it has sent becomes a fact, and what it succeeded in a fault. Gives
+    whether it has begun."""
     words = [sys.executable, "-m", "tests.siege.attacker", attack.name, str(network.manifest.path)]
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "sent"
@@ -246,9 +264,11 @@ def attacking(attack: LoadAttack, network: SiegeNetwork, facts: list[str]) -> It
                 raise RuntimeError(f"the attacking process of {attack.name} ended with status {process.returncode}")
         finally:
             _end(process)
-            counts = json.loads(_last_line(output) or "{}")
-    if counts:
-        facts.append("sent: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
+            done = Sent(**json.loads(_last_line(output) or "{}"))
+    if done.counts:
+        counts = ", ".join(f"{number} {kind}" for kind, number in sorted(done.counts.items()))
+        findings.facts.append(f"sent: {counts}")
+    findings.faults += [f"{sentence} ({number} times)" for sentence, number in sorted(done.faults.items())]
 
 
 def _has_begun(process: subprocess.Popen[bytes], output: Path) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.siege.attack import LoadAttack
+from tests.siege.attack import Findings, LoadAttack
 from tests.siege.attacks import by_name
 from tests.siege.network import SiegeNetwork, running_network
 from tests.siege.siege import attacking
@@ -42,8 +42,8 @@ def network() -> Iterator[SiegeNetwork]:
 def test_blocks_come_under_attack(network: SiegeNetwork, name: str) -> None:
     attack = by_name(name)
     assert isinstance(attack, LoadAttack)
-    facts: list[str] = []
-    with Watch(network.manifest) as watch, attacking(attack, network, facts) as has_begun:
+    findings = Findings()
+    with Watch(network.manifest) as watch, attacking(attack, network, findings) as has_begun:
         wait_until(has_begun, f"{name} has begun")
         begin = watch.head
         wait_until(lambda: watch.head >= begin + BLOCKS, f"{BLOCKS} blocks during {name}")

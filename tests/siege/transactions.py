@@ -24,12 +24,12 @@ class SiegeSender:
     key: NodeKey = field(default_factory=NodeKey.generate)
     nonce: int = 0
 
-    def sign(self, *, to: bytes | None, data: bytes = b"", gas: int = GAS_LIMIT) -> Transaction:
+    def sign(self, *, to: bytes | None, data: bytes = b"", gas: int = GAS_LIMIT, gas_price: int = 0) -> Transaction:
         """The next transaction of this account, without value."""
         fields: dict[str, Any] = {
             "nonce": self.nonce,
             "gas": gas,
-            "gasPrice": 0,
+            "gasPrice": gas_price,
             "value": 0,
             "data": data,
             "chainId": CHAIN_ID,

@@ -6,16 +6,19 @@ Must not disturb: one session and four cheap calls a second for each node, one t
 import itertools
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import trio
 
 from lacnode.consensus.ibft2.block_hash import on_chain_hash
 from lacnode.consensus.ibft2.extra_data import decode_extra_data
+from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import NewBlock
 from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 from tests.siege.measure import BlockTimes, percentile
@@ -44,6 +47,9 @@ class Watch:
     """Measures while the context is open. Moments are seconds on the monotonic clock."""
 
     manifest: Manifest
+    senders: Mapping[str, NodeKey] = field(default_factory=dict)
+    """The accounts of the transfers, by the node that takes them. A node without one takes each of a new account."""
+
     arrivals: list[tuple[float, int]] = field(default_factory=list)
     """Moment and round of each new height, in order."""
 
@@ -133,8 +139,8 @@ class Watch:
         calls = self.calls.setdefault(node.name, [])
         while True:
             begin = time.monotonic()
-            answered = await self._ask(node, "eth_blockNumber")
-            calls.append((begin, time.monotonic() - begin if answered else CALL_TIMEOUT_SECONDS))
+            answer = await self._ask(node, "eth_blockNumber")
+            calls.append((begin, CALL_TIMEOUT_SECONDS if answer is None else time.monotonic() - begin))
             await trio.sleep(CALL_PAUSE_SECONDS)
 
     async def _send_transfers(self, nursery: trio.Nursery) -> None:
@@ -143,20 +149,26 @@ class Watch:
             await trio.sleep(TRANSFER_PAUSE_SECONDS)
 
     async def _send_transfer(self, node: DevnetNode) -> None:
-        transaction = SiegeSender().transfer()
+        transaction = (await self._sender(node)).transfer()
         self.transfers[transaction.hash] = Transfer(time.monotonic(), self.head)
-        if not await self._ask(node, "eth_sendRawTransaction", raw(transaction)):
+        if await self._ask(node, "eth_sendRawTransaction", raw(transaction)) is None:
             del self.transfers[transaction.hash]
             self.refused_transfers += 1
 
-    async def _ask(self, node: DevnetNode, method: str, *params: object) -> bool:
-        """Whether the node answered with a result."""
+    async def _sender(self, node: DevnetNode) -> SiegeSender:
+        key = self.senders.get(node.name)
+        if key is None:
+            return SiegeSender()
+        nonce = await self._ask(node, "eth_getTransactionCount", to_hex(key.address), "pending")
+        return SiegeSender(key, int(nonce, 16) if isinstance(nonce, str) else 0)
 
-        def ask() -> bool:
+    async def _ask(self, node: DevnetNode, method: str, *params: object) -> object:
+        """The node's result, None where there is none."""
+
+        def ask() -> object:
             try:
-                call(node.rpc_url, method, params, CALL_TIMEOUT_SECONDS)
+                return call(node.rpc_url, method, params, CALL_TIMEOUT_SECONDS)
             except (NodeUnreachableError, CallRefusedError):
-                return False
-            return True
+                return None
 
         return await trio.to_thread.run_sync(ask, limiter=self._workers, abandon_on_cancel=True)

@@ -4,17 +4,24 @@ from tests.siege.attack import Exercise, LoadAttack
 from tests.siege.attacks import (
     access_lists,
     api_bad_input,
+    claimed_keys,
     clocks,
     connection_floods,
     consensus_noise,
     exactness,
     files,
     flexible_groups,
+    foreign_groups,
+    forged_lines,
+    front_running,
     heavy_transactions,
     kills,
     large_messages,
+    large_payloads,
     long_handshakes,
     manager_ports,
+    permissions,
+    private_files,
     private_floods,
     rpc_starvation,
     signing_state,
@@ -22,6 +29,7 @@ from tests.siege.attacks import (
     sync_hostages,
     websocket_readers,
 )
+from tests.siege.network import NetworkKind
 
 ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *heavy_transactions.ATTACKS,
@@ -40,10 +48,23 @@ ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *signing_state.ATTACKS,
     *kills.ATTACKS,
     *files.ATTACKS,
+    *permissions.ATTACKS,
+    *private_files.ATTACKS,
     *manager_ports.ATTACKS,
+    *large_payloads.ATTACKS,
+    *claimed_keys.ATTACKS,
+    *forged_lines.ATTACKS,
+    *foreign_groups.ATTACKS,
+    *front_running.ATTACKS,
     *private_floods.ATTACKS,
     *flexible_groups.ATTACKS,
 )
+
+CHAPTERS: dict[str, tuple[LoadAttack | Exercise, ...]] = {
+    "all": ATTACKS,
+    "private": tuple(attack for attack in ATTACKS if attack.kind is not NetworkKind.PUBLIC),
+}
+"""Parts of a siege. The private one attacks managers, private groups and permissions."""
 
 
 def by_name(name: str) -> LoadAttack | Exercise:

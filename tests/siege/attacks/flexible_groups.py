@@ -18,10 +18,11 @@ from lacnode.privacy.state.flexible.group_history import PastTransaction, encode
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.rpc.privacy_parameters import in_base64
-from tests.siege.attack import Bounds, LoadAttack, Sent
-from tests.siege.attacks.private_floods import PAUSE_SECONDS, PRIVATE
+from tests.siege.attack import MEMBER, LoadAttack, Sent
+from tests.siege.attacks.private_floods import PAUSE_SECONDS
 from tests.siege.http import send
 from tests.siege.init_codes import ENDLESS_CALL
+from tests.siege.network import NetworkKind
 from tests.siege.private_stranger import PrivateStranger, key_of, send_marker, validators, victims
 from tests.support.private_nodes import deploying, word
 
@@ -145,18 +146,13 @@ async def _mined(node: DevnetNode, hash_: bytes) -> None:
             await trio.sleep(POLL_SECONDS)
 
 
-FLEXIBLE = Bounds(ratio=PRIVATE.ratio, private_ratio=PRIVATE.private_ratio)
-
 ATTACKS = (
     LoadAttack(
         "flexible-silence",
         "contracts of groups that never answer",
         silent_contracts,
-        FLEXIBLE,
-        private=True,
-        flexible=True,
+        MEMBER,
+        kind=NetworkKind.FLEXIBLE,
     ),
-    LoadAttack(
-        "flexible-histories", "false histories of groups", false_histories, FLEXIBLE, private=True, flexible=True
-    ),
+    LoadAttack("flexible-histories", "false histories of groups", false_histories, MEMBER, kind=NetworkKind.FLEXIBLE),
 )

@@ -20,7 +20,8 @@ from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_par
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
 from lacnode.privacy.transaction_manager import GroupType
-from tests.siege.attack import Bounds, LoadAttack, Sent
+from tests.siege.attack import MEMBER, LoadAttack, Sent
+from tests.siege.network import NetworkKind
 from tests.siege.private_stranger import PrivateStranger, key_of
 
 STRANGER = "127.0.0.9"
@@ -41,8 +42,6 @@ BOMBS = (
     ("/lacnode/recover", b"\x9f" + b"\x80" * 16_000 + b"\xff"),
     ("/lacnode/prove", b"\x81" * 16_000),
 )
-
-MANAGER = Bounds(ratio=1.25, private_ratio=2.0)
 
 
 def managers(manifest: Manifest) -> list[DevnetNode]:
@@ -171,9 +170,13 @@ async def false_boxes(manifest: Manifest, sent: Sent) -> None:
 
 
 ATTACKS = (
-    LoadAttack("manager-bombs", "CBOR of tags, depth and empty arrays", decoder_bombs, MANAGER, private=True),
-    LoadAttack("manager-party-info", "20,000 false keys and URLs", party_info_floods, MANAGER, private=True),
-    LoadAttack("manager-groups", "groups of 120 kB without end", group_floods, MANAGER, private=True),
-    LoadAttack("manager-openings", "260 half-sent requests", slow_openings, MANAGER, private=True),
-    LoadAttack("manager-false-boxes", "4,096 boxes that open, and are false", false_boxes, MANAGER, private=True),
+    LoadAttack(
+        "manager-bombs", "CBOR of tags, depth and empty arrays", decoder_bombs, MEMBER, kind=NetworkKind.PRIVATE
+    ),
+    LoadAttack("manager-party-info", "20,000 false keys and URLs", party_info_floods, MEMBER, kind=NetworkKind.PRIVATE),
+    LoadAttack("manager-groups", "groups of 120 kB without end", group_floods, MEMBER, kind=NetworkKind.PRIVATE),
+    LoadAttack("manager-openings", "260 half-sent requests", slow_openings, MEMBER, kind=NetworkKind.PRIVATE),
+    LoadAttack(
+        "manager-false-boxes", "4,096 boxes that open, and are false", false_boxes, MEMBER, kind=NetworkKind.PRIVATE
+    ),
 )
