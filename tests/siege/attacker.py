@@ -5,12 +5,14 @@ when the first thing was sent, and what it has sent in all, and what it succeede
 """
 
 import json
+import logging
 import os
 import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import structlog
 import trio
 
 from lacnode.devnet.manifest import Manifest, load_manifest
@@ -59,6 +61,8 @@ def main(words: list[str]) -> int:
     assert isinstance(found, LoadAttack), f"{name} has no attacking process"
     assert manifest is not None, f"no devnet under {path}"
     os.nice(NICENESS)
+    # Standard output has the lines of JSON alone, and some attackers run parts of a node that log.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     sent = trio.run(attack, found, manifest)
     print(json.dumps(asdict(sent)), flush=True)
     return 0

@@ -1,10 +1,12 @@
 """What a stranger does to a group of recipients. Anyone who knows the keys can compute its id.
 
-Found before: a payload of the stranger with this id was executed in the members' private state at the one that received it.
+Found before: a payload of the stranger with this id was executed in the members' private state at the one that received it,
+by a push, or from a manager of the stranger that was asked for lost payloads.
 A group record whose seed was the last member's key had the id too, replaced the record, and the last member's transactions
 failed for good. Groups of recipients could be renamed, and be deleted before they existed.
 """
 
+import itertools
 from collections.abc import Iterable
 
 import trio
@@ -12,10 +14,12 @@ import trio
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.group_ids import sort_keys_by_java_hash
-from lacnode.privacy.keys import to_base64
+from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.group_record import LEGACY_NAME, GroupRecord, encode_orion_group
+from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
+from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_payload_text, legacy_group_id
 from lacnode.privacy.transaction_manager import GroupType
 from tests.siege.attack import MEMBER, LoadAttack, Sent
@@ -27,6 +31,9 @@ from tests.siege.private_stranger import PrivateStranger, key_of, push_sealed, s
 
 PAUSE_SECONDS = 0.4
 """Between two writes of one kind at one member. Each has a marker on the chain."""
+
+GIVEN_BACK_PAUSE_SECONDS, GIVEN_BACK_SECONDS = 2.0, 10.0
+"""Between two markers of payloads that are given back, and from a marker's block until the result is looked at."""
 
 EXECUTED_SECONDS = 20.0
 POLL_SECONDS = 0.5
@@ -50,8 +57,38 @@ async def foreign_writes(manifest: Manifest, sent: Sent) -> None:
 
     async with trio.open_nursery() as nursery:
         for number, victim in enumerate(victims(manifest)):
+            nursery.start_soon(_keep_giving_back, manifest, victim, validators(manifest)[number], sent)
             for turn in range(4):
                 nursery.start_soon(keep_on, victim, validators(manifest)[(number + turn) % 4], turn)
+
+
+async def _keep_giving_back(manifest: Manifest, victim: DevnetNode, via: DevnetNode, sent: Sent) -> None:
+    """Send markers of payloads that a manager of the stranger gives to the victim, which asks for what it lacks. One of five
+    is for the group of both, and shows that the victim asks."""
+    stranger, store = PrivateStranger(), PayloadStore()
+    others = (f"http://127.0.0.1:{victim.privacy_port}",)
+    service = ManagerService(KeyRing([stranger.pair]), store, ServiceSettings(client_port=None, other_nodes=others))
+    honest = stranger.transaction(victim, b"\0"), None
+    foreign = list(foreign_payloads(stranger, victim, _group_of_both(manifest), _others(manifest, victim)))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.run)
+        for one, group in itertools.cycle([honest, *foreign]):
+            sealed = stranger.seal(victim, encode_payload_text(one), group)
+            await trio.to_thread.run_sync(store.put_payload, sealed, {key_of(victim): 0})
+            marker = await send_marker(via, one, sealed.key, sent)
+            nursery.start_soon(_judge_given_back, victim, marker, (one, group) == honest, sent)
+            await trio.sleep(GIVEN_BACK_PAUSE_SECONDS)
+
+
+async def _judge_given_back(victim: DevnetNode, marker: bytes, is_own: bool, sent: Sent) -> None:
+    await receipt_of(victim, marker)
+    await trio.sleep(GIVEN_BACK_SECONDS)
+    if await ask(victim.rpc_port, "priv_getTransactionReceipt", to_hex(marker)) is None:
+        sent.count("payloads not given back" if is_own else "payloads of others' group not executed")
+    elif is_own:
+        sent.count("payloads given back and executed")
+    else:
+        sent.fault("a member has executed a stranger's transaction in a group that the stranger is not in")
 
 
 def foreign_payloads(
@@ -93,7 +130,8 @@ async def false_records(manifest: Manifest, sent: Sent) -> None:
                 continue
             if await receipt_of(victim, await send_marker(via, one, key, sent)) is None:
                 sent.fault("a group of recipients that was deleted before it existed executes nothing")
-            sent.count("groups that exist after their deletion")
+            else:
+                sent.count("groups that exist after their deletion")
 
     async with trio.open_nursery() as nursery:
         for number, victim in enumerate(victims(manifest)):

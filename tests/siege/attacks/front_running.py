@@ -16,44 +16,52 @@ from tests.siege.permission_calls import key_of_account
 from tests.siege.private_stranger import validators
 from tests.siege.transactions import SiegeSender, raw
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 PRICE_WEI = 1
 """Above the owners', whose markers are free. So a block has the copy first, if it has both."""
 
+GAS = 100_000
 MINED_SECONDS = 20.0
 
 
 async def front_runs(manifest: Manifest, sent: Sent) -> None:
-    """Copy each marker that waits in a pool, from an account that pays."""
-    port = validators(manifest)[0].rpc_port
+    """Copy each marker that waits in a pool, from an account that pays, to every validator."""
+    ports = [node.rpc_port for node in validators(manifest)]
     sender = SiegeSender(key_of_account(manifest, 0))
-    filter_ = await ask(port, "eth_newPendingTransactionFilter")
+    filter_ = await ask(ports[0], "eth_newPendingTransactionFilter")
     assert isinstance(filter_, str), "a validator has no filter of pending transactions"
-    seen: set[str] = set()
+    copied: set[str] = set()
     async with trio.open_nursery() as nursery:
         while True:
-            hashes = await ask(port, "eth_getFilterChanges", filter_)
+            hashes = await ask(ports[0], "eth_getFilterChanges", filter_)
             for hash_ in hashes if isinstance(hashes, list) else ():
-                found = await ask(port, "eth_getTransactionByHash", hash_)
-                if not isinstance(found, dict) or found["to"] != to_hex(GroupMode.OFFCHAIN.value):
-                    continue
-                if found["input"] in seen:
-                    continue
-                seen.add(found["input"])
-                copy = sender.sign(
-                    to=GroupMode.OFFCHAIN.value,
-                    data=from_hex(found["input"]),
-                    gas=int(found["gas"], 16),
-                    gas_price=PRICE_WEI,
-                )
-                taken = await ask(port, "eth_sendRawTransaction", raw(copy))
-                if not isinstance(taken, str):
-                    sender.nonce -= 1
-                    sent.count("copies refused")
-                    continue
-                sent.count("markers copied")
-                nursery.start_soon(_count_order, port, hash_, taken, sent)
+                payload = await _payload_of(ports[0], hash_)
+                # A copy is such a marker too. It must not be copied again.
+                if payload is not None and payload not in copied:
+                    copied.add(payload)
+                    await _copy(ports, sender, hash_, payload, nursery, sent)
             await trio.sleep(POLL_SECONDS)
+
+
+async def _payload_of(port: int, hash_: str) -> str | None:
+    """The data of a marker, None if the transaction is none."""
+    found = await ask(port, "eth_getTransactionByHash", hash_)
+    return found["input"] if isinstance(found, dict) and found["to"] == to_hex(GroupMode.OFFCHAIN.value) else None
+
+
+async def _copy(
+    ports: list[int], sender: SiegeSender, own: str, payload: str, nursery: trio.Nursery, sent: Sent
+) -> None:
+    copy = sender.sign(to=GroupMode.OFFCHAIN.value, data=from_hex(payload), gas=GAS, gas_price=PRICE_WEI)
+    taken = await ask(ports[0], "eth_sendRawTransaction", raw(copy))
+    if not isinstance(taken, str):
+        sender.nonce -= 1
+        sent.count("copies refused")
+        return
+    sent.count("markers copied")
+    for other in ports[1:]:
+        nursery.start_soon(ask, other, "eth_sendRawTransaction", raw(copy))
+    nursery.start_soon(_count_order, ports[0], own, taken, sent)
 
 
 async def _count_order(port: int, own: str, copy: str, sent: Sent) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
+from lacnode.devnet.devnet_genesis import GAS_LIMIT
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.permissioning.abi import ADMIN_NAME, RULES_NAME
 from lacnode.primitives.hexadecimal import from_hex
@@ -151,7 +152,8 @@ async def loops(manifest: Manifest, sent: Sent) -> None:
     while True:
         for account in spare_accounts_of(manifest):
             for _ in range(WAITING_TRANSFERS):
-                taken = await account.submit(gas=21_000)
+                # With a whole block's gas: one of them is in each block, and the others wait.
+                taken = await account.submit(gas=GAS_LIMIT)
                 sent.count("transfers refused" if taken is None else "transfers waiting")
         if not await admin.changes(ACCOUNT_INGRESS, setting_rules(rules)):
             sent.fault("the rules did not become hostile: the attack did nothing")

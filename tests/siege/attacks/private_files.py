@@ -18,12 +18,14 @@ SECRET_SUFFIXES = (".mdb", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".key")
 
 
 def look_at_files(network: SiegeNetwork, plan: Plan) -> Findings:
-    """Every directory of a node lets its owner in alone, and every database and key file is for its owner alone."""
+    """Every database and key file is for its owner alone, and so is every directory that the node makes for them."""
     findings = Findings()
     for node in network.nodes:
         secrets = list(secret_files(node.directory))
         findings.facts.append(f"{len(secrets)} databases and keys of {node.name}")
         findings.faults += [f"others than the owner may use {path}" for path in open_paths(node, secrets)]
+        if not secrets:
+            findings.faults.append(f"{node.name} has no database: nothing was looked at")
     return findings
 
 
@@ -35,8 +37,13 @@ def secret_files(directory: Path) -> Iterable[Path]:
 
 
 def open_paths(node: DevnetNode, secrets: Iterable[Path]) -> Iterable[Path]:
-    """The node's own directory, and those of its `secrets`, that others than the owner may read, write or enter."""
-    return (path for path in (node.directory, *secrets) if path.stat().st_mode & OTHERS)
+    """The `secrets` of a node, and the directories around them, that others than the owner may read, write or enter. The
+    data path and the manager's directory are left out: they exist before the node starts, and belong to its operator."""
+    operators = {node.directory, node.privacy_directory}
+    found = sorted(
+        {path for secret in secrets for path in (secret, *secret.parents) if path.is_relative_to(node.directory)}
+    )
+    return (path for path in found if path not in operators and path.stat().st_mode & OTHERS)
 
 
 ATTACKS = (

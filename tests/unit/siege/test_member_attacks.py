@@ -145,14 +145,14 @@ class TestPrivateFiles:
     def test_open_databases_and_directories_are_found(self, tmp_path: Path) -> None:
         (node,) = make_devnet(tmp_path / "net", NetworkShape(1), 1.0, 0).nodes
         database = node.directory / "database" / "data.mdb"
-        database.parent.mkdir()
+        database.parent.mkdir(0o700)
         database.touch(0o600)
         secrets = list(secret_files(node.directory))
         assert database in secrets
         assert list(open_paths(node, secrets)) == []
         database.chmod(0o644)
-        node.directory.chmod(0o755)
-        assert list(open_paths(node, secrets)) == [node.directory, database]
+        database.parent.chmod(0o755)
+        assert list(open_paths(node, secrets)) == [database.parent, database]
 
 
 class TestPermissions:
