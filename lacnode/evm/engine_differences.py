@@ -97,8 +97,8 @@ class EngineDifferences:
         again: Callable[[NodeStore], None],
     ) -> None:
         """Note that the engines named in `outcomes` differ on a block: count it, log it and, within `MAX_FILES`, write
-        it to a file. `again` executes it on a store, which records the nodes that are read. An error in this method is
-        logged: it must not stop the node."""
+        it to a file. `again` executes the block once more on the store that it is given, which records the nodes that
+        are read. An error in this method is logged: it must not stop the node."""
         self.count += 1
         path = None
         try:

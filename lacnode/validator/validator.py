@@ -90,13 +90,14 @@ class ConsensusNetwork(Protocol):
 
 
 class Validator:
-    """Drives one state machine. `now_ms` is the wall clock in milliseconds. `may_run_timers` says whether the timers of a
-    height may run (`timers.HeightTimers`).
+    """Drives one state machine. `now_ms` is the wall clock in milliseconds. `may_run_timers` says whether the timers of
+    a height may run (`timers.HeightTimers`).
 
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
     one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
-    signature never waits for an execution. `reading_worker` reads large messages. `signing_worker` waits for the key. Both
-    must abandon work that is cancelled: a node that stops waits neither for a key nor for megabytes. `proposes_round_zero`:
+    signature never waits for an execution. `reading_worker` reads large messages, and `signing_worker` waits for the
+    key. These last two must abandon work that is cancelled: a node that stops waits neither for a key nor for
+    megabytes. `message_limit` bounds the waiting messages of each validator. `proposes_round_zero`:
     `events.HeadChanged`. `thread_seconds` is the processor time of the calling thread in seconds.
     """
 

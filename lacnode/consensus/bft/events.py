@@ -118,9 +118,8 @@ class SigningRefused:
 
 @dataclass(frozen=True, slots=True)
 class ImportFailed:
-    """Answers `ImportBlock` if the block could not be imported. A success is reported by `HeadChanged`. It names the
-    same `digest` (32 bytes). `reason` is a text for operators.
-    """
+    """Answers `ImportBlock` if the block with this `digest` (32 bytes, that of the effect) could not be imported. A
+    success is reported by `HeadChanged`. `reason` is a text for operators."""
 
     height: int
     digest: bytes

@@ -1,8 +1,9 @@
 """The rules for a header, each with its own error (Besu's `IbftBlockHeaderValidationRulesetFactory` and QBFT's).
 
-A proposed block has no seals yet, and is checked by the *light* rules. A *full* check adds the commit seals and does not
-use this node's clock. docs/spec/ibft2.md has the numbers of the rules. There are no rules for the content of a vote and the
-value of the round. Rules for new blocks that Besu does not have are in `chain.block_verifier`.
+A proposed block has no seals yet (`check_proposed_header_rules`, Besu's light validation). A block to import has the
+commit seals, and is not compared with this node's clock (`check_sealed_header_rules`, Besu's full validation).
+docs/spec/ibft2.md has the numbers of the rules. There are no rules for the content of a vote and the value of the
+round. Rules for new blocks that Besu does not have are in `chain.block_verifier`.
 """
 
 from dataclasses import dataclass

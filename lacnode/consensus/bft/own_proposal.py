@@ -67,23 +67,20 @@ class OwnProposal:
         self._draft = draft
 
     def block_built(self, block: Block, digest: bytes) -> None:
-        """The new block is there. `digest` is its committed-seal hash (32 bytes). Its check is expected next. Raises
-        KeyError unless the state is `BUILDING`.
-        """
+        """Record the new `block` with its committed-seal hash `digest` (32 bytes). Its check is expected next. Raises
+        KeyError unless the state is `BUILDING`."""
         self._step(ProposerStep.BLOCK_BUILT)
         self._draft = self._draft.with_block(block, digest)
 
     def propose_prepared(self, draft: ProposalDraft) -> None:
-        """`draft` has a block that a quorum prepared in an earlier round. Its check is expected next. Raises KeyError
-        unless the state is `NONE`.
-        """
+        """Begin with `draft`, whose block a quorum prepared in an earlier round. The check of that block is expected
+        next. Raises KeyError unless the state is `NONE`."""
         self._step(ProposerStep.PROPOSE_PREPARED)
         self._draft = draft
 
     def restore_signed(self, draft: ProposalDraft) -> None:
-        """This validator signed the proposal of `draft` before it restarted. Its signature is expected next. Raises
-        KeyError unless the state is `NONE`.
-        """
+        """Begin with `draft`, whose proposal this validator signed before it restarted. Its signature is expected once
+        more. Raises KeyError unless the state is `NONE`."""
         self._step(ProposerStep.RESTORE_SIGNED)
         self._draft = draft
 
@@ -92,14 +89,14 @@ class OwnProposal:
         return self.state is ProposerState.CHECKING and self._draft.digest == digest
 
     def check_passed(self) -> ProposalDraft:
-        """The block is valid. Return the draft to record and sign. Raises KeyError unless the state is `CHECKING`."""
+        """Record that the block is valid. Return the draft to record and sign. Raises KeyError unless the state is
+        `CHECKING`."""
         self._step(ProposerStep.CHECK_PASSED)
         return self._draft
 
     def check_failed(self) -> None:
-        """The block is invalid: it must not be proposed. Another one may be begun. Raises KeyError unless the state is
-        `CHECKING`.
-        """
+        """Record that the block is invalid and must not be proposed. Another one may be begun. Raises KeyError unless
+        the state is `CHECKING`."""
         self._step(ProposerStep.CHECK_FAILED)
         self._draft = ProposalDraft()
 

@@ -9,11 +9,11 @@ def proposer_for(
     validators: tuple[bytes, ...], parent_coinbase: bytes, round_: int, *, follows_goquorum: bool = False
 ) -> bytes:
     """The address (20 bytes) of the proposer for `round_` of the height after the block that `parent_coinbase` created.
+    `validators` is not empty. It is ascending, except with `follows_goquorum`.
 
-    The rotation goes on from the creator of the parent block. A later round may have finalised that block. If the
-    creator is a validator no longer, the rotation goes on from the position of its address. With `follows_goquorum` it
-    goes on from the first validator then, and `validators` may have another order. Otherwise `validators` is ascending.
-    It is not empty.
+    In round 0 the validator after the creator of the parent block proposes, and the rotation goes on from round to
+    round. If the creator is a validator no longer, the next higher address proposes. With `follows_goquorum` the second
+    validator proposes then, and the first one after a genesis block, whose creator is the zero address.
     """
     if follows_goquorum:
         # With Besu's rule the two kinds of nodes would have different proposers in every round, and the chain would stop.
