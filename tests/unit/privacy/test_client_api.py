@@ -1,6 +1,7 @@
 """A node and its manager through the client API, without a socket between them: every call, every wrong body, and answers
 that a manager must not give."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
@@ -158,6 +159,32 @@ class TestTheNodesSide:
         monkeypatch.setattr(http_manager, "MAX_CLIENT_ANSWER_BYTES", 1000)
         client = connect(lambda request: httpx.Response(200, content=bytes(1001)))
         with pytest.raises(EnclaveUnreachableError, match="answer of at most 1000 bytes"):
+            client.receive(bytes(32))
+
+    def test_a_packed_answer_is_not_unpacked(self, connect: Connect) -> None:
+        unpacked = [0]
+
+        class Packed(httpx.SyncByteStream):
+            def __iter__(self) -> Iterator[bytes]:
+                unpacked[0] += 1
+                yield gzip.compress(gzip.compress(bytes(1000)))
+
+        for encoding in ("gzip", "gzip, gzip", "deflate", "identity, gzip"):
+            head = {"content-encoding": encoding}
+            client = connect(lambda request, head=head: httpx.Response(200, headers=head, stream=Packed()))  # type: ignore[misc]
+            with pytest.raises(EnclaveUnreachableError, match="answer without compression"):
+                client.receive(bytes(32))
+        assert unpacked == [0]
+
+    def test_an_answer_that_comes_in_crumbs_is_left(self, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Crumbs(httpx.SyncByteStream):
+            def __iter__(self) -> Iterator[bytes]:
+                while True:
+                    yield b"a"
+
+        monkeypatch.setattr(http_manager, "WHOLE_ANSWER_SECONDS", 0.0)
+        client = connect(lambda request: httpx.Response(200, stream=Crumbs()))
+        with pytest.raises(EnclaveUnreachableError, match="whole answer within 0 s"):
             client.receive(bytes(32))
 
     def test_an_orion_before_1_6_is_named(self, connect: Connect) -> None:
