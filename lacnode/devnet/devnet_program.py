@@ -25,10 +25,10 @@ log = structlog.get_logger("devnet")
 
 def run_devnet_node(config: NodeConfig, directory: Path) -> int:
     """Run the node of `config` in the devnet in `directory`. Return the exit status, as `run_node` has it."""
-    return run_node(config, program=DevnetProgram(config, directory))
+    return run_node(config, program=_DevnetProgram(config, directory))
 
 
-class DevnetProgram:
+class _DevnetProgram:
     """A node of the devnet in `directory`, with what the devnet needs beside it."""
 
     def __init__(self, config: NodeConfig, directory: Path) -> None:

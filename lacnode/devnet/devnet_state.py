@@ -145,11 +145,11 @@ def restore_if_due(root: Path, directory: Path) -> DevnetState:
     if state.copy is not None and _generation_of(directory) < state.generation:
         copy_node_files(snapshot_directory(root, state.copy, directory.name), directory)
         # Last: after a crash in the middle the copy begins again.
-        mark_generation(directory, state.generation)
+        _mark_generation(directory, state.generation)
     return state
 
 
-def mark_generation(directory: Path, generation: int) -> None:
+def _mark_generation(directory: Path, generation: int) -> None:
     """Record that the files of the node in `directory` belong to `generation`. DevnetStateError if that fails."""
     try:
         replace_text(directory / GENERATION_FILE, f"{generation}\n")

@@ -292,7 +292,7 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
     manifest.genesis_file.write_text(json.dumps(genesis, indent=2) + "\n", "utf-8")
     save_node_key(manifest.admin_key_file, NodeKey.from_private_key(from_hex(manifest.accounts[0].private_key)))
     for node, key in zip(nodes, keys, strict=True):
-        write_node_files(manifest, node, key)
+        _write_node_files(manifest, node, key)
     if shape.blocks_on_demand:
         # The first block is made in any case: it shows that the network has found together.
         save_state(path, DevnetState(last_height=1))
@@ -323,7 +323,7 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
     alloc.update(module.devnet_permissioning_alloc(addresses, nodes))
 
 
-def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
+def _write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
     """Write the node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json` if it has static
     nodes. `node` must be in `manifest`. OSError or KeyFileError if a file cannot be written, DevnetError if the genesis
     file cannot be read.
@@ -374,7 +374,7 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     key = NodeKey.generate()
     node = _node(name, "observer", key, ports, manifest.path, has_role=False)
     joined = replace(manifest, nodes=(*manifest.nodes, node))
-    write_node_files(joined, node, key)
+    _write_node_files(joined, node, key)
     _write_manifest(joined)
     return joined, node
 

@@ -55,11 +55,11 @@ def field_error_to_json(error: GraphQLError) -> Json:
     # `path` stands before `extensions` in Besu's answer, so the member is taken out and added again.
     extensions = shown.pop("extensions")
     shown["path"] = list(path)
-    shown["extensions"] = {**(rpc_extensions(cause) if isinstance(cause, RpcError) else {}), **_members(extensions)}
+    shown["extensions"] = {**(_rpc_extensions(cause) if isinstance(cause, RpcError) else {}), **_members(extensions)}
     return shown
 
 
-def rpc_extensions(error: RpcError) -> Json:
+def _rpc_extensions(error: RpcError) -> Json:
     """Return the code and the message of a JSON-RPC error as `errorCode` and `errorMessage`, and its `data` if this is
     an object."""
     shown: Json = {"errorCode": error.code, "errorMessage": error.message}

@@ -52,7 +52,7 @@ def _place(ancestors: Sequence[Any], *last: FieldNode) -> str:
     return "/".join(field.name.value for field in fields)
 
 
-class WrongTypeRule(ValidationRule):
+class _WrongTypeRule(ValidationRule):
     """The rule that every value in the text of a query has the type of its argument. It reports each one that has not,
     in the words of Besu's library."""
 
@@ -67,7 +67,7 @@ class WrongTypeRule(ValidationRule):
             self.report_error(GraphQLError(f"Validation error (WrongType@[{_place(ancestors)}]) : {text}", node))
 
 
-class MissingArgumentRule(ValidationRule):
+class _MissingArgumentRule(ValidationRule):
     """The rule that every field has the arguments that it requires. It reports each one that is missing, in the words
     of Besu's library."""
 
@@ -81,7 +81,7 @@ class MissingArgumentRule(ValidationRule):
                 self.report_error(GraphQLError(f"{text}Missing field argument '{name}'", node))
 
 
-class UndefinedFieldRule(ValidationRule):
+class _UndefinedFieldRule(ValidationRule):
     """The rule that every field belongs to its object. It reports each one that does not, in the words of Besu's
     library."""
 
@@ -96,9 +96,9 @@ class UndefinedFieldRule(ValidationRule):
 
 RULES = (
     *(rule for rule in specified_rules if rule not in _REPLACED),
-    WrongTypeRule,
-    MissingArgumentRule,
-    UndefinedFieldRule,
+    _WrongTypeRule,
+    _MissingArgumentRule,
+    _UndefinedFieldRule,
 )
 
 

@@ -19,7 +19,7 @@ class ScalarError(ValueError):
 Reader = Callable[[object], object]
 
 
-def read_address(value: object) -> bytes:
+def _read_address(value: object) -> bytes:
     """Read 20 bytes in hexadecimal text. `0x` is optional. ScalarError if the value is no such text, or has fewer or
     more digits."""
     digits = value.removeprefix("0x") if isinstance(value, str) else ""
@@ -28,13 +28,13 @@ def read_address(value: object) -> bytes:
     return bytes.fromhex(digits)
 
 
-def read_bytes(value: object) -> bytes:
+def _read_bytes(value: object) -> bytes:
     """Read bytes in hexadecimal text after `0x`. An odd number of digits gets a zero in front. ScalarError if the value
     is no text, if `0x` is missing, or if another character follows."""
     return _prefixed("Bytes", value)
 
 
-def read_bytes32(value: object) -> bytes:
+def _read_bytes32(value: object) -> bytes:
     """Read at most 32 bytes in hexadecimal text after `0x`, and fill them up with zeros on the left to 32. ScalarError
     if there are more, the value is no text, `0x` is missing, or another character follows."""
     found = _prefixed("Bytes32", value)
@@ -43,24 +43,24 @@ def read_bytes32(value: object) -> bytes:
     return found.rjust(32, b"\0")
 
 
-def read_big_int(value: object) -> int:
+def _read_big_int(value: object) -> int:
     """Read a number from 0 to 2^256 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError
     for any other value."""
     return _number("BigInt", value, 2**256)
 
 
-def read_long(value: object) -> int:
+def _read_long(value: object) -> int:
     """Read a number from 0 to 2^63 - 1: a whole number, or text in hexadecimal after `0x` or in decimal. ScalarError
     for any other value."""
     return _number("Long", value, 2**63)
 
 
 READERS: Mapping[str, Reader] = {
-    "Address": read_address,
-    "Bytes": read_bytes,
-    "Bytes32": read_bytes32,
-    "BigInt": read_big_int,
-    "Long": read_long,
+    "Address": _read_address,
+    "Bytes": _read_bytes,
+    "Bytes32": _read_bytes32,
+    "BigInt": _read_big_int,
+    "Long": _read_long,
 }
 
 

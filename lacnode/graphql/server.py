@@ -44,7 +44,7 @@ class GraphQlServer:
     ) -> None:
         self._settings = settings
         self._tls = load_tls_port(settings.tls, GRAPHQL_TITLE)
-        self._routes = GraphQlRoutes(settings, QuestionAnswerer(services, trials), runner)
+        self._routes = _GraphQlRoutes(settings, QuestionAnswerer(services, trials), runner)
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -68,7 +68,7 @@ class GraphQlServer:
             await server.serve(listeners)
 
 
-class GraphQlRoutes:
+class _GraphQlRoutes:
     """Answers the requests of each path of the GraphQL port (`RequestHandler`) with `answerer`, whose steps `runner`
     runs. Knows no socket. InvalidCorsOriginError if a CORS origin of `settings` cannot be used."""
 

@@ -35,7 +35,7 @@ class MetricsEndpoint:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. The task is started when the port is open. PortUnavailableError if the port cannot be
         opened."""
-        routes = MetricsRoutes(self.registry, AllowedHosts(self._settings.allowed_hosts))
+        routes = _MetricsRoutes(self.registry, AllowedHosts(self._settings.allowed_hosts))
         async with AsyncExitStack() as stack:
             listeners = await open_listeners(self._settings.host, self._settings.port)
             for listener in listeners:
@@ -49,7 +49,7 @@ class MetricsEndpoint:
             await door.serve(listeners)
 
 
-class MetricsRoutes:
+class _MetricsRoutes:
     """The responses of the metrics port to each path. Series are read in one thread at a time, so that many readers
     cost no more than one."""
 

@@ -70,7 +70,7 @@ class OtlpCollector:
         """Do nothing: a collector keeps no values of a node that has stopped."""
 
 
-class OtlpHttp:
+class _OtlpHttp:
     """OTLP over HTTP to the collector at `address`, an `OtlpTransport`."""
 
     def __init__(self, settings: OtlpSettings, address: ReceiverAddress) -> None:
@@ -92,7 +92,7 @@ class OtlpHttp:
 
 def _transport(settings: OtlpSettings, address: ReceiverAddress) -> OtlpTransport:
     if not settings.is_grpc:
-        return OtlpHttp(settings, address)
+        return _OtlpHttp(settings, address)
     # HTTP/2 takes time to load, and only these nodes need it.
     transport: OtlpTransport = importlib.import_module("lacnode.metrics.otlp_grpc").OtlpGrpc(settings, address)
     return transport

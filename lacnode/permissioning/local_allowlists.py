@@ -70,7 +70,7 @@ class AccountAllowlist:
         self.path = path
         self._lock: Lock = lock or RLock()
         self._entries: dict[str, None] = {}
-        self.replace_and_write(read_accounts(path))
+        self.replace_and_write(_read_accounts(path))
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -113,11 +113,9 @@ class AccountAllowlist:
             self._change({account: None for account in self._entries if account not in removed})
 
     def replace_and_write(self, accounts: Sequence[str]) -> None:
-        """Use `accounts`, which `read_accounts` returned, as the whole list, and write them back to the file, unless
-        there are none.
-
-        They are not checked. If the write fails, the list is in force, the file stays as it is, and a warning is
-        logged.
+        """Use `accounts` (0x-hexadecimal text in lower case) as the whole list, and write them back to the file, unless
+        there are none. They are not checked. If the write fails, the list is in force, the file stays as it is, and a
+        warning is logged.
         """
         with self._lock:
             self._entries = dict.fromkeys(accounts)
@@ -264,7 +262,7 @@ class NodeAllowlist:
         PermissionsFileError if the file has no valid list, or if a name has no address and names are not looked up
         again.
         """
-        nodes = read_nodes(self.path, allow_names=self._names is not None)
+        nodes = _read_nodes(self.path, allow_names=self._names is not None)
         nameless = self._look_up_names(nodes)
         # At the start and at a reload, an entry that can never match is an error. Silence would refuse this node
         # without a visible reason.
@@ -355,7 +353,7 @@ class LocalPermissions:
         invalid. Both lists are then unchanged."""
         with self.lock:
             # Both files are read before any list changes. A mistake in the second file must not leave half a reload.
-            accounts = None if self.accounts is None else read_accounts(self.accounts.path)
+            accounts = None if self.accounts is None else _read_accounts(self.accounts.path)
             nodes = None if self.nodes is None else self.nodes.read_nodes_of_file()
             if self.accounts is not None and accounts is not None:
                 self.accounts.replace_and_write(accounts)
@@ -381,7 +379,7 @@ def open_local_permissions(
     return LocalPermissions(accounts, nodes, lock)
 
 
-def read_accounts(path: Path) -> tuple[str, ...]:
+def _read_accounts(path: Path) -> tuple[str, ...]:
     """Return the accounts of the file in its order, as 0x-hexadecimal text in lower case. Empty if the list is empty.
 
     PermissionsFileError if the file cannot be read or has no valid list. An account that is there twice is a mistake
@@ -401,7 +399,7 @@ def read_accounts(path: Path) -> tuple[str, ...]:
     return accounts
 
 
-def read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
+def _read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
     """Return the nodes of the file in its order. Each node comes once. `allow_names` allows host names, which are not
     looked up. PermissionsFileError if the file cannot be read or has no valid list."""
     nodes: dict[Enode, None] = {}

@@ -58,12 +58,12 @@ class PayloadDelivery:
         """Check that the managers at `urls` give the group the same id. EnclaveError `EnclavePrivacyGroupIdCreation` if
         a Tessera among them would not."""
         # The members of a Tessera would get another group id from their Tessera. Payloads would never find their group.
-        if self.find_tesseras(urls) and not has_same_id_at_tessera(record.members, record.seed):
+        if self._find_tesseras(urls) and not has_same_id_at_tessera(record.members, record.seed):
             raise EnclaveError(
                 "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
             )
 
-    def find_tesseras(self, urls: Iterable[str]) -> set[str]:
+    def _find_tesseras(self, urls: Iterable[str]) -> set[str]:
         """Return those of `urls` where the operator has named a Tessera. No manager is called."""
         return set() if self._tessera is None else {url for url in urls if self._tessera.has_tessera_at(url)}
 
@@ -83,7 +83,7 @@ class PayloadDelivery:
         boxes.
         """
         at = _boxes_by_url(places, parties)
-        theirs = {url: at.pop(url) for url in self.find_tesseras(at)}
+        theirs = {url: at.pop(url) for url in self._find_tesseras(at)}
         whole = {
             url: encode_push_with_boxes(_encode_own_part(sealed, at[url]), sealed.key, boxes, own, to)
             for url, to, boxes in _recovery_boxes(sealed, own, parties, places, named)
@@ -105,7 +105,7 @@ class PayloadDelivery:
 
         A lacnode manager receives a proof. An Orion does not know that path, refuses it, and receives no proof.
         """
-        theirs = self.find_tesseras(places.values())
+        theirs = self._find_tesseras(places.values())
         # One message for each URL is enough, to any of its members.
         others = {url: member for member, url in places.items() if url not in theirs}
         sealed = {url: encode_proven_group(record, own, member) for url, member in others.items()}

@@ -40,7 +40,7 @@ def load_public_key(path: Path) -> bytes:
         raise PrivacyKeyError(f"{path}: a public key was expected on the first line: {error}") from None
 
 
-def load_key_pair(public: Path, private: Path, password: str | None = None) -> KeyPair:
+def _load_key_pair(public: Path, private: Path, password: str | None = None) -> KeyPair:
     """Return the key pair of a public and a private key file. `password` opens a locked private key. PrivacyKeyError if
     a file cannot be used or the two do not belong together."""
     pair = KeyPair.from_private_bytes(load_private_key(private, password))
@@ -132,7 +132,7 @@ def _bounded(options: dict[str, Any], name: str, most: int) -> int:
     return value
 
 
-def load_passwords(path: Path) -> list[str]:
+def _load_passwords(path: Path) -> list[str]:
     """Return the passwords of a file: one on each line, in the order of the keys. Lines may be empty. PrivacyKeyError
     if it cannot be read."""
     return _read(path).splitlines()
@@ -150,9 +150,9 @@ def load_key_pairs(public: Sequence[Path], private: Sequence[Path], passwords: P
             f"as many private as public key files were expected, found {len(private)} and {len(public)}"
         )
     # Fewer passwords than keys are allowed, as in Orion: unlocked keys at the end need no line.
-    words = load_passwords(passwords) if passwords is not None else []
+    words = _load_passwords(passwords) if passwords is not None else []
     return [
-        load_key_pair(pub, key, words[index] if index < len(words) else None)
+        _load_key_pair(pub, key, words[index] if index < len(words) else None)
         for index, (pub, key) in enumerate(zip(public, private, strict=True))
     ]
 

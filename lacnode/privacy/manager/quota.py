@@ -50,7 +50,7 @@ class QuotaSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaAlarm:
+class _QuotaAlarm:
     """A bound that is almost reached: what is bounded, and how much is used or left, both in words."""
 
     what: str
@@ -156,11 +156,11 @@ class Quota:
             raise QuotaExceededError("the disk is almost full")
         self._alarm(self._disk_alarm(free - size))
 
-    def _disk_alarm(self, free: int) -> QuotaAlarm | None:
+    def _disk_alarm(self, free: int) -> _QuotaAlarm | None:
         """Pushes are refused at the reserve. The alarm comes at twice the reserve, while there is time to act."""
         if free >= 2 * self._settings.disk_reserve_bytes:
             return None
-        return QuotaAlarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
+        return _QuotaAlarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
 
     def _check_bound(self, what: str, used: int, limit: int) -> None:
         if not limit:
@@ -169,7 +169,7 @@ class Quota:
             raise QuotaExceededError(f"the bound of {what} is reached")
         self._alarm(_store_alarm(what, used, limit))
 
-    def _alarm(self, alarm: QuotaAlarm | None) -> None:
+    def _alarm(self, alarm: _QuotaAlarm | None) -> None:
         with self._lock:
             if alarm is None or alarm.what in self._alarmed:
                 return
@@ -189,7 +189,7 @@ class Quota:
         return tuple(alarm.text for alarm in found if alarm is not None)
 
 
-def _store_alarm(what: str, used: int, limit: int) -> QuotaAlarm | None:
+def _store_alarm(what: str, used: int, limit: int) -> _QuotaAlarm | None:
     if not limit or used <= ALARM_SHARE * limit:
         return None
-    return QuotaAlarm(what, f"{used // MEGABYTE} of {limit // MEGABYTE} MiB are used")
+    return _QuotaAlarm(what, f"{used // MEGABYTE} of {limit // MEGABYTE} MiB are used")

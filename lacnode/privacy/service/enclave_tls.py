@@ -60,7 +60,7 @@ class EnclaveTls:
         self.context.verify_mode = ssl.CERT_NONE
         _load_own_certificate(self.context, files)
 
-    def check_certificate(self, certificate: bytes | None) -> None:
+    def _check_certificate(self, certificate: bytes | None) -> None:
         """Check the manager's `certificate` (DER, None if it showed none). UntrustedEnclaveError if it is missing, not
         the known one of this manager, or outside its period of validity."""
         try:
@@ -86,7 +86,7 @@ class EnclaveTls:
             return
         stream = details["return_value"]
         try:
-            self.check_certificate(stream.get_extra_info("ssl_object").getpeercert(True))
+            self._check_certificate(stream.get_extra_info("ssl_object").getpeercert(True))
         except UntrustedEnclaveError:
             stream.close()
             raise

@@ -228,7 +228,7 @@ class PrivateBlockExecutor:
                 # A nonce that is too high shows that a payload before it is missing here.
                 if rejected.reason is RejectionReason.NONCE_TOO_HIGH:
                     ahead = (message.sender, message.nonce)
-        except (SignatureError, InvalidPrivateTransactionError, AlreadyExecutedError):
+        except (SignatureError, InvalidPrivateTransactionError, _AlreadyExecutedError):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         except NOT_OF_TRANSACTION:
             raise
@@ -242,11 +242,11 @@ class PrivateBlockExecutor:
         self._note(records, task.group_id, task.index, marker, ahead, known)
 
     def _check_not_executed(self, task: PrivateTask, marker: Transaction) -> None:
-        """AlreadyExecutedError if the payload of `marker` was executed with success before."""
+        """_AlreadyExecutedError if the payload of `marker` was executed with success before."""
         # The nonce does not prevent it: a nested call that fails takes the nonce back. Any account can send another marker,
         # and a payment would be made twice. The markers of a history's transactions say nothing of their payloads.
         if not task.is_told and self._executed.includes(read_payload_key(marker), task.group_id):
-            raise AlreadyExecutedError
+            raise _AlreadyExecutedError
 
     def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
@@ -323,7 +323,7 @@ class PrivateBlockExecutor:
         records.add_logs(task.group_id, block, task.index, result.logs)
 
 
-class AlreadyExecutedError(Exception):
+class _AlreadyExecutedError(Exception):
     """The payload of a marker was executed with success at an earlier marker."""
 
 

@@ -58,7 +58,7 @@ class PayloadUnavailableError(Exception):
     """The manager answers, but it does not give this payload now. The text says why."""
 
 
-def is_payload_unknown(error: EnclaveError) -> bool:
+def _is_payload_unknown(error: EnclaveError) -> bool:
     """Return True if the manager's error says that it has no such payload for its keys. False for every other error: it
     may give the payload later."""
     return error.code in _NOT_OURS or _NOT_OURS_IN_TESSERA.fullmatch(error.code) is not None
@@ -117,7 +117,7 @@ def _received(manager: TransactionManager, key: bytes, to: bytes | None) -> Rece
     try:
         return manager.receive(key, to)
     except EnclaveError as error:
-        if is_payload_unknown(error):
+        if _is_payload_unknown(error):
             raise PayloadNotFoundError from None
         # The text comes from the manager and may be long. It goes to the log.
         raise PayloadUnavailableError(error.code[:200]) from None

@@ -42,7 +42,7 @@ log = structlog.get_logger("privacy")
 Placed = tuple[MarkerPlace, PastTransaction]
 
 
-class HistoryContradictionError(Exception):
+class _HistoryContradictionError(Exception):
     """A history contradicts what was executed here. The text says how. The group has the state root `found` (32 bytes)
     here."""
 
@@ -105,7 +105,7 @@ class Rehydration:
         try:
             # Without the operator's word, only what comes after the own last transaction is taken over.
             new = told.placed if is_accepted else self._acceptable(told, budget)
-        except HistoryContradictionError as contradiction:
+        except _HistoryContradictionError as contradiction:
             self._contradicts(told, "a group's history ignored", str(contradiction), contradiction.found)
             return
         if not new:
@@ -144,13 +144,13 @@ class Rehydration:
         log.info("a group's history was taken over", transactions=len(new), block=told.number)
 
     def _acceptable(self, told: "_Told", budget: ExecutionBudget) -> Sequence[Placed]:
-        """Return the part to take over without the operator's word. HistoryContradictionError as for `_unknown`, and if
+        """Return the part to take over without the operator's word. _HistoryContradictionError as for `_unknown`, and if
         this node is a member of the group already."""
         new, root = self._unknown(told, budget)
         # The transactions of a history are executed without a question to the contract. A removed member knows the roots
         # up to its removal. It could otherwise write into the group, at one member and not at the others.
         if new and root != EMPTY_TRIE_ROOT and not self._may_learn(told, budget):
-            raise HistoryContradictionError(
+            raise _HistoryContradictionError(
                 "a member does not need it, and it has more than was carried out here", root
             )
         return new
@@ -220,7 +220,7 @@ class Rehydration:
     def _unknown(self, told: "_Told", budget: ExecutionBudget) -> tuple[Sequence[Placed], bytes]:
         """Return the part after the last transaction that was executed here, with its whole block, and the root here.
 
-        HistoryContradictionError if the group has a state here and the history has none of its roots. Its sender may
+        _HistoryContradictionError if the group has a state here and the history has none of its roots. Its sender may
         then be a stranger.
         """
         group_id, placed, number = told.history.group_id, told.placed, told.number
@@ -237,7 +237,7 @@ class Rehydration:
                     return [entry for entry in placed if entry[0].number >= start], root
             before = stored.root_at(group_id, number)
             if before != EMPTY_TRIE_ROOT:
-                raise HistoryContradictionError("it has nothing of what was carried out here in the group", before)
+                raise _HistoryContradictionError("it has nothing of what was carried out here in the group", before)
         return placed, root
 
     def _carry_out(
