@@ -72,19 +72,21 @@ class QueryExecution:
 
     def block_of(self, hash_: bytes) -> Block | None:
         """Return the decoded block with this hash (32 bytes), from the cache if it is there. None for an unknown hash.
-        QueryEndedError if this trial may not decode it (`check_block`)."""
-        self.check_block(hash_)
+        QueryEndedError if the block is too long for this trial (`check_block_size`)."""
+        self.check_block_size(hash_)
         return self.reading.block_of(hash_)
 
-    def outcomes_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...]:
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...]:
         """Return one record for each transaction of the block with this hash (32 bytes), in order, from the cache if
-        they are there. Empty for an unknown hash. QueryEndedError if this trial may not decode them (`check_block`)."""
-        self.check_block(hash_)
+        they are there. Empty for an unknown hash. QueryEndedError if the block is too long for this trial
+        (`check_block_size`)."""
+        self.check_block_size(hash_)
         return self.reading.receipt_records_of(hash_) or ()
 
-    def check_block(self, hash_: bytes) -> None:
-        """Return if the block with this hash (32 bytes) may be decoded. QueryEndedError, with CallTimeoutError as its
-        cause, if it is too long for a trial."""
+    def check_block_size(self, hash_: bytes) -> None:
+        """Check that the stored block with this hash (32 bytes) is short enough to be decoded in this trial.
+        QueryEndedError, with CallTimeoutError as its cause, if it is too long. Outside a trial every block is short
+        enough."""
         # All transactions of a block ask for it, and the length is read from the database.
         if hash_ == self._checked_block:
             return

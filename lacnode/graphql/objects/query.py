@@ -129,7 +129,7 @@ class Query:
         self._check_range(first, last)
         execution = self._execution
         found = execution.chain.logs(
-            first, min(last, head), log_filter(filter), execution.check_deadline, execution.check_block
+            first, min(last, head), log_filter(filter), execution.check_deadline, execution.check_block_size
         )
         return logs_to_objects(self._execution, found)
 

@@ -100,7 +100,7 @@ class MinedTransaction(SignedTransactionFields):
     # The outcomes of the whole block are read at the first field that needs one of them, and kept for the others.
     @cached_property
     def _outcomes(self) -> tuple[ReceiptRecord, ...]:
-        return self._execution.outcomes_of(self._block_hash)
+        return self._execution.receipt_records_of(self._block_hash)
 
     @property
     def _outcome(self) -> ReceiptRecord:
