@@ -18,7 +18,7 @@ MAX_DEPTH = 6
 MAX_ITEMS = 13_312
 """The largest number of keys, values and chunks in one record. A payload of 4,096 boxes has 12,300."""
 
-MEMORY_PER_BYTE, LEAST_MEMORY_BYTES = 3.7, 32_768
+MEMORY_BYTES_PER_BYTE, LEAST_MEMORY_BYTES = 3.7, 32_768
 """The memory that a record may build for each byte of its input, and how much in any case. An honest party info needs 2.9
 for each byte, and 3.7 if its URLs have 12 characters. A payload and a group need less than 2."""
 
@@ -94,7 +94,7 @@ class _Reader:
         self._items_left = MAX_ITEMS
         # An item of one byte can be an object of 64 bytes or more. So the objects are counted by their size.
         self._memory = BoundedMemory(
-            max(LEAST_MEMORY_BYTES, int(MEMORY_PER_BYTE * len(data))), MalformedCborError, wide_text_bytes
+            max(LEAST_MEMORY_BYTES, int(MEMORY_BYTES_PER_BYTE * len(data))), MalformedCborError, wide_text_bytes
         )
         self._names: dict[bytes, str] = {}
 
