@@ -123,7 +123,7 @@ def change_account(
     accounts: Accounts, change: AccountUpdate, rules: AdministrationRules, budget: ExecutionBudget
 ) -> None:
     """Make `change`. InvalidAdministrationError if it is not possible, ExecutionInterruptedError if `budget` is used up
-    or cancelled: some of it may be made then, and the caller must undo it."""
+    or cancelled. After an error a part of the change may be made, and the caller must undo it."""
     _check_allowed(change, rules)
     address = change.address
     if change.balance is not None:

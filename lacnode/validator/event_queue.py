@@ -150,7 +150,7 @@ class ConsensusEventQueue:
 
     async def get(self) -> Event:
         """Wait for the next event and return it: first those of the node, then the message of the peer that had the
-        fewest turns."""
+        fewest turns, among the peers that have not used up their share."""
         await trio.lowlevel.checkpoint()  # a flood must not hold the event loop
         while True:
             if self._internal:
