@@ -202,7 +202,7 @@ class BlockVerifier:
             executed = self._engine.execute(parent.state_root, seen, block.transactions, ancestor_hash, budget)
             # One engine may be wrong where another is right. A block is refused only after the judgement of both.
             if not outcome_matches(block.header, executed):
-                executed = self._engine.deciding_outcome(
+                executed = self._engine.outcome_of_contradicted_block(
                     executed, parent.state_root, seen, block.transactions, ancestor_hash, budget
                 )
         except RlpError as error:

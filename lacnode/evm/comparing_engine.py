@@ -109,7 +109,7 @@ class CrossCheckedPyEvmEngine(PythonStates):
                 self._spec, self._store, *block, outcomes, make_reexecution(self._spec, *block)
             )
 
-    def deciding_outcome(
+    def outcome_of_contradicted_block(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,
@@ -118,7 +118,8 @@ class CrossCheckedPyEvmEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return `executed`. It decides about the block, because py-evm gave it, and only py-evm may refuse a block."""
+        """Return `executed`. It decides about the block, because py-evm gave it, and only py-evm may refuse a block.
+        The header is not compared here."""
         return executed
 
     def open_block(

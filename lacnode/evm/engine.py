@@ -257,7 +257,7 @@ class ExecutionEngine(Protocol):
         ExecutionInterruptedError if `budget` is used up or cancelled, MissingNodeError if the store does not have the
         state."""
 
-    def deciding_outcome(
+    def outcome_of_contradicted_block(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,
@@ -267,9 +267,10 @@ class ExecutionEngine(Protocol):
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
         """Return the outcome that decides about a block whose header contradicts `executed`, the outcome of this
-        engine. Only py-evm may refuse a block. So this is `executed` itself if py-evm gave it. Otherwise py-evm
-        executes the block on the state at `parent_state_root` (32 bytes), and this is its outcome. ExecutionError if
-        py-evm refuses the block, ExecutionInterruptedError if `budget` is used up or cancelled."""
+        engine. Call it only for such a block: the header is not compared here. Only py-evm may refuse a block. So the
+        result is `executed` itself if py-evm gave it. Otherwise py-evm executes the block on the state at
+        `parent_state_root` (32 bytes), and the result is its outcome. ExecutionError if py-evm refuses the block,
+        ExecutionInterruptedError if `budget` is used up or cancelled."""
 
     def open_block(
         self,

@@ -87,7 +87,8 @@ class NativeBlock:
 
     @property
     def estimated_closing_seconds(self) -> float:
-        """About how many seconds `close` will take for the transactions that were added so far."""
+        """About the seconds that `close` will take for the added transactions, with the time that the validators will
+        need to read their access lists. 0 before the first."""
         return self._closing_seconds if self._python is None else self._python.estimated_closing_seconds
 
     # -- adding ----------------------------------------------------------------------------------------------------------
@@ -273,11 +274,11 @@ class NativeBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root` (32 bytes), with the public accounts of this block behind it
-        as they are now, or at `marker` (a transaction and its sender of 20 bytes). py-evm executes it: only Besu undoes
-        changes of a private state in this way, and revm cannot. The block does not change. Raises
-        TransactionRejectedError for a wrong nonce, CallLimitExceededError after `deadline` (monotonic seconds, None for
-        none), or ExecutionInterruptedError."""
+        """Execute `message` on the private state at `root` (32 bytes), with the public accounts of this block behind
+        it: as they are now, or before the first instruction of `marker` (a transaction and its sender of 20 bytes).
+        py-evm executes it: only Besu undoes changes of a private state in this way, and revm cannot. The block does not
+        change. Raises TransactionRejectedError for a wrong nonce, CallLimitExceededError after `deadline` (monotonic
+        seconds, None for none), or ExecutionInterruptedError."""
         if self._python is not None:
             return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
         base_fee, joined = self._header.base_fee, budget.joined_with(self._engine_budget)
@@ -317,7 +318,8 @@ def receipts_of(
     blooms: list[bytes | None],
     logs: list[Any],
 ) -> list[Receipt]:
-    """Return the receipts of some transactions, with one item of each list for each, as in `receipt_of`."""
+    """Return the receipts of `transactions`, in their order. Each of the other lists has one item for each transaction,
+    of the form that `receipt_of` describes."""
     columns = zip(
         [transaction.type for transaction in transactions],
         statuses,

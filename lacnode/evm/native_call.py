@@ -38,8 +38,8 @@ class CalledAccounts:
 
 
 def fits_library(call: CallRequest, spec: ChainSpec) -> bool:
-    """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it is none
-    of the administrator of a devnet. The block is not looked at (`reason_for_py_evm`)."""
+    """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it does not
+    go to an address of the administrator of a devnet. The block is not looked at (`reason_for_py_evm`)."""
     if is_for_administration(call.to, spec):
         return False
     prices = (call.gas_price, call.max_fee_per_gas, call.max_priority_fee_per_gas, call.gas)

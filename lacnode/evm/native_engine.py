@@ -100,7 +100,7 @@ class NativeEngine(PythonStates):
         if `budget` is used up or cancelled, MissingNodeError if the store does not have the state."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         found = self.execute_natively_or_none(*block, budget) if self._is_worth_it(header, transactions) else None
-        # The caller compares it with the header, and asks `deciding_outcome` before it refuses the block.
+        # The caller compares it with the header, and asks `outcome_of_contradicted_block` before it refuses the block.
         if isinstance(found, ExecutedBlock):
             return found
         # The library refused the block, or could not execute it. Only py-evm's word refuses a block.
@@ -125,7 +125,7 @@ class NativeEngine(PythonStates):
                 self._spec, self._store, *block, outcomes, make_reexecution(self._spec, *block)
             )
 
-    def deciding_outcome(
+    def outcome_of_contradicted_block(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,
@@ -134,10 +134,10 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return py-evm's outcome of a block whose header contradicts `executed`. The block is on the state at
-        `parent_state_root` (32 bytes). Only py-evm may refuse a block. It executes the block, unless it gave `executed`
-        itself. A difference is recorded. ExecutionError if py-evm refuses the block, ExecutionInterruptedError if
-        `budget` is used up or cancelled."""
+        """Return py-evm's outcome of a block whose header contradicts `executed`: the header is not compared here. The
+        block is on the state at `parent_state_root` (32 bytes). py-evm executes it, unless it gave `executed` itself. A
+        difference is recorded. ExecutionError if py-evm refuses the block, ExecutionInterruptedError if `budget` is
+        used up or cancelled."""
         # py-evm has executed it already. A second run would give the same.
         if executed.executed_by == PYTHON:
             return executed

@@ -65,8 +65,8 @@ class NativeTracer:
         self._differences = differences
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`, which are executed again on py-evm.
-        ExecutionError if one cannot be in the block, ExecutionInterruptedError, MissingNodeError."""
+        """Return the accounts after the first `count` transactions of `block`, which py-evm executes again. The errors
+        are those of `tracer.Tracer.accounts_after`."""
         return self._python.accounts_after(block, count)
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:

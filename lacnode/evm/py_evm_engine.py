@@ -112,7 +112,7 @@ class PyEvmEngine:
                 ) from None
         return block.close(budget)
 
-    def deciding_outcome(
+    def outcome_of_contradicted_block(
         self,
         executed: ExecutedBlock,
         parent_state_root: bytes,
@@ -121,7 +121,8 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Return `executed` itself. The outcome of py-evm decides about a block, because only py-evm may refuse one."""
+        """Return `executed` itself. The outcome of py-evm decides about a block, because only py-evm may refuse one.
+        The header is not compared here."""
         return executed
 
     def _changes_nothing(self, header: BlockHeader) -> bool:

@@ -168,9 +168,14 @@ class TestTheNativeEngine:
         executed = execute(net, executing, *transactions())
         assert executed.gas_used_by[0] == 21_001
         header = net.next_header()
-        judged = executing.deciding_outcome(executed, net.header.state_root, header, transactions(), hash_of)
+        judged = executing.outcome_of_contradicted_block(
+            executed, net.header.state_root, header, transactions(), hash_of
+        )
         assert (judged.executed_by, judged.gas_used_by[0], differences.count) == (PYTHON, 21_000, 1)
-        assert executing.deciding_outcome(judged, net.header.state_root, header, transactions(), hash_of) is judged
+        assert (
+            executing.outcome_of_contradicted_block(judged, net.header.state_root, header, transactions(), hash_of)
+            is judged
+        )
 
     def test_that_refuses_what_py_evm_executes_is_wrong(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         net, executing, differences = on(EngineKind.NATIVE, tmp_path)
