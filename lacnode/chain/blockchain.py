@@ -140,7 +140,7 @@ class Blockchain(ExecutableChain):
 
     def header_chain(self) -> VerifiedHeaderChain:
         """A new chain of headers that begins at the head, without a further header yet. It verifies each header that is
-        added. The import of such a block does not verify its header again."""
+        added. The import of such a block does not verify its seals again, unless a contract names the validators."""
         head = self._head
         tally = self.validator_sets.tally_after_or_none(head.header)
         return VerifiedHeaderChain(

@@ -78,8 +78,8 @@ class ChainHistory:
             return None if header is None or body is None else BlockOutline.from_stored_body(header, body)
 
     def stored_length_of(self, hash_: bytes) -> int:
-        """The bytes that the stored body and the stored receipts of the block with this on-chain hash (32 bytes) have
-        together. 0 for an unknown hash."""
+        """The number of bytes of the stored body and the stored receipts of the block with this on-chain hash (32
+        bytes) together. 0 for an unknown hash."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             return len(stored.body_bytes_of(hash_) or b"") + stored.receipt_records_length_of(hash_)

@@ -13,7 +13,7 @@ from lacnode.primitives.transaction import Transaction
 @dataclass(frozen=True, slots=True)
 class BlockBody:
     """The body of a block. `ommers` are kept only to be refused by a rule. Each of `withdrawals` is the RLP of one
-    withdrawal. None before Shanghai."""
+    withdrawal. `withdrawals` is None for a body without this list, as every body before Shanghai is."""
 
     transactions: tuple[Transaction, ...] = ()
     ommers: tuple[BlockHeader, ...] = ()

@@ -21,5 +21,5 @@ def revert_text(output: bytes) -> str | None:
 
 
 def revert_output(text: str) -> bytes:
-    """Return `text` as Solidity's `Error(string)`."""
+    """Return the output of a REVERT with `text`, encoded as Solidity's `Error(string)`."""
     return ERROR_SELECTOR + encode(["string"], [text])
