@@ -46,14 +46,19 @@ class AbsentMarkerLimit:
             self._count = self._cut()
 
     def _cut(self) -> int:
+        # Reading and sorting takes half a second. The import of public blocks must not wait for it to write.
+        with self._database.read() as snapshot:
+            markers = _most_promising_first(PrivateStoreReader(snapshot).absent_markers())
+        if len(markers) <= MAX_ABSENT_MARKERS:
+            return len(markers)
+        # A tenth more than necessary is removed. Sorting then happens once for each thousand of new markers.
+        kept = MAX_ABSENT_MARKERS - MAX_ABSENT_MARKERS // 10
         with self._database.write() as batch:
-            markers = _most_promising_first(PrivateStoreReader(batch).absent_markers())
-            if len(markers) <= MAX_ABSENT_MARKERS:
-                return len(markers)
-            # A tenth more than necessary is removed. Sorting then happens once for each thousand of new markers.
-            kept = MAX_ABSENT_MARKERS - MAX_ABSENT_MARKERS // 10
+            stored, writer = PrivateStoreReader(batch), PrivateStoreWriter(batch)
             for marker in markers[kept:]:
-                PrivateStoreWriter(batch).stop_asking(marker)
+                # Meanwhile another thread may have made it due, or its payload may have come.
+                if stored.absent_at(marker.place) == marker:
+                    writer.stop_asking(marker)
         return kept
 
 

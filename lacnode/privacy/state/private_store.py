@@ -441,9 +441,10 @@ class PrivateStoreWriter:
     def write_absent(self, marker: AbsentMarker) -> None:
         """Record an absent marker, in place of the absent marker that was recorded at its place."""
         # Four tables have a row of it. The old rows have other keys (the due time is one), so they are deleted first.
-        self.delete_absent(marker.place)
+        before = self._delete_question(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
-        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
+        if before is None or before.payload_key != marker.payload_key:
+            self._put_awaited(marker, before)
         if marker.failing:
             self._batch.put(FAILING, marker.place.key(), b"\x01")
         if marker.due is not None:
@@ -454,20 +455,36 @@ class PrivateStoreWriter:
     def stop_asking(self, marker: AbsentMarker) -> None:
         """Record that the payload of an absent marker is not asked for again. The marker still waits for it:
         `absent_markers_of` finds it when the payload arrives."""
-        self.delete_absent(marker.place)
-        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
+        before = self._delete_question(marker.place)
+        if before is None or before.payload_key != marker.payload_key:
+            self._put_awaited(marker, before)
 
     def delete_absent(self, place: MarkerPlace) -> None:
         """Delete the record of the absent marker at `place`. No effect if there is none, or after `stop_asking`."""
+        before = self._delete_question(place)
+        if before is not None:
+            self._batch.delete(AWAITED, before.payload_key + place.key())
+
+    def _delete_question(self, place: MarkerPlace) -> AbsentMarker | None:
+        """Delete the rows that say when the payload of the marker at `place` is asked for. Return the record that was
+        there. The marker still waits for the payload."""
+        # The row by the payload key stays: such keys are random, so each row that is written is a page of the database.
+        # A stranger's junk markers would otherwise write a page each time that they are asked for.
         before = PrivateStoreReader(self._batch).absent_at(place)
         if before is None:
-            return
+            return None
         # The due time is a part of the key, so the old record is read to find the old row.
         if before.due is not None:
             self._batch.delete(DUE, _due_key(before))
-        self._batch.delete(FAILING, place.key())
-        self._batch.delete(AWAITED, before.payload_key + place.key())
+        if before.failing:
+            self._batch.delete(FAILING, place.key())
         self._batch.delete(ABSENT, place.key())
+        return before
+
+    def _put_awaited(self, marker: AbsentMarker, before: AbsentMarker | None) -> None:
+        if before is not None:
+            self._batch.delete(AWAITED, before.payload_key + marker.place.key())
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
 
     def write_history_key(self, group_id: bytes, payload_key: bytes) -> None:
         """Record the key of the payload (32 bytes) with the history that was taken over for a flexible group, in place
