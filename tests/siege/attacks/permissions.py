@@ -102,6 +102,13 @@ def lock_out_calls(admin: bytes) -> list[Change]:
     ]
 
 
+def way_back(admin: bytes) -> list[tuple[bytes, bytes]]:
+    """Calls after which ordinary accounts can send, whatever was not undone. Those that have nothing to undo revert."""
+    calls = [call for change in lock_out_calls(admin) for call in change.undo]
+    # Read-only rules can be changed in nothing else.
+    return sorted(calls, key=lambda call: call != (ACCOUNT_RULES, call_data("exitReadOnly()")))
+
+
 async def lock_outs(manifest: Manifest, sent: Sent) -> None:
     """One call after the other. After each, the administrator must undo it, and an ordinary account must be able to send."""
     admin, ordinary = admin_of(manifest), ordinary_account_of(manifest)
@@ -201,6 +208,8 @@ async def _create(account: PermittedAccount, code: bytes) -> bytes:
 
 
 async def _restored(admin: PermittedAccount, ordinary: PermittedAccount) -> list[str]:
+    for contract, data in way_back(admin.address):
+        await admin.submit(contract, data)
     if not await admin.changes(ACCOUNT_INGRESS, setting_rules(ACCOUNT_RULES)):
         return [f"the administrator cannot restore the rules within {MINED_SECONDS:.0f} s"]
     if not await ordinary.transfers():
@@ -209,7 +218,8 @@ async def _restored(admin: PermittedAccount, ordinary: PermittedAccount) -> list
 
 
 def restore_rules(network: SiegeNetwork) -> list[str]:
-    """Make lacnode's rules the rules again. A sentence if that fails, or if an ordinary account cannot send then."""
+    """Undo what an attack has left, and make lacnode's rules the rules again. A sentence if that fails, or if an ordinary
+    account cannot send then."""
     manifest = network.manifest
     return trio.run(_restored, admin_of(manifest), ordinary_account_of(manifest))
 

@@ -21,7 +21,7 @@ from tests.siege.attacks import ATTACKS, CHAPTERS
 from tests.siege.attacks.foreign_groups import false_records_of, foreign_payloads
 from tests.siege.attacks.forged_lines import BREAKS, FORGED, suspicious_lines
 from tests.siege.attacks.large_payloads import DATA_BYTES
-from tests.siege.attacks.permissions import lock_out_calls, looping_rules, parity_rules
+from tests.siege.attacks.permissions import lock_out_calls, looping_rules, parity_rules, way_back
 from tests.siege.attacks.private_files import open_paths, secret_files
 from tests.siege.http import result_of
 from tests.siege.measure import MEGABYTE, disk_bytes
@@ -168,6 +168,16 @@ class TestPermissions:
             assert succeeds(contracts, change.contract, change.data) is not change.reverts, change.what
             for contract, data in change.undo:
                 assert succeeds(contracts, contract, data), change.what
+
+    def test_there_is_a_way_back_from_all_of_them_at_once(self) -> None:
+        contracts = Contracts()
+        for change in lock_out_calls(RICH.address):
+            succeeds(contracts, change.contract, change.data)
+        for contract, data in way_back(RICH.address):
+            succeeds(contracts, contract, data)
+        assert contracts.ask(ACCOUNT_RULES, "isReadOnly()", returns="bool") is False
+        assert contracts.ask(ACCOUNT_RULES, "areTargetsRestricted()", returns="bool") is False
+        assert answer(contracts, RICH) == 1
 
     @pytest.mark.parametrize("make", [looping_rules, parity_rules])
     def test_hostile_rules_are_accepted_and_replaced(self, make: Callable[[bytes], bytes]) -> None:
