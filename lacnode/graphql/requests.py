@@ -19,7 +19,7 @@ from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.http.http_messages import Request
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc.dispatch import RETRY_AFTER_SECONDS, Reply, Steps
-from lacnode.rpc.envelope import EncodedJson
+from lacnode.rpc.envelope import MAX_VALUES, EncodedJson, NotJsonError, TooManyValuesError, parse_json
 from lacnode.rpc.errors import BusyError, RpcError, internal_error, world_state_unavailable
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
@@ -96,8 +96,10 @@ def _question(members: Mapping[str, object]) -> Question:
 
 def _json(text: bytes) -> object:
     try:
-        return orjson.loads(text)
-    except ValueError:
+        return parse_json(text)
+    except TooManyValuesError:
+        raise MalformedRequestError(f"at most {MAX_VALUES} values of JSON were expected") from None
+    except NotJsonError:
         raise MalformedRequestError("the body, or its variables, are not JSON") from None
 
 
@@ -110,13 +112,16 @@ class QuestionAnswerer:
         self._trials = trials
         self._log = RateLimitedLog("graphql", time.monotonic)
 
-    def steps(self, question: Question, client: str) -> Steps:
+    def steps(self, request: Request) -> Steps:
         """Yield the `ReadCall` that a reader process has to answer, if there is one, and return the reply to the
-        address `client`. `RequestRunner.run` runs these steps. Every error becomes a reply."""
+        client of `request`. `RequestRunner.run` runs these steps. Every error becomes a reply."""
         # An exception would leave the client without an answer, so every one becomes a reply.
-        services = self._services.for_client(client)
+        services = self._services.for_client(request.client)
         try:
-            return (yield from self._answered(question, services))
+            # The JSON is parsed in this step, which runs in a worker thread: a long one takes tens of milliseconds.
+            return (yield from self._answered(parse_question(request), services))
+        except MalformedRequestError as error:
+            return Reply(orjson.dumps({"errors": [{"message": str(error)}]}), 400)
         except BusyError as error:
             return Reply(_error_text(error), error.status, RETRY_AFTER_SECONDS)
         except MissingNodeError:

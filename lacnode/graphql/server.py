@@ -7,7 +7,7 @@ import orjson
 import structlog
 import trio
 
-from lacnode.graphql.requests import MalformedRequestError, QuestionAnswerer, parse_question
+from lacnode.graphql.requests import QuestionAnswerer
 from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
 from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
@@ -101,17 +101,13 @@ class _GraphQlRoutes:
         return await _page(request, path, cors)
 
     async def _question(self, request: Request, cors: list[Header]) -> Response:
-        try:
-            question = parse_question(request)
-        except MalformedRequestError as error:
-            return Response(400, orjson.dumps({"errors": [{"message": str(error)}]}), (JSON, *cors))
-        steps = self._answerer.steps(question, request.client)
+        steps = self._answerer.steps(request)
         if not request.is_plain:
             self._runner.charge_unusual_request()
         with trio.move_on_after(self._timeout):
-            # The runner searches the JSON text of a request for private methods. GraphQL has none, so the text is
-            # empty here.
-            reply = await self._runner.run(b"", steps, request.client)
+            # The runner counts the bytes of a request, and the memory of its values while it waits for a reader.
+            content = request.body if request.method == "POST" else request.target.encode("utf-8", "replace")
+            reply = await self._runner.run(content, steps, request.client)
             retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
             return Response(reply.status, reply.body, (JSON, *retry, *cors))
         return Response(504, orjson.dumps({"errors": [{"message": "Timeout expired"}]}), (JSON, *cors), close=True)
