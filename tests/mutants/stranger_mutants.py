@@ -48,8 +48,8 @@ STRANGERS = (
     Mutant(
         "a-seed-takes-the-id-of-recipients",
         "lacnode/privacy/manager/group_acceptance.py",
-        "    if record.has_recipients_id:\n",
-        "    if record.has_recipients_id and not record.active:\n",
+        "    if record.seed_imitates_legacy_id:\n",
+        "    if record.seed_imitates_legacy_id and not record.active:\n",
         ("tests/unit/privacy/test_group_records.py",),
     ),
     Mutant(

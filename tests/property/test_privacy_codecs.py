@@ -17,7 +17,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     decrypt_payload,
     encode_orion_payload,
     encrypt_payload,
-    restore_own_box,
+    restore_sender_box,
 )
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group, encode_orion_group
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
@@ -134,10 +134,10 @@ def test_only_parties_read_and_a_sender_can_reclaim(plaintext: bytes) -> None:
     sealed = encrypt_payload(plaintext, sender, [recipient.public], bytes(32))
     assert decrypt_payload(sealed, recipient) == (0, plaintext)
     assert decrypt_payload(sealed, stranger) is None
-    back = restore_own_box(sealed.with_boxes_at([0]), recipient.public, sender)
+    back = restore_sender_box(sealed.with_boxes_at([0]), recipient.public, sender)
     assert back is not None
     assert decrypt_payload(back, sender) == (0, plaintext)
-    assert restore_own_box(sealed.with_boxes_at([0]), recipient.public, stranger) is None
+    assert restore_sender_box(sealed.with_boxes_at([0]), recipient.public, stranger) is None
 
 
 @given(st.lists(KEYS, min_size=1, max_size=6), st.permutations(range(6)))

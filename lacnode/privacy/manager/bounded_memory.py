@@ -17,8 +17,8 @@ _ORDINARY_GROWTH = 2
 
 
 class BoundedMemory:
-    """Counts the objects of one record by their size: `size` bytes, and `wide_text_bytes` more for long texts with
-    characters above U+FFFF. `error` makes the error of a text that says why."""
+    """Counts the memory of the objects of one record. They may take `size` bytes, and `wide_text_bytes` more for long
+    texts with characters above U+FFFF. Every method raises the error that `error` makes of a text that says why."""
 
     __slots__ = ("_error", "_wide_text_left", "left")
 
@@ -28,14 +28,15 @@ class BoundedMemory:
         self._error = error
 
     def charge(self, size: int) -> None:
-        """Count `size` bytes before they are built. The error if they are too many."""
+        """Count an object of `size` bytes, before it is built. The error of `error` if all objects together are too
+        large."""
         self.left -= size
         if self.left < 0:
             raise self._error("more memory than its size allows")
 
     def decode_text(self, data: bytes) -> str:
-        """Return the text in the UTF-8 `data`, which has at most `TEXT_PIECE_BYTES`. It is counted. The error if it is no
-        UTF-8 or too large."""
+        """Return the text in the UTF-8 `data`, which has at most `TEXT_PIECE_BYTES`, and count it. The error of `error`
+        if `data` is not UTF-8 or all objects together are too large."""
         if data.isascii():
             self.charge(_ASCII_HEAD + len(data))
             return data.decode("ascii")
@@ -49,8 +50,8 @@ class BoundedMemory:
         return text
 
     def decode_long_text(self, parts: Iterable[bytes]) -> str:
-        """Return the text in the UTF-8 `parts` of less than twice `TEXT_PIECE_BYTES` each. It is counted. A character
-        may be in two parts. The error if it is no UTF-8 or too large."""
+        """Return the text in the UTF-8 `parts`, and count it. Each part has less than twice `TEXT_PIECE_BYTES`, and may
+        end inside a character. The error of `error` if the whole is not UTF-8 or all objects together are too large."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         pieces, pieces_size, width, size = list[str](), 0, 1, 0
         try:

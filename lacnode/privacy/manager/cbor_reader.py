@@ -44,13 +44,13 @@ _BYTES_OBJECT, _NUMBER_OBJECT, _SMALL_NUMBERS = getsizeof(b""), 36, 257
 _SHARED_NAME_ENTRY, _NO_GROWTH = 64, (0, 0)
 
 
-Key = str | bytes
-Function = Callable[[object], bytes]
+_Key = str | bytes
+_Converter = Callable[[object], bytes]
 
 
-def _dict_growth(key_of: Callable[[int], Key]) -> dict[int, tuple[int, int]]:
+def _dict_growth(key_of: Callable[[int], _Key]) -> dict[int, tuple[int, int]]:
     """Return the bytes of the new table and of the old one, by the number of entries at which a dict gets a new one."""
-    found: dict[Key, None] = {}
+    found: dict[_Key, None] = {}
     growth, size = {}, _DICT_OBJECT
     for count in range(MAX_ITEMS // 2 + 1):
         found[key_of(count)] = None
@@ -68,27 +68,28 @@ class MalformedCborError(ValueError):
     """The bytes are not one item of this part of CBOR, or they are above a bound. The text says why."""
 
 
-def read_cbor(data: bytes, functions: Mapping[str, Function] | None = None, wide_text_bytes: int = 0) -> object:
+def read_cbor(data: bytes, converters: Mapping[str, _Converter] | None = None, wide_text_bytes: int = 0) -> object:
     """Return the one item in `data`: a dict with text as keys, a list, str, bytes, int, bool or None.
     MalformedCborError if it is malformed, above a bound, or not of this part of CBOR.
 
-    `functions` are for fields of the outermost map, by name: one gets each item of an array or each key of a map when it is
-    read, and what it returns (bytes) is kept in its place. So the memory of many small items is less. Its errors are passed
-    on. `wide_text_bytes` is memory beyond the bound, for long texts with characters above U+FFFF: Python stores all
-    characters of such a text with 4 bytes.
+    `converters` are functions by the name of a field of the outermost map. Such a function gets each item of the
+    field's array, or each key of its map, as soon as it is read. The bytes that it returns are kept in place of the
+    item or the key, so that many small items take less memory. Its errors pass through. `wide_text_bytes` is memory
+    beyond the bound, for long texts with characters above U+FFFF: Python stores all characters of such a text with 4
+    bytes.
     """
-    reader = _Reader(data, functions or {}, wide_text_bytes)
+    reader = _Reader(data, converters or {}, wide_text_bytes)
     found = reader.value(0)
     reader.end()
     return found
 
 
 class _Reader:
-    __slots__ = ("_data", "_functions", "_items_left", "_memory", "_names", "_position", "_size")
+    __slots__ = ("_converters", "_data", "_items_left", "_memory", "_names", "_position", "_size")
 
-    def __init__(self, data: bytes, functions: Mapping[str, Function], wide_text_bytes: int) -> None:
+    def __init__(self, data: bytes, converters: Mapping[str, _Converter], wide_text_bytes: int) -> None:
         self._data = data
-        self._functions = functions
+        self._converters = converters
         self._size = len(data)
         self._position = 0
         self._items_left = MAX_ITEMS
@@ -216,57 +217,57 @@ class _Reader:
                     piece.clear()
         yield bytes(piece)
 
-    def _array(self, first: int, depth: int, function: Function | None = None) -> list[object]:
+    def _array(self, first: int, depth: int, converter: _Converter | None = None) -> list[object]:
         self._check_depth(depth)
         found: list[object] = []
         self._memory.charge(_LIST_OBJECT)
         if first & 31 == _INDEFINITE:
             # Without a count, the item counter in `value` is the bound.
             while not self._is_at_break():
-                self._add_item(found, depth, function)
+                self._add_item(found, depth, converter)
             return found
         count = self._length(first)
         self._check_count(count)
         for _ in range(count):
-            self._add_item(found, depth, function)
+            self._add_item(found, depth, converter)
         return found
 
-    def _add_item(self, found: list[object], depth: int, function: Function | None) -> None:
+    def _add_item(self, found: list[object], depth: int, converter: _Converter | None) -> None:
         self._memory.charge(_LIST_PLACE if found else _FIRST_LIST_PLACES)
         before = self._memory.left
         item = self.value(depth)
-        found.append(item if function is None else self._converted(item, function, before))
+        found.append(item if converter is None else self._converted(item, converter, before))
 
-    def _converted(self, item: object, function: Function, before: int) -> bytes:
-        result = function(item)
+    def _converted(self, item: object, converter: _Converter, before: int) -> bytes:
+        result = converter(item)
         # What was read is gone when only its result is kept.
         self._memory.left = before - getsizeof(result)
         return result
 
-    def _map(self, first: int, depth: int, function: Function | None = None) -> dict[Key, object]:
+    def _map(self, first: int, depth: int, converter: _Converter | None = None) -> dict[_Key, object]:
         self._check_depth(depth)
-        found: dict[Key, object] = {}
+        found: dict[_Key, object] = {}
         self._memory.charge(_DICT_OBJECT)
         if first & 31 == _INDEFINITE:
             while not self._is_at_break():
-                self._entry(found, depth, function)
+                self._entry(found, depth, converter)
             return found
         count = self._length(first)
         self._check_count(2 * count)
         for _ in range(count):
-            self._entry(found, depth, function)
+            self._entry(found, depth, converter)
         return found
 
-    def _entry(self, found: dict[Key, object], depth: int, function: Function | None) -> None:
+    def _entry(self, found: dict[_Key, object], depth: int, converter: _Converter | None) -> None:
         self._count()
         before = self._memory.left
         name = self._name()
-        key = name if function is None else self._converted(name, function, before)
+        key = name if converter is None else self._converted(name, converter, before)
         # Two readers could take different values of a repeated key. One manager would then check another value than
         # the next one uses.
         if key in found:
             raise MalformedCborError("a map with a repeated key")
-        growth = (_TEXT_DICT_GROWTH if function is None else _DICT_GROWTH).get(len(found), _NO_GROWTH)
+        growth = (_TEXT_DICT_GROWTH if converter is None else _DICT_GROWTH).get(len(found), _NO_GROWTH)
         # The old table and the new one are there together for a moment.
         self._memory.charge(growth[0])
         found[key] = None
@@ -275,13 +276,13 @@ class _Reader:
 
     def _field_value(self, name: str, depth: int) -> object:
         """Return the value of a field of the outermost map."""
-        function = self._functions.get(name)
+        converter = self._converters.get(name)
         kind = self._data[self._position] >> 5 if self._position < self._size else _SIMPLE
-        if function is None or kind not in (_ARRAY, _MAP):
+        if converter is None or kind not in (_ARRAY, _MAP):
             return self.value(depth)
         self._count()
         read = self._array if kind == _ARRAY else self._map
-        return read(self._first(), depth + 1, function)
+        return read(self._first(), depth + 1, converter)
 
     def _name(self) -> str:
         first = self._first()

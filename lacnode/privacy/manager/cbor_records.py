@@ -47,16 +47,17 @@ def _head_size(count: int) -> int:
 def decode_map(
     data: bytes,
     what: str,
-    functions: Mapping[str, Callable[[object], bytes]] | None = None,
+    converters: Mapping[str, Callable[[object], bytes]] | None = None,
     wide_text_bytes: int = 0,
 ) -> "CborFields":
-    """Decode `data`, which is one map. `what` names the record in errors. CborError if it is malformed or above a bound.
+    """Decode `data`, which is one map, and return its fields. `what` names the record in errors. CborError if it is
+    malformed or above a bound.
 
-    `functions` of fields get each item of an array or each key of a map, and the field has what they return. They raise
-    CborError. `wide_text_bytes` is memory for long texts. Both are those of `read_cbor`.
+    `converters` and `wide_text_bytes` are as in `read_cbor`. A converter raises CborError for an item that it cannot
+    convert.
     """
     try:
-        return CborFields(read_cbor(data, functions, wide_text_bytes), what)
+        return CborFields(read_cbor(data, converters, wide_text_bytes), what)
     except MalformedCborError as error:
         raise CborError(f"{what}: malformed CBOR: {error}") from None
 

@@ -66,10 +66,10 @@ def encrypt_payload(
     nonce: bytes | None = None,
 ) -> EncryptedPayload:
     """Seal `payload` for `recipients` (public keys) and the sender. The boxes are in the order of the recipients, and
-    the sender's is the last. ValueError or RuntimeError if a key is not valid.
+    the sender's is the last. ValueError or RuntimeError if a key is not valid. The size of `payload` is not checked.
 
-    The master key (32 bytes) is random. The nonce (24 bytes) is the one that `is_sealed_by` knows. Tests can give them.
-    The size of `payload` is not checked.
+    The master key (32 bytes) is random. The nonce (24 bytes) is computed from the private key of the sender, so that
+    `is_sealed_by` can recognise the payload later. Tests can give other ones.
     """
     master_key = secrets.token_bytes(KEY_BYTES) if master_key is None else master_key
     # A nonce of zeros is safe here: the master key is new and seals this one text. Orion expects exactly this nonce.
@@ -89,7 +89,7 @@ def _sender_nonce(sender: KeyPair, key: bytes, group_id: bytes) -> bytes:
 
 
 def is_sealed_by(payload: EncryptedPayload, own: KeyPair) -> bool:
-    """Return True if the nonce of `payload` proves to `own` that it has sealed this cipher text for this group itself.
+    """Return True if the nonce of `payload` proves that the holder of `own` sealed this cipher text for this group.
     False for a payload of an earlier version, whose nonce is random."""
     # A box does not prove it: the other side of a NaCl box can make one too, in the name of `own`.
     return payload.sender == own.public and hmac.compare_digest(
@@ -141,7 +141,7 @@ def _open_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bytes | N
     return opened
 
 
-def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> EncryptedPayload | None:
+def restore_sender_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> EncryptedPayload | None:
     """Make the box for the sender `own` again, from the box of `recipient` (a public key of 32 bytes) in `payload`.
     Return a copy of the payload with this box alone.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from lacnode.privacy.manager.payload_recovery import Page, PayloadRecovery
+from lacnode.privacy.manager.payload_recovery import PayloadRecovery, RecoveredPage
 
 MAX_FULL_RECOVERIES_AT_ONCE = 4
 """The largest number of managers that are asked for everything at the same time. Their answers may be large."""
@@ -43,9 +43,9 @@ class _Job:
 
 
 class FullRecovery:
-    """The turns of the managers that are asked for everything. `recovery` reads and stores their pages. `trusted` are URLs
-    of the operator: their hosts come first. Safe to use from several threads: each one asks another host. `clock` returns
-    monotonic seconds."""
+    """Asks every manager for everything, in turns of one page each. `recovery` reads and stores the pages. `trusted`
+    are URLs of the operator: their hosts come first. Safe to use from several threads: each one asks another host.
+    `clock` returns monotonic seconds."""
 
     def __init__(
         self, recovery: PayloadRecovery, trusted: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
@@ -91,10 +91,10 @@ class FullRecovery:
         # The manager may move to another host meanwhile.
         (job, host), started, page = turn, self._clock(), None
         try:
-            page = self._recovery.read_page(job.own, job.key, job.after)
+            page = self._recovery.recover_page(job.own, job.key, job.after)
         finally:
             self._end_turn(job, host, page, self._clock() - started)
-        return 0 if page is None else page.payload_count
+        return 0 if page is None else page.stored_count
 
     def _begin_turn(self) -> tuple[_Job, str] | None:
         with self._lock:
@@ -118,7 +118,7 @@ class FullRecovery:
         is_helpful = self._recovery.has_helped(job.key)
         return job.host not in self._trusted, self._seconds[job.host], not is_helpful, job.last_turn
 
-    def _end_turn(self, job: _Job, host: str, page: Page | None, seconds: float) -> None:
+    def _end_turn(self, job: _Job, host: str, page: RecoveredPage | None, seconds: float) -> None:
         with self._lock:
             self._asked.discard(host)
             if host in self._seconds:

@@ -25,7 +25,7 @@ def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: 
         raise GroupRefusedError("it is told by a key that is no member")
     # A PANTHEON seed of 32 bytes can be chosen so that the id is the id of a LEGACY group. Its record would then decide who
     # may send to a group that the sender does not belong to.
-    if record.has_recipients_id:
+    if record.seed_imitates_legacy_id:
         raise GroupRefusedError("its seed gives it the id of a group of recipients")
     if record.type is GroupType.LEGACY:
         raise GroupRefusedError("a group of recipients is made by what is sent to it, and not told")

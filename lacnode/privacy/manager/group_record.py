@@ -44,8 +44,9 @@ class GroupRecord:
         return group_id(self.members, self.seed)
 
     @property
-    def has_recipients_id(self) -> bool:
-        """Whether the seed gives this group the id of a LEGACY group: that of the members and of the seed as a key."""
+    def seed_imitates_legacy_id(self) -> bool:
+        """Whether the seed is chosen so that this group has the id of a LEGACY group: that of the members with the seed
+        as one more key."""
         # A LEGACY id is computed from the members alone, a PANTHEON id from the members and the seed. A seed of 32 bytes
         # can be another member's key. Both ids are then equal.
         seed = self.seed

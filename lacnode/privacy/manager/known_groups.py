@@ -84,7 +84,7 @@ class KnownGroups:
         A client may store any bytes. A payload of a flexible group names its group inside.
         """
         record = self._find_record(payload.group_id)
-        if record is None or record.has_recipients_id:
+        if record is None or record.seed_imitates_legacy_id:
             return None
         return None if payload.sender in record.members else NO_MEMBER
 

@@ -70,7 +70,7 @@ class ManagedGroups:
 
     def _check_new(self, record: GroupRecord) -> None:
         """Check that a record which the client's seed gives is new. Such a seed may give the id of an existing group."""
-        if record.has_recipients_id:
+        if record.seed_imitates_legacy_id:
             raise EnclaveError("EnclavePrivacyGroupIdCreation", "the seed gives the id of a group of recipients")
         if call_store(self._store.groups.find, record.id) not in (None, record):
             raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")

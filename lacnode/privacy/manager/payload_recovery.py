@@ -20,7 +20,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     decode_orion_payload,
     encode_orion_payload,
     find_own_boxes,
-    restore_own_box,
+    restore_sender_box,
 )
 from lacnode.privacy.manager.group_record import decode_orion_group
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -190,10 +190,11 @@ def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: 
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What came of one page: the number of payloads that were stored, and the number after which the next page begins."""
+class RecoveredPage:
+    """The outcome of one page: `stored_count` is the number of its payloads that were stored, and `following` the
+    number after which the next page begins."""
 
-    payload_count: int
+    stored_count: int
     following: int
 
 
@@ -225,13 +226,14 @@ class PayloadRecovery:
         return self._manager.keys.public_keys
 
     def has_helped(self, key: bytes) -> bool:
-        """Return True if the manager of `key` (32 bytes) gave a payload that was asked for by its key."""
+        """Return True if the manager of `key` (32 bytes) is among the last that gave one of the payloads which
+        `recover_payloads` asked for."""
         return self._manager.party_info.keys.get(key) in self._helpful
 
-    def read_page(self, own: bytes, key: bytes, after: int) -> Page | None:
+    def recover_page(self, own: bytes, key: bytes, after: int) -> RecoveredPage | None:
         """Ask the manager of `key` for the payloads and groups of the own key `own` (32 bytes each) after the number
-        `after`, and store what is missing. Return the page, None without a usable answer. EnclaveUnreachableError if the
-        own store fails."""
+        `after`, and store what is missing. Return the outcome, None without a usable answer. EnclaveUnreachableError if
+        the own store fails."""
         url = self._manager.party_info.keys.get(key)
         if url is None:
             return None
@@ -239,8 +241,8 @@ class PayloadRecovery:
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask the known managers for the payloads `wanted` (keys of 32 bytes, at most `MAX_WANTED_PAYLOADS`) and store
-        them. Return how many were stored. Not all managers are asked if that takes longer than `ASKING_SECONDS`.
-        Managers that do not answer raise no error. EnclaveUnreachableError if the own store fails."""
+        them. Return how many were stored. For each own key, no more managers are asked after `ASKING_SECONDS`. Managers
+        that do not answer raise no error. EnclaveUnreachableError if the own store fails."""
         total = 0
         for own in self._own_pairs():
             until = self._clock() + ASKING_SECONDS
@@ -260,12 +262,12 @@ class PayloadRecovery:
         pages = self._request_pages(own, places, 0, wanted)
         for (_, url), page in zip(places, pages, strict=True):
             self._turns[url] = self._turn
-            if page is not None and page.payload_count:
+            if page is not None and page.stored_count:
                 self._helpful.pop(url, None)
                 self._helpful[url] = None
                 if len(self._helpful) > MAX_HELPFUL_MANAGERS:
                     del self._helpful[next(iter(self._helpful))]
-        return sum(page.payload_count for page in pages if page is not None)
+        return sum(page.stored_count for page in pages if page is not None)
 
     def _in_turn(self, places: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
         """Return the managers in the order of the questions: those that helped before, and then the one that was not
@@ -286,7 +288,7 @@ class PayloadRecovery:
 
     def _request_pages(
         self, own: KeyPair, places: Sequence[tuple[bytes, str]], after: int, wanted: Sequence[bytes]
-    ) -> list[Page | None]:
+    ) -> list[RecoveredPage | None]:
         """Read one page from each manager. None for a manager without a usable answer."""
         fields = {"after": after, "wanted": list(wanted)}
         pages = self._requests.send(RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places])
@@ -295,7 +297,9 @@ class PayloadRecovery:
             for (key, url), page in zip(places, pages, strict=True)
         ]
 
-    def _store_page(self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]) -> Page | None:
+    def _store_page(
+        self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]
+    ) -> RecoveredPage | None:
         try:
             # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
             # checked.
@@ -309,7 +313,7 @@ class PayloadRecovery:
             for group in () if wanted else groups:
                 self._store_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
             count = sum(self._store_entry(CborFields(item, "recovery"), own, key, wanted) for item in payloads)
-            return Page(count, following)
+            return RecoveredPage(count, following)
         except (CborError, EnclaveError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
@@ -335,7 +339,7 @@ class PayloadRecovery:
         if payload.sender != own.public:
             return open_recovery_box(payload, own) or payload
         # An own payload comes with the box of its recipient. The box for this manager is made again from it.
-        mine = restore_own_box(payload, key, own)
+        mine = restore_sender_box(payload, key, own)
         return mine if mine is None or self._manager.intake.is_own(mine, own, key, self._was_lost) else None
 
     def _store_group(self, body: bytes, own: KeyPair, key: bytes) -> None:

@@ -11,7 +11,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     EncryptedPayload,
     encrypt_payload,
     find_own_boxes,
-    restore_own_box,
+    restore_sender_box,
 )
 
 STRANGER, OWN = KeyPair.generate(), KeyPair.generate()
@@ -54,6 +54,6 @@ def test_a_recovered_cipher_text_is_read_once(opened: list[bytes]) -> None:
     """The boxes come from the recipient that is asked for the payload."""
     sealed = encrypt_payload(b"x", OWN, [STRANGER.public], bytes(32))
     false = with_false_boxes(sealed, MAX_BOXES - len(sealed.boxes))
-    assert restore_own_box(false, STRANGER.public, OWN) is None
+    assert restore_sender_box(false, STRANGER.public, OWN) is None
     assert len(opened) == 1
-    assert restore_own_box(sealed.with_boxes_at([0]), STRANGER.public, OWN) is not None
+    assert restore_sender_box(sealed.with_boxes_at([0]), STRANGER.public, OWN) is not None

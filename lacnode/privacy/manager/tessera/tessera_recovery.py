@@ -8,7 +8,7 @@ Tessera would push them without any bound.
 from collections.abc import Sequence
 
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, find_own_boxes, restore_own_box
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, find_own_boxes, restore_sender_box
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_payload import TesseraPayload
@@ -45,7 +45,7 @@ class TesseraRecovery:
 
     def _with_sender_box(self, found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
         for recipient in found.recipients:
-            payload = restore_own_box(found.payload, recipient, own)
+            payload = restore_sender_box(found.payload, recipient, own)
             if payload is not None:
                 return payload if self._manager.intake.is_own(payload, own, recipient, self._was_lost) else None
         return None
