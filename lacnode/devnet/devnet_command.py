@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -251,15 +251,27 @@ def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
                 return 0
             _watch(manifest, arguments.json)
         except KeyboardInterrupt:
-            pass
-        # Nodes that started are stopped again. The user must not have to find half a network.
-        except DevnetError:
-            processes.stop_all(manifest.nodes)
+            _tell("stopping")
+        # Nodes that started are stopped again, whatever it is: the user must not have to find half a network. A write to a
+        # closed terminal, or to a pipe that nothing reads, is an error too.
+        except BaseException:
+            _end_nodes(manifest)
             raise
-        print("stopping", file=sys.stderr)
-        processes.stop_all(manifest.nodes)
-    print(f"stopped; the network stays in {manifest.path}", file=sys.stderr)
+        _end_nodes(manifest)
+    _tell(f"stopped; the network stays in {manifest.path}")
     return 0
+
+
+def _end_nodes(manifest: Manifest) -> None:
+    # A closed terminal is told by its signal and by failing writes, in any order. The later one must not end the stop.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    processes.stop_all(manifest.nodes)
+
+
+def _tell(text: str) -> None:
+    """Print a line about the end. The terminal may be gone, which must not keep nodes from being stopped."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _introduce(manifest: Manifest, as_json: bool) -> None:
