@@ -3,7 +3,7 @@
 This module must not wait for private execution. It must not know who asks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from lacnode.chain.log_filter import LogFilter
@@ -25,11 +25,18 @@ class PublicBlocks(Protocol):
 
 class PrivateLogs:
     """The logs of private transactions in `database`. Their markers are in the blocks of `chain`. A call does not wait
-    for private execution."""
+    for private execution.
 
-    def __init__(self, chain: PublicBlocks, database: Database) -> None:
+    `check_block` is called with the hash (32 bytes) of each block before it is decoded. It may raise an error to end
+    the search, which reaches the caller.
+    """
+
+    def __init__(
+        self, chain: PublicBlocks, database: Database, check_block: Callable[[bytes], None] = lambda hash_: None
+    ) -> None:
         self._chain = chain
         self._database = database
+        self._check_block = check_block
 
     def in_range(
         self, group_id: bytes, first_number: int, last_number: int, wanted: LogFilter
@@ -48,6 +55,8 @@ class PrivateLogs:
         """Yield the logs of the group `group_id` that `wanted` matches in the block with the hash `block_hash` (32
         bytes each), in order. There are none for an unknown hash. The index of a log counts all logs of the group in
         the block."""
+        # For every block, and not only for one with a match: a search without matches must end in time, too.
+        self._check_block(block_hash)
         block = self._chain.block_of(block_hash)
         if block is None:
             return

@@ -45,7 +45,7 @@ from lacnode.rpc.privacy_parameters import (
     parse_keys,
     privacy_controller,
 )
-from lacnode.rpc.read_calls import ReadCall, ReadContext
+from lacnode.rpc.read_calls import ReadCall, ReadContext, check_time
 from lacnode.rpc.results import Json
 from lacnode.rpc.services import RpcServices
 
@@ -387,7 +387,12 @@ def private_logs(reading: ReadContext, params: Params) -> object:
     """Return the logs of a group as JSON, in order. Runs in a reader. `params` are its id (32 bytes), the `LogQuery`,
     and the last block of a range. RpcError if there are too many, and CallTimeoutError if it takes too long."""
     group, query, end = cast(tuple[bytes, LogQuery, int], tuple(params))
-    logs = PrivateLogs(reading.chain, reading.chain.database)
+
+    def check_block(hash_: bytes) -> None:
+        check_time(reading)
+        reading.check_block_size(hash_)
+
+    logs = PrivateLogs(reading.chain, reading.chain.database, check_block)
     if query.block_hash is not None:
         return logs_to_json(reading, logs.of_block(group, query.block_hash, query.wanted))
     return logs_to_json(reading, logs.in_range(group, query.from_block, end, query.wanted))
