@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import orjson
-import structlog
 
 from lacnode.chain.read_only_chain import ReadOnlyChain
 from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.malloc_settings import configure_malloc
+from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc.errors import RpcError, internal_error, range_too_large
 from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.readers.reader_messages import (
@@ -38,7 +38,7 @@ from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.storage.read_only import ReadOnlyDatabase
 from lacnode.storage.storage_errors import DamagedValueError
 
-log = structlog.get_logger("reader")
+log = RateLimitedLog("reader", time.monotonic)
 
 NICENESS = 19
 """The lowest priority. A reader gets the processor time that consensus and all other programs leave."""
@@ -116,7 +116,8 @@ _STATUS = Path("/proc/self/status")
 def _failed(error: BaseException) -> ReaderAnswer:
     # Only the three parts of the error go to the node: an exception object might not be picklable, or hold much memory.
     if not isinstance(error, RpcError):
-        log.error("a call failed in a reader process", exc_info=error)
+        # A caller may make its calls fail again and again, and a traceback has thousands of bytes.
+        log.error(type(error).__name__, "a call failed in a reader process", exc_info=error)
         error = internal_error()
     return ReaderAnswer(ReaderOutcome.ERROR, error=(error.code, error.message, error.data))
 
