@@ -252,7 +252,7 @@ def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
             _watch(manifest, arguments.json)
         except KeyboardInterrupt:
             _tell("stopping")
-        # Nodes that started are stopped again, whatever it is: the user must not have to find half a network. A write to a
+        # Any error stops the nodes that started: the user must not have to find half a network. A write to a
         # closed terminal, or to a pipe that nothing reads, is an error too.
         except BaseException:
             _end_nodes(manifest)
