@@ -1,4 +1,4 @@
-"""The order in which validators propose beside GoQuorum: by the bytes of their addresses, or by their text.
+"""The order in which validators propose in a network with GoQuorum: by the bytes of their addresses, or by their text.
 
 A GoQuorum node has the first order until it is started again. Then it reads the validators from its disk and sorts them by
 their text with checksum (EIP-55). Where the nodes have different orders, most rounds have no proposer that a quorum accepts.
@@ -17,9 +17,10 @@ WINDOW_TURNS = 2
 
 
 def proposers_after(chain: ExecutableChain, header: BlockHeader) -> tuple[bytes, ...]:
-    """The validators after `header`, a block of the chain, in the order in which they propose (20-byte addresses). It
-    is ascending, except beside GoQuorum, where the last blocks decide. Empty if a contract has to name them and names
-    none."""
+    """The validators after `header`, a block of the chain, in the order in which they propose (20-byte addresses).
+    The order is ascending. In a network with nodes of GoQuorum it may be that of `sort_by_checksum_text`, if the last
+    blocks show that order. If they show neither, the two orders alternate after `WINDOW_TURNS` turns of all validators.
+    Empty if a contract has to name them and names none."""
     validators = chain.validators_after(header)
     if not chain.spec.ibft.parameters_at(header.number + 1).follows_goquorum:
         return validators

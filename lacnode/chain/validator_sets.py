@@ -16,7 +16,11 @@ from lacnode.rate_limited_log import RateLimitedLog
 
 
 class ValidatorSets:
-    """The validators of the chain in `stored`. `contracts` calls contracts on its states. Safe from any thread."""
+    """The validators of each block of the chain in `stored`. Safe from any thread.
+
+    `schedule` has the parameters of consensus by height. They say whether votes or a contract name the validators.
+    `protocols` decode the extra data, with the votes, by height. `contracts` calls a contract on the state after a block.
+    """
 
     def __init__(
         self, schedule: IbftSchedule, protocols: ProtocolSchedule, stored: VoteSource, contracts: ContractReader

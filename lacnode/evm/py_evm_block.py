@@ -208,7 +208,7 @@ class PyEvmBlock:
             # Every error, also one of the process: the block goes on without this transaction, or is closed without it.
             self._accounts.discard_all()
             raise
-        self._limits.count_added_logs()
+        self._limits.count_logs_of_added_transaction()
         self._closing_seconds += estimated_closing_seconds
         # Before the receipt: receipts before Byzantium have the state root of exactly this point.
         self._accounts.lock_changes()

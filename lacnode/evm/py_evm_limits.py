@@ -133,14 +133,15 @@ class TransactionLimits:
 
     def check_logs(self) -> None:
         """Return if the logs of the transaction that has ended fit the block. BudgetExceededError otherwise, and
-        SizeExceededError if the block is not new. They are not counted yet (`count_added_logs`)."""
+        SizeExceededError if the block is not new. They are not counted yet (`count_logs_of_added_transaction`)."""
         if self._limits is not None and self._log_bytes + self._held.logs > self._limits.log_bytes:
             # Another new block has place for the transaction. A block of another validator stays as it is.
             error = BudgetExceededError if self._is_new else SizeExceededError
             raise error("the block has no place for its logs")
 
-    def count_added_logs(self) -> None:
-        """Count the logs of the transaction, which is in the block now."""
+    def count_logs_of_added_transaction(self) -> None:
+        """Add the logs of the transaction to those of its block. Call it once the block has the transaction. Nothing is
+        checked here: `check_logs` did that before."""
         self._log_bytes += self._held.logs
 
 

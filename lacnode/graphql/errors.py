@@ -21,7 +21,7 @@ class NotFoundError(Exception):
 
 
 class QueryRefusedError(Exception):
-    """The question is not answered. `errors` are those that the client gets, as JSON."""
+    """The query is not answered. `errors` are those that the client gets, as JSON."""
 
     def __init__(self, errors: Sequence[Json]) -> None:
         super().__init__("a GraphQL query was refused")

@@ -1,4 +1,4 @@
-"""One question while it is answered: the chain that it reads, and the limits of its time and its size."""
+"""One query while it is answered: the chain that it reads, and the limits of its time and its size."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ class ObjectMakers:
 
 
 class QueryEndedError(BaseException):
-    """The whole question ends with the error `cause`.
+    """The whole query ends with the error `cause`.
 
     It is no subclass of Exception. graphql-core catches an Exception of a field and continues with the next field.
     """
@@ -72,21 +72,22 @@ class QueryExecution:
 
     def block_of(self, hash_: bytes) -> Block | None:
         """Return the decoded block with this hash (32 bytes), from the cache if it is there. None for an unknown hash.
-        QueryEndedError if the block is too long for this trial (`check_block_size`)."""
+        QueryEndedError if the query runs as a short trial before a reader process, and the block is too long for it
+        (`check_block_size`)."""
         self.check_block_size(hash_)
         return self.reading.block_of(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...]:
         """Return one record for each transaction of the block with this hash (32 bytes), in order, from the cache if
-        they are there. Empty for an unknown hash. QueryEndedError if the block is too long for this trial
-        (`check_block_size`)."""
+        they are there. Empty for an unknown hash. QueryEndedError if the query runs as a short trial before a reader
+        process, and the block is too long for it (`check_block_size`)."""
         self.check_block_size(hash_)
         return self.reading.receipt_records_of(hash_) or ()
 
     def check_block_size(self, hash_: bytes) -> None:
-        """Check that the stored block with this hash (32 bytes) is short enough to be decoded in this trial.
-        QueryEndedError, with CallTimeoutError as its cause, if it is too long. Outside a trial every block is short
-        enough."""
+        """Check that the stored block with this hash (32 bytes) is short enough to be decoded. A query runs first as a
+        short trial in the node's process (`rpc.short_read_trials`). There QueryEndedError, with CallTimeoutError as its
+        cause, if the block is too long. The query then goes to a reader process, where no block is too long."""
         # All transactions of a block ask for it, and the length is read from the database.
         if hash_ == self._checked_block:
             return

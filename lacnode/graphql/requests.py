@@ -26,7 +26,7 @@ from lacnode.rpc.services import RpcServices
 from lacnode.rpc.short_read_trials import ShortReadTrials
 
 SHORT_QUERY_CHARACTERS = 2_000
-"""Characters of the text of a question that is tried in this process."""
+"""Characters of the text of a query that is tried in this process."""
 
 MAX_QUERY_FIELDS = 20
 """Fields in the query of a URL."""
@@ -36,13 +36,13 @@ _FAILED = b'{"errors"'
 
 
 class MalformedRequestError(ValueError):
-    """The HTTP request has no question. The text is one sentence."""
+    """The HTTP request has no GraphQL query. The text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The text of a query, which may be empty, the name of the operation to execute (None if there is only one), and
-    its variables. Nothing of it is checked yet."""
+    """What a request asks of GraphQL: the text of a query, which may be empty, the name of the operation to execute
+    (None if there is only one), and its variables. Nothing of it is checked yet."""
 
     text: str
     operation: str | None = None
@@ -50,10 +50,10 @@ class Question:
 
 
 def parse_question(request: Request) -> Question:
-    """Return the question of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a member has
+    """Return the query of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a member has
     the wrong type, or the text is not UTF-8.
 
-    The body is the text of the query if its type is not JSON. A GET has the question in its URL. The text itself is not
+    The body is the text of the query if its type is not JSON. A GET has the query in its URL. The text itself is not
     parsed.
     """
     if request.method == "GET":

@@ -32,7 +32,7 @@ PATH, SCHEMA_PATH = "/graphql", "/graphql/schema.graphql"
 
 
 class GraphQlServer:
-    """Answers questions over HTTP.
+    """Answers GraphQL queries over HTTP.
 
     `runner` and `trials` are those of JSON-RPC, so that both ports have one share of the time. `port` is the bound port
     number once it runs, None before. InvalidCorsOriginError if a CORS origin cannot be used, RpcTlsError if a file of
@@ -88,7 +88,7 @@ class _GraphQlRoutes:
         return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """Return the answer to a request that `answer_head` did not answer: a question, or the text of the schema.
+        """Return the answer to a request that `answer_head` did not answer: a query, or the text of the schema.
         Status 404 for an unknown path, 504 after the timeout."""
         cors = self._gate.cors_headers(request.headers)
         path = request.target.partition("?")[0]
@@ -114,7 +114,7 @@ class _GraphQlRoutes:
 
 
 async def _page(request: Request, path: str, cors: list[Header]) -> Response:
-    """Return the answer to a request that is no question."""
+    """Return the answer to a request that is no query."""
     if request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys():
         return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
     if path == "/" and request.method in ("GET", "POST"):

@@ -13,7 +13,7 @@ class GraphQlSettings:
     """The address of the port, and the clients that it serves. A `port` of 0 is any free one.
 
     `cors_origins` are regular expressions of the origins of web pages that may ask. Empty admits no page.
-    `allowed_hosts` are the names that a `Host` header may have. `timeout` is the time of one question, in seconds.
+    `allowed_hosts` are the names that a `Host` header may have. `timeout` is the time of one query, in seconds.
     There is no TLS if `tls` is None.
     """
 

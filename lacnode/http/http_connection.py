@@ -149,7 +149,7 @@ class HttpConnection:
                 body.is_complete = True
                 self._arriving.add_bytes(body, len(request.body))
                 response = await self._routes.answer(request)
-        await self._sender.send_plain(response, request)
+        await self._sender.send_to_plain_request(response, request)
         if response.close:
             await self._linger()
         return not response.close

@@ -50,9 +50,10 @@ class ResponseSender:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self._send(response, head, is_plain=False)
 
-    async def send_plain(self, response: Response, request: Request) -> None:
-        """Send the response to a plain request, without `h11`. BrokenResourceError if the client has left, does not
-        read the response in time, or holds too much of the port's memory."""
+    async def send_to_plain_request(self, response: Response, request: Request) -> None:
+        """Send the response to a plain request, which `parse_plain_request` and not `h11` has read. The state of `h11`
+        does not change. BrokenResourceError if the client has left, does not read the response in time, or holds too
+        much of the port's memory."""
         if len(response.body) < MIN_COMPRESSED_BYTES and isinstance(self._stream, trio.SocketStream):
             parts = self._parts(response, response.body, None, is_plain=True)
             # The system takes nearly every short response at once. Only the rest of a response needs a time limit.

@@ -15,7 +15,7 @@ from lacnode.node.chain_assembly import ChainParts
 from lacnode.node.consensus_network import PeerConsensusNetwork
 from lacnode.node.peer_assembly import PeerParts
 from lacnode.node.peer_expulsion import PeerExpulsion
-from lacnode.node.proposal_form import ProposalForm
+from lacnode.node.round_zero_proposals import RoundZeroProposals
 from lacnode.node.shared_objects import SharedObjects
 from lacnode.node.signing_wait import SigningWait
 from lacnode.validator.block_creator import PoolBlockCreator
@@ -97,5 +97,5 @@ def _build_validator(
         now_ms=lambda: int(shared.resources.pacing.now() * 1000),
         may_run_timers=shared.resources.pacing.may_run_timers,
         message_limit=max(parameters.message_queue_limit for parameters in steps),
-        proposes_round_zero=ProposalForm(shared.spec, shared.peers).uses_round_zero,
+        proposes_round_zero=RoundZeroProposals(shared.spec, shared.peers).are_needed_for,
     )

@@ -25,7 +25,7 @@ MAX_TRIES = 5
 
 
 class SlowTransactions:
-    """The memory of slow transactions. Times are in seconds of one clock. It has no lock. It remembers at most
+    """The memory of slow transactions. Times are in Unix seconds. It has no lock. It remembers at most
     `MAX_REMEMBERED_HASHES` transactions and `MAX_REMEMBERED_SENDERS` senders, and forgets the oldest first."""
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class SlowTransactions:
         self._senders: OrderedDict[bytes, float] = OrderedDict()
 
     def record_interruption(self, hash_: bytes, sender: bytes, now: float) -> int:
-        """Record an interruption at `now` of the transaction with this hash (32 bytes) of `sender` (20-byte address).
-        Return the number of its interruptions, this one included.
+        """Record an interruption at `now` (Unix seconds) of the transaction with this hash (32 bytes) of `sender` (20-byte
+        address). Return the number of its interruptions, this one included.
 
         `is_sender_slow` is then True for `SENDER_LAST_SECONDS`. The transaction is not refused by this.
         """
@@ -45,21 +45,21 @@ class SlowTransactions:
         return tries
 
     def record_drop(self, hash_: bytes, now: float) -> None:
-        """Record that the transaction with this hash (32 bytes) was dropped at `now` for its time. It is refused for
-        `REFUSED_SECONDS`."""
+        """Record that the transaction with this hash (32 bytes) was dropped at `now` (Unix seconds) for its time. It
+        is refused for `REFUSED_SECONDS`."""
         # It is refused from now on, so its count is no longer needed.
         self._tries.pop(hash_, None)
         _remember(self._hashes, hash_, now + REFUSED_SECONDS, MAX_REMEMBERED_HASHES)
 
     def refused_seconds(self, hash_: bytes, now: float) -> float:
-        """The seconds for which the transaction with this hash (32 bytes) is refused from `now` on. 0 if it is not
-        refused."""
+        """The seconds for which the transaction with this hash (32 bytes) is refused from `now` (Unix seconds) on.
+        0 if it is not refused."""
         # Never longer than the whole time: the clock may have been set back.
         return min(max(0.0, self._hashes.get(hash_, now) - now), REFUSED_SECONDS)
 
     def is_sender_slow(self, sender: bytes, now: float) -> bool:
-        """Whether transactions of `sender` (20-byte address) are offered after all others at `now`. False for an
-        unknown sender."""
+        """Whether transactions of `sender` (20-byte address) are offered after all others at `now` (Unix seconds).
+        False for an unknown sender."""
         until = self._senders.get(sender)
         return until is not None and now < until
 

@@ -74,7 +74,7 @@ class TransactionSubmission:
 
     def submit_gossip(self, transactions: Sequence[Transaction]) -> None:
         """Offer transactions of peers to the pool, one after the other. A rejected one is dropped without an error or
-        an answer, as Besu does. The observers see it."""
+        an answer, as Besu does. The observers are told of every transaction, accepted or rejected."""
         for transaction in transactions:
             try:
                 self.submit(transaction, TransactionSource.GOSSIP)

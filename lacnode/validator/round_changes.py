@@ -10,8 +10,8 @@ class RoundChangeCounter:
         self._last = (0, 0)
 
     def record_round(self, height: int, round_: int) -> None:
-        """Count a change if this round is a later one of its height than the last. A jump over several rounds counts as
-        one change.
+        """Count a change if `round_` is later than the last recorded round of the same height, or than 0 at another height.
+        A jump over several rounds counts as one change.
         """
         last_height, last_round = self._last
         if round_ > (last_round if height == last_height else 0):

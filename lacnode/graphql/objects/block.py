@@ -100,7 +100,7 @@ class BlockObject:
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
         """Return the logs of the block that fit `filter`, in order. RpcError if the filter names too much.
-        QueryEndedError if there are too many logs, or if the block is too long for a trial."""
+        QueryEndedError if there are too many logs, or if the block is too long for a short trial in the node's process."""
         found = self._execution.chain.logs_of_block(self.hash, log_filter(filter), self._execution.check_block_size)
         return logs_to_objects(self._execution, found)
 

@@ -28,15 +28,15 @@ class BoundedMemory:
         self._error = error
 
     def charge(self, size: int) -> None:
-        """Count an object of `size` bytes, before it is built. The error of `error` if all objects together are too
-        large."""
+        """Count an object of `size` bytes, before it is built. Raises what `error` makes if all objects together
+        are too large."""
         self.left -= size
         if self.left < 0:
             raise self._error("more memory than its size allows")
 
     def decode_text(self, data: bytes) -> str:
-        """Return the text in the UTF-8 `data`, which has at most `TEXT_PIECE_BYTES`, and count it. The error of `error`
-        if `data` is not UTF-8 or all objects together are too large."""
+        """Return the text in the UTF-8 `data`, which has at most `TEXT_PIECE_BYTES`, and count it. Raises what
+        `error` makes (see the class) if `data` is not UTF-8 or all objects together are too large."""
         if data.isascii():
             self.charge(_ASCII_HEAD + len(data))
             return data.decode("ascii")
@@ -51,7 +51,8 @@ class BoundedMemory:
 
     def decode_long_text(self, parts: Iterable[bytes]) -> str:
         """Return the text in the UTF-8 `parts`, and count it. Each part has less than twice `TEXT_PIECE_BYTES`, and may
-        end inside a character. The error of `error` if the whole is not UTF-8 or all objects together are too large."""
+        end inside a character. Raises what `error` makes if the whole is not UTF-8 or all objects together are too
+        large."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         pieces, pieces_size, width, size = list[str](), 0, 1, 0
         try:

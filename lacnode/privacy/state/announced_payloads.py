@@ -44,10 +44,10 @@ def remove_successful_marker(batch: Batch, payload_key: bytes, place_key: bytes)
         batch.delete(FIRST_MARKERS_TABLE, payload_key)
 
 
-def first_successful_marker(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
-    """Return the place and the hash (32 bytes) of the first marker at which the payload `payload_key` (32 bytes) was
-    executed with success. None if there is none. The place is the block number (8 bytes) and the index in the block (4
-    bytes), as `MarkerPlace.key` makes them."""
+def place_key_and_hash_of_first_success(snapshot: Snapshot, payload_key: bytes) -> tuple[bytes, bytes] | None:
+    """Return the place key (12 bytes) and the hash (32 bytes) of the first marker at which the payload `payload_key`
+    (32 bytes) was executed with success. None if there is none. The place key is the block number (8 bytes) and the
+    index in the block (4 bytes), as `MarkerPlace.key` makes it."""
     value = snapshot.get(FIRST_MARKERS_TABLE, payload_key)
     return None if value is None else (value[:_PLACE_BYTES], value[_PLACE_BYTES : _PLACE_BYTES + _HASH_BYTES])
 

@@ -5,7 +5,7 @@ the transaction succeeds. Any account can then send another marker of its payloa
 """
 
 from lacnode.chain.chain_history import ChainHistory
-from lacnode.privacy.state.announced_payloads import first_successful_marker
+from lacnode.privacy.state.announced_payloads import place_key_and_hash_of_first_success
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader
 from lacnode.storage.database import Database
 
@@ -30,7 +30,7 @@ class ExecutedPayloads:
         if payload_key in self._in_run:
             return True
         with self._database.read() as snapshot:
-            first = first_successful_marker(snapshot, payload_key)
+            first = place_key_and_hash_of_first_success(snapshot, payload_key)
             place = None if first is None else MarkerPlace.from_key(first[0])
             if first is None or place is None or place >= self._start:
                 return False

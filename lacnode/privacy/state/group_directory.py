@@ -60,8 +60,8 @@ class ManagerGroups:
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
         """Return the public keys of the members of the group `group_id` (32 bytes), as the manager has them. `number`
-        and `deadline_seconds` have no influence, because these members never change. EnclaveError if the manager has no
-        such group, EnclaveUnreachableError if it does not answer."""
+        and `deadline_seconds` have no influence, because these members never change. It never returns None. EnclaveError
+        if the manager has no such group, EnclaveUnreachableError if it does not answer."""
         return self._manager.retrieve_group(group_id).members
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:

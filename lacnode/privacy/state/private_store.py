@@ -30,7 +30,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpFields
 from lacnode.privacy.state.announced_payloads import (
-    first_successful_marker,
+    place_key_and_hash_of_first_success,
     record_marker_signer,
     record_punctual_sender,
     record_successful_marker,
@@ -238,7 +238,7 @@ class PrivateStoreReader:
     def first_successful_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
         """Return the place and the hash (32 bytes) of the first marker that executed the payload `payload_key` (32
         bytes) with success. None if there is none."""
-        found = first_successful_marker(self._snapshot, payload_key)
+        found = place_key_and_hash_of_first_success(self._snapshot, payload_key)
         return None if found is None else (MarkerPlace.from_key(found[0]), found[1])
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:

@@ -1,4 +1,4 @@
-"""The order of proposers beside GoQuorum: the one by which the last blocks were made."""
+"""The order of proposers in a network with GoQuorum: the one by which the last blocks were made."""
 
 from itertools import count
 from typing import NoReturn

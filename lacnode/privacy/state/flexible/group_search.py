@@ -43,8 +43,9 @@ CallLimitExceededError if it does not answer by then."""
 
 
 class GroupSearch:
-    """Searches for flexible groups, one search after the other, and remembers the answers of the contracts. Safe to use
-    from any thread. `find` asks one group's contract."""
+    """Finds all flexible groups in the private database of `context` that have members, by asking the contract of each.
+    The caller selects by members. One search runs at a time, and answers are kept until the state of their group changes.
+    Safe to use from any thread. `find` asks one group's contract."""
 
     def __init__(self, context: PrivacyContext, find: FindGroup) -> None:
         self._context = context

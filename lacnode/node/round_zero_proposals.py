@@ -1,4 +1,4 @@
-"""Which form of a QBFT block the connected validators accept as a proposal of a later round.
+"""Whether proposals of later rounds must have round 0 in their extra data, for validators that accept nothing else (QBFT).
 
 GoQuorum and Besu before 24.12 accept only blocks with round 0 in the extra data. Besu since 24.12 accepts that form too, but
 not for a block that was prepared in it in a later round. So the old form is the better one where a node needs it: without it
@@ -28,16 +28,16 @@ def accepts_only_round_zero(client_id: str) -> bool:
     return besu is not None and (int(besu[1]), int(besu[2])) < FIRST_BESU_WITH_ROUNDS
 
 
-class ProposalForm:
-    """Decides which round the extra data of a proposal has: the real one, or always 0. `peers` gives the connected
-    peers. Their client names decide it."""
+class RoundZeroProposals:
+    """Decides whether the extra data of this node's proposals has round 0 in every round, or the real round. `peers`
+    gives the connected peers. Their client names decide it."""
 
     def __init__(self, spec: ChainSpec, peers: Callable[[], Sequence[Peer]]) -> None:
         self._is_goquorum = spec.goquorum is not None
         self._peers = peers
 
-    def uses_round_zero(self, validators: Collection[bytes]) -> bool:
-        """Return whether proposals for `validators` (20-byte addresses) have round 0 in their extra data. True if a
+    def are_needed_for(self, validators: Collection[bytes]) -> bool:
+        """Return whether proposals to `validators` (20-byte addresses) must have round 0 in their extra data. True if a
         connected one of them accepts only that, or if the genesis is GoQuorum's."""
         # A genesis of GoQuorum is enough: its validators may be down now and come back in the middle of the height.
         return self._is_goquorum or any(

@@ -1,8 +1,8 @@
-"""The form of a block that the connected validators take."""
+"""Which connected validators take only proposals with round 0 in their extra data."""
 
 import pytest
 
-from lacnode.node.proposal_form import accepts_only_round_zero
+from lacnode.node.round_zero_proposals import accepts_only_round_zero
 
 
 @pytest.mark.parametrize(
