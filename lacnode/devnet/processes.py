@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest
-from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all, read_quantity
 from lacnode.storage.atomic_file import replace_text
 
 STOP_SECONDS = 20.0
@@ -170,8 +170,8 @@ def _height(node: DevnetNode) -> int:
         number, enode = call_all(node.rpc_url, [("eth_blockNumber", []), ("net_enode", [])])
     except NodeUnreachableError:
         return -1
-    is_ours = isinstance(enode, str) and node.node_id in enode
-    return int(number, 16) if is_ours and isinstance(number, str) else -1
+    height = read_quantity(number)
+    return height if height is not None and isinstance(enode, str) and node.node_id in enode else -1
 
 
 def log_tail(node: DevnetNode, lines: int = 15) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lacnode.devnet.manifest import DevnetNode
 from lacnode.devnet.processes import find_pid, is_paused
-from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all, read_quantity
 
 RATE_WINDOW_SECONDS = 10.0
 """The time over which blocks a second are averaged."""
@@ -55,15 +55,19 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
         height, peers, pool, consensus = call_all(node.rpc_url, calls, timeout)
     except NodeUnreachableError:
         return NodeRow(node, "starting")
+    # Another program may answer on this port. Its values have any shape, and those of another shape count as missing.
+    local, remote = _count(pool, "localCount"), _count(pool, "remoteCount")
+    values = consensus if isinstance(consensus, dict) else {}
+    engine = values.get("evm")
     return NodeRow(
         node,
         "up",
-        height=_quantity(height),
-        peers=_quantity(peers),
-        pending=pool["localCount"] + pool["remoteCount"] if isinstance(pool, dict) else None,
-        round=consensus.get("round") if isinstance(consensus, dict) else None,
-        engine=consensus.get("evm") if isinstance(consensus, dict) else None,
-        role="validator" if isinstance(consensus, dict) and consensus.get("isValidator") else None,
+        height=read_quantity(height),
+        peers=read_quantity(peers),
+        pending=None if local is None or remote is None else local + remote,
+        round=_count(consensus, "round"),
+        engine=engine if isinstance(engine, str) else None,
+        role="validator" if values.get("isValidator") is True else None,
     )
 
 
@@ -111,8 +115,9 @@ def make_table(rows: Sequence[NodeRow], rates: Sequence[float | None], width: in
     return table
 
 
-def _quantity(value: object) -> int | None:
-    return int(value, 16) if isinstance(value, str) else None
+def _count(result: object, name: str) -> int | None:
+    value = result.get(name) if isinstance(result, dict) else None
+    return value if isinstance(value, int) else None
 
 
 def _shown(value: int | None) -> str:

@@ -6,6 +6,7 @@ effect.
 
 import http.client
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +19,13 @@ class NodeUnreachableError(Exception):
 
 
 class CallRefusedError(Exception):
-    """The node answered the call with an error. `message` (text) and `data` (None if there is none) are those of the
-    node's error. The text of the exception also names the method and the code."""
+    """The node answered the call of `method` with an error. `code`, `message` (text) and `data` (None if there is none)
+    are those of the node's error. The text of the exception also names the method and the code."""
 
     def __init__(self, method: str, error: Mapping[str, object]) -> None:
         super().__init__(f"{method}: {error.get('message')} ({error.get('code')})")
+        self.method = method
+        self.code = error.get("code")
         self.message = str(error.get("message"))
         self.data = error.get("data")
 
@@ -39,7 +42,10 @@ def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 
     error = reply.get("error")
     if isinstance(error, Mapping):
         raise CallRefusedError(method, error)
-    return reply.get("result")
+    # Such as `{"message":"Host not authorized."}`, the body of status 403.
+    if "result" not in reply:
+        raise NodeUnreachableError(f"{url} answers without a result: {json.dumps(reply)[:200]}")
+    return reply["result"]
 
 
 def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float = 2.0) -> list[object]:
@@ -56,10 +62,19 @@ def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float
 def block_number(url: str) -> int:
     """Return the number of the node's head. It waits at most 2 seconds for each read. NodeUnreachableError if the node
     does not answer with a number."""
-    (number,) = call_all(url, [("eth_blockNumber", [])])
-    if not isinstance(number, str):
+    (result,) = call_all(url, [("eth_blockNumber", [])])
+    number = read_quantity(result)
+    if number is None:
         raise NodeUnreachableError(f"{url} gives no block number")
-    return int(number, 16)
+    return number
+
+
+def read_quantity(result: object) -> int | None:
+    """Return the number of a result that is a quantity: a text of `0x` and 1 to 64 hexadecimal digits. None for any
+    other result."""
+    # `int` alone takes signs, spaces and underscores too.
+    is_quantity = isinstance(result, str) and re.fullmatch("0x[0-9a-fA-F]{1,64}", result)
+    return int(str(result), 16) if is_quantity else None
 
 
 def _replies(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float) -> list[dict[str, Any]]:
@@ -68,20 +83,27 @@ def _replies(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float
         for number, (method, params) in enumerate(calls)
     ]
     replies = _answer(url, batch, timeout)
-    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
+    # The calls have numbers as their ids. A list cannot be an id, or a key of a dict.
+    if not isinstance(replies, list) or not all(
+        isinstance(reply, dict) and isinstance(reply.get("id"), int | str | None) for reply in replies
+    ):
         raise NodeUnreachableError(f"{url} answers, but not with JSON-RPC")
     return replies
 
 
 def _answer(url: str, document: object, timeout: float) -> object:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    # A port above 65,535, or a bracket without the other one.
+    except ValueError as error:
+        raise NodeUnreachableError(f"{url!r} is no address of a node: {error}") from None
     try:
         connection.request("POST", parts.path or "/", json.dumps(document), {"Content-Type": "application/json"})
         # The read is bounded: another program on this port must not fill the memory of the command.
         answer: object = json.loads(connection.getresponse().read(MAX_REPLY_BYTES))
         return answer
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         raise NodeUnreachableError(f"{url} does not answer: {error}") from None
     finally:
         connection.close()

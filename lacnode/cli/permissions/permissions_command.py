@@ -12,9 +12,10 @@ from lacnode.cli.permissions.rule_contracts import AccountRules, AdminList, Node
 from lacnode.cli.permissions.transaction_sender import TransactionSender
 from lacnode.crypto.node_key import KeyFileError, load_node_key
 from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.permissioning.abi import UnsupportedNodeError
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.hexadecimal import address_from_hex, to_hex
-from lacnode.rpc.json_rpc_client import CallRefusedError
+from lacnode.rpc.json_rpc_client import CallRefusedError, read_quantity
 
 DEFAULT_RPC = "http://127.0.0.1:8545"
 
@@ -25,7 +26,14 @@ def main(words: Sequence[str]) -> int:
     a change that the node or the contract refuses.
     """
     arguments = _parser().parse_args(words)
-    return int(arguments.run(arguments, NodeClient(arguments.rpc)))
+    client = NodeClient(arguments.rpc)
+    try:
+        return int(arguments.run(arguments, client))
+    except CallRefusedError as refusal:
+        raise UsageError(client.explain_refusal(refusal)) from None
+    # The contract of interface 1 lists IP addresses alone.
+    except UnsupportedNodeError as error:
+        raise UsageError(f"{error}; give the enode with the IP address of the node") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,7 +130,11 @@ def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
 
 def _add_node(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, enode = _node_rules(arguments, client), _enode(arguments.subject)
-    data = rules.encode_addition(enode, NodeType[arguments.role.upper()], arguments.name, arguments.organization)
+    try:
+        data = rules.encode_addition(enode, NodeType[arguments.role.upper()], arguments.name, arguments.organization)
+    # Bytes of the command line that are no UTF-8.
+    except UnicodeEncodeError:
+        raise UsageError("--name and --organization must be UTF-8 text", 2) from None
     return _changed(arguments, client, rules.address, data, f"{arguments.role} {enode.short_text} is on the list")
 
 
@@ -213,30 +225,33 @@ def _explain(arguments: argparse.Namespace, client: NodeClient) -> int:
         if arguments.gas is not None:
             call["gas"] = hex(arguments.gas)
         decision = client.call("lac_explainTransaction", call)
-    if not isinstance(decision, Mapping):
-        raise UsageError(f"{client.url} explains nothing")
+    # Only True is a permission: a script reads the decision from the exit status.
+    if not isinstance(decision, Mapping) or not isinstance(decision.get("allowed"), bool):
+        raise UsageError(f"the node at {client.url} answers with no decision: {json.dumps(decision)[:200]}")
     if arguments.json:
         print(json.dumps(decision))
     else:
         print(f"{'yes' if decision['allowed'] else 'no'}: {_told(decision)}")
-    # A script reads the decision from the exit status.
     return 0 if decision["allowed"] else 1
 
 
 def _refused(arguments: argparse.Namespace, client: NodeClient) -> int:
     refused = client.call("lac_refusedConnections")
-    if arguments.json or not isinstance(refused, list):
+    if not isinstance(refused, list) or not all(isinstance(refusal, Mapping) for refusal in refused):
+        raise UsageError(f"the node at {client.url} answers with no list of refusals: {json.dumps(refused)[:200]}")
+    if arguments.json:
         print(json.dumps(refused))
         return 0
     for refusal in refused:
-        print(f"{refusal['direction']} {refusal['enode']}: {_told(refusal)}; {refusal['times']} times")
+        times = f"{refusal.get('times')} times"
+        print(printable(f"{refusal.get('direction')} {refusal.get('enode')}: {_told(refusal)}; {times}"))
     return 0
 
 
 def _told(decision: Mapping[str, object]) -> str:
-    number = decision.get("blockNumber")
-    place = "" if number is None else f" at block {int(str(number), 16)}"
-    return printable(f"{decision['reason']} (rule {decision['rule']} of {decision['source']}{place})")
+    number = read_quantity(decision.get("blockNumber"))
+    place = "" if number is None else f" at block {number}"
+    return printable(f"{decision.get('reason')} (rule {decision.get('rule')} of {decision.get('source')}{place})")
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------
@@ -254,7 +269,10 @@ def _contract(given: str | None, client: NodeClient, name: str, option: str) -> 
     found = status.get(name) if isinstance(status, Mapping) else None
     if found is None:
         raise UsageError(f"the node at {client.url} runs without that contract; give {option} to name one")
-    return _address(str(found))
+    try:
+        return address_from_hex(found if isinstance(found, str) else repr(found))
+    except ValueError:
+        raise UsageError(f"the node at {client.url} names no address as {name}; give {option}") from None
 
 
 def _changed(arguments: argparse.Namespace, client: NodeClient, contract: bytes, data: bytes, done: str) -> int:

@@ -11,7 +11,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.revert_text import revert_text
-from lacnode.rpc.json_rpc_client import CallRefusedError
+from lacnode.rpc.json_rpc_client import CallRefusedError, read_quantity
 
 RECEIPT_SECONDS = 120.0
 POLL_SECONDS = 0.1
@@ -54,10 +54,11 @@ class TransactionSender:
                 contract=contract,
                 data=data,
             )
-            hash_ = str(self._client.call("eth_sendRawTransaction", to_hex(raw)))
+            self._client.call("eth_sendRawTransaction", to_hex(raw))
         except CallRefusedError as failure:
             raise UsageError(f"the node does not take the transaction: {_told(failure)}") from None
-        return self._wait(hash_)
+        # Of the own bytes, not of the answer: the receipt that is asked for must be the one of this transaction.
+        return self._wait(to_hex(keccak256(raw)))
 
     def _gas(self, contract: bytes, data: bytes) -> int:
         request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
@@ -84,15 +85,30 @@ class TransactionSender:
         # Blocks come every few seconds. A network without a quorum makes none, and the command must end all the same.
         deadline = time.monotonic() + RECEIPT_SECONDS
         while time.monotonic() < deadline:
-            receipt = self._client.call("eth_getTransactionReceipt", hash_)
-            if isinstance(receipt, Mapping):
-                number = int(str(receipt["blockNumber"]), 16)
+            receipt = self._receipt(hash_)
+            if receipt is not None:
+                number = read_quantity(receipt.get("blockNumber"))
+                if number is None:
+                    raise UsageError(f"transaction {hash_} was sent; the receipt that the node gives names no block")
                 # The trial may have passed on an older state. Only the receipt says that the change was made.
                 if receipt.get("status") != "0x1":
                     raise UsageError(f"transaction {hash_} failed in block {number}; nothing was changed")
                 return number
             time.sleep(POLL_SECONDS)
         raise UsageError(f"transaction {hash_} is in no block after {RECEIPT_SECONDS:.0f} s; it may still come")
+
+    def _receipt(self, hash_: str) -> Mapping[str, object] | None:
+        """Return the receipt of a transaction, None while no block has it. UsageError, with the hash, if the node does
+        not tell: the transaction is on its way then, and must not be sent again unseen."""
+        try:
+            receipt = self._client.call("eth_getTransactionReceipt", hash_)
+        except CallRefusedError as refusal:
+            raise UsageError(
+                f"transaction {hash_} was sent, and may be in a block: {self._client.explain_refusal(refusal)}"
+            ) from None
+        except UsageError as silent:
+            raise UsageError(f"transaction {hash_} was sent, and may be in a block: {silent}") from None
+        return receipt if isinstance(receipt, Mapping) else None
 
 
 def _sign_contract_call(
