@@ -32,15 +32,17 @@ class KnownNodes:
 
     @property
     def enodes(self) -> tuple[Enode, ...]:
-        """The enodes, the last added or changed first."""
+        """The enodes, the last connected first."""
         return tuple(reversed(self._nodes.values()))
 
     def record_session(self, enode: Enode) -> None:
-        """Put `enode`, with which there is a session, first in the list. A node that does not listen is left out, and
-        one that is listed with the same enode stays where it is. Beyond `MAX_KNOWN_NODES` the last of the list is
-        dropped."""
+        """Put `enode`, with which there is a session, first in the list. A node that does not listen is left out. Beyond
+        `MAX_KNOWN_NODES` the last of the list is dropped, which is the one whose last session began longest ago."""
         # A node that does not listen cannot be dialled at the next start.
-        if not enode.is_listening or self._nodes.get(enode.id) == enode:
+        if not enode.is_listening:
+            return
+        # One that is first already with this enode changes nothing, so nothing is written.
+        if self._nodes and self._nodes[next(reversed(self._nodes))] == enode:
             return
         self._nodes[enode.id] = enode
         self._nodes.move_to_end(enode.id)

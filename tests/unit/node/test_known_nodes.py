@@ -39,6 +39,15 @@ async def test_the_last_met_come_first_and_a_new_address_takes_the_olds_place() 
     assert await after_meeting(database, [enode(3)]) == (enode(3), moved, enode(2))
 
 
+async def test_a_node_that_connects_again_comes_first_and_is_not_the_one_to_go() -> None:
+    nodes = [enode(number + 1) for number in range(MAX_KNOWN_NODES)]
+    oldest, second, newcomer = nodes[0], nodes[1], enode(MAX_KNOWN_NODES + 1)
+    found = await after_meeting(MemoryDatabase(), [*nodes, oldest, newcomer])
+    assert found[:2] == (newcomer, oldest)
+    assert len(found) == MAX_KNOWN_NODES
+    assert second not in found
+
+
 async def test_who_does_not_listen_is_not_kept_nor_more_than_there_is_room_for() -> None:
     nodes = [enode(number + 1, tcp=0 if number == 0 else 30303) for number in range(MAX_KNOWN_NODES + 10)]
     found = await after_meeting(MemoryDatabase(), nodes)
