@@ -39,16 +39,21 @@ def network_series(network: P2pNetwork, max_peers: int) -> Iterator[MetricSeries
 
 
 def synchronizer_series(chain: Blockchain, synchronizer: Synchronizer) -> Iterator[MetricSeries]:
-    """Yield the series of the highest known block, which is the head or `highest_block` of `eth_syncing`, and of
-    whether this node is synchronising."""
+    """Yield the series of the best known block, which is the head or `highestBlock` of `eth_syncing`, and of whether
+    this node is synchronising."""
 
     def best_known() -> int:
         status = synchronizer.status
-        # A peer's word is not checked, and a liar may name any number. So only what synchronisation verified counts
-        # beyond the own head.
+        # Besu's gauge of this name shows what the best peer claims. A liar may name any number, so here the claim of a
+        # peer counts only while this node follows it, after verified headers of that peer above the own head.
         return chain.head.header.number if status is None else status.highest_block
 
-    yield gauge(MetricCategory.ETHEREUM, "best_known_block_number", "Highest block of a verified chain", best_known)
+    yield gauge(
+        MetricCategory.ETHEREUM,
+        "best_known_block_number",
+        "The own head, or while synchronising the head that the followed peer claims",
+        best_known,
+    )
     yield gauge(
         MetricCategory.SYNCHRONIZER,
         "in_sync",
