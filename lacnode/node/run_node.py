@@ -25,10 +25,13 @@ from lacnode.chainspec.spec import ChainSpec, with_base_fee_if_fixed
 from lacnode.consensus.bft.protocol_schedule import OtherProtocolError
 from lacnode.consensus.protocols import protocols_of
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
+from lacnode.ethstats.server_certificate import EthstatsCertificateError
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.evm.engine import PYTHON
 from lacnode.evm.engine_kind import EngineKind, why_no_library
+from lacnode.evm.native_library import NativeLibraryError
 from lacnode.malloc_settings import configure_malloc
+from lacnode.metrics.otlp_receiver import OtlpFileError
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
@@ -200,12 +203,16 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None, pac
             node = build_node(config, resources)
             undo.pop_all()
             return node
+    # The command line has checked most of these files. One may have gone or changed since.
     except (
         InvalidCorsOriginError,
         AuthenticationSetupError,
+        EthstatsCertificateError,
         GenesisError,
         KeyFileError,
         ManagerStartError,
+        NativeLibraryError,
+        OtlpFileError,
         PermissionsFileError,
         RpcTlsError,
         StorageError,
