@@ -1,7 +1,6 @@
 """JSON-RPC calls of the command line to a running node. Each call has a deadline.
 
-It uses the standard library alone, because a command must start fast. Must not retry: a call that failed may have had its
-effect.
+It uses no HTTP library, because a command must start fast. Must not retry: a call that failed may have had its effect.
 """
 
 import http.client
@@ -10,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
+
+import orjson
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
@@ -44,7 +45,7 @@ def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 
         raise CallRefusedError(method, error)
     # Such as `{"message":"Host not authorized."}`, the body of status 403.
     if "result" not in reply:
-        raise NodeUnreachableError(f"{url} answers without a result: {json.dumps(reply)[:200]}")
+        raise NodeUnreachableError(f"{url} answers without a result: {str(reply.get('message'))[:200]}")
     return reply["result"]
 
 
@@ -101,9 +102,10 @@ def _answer(url: str, document: object, timeout: float) -> object:
     try:
         connection.request("POST", parts.path or "/", json.dumps(document), {"Content-Type": "application/json"})
         # The read is bounded: another program on this port must not fill the memory of the command.
-        answer: object = json.loads(connection.getresponse().read(MAX_REPLY_BYTES))
+        # `orjson` refuses a document that is nested without end. Python's own reader may crash on it.
+        answer: object = orjson.loads(connection.getresponse().read(MAX_REPLY_BYTES))
         return answer
-    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise NodeUnreachableError(f"{url} does not answer: {error}") from None
     finally:
         connection.close()

@@ -34,6 +34,8 @@ def main(words: Sequence[str]) -> int:
     # The contract of interface 1 lists IP addresses alone.
     except UnsupportedNodeError as error:
         raise UsageError(f"{error}; give the enode with the IP address of the node") from None
+    except RecursionError:
+        raise UsageError(f"the node at {client.url} answers with too many levels of JSON") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -227,7 +229,7 @@ def _explain(arguments: argparse.Namespace, client: NodeClient) -> int:
         decision = client.call("lac_explainTransaction", call)
     # Only True is a permission: a script reads the decision from the exit status.
     if not isinstance(decision, Mapping) or not isinstance(decision.get("allowed"), bool):
-        raise UsageError(f"the node at {client.url} answers with no decision: {json.dumps(decision)[:200]}")
+        raise UsageError(f"the node at {client.url} answers {type(decision).__name__} and no decision")
     if arguments.json:
         print(json.dumps(decision))
     else:
@@ -238,7 +240,7 @@ def _explain(arguments: argparse.Namespace, client: NodeClient) -> int:
 def _refused(arguments: argparse.Namespace, client: NodeClient) -> int:
     refused = client.call("lac_refusedConnections")
     if not isinstance(refused, list) or not all(isinstance(refusal, Mapping) for refusal in refused):
-        raise UsageError(f"the node at {client.url} answers with no list of refusals: {json.dumps(refused)[:200]}")
+        raise UsageError(f"the node at {client.url} answers no list of refusals")
     if arguments.json:
         print(json.dumps(refused))
         return 0

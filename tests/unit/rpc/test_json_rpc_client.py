@@ -23,7 +23,9 @@ def test_a_head_that_is_no_quantity_counts_as_no_answer(result: object) -> None:
         block_number(url)
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff", b"", b'[{"id":[]}]', b'[{"id":{}}]', b"[1]", b'{"a":1}'])
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"\xff", b"", b'[{"id":[]}]', b'[{"id":{}}]', b"[1]", b'{"a":1}'], ids=range(7)
+)
 def test_what_is_no_answer_to_a_batch_counts_as_none(body: bytes) -> None:
     with answering(lambda request: body) as url, pytest.raises(NodeUnreachableError):
         call_all(url, [("eth_blockNumber", [])], timeout=10)
