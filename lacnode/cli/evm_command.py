@@ -35,7 +35,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         outcomes = replay_difference(document)
     except OSError as error:
         raise UsageError(f"{words[1]}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, GenesisError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, GenesisError) as error:
         raise UsageError(f"{words[1]} is not a difference that a node wrote: {error}") from None
     return _report(outcomes)
 
@@ -43,8 +43,8 @@ def run(words: Sequence[str], settings: Settings) -> int:
 def replay_difference(document: dict[str, Any]) -> dict[str, Outcome]:
     """Execute the block in `document` again, and return its outcome by the name of each engine: `python` and `native`.
     An outcome is what the execution gives, or its ExecutionError. `document` is the file that a node writes when its
-    engines differ. ValueError, KeyError, TypeError or GenesisError if it is another file. NativeLibraryError without
-    the native library.
+    engines differ. ValueError, KeyError, TypeError, AttributeError or GenesisError if it is another file.
+    NativeLibraryError without the native library.
     """
     spec = parse_genesis(document["genesis"])
     # The file has the trie nodes and codes that the block reads, and no others. The engines need no database.

@@ -21,7 +21,11 @@ def run(words: Sequence[str], settings: Settings) -> int:
         raise UsageError("password hash --password=<VALUE> was expected", 2)
     # BCrypt leaves out the rest of a longer password without a word. Two passwords with one beginning would be the
     # same.
-    password = required_option(values, "password").encode()
+    try:
+        password = required_option(values, "password").encode()
+    # Bytes of the command line that are no UTF-8.
+    except UnicodeEncodeError:
+        raise UsageError("--password must be UTF-8 text", 2) from None
     if len(password) > MAX_PLAIN_PASSWORD_BYTES:
         raise UsageError(
             f"BCrypt looks at {MAX_PLAIN_PASSWORD_BYTES} bytes of a password; this one has {len(password)}"

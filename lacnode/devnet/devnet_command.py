@@ -19,10 +19,12 @@ from types import FrameType
 from rich.console import Console
 from rich.live import Live
 
+from lacnode.crypto.node_key import KeyFileError
 from lacnode.devnet import processes
 from lacnode.devnet.allowed_pages import ORIGINS
 from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, DEVNET_FORKS
 from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claim_port_offset
+from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.managers import wait_for_managers
 from lacnode.devnet.manifest import (
     CONSENSUS_GROUPS,
@@ -59,7 +61,11 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except (DevnetError, NoFreePortsError) as error:
+    # The reader of the output is gone. `lacnode` ends without a word then.
+    except BrokenPipeError:
+        raise
+    # OSError: a full disk, or a directory that this user may not write.
+    except (DevnetError, DevnetStateError, KeyFileError, NoFreePortsError, OSError) as error:
         print(f"devnet: {error}", file=sys.stderr)
         return 1
 
