@@ -35,7 +35,7 @@ from tests.siege.transactions import SiegeSender, raw
 
 CODELESS = b"\x77" * 20
 WAITING_TRANSFERS = 4
-"""In the pools when the rules become hostile. Each fills a block when they are restored, and few delay others for long."""
+"""In the pools when the rules become hostile. Each needs the gas of a whole block, so others wait for few of them."""
 
 HOSTILE_SECONDS = 10.0
 ASKERS = 4
