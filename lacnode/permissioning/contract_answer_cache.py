@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
+from lacnode.permissioning.answer_time import AnswerTime
 from lacnode.permissioning.contract_reader import (
     ContractReader,
     ContractReading,
@@ -36,27 +37,6 @@ MAX_READ_ACCOUNTS = 16
 """The largest number of accounts that an answer which holds for later blocks may depend on. Rules in use read less than ten.
 
 A contract may read thousands of accounts for each question. To keep them with each answer would fill the memory."""
-
-MAX_TIMEOUTS = 2
-"""How often a contract may time out after one block. Then it is not asked again after that block.
-
-Each such question costs as much time as a block full of transactions."""
-
-
-SLOW_ANSWER_SECONDS, MAX_SLOW_SECONDS = 0.5, 4.0
-"""The time from which an answer is slow, and the time that slow answers after one block may take altogether.
-
-Then the contract is not asked again after that block. Answers just below the time limit would hold up all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Losses:
-    """What the contract has cost after one block, named by its state root and number: timeouts, and the seconds of slow
-    answers."""
-
-    block: tuple[bytes, int] = (b"", -1)
-    timeouts: int = 0
-    slow_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +67,10 @@ class ContractAnswerCache:
         self._reader = reader
         self._capacity = capacity
         self._known_codes = known_codes
-        self._clock = clock
+        self._time = AnswerTime(clock)
         self._lock = threading.Lock()
         self._cached: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
-        # Both hold values for one block only: the state root and the number of the latest block that was asked about.
-        self._losses = _Losses()
+        # For one block only: the state root and the number of the latest block that was asked about.
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_question: bytes | None = None) -> bytes:
@@ -99,15 +78,16 @@ class ContractAnswerCache:
         holds.
 
         `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then
-        limits the call, so that every node finds the same answer. Earlier timeouts do not count then.
+        limits the call, so that every node finds the same answer. Earlier timeouts do not count then. After timeouts
+        and slow answers a finite limit is lower for a time, also after other blocks (`AnswerTime`).
 
         `relevant_question` is the same question without the parts that a known contract does not look at. A known
         contract gives one answer to all questions with the same relevant question. For any other contract every byte of
         `data` counts. None: `data` is the whole key.
 
         ContractUnreadableError if the contract gives no answer, or one of more than `MAX_OUTPUT_BYTES`. Its subclasses:
-        NoContractError if there is no code, ContractTimeoutError after `seconds`, or after `MAX_TIMEOUTS` timeouts or
-        `MAX_SLOW_SECONDS` of slow answers on this block, StateUnavailableError if the state cannot be read.
+        NoContractError if there is no code, ContractTimeoutError after the time limit or if the contract is not asked
+        for now, StateUnavailableError if the state cannot be read.
         """
         # The key is a hash, because `data` contains the whole payload of a transaction. Keys of full length would let a
         # sender of large transactions fill the memory.
@@ -147,11 +127,21 @@ class ContractAnswerCache:
     def _read(
         self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, relevant_question: bytes | None
     ) -> ContractReading | ContractUnreadableError:
-        # A contract that runs until the time limit costs its whole limit for every transaction that arrives. After
-        # MAX_TIMEOUTS of these the node stops to ask until the next block, so that the pool stays usable.
-        if seconds < math.inf and self._was_too_slow(header):
-            return ContractTimeoutError(f"is not asked again after block {header.number}: it gave no answer in time")
-        started = self._clock()
+        if seconds == math.inf:
+            return self._read_within(data, header, seconds, key, relevant_question)
+        # A contract that runs until the time limit costs its whole limit for every transaction that arrives. The node
+        # asks it little then, so that the pool stays usable and blocks come in time.
+        with self._time.question(seconds) as question:
+            if not question.seconds:
+                return ContractTimeoutError("is not asked for now: it gave no answer in time")
+            outcome = self._read_within(data, header, question.seconds, key, relevant_question)
+            if isinstance(outcome, ContractTimeoutError):
+                question.lose()
+            return outcome
+
+    def _read_within(
+        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, relevant_question: bytes | None
+    ) -> ContractReading | ContractUnreadableError:
         outcome = self._read_outcome(data, header, seconds)
         if relevant_question is not None:
             outcome = self._without_payload(outcome, relevant_question, header, seconds)
@@ -163,8 +153,6 @@ class ContractAnswerCache:
         fingerprint: Hashable = None
         if isinstance(outcome, ContractReading) and outcome.is_lasting:
             fingerprint = self._fingerprint(outcome.accounts, header)
-        if seconds < math.inf:
-            self._count_losses(header, isinstance(outcome, ContractTimeoutError), self._clock() - started)
         with self._lock:
             self._cached[key] = _CachedAnswer(outcome, header.state_root, header.number, fingerprint)
             self._cached.move_to_end(key)
@@ -210,22 +198,6 @@ class ContractAnswerCache:
 
     def _is_of_known_code(self, outcome: ContractReading | ContractUnreadableError) -> bool:
         return isinstance(outcome, ContractReading) and outcome.is_lasting and outcome.codes <= self._known_codes
-
-    def _was_too_slow(self, header: BlockHeader) -> bool:
-        losses = self._losses
-        is_of_block = losses.block == (header.state_root, header.number)
-        return is_of_block and (losses.timeouts >= MAX_TIMEOUTS or losses.slow_seconds >= MAX_SLOW_SECONDS)
-
-    def _count_losses(self, header: BlockHeader, is_timeout: bool, seconds: float) -> None:
-        is_slow = seconds >= SLOW_ANSWER_SECONDS
-        if not (is_timeout or is_slow):
-            return
-        with self._lock:
-            block = (header.state_root, header.number)
-            before = self._losses if self._losses.block == block else _Losses(block)
-            self._losses = _Losses(
-                block, before.timeouts + is_timeout, before.slow_seconds + (seconds if is_slow else 0.0)
-            )
 
     def _fingerprint(self, accounts: frozenset[bytes], header: BlockHeader) -> Hashable:
         """The fingerprint of `accounts` after the block of `header`. It is computed once for each block and set.

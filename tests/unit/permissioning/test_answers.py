@@ -8,7 +8,6 @@ import pytest
 from lacnode.permissioning.contract_answer_cache import (
     MAX_OUTPUT_BYTES,
     MAX_READ_ACCOUNTS,
-    MAX_TIMEOUTS,
     ContractAnswerCache,
 )
 from lacnode.permissioning.contract_reader import (
@@ -172,15 +171,12 @@ class TestAContractThatIsTooSlow:
         contract.failure = ContractTimeoutError("gave no answer within 1 s")
         return contract, ContractAnswerCache(contract, RULES)
 
-    def test_is_asked_twice_after_a_block_and_then_after_the_next_one(self) -> None:
+    def test_is_not_asked_by_each_sender(self) -> None:
         contract, answers = self.slow()
         for question in range(10):
-            with pytest.raises(ContractUnreadableError):
+            with pytest.raises(ContractTimeoutError):
                 answers.ask(bytes([question]), header(1), 1)
-        assert contract.calls == MAX_TIMEOUTS
-        with pytest.raises(ContractUnreadableError):
-            answers.ask(b"x", header(2), 1)
-        assert contract.calls == MAX_TIMEOUTS + 1
+        assert contract.calls < 3
 
     def test_judges_no_block_by_its_slowness(self) -> None:
         """The node was too busy to have an answer in time. It must not find a block invalid that others find valid."""
@@ -218,6 +214,7 @@ def test_answers_just_below_the_time_limit_do_not_hold_up_all_others() -> None:
             refused += 1
     assert (contract.calls, refused) == (3, 97)
     assert answers.ask(b"a block is judged all the same", header(1), math.inf)
+    now[0] += 1
     assert answers.ask(b"x", header(2), 2)
 
 

@@ -53,7 +53,7 @@ def test_a_broken_contract_permits_no_connection_and_is_named(kind: str, version
     assert not decision.allowed
     assert decision.reason.endswith(", which permits no connection")
     assert not contract.gives_answer(ONE, OTHER, HEADER, 1)
-    problem = str(contract.find_problem(HEADER, 1))
+    problem = str(NodeContract(make(), INGRESS, version).find_problem(HEADER, 1))
     assert f"does not match the expected interface version {version}: {told}" in problem
     assert not contract.lists_as_denied(OTHER.id, HEADER, 1)
 
