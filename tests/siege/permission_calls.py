@@ -4,7 +4,7 @@ The rules are lacnode's contracts, as `make_devnet` puts them into the genesis. 
 create contracts, and the first one is the administrator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import trio
 from eth_abi.abi import encode
@@ -103,6 +103,21 @@ class PermittedAccount:
     async def transfers(self) -> bool:
         """Whether a new transfer of this account comes into a block in time."""
         return await self.send(gas=21_000) is not None
+
+    async def transfers_by_all(self, nodes: Sequence[DevnetNode]) -> bool:
+        """Whether a transfer of this account comes into a block in time that is offered to all `nodes` again and again."""
+        nonce = await ask(self._node.rpc_port, "eth_getTransactionCount", to_hex(self.address), "latest")
+        if not isinstance(nonce, str):
+            return False
+        transaction = SiegeSender(self.key, int(nonce, 16)).sign(to=TARGET, gas=21_000)
+        hash_ = to_hex(transaction.hash)
+        with trio.move_on_after(MINED_SECONDS):
+            while not isinstance(await ask(self._node.rpc_port, "eth_getTransactionReceipt", hash_), dict):
+                for node in nodes:
+                    await ask(node.rpc_port, "eth_sendRawTransaction", raw(transaction))
+                await trio.sleep(POLL_SECONDS)
+            return True
+        return False
 
     async def changes(self, contract: bytes, data: bytes) -> bool | None:
         """Whether a call of this account that changes `contract` succeeds. None if it is in no block in time."""

@@ -180,7 +180,11 @@ async def _offer(node: DevnetNode, sent: Sent) -> None:
 
 
 async def changing_answers(manifest: Manifest, sent: Sent) -> None:
-    """Rules that permit others than the administrator at odd timestamps alone. Ordinary accounts send all the time."""
+    """Rules that permit others than the administrator at odd timestamps alone. Ordinary accounts send all the time.
+
+    A pool takes a transaction only while its head permits it. A proposer drops it if the block before does not. Both are as
+    in Besu. So a client has to offer it again, and to all nodes: none sends a peer the same transaction twice.
+    """
     admin = admin_of(manifest)
     rules = await _create(admin, parity_rules(admin.address))
     if not await admin.changes(ACCOUNT_INGRESS, setting_rules(rules)):
@@ -188,7 +192,7 @@ async def changing_answers(manifest: Manifest, sent: Sent) -> None:
 
     async def keep_on(account: PermittedAccount) -> None:
         while True:
-            if await account.transfers():
+            if await account.transfers_by_all(manifest.nodes):
                 sent.count("transfers in blocks")
             else:
                 sent.fault(
