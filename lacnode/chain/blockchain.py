@@ -163,7 +163,7 @@ class Blockchain(ExecutableChain):
         cancelled, or another block's import begins, StorageError if the state cannot be read.
         """
         hash_ = _block_hash(self.protocols, block)
-        with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
+        with self._writer, self._speculation.speculative_budget(budget, hash_) as own:
             parent = self._parent_head(block)
             validators = self.tally_after(parent.header).validators
             self._verifier.check_proposed_header(
@@ -172,10 +172,8 @@ class Blockchain(ExecutableChain):
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
             creator = self.protocols.creator(block.header)
-            with self._proposal_sizes.bounded_budget(
-                own_budget, creator, validators, is_prepared=is_prepared
-            ) as bounded_budget:
-                self._execute_once(hash_, block, parent, bounded_budget)
+            with self._proposal_sizes.bounded_budget(own, creator, validators, is_prepared=is_prepared) as limited:
+                self._execute_once(hash_, block, parent, limited)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. Return True then, and False if it is known already.
@@ -233,14 +231,12 @@ class Blockchain(ExecutableChain):
 
     @contextmanager
     def bulk_import(self) -> Iterator[None]:
-        """Import many blocks inside this context, with few flushes to the disk. No other thread can import, build or
-        check a block meanwhile.
+        """Import many blocks here with few flushes to the disk. Other threads cannot import, build or check a block.
 
         Each block is stored as a whole and visible at once. A crash may take back the last blocks. Raises StorageError
-        at the exit if the last blocks could not be written: they are not in the chain then. The entry interrupts a
-        block that is being built or checked, so verify the first block before. A block that consensus has decided is
-        imported after the context: the journal forgets what it signed for an imported block, so a crash must not take
-        such a block back.
+        at the exit if the last ones could not be written: they are not in the chain then. The entry interrupts a block
+        that is being built or checked, so verify the first block before. Import a block that consensus has decided
+        after the exit: the journal forgets what it signed for an imported block, so no crash may take it back.
         """
         with self._speculation.import_in_progress(), self._writer:
             try:

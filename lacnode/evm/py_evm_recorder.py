@@ -210,8 +210,7 @@ class TraceRecorder:
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def begin_step(self, computation: Any, opcode: int, is_virtual: bool) -> None:
-        """Begin a step of the current call. `is_virtual`: it is the STOP after the end of the code, which is not in the
-        code."""
+        """Begin a step of the current call. `is_virtual`: the STOP after the end, which is not in the code."""
         frame = self._frames[-1]
         program_counter = computation.code.program_counter
         step = TracedStep(

@@ -22,7 +22,7 @@ RECOVERY_SECONDS = 40.0
 A question of 2 s, the longest there is, then costs 5 % of the time at most. One of 0.5 s, for a block that is being built,
 costs 1.25 %."""
 
-FIRST_PART = 0.05
+FIRST_TRY_SHARE = 0.05
 """The part of its time limit that a question gets in the first longer try after a loss. Each failed try doubles it."""
 
 SLOW_ANSWER_SECONDS, MAX_SLOW_SECONDS, SLOW_SHARE = 0.5, 4.0, 0.05
@@ -31,7 +31,7 @@ that is taken off their sum. Answers just below the time limit would hold up all
 
 
 @dataclass(slots=True)
-class Question:
+class TimedQuestion:
     """A question that may be asked now, with its time limit in seconds. 0: it may not. `lose` is called if it has no
     answer in time."""
 
@@ -61,7 +61,7 @@ class AnswerTime:
         self._slow_seconds, self._slow_at = 0.0, 0.0
 
     @contextmanager
-    def question(self, seconds: float) -> Iterator[Question]:
+    def question(self, seconds: float) -> Iterator[TimedQuestion]:
         """Ask a question with the time limit `seconds` within this context. The question has the limit that holds now.
 
         After a loss there is one question at a time. Another thread waits for at most `SHORT_SECONDS`, and may not ask
@@ -71,7 +71,7 @@ class AnswerTime:
         if question.part == 1:
             yield from self._measured(question)
         elif not question.seconds or not self._turn.acquire(timeout=SHORT_SECONDS):
-            yield Question(0, 0)
+            yield TimedQuestion(0, 0)
         else:
             try:
                 # The question before it may have been lost.
@@ -79,21 +79,21 @@ class AnswerTime:
             finally:
                 self._turn.release()
 
-    def _measured(self, question: Question) -> Iterator[Question]:
+    def _measured(self, question: TimedQuestion) -> Iterator[TimedQuestion]:
         started = self._clock()
         yield question
         if question.seconds:
             self._record(question, self._clock() - started)
 
-    def _question(self, seconds: float) -> Question:
+    def _question(self, seconds: float) -> TimedQuestion:
         now = self._clock()
         with self._lock:
             part = min(1.0, (now - self._lost_at) / RECOVERY_SECONDS)
             if part >= self._next_part:
-                return Question(max(part * seconds, min(seconds, SHORT_SECONDS)), part)
-            return Question(0 if now < self._silent_until else min(seconds, SHORT_SECONDS), 0)
+                return TimedQuestion(max(part * seconds, min(seconds, SHORT_SECONDS)), part)
+            return TimedQuestion(0 if now < self._silent_until else min(seconds, SHORT_SECONDS), 0)
 
-    def _record(self, question: Question, seconds: float) -> None:
+    def _record(self, question: TimedQuestion, seconds: float) -> None:
         now = self._clock()
         with self._lock:
             if not question.is_lost and not self._is_too_slow(seconds, now):
@@ -102,7 +102,7 @@ class AnswerTime:
             if question.part:
                 self._lost_at = now
                 # After the whole time limit the tries begin again. A contract that needs less is found soon then.
-                self._next_part = FIRST_PART if question.part == 1 else min(1.0, 2 * question.part)
+                self._next_part = FIRST_TRY_SHARE if question.part == 1 else min(1.0, 2 * question.part)
 
     def _is_too_slow(self, seconds: float, now: float) -> bool:
         """Whether slow answers, with one that took `seconds`, took too long altogether."""

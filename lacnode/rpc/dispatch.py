@@ -154,11 +154,8 @@ class Dispatcher:
         caller's token, or None. `client` is the caller's address, by which limits for each client count.
         """
         # A client without a token learns nothing if every method needs one, not even whether its JSON is correct.
-        if (
-            self._authenticator is not None
-            and authorization is None
-            and self._authenticator.requires_token_for_every_method()
-        ):
+        authenticator = self._authenticator
+        if authenticator is not None and authorization is None and authenticator.requires_token_for_every_method():
             return Reply(self._encoded(error_reply(None, errors.unauthorized())), 401)
         if self._authenticator is not None:
             # To check the signature of a token takes longer than a quick method.

@@ -84,8 +84,7 @@ class TransactionPool:
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
         """Add `transaction`, received at `now` (Unix seconds). `local`: a user of this node sent it. A full pool then
-        drops the least important ones, maybe this one. TransactionRejectedError if it may not enter. MissingNodeError
-        if the head has moved since the checks and its state lacks the sender's account."""
+        drops the least important ones, maybe this one. Raises TransactionRejectedError, or MissingNodeError (damage)."""
         self._check_new(transaction)
         self._now = now
         self._check_not_slow(transaction, now)

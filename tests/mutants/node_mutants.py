@@ -12,7 +12,8 @@ NODE = (
         """        self._records.append(self._journal.check_and_record(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        \"\"\"Sign the admitted `payload`, without a check. SignerUnavailableError if the key does not answer.\"\"\"
+        \"\"\"Sign `payload`, which `check_and_record` has put on record before. Nothing is checked here.
+        SignerUnavailableError if the key does not answer.\"\"\"
         return sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
 """,
         """        self._record = self._journal.check_and_record(payload)

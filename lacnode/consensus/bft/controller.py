@@ -83,8 +83,7 @@ class BftController:
     """The state machine of consensus in the node with the `address` (20 bytes): it gets events and returns effects.
 
     `journal` is read when a height starts. Only the validator writes to it. `protocols` are those of the chain.
-    `limits` come from the genesis, None for the defaults.
-    """
+    `limits` come from the genesis, None for the defaults."""
 
     def __init__(
         self, address: bytes, journal: Journal, protocols: ProtocolSchedule, limits: MessageLimits | None = None

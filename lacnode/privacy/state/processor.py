@@ -112,14 +112,12 @@ class PrivateProcessor:
 
     def on_private_logs(self, listener: Listener) -> None:
         """Call `listener` for each later block that gives new private logs, also when a group is executed again. The
-        call is made in the thread that has executed the block, before a read that waits for it goes on. So the listener
-        must be quick and must not wait for private execution. It is not called for blocks without private logs. Its
-        errors are logged."""
+        thread that has executed the block calls it, before a read that waits for the block goes on. So the listener
+        must be quick and must not wait for private execution. Its errors are logged."""
         self._listeners.append(listener)
 
     def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:
-        """Call `preempt` (in place of an earlier one) in the thread of `step` each time groups begin to wait for a long
-        transaction."""
+        """Replace `preempt`. The thread of `step` calls it when groups begin to wait for a long transaction."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------
@@ -293,8 +291,7 @@ class PrivateProcessor:
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Return records to store for refused additions to flexible groups whose history was not taken over, perhaps
-        because it is missing. With such a record the node waits for the history. The record has no effect if the node
-        has the history."""
+        because it is missing. The node waits for the history then, and a record without need has no effect."""
         # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits.
         waiting = []
         groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}
@@ -329,8 +326,7 @@ class PrivateProcessor:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 
     def notify_listeners(self, private_block: PrivateBlock) -> None:
-        """Call the listeners with `private_block`, in the thread of the caller. They are not called if it has no logs.
-        Their errors are logged."""
+        """Call the listeners with `private_block` in this thread if it has logs. Their errors are logged."""
         if not any(private_block.logs.values()):
             return
         for listener in self._listeners:
