@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lacnode.storage.atomic_file import replace_text
+from lacnode.storage.disk import REAL_DISK
 
 STATE_FILE, GENERATION_FILE, LOCK_FILE = "devnet-state.json", "generation", "node-files.lock"
 SNAPSHOTS = "snapshots"
@@ -124,7 +125,7 @@ def copy_node_files(source: Path, target: Path) -> None:
     No process may use the files of either directory. DevnetStateError if the copy fails.
     """
     try:
-        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        REAL_DISK.make_directory(target)
         for name in NODE_FILES:
             _remove(target / name)
             if (source / name).is_dir():

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.key_files import save_key_pair
+from lacnode.storage.disk import REAL_DISK
 
 KEY_NAME = "manager"
 CONFIG_FILE, PUBLIC_KEY_FILE = "manager.toml", f"{KEY_NAME}.pub"
 
 
 def make_manager_key(directory: Path) -> str:
-    """Make a key pair in `directory`. Return the public key in base64. OSError if the files cannot be written."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Make a key pair in `directory`, which is made for its owner alone if it is missing. Return the public key in
+    base64. OSError if the directory cannot be made, PrivacyKeyError if the files cannot be written."""
+    REAL_DISK.make_directory(directory)
     pair = KeyPair.generate()
     save_key_pair(directory / KEY_NAME, pair)
     return to_base64(pair.public)

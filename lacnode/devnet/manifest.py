@@ -20,6 +20,7 @@ from lacnode.devnet.devnet_state import DevnetState, save_state
 from lacnode.devnet.manager_files import make_manager_key, privacy_settings, write_manager_config
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.storage.atomic_file import replace_text
+from lacnode.storage.disk import REAL_DISK
 
 FILE_NAME = "devnet.json"
 FORMAT = 1
@@ -303,6 +304,8 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
 
 
 def _with_manager(node: DevnetNode) -> DevnetNode:
+    # First the data path by itself: made as the parent of the manager's directory, it would be open to other users.
+    REAL_DISK.make_directory(node.directory)
     return replace(node, privacy_key=make_manager_key(node.privacy_directory))
 
 
@@ -328,7 +331,7 @@ def _write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> Non
     nodes. `node` must be in `manifest`. OSError or KeyFileError if a file cannot be written, DevnetError if the genesis
     file cannot be read.
     """
-    node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    REAL_DISK.make_directory(node.directory)
     save_node_key(node.directory / "key", key)
     static = [other.enode for other in _static_nodes(manifest, node)]
     if static:

@@ -1,7 +1,7 @@
 """Who may read the files of a node with a transaction manager.
 
 Found before: the databases of the chain with its private states and of the manager were readable for all users of the
-machine.
+machine, and a devnet made the data path of a node with a manager so that all users could enter it.
 """
 
 import stat
@@ -18,7 +18,7 @@ SECRET_SUFFIXES = (".mdb", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".key")
 
 
 def look_at_files(network: SiegeNetwork, plan: Plan) -> Findings:
-    """Every database and key file is for its owner alone, and so is every directory that the node makes for them."""
+    """Every database and key file is for its owner alone, and so is every directory around them, up to the data path."""
     findings = Findings()
     for node in network.nodes:
         secrets = list(secret_files(node.directory))
@@ -38,12 +38,11 @@ def secret_files(directory: Path) -> Iterable[Path]:
 
 def open_paths(node: DevnetNode, secrets: Iterable[Path]) -> Iterable[Path]:
     """The `secrets` of a node, and the directories around them, that others than the owner may read, write or enter. The
-    data path and the manager's directory are left out: they exist before the node starts, and belong to its operator."""
-    operators = {node.directory, node.privacy_directory}
+    data path is one of them, and so is the manager's directory if it has a key."""
     found = sorted(
         {path for secret in secrets for path in (secret, *secret.parents) if path.is_relative_to(node.directory)}
     )
-    return (path for path in found if path not in operators and path.stat().st_mode & OTHERS)
+    return (path for path in found if path.stat().st_mode & OTHERS)
 
 
 ATTACKS = (

@@ -154,6 +154,15 @@ class TestPrivateFiles:
         database.parent.chmod(0o755)
         assert list(open_paths(node, secrets)) == [database.parent, database]
 
+    def test_an_open_data_path_and_directory_of_a_manager_are_found(self, tmp_path: Path) -> None:
+        manifest = make_devnet(tmp_path / "net", NetworkShape(1, writers=1, privacy=True), 1.0, 0)
+        (writer,) = manifest.nodes_with_role("writer")
+        assert list(open_paths(writer, secret_files(writer.directory))) == []
+        for directory in (writer.directory, writer.privacy_directory):
+            directory.chmod(0o750)
+        found = list(open_paths(writer, secret_files(writer.directory)))
+        assert found == [writer.directory, writer.privacy_directory]
+
 
 class TestPermissions:
     def test_each_call_does_what_it_must_on_the_contracts(self) -> None:
