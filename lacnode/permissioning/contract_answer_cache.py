@@ -133,7 +133,7 @@ class ContractAnswerCache:
         # asks it little then, so that the pool stays usable and blocks come in time.
         with self._time.question(seconds) as question:
             if not question.seconds:
-                return ContractTimeoutError("is not asked for now: it gave no answer in time")
+                return ContractTimeoutError("gave no answer in time, and is not asked for now")
             outcome = self._read_within(data, header, question.seconds, key, relevant_question)
             if isinstance(outcome, ContractTimeoutError):
                 question.lose()

@@ -91,7 +91,7 @@ def test_besu_4319_a_node_far_behind_joins_through_its_boot_node_alone(network: 
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        (RUNS_FOR_EVER, "gave no answer within 2 s"),
+        (RUNS_FOR_EVER, "gave no answer"),
         (None, ""),
     ],
     ids=["runs for ever", "no code"],
