@@ -6,8 +6,8 @@ STRANGERS = (
     Mutant(
         "a-record-has-a-million-items",
         "lacnode/privacy/manager/cbor_reader.py",
-        "MAX_ITEMS = 13_312\n",
-        "MAX_ITEMS = 1_000_000\n",
+        "        self._items_left = MAX_ITEMS\n",
+        "        self._items_left = 1_000_000\n",
         ("tests/unit/privacy/test_cbor.py",),
     ),
     Mutant(
