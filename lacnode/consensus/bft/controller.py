@@ -30,7 +30,7 @@ from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
 from lacnode.consensus.bft.message_signatures import HighSError
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
-from lacnode.consensus.bft.overdrawn_authors import OverdrawnRelays
+from lacnode.consensus.bft.overdrawn_relays import OverdrawnRelays
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
