@@ -20,6 +20,15 @@ from tests.support.devnet import COMMAND_SECONDS, Devnet, until
 Opened = tuple[subprocess.Popen[bytes], Callable[[], None]]
 
 
+def opened(process: subprocess.Popen[bytes], ours: int) -> Iterator[Opened]:
+    """The program, and what closes our end `ours` of its output. The program is killed at the end."""
+    try:
+        yield process, lambda: os.close(ours)
+    finally:
+        process.kill()
+        process.wait(COMMAND_SECONDS)
+
+
 @contextmanager
 def in_a_terminal(words: list[str]) -> Iterator[Opened]:
     """The program in a terminal of its own, and what closes that terminal."""
@@ -33,11 +42,7 @@ def in_a_terminal(words: list[str]) -> Iterator[Opened]:
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
-    try:
-        yield process, lambda: os.close(ours)
-    finally:
-        process.kill()
-        process.wait(COMMAND_SECONDS)
+    yield from opened(process, ours)
 
 
 @contextmanager
@@ -46,11 +51,7 @@ def read_by_another(words: list[str]) -> Iterator[Opened]:
     ours, theirs = os.pipe()
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    try:
-        yield process, lambda: os.close(ours)
-    finally:
-        process.kill()
-        process.wait(COMMAND_SECONDS)
+    yield from opened(process, ours)
 
 
 def has_node(path: Path) -> bool:
