@@ -28,6 +28,13 @@ class Request:
     client: str = ""
     is_plain: bool = False
 
+    def take_body(self) -> bytes:
+        """Return the body, and leave this request with an empty one. The connection keeps the request until it is
+        answered. So the memory of a long body would not be free before."""
+        body = self.body
+        object.__setattr__(self, "body", b"")
+        return body
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

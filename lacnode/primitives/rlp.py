@@ -167,20 +167,23 @@ def _end_of_part(data: bytes, start: int, end: int) -> int:
 
 def _decode_at_once(data: bytes, *, is_large: bool = False) -> RlpItem:
     try:
-        item: RlpItem = _decode_large(data) if is_large else rusty_rlp.decode_raw(data, True, False)[0]
+        if is_large:
+            return _decode_large(data)
+        item: RlpItem = rusty_rlp.decode_raw(data, True, False)[0]
     except (rusty_rlp.DecodingError, TypeError, IndexError) as error:
         raise RlpError(f"malformed RLP of {len(data)} bytes: {error}") from None
     # The decoder takes a string header at the very end of a list for an empty string, with any announced length.
-    # `_decode_large` does not check whether an item has the minimal encoding. Encoding again finds both.
+    # Encoding again finds it.
     if rusty_rlp.encode_raw(item) != data:
         raise RlpError(f"malformed RLP of {len(data)} bytes: an item ends beyond its list")
     return item
 
 
 def _decode_large(data: bytes) -> RlpItem:
-    """The item in `data`, if `data` is RLP. Otherwise an item with another encoding, or IndexError.
+    """The one item in `data`. Raises RlpError, or IndexError if `data` ends inside a header.
 
-    The depth and the items of `data` were counted before.
+    The depth and the items of `data` were counted before. Nothing is encoded again to check it: that would take twice
+    the length of `data`.
     """
     whole: list[RlpItem] = []
     # A stack of the open lists and their ends. Recursion would be slower, and deep lists would end it.
@@ -190,18 +193,36 @@ def _decode_large(data: bytes) -> RlpItem:
         while position >= open_lists[-1][1]:
             open_lists.pop()
             if not open_lists:
-                return whole[0]
+                return _only_item(data, whole)
         found, end_of_list = open_lists[-1]
         start, end, is_list = _content(data, position)
+        if end > end_of_list:
+            raise RlpError(f"malformed RLP of {len(data)} bytes: an item ends beyond its list")
+        if not _is_minimal(data, position, start, end):
+            raise RlpError(f"malformed RLP of {len(data)} bytes: an item is not in minimal encoding")
         if is_list:
             inner: list[RlpItem] = []
             found.append(inner)
-            open_lists.append((inner, min(end, end_of_list)))
+            open_lists.append((inner, end))
             position = start
-            # A list that announces more than its parent has is cut. The comparison in `_decode_checked` refuses it.
         else:
             found.append(data[start:end])
             position = end
+
+
+def _only_item(data: bytes, items: list[RlpItem]) -> RlpItem:
+    if len(items) != 1:
+        raise RlpError(f"malformed RLP of {len(data)} bytes: one item was expected, found {len(items)}")
+    return items[0]
+
+
+def _is_minimal(data: bytes, position: int, start: int, end: int) -> bool:
+    """Whether the header at `position` is the shortest one for the content from `start` to `end`."""
+    if start - position > 1:
+        # The length has bytes of its own. It must need them, and have no leading zero.
+        return end - start > 55 and data[position + 1] > 0
+    # A byte below 0x80 is its own encoding, and needs no header.
+    return data[position] != 0x81 or data[start] >= 0x80
 
 
 def _content(data: bytes, position: int) -> tuple[int, int, bool]:

@@ -75,7 +75,10 @@ def read_parties(payload: bytes) -> PayloadParties | None:
     """
     try:
         # The plaintext is the base64 text of the transaction, as Besu gives it to the manager.
-        item = rlp.decode(base64.b64decode(payload, validate=True))
+        encoded = base64.b64decode(payload, validate=True)
+        # It may have 15 MB, and the item takes most of it again.
+        del payload
+        item = rlp.decode(encoded)
     except (binascii.Error, RlpError):
         return None
     return parties_of_item(item)

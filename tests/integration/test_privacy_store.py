@@ -14,18 +14,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.keys import KeyPair
 from lacnode.privacy.manager.audit_log import AuditLogError, audit_entry, export_audit_log
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_payload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.key_files import save_key_pair
-from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
-from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadStore
-from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.payload_store import LONG_BODY_BYTES, PayloadConflictError, PayloadStore
 from lacnode.privacy.manager.sql_database import MEMORY, WRITE_LOCK, StoreError
 from lacnode.privacy.service.manager_config import load_config
 from lacnode.privacy.service.run_manager import open_service
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError, GroupType
+from tests.support.lonely_manager import lonely_manager
 from tests.support.postgresql import ABSENT, PostgresqlServer, running_server
 
 DEADLINE = 30.0
@@ -74,8 +73,8 @@ def opened() -> Iterator[Callable[[str], PayloadStore]]:
 Opened = Callable[[str], PayloadStore]
 
 
-def sealed(number: int, *recipients: KeyPair) -> EncryptedPayload:
-    return encrypt_payload(number.to_bytes(4), A, [recipient.public for recipient in recipients], bytes(32))
+def sealed(number: int, *recipients: KeyPair, size: int = 4) -> EncryptedPayload:
+    return encrypt_payload(number.to_bytes(size), A, [recipient.public for recipient in recipients], bytes(32))
 
 
 def share(payload: EncryptedPayload, position: int, recipient: KeyPair) -> tuple[EncryptedPayload, dict[bytes, int]]:
@@ -84,8 +83,11 @@ def share(payload: EncryptedPayload, position: int, recipient: KeyPair) -> tuple
 
 
 class TestContract:
-    def test_a_payload_is_kept_once_with_the_boxes_of_all_who_bring_one(self, url: str, opened: Opened) -> None:
-        store, payload = opened(url), sealed(1, B, C)
+    @pytest.mark.parametrize("size", [4, LONG_BODY_BYTES])
+    def test_a_payload_is_kept_once_with_the_boxes_of_all_who_bring_one(
+        self, url: str, opened: Opened, size: int
+    ) -> None:
+        store, payload = opened(url), sealed(1, B, C, size=size)
         assert store.is_empty()
         assert store.put_payload(*share(payload, 0, B))
         assert not store.put_payload(*share(payload, 1, C))
@@ -95,7 +97,7 @@ class TestContract:
         assert (set(stored.parties), len(stored.payload.boxes)) == ({B.public, C.public}, 2)
         for reader in (B, C):
             opened_at = decrypt_payload(stored.payload.with_boxes_at([stored.parties[reader.public]]), reader)
-            assert opened_at == (0, (1).to_bytes(4))
+            assert opened_at == (0, (1).to_bytes(size))
         assert store.find_payload(bytes(32)) is None
         assert not store.is_empty()
 
@@ -280,17 +282,6 @@ class TestAtOnce:
             assert connection.find_value("SELECT count(*) FROM known_nodes") == before
 
 
-def manager_on(store: PayloadStore) -> LocalTransactionManager:
-    return LocalTransactionManager(KeyRing([A]), store, PeerDirectory([A.public], "http://a"), NoPeers())
-
-
-class NoPeers:
-    """PeerSender of a manager that is alone."""
-
-    def post(self, path: str, bodies: Any) -> dict[str, bytes | None]:
-        return dict.fromkeys(bodies)
-
-
 class TestLostConnection:
     def test_idle_connections_that_were_cut_are_replaced_unnoticed(
         self, server: PostgresqlServer, opened: Opened
@@ -334,7 +325,7 @@ class TestLostConnection:
         self, server: PostgresqlServer, opened: Opened
     ) -> None:
         store = opened(server.url(server.new_database()))
-        manager = manager_on(store)
+        manager = lonely_manager(A, store)
         first = manager.send(SECRET, A.public, [])
         server.stop()
         try:
@@ -351,7 +342,7 @@ class TestLostConnection:
     def test_what_was_given_out_survives_a_crash_of_a_server_that_confirms_early(
         self, server: PostgresqlServer, opened: Opened
     ) -> None:
-        manager = manager_on(opened(server.url(server.new_database())))
+        manager = lonely_manager(A, opened(server.url(server.new_database())))
         key = manager.send(SECRET, A.public, [])
         server.crash()
         server.start()

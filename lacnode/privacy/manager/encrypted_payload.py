@@ -73,7 +73,7 @@ def encrypt_payload(
     """
     master_key = secrets.token_bytes(KEY_BYTES) if master_key is None else master_key
     # A nonce of zeros is safe here: the master key is new and seals this one text. Orion expects exactly this nonce.
-    cipher_text = nacl.bindings.crypto_secretbox(payload, ZERO_NONCE, master_key)
+    cipher_text = nacl.bindings.crypto_secretbox_easy(payload, ZERO_NONCE, master_key)
     nonce = _sender_nonce(sender, payload_key(cipher_text), group_id) if nonce is None else nonce
     # The boxes share one nonce. That is safe too, as each box has another pair of keys.
     boxes = tuple(sender.seal_box(master_key, nonce, recipient) for recipient in (*recipients, sender.public))
@@ -135,7 +135,8 @@ def decrypt_payload(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes
 
 def _open_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bytes | None:
     try:
-        opened: bytes = nacl.bindings.crypto_secretbox_open(payload.cipher_text, payload.cipher_nonce, master_key)
+        # libsodium's older form of this call, without `easy`, needs one more copy of the cipher text.
+        opened: bytes = nacl.bindings.crypto_secretbox_open_easy(payload.cipher_text, payload.cipher_nonce, master_key)
     except (nacl.exceptions.CryptoError, ValueError):
         return None
     return opened

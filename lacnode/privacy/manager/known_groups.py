@@ -9,7 +9,7 @@ from itertools import islice
 
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.payload_ownership import NO_MEMBER, find_ownership_refusal, is_legacy_group_of, read_parties
+from lacnode.privacy.payload_ownership import NO_MEMBER, PayloadParties, find_ownership_refusal, is_legacy_group_of
 from lacnode.privacy.transaction_manager import GroupType
 
 MAX_WIDENING_KEYS = 1024
@@ -42,15 +42,14 @@ class KnownGroups:
         self._always = tuple(always)
         self._known_keys = known_keys
 
-    def find_refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
+    def find_refusal(self, payload: EncryptedPayload, parties: PayloadParties | None) -> str | None:
         """Return why `payload` does not belong to its group, as a text without its content. None if it does.
 
-        `plaintext` was found in it by an own key. A plaintext that is no private transaction, or one for a flexible
-        group, belongs to a group that is not known here, and to a known group if its sender is a member. The record of
-        a widened group is stored if the payload belongs to it. The errors of `record_of` and `keep_record` pass
-        through.
+        `parties` are named by the private transaction in it, None if it has none. A payload without one, or for a
+        flexible group, belongs to a group that is not known here, and to a known group if its sender is a member. The
+        record of a widened group is stored if the payload belongs to it. The errors of `record_of` and `keep_record`
+        pass through.
         """
-        parties = read_parties(plaintext)
         if parties is None:
             return self._find_refusal_of_sender(payload)
         # The payload may name its members inside. Then the group id must follow from these members. A sender could
@@ -62,12 +61,11 @@ class KnownGroups:
             self._store_widened(parties.named_keys, payload.group_id)
         return why
 
-    def names_recipient(self, payload: EncryptedPayload, plaintext: bytes, key: bytes) -> bool:
-        """Return True if the public key `key` (32 bytes) is a recipient of `payload` by the private transaction in
-        `plaintext`, or a member of the group that the transaction names. False for a flexible group, whose members only
-        its contract knows. A plaintext that is no private transaction names every member of its group, and every key if
-        the group is unknown. The errors of `record_of` pass through."""
-        parties = read_parties(plaintext)
+    def names_recipient(self, payload: EncryptedPayload, parties: PayloadParties | None, key: bytes) -> bool:
+        """Return True if the public key `key` (32 bytes) is a recipient of `payload` by its private transaction, which
+        names `parties`, or a member of the group that the transaction names. False for a flexible group, whose members
+        only its contract knows. A payload without a private transaction (`parties` is None) names every member of its
+        group, and every key if the group is unknown. The errors of `record_of` pass through."""
         if parties is None:
             # No node executes it. Its group says who received it.
             record = self._find_record(payload.group_id)

@@ -25,6 +25,7 @@ from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadS
 from lacnode.privacy.manager.quota import QuotaExceededError
 from lacnode.privacy.manager.recovery_boxes import decode_push_with_boxes
 from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
+from lacnode.privacy.payload_ownership import read_parties
 from lacnode.privacy.transaction_manager import EnclaveError
 from lacnode.rate_limited_log import RateLimitedLog
 
@@ -61,6 +62,8 @@ class PayloadIntake:
         stored already is no error.
         """
         payload = decode_or_refuse(decode_orion_payload, body)
+        # The payload has a copy of its cipher text. Opening it and storing it take its length twice more each.
+        del body
         self.accept_push(payload)
         return to_base64(payload.key)
 
@@ -73,11 +76,14 @@ class PayloadIntake:
         Otherwise as for `receive_push`.
         """
         push = decode_or_refuse(lambda body: decode_push_with_boxes(body, self._keys), body)
+        del body
         payload = decode_or_refuse(decode_orion_payload, push.payload)
         # The sealed part names the key and proves the sender. A third party can therefore not add boxes to a payload.
         if (payload.key, payload.sender) != (push.key, push.sender):
             raise EnclaveError("InvalidPayload")
-        self.accept_push(payload, push.boxes)
+        boxes = push.boxes
+        del push
+        self.accept_push(payload, boxes)
         return to_base64(payload.key)
 
     def accept_push(self, payload: EncryptedPayload, recovery_boxes: Mapping[bytes, bytes] | None = None) -> None:
@@ -155,7 +161,7 @@ class PayloadIntake:
         # Without a proof `helper` may have made it. In a group without `helper` it would be a stranger's. A store that
         # was not lost has every payload that it sent.
         opened = decrypt_payload(payload, own) if was_lost else None
-        if opened is not None and self._groups.names_recipient(payload, opened[1], helper):
+        if opened is not None and self._groups.names_recipient(payload, read_parties(opened[1]), helper):
             return True
         text = "a payload that is given back as an own one is refused: it has no proof"
         self._log.warning(text, text, payload=to_base64(payload.key))
@@ -185,9 +191,16 @@ class PayloadIntake:
         This manager gives a stored payload to the node and to other managers as a payload of its group.
         """
         # One reader is enough. All readers opened the same cipher text, so they see the same plaintext.
-        opened = decrypt_payload(payload, self._keys.sender_pair(next(iter(readers))))
-        why = None if opened is None else self._groups.find_refusal(payload, opened[1])
+        reader = self._keys.sender_pair(next(iter(readers)))
+        # No name is given to the plaintext, so that `read_parties` can free it.
+        why = self._groups.find_refusal(payload, read_parties(_opened_text(payload, reader)))
         if why is not None:
             text = f"a payload of {to_base64(payload.sender)} is refused: {why}"
             self._log.warning(why, text, payload=to_base64(payload.key))
             raise EnclaveError("PrivacyGroupNotFound", why)
+
+
+def _opened_text(payload: EncryptedPayload, reader: KeyPair) -> bytes:
+    opened = decrypt_payload(payload, reader)
+    assert opened is not None, "a reader opened it before"
+    return opened[1]

@@ -25,6 +25,10 @@ PAYLOAD_ROWS_BYTES, PARTY_ROWS_BYTES = 768, 128
 """What a payload takes beside its body: its rows, indexes and audit entry, and the rows of each party. It counts to the
 quota: a stranger may push millions of payloads of 200 bytes."""
 
+LONG_BODY_BYTES = 1_048_576
+"""Size from which a payload is written in pieces, if the database can. Its bytes are written twice then: first zeros, which
+reserve their place."""
+
 _COUNT_BYTES = "UPDATE senders SET bytes = bytes + :size WHERE sender = :sender RETURNING bytes"
 
 
@@ -93,27 +97,30 @@ class PayloadStore:
             raise PayloadConflictError
         # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
         with self._database.write() as connection:
-            key, body = payload.key, encode_orion_payload(payload)
+            key = payload.key
+            # Looked up before the payload is encoded: a payload of 15 MB that is stored already would be in memory once
+            # more. An own payload is almost always new, and is inserted without this.
+            if (
+                is_pushed
+                and connection.find_row("SELECT number FROM payloads WHERE key = :key", {"key": key}) is not None
+            ):
+                self._add_boxes(connection, payload, parties, is_pushed=True)
+                return False
+            body = encode_orion_payload(payload)
             if is_pushed:
                 # Checked before the insertion. SQLite writes a large payload to its log before the transaction ends, so
                 # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
                 # cannot pass the bound together.
-                if connection.find_row("SELECT number FROM payloads WHERE key = :key", {"key": key}) is not None:
-                    self._add_boxes(connection, payload, parties, is_pushed=True)
-                    return False
                 size = len(body) + PAYLOAD_ROWS_BYTES + PARTY_ROWS_BYTES * len(parties)
                 self._count_pushed_bytes(connection, payload.sender, size)
             elif is_recovered:
                 self._quota.check_disk(len(body))
-            # An own payload is almost always new. So it is inserted without a look-up before.
-            number = connection.find_value(
-                "INSERT INTO payloads (key, body) VALUES (:key, :body) ON CONFLICT (key) DO NOTHING RETURNING number",
-                {"key": key, "body": body},
-            )
+            number = _insert_body(connection, key, body)
+            del body
             if number is None:
                 self._add_boxes(connection, payload, parties, is_pushed=False)
                 return False
-            self._insert_parties(connection, int(number), parties)
+            self._insert_parties(connection, number, parties)
             if entry is not None:
                 append_audit_entry(connection, entry)
             return True
@@ -124,12 +131,15 @@ class PayloadStore:
         """Add the new boxes of a payload that is stored already. PayloadConflictError if it is another payload."""
         found = self._read_payload(connection, "key = :value", payload.key)
         assert found is not None, "its key is in the table"
-        old = found.payload
+        number, old, known = found.number, found.payload, found.parties
         # The key is the hash of the cipher text alone. The same cipher text with another sender or group would make
         # the stored payload answer for a group that it was never sent to.
         if replace(old, boxes=()) != replace(payload, boxes=()):
             raise PayloadConflictError
-        new = {party: position for party, position in parties.items() if party not in found.parties}
+        # The cipher text is the same, and is not kept twice.
+        old = replace(old, cipher_text=payload.cipher_text)
+        del found
+        new = {party: position for party, position in parties.items() if party not in known}
         # Each push may bring one more box. Without the bound one payload would grow with every push.
         if len(old.boxes) + len(new) > MAX_BOXES:
             raise PayloadConflictError
@@ -140,16 +150,13 @@ class PayloadStore:
         for party, position in new.items():
             new[party] = len(boxes)
             boxes.append(payload.boxes[position])
-        whole = replace(old, boxes=tuple(boxes))
+        size = len(encode_orion_payload(old))
+        body = encode_orion_payload(replace(old, boxes=tuple(boxes)))
         if is_pushed:
             # A payload of 300 bytes may get boxes of 200 kB by its second push.
-            size = len(encode_orion_payload(whole)) - len(encode_orion_payload(old)) + PARTY_ROWS_BYTES * len(new)
-            self._count_pushed_bytes(connection, old.sender, size)
-        connection.execute(
-            "UPDATE payloads SET body = :body WHERE number = :number",
-            {"number": found.number, "body": encode_orion_payload(whole)},
-        )
-        self._insert_parties(connection, found.number, new)
+            self._count_pushed_bytes(connection, old.sender, len(body) - size + PARTY_ROWS_BYTES * len(new))
+        _replace_body(connection, number, body)
+        self._insert_parties(connection, number, new)
 
     def _count_pushed_bytes(self, connection: SqlConnection, sender: bytes, size: int) -> None:
         """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
@@ -266,3 +273,32 @@ class PayloadStore:
         with self._database.read() as connection:
             rows = connection.execute("SELECT number, entry, hash FROM audit ORDER BY number")
             return [(number, bytes(entry), bytes(digest)) for number, entry, digest in rows]
+
+
+def _insert_body(connection: SqlConnection, key: bytes, body: bytes) -> int | None:
+    """Insert a payload by its key and its encoding. Return its number, None if the key is stored already."""
+    value, parameter = _written_value(connection, body)
+    number = connection.find_value(
+        f"INSERT INTO payloads (key, body) VALUES (:key, {value}) ON CONFLICT (key) DO NOTHING RETURNING number",
+        {"key": key, "body": parameter},
+    )
+    if number is not None and parameter is not body:
+        connection.write_pieces("payloads", "body", int(number), body)
+    return None if number is None else int(number)
+
+
+def _replace_body(connection: SqlConnection, number: int, body: bytes) -> None:
+    value, parameter = _written_value(connection, body)
+    connection.execute(
+        f"UPDATE payloads SET body = {value} WHERE number = :number", {"number": number, "body": parameter}
+    )
+    if parameter is not body:
+        connection.write_pieces("payloads", "body", number, body)
+
+
+def _written_value(connection: SqlConnection, body: bytes) -> tuple[str, bytes | int]:
+    """Return the SQL of the value of `body`, and its parameter. The parameter of a long body is its size: it must be
+    written in pieces afterwards."""
+    if connection.can_write_pieces and len(body) >= LONG_BODY_BYTES:
+        return "zeroblob(:body)", len(body)
+    return ":body", body

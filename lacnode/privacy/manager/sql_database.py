@@ -34,6 +34,9 @@ PRIMARY_ERROR_CODE = 0xFF
 WRITE_LOCK = 0x6C61636E6F6465
 """The advisory lock of PostgreSQL's writers. It replaces SQLite's `BEGIN IMMEDIATE`. The number is `lacnode` in ASCII."""
 
+PIECE_BYTES = 65_536
+"""Bytes of a long value that are written at a time."""
+
 _Begins = tuple[Sequence[str], Sequence[str]]
 """The statements that begin a transaction that only reads, and those that begin one that writes."""
 
@@ -97,6 +100,22 @@ class SqlConnection:
         null). Errors are the driver's."""
         row = self.find_row(statement, values)
         return None if row is None else row[0]
+
+    @property
+    def can_write_pieces(self) -> bool:
+        """True if `write_pieces` can be used: with SQLite."""
+        return not self._is_postgresql
+
+    def write_pieces(self, table: str, column: str, number: int, value: bytes) -> None:
+        """Write `value` over the bytes of `column` in the row `number` of `table`, which have the same length. Errors
+        are the driver's.
+
+        A value of a statement is copied by the driver and by SQLite, and the connection keeps one copy until it executes
+        the same statement again.
+        """
+        with self._driver.blobopen(table, column, number) as blob, memoryview(value) as view:
+            for start in range(0, len(view), PIECE_BYTES):
+                blob.write(view[start : start + PIECE_BYTES])
 
     def _text(self, statement: str) -> str:
         return _psycopg_statement(statement) if self._is_postgresql else statement

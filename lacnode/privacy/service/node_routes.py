@@ -82,13 +82,14 @@ class NodeRoutes:
         self._limiter, self._large_limiter = limiter, trio.CapacityLimiter(1)
         # Opening boxes is the expensive part. One address with many requests could use all threads.
         self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
+        # A payload may be long. Its body is taken, so that the intake can free it once it is decoded.
         # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
         posts: dict[str, Call] = {
-            PUSH_PATH: lambda request: _text(manager.intake.receive_push(request.body)),
+            PUSH_PATH: lambda request: _text(manager.intake.receive_push(request.take_body())),
             PUSH_GROUP_PATH: lambda request: _text(manager.groups.receive_announcement(request.body)),
             PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
             PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_proven_announcement(request.body)),
-            PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.body)),
+            PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.take_body())),
             PROVE_PATH: lambda request: _cbor(responders.proofs.prove(request.body)),
             CHALLENGE_PATH: lambda request: _cbor(responders.challenges.issue_challenge(request.body)),
             RECOVER_PATH: lambda request: _cbor(responders.recovery.answer_request(request.body)),
@@ -175,7 +176,7 @@ def _tessera_posts(tessera: TesseraPeerApi) -> dict[str, Call]:
         return Response(200)
 
     return {
-        PUSH_PATH: lambda request: Response(201, tessera.receive_push(request.body).encode(), (TEXT,)),
+        PUSH_PATH: lambda request: Response(201, tessera.receive_push(request.take_body()).encode(), (TEXT,)),
         PUSH_GROUP_PATH: receive_group,
         PARTY_INFO_PATH: lambda request: Response(200, tessera.answer_party_info(request.body), (OCTETS_HEADER,)),
         VALIDATE_PATH: lambda request: Response(200, tessera.answer_challenge(request.body), (TEXT,)),

@@ -58,6 +58,18 @@ def test_a_large_item_is_not_copied_byte_by_byte(monkeypatch: pytest.MonkeyPatch
     assert rlp.decode(encoded) == message
 
 
+def test_a_large_item_takes_its_length_once() -> None:
+    """Attack: payloads of 15 MB for a manager. To encode the item again, as a check, took three times its length."""
+    encoded = rlp.encode([b"\x01", bytes(11_000_000)])
+    tracemalloc.start()
+    try:
+        rlp.decode(encoded)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1.5 * len(encoded)
+
+
 @given(values, st.data())
 def test_a_long_list_is_read_in_parts_by_the_same_rules(value: rlp.RlpValue, drawn: st.DataObject) -> None:
     data = rlp.encode([value, value, b"\x01" * 90])

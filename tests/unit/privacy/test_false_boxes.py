@@ -21,13 +21,13 @@ STRANGER, OWN = KeyPair.generate(), KeyPair.generate()
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The master keys with which a cipher text was read."""
     tried: list[bytes] = []
-    read = nacl.bindings.crypto_secretbox_open
+    read = nacl.bindings.crypto_secretbox_open_easy
 
     def record(cipher_text: bytes, nonce: bytes, key: bytes) -> bytes:
         tried.append(key)
         return read(cipher_text, nonce, key)
 
-    monkeypatch.setattr(nacl.bindings, "crypto_secretbox_open", record)
+    monkeypatch.setattr(nacl.bindings, "crypto_secretbox_open_easy", record)
     return tried
 
 
