@@ -19,8 +19,10 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.storage_errors import DamagedValueError
 from lacnode.workers.worker import ThreadWorker
+from tests.support.chain_genesis import LOGGER_ADDRESS
+from tests.support.chain_network import Network, network
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.ibft2_blocks import with_seals
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, Network, Offer, network, transaction
 
 DEADLINE = 20.0
 DAMAGED = 3

@@ -12,7 +12,9 @@ import pytest
 from lacnode.chain.chain_store import BODIES, HEADERS, OUTCOMES, STATE, TRANSACTIONS
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.test_damaged_database import flip_bits
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, Offer, genesis, network, transaction
+from tests.support.chain_genesis import LOGGER_ADDRESS, genesis
+from tests.support.chain_network import network
+from tests.support.chain_transactions import Offer, transaction
 
 BLOCKS = 12
 

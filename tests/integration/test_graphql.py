@@ -14,10 +14,11 @@ from lacnode.graphql import document, query_execution
 from lacnode.graphql.server import GraphQlServer
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.rpc.settings import ApiSettings
+from tests.support.chain_genesis import LOGGER_ADDRESS, PAYER, TOPIC
+from tests.support.chain_transactions import transaction
 from tests.support.devnet import until
 from tests.support.rpc_node import RpcNode, call, rpc_node
 from tests.support.single_node import single_node
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, transaction
 
 NUMBER = "{ block { number } }"
 

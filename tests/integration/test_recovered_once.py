@@ -20,8 +20,10 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import Transaction
 from lacnode.storage.lmdb_database import LmdbDatabase
+from tests.support.chain_genesis import PAYER
+from tests.support.chain_network import network, sealed
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.rpc_node import RpcNode, call, rpc_node
-from tests.unit.chain.test_blockchain import PAYER, Offer, network, sealed, transaction
 
 COUNT = 3
 

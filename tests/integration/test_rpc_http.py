@@ -12,6 +12,7 @@ import trio
 from lacnode.http.connection_server import PortUnavailableError
 from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
 from lacnode.rpc.methods import eth_blocks
+from tests.support.chain_transactions import transaction
 from tests.support.rpc_node import (
     HTTP,
     PATIENCE,
@@ -23,7 +24,6 @@ from tests.support.rpc_node import (
     request,
     rpc_node,
 )
-from tests.unit.chain.test_blockchain import transaction
 
 ONE = request("eth_blockNumber")
 

@@ -35,11 +35,13 @@ from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.storage_errors import DamagedValueError
 from tests.integration.test_database_repair import DAMAGED, damage, grown, stored_value
+from tests.support.chain_genesis import LOGGER_ADDRESS, PAYER
+from tests.support.chain_network import Network, network
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.devnet import until
 from tests.support.private_calls import GROUP, KEEPER_ADDRESS, b64, send
 from tests.support.private_nodes import ALICE, KEEPER, PrivateTestNetwork, deploying, private, word
 from tests.support.single_node import single_node
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, PAYER, Network, Offer, network, transaction
 
 ENDLESS = {"data": "0x5b600056", "gas": hex(2**63 - 1)}
 NUMBER = {"data": "0x4360005260206000f3"}

@@ -15,9 +15,10 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.devnet.allowed_pages import ORIGINS
 from lacnode.primitives.hexadecimal import to_hex
+from tests.support.chain_genesis import LOGGER_ADDRESS, TOPIC
+from tests.support.chain_transactions import transaction
 from tests.support.logs import captured_logs
 from tests.support.rpc_node import PATIENCE, RpcNode, Sync, call, error_code, raw, request, rpc_node, ws_settings
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, TOPIC, transaction
 
 
 class Client:

@@ -18,8 +18,9 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.signing_state import open_signing_state
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.log_header import HEADER_BYTES
+from tests.support.chain_genesis import NOW, genesis
+from tests.support.chain_network import network
 from tests.support.ibft2_blocks import IBFT2_ONLY
-from tests.unit.chain.test_blockchain import NOW, genesis, network
 
 OWNER, OTHER = b"\1" * 20, b"\2" * 20
 

@@ -27,8 +27,10 @@ from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
 from lacnode.txpool.transaction_submission import TransactionSubmission
 from lacnode.workers.event_loop import EventLoop
+from tests.support.chain_genesis import ADDRESSES, PAYER
+from tests.support.chain_network import Network, network
+from tests.support.chain_transactions import Offer
 from tests.support.permission_queries import queries_without_rules
-from tests.unit.chain.test_blockchain import ADDRESSES, PAYER, Network, Offer, network
 
 HTTP = HttpSettings(port=0, groups=("ETH", "NET", "WEB3"))
 WEBSOCKET = WebSocketSettings(port=0, groups=("ETH", "NET"))

@@ -5,7 +5,8 @@ import pytest
 from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE, DatabaseNodeStore
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.storage.storage_errors import DamagedValueError
-from tests.unit.chain.test_blockchain import Network, Offer, network, sealed, transaction
+from tests.support.chain_network import Network, network, sealed
+from tests.support.chain_transactions import Offer, transaction
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lacnode.chain.execution_speed import EXECUTION_SHARE, LEAST_GAS, REMEMBERED_BLOCKS, ExecutionSpeed
 from lacnode.primitives.block import Block
-from tests.unit.chain.test_blockchain import network
+from tests.support.chain_network import network
 
 PERIOD = 2.0
 EMPTY = network().build()

@@ -10,7 +10,8 @@ from lacnode.evm.block_limits import LOG_BYTES
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.receipt import Log, Receipt
-from tests.unit.chain.test_blockchain import network, transaction
+from tests.support.chain_network import network
+from tests.support.chain_transactions import transaction
 
 EMPTY = network().build()
 NOTHING = ExecutedBlock(bytes(32), bytes(32), bytes(32), bytes(256), 0, (), (), (), (), (), {})

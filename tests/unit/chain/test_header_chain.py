@@ -6,7 +6,7 @@ from lacnode.chain.header_chain import VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
-from tests.unit.chain.test_blockchain import genesis
+from tests.support.chain_genesis import genesis
 
 HEADER: BlockHeader = parse_genesis(genesis()).genesis.header(bytes(32))
 

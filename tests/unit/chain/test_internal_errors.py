@@ -9,7 +9,8 @@ from lacnode.evm import py_evm_block
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import RejectionReason
 from lacnode.storage.storage_errors import StorageError
-from tests.unit.chain.test_blockchain import Offer, network, sealed, transaction
+from tests.support.chain_network import network, sealed
+from tests.support.chain_transactions import Offer, transaction
 
 FAULTY = b"\xfa" * 20
 """Transactions to this address meet the error."""

@@ -11,7 +11,9 @@ from lacnode.consensus.ibft2.extra_data import decode_extra_data, encode_extra_d
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from tests.unit.chain.test_blockchain import Network, Offer, genesis, network, sealed, transaction
+from tests.support.chain_genesis import genesis
+from tests.support.chain_network import Network, network, sealed
+from tests.support.chain_transactions import Offer, transaction
 
 STOP = {"code": "0x00"}
 WITHDRAWALS, CONSOLIDATIONS = "70" * 20, "72" * 20

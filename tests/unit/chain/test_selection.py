@@ -25,7 +25,7 @@ from lacnode.evm.budget import (
 from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
-from tests.unit.chain.test_blockchain import Offer, transaction
+from tests.support.chain_transactions import Offer, transaction
 
 GAS_LIMIT = 10_000_000
 

@@ -15,8 +15,10 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
+from tests.support.chain_genesis import ADDRESSES
+from tests.support.chain_network import Network, network, sealed
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.ibft2_blocks import with_seals
-from tests.unit.chain.test_blockchain import ADDRESSES, Network, Offer, network, sealed, transaction
 
 DEADLINE_SECONDS = 10
 

@@ -27,9 +27,11 @@ from lacnode.rpc.settings import ApiSettings
 from lacnode.rpc.subscription_feeds import SubscriptionFeeds
 from lacnode.rpc.subscriptions import LOGS, NEW_HEADS, Subscriptions
 from lacnode.txpool.pooled_transaction import PooledTransaction
+from tests.support.chain_genesis import LOGGER_ADDRESS, PAYER, TOPIC
+from tests.support.chain_network import Network, network
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.logs import captured_logs
 from tests.support.rpc_chain import answered
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, Network, Offer, network, transaction
 
 GROUP = b"\x77" * 32
 

@@ -9,7 +9,8 @@ from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.receipt_record import ReceiptRecord
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.rpc.recent_blocks import RecentBlocks
-from tests.unit.chain.test_blockchain import PAYER, transaction
+from tests.support.chain_genesis import PAYER
+from tests.support.chain_transactions import transaction
 
 MEGABYTE = 2**20
 

@@ -13,7 +13,7 @@ from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.rpc.subscription_methods import SubscriptionMethods
 from lacnode.rpc.subscriptions import LOGS, NEW_HEADS, Subscriptions
-from tests.unit.chain.test_blockchain import LOGGER_ADDRESS
+from tests.support.chain_genesis import LOGGER_ADDRESS
 from tests.unit.rpc.test_filters import Listener, Polling, Services, notices_of
 
 

@@ -9,9 +9,11 @@ from trio.testing import MockClock
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.sync.announced_blocks import MAX_ANNOUNCED_BLOCKS_PER_PEER, MAX_FALSE_BODIES, AnnouncedBlocks
+from tests.support.chain_genesis import KEYS, STRANGER
+from tests.support.chain_network import Network, network
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.logs import captured_logs
 from tests.support.sync_peers import ScriptedPeer, Syncing, invented
-from tests.unit.chain.test_blockchain import KEYS, STRANGER, Network, Offer, network, transaction
 
 
 class Announcing:

@@ -22,13 +22,15 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.sync.peer_trust import PeerFault
 from lacnode.workers.worker import ThreadWorker
+from tests.support.chain_genesis import ADDRESSES, KEYS, STRANGER, genesis
+from tests.support.chain_network import network
+from tests.support.chain_transactions import Offer, transaction
 from tests.support.logs import captured_logs
 from tests.support.qbft_chain import grow, qbft_node, sealed
 from tests.support.qbft_messages import VALIDATORS
 from tests.support.rpc_chain import RpcTestNode
 from tests.support.sync_peers import ScriptedPeer, Syncing, invented, sealed_by
 from tests.support.validator_list_contract import LIST_ADDRESS, list_account
-from tests.unit.chain.test_blockchain import ADDRESSES, KEYS, STRANGER, Offer, genesis, network, transaction
 
 HUGE = 2**60
 LONG = 400

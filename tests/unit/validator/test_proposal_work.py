@@ -19,8 +19,8 @@ from lacnode.primitives.block import Block
 from lacnode.validator.proposal_budgets import ProposalBudgets
 from lacnode.validator.validator import Validator
 from lacnode.workers.worker import ThreadWorker
+from tests.support.chain_network import network
 from tests.support.ibft2_blocks import IBFT2_ONLY
-from tests.unit.chain.test_blockchain import network
 
 DEADLINE_SECONDS = 10
 DIGEST = b"\x0d" * 32
