@@ -55,8 +55,8 @@ STRANGERS = (
     Mutant(
         "a-stranger-tells-of-a-group",
         "lacnode/privacy/manager/group_acceptance.py",
-        "    if teller is not None and teller not in record.members:\n",
-        "    if teller is not None and not record.members:\n",
+        "    if proven_teller is not None and proven_teller not in record.members:\n",
+        "    if proven_teller is not None and not record.members:\n",
         ("tests/unit/privacy/test_group_records.py",),
     ),
     Mutant(
@@ -69,7 +69,7 @@ STRANGERS = (
     Mutant(
         "a-group-is-deleted-before-it-exists",
         "lacnode/privacy/manager/group_acceptance.py",
-        "        return None if teller is None and not record.active else record\n",
+        "        return None if proven_teller is None and not record.active else record\n",
         "        return record\n",
         ("tests/unit/privacy/test_group_records.py",),
     ),

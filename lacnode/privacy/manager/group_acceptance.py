@@ -14,14 +14,17 @@ class GroupRefusedError(Exception):
     """A group record is not accepted. The text says why and quotes nothing of the record."""
 
 
-def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: bytes | None) -> GroupRecord | None:
+def accept_group_record(
+    record: GroupRecord, known: GroupRecord | None, proven_teller: bytes | None
+) -> GroupRecord | None:
     """Return the record to store when another manager sends `record`. None if there is nothing new, or if it deletes an
     unknown group without a proof. Nothing is stored here.
 
-    `known` is the stored record of the group, None if there is none. `teller` is the key (32 bytes) that the other
-    manager has proven, None if its protocol proves no key. GroupRefusedError if the record is refused.
+    `known` is the stored record of the group, None if there is none. `proven_teller` is the key (32 bytes) that the
+    other manager has proven, None if its protocol proves no key. It must not be a key that the message only names: a
+    proven member may delete a group that is unknown here. GroupRefusedError if the record is refused.
     """
-    if teller is not None and teller not in record.members:
+    if proven_teller is not None and proven_teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
     # A PANTHEON seed of 32 bytes can be chosen so that the id is the id of a LEGACY group. Its record would then decide who
     # may send to a group that the sender does not belong to.
@@ -31,7 +34,7 @@ def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: 
         raise GroupRefusedError("a group of recipients is made by what is sent to it, and not told")
     if known is None:
         # A deleted record of an unknown group would stop the group before it exists. Only a proven member may do that.
-        return None if teller is None and not record.active else record
+        return None if proven_teller is None and not record.active else record
     # A deletion is final. An old record that comes late, or is sent again, must not bring the group back.
     if not known.active:
         return None
@@ -43,15 +46,15 @@ def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: 
     return None
 
 
-def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, teller: bytes) -> GroupRecord | None:
-    """Return the record to store when `teller` (32 bytes) gives back a record that this manager may have lost. None if
-    there is nothing new. `known` is the stored record, None if there is none. The rules are those of
-    `accept_group_record`, except that a LEGACY group is accepted too, with its members alone. GroupRefusedError if the
-    record is refused.
+def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, proven_teller: bytes) -> GroupRecord | None:
+    """Return the record to store when a manager that has proven the key `proven_teller` (32 bytes) gives back a record
+    that this manager may have lost. None if there is nothing new. `known` is the stored record, None if there is none.
+    The rules are those of `accept_group_record`, except that a LEGACY group is accepted too, with its members alone.
+    GroupRefusedError if the record is refused.
     """
     if record.type is not GroupType.LEGACY:
-        return accept_group_record(record, known, teller)
-    if teller not in record.members:
+        return accept_group_record(record, known, proven_teller)
+    if proven_teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
     # The name and the description of a LEGACY group are fixed. Other texts in the record are not taken over.
     return GroupRecord.legacy(record.members) if known is None else None

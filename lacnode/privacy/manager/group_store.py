@@ -63,21 +63,21 @@ class GroupStore:
         entry: bytes | None = None,
         *,
         is_pushed: bool = False,
-        teller: bytes = b"",
+        proven_teller: bytes = b"",
     ) -> None:
         """Store the record that `decide_record` returns for the known record of the group (None for an unknown one),
         and `entry` in the audit log. Nothing is stored if `decide_record` returns None. Its errors pass through.
 
-        No other writer can write in between. `is_pushed` says that another manager announced the record, and `teller`
-        is the key that it has proven (32 bytes, empty if none). QuotaExceededError if such a record is of an unknown
-        group and would exceed a bound of the quota. StoreError if the database fails.
+        No other writer can write in between. `is_pushed` says that another manager announced the record, and
+        `proven_teller` is the key that it has proven (32 bytes, empty if none). QuotaExceededError if such a record is
+        of an unknown group and would exceed a bound of the quota. StoreError if the database fails.
         """
         with self._database.write() as connection:
             known = _find_record(connection, group_id)
             record = decide_record(known)
             if record is not None:
                 if is_pushed and known is None:
-                    self._count_told(connection, record, teller)
+                    self._count_told(connection, record, proven_teller)
                 self._put(connection, record, entry)
 
     def _count_told(self, connection: SqlConnection, record: GroupRecord, teller: bytes) -> None:

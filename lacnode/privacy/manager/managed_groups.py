@@ -156,25 +156,29 @@ class ManagedGroups:
         self.accept_announced_record(told.record, told.proven_teller)
         return to_base64(told.record.id)
 
-    def accept_announced_record(self, record: GroupRecord, teller: bytes | None = None) -> None:
+    def accept_announced_record(self, record: GroupRecord, proven_teller: bytes | None = None) -> None:
         """Store what is new in a group record that another manager announces. `group_acceptance` has the rules.
 
-        `teller` is the key (32 bytes) that the other manager has proven, None without a proof. EnclaveError
-        `PrivacyGroupNotStored` if the record is refused, the quota is reached, no own key is a member, or there is no
-        proof although the manager of every member could give one.
+        `proven_teller` is the key (32 bytes) that the other manager has proven, None without a proof. It must not be a
+        key that the message only names, because no other proof is required then. EnclaveError `PrivacyGroupNotStored`
+        if the record is refused, the quota is reached, no own key is a member, or there is no proof although the
+        manager of every member could give one.
         """
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
-        if teller is None and not self._delivery.accepts_unproven_announcement(record.members):
+        if proven_teller is None and not self._delivery.accepts_unproven_announcement(record.members):
             raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
         self._update_group(
-            record, lambda known: accept_group_record(record, known, teller), is_pushed=True, teller=teller or b""
+            record,
+            lambda known: accept_group_record(record, known, proven_teller),
+            is_pushed=True,
+            proven_teller=proven_teller or b"",
         )
 
-    def store_recovered(self, record: GroupRecord, teller: bytes) -> None:
-        """Store what is new in a group record that `teller` gives back. `teller` is a key (32 bytes) that the other
-        manager has proven. The quota does not count. EnclaveError `PrivacyGroupNotStored` if the record is refused or
-        no own key is a member."""
-        self._update_group(record, lambda known: accept_recovered_group(record, known, teller), is_pushed=False)
+    def store_recovered(self, record: GroupRecord, proven_teller: bytes) -> None:
+        """Store what is new in a group record that `proven_teller` gives back: a key (32 bytes) that the other manager
+        has proven. The quota does not count. EnclaveError `PrivacyGroupNotStored` if the record is refused or no own
+        key is a member."""
+        self._update_group(record, lambda known: accept_recovered_group(record, known, proven_teller), is_pushed=False)
 
     def _update_group(
         self,
@@ -182,14 +186,16 @@ class ManagedGroups:
         decide_record: Callable[[GroupRecord | None], GroupRecord | None],
         *,
         is_pushed: bool,
-        teller: bytes = b"",
+        proven_teller: bytes = b"",
     ) -> None:
         if all(self._keys.find_pair(member) is None for member in record.members):
             raise EnclaveError("PrivacyGroupNotStored", "no own key is a member")
         try:
             # The decision is made inside the transaction of the store. Two announcements at the same time cannot both
             # decide by the old record.
-            call_store(self._store.groups.update, record.id, decide_record, is_pushed=is_pushed, teller=teller)
+            call_store(
+                self._store.groups.update, record.id, decide_record, is_pushed=is_pushed, proven_teller=proven_teller
+            )
         except (GroupRefusedError, QuotaExceededError) as refused:
             self._log.warning(str(refused), f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None

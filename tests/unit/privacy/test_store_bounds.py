@@ -174,7 +174,7 @@ class TestGroups:
 
     def tell(self, store: PayloadStore, number: int, teller: bytes, text: int = 10) -> None:
         record = self.record(number, text)
-        store.groups.update(record.id, lambda known: record, is_pushed=True, teller=teller)
+        store.groups.update(record.id, lambda known: record, is_pushed=True, proven_teller=teller)
 
     @pytest.fixture
     def store(self, monkeypatch: pytest.MonkeyPatch) -> PayloadStore:
