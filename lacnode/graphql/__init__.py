@@ -1,5 +1,5 @@
-"""GraphQL over HTTP (EIP-1767, in Besu 25.5.0's form): questions about the chain, and one mutation that sends a transaction.
+"""GraphQL over HTTP (EIP-1767, in Besu 25.5.0's form): queries about the chain, and one mutation that sends a transaction.
 
-The readers of JSON-RPC (`rpc.readers`) answer questions too, within the same bounds. Must not read any part of the
-chain that a question does not ask for.
+The readers of JSON-RPC (`rpc.readers`) answer queries too, within the same bounds. Must not read any part of the
+chain that a query does not ask for.
 """

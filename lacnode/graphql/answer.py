@@ -1,4 +1,4 @@
-"""Executes an operation: a question in a reader, and a mutation in the node's own process, which has the pool."""
+"""Executes an operation: a query in a reader, and a mutation in the node's own process, which has the pool."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -156,19 +156,19 @@ def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object)
 
 
 class _Counter:
-    """Holds every field of a question to the time and the size of `execution`."""
+    """Holds every field of a query to the time and the size of `execution`."""
 
     def __init__(self, execution: QueryExecution) -> None:
         self._execution = execution
 
     def resolve(self, resolver: Any, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
         """Return the value of a field, which `resolver` finds. graphql-core calls this for every field, so no part of a
-        question can run without the check. QueryEndedError if the answer gets too large, or if the time is over."""
+        query can run without the check. QueryEndedError if the answer gets too large, or if the time is over."""
         self._execution.check_deadline()
         try:
             value = resolver(source, info, **arguments)
         except (RpcError, NotFoundError):
-            # A field may have failed because the time is over. Then the whole question ends, not this field alone.
+            # A field may have failed because the time is over. Then the whole query ends, not this field alone.
             self._execution.count_error(info.path.as_list())
             raise
         self._execution.count_value(info.path.key, value)

@@ -1,6 +1,6 @@
 """The facts that only the node's own process knows: prices, the synchronisation, and the pool.
 
-They are gathered before a question is answered, and go to the reader with it.
+They are gathered before a query is answered, and go to the reader with it.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class PendingTransaction:
 
 @dataclass(frozen=True, slots=True)
 class LiveFacts:
-    """The gathered facts. A fact that the question does not name has its default.
+    """The gathered facts. A fact that the query does not name has its default.
 
     Prices are in wei. `syncing` are the first, the current and the highest block number of a synchronisation, or None.
     `pending` are transactions of the pool, which has `pending_count` in all.
@@ -38,10 +38,10 @@ class LiveFacts:
 
 
 def gather_live_facts(services: RpcServices, text: str) -> LiveFacts:
-    """Gather the facts that a question with `text` can ask for. It reads the pool and recent blocks: use a worker
+    """Gather the facts that a query with `text` can ask for. It reads the pool and recent blocks: use a worker
     thread. At most `MAX_PENDING` transactions with `MAX_PENDING_BYTES` are in the result."""
     # The text is searched and not parsed, because parsing belongs into the reader. A name in another place of the text
-    # only gathers one fact more than the question needs.
+    # only gathers one fact more than the query needs.
     asks_for_pending = "pending" in text
     return LiveFacts(
         gas_price=_number(eth_gasPrice(services, [])) if "gasPrice" in text else 0,

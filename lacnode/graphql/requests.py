@@ -1,6 +1,6 @@
-"""The question of an HTTP request, and the steps of its answer.
+"""The GraphQL request in an HTTP request, and the steps of its answer.
 
-`rpc.request_runner` runs the steps together with those of JSON-RPC, within one share of the time. A short question gets a
+`rpc.request_runner` runs the steps together with those of JSON-RPC, within one share of the time. A short query gets a
 short trial in this process, like a call of JSON-RPC. A longer one goes to a reader at once, because no deadline bounds the
 check of its text.
 """
@@ -40,18 +40,18 @@ class MalformedRequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a request asks of GraphQL: the text of a query, which may be empty, the name of the operation to execute
-    (None if there is only one), and its variables. Nothing of it is checked yet."""
+class GraphQlRequest:
+    """A GraphQL request: the text of a query, which may be empty, the name of the operation to execute (None if there is
+    only one), and its variables. Only the types are checked yet."""
 
     text: str
     operation: str | None = None
     variables: Mapping[str, object] | None = None
 
 
-def parse_question(request: Request) -> Question:
-    """Return the query of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a member has
-    the wrong type, or the text is not UTF-8.
+def parse_graphql_request(request: Request) -> GraphQlRequest:
+    """Return the GraphQL request of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a
+    member has the wrong type, or the text is not UTF-8.
 
     The body is the text of the query if its type is not JSON. A GET has the query in its URL. The text itself is not
     parsed.
@@ -61,12 +61,12 @@ def parse_question(request: Request) -> Question:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         return _of_json(request.body)
     try:
-        return Question(request.body.decode("utf-8").strip())
+        return GraphQlRequest(request.body.decode("utf-8").strip())
     except UnicodeDecodeError:
         raise MalformedRequestError("the body is not UTF-8 text") from None
 
 
-def _of_address(query: str) -> Question:
+def _of_address(query: str) -> GraphQlRequest:
     # The number of fields is bounded, because `parse_qs` keeps all of them.
     try:
         found = {name: values[0] for name, values in parse_qs(query, max_num_fields=MAX_QUERY_FIELDS).items()}
@@ -75,23 +75,25 @@ def _of_address(query: str) -> Question:
             f"at most {MAX_QUERY_FIELDS} fields were expected in the query of the URL"
         ) from None
     variables = _json(found["variables"].encode()) if found.get("variables") else None
-    return _question({"query": found.get("query"), "operationName": found.get("operationName"), "variables": variables})
+    return _from_members(
+        {"query": found.get("query"), "operationName": found.get("operationName"), "variables": variables}
+    )
 
 
-def _of_json(body: bytes) -> Question:
+def _of_json(body: bytes) -> GraphQlRequest:
     members = _json(body)
     if not isinstance(members, Mapping):
         raise MalformedRequestError("a JSON object was expected")
-    return _question(members)
+    return _from_members(members)
 
 
-def _question(members: Mapping[str, object]) -> Question:
+def _from_members(members: Mapping[str, object]) -> GraphQlRequest:
     text, operation, variables = (members.get(name) for name in ("query", "operationName", "variables"))
     if not isinstance(text, str | None) or not isinstance(operation, str | None):
         raise MalformedRequestError("query and operationName must be text")
     if not isinstance(variables, Mapping | None):
         raise MalformedRequestError("variables must be an object")
-    return Question(text or "", operation or None, variables)
+    return GraphQlRequest(text or "", operation or None, variables)
 
 
 def _json(text: bytes) -> object:
@@ -103,9 +105,9 @@ def _json(text: bytes) -> object:
         raise MalformedRequestError("the body, or its variables, are not JSON") from None
 
 
-class QuestionAnswerer:
-    """Answers questions with `services`. `trials` are shared with JSON-RPC. The first question that needs graphql-core
-    in this process loads it."""
+class GraphQlDispatcher:
+    """Answers GraphQL requests with `services`. `trials` are shared with JSON-RPC. The first request that needs
+    graphql-core in this process loads it."""
 
     def __init__(self, services: RpcServices, trials: ShortReadTrials) -> None:
         self._services = services
@@ -119,7 +121,7 @@ class QuestionAnswerer:
         services = self._services.for_client(request.client)
         try:
             # The JSON is parsed in this step, which runs in a worker thread: a long one takes tens of milliseconds.
-            return (yield from self._answered(parse_question(request), services))
+            return (yield from self._answered(parse_graphql_request(request), services))
         except MalformedRequestError as error:
             return Reply(orjson.dumps({"errors": [{"message": str(error)}]}), 400)
         except BusyError as error:
@@ -132,18 +134,18 @@ class QuestionAnswerer:
             self._log.exception("failure", "a GraphQL query failed")
             return Reply(_error_text(internal_error()), 500)
 
-    def _answered(self, question: Question, services: RpcServices) -> Steps:
+    def _answered(self, request: GraphQlRequest, services: RpcServices) -> Steps:
         # A text with this word may be a mutation. Only then it is parsed here, because only the node can send transactions.
-        if _MUTATION.search(question.text):
-            answer = _modules().execute_if_mutation(services, question.text, question.operation, question.variables)
+        if _MUTATION.search(request.text):
+            answer = _modules().execute_if_mutation(services, request.text, request.operation, request.variables)
             if answer is not None:
                 return _reply(orjson.dumps(answer))
         # Facts of the node are gathered in this step, which runs in a worker thread of the node.
-        gathered = importlib.import_module("lacnode.graphql.live").gather_live_facts(services, question.text)
+        gathered = importlib.import_module("lacnode.graphql.live").gather_live_facts(services, request.text)
         handler = _modules().answer_query
-        call = ReadCall(handler, [question.text, question.operation, question.variables, gathered])
+        call = ReadCall(handler, [request.text, request.operation, request.variables, gathered])
         done, result = False, None
-        if len(question.text) <= SHORT_QUERY_CHARACTERS:
+        if len(request.text) <= SHORT_QUERY_CHARACTERS:
             done, result = self._trials.try_answer(call, services, services.client)
         if not done:
             result = yield call

@@ -7,7 +7,7 @@ import orjson
 import structlog
 import trio
 
-from lacnode.graphql.requests import QuestionAnswerer
+from lacnode.graphql.requests import GraphQlDispatcher
 from lacnode.graphql.settings import GRAPHQL_TITLE, GraphQlSettings
 from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
@@ -44,12 +44,12 @@ class GraphQlServer:
     ) -> None:
         self._settings = settings
         self._tls = load_tls_port(settings.tls, GRAPHQL_TITLE)
-        self._routes = _GraphQlRoutes(settings, QuestionAnswerer(services, trials), runner)
+        self._routes = _GraphQlRoutes(settings, GraphQlDispatcher(services, trials), runner)
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when the port is open. PortUnavailableError if it cannot be opened."""
-        # graphql-core is loaded in a thread now, so that the first question does not wait for it.
+        # graphql-core is loaded in a thread now, so that the first query does not wait for it.
         await trio.to_thread.run_sync(importlib.import_module, "lacnode.graphql.answer")
         backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         async with AsyncExitStack() as stack:
@@ -69,13 +69,13 @@ class GraphQlServer:
 
 
 class _GraphQlRoutes:
-    """Answers the requests of each path of the GraphQL port (`RequestHandler`) with `answerer`, whose steps `runner`
+    """Answers the requests of each path of the GraphQL port (`RequestHandler`) with `dispatcher`, whose steps `runner`
     runs. Knows no socket. InvalidCorsOriginError if a CORS origin of `settings` cannot be used."""
 
-    def __init__(self, settings: GraphQlSettings, answerer: QuestionAnswerer, runner: RequestRunner) -> None:
+    def __init__(self, settings: GraphQlSettings, dispatcher: GraphQlDispatcher, runner: RequestRunner) -> None:
         self._gate = HostAndCorsFilter(settings.allowed_hosts, settings.cors_origins)
         self._timeout = settings.timeout
-        self._answerer = answerer
+        self._dispatcher = dispatcher
         self._runner = runner
         self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
 
@@ -93,15 +93,15 @@ class _GraphQlRoutes:
         cors = self._gate.cors_headers(request.headers)
         path = request.target.partition("?")[0]
         if path == PATH and request.method in ("GET", "POST"):
-            return await self._question(request, cors)
-        # Questions pay their share in the runner. All other requests pay here, so that a flood of them
+            return await self._answer_query(request, cors)
+        # GraphQL requests pay their share in the runner. All other requests pay here, so that a flood of them
         # does not stop consensus.
         self._share.spend(PAGE_SECONDS)
         await trio.sleep(self._share.delay_seconds())
         return await _page(request, path, cors)
 
-    async def _question(self, request: Request, cors: list[Header]) -> Response:
-        steps = self._answerer.steps(request)
+    async def _answer_query(self, request: Request, cors: list[Header]) -> Response:
+        steps = self._dispatcher.steps(request)
         if not request.is_plain:
             self._runner.charge_unusual_request()
         with trio.move_on_after(self._timeout):

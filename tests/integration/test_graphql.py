@@ -24,7 +24,7 @@ NUMBER = "{ block { number } }"
 
 
 class Client:
-    """Asks questions."""
+    """Sends queries."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
@@ -258,7 +258,7 @@ class TestBounds:
 
 
 def test_a_node_answers_in_a_reader_process_and_keeps_its_pace(tmp_path: Path) -> None:
-    """A question that is too long for a trial: the reader loads what it needs, and the node goes on making blocks."""
+    """A query that is too long for a trial: the reader loads what it needs, and the node goes on making blocks."""
     endless = 'block { call(data: {data: "0x5b600056", gas: 9223372036854775807}) { status } }'
     # On py-evm: the native engine uses up all the gas of a call long before the time is over.
     with single_node(tmp_path, "--evm=python", "--graphql-http-enabled", "--graphql-http-port=0") as ports:

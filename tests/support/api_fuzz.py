@@ -263,7 +263,7 @@ def json_text(rng: Random) -> bytes:
 
 
 def graphql_request(rng: Random) -> bytes:
-    """An HTTP request with a question."""
+    """An HTTP request with a GraphQL request."""
     text = document(rng)
     variables = rng.choice(
         ("{}", '{"v":1}', '{"v":' + "[" * 900 + "]" * 900 + "}", "[1]", "{", '{"v":"\\ud800"}', "null")
@@ -448,7 +448,7 @@ async def served_ports(directory: Path) -> AsyncIterator[Ports]:
 
 
 async def attack_graphql(rng: Random, ports: Ports) -> None:
-    """One question. It has an answer of HTTP."""
+    """One GraphQL request. It has an answer of HTTP."""
     text = graphql_request(rng)
     answer = await _exchanged(await trio.open_tcp_stream("127.0.0.1", ports.graphql), [text])
     status = answer.split(b" ", 2)[1:2]
@@ -498,9 +498,9 @@ async def _exchanged(stream: trio.SocketStream, parts: list[bytes]) -> bytes:
 async def ask_as_usual(ports: Ports) -> None:
     """A client of each port that does nothing wrong is answered."""
     rng = Random(0)
-    question = b'{"query":"{chainID}"}'
+    query = b'{"query":"{chainID}"}'
     head = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    text = head + b"Content-Length: %d\r\n\r\n%b" % (len(question), question)
+    text = head + b"Content-Length: %d\r\n\r\n%b" % (len(query), query)
     answer = await _exchanged(await trio.open_tcp_stream("127.0.0.1", ports.graphql), [text])
     assert b'"chainID":"0x539"' in answer, answer
     call = json.dumps(request("eth_chainId")).encode()

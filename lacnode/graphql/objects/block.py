@@ -45,7 +45,7 @@ class BlockObject:
         self.blobGasUsed = header.blob_gas_used
         self.excessBlobGas = header.excess_blob_gas
 
-    # Several fields need the body. It is decoded once for the question.
+    # Several fields need the body. It is decoded once for the query.
     @cached_property
     def _block(self) -> Block:
         found = self._execution.block_of(self.hash)

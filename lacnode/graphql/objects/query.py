@@ -1,4 +1,4 @@
-"""The root of a question. Its methods have the names of the schema's fields."""
+"""The root of a query. Its methods have the names of the schema's fields."""
 
 from dataclasses import dataclass
 
@@ -134,7 +134,7 @@ class Query:
         return logs_to_objects(self._execution, found)
 
     def _check_range(self, first: int, last: int) -> None:
-        # The bound of JSON-RPC's `eth_getLogs` holds for blocks too. It ends the whole question, not one field.
+        # The bound of JSON-RPC's `eth_getLogs` holds for blocks too. It ends the whole query, not one field.
         limit = self._execution.reading.settings.max_logs_range
         if 0 < limit < last - first:
             raise QueryEndedError(range_too_large())

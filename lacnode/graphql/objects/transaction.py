@@ -51,7 +51,7 @@ class SignedTransactionFields:
         """Return the entries of the access list, in order. Empty if there is none."""
         return [AccessTuple(address, keys) for address, keys in self._signed.access_list]
 
-    # `number` is the block of the state in which the question wants to see the account.
+    # `number` is the block of the state in which the query wants to see the account.
     def _receiver(self, number: int | None, own: BlockHeader) -> GraphQlAccount | None:
         to = self._signed.to
         return None if to is None else account_at(self._execution, to, number, own)
@@ -65,7 +65,7 @@ class WaitingTransaction(SignedTransactionFields):
     rawReceipt = b""
 
     def __init__(self, execution: QueryExecution, pending: PendingTransaction) -> None:
-        # The transaction came from the node as bytes (`live`). It is decoded only if the question shows it.
+        # The transaction came from the node as bytes (`live`). It is decoded only if the query shows it.
         super().__init__(execution, Transaction.decode(pending.raw))
         self._sender = pending.sender
 

@@ -1,4 +1,4 @@
-"""Texts and calls that are no questions, at the ports of the API: GraphQL and JSON-RPC.
+"""Texts that are no queries and calls that are no requests, at the ports of the API: GraphQL and JSON-RPC.
 
 Found before: a GraphQL text with many unfinished strings kept a process of the node busy for hours. A call whose id and
 method are whole numbers of more than 64 bits ended the connection with an error in the log.
@@ -27,7 +27,7 @@ GRAPHQL_TEXTS = (
     '{ block(number: """' + '\\"""\n' * STRING_ENDS,
     "{ block { number } } #" + '"""' * STRING_ENDS,
 )
-"""None of them is a whole question, and each is shorter than the longest text that is read."""
+"""None of them is a whole query, and each is shorter than the longest text that is read."""
 
 CALLS = (
     {"jsonrpc": "2.0", "id": LARGE, "method": LARGE, "params": []},

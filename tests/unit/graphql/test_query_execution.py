@@ -1,4 +1,4 @@
-"""What one question may read and answer: the work for a block, and the size of names, values and errors."""
+"""What one query may read and answer: the work for a block, and the size of names, values and errors."""
 
 import math
 from dataclasses import replace
@@ -31,13 +31,13 @@ def full() -> RpcTestNode:
     return at
 
 
-def question(text: str) -> ReadCall:
+def query(text: str) -> ReadCall:
     return ReadCall(answer_query, [text, None, None, LiveFacts()])
 
 
 def answered(at: RpcTestNode, text: str) -> Any:
-    """The answer to a question that has all the time."""
-    return question(text).answer(replace(at.services.read_context(0), deadline=math.inf))
+    """The answer to a query that has all the time."""
+    return query(text).answer(replace(at.services.read_context(0), deadline=math.inf))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_a_block_is_not_decoded_for_each_of_its_transactions(
 def test_a_trial_does_not_decode_a_large_block(full: RpcTestNode, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_read_trials, "TRIAL_SECONDS", 3_600)
     at_rest = ShortReadTrials(lambda: 0.0)
-    assert at_rest.try_answer(question(text), full.services, "10.0.0.1")[0]
+    assert at_rest.try_answer(query(text), full.services, "10.0.0.1")[0]
     monkeypatch.setattr(short_read_trials, "LARGE_BLOCK_BYTES", 100)
-    assert at_rest.try_answer(question(text), full.services, "10.0.0.1") == (False, None)
+    assert at_rest.try_answer(query(text), full.services, "10.0.0.1") == (False, None)
 
 
 def test_logs_of_a_transaction_are_numbered_through_the_block(full: RpcTestNode) -> None:

@@ -1,11 +1,11 @@
-"""Requests of GraphQL over HTTP that have no question."""
+"""GraphQL requests over HTTP: how they are read, bounded and counted."""
 
 from typing import cast
 
 import orjson
 import pytest
 
-from lacnode.graphql.requests import MalformedRequestError, QuestionAnswerer, parse_question
+from lacnode.graphql.requests import GraphQlDispatcher, MalformedRequestError, parse_graphql_request
 from lacnode.graphql.server import _GraphQlRoutes
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.http.http_messages import Request
@@ -18,11 +18,11 @@ from tests.support.rpc_chain import finished, node
 def test_a_url_with_too_many_fields_is_refused() -> None:
     fields = "&".join(f"name{number}=1" for number in range(21))
     with pytest.raises(MalformedRequestError, match="at most 20 fields"):
-        parse_question(Request("GET", f"/graphql?query={{chainID}}&{fields}", {}))
+        parse_graphql_request(Request("GET", f"/graphql?query={{chainID}}&{fields}", {}))
 
 
 def test_a_url_with_a_query_is_read() -> None:
-    assert parse_question(Request("GET", "/graphql?query={chainID}", {})).text == "{chainID}"
+    assert parse_graphql_request(Request("GET", "/graphql?query={chainID}", {})).text == "{chainID}"
 
 
 def json_request(unit: bytes, count: int) -> Request:
@@ -32,15 +32,15 @@ def json_request(unit: bytes, count: int) -> Request:
 
 @pytest.mark.parametrize("unit", [b"{}", b"[]", b"1", b'{"a":0}'])
 def test_the_values_of_a_request_are_bounded(unit: bytes) -> None:
-    assert parse_question(json_request(unit, 100)).variables
+    assert parse_graphql_request(json_request(unit, 100)).variables
     with pytest.raises(MalformedRequestError, match="at most 100000 values of JSON"):
-        parse_question(json_request(unit, 100_001))
+        parse_graphql_request(json_request(unit, 100_001))
 
 
 def test_a_request_is_parsed_in_the_first_step_and_not_before() -> None:
     at = node()
-    answerer = QuestionAnswerer(at.services, ShortReadTrials())
-    begun = answerer.steps(Request("POST", "/graphql", {"content-type": "application/json"}, b"no JSON"))
+    dispatcher = GraphQlDispatcher(at.services, ShortReadTrials())
+    begun = dispatcher.steps(Request("POST", "/graphql", {"content-type": "application/json"}, b"no JSON"))
     reply = finished(begun)
     assert (reply.status, orjson.loads(reply.body)) == (
         400,
@@ -61,8 +61,8 @@ async def test_the_bytes_of_a_request_are_counted() -> None:
             return Reply(b"{}")
 
     at = node()
-    answerer = QuestionAnswerer(at.services, ShortReadTrials())
-    routes = _GraphQlRoutes(GraphQlSettings(), answerer, cast(RequestRunner, Runner()))
+    dispatcher = GraphQlDispatcher(at.services, ShortReadTrials())
+    routes = _GraphQlRoutes(GraphQlSettings(), dispatcher, cast(RequestRunner, Runner()))
     asked = json_request(b"1", 1_000)
     assert (await routes.answer(asked)).status == 200
     assert (await routes.answer(Request("GET", "/graphql?query={chainID}", {}))).status == 200
