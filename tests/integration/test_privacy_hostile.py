@@ -34,6 +34,10 @@ NODE_PATHS = (
     "/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/push", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove",
     "/lacnode/roots", "/lacnode/group",
 )  # fmt: skip
+TESSERA_PATHS = ("/push", "/pushPrivacyGroup", "/partyinfo", "/partyinfo/validate")
+"""The paths with octets, which a manager with `tesseranodes` answers."""
+
+OCTETS = {"content-type": "application/octet-stream"}
 MEGABYTE = 2**20
 
 
@@ -112,13 +116,13 @@ async def manager(
     known: dict[bytes, str] | None = None,
     recover: bool = False,
     only_proven: bool | None = None,
+    tesseras: Sequence[str] = (),
 ) -> AsyncIterator[ManagerService]:
     """A running one with both ports."""
     store = PayloadStore()
     store.put_known_nodes(known or {})
-    service = ManagerService(
-        KeyRing([pair]), store, ServiceSettings(other_nodes=others, recover=recover, only_proven=only_proven)
-    )
+    settings = ServiceSettings(other_nodes=others, recover=recover, only_proven=only_proven, tessera_nodes=tesseras)
+    service = ManagerService(KeyRing([pair]), store, settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
         yield service
@@ -311,6 +315,27 @@ class TestWhatTheySend:
                     answer = await client.post(path, content=body)
                     assert (answer.status_code, answer.json()) == (500, {"error": "ObjectJsonDeserialization"})
                 assert (await client.get(path)).status_code == 404
+            async with manager(A, url_of(b)) as a:
+                assert await delivers(a, b)
+
+    async def test_garbage_and_bombs_on_every_path_of_tesseras(self) -> None:
+        """Lengths that no body has, and counts of ever more parts."""
+        length = (2**63 - 1).to_bytes(8)
+        bodies = (
+            b"",
+            b"\xff" * 99,
+            bytes(7),
+            length * 99,
+            (1).to_bytes(8) * 25_000,
+            (2**20).to_bytes(8) + bytes(200_000),
+        )
+        async with stranger() as evil, manager(B, tesseras=(evil.url,)) as b:
+            async with httpx.AsyncClient(base_url=url_of(b), headers=OCTETS, timeout=PATIENCE) as client:
+                for path in TESSERA_PATHS:
+                    for body in bodies:
+                        answer = await client.post(path, content=body)
+                        assert answer.status_code in (404, 413, 500), (path, body[:20])
+                        assert answer.status_code == 413 or answer.json()["error"], (path, body[:20])
             async with manager(A, url_of(b)) as a:
                 assert await delivers(a, b)
 

@@ -138,6 +138,22 @@ class TestDiffering:
             "member": to_base64(KEY_B),
         }
 
+    def test_a_sender_that_gives_two_texts_under_one_marker_divides_its_recipients_and_they_see_it(
+        self, table: Table
+    ) -> None:
+        """NaCl's secret box does not bind its key, so one cipher text may open to two texts."""
+        table.send()
+        key, texts = keccak256(b"the cipher text"), {KEY_A: 5, KEY_B: 5, KEY_C: 6}
+        for member in table.stage.members:
+            value = word(texts[member.manager.key])
+            sent = private(ALICE, 1, to=KEEPER_ADDRESS, data=value, private_for=(KEY_B, KEY_C))
+            member.manager.payloads[key] = ReceivedPayload(encode_payload_text(sent), KEY_A, GROUP)
+        table.stage.a.privacy_controller.sender.submit_marker(sent, key)
+        table.stage.mine()
+        table.step()
+        assert table.conditions() == [DIVERGED, DIVERGED, DIVERGED]
+        assert [table.blamed(member) for member in table.stage.members] == [[KEY_C], [KEY_C], sorted([KEY_A, KEY_B])]
+
     def test_it_is_said_once(self, table: Table) -> None:
         table.send()
         root_replaced(table.stage.b, GROUP, LIE)

@@ -16,20 +16,21 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.state_root_exchange import StateRootResponder
+from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.service.node_routes import (
     LARGE_REQUEST_BYTES,
     MAX_PAYLOAD_REQUEST_BYTES,
     NodeRoutes,
     RespondersBeyondOrion,
 )
-from tests.integration.test_privacy_hostile import NODE_PATHS
+from tests.integration.test_privacy_hostile import CBOR, NODE_PATHS, OCTETS, TESSERA_PATHS
 from tests.support.manager_network import ManagerNetwork
+from tests.unit.privacy.test_tessera import ours
 
 OWN = KeyPair.from_private_bytes(bytes([51]) * 32)
 
 
-@pytest.fixture
-async def routes() -> NodeRoutes:
+def opened(tessera: TesseraPeerApi | None = None) -> NodeRoutes:
     keys, store = KeyRing([OWN]), PayloadStore()
     manager = LocalTransactionManager(keys, store, PeerDirectory([OWN.public], "http://own"), ManagerNetwork())
     challenges = RequestAuthenticator(keys)
@@ -38,8 +39,14 @@ async def routes() -> NodeRoutes:
         challenges,
         RecoveryResponder(challenges, store),
         StateRootResponder(challenges),
+        tessera,
     )
     return NodeRoutes(manager, responders, trio.CapacityLimiter(2))
+
+
+@pytest.fixture
+async def routes() -> NodeRoutes:
+    return opened()
 
 
 def request(client: str, path: str = "/partyinfo") -> Request:
@@ -96,7 +103,12 @@ async def test_large_requests_are_computed_one_after_the_other_and_small_ones_be
 
 
 async def test_strangers_are_tried_on_every_path(routes: NodeRoutes) -> None:
-    assert {path for path, _ in routes._posts} == set(NODE_PATHS)
+    assert set(routes._posts) == {(path, CBOR["content-type"]) for path in NODE_PATHS}
+
+
+async def test_strangers_are_tried_on_every_path_of_tesseras() -> None:
+    tried = {(path, OCTETS["content-type"]) for path in TESSERA_PATHS}
+    assert set(opened(ours().responder)._posts) - set(opened()._posts) == tried
 
 
 async def test_each_path_has_its_bound(routes: NodeRoutes) -> None:
