@@ -336,6 +336,48 @@ class TestEveryMethod:
         return str(shared.ask(ONE, "priv_createPrivacyGroup", {"addresses": [b64(KEY_A), b64(KEY_B)]}))
 
 
+CONTRACT, STORED = to_hex(KEEPER_ADDRESS), 0xC0FFEE1234567890
+MARKER = "marker"
+
+PUBLIC_CALLS: dict[str, tuple[object, ...]] = {
+    "eth_getTransactionByHash": (MARKER,),
+    "eth_getTransactionReceipt": (MARKER,),
+    "eth_getBlockByNumber": ("0x2", True),
+    "eth_getLogs": ({"fromBlock": "0x0"},),
+    "eth_getCode": (CONTRACT, "latest"),
+    "eth_getStorageAt": (CONTRACT, "0x0", "latest"),
+    "eth_getTransactionCount": (to_hex(ALICE.address), "latest"),
+    "eth_call": ({"to": CONTRACT, "data": "0x"}, "latest"),
+    "eth_createAccessList": ({"to": CONTRACT, "data": "0x"},),
+    "debug_getRawBlock": ("0x2",),
+    "debug_storageRangeAt": ("0x2", 0, CONTRACT, "0x0", 10),
+    "debug_traceTransaction": (MARKER,),
+    "debug_traceBlockByNumber": ("0x2",),
+    "trace_transaction": (MARKER,),
+    "trace_block": ("0x2",),
+    "trace_replayBlockTransactions": ("0x2", ["trace", "stateDiff", "vmTrace"]),
+}
+PROOF_CALLS: dict[str, tuple[object, ...]] = {
+    "eth_getProof": (CONTRACT, ["0x0"], "latest"),
+    "debug_accountAt": ("0x2", 0, CONTRACT),
+}
+
+
+def test_public_methods_tell_nothing_of_a_private_transaction(shared: Shared) -> None:
+    """They need no key of a tenant, so they see the public chain alone."""
+    shared.deploy()
+    marker = shared.ask(ONE, "eea_sendRawTransaction", raw(1, to=KEEPER_ADDRESS, data=word(STORED)))
+    shared.mine()
+    assert shared.ask(ONE, "priv_call", b64(GROUP), CALL, "latest") == to_hex(word(STORED))
+    secrets = (KEEPER_ADDRESS, ALICE.address, KEEPER, TOPIC, word(STORED), GROUP, KEY_A, KEY_B)
+    for method, params in PUBLIC_CALLS.items():
+        answer = shared.a.node.call(method, *(marker if part == MARKER else part for part in params))
+        told = json.dumps(answer).lower()
+        assert [secret.hex() for secret in secrets if secret.hex() in told] == [], method
+    for method, params in PROOF_CALLS.items():
+        assert shared.a.node.fails(method, *params)[1] == "Account not found", method
+
+
 class TestFlexibleGroups:
     GROUP = keccak256(b"a group")
     KEEPER_ADDRESS = private_contract_address(BOB.address, 0, GROUP)
