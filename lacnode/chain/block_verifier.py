@@ -16,11 +16,11 @@ from lacnode.consensus.bft.extra_data import VANITY_BYTES
 from lacnode.consensus.bft.header_rules import (
     HeaderContext,
     HeaderRefusedError,
-    check_all_but_seals,
+    check_all_but_seals_and_clock,
     check_proposed_header_rules,
     check_sealed_header_rules,
     check_with_unknown_validators,
-    timestamp_seconds_ahead,
+    seconds_beyond_clock_tolerance,
 )
 from lacnode.consensus.bft.protocol import BftProtocol
 from lacnode.consensus.protocols import protocols_of
@@ -36,7 +36,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
 
 HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
-"""A check of `consensus.bft.header_rules`: `check_proposed_header_rules`, `check_all_but_seals`,
+"""A check of `consensus.bft.header_rules`: `check_proposed_header_rules`, `check_all_but_seals_and_clock`,
 `check_sealed_header_rules` or `check_with_unknown_validators`."""
 
 
@@ -94,10 +94,10 @@ class BlockVerifier:
         `parent_hash` has 32 bytes, and `validators` are those of this block, ascending (20-byte addresses).
         `seals_verified`: the seals of this very header were verified before, and are not verified again.
         """
-        check = check_all_but_seals if seals_verified else check_sealed_header_rules
+        check = check_all_but_seals_and_clock if seals_verified else check_sealed_header_rules
         self._check_header(check, header, parent, parent_hash, validators, is_agreed=True)
         # A sealed block is accepted with a timestamp in the future: a quorum of clocks is right, and ours is wrong.
-        ahead = timestamp_seconds_ahead(header, self._now())
+        ahead = seconds_beyond_clock_tolerance(header, self._now())
         if ahead > 0:
             self._log_late_clock(header, ahead)
 

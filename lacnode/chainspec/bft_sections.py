@@ -56,8 +56,9 @@ class Ibft1Section(Ibft2Section):
 
 
 class QbftSection(Ibft2Section):
-    """`config.qbft`. `startblock` is None if QBFT begins at block 0. The key without x for the period of empty blocks
-    is GoQuorum's. `validatorcontractaddress` (20 bytes) is None if headers name the validators."""
+    """The keys of `config.qbft` in the genesis file. `startblock` is None if QBFT begins at block 0.
+    `xemptyblockperiodseconds` is Besu's key for the period of empty blocks, and `emptyblockperiodseconds` is GoQuorum's key
+    for the same. `validatorcontractaddress` (20 bytes) is None if headers name the validators."""
 
     startblock: Count | None = None
     validatorcontractaddress: OptionalAddress = None
@@ -69,7 +70,8 @@ class QbftSection(Ibft2Section):
 
 class Ibft2Transition(GenesisSection):
     """An entry of `config.transitions.ibft2`: what changes from `block` on. A key that is None stays as it was, except
-    that a given empty `miningbeneficiary` means the proposer again."""
+    that a given empty `miningbeneficiary` means the proposer again. `validators` replace the whole set at `block`, and
+    votes change it from then on."""
 
     block: PositiveLong
     blockperiodseconds: Positive | None = None
@@ -124,7 +126,7 @@ def protocols_by_height(first: Ibft2Section | None, qbft: QbftSection | None) ->
     height 0. Raises BftSectionError for a contradiction.
 
     `first` is the section of IBFT 2.0 or of IBFT 1, None for a network that begins with QBFT. `qbft` is None for one
-    without QBFT.
+    without QBFT. The caller has checked that one of the two is given (`check_consensus_sections`).
     """
     name = _name_of_first(first)
     if qbft is None:
@@ -149,8 +151,8 @@ def _name_of_first(first: Ibft2Section | None) -> str:
 def parameters_by_height(
     first: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
 ) -> IbftSchedule:
-    """The parameters by height. `first` is the section of IBFT 2.0 or of IBFT 1. One of `first` and `qbft` may be None.
-    Raises BftSectionError for a contradiction."""
+    """The parameters by height, and the heights at which transitions replace the validators. `first` is the section of
+    IBFT 2.0 or of IBFT 1. One of `first` and `qbft` may be None. Raises BftSectionError for a contradiction."""
     steps: list[tuple[int, IbftParameters]] = []
     overrides: list[tuple[int, tuple[bytes, ...]]] = []
     sections: dict[str, tuple[Ibft2Section | None, Sequence[Ibft2Transition]]] = {

@@ -13,7 +13,8 @@ DEFAULT_TRANSACTION_BYTES = 64 * KILOBYTE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class GoQuorumRules:
-    """The rules of a chain with `isQuorum`. Each list of steps is (height, value), ascending.
+    """What the genesis of a GoQuorum network adds to the rules of a chain (`goquorum.is_goquorum`). Each list of steps is
+    (height, value), ascending.
 
     `contract_sizes` is in bytes of deployed code. It is empty where the limit of the fork is valid. `transaction_sizes` is
     in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are

@@ -40,9 +40,10 @@ def _of_chain(spec: ChainSpec, name: str) -> BftProtocol:
 
 
 def block_hash_by_extra_data(header: BlockHeader) -> bytes:
-    """The hash (32 bytes) of a block whose genesis file is not known. Raises RlpError if no protocol has such extra data.
+    """The hash (32 bytes) of a block whose genesis file is not known. The forms of the protocols exclude each other, so
+    the extra data names its protocol. Raises RlpError if no protocol has such extra data.
 
-    The forms of the protocols exclude each other, so the extra data names its protocol.
+    The hash of block 0 covers all its fields, and its extra data is not looked at.
     """
     if header.number == 0:
         return keccak256(header.encode())

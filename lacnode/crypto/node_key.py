@@ -30,8 +30,8 @@ class NodeKey:
 
     @classmethod
     def from_private_key(cls, private_key: bytes) -> "NodeKey":
-        """The key of 32 private bytes. ValueError for another length, or if the number is not between 1 and the curve's
-        order."""
+        """The key of 32 private bytes. ValueError for another length, or if the number is not at least 1 and below the
+        curve's order."""
         if len(private_key) != 32 or not 0 < int.from_bytes(private_key) < CURVE_ORDER:
             raise ValueError("a private key is 32 bytes, between 1 and the curve's order")
         public_key = public_key_of(private_key)

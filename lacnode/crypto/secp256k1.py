@@ -20,12 +20,12 @@ _RECENT_SENDERS = RecentSenders()
 
 
 class SignatureError(ValueError):
-    """No public key can be recovered from a signature, or it is not allowed (form, range, high s)."""
+    """No public key can be recovered from a signature, or the signature is not allowed (form, range, high s)."""
 
 
 def sign(digest: bytes, private_key: bytes) -> bytes:
     """Return the 65-byte low-s signature `r || s || v`, v 0 or 1, of a 32-byte `digest` by a 32-byte `private_key`.
-    ValueError if the digest has another length, or the key is not between 1 and the curve's order."""
+    ValueError if the digest has another length, or the key is not at least 1 and below the curve's order."""
     return coincurve.PrivateKey(private_key).sign_recoverable(digest, hasher=None)
 
 
@@ -43,7 +43,7 @@ def recover_public_key(digest: bytes, signature: bytes) -> bytes:
 
 def recover_address(digest: bytes, signature: bytes) -> bytes:
     """The 20-byte address that signed the 32-byte `digest`. `signature` has 65 bytes: r, s, and the parity as 0 or 1. A
-    high s is accepted. SignatureError if the signature has another form, or if there is no key."""
+    high s is accepted. SignatureError if a length or the parity is wrong, or if there is no key."""
     return address_of(recover_public_key(digest, signature))
 
 
@@ -53,15 +53,15 @@ def address_of(public_key: bytes) -> bytes:
 
 
 def public_key_of(private_key: bytes) -> bytes:
-    """The 64-byte public key (X || Y) of a 32-byte private key. ValueError if the key is not between 1 and the curve's
-    order."""
+    """The 64-byte public key (X || Y) of a 32-byte private key. ValueError if the key is not at least 1 and below the
+    curve's order."""
     return coincurve.PrivateKey(private_key).public_key.format(compressed=False)[1:]
 
 
 def agree(private_key: bytes, public_key: bytes) -> bytes:
     """ECDH: the 32-byte X coordinate of the 32-byte `private_key` times the 64-byte `public_key`, not hashed.
 
-    ValueError if `public_key` is not a point of the curve, or `private_key` is not between 1 and the curve's order.
+    ValueError if `public_key` is not a point of the curve, or `private_key` is not at least 1 and below the curve's order.
     """
     # `coincurve` has an ECDH function of its own, which returns a hash of the point. RLPx needs the X coordinate
     # itself.

@@ -24,8 +24,9 @@ CandidateSource = Callable[[int | None], Iterable[TransactionCandidate]]
 class PoolBlockCreator:
     """Builds on the head of `chain` for the validator at `address` (20 bytes).
 
-    `selection_share` is the part of the block period (0 to 1) that choosing transactions may take. `vanity` is cut or
-    filled with leading zeros to 32 bytes, as Besu does with `--miner-extra-data`.
+    `candidate_source` gives the transactions of the pool, and `vote_proposer` the votes. `selection_share` is the part of
+    the block period (0 to 1) that choosing transactions may take. `vanity` is cut or filled with leading zeros to 32
+    bytes, as Besu does with `--miner-extra-data`.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class PoolBlockCreator:
         chain: Blockchain,
         address: bytes,
         vote_proposer: VoteProposer,
-        offer: CandidateSource,
+        candidate_source: CandidateSource,
         *,
         vanity: bytes = b"",
         selection_share: float = 0.75,
@@ -41,7 +42,7 @@ class PoolBlockCreator:
         self._chain = chain
         self._address = address
         self._vote_proposer = vote_proposer
-        self._candidates = offer
+        self._candidates = candidate_source
         self._vanity = vanity[:VANITY_BYTES].rjust(VANITY_BYTES, b"\0")
         self._selection_share = selection_share
 
@@ -49,7 +50,7 @@ class PoolBlockCreator:
         """Return the block for (height, round). StaleHeightError if the head has moved on meanwhile,
         ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made,
         StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the round and no seals.
-        It has the next of the wanted votes.
+        It has the next of the wanted votes, unless a contract names the validators.
         """
         parent = self._parent(height)
         # The base fee decides the order of the candidates, and which of them can pay.

@@ -116,9 +116,10 @@ class ConsensusEventQueue:
         self._not_empty.set()
         return True
 
-    def put_early(self, messages: Sequence[MessageReceived]) -> None:
-        """Put messages whose height has begun into the queues of their peers, before the messages that wait there.
-        `messages` are in the order of arrival, which they keep. Those of peers without a queue are dropped."""
+    def put_early_messages(self, messages: Sequence[MessageReceived]) -> None:
+        """Put messages that came before their height, which has begun now, into the queues of their peers, before the
+        messages that wait there. The bounds of a queue do not apply to them. `messages` are in the order of arrival,
+        which they keep. Those of peers without a queue are dropped."""
         # The bounds of a lane do not apply. These messages were here before, within the bounds on messages for later
         # heights, and nothing is added to those as long as earlier messages wait before it.
         for message in reversed(messages):

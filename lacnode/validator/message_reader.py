@@ -23,8 +23,9 @@ class MessageReader:
     """Reads messages one after the other. Use on the event loop only.
 
     `now_ms` is the wall clock in milliseconds. `thread_seconds` is the processor time of the calling thread in seconds.
-    `charge(address, seconds)` is called for each message that the validator at this 20-byte address pays for. `overdrawn()`
-    are the addresses of those that have used up their share.
+    `charge(address, seconds)` is called with the processor time of each message that is not free, and with the validator
+    (20-byte address) that pays for it: the author or the sender. `overdrawn()` are the addresses of those that have used
+    up their share.
     """
 
     def __init__(

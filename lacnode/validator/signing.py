@@ -75,14 +75,16 @@ class RecordedSigner:
         return sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> None:
-        """Put on record the block of the proposal that comes next. It is on the disk when this returns. StorageError if
-        the disk is full or fails.
+        """Put `draft` on record: the block that this validator is going to propose in `round_id`. Call it before that
+        proposal is signed. It replaces the draft of that height. Nothing is checked. It is on the disk when this
+        returns. StorageError if the disk is full or fails.
         """
         self._records.append(self._journal.record_draft(round_id, draft))
 
     def record_prepared(self, prepared: PreparedBlock) -> None:
-        """Put on record the proof for the commit that comes next. It is on the disk when this returns. StorageError if
-        the disk is full or fails.
+        """Put `prepared` on record: a block with the proof that a quorum prepared it. Call it before the commit for
+        this block is signed. Nothing is checked. It is on the disk when this returns. StorageError if the disk is full
+        or fails.
         """
         self._records.append(self._journal.record_prepared(prepared))
 
@@ -110,8 +112,8 @@ class SigningQueue:
         self._changed = trio.Event()
 
     def put(self, payload: Payload) -> None:
-        """Queue `payload` for its signature. Payloads of earlier rounds that still wait are dropped: the machine has
-        left their rounds, and a slow key must not fall behind more and more."""
+        """Queue `payload` for its signature. Payloads of earlier rounds and heights that still wait are dropped without
+        an answer: the machine has left their rounds, and a slow key must not fall behind more and more."""
         self._waiting = deque(one for one in self._waiting if one.round_id >= payload.round_id)
         self._waiting.append(payload)
         self._changed.set()

@@ -220,7 +220,7 @@ class Validator:
             self._proposal_work.cancel_earlier_rounds(*self.machine.position)
             self.round_changes.record_round(*self.machine.position)
         if early_messages:
-            self._intake.put_early(early_messages)
+            self._intake.put_early_messages(early_messages)
 
     async def _effects(self, event: Event) -> list[Effect]:
         """Return the effects of `event`."""

@@ -351,8 +351,8 @@ CONSENSUS = (
     Mutant(
         "blocks-of-copies-are-decoded",
         CONTROLLER,
-        "if has_block(message) and self._first_copies.has(author, payload_hash, may_be_altered):",
-        "if not has_block(message) and self._first_copies.has(author, payload_hash, may_be_altered):",
+        "if has_block(message) and self._first_copies.was_read(author, payload_hash, may_be_altered):",
+        "if not has_block(message) and self._first_copies.was_read(author, payload_hash, may_be_altered):",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(

@@ -32,7 +32,7 @@ def sign_payload(payload: Payload, signer: Signer) -> SignedPayload[Payload]:
 
 def decode_envelope(code: int, data: bytes) -> tuple[RoundId, bytes]:
     """The height and round of a message, and the address (20 bytes) of its author. Raises RlpError if it is malformed."""
-    envelope = Ibft2Envelope.open(code, data)
+    envelope = Ibft2Envelope.split(code, data)
     return envelope.round_id, envelope.author
 
 

@@ -23,8 +23,8 @@ class BlockDecision:
 
     def commit_or_import(self, round_: Round) -> list[Effect]:
         """Return the effects that follow from the counted messages of `round_`. If a quorum has prepared its block, the
-        block is recorded and a commit is signed. If a quorum has committed the block, it is imported. Each of the two
-        happens once. The list is empty if there is nothing new.
+        block is recorded and a commit is signed. If a quorum has committed the block, it is imported, unless an import
+        is under way. Each of the two happens at most once in a round. The list is empty if there is nothing new.
         """
         effects: list[Effect] = []
         if round_.is_prepared and (self.prepared is None or self.prepared.round < round_.number):
@@ -42,8 +42,8 @@ class BlockDecision:
 
     def record_import_failure(self, digest: bytes) -> bool:
         """Record that the agreed block with this `digest` (32 bytes) could not be imported. Return True, or False
-        without effect if this block is not being imported. The block is not imported again at this height, because
-        every further commit would start the import again. Synchronisation or the next round brings it.
+        without effect if this block is not being imported. Further commits of the same round do not start the import
+        again. Synchronisation brings the block, or a later round in which a quorum commits it.
         """
         if self.importing != digest:
             return False

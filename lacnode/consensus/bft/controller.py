@@ -168,7 +168,7 @@ class BftController:
             return self._ignore_old_head(head, self._head)
         if self._height is not None and self._height.timers.left_round_zero_by_search:
             decided_round = self._protocols.extra_data(head.header).round
-            self._search_pause.round_left_early(self._height.number, head, decided_round)
+            self._search_pause.record_round_left_early(self._height.number, head, decided_round)
         self._head = head
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._message_relay.start_height()
@@ -267,12 +267,12 @@ class BftController:
         if envelope.kind is MessageKind.PROPOSAL and author != self._height.committee.proposer(round_id.round):
             # A proposal holds a block of megabytes. Any validator could send such blocks in every round.
             return _refuse_out_of_turn(event, round_id, author)
-        if self._false_copies.exceeds_false_copies(event.sender, envelope, author):
+        if self._false_copies.must_drop_copy(event.sender, envelope, author):
             return []
         self._overdrawn_relays.start_round(self._height.round.number)
         if author in overdrawn and not self._overdrawn_relays.is_needed(event.sender, envelope, author):
             # Not remembered as received: the author may deliver the same bytes itself.
-            return self._overdrawn_relays.drop(event.sender, author)
+            return self._overdrawn_relays.count_dropped(event.sender, author)
         # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
         return self._handle_decoded(event, envelope, author, self._height, now_ms)
@@ -290,7 +290,7 @@ class BftController:
             # Before the clock and the relay: a peer may have changed what the author did not sign.
             refused = check_proofs(height.committee, protocol.justifications, message)
             if refused:
-                self._false_copies.count_copy(event.sender, author)
+                self._false_copies.count_false_copy(event.sender, author)
                 return _attribute_to(event.sender, refused)
             # Of the outline: for QBFT the hash of the whole payload would cover megabytes.
             payload_hash = protocol.codec.signature_hash(message.signed.payload)
@@ -299,7 +299,7 @@ class BftController:
             # block does not need them, and a second proposal is not used.
             if not is_second:
                 # The author can sign one payload any number of times, and give each relay other bytes.
-                if has_block(message) and self._first_copies.has(author, payload_hash, may_be_altered):
+                if has_block(message) and self._first_copies.was_read(author, payload_hash, may_be_altered):
                     charge = [] if may_be_altered else self._first_copies.charge(author, payload_hash, event.sender)
                     return [*charge, *_handle_copy(event, message, height, now_ms)]
                 message = envelope.add_decoded_body(message)
@@ -307,14 +307,14 @@ class BftController:
         except TooManyItemsError as error:
             return _refuse_malformed(event, error, is_senders=False)
         except RlpError as error:
-            self._false_copies.count_copy(event.sender, author)
+            self._false_copies.count_false_copy(event.sender, author)
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except FalseCopyError as mismatch:
-            self._false_copies.count_copy(event.sender, author)
+            self._false_copies.count_false_copy(event.sender, author)
             return drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # Not relayed: seals may have megabytes, and Besu since 25.11 refuses a high s. It must not keep back the true one.
-        note = self._first_copies.note_altered
+        note = self._first_copies.record_altered
         relayed = note(author, payload_hash) if may_be_altered else self._relay(event, message, height, payload_hash)
         return [*relayed, *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
@@ -322,7 +322,7 @@ class BftController:
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
-        self._overdrawn_relays.note_valid(event.sender, message)
+        self._overdrawn_relays.record_valid(event.sender, message)
         charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):

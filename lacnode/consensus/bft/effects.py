@@ -35,7 +35,8 @@ class StartRoundTimer:
 
 @dataclass(frozen=True, slots=True)
 class StopTimers:
-    """Cancel both timers: the node has nothing to do at this height."""
+    """Cancel the block timer and the round timer, because a new height begins. If this node is a validator of that
+    height, later effects of the same list start its timers."""
 
 
 # -- work that takes time: each answer is an event -----------------------------------------------------------------
@@ -87,7 +88,8 @@ class CheckProposal:
 class RecordPrepared:
     """Write `prepared` to disk before carrying out the effects that follow. If that fails, carry out none of them.
 
-    A quorum prepared this block, and only this block may be proposed again at its height.
+    A quorum prepared this block. This validator shows it in its round changes of this height, until it sees a block
+    prepared in a later round.
     """
 
     prepared: PreparedBlock
@@ -181,8 +183,9 @@ class BlamePeer:
 class WriteLogLine:
     """A fact for operators, such as a refused message, a round without agreement, or a contradiction.
 
-    `topic` is a stable name (`proposal-refused`, `round-expired`, ...). `text` is one sentence. `sender` is the address
-    (20 bytes) of the peer whose message caused the line, or None. The caller may limit the lines of one peer.
+    `topic` is a stable name (`proposal-refused`, `round-expired`, ...). `text` is one sentence. `sender` is an address
+    (20 bytes) by which the lines are limited: mostly that of the peer whose message caused the line. The lines with None
+    are not limited.
     """
 
     topic: str

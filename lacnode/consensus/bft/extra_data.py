@@ -35,8 +35,10 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class ExtraData:
-    """Decoded extra data. `validators` are 20-byte addresses, empty if a contract names them. `vote` is None if the
-    block votes for no change. `round` is a signed 32-bit number. Each seal has 65 bytes, `r || s || v`.
+    """Decoded extra data. `vanity` are free bytes of the proposer, 32 in the blocks of this node. `validators` are
+    20-byte addresses, empty if a contract names them. `vote` is None if the block votes for no change, or if the vote
+    stands in another field of the header (IBFT 1). `round` is a signed 32-bit number, 0 in IBFT 1. Each seal has 65
+    bytes, `r || s || v`.
     """
 
     vanity: bytes

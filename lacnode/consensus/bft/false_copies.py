@@ -29,13 +29,13 @@ class FalseCopies:
         """Set all counts to 0, because a new height begins."""
         self._of_peers.clear()
 
-    def count_copy(self, sender: bytes, author: bytes) -> None:
-        """Count a message of `author` with a false part that `sender` delivered. Nothing if `sender` is the author.
-        Both are 20-byte addresses.
+    def count_false_copy(self, sender: bytes, author: bytes) -> None:
+        """Count a message of `author` with a false or malformed part that `sender` delivered. Nothing if `sender` is
+        the author. Both are 20-byte addresses.
         """
         self._of_peers[sender, author] += author != sender
 
-    def exceeds_false_copies(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
+    def must_drop_copy(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
         """Whether a message must be dropped: `sender` relays a proposal or a round change of another `author`, of which
         it delivered `MAX_FALSE_COPIES` false ones at this height. Both are 20-byte addresses. False for prepares and
         commits.

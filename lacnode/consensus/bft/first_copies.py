@@ -30,16 +30,20 @@ class FirstCopies:
         self._of_authors.clear()
         self._altered.clear()
 
-    def has(self, author: bytes, payload_hash: bytes, may_be_altered: bool) -> bool:
-        """Return whether a payload with this signed hash was read. Any peer may have delivered it. A copy that
-        `may_be_altered` by a peer adds nothing to another such copy either."""
+    def was_read(self, author: bytes, payload_hash: bytes, may_be_altered: bool) -> bool:
+        """Return True if a message with this payload was read before, and so nothing is to be learnt from the present
+        copy. Any peer may have delivered it. `author` has 20 bytes, and `payload_hash` is what it signed (32 bytes).
+
+        `may_be_altered`: a peer may have changed the unsigned part of the present copy. Then a message that was noted
+        by `record_altered` counts, too."""
         is_known = payload_hash in self._of_authors.get(author, ())
         return is_known or (may_be_altered and payload_hash in self._altered.get(author, ()))
 
-    def note_altered(self, author: bytes, payload_hash: bytes) -> list[Effect]:
-        """Note that a copy of the payload of `author` (20 bytes) with this signed hash (32 bytes) has passed its check,
-        although a peer may have altered its unsigned part. Return an empty list, in the place of the effects of
-        `charge`: the copy is not relayed, and no time is charged to its author. The true copy is still a first one."""
+    def record_altered(self, author: bytes, payload_hash: bytes) -> list[Effect]:
+        """Record that a copy of the payload of `author` (20 bytes) with this signed hash (32 bytes) has passed its
+        check, although a peer may have altered its unsigned part. Return an empty list, in the place of the effects of
+        `charge`: the copy is not relayed, and no time is charged to its author. A later copy that was not altered still
+        counts as the first one."""
         payloads = self._altered.setdefault(author, OrderedDict())
         payloads[payload_hash] = None
         if len(payloads) > MAX_FIRST_COPIES:

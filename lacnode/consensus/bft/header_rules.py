@@ -33,8 +33,8 @@ class HeaderRefusedError(Exception):
 
 
 class DoesNotFollowParentError(HeaderRefusedError):
-    """The number of the header does not follow that of the parent, or its parent hash is another one. The parent is
-    known: it is the one of `HeaderContext`."""
+    """The number of the header is not the parent's plus 1, or its `parent_hash` is not the hash of the parent. The parent
+    is known: it is the one of `HeaderContext`."""
 
     rule = "ancestry"
 
@@ -46,19 +46,21 @@ class GasUsedAboveLimitError(HeaderRefusedError):
 
 
 class GasLimitOutOfRangeError(HeaderRefusedError):
-    """The gas limit is below `MIN_GAS_LIMIT` or above `MAX_GAS_LIMIT`."""
+    """The gas limit is below `MIN_GAS_LIMIT`, or above both `MAX_GAS_LIMIT` and the parent's gas limit."""
 
     rule = "gas-limit-range"
 
 
 class GasLimitChangedTooMuchError(HeaderRefusedError):
-    """The gas limit is 1/1024 or more away from that of the parent."""
+    """The gas limit is 1/1024 or more away from that of the parent, or from its double in the first block of London. A
+    rise up to `HeaderContext.goquorum_gas_limit_floor` is allowed."""
 
     rule = "gas-limit-delta"
 
 
 class BaseFeeBeforeLondonError(HeaderRefusedError):
-    """The header has a base fee, and London is not active at its height."""
+    """The header has a base fee, and London is not active at its height. The base fee from London on is not checked
+    here."""
 
     rule = "base-fee-presence"
 
@@ -67,7 +69,7 @@ class BaseFeeBeforeLondonError(HeaderRefusedError):
 
 
 class FutureTimestampError(HeaderRefusedError):
-    """The timestamp is too far ahead of the clock of this node."""
+    """The timestamp of a proposal is more than `CLOCK_TOLERANCE_SECONDS` ahead of the clock of this node."""
 
     rule = "timestamp-future"
 
@@ -117,8 +119,8 @@ class MalformedExtraDataError(HeaderRefusedError):
 
 
 class WrongValidatorsError(HeaderRefusedError):
-    """The extra data lists other validators than those of this height. Or it has a list or a vote although a contract
-    names the validators."""
+    """The extra data lists other validators than those of this height, or not in ascending order. Or it has a list or a
+    vote although a contract names the validators."""
 
     rule = "validators"
 
@@ -173,13 +175,13 @@ def check_proposed_header_rules(protocol: BftProtocol, header: BlockHeader, cont
 def check_sealed_header_rules(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check a header with its commit seals by all rules but that of the clock of this node: a quorum has sealed the
     timestamp, so this node must accept it. Raises the HeaderRefusedError of the first broken rule."""
-    check_all_but_seals(protocol, header, context)
+    check_all_but_seals_and_clock(protocol, header, context)
     check_seals(protocol, header, context.validators)
 
 
-def check_all_but_seals(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
+def check_all_but_seals_and_clock(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check a header by the rules of `check_sealed_header_rules`, without the seals, which the caller has verified
-    before. Raises the HeaderRefusedError of the first broken rule.
+    before or verifies afterwards. Raises the HeaderRefusedError of the first broken rule.
 
     The clock of this node is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node,
     the clock of this node is wrong. Refusing the block would keep this node from a block that is final.
@@ -190,8 +192,9 @@ def check_all_but_seals(protocol: BftProtocol, header: BlockHeader, context: Hea
     _check_validators(protocol, header, context)
 
 
-def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
-    """Seconds by which the timestamp is later than allowed for a proposal at `now` (Unix seconds). 0.0 if it is not."""
+def seconds_beyond_clock_tolerance(header: BlockHeader, now: float) -> float:
+    """Seconds by which the timestamp of `header` is later than the latest one that a proposal may have at `now` (Unix
+    seconds): `now` in whole seconds plus `CLOCK_TOLERANCE_SECONDS`. 0.0 if it is not later."""
     return max(0.0, header.timestamp - (int(now) + CLOCK_TOLERANCE_SECONDS))
 
 
@@ -261,7 +264,7 @@ def _check_gas_limit(header: BlockHeader, context: HeaderContext) -> None:
 
 
 def _check_clock(header: BlockHeader, now: float) -> None:
-    if timestamp_seconds_ahead(header, now) > 0:
+    if seconds_beyond_clock_tolerance(header, now) > 0:
         raise FutureTimestampError(
             f"timestamp {header.timestamp} is {header.timestamp - now:.1f} s ahead of this node's clock; "
             "one of the two clocks is wrong"
@@ -290,7 +293,8 @@ def _check_constants(protocol: BftProtocol, header: BlockHeader) -> None:
 
 def check_with_unknown_validators(protocol: BftProtocol, header: BlockHeader, context: HeaderContext) -> None:
     """Check what can be checked of a header while its validators are unknown: a contract names them, and the state before
-    it is not here yet. Coinbase, seals and clock are not checked. Raises the HeaderRefusedError of the first broken rule."""
+    the block is not here yet. The creator of the block, its seals and the clock are not checked, and
+    `context.validators` is not used. Raises the HeaderRefusedError of the first broken rule."""
     _check_place_and_gas(header, context)
     _check_spacing(header, context.parent, context.block_period_ms)
     _check_constants(protocol, header)

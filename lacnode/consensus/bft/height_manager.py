@@ -111,7 +111,7 @@ class HeightManager:
         self._out.append(self.timers.start_round(self.round.number, now_ms))
         is_prepared = self._current.restore_prepared()
         if is_prepared and self.round.digest is not None:
-            self.received_proposals.record_first(self.round.number, self.round.digest)
+            self.received_proposals.record_first_digest(self.round.number, self.round.digest)
         self._out += self._current.start_block_timer(self._signed, self.timers, now_ms)
         # If a block was prepared in this round, a quorum is in this round, and our round change is no longer needed.
         if self._signed.signed_content(MessageKind.ROUND_CHANGE, self.round.number) is not None and not is_prepared:
@@ -120,7 +120,8 @@ class HeightManager:
         return self._drain()
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
-        """Return the effects of `event`. The list is empty if the event is about another height or a round that was left.
+        """Return the effects of `event`. The list is empty if the event is about another height, or about a round that
+        was left. Only a refused signature of a left round is logged.
 
         `now_ms` is the wall clock in Unix milliseconds."""
         self._now_ms = now_ms
@@ -145,7 +146,7 @@ class HeightManager:
             case ImportFailed(self.number, digest, reason):
                 self._import_failed(digest, reason)
             case PeerConnected(address):
-                self._out += self._current.resend_to(address, self.round_changes.last_of_authors())
+                self._out += self._current.resend_to(address, self.round_changes.highest_of_each_author())
         return self._drain()
 
     def handle_message(self, message: Message, now_ms: int) -> list[Effect]:
@@ -185,7 +186,7 @@ class HeightManager:
                 self._accept(proposal)
 
     def _accept(self, proposal: Proposal) -> None:
-        self.received_proposals.record_first(self.round.number, proposal.signed.payload.digest)
+        self.received_proposals.record_first_digest(self.round.number, proposal.signed.payload.digest)
         # The proposer waits no longer. If there is no agreement on its block, that must not last until an empty one is due.
         self._out += [*self.timers.end_waiting(self._now_ms), *self._current.accept_proposal(proposal)]
 
@@ -258,12 +259,12 @@ class HeightManager:
             self._enter_round(target)
             self._send_round_change()
         waits_no_longer = self.timers.end_waiting(self._now_ms)
-        self._out += [*waits_no_longer, *self._current.quorum_asked(messages, self._now_ms)]
+        self._out += [*waits_no_longer, *self._current.propose_in_later_round(messages, self._now_ms)]
 
     def _resend_to_author(self, message: Message) -> None:
         """Send our messages of the current round to the author of a message for an earlier round: the author lags."""
         if isinstance(message, Proposal):
-            self.received_proposals.note_earlier(message)
+            self.received_proposals.record_digest_of_left_round(message)
         if self._decision.importing is None:
             self._out += self._current.sent_messages.resend_once_to(message.signed.author)
 

@@ -57,7 +57,8 @@ class ContradictionError(Exception):
 
 @dataclass(slots=True)
 class SignedAtHeight:
-    """What was signed at one height.
+    """What was put on record for signing at one height. Each payload is recorded before it is signed, so the last ones
+    may have no signature.
 
     `contents` maps (kind, round) to the digest (32 bytes) of a proposal, prepare or commit, or to an encoded round
     change. `prepared` is the block prepared in the highest round, None if there is none. `draft` is the last block to
@@ -168,7 +169,7 @@ class Journal:
         # In memory before the signature: the next payload must be compared with this one even if signing fails, because
         # a failed signer may have made the signature.
         self._remember(payload.kind, payload.round_id, content)
-        return rlp.encode([_SIGNED, rlp.encode_scalar(payload.kind), *payload.round_id.fields(), content])
+        return rlp.encode([_SIGNED, rlp.encode_scalar(payload.kind), *payload.round_id.fixed_size_fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
         """Return the record (RLP) that must be on disk before the commit for `prepared` is signed. Among the prepared
@@ -181,7 +182,7 @@ class Journal:
         remembered draft of its height. Nothing is checked.
         """
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
-        return rlp.encode([_DRAFT, *round_id.fields(), encode_stored_draft(self._protocols, draft)])
+        return rlp.encode([_DRAFT, *round_id.fixed_size_fields(), encode_stored_draft(self._protocols, draft)])
 
     def record_loss(self, reason: str) -> bytes:
         """Return the record (RLP) to write when records are missing. `check_and_record` refuses every payload until
@@ -219,7 +220,9 @@ class Journal:
                 records.append(self.record_draft(RoundId(height, signed.draft[0]), signed.draft[1]))
             for (kind, round_), content in signed.contents.items():
                 records.append(
-                    rlp.encode([_SIGNED, rlp.encode_scalar(kind), *RoundId(height, round_).fields(), content])
+                    rlp.encode(
+                        [_SIGNED, rlp.encode_scalar(kind), *RoundId(height, round_).fixed_size_fields(), content]
+                    )
                 )
         return records
 
@@ -272,7 +275,7 @@ class Journal:
     def _replay(self, fields: RlpFields) -> None:
         kind = fields.bytes("kind")
         if kind == _SIGNED:
-            kind_signed, round_id = fields.scalar("kind", 1), RoundId.from_fields(fields)
+            kind_signed, round_id = fields.scalar("kind", 1), RoundId.from_fixed_size_fields(fields)
             if round_id.sequence > self._finished:
                 # A record of a finished height is not needed: nothing is signed there.
                 self._remember(kind_signed, round_id, fields.bytes("content"))
@@ -281,7 +284,7 @@ class Journal:
             if prepared.height > self._finished:
                 self._remember_prepared(prepared)
         elif kind == _DRAFT:
-            round_id = RoundId.from_fields(fields)
+            round_id = RoundId.from_fixed_size_fields(fields)
             if round_id.sequence > self._finished:
                 self._replay_draft(round_id, fields.bytes("draft"))
         elif kind == _LOST:

@@ -17,7 +17,7 @@ _MOST_ITEMS = 4
 _NO_BLOCK = b"\x80", b"\xc0"
 
 
-def split_list_item(data: bytes, what: str) -> list[bytes]:
+def split_into_items(data: bytes, what: str) -> list[bytes]:
     """The encoded items (RLP) of the RLP list `data`, in order. They are not checked: decode each one that is used.
 
     Raises RlpError, with the name `what`, if `data` is not a list of at most four items.
@@ -50,6 +50,6 @@ def decode_header_only(encoded_block: bytes) -> RlpItem:
     it is. Raises RlpError if the item is not a block or the header is not RLP."""
     if encoded_block in _NO_BLOCK:
         return rlp.decode(encoded_block)
-    header, *rest = split_list_item(encoded_block, "block") or [b""]
+    header, *rest = split_into_items(encoded_block, "block") or [b""]
     others: list[RlpItem] = [[] for _ in rest]
     return [rlp.decode(header), *others]

@@ -98,7 +98,8 @@ def with_block(message: Message, block: Block) -> Message:
 
 
 class MessageEnvelope(Protocol):
-    """A message of which only the signed payload is decoded. Each further step costs more.
+    """A message of which only the RLP of the signed payload is decoded. Its signature is not looked at yet. Each further
+    step costs more.
 
     `round_id` costs nothing more. `author` costs one recovery of a signature. `decode_without_body` costs those of the
     certificates, and `add_decoded_body` the decoding of megabytes of transactions (`decode_whole` does both). A caller

@@ -32,13 +32,15 @@ class MessagesOfOthers:
         self._proposal = proposal
 
     def allow_sending_again(self) -> None:
-        """Begin a new part of a long round: `send_to` sends each validator that connects the messages once more."""
+        """Forget to which validators the messages were sent. From now on `send_to` sends them once more to each
+        validator that connects. Call it after each part of a long round (`RoundTimers.next_part_timer`). No message is
+        forgotten, and none is sent here."""
         self._sent_to.clear()
 
     def send_to(self, address: bytes, own_address: bytes, round_changes: Iterable[RoundChange]) -> list[SendMessage]:
         """Return the effects that send the messages of others to the validator at `address`, without its own and
-        without those of this node, which is at `own_address` (20-byte addresses). `round_changes` are the last ones of
-        all authors.
+        without those of this node, which is at `own_address` (20-byte addresses). `round_changes` are those of the
+        highest round of each author.
 
         Empty if that was done in this part of the round, or if there is no such message. The message that reaches
         `MAX_BYTES_OF_OTHERS` is the last one.

@@ -56,7 +56,7 @@ class OverdrawnRelays:
         is_first = round_ >= self._round and (author, envelope.kind, self._counted(round_)) not in self._relayed
         return sender == author or is_first
 
-    def note_valid(self, sender: bytes, message: Message) -> None:
+    def record_valid(self, sender: bytes, message: Message) -> None:
         """Record that `sender` (20-byte address) delivered a valid message: further ones of its kind by its author for
         this round are not needed. Nothing if the author is the sender, or if the message is of an earlier round.
         """
@@ -65,7 +65,7 @@ class OverdrawnRelays:
         if sender != author and round_ >= self._round:
             self._relayed.add((author, message.kind, self._counted(round_)))
 
-    def drop(self, sender: bytes, author: bytes) -> list[Effect]:
+    def count_dropped(self, sender: bytes, author: bytes) -> list[Effect]:
         """Count a message of `author` that `sender` delivered and that is not read. Return the effects: a log line, and
         `RelayIsFree` unless this sender delivered too many in this round. Both are 20-byte addresses.
         """

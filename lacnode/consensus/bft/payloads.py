@@ -31,14 +31,15 @@ class RoundId:
     sequence: int
     round: int
 
-    def fields(self) -> list[RlpValue]:
-        """The RLP items: the height as a signed number of 8 bytes, then the round as one of 4 bytes, big-endian. It is
-        the form of the journal, and of IBFT 2.0."""
+    def fixed_size_fields(self) -> list[RlpValue]:
+        """The RLP items of the journal and of IBFT 2.0: the height as a signed number of 8 bytes, then the round as one
+        of 4 bytes, big-endian. QBFT writes both as RLP scalars instead (`qbft.payloads`)."""
         return [self.sequence.to_bytes(8, signed=True), self.round.to_bytes(4, signed=True)]
 
     @classmethod
-    def from_fields(cls, fields: RlpFields) -> "RoundId":
-        """Decode the next two items of `fields`. Raises RlpError if they are not a sequence and a round."""
+    def from_fixed_size_fields(cls, fields: RlpFields) -> "RoundId":
+        """Decode the next two items of `fields`, in the form of `fixed_size_fields`. Raises RlpError if they have another
+        form or are missing. Negative numbers are accepted."""
         sequence, round_ = fields.bytes("sequence", 8), fields.bytes("round", 4)
         return cls(int.from_bytes(sequence, signed=True), int.from_bytes(round_, signed=True))
 

@@ -16,7 +16,8 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 
 
 class PoolSearch:
-    """The searches in `round_`. `timers` are those of the height. Every method returns its effects.
+    """Searches the pool of this node in `round_`, whose proposer is another validator and may wait for a transaction.
+    `timers` are those of the height. Every method returns its effects.
 
     `now_ms` is the wall clock in Unix milliseconds.
     """
@@ -54,7 +55,7 @@ class PoolSearch:
 
 
 class SearchPause:
-    """The heights without a search, after a height whose round 0 was left for nothing.
+    """The heights at which this node does not search its pool, after a height whose round 0 was left for nothing.
 
     The proposer of that round was not silent, or the next one lacks the transaction, too. A pause of n heights has a turn of
     each of the n validators, this one included. So a transaction that only some pools take costs one round at most.
@@ -67,7 +68,7 @@ class SearchPause:
         """Whether the pool may be searched at `height`."""
         return height > self._last_height
 
-    def round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
+    def record_round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
         """Record that this validator left round 0 of `height`, which a search had shortened. `head` was decided in
         `decided_round`. If that round is 0, if `head` has another number, or if it has no transaction, the next heights
         have no search: as many as there are validators.

@@ -84,9 +84,9 @@ class ProposalBuilder:
         return self._own.is_checking(digest)
 
     def block_checked(self, failure: str | None) -> list[Effect]:
-        """Return the effects that record the draft and sign it, if `failure` is None. Otherwise they log why this
-        node's own block is invalid. Empty if the round has a proposal already. Raises KeyError unless a check is
-        expected (`is_checking`).
+        """Return the effects that record the draft and sign it, if `failure` is None. They are empty if the round has a
+        proposal already. With a `failure` (a text) they log why this node's own block is invalid, and another proposal
+        may begin. Call it only while the check of the block is awaited (`is_checking`): otherwise it may raise KeyError.
         """
         if failure is not None:
             self._own.check_failed()

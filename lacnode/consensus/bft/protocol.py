@@ -33,8 +33,9 @@ class MessageCodec(Protocol):
         """The code of a message in the sub-protocol of devp2p."""
 
     def open_message(self, code: int, data: bytes) -> MessageEnvelope:
-        """Decode the outer list of a message: its code in the sub-protocol, and its bytes without the code. Raises
-        RlpError, also for a code that no message has.
+        """Take a message apart: `code` is its code in the sub-protocol, and `data` its bytes without the code. The
+        signature and the authors are not looked at. Raises RlpError for malformed bytes, and for a code that no message
+        has.
         """
 
     def encode_message(self, message: Message) -> bytes:
@@ -153,9 +154,11 @@ class BftProtocol(Protocol):
         """Decode the extra data of a header. Raises RlpError if Besu would refuse these bytes."""
 
     def block_hash(self, header: BlockHeader) -> bytes:
-        """The block's hash (32 bytes) everywhere outside consensus messages: without seals and round.
+        """The block's hash (32 bytes) everywhere outside consensus messages.
 
-        The hash of the genesis covers all its fields. Raises RlpError if the extra data is not this protocol's.
+        In IBFT 2.0 and QBFT it does not cover seals and round, and the hash of the genesis covers all its fields. In IBFT
+        1 it does not cover the commit seals. Raises RlpError if the extra data of a later block than the genesis is not
+        this protocol's.
         """
 
     def round_in_proposal(self, round_: int, *, prefers_round_zero: bool) -> int:

@@ -39,7 +39,7 @@ class ReceivedProposals:
         is_new = self._justifications.proposes_new_block(proposal)
         # Only with true proofs this counts as the first proposal of its proposer. The justification is not signed by the
         # proposer: a peer that passes the proposal on can replace it. Counting earlier would let that peer use up the round.
-        self.record_first(round_, digest)
+        self.record_first_digest(round_, digest)
         self._checks[round_, digest] = proposal
         # Each check holds a whole block. The bound keeps validators of many rounds from filling the memory.
         if len(self._checks) > MAX_PROPOSALS_CHECKED:
@@ -51,13 +51,14 @@ class ReceivedProposals:
         digest = proposal.signed.payload.digest
         return self._first_digests.get(round_id_of(proposal).round, digest) != digest
 
-    def record_first(self, round_: int, digest: bytes) -> None:
-        """Record the digest (32 bytes) of the proposal that counts for a round. It replaces an earlier one."""
+    def record_first_digest(self, round_: int, digest: bytes) -> None:
+        """Record the digest (32 bytes) of the proposal that counts as the first one of `round_`. It replaces the digest
+        that was recorded before."""
         self._first_digests[round_] = digest
 
-    def note_earlier(self, proposal: Proposal) -> None:
-        """Note the digest of the first proposal of a round that this node has left. `contradicts_first` then finds a second
-        one. The block is not checked."""
+    def record_digest_of_left_round(self, proposal: Proposal) -> None:
+        """Keep the digest of `proposal`, if it is the first one of a round that this node has left. `contradicts_first`
+        then finds a second one. Nothing else of it is kept, and its block is not checked."""
         # A quorum has asked for each later round that has a valid proposal. So few rounds have one, and a digest is short.
         self._first_digests.setdefault(round_id_of(proposal).round, proposal.signed.payload.digest)
 
@@ -68,7 +69,7 @@ class ReceivedProposals:
         return self._checks.pop((round_, digest), None)
 
     def remove_below(self, round_: int) -> None:
-        """Forget the blocks of proposals for rounds before `round_`."""
+        """Forget the proposals for rounds before `round_` that are being checked. Their digests are kept."""
         # A check for this round or a later one is still useful: its answer may bring the proposal.
         self._checks = {checked: kept for checked, kept in self._checks.items() if checked[0] >= round_}
 

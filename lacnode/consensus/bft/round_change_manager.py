@@ -40,8 +40,8 @@ class RoundChangeManager:
         """The round changes for round `target`, in the order in which they came. Empty if there is none."""
         return list(self._by_target.get(target, {}).values())
 
-    def last_of_authors(self) -> list[RoundChange]:
-        """The round change for the highest round of each author. Empty if there is none."""
+    def highest_of_each_author(self) -> list[RoundChange]:
+        """One round change of each author: the one for its highest round. Empty if there is none."""
         # Rounds ascend, so that a later one replaces an earlier one of the same author.
         ascending = (messages for _, messages in sorted(self._by_target.items()))
         last = {author: message for messages in ascending for author, message in messages.items()}

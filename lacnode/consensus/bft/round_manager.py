@@ -74,9 +74,10 @@ class RoundManager:
             return self.pool_search.timer_expired(now_ms)
         return [] if self.round.has_proposal else self.builder.block_timer_expired(now_ms)
 
-    def quorum_asked(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
-        """Return the effects that propose in a later round that at least a quorum asks for, if this validator is the
-        proposer. Empty otherwise, and if a proposal was begun.
+    def propose_in_later_round(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
+        """Return the effects that begin the proposal of this round, which is not round 0, if this validator is its
+        proposer. Empty otherwise, and if the round has a proposal or one was begun. `round_changes` ask for this round.
+        The caller has checked that they are at least a quorum.
         """
         # `may_begin` keeps the (q+1)th round change from starting a second proposal.
         if not self._is_proposer or not self.builder.may_begin or self.round.has_proposal:
@@ -121,7 +122,8 @@ class RoundManager:
 
     def resend_to(self, address: bytes, round_changes: Sequence[RoundChange]) -> list[SendMessage]:
         """Return the effects that send our messages and those of others to the validator at `address` (20 bytes), which has
-        connected. `round_changes` are the last ones of all authors. Empty if it is no other validator of this height.
+        connected. `round_changes` are those of the highest round of each author. Empty if it is no other validator of
+        this height.
         """
         if address == self._address or address not in self._validators:
             return []

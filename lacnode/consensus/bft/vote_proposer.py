@@ -32,7 +32,7 @@ class VoteProposer:
 
     def next_vote(self, voter: bytes, tally: VoteTally) -> Vote | None:
         """The vote for the block that `voter` (20-byte address) builds after `tally`. None if no wanted vote would
-        change the tally. Several wanted votes take turns.
+        change the tally. Several wanted votes take turns: each call goes on to the next one.
         """
         # A copy: RPC may change the wanted votes from another thread.
         votes = [Vote(recipient, kind) for recipient, kind in dict(self._wishes).items()]

@@ -18,7 +18,9 @@ _COMMIT_CODE = b"\x02"
 
 
 def on_chain_hash(header: BlockHeader) -> bytes:
-    """The block's hash (32 bytes). Raises RlpError if the extra data is not that of IBFT 1."""
+    """The block's hash (32 bytes): of the header without its commit seals. That of a genesis block which has not the mix
+    hash and the extra data of IBFT 1 covers all its fields. Raises RlpError if the extra data of a later block is not
+    that of IBFT 1."""
     if header.number == 0 and not _is_istanbul_genesis(header):
         return keccak256(header.encode())
     return _hash_with(header, replace(decode_extra_data(header.extra_data), seals=()))

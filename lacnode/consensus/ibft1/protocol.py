@@ -62,8 +62,9 @@ class Ibft1Protocol:
         return extra_data.decode_extra_data(data)
 
     def block_hash(self, header: BlockHeader) -> bytes:
-        """The hash (32 bytes) of a block: of its header without the commit seals. Raises RlpError if the extra data is
-        not that of IBFT 1.
+        """The hash (32 bytes) of a block: of its header without the commit seals. That of a genesis block in another
+        form than IBFT 1's covers all its fields. Raises RlpError if the extra data of a later block is not that of IBFT
+        1.
         """
         return block_hash.on_chain_hash(header)
 

@@ -17,9 +17,8 @@ _EXTRA_DATA_FIELD = 12
 
 
 def on_chain_hash(header: BlockHeader) -> bytes:
-    """The block's hash (32 bytes) everywhere outside consensus messages. The hash of the genesis covers all its fields.
-
-    Raises RlpError if the extra data is not IBFT 2.0's.
+    """The block's hash (32 bytes) everywhere outside consensus messages: of the header without its seals and its round.
+    The hash of the genesis covers all its fields. Raises RlpError if the extra data of any other header is not IBFT 2.0's.
     """
     if header.number == 0:
         # Besu hashes the genesis with the extra data as written in the file. That data may contain seals.
@@ -29,7 +28,8 @@ def on_chain_hash(header: BlockHeader) -> bytes:
 
 def committed_seal_hash(header: BlockHeader) -> bytes:
     """The digest (32 bytes) that proposals, prepares and commits name, and that each commit seal signs: the hash of the
-    header without its seals. Raises RlpError if the extra data is not IBFT 2.0's."""
+    header without its commit seals, but with its round. The hash of the genesis covers all its fields. Raises RlpError
+    if the extra data of any other header is not IBFT 2.0's."""
     if header.number == 0:
         return keccak256(header.encode())
     return _hash_with(header, encode_without_seals(decode_extra_data(header.extra_data)))

@@ -51,7 +51,8 @@ def check_proposal(committee: Committee, proposal: Proposal) -> None:
 
 
 def check_round_change(committee: Committee, message: RoundChange) -> None:
-    """Check a round change. It has a block exactly when it has a certificate for it. Raises MessageRefusedError."""
+    """Check a round change: its signed part, that it has a block exactly when it has a certificate, and that its block is
+    the one of the certificate. The validity of the block is not checked. Raises MessageRefusedError."""
     payload = message.signed.payload
     check_round_change_payload(committee, message.signed)
     certificate = payload.certificate

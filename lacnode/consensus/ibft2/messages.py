@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_list_item, with_body_of_block
+from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_into_items, with_body_of_block
 from lacnode.consensus.bft.message_signatures import check_justifying_signature_form
 from lacnode.consensus.bft.messages import (
     Commit,
@@ -53,7 +53,7 @@ def encode_message(message: Message) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ibft2Envelope:
-    """A message of which only the signed payload is decoded (`bft.messages.MessageEnvelope`)."""
+    """A message of which only the RLP of the signed payload is decoded (`bft.messages.MessageEnvelope`)."""
 
     kind: MessageKind
     signed: RlpItem
@@ -62,15 +62,15 @@ class Ibft2Envelope:
     """The encoded items after the payload, in a proposal and a round change: the block, and what justifies it."""
 
     @classmethod
-    def open(cls, code: int, data: bytes) -> "Ibft2Envelope":
-        """Decode the signed payload of a message from its bytes without the code. Raises RlpError if they cannot be a
-        message of this code.
+    def split(cls, code: int, data: bytes) -> "Ibft2Envelope":
+        """Take a message apart: its code, and its bytes without the code. Only the RLP list of the signed payload is
+        decoded. The signature is not looked at: `author` does that. Raises RlpError for an unknown code or malformed RLP.
         """
         kind = _kind(code)
         if code not in (PROPOSAL, ROUND_CHANGE):
             return cls(kind, rlp.decode_list(data, "message"), ())
         # They wrap the signed payload, because their block is not signed.
-        parts = split_list_item(data, "message") or [b""]
+        parts = split_into_items(data, "message") or [b""]
         return cls(kind, rlp.decode(parts[0]), tuple(parts[1:]))
 
     @property
@@ -100,7 +100,7 @@ def decode_message(code: int, data: bytes, known: AuthorFilter = allow_any_autho
     """Decode a message of this code, from its bytes without the code. Raises RlpError if it is malformed, or if an
     author that is not `known` signed a part.
     """
-    return decode_whole(Ibft2Envelope.open(code, data), known)
+    return decode_whole(Ibft2Envelope.split(code, data), known)
 
 
 def round_change_certificate_fields(justification: Justification) -> RlpValue:
@@ -110,7 +110,8 @@ def round_change_certificate_fields(justification: Justification) -> RlpValue:
 
 
 def decode_round_change_certificate(item: RlpItem, known: AuthorFilter = allow_any_author) -> Justification:
-    """Decode what `round_change_certificate_fields` made. Raises RlpError if the item is malformed."""
+    """Decode what `round_change_certificate_fields` made. Raises RlpError if the item is malformed, if an author not
+    `known` signed a part, or if two of the round changes have one author. A high s of a signature is accepted."""
     if item == b"":
         return Justification()
     fields = RlpFields(rlp.as_list(item, "roundChangeCertificate"), "roundChangeCertificate")

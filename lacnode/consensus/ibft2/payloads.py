@@ -41,13 +41,13 @@ def payload_fields(payload: Payload) -> list[RlpValue]:
     """
     match payload:
         case ProposalPayload() | PreparePayload():
-            return [*payload.round_id.fields(), payload.digest]
+            return [*payload.round_id.fixed_size_fields(), payload.digest]
         case CommitPayload():
             if payload.seal is None:
                 raise ValueError("a commit is encoded with its seal")
-            return [*payload.round_id.fields(), payload.digest, payload.seal]
+            return [*payload.round_id.fixed_size_fields(), payload.digest, payload.seal]
         case RoundChangePayload(round_id, certificate):
-            return [*round_id.fields(), b"" if certificate is None else certificate_fields(certificate)]
+            return [*round_id.fixed_size_fields(), b"" if certificate is None else certificate_fields(certificate)]
 
 
 def signed_fields(signed: SignedPayload[Payload]) -> list[RlpValue]:
@@ -114,7 +114,7 @@ def decode_signed_proposal(
     `check_form` refuses a signature of a wrong form.
     """
     fields, signature, author = _decode_signed(item, PROPOSAL, known, check_form)
-    payload = ProposalPayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
+    payload = ProposalPayload(RoundId.from_fixed_size_fields(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
@@ -126,7 +126,7 @@ def decode_signed_prepare(
     `check_form` refuses a signature of a wrong form.
     """
     fields, signature, author = _decode_signed(item, PREPARE, known, check_form)
-    payload = PreparePayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
+    payload = PreparePayload(RoundId.from_fixed_size_fields(fields), fields.bytes("digest", 32))
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
 
@@ -135,7 +135,9 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
     """Decode a signed commit payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _decode_signed(item, COMMIT, known)
     payload = CommitPayload(
-        RoundId.from_fields(fields), fields.bytes("digest", 32), check_signature_form(fields.bytes("commitSeal"))
+        RoundId.from_fixed_size_fields(fields),
+        fields.bytes("digest", 32),
+        check_signature_form(fields.bytes("commitSeal")),
     )
     fields.check_no_fields_left()
     return SignedPayload(payload, signature, author)
@@ -153,7 +155,7 @@ def decode_signed_round_change(
     """
     # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
     fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known, check_form)
-    round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")
+    round_id, shown = RoundId.from_fixed_size_fields(fields), fields.item("preparedCertificate")
     fields.check_no_fields_left()
     certificate = None if shown == b"" else decode_prepared_certificate(shown, known, check_form)
     return SignedPayload(RoundChangePayload(round_id, certificate), signature, author)
@@ -164,7 +166,7 @@ def decode_round_id(item: RlpItem, code: int) -> RoundId:
     is malformed."""
     # The items after sequence and round are not looked at: a message of another height is dropped without them.
     signed = RlpFields(rlp.as_list(item, f"signed {_NAMES[code]}"), f"signed {_NAMES[code]}")
-    return RoundId.from_fields(RlpFields(signed.list("payload"), _NAMES[code]))
+    return RoundId.from_fixed_size_fields(RlpFields(signed.list("payload"), _NAMES[code]))
 
 
 def recover_author(item: RlpItem, code: int) -> bytes:

@@ -50,10 +50,10 @@ class Ibft2Codec:
         return CODES[kind]
 
     def open_message(self, code: int, data: bytes) -> MessageEnvelope:
-        """Decode the outer list of a message, given without its code. Raises RlpError if it cannot be a message of this
-        code.
+        """Take a message apart: its code, and its bytes without the code. The signature is not looked at. Raises
+        RlpError if the bytes cannot be a message of this code.
         """
-        return Ibft2Envelope.open(code, data)
+        return Ibft2Envelope.split(code, data)
 
     def encode_message(self, message: Message) -> bytes:
         """Encode a message as RLP, without its code. Raises ValueError for a commit without its seal."""
@@ -84,8 +84,8 @@ class Ibft2Codec:
         return decode_round_change_certificate(item)
 
 
-class Ibft2Justifications:
-    """The certificates of IBFT 2.0 (`bft.protocol.JustificationRules`)."""
+class Ibft2JustificationRules:
+    """How certificates of IBFT 2.0 are made, and what they prove (`bft.protocol.JustificationRules`)."""
 
     def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
         """The payload of a proposal with this `digest` (32 bytes). It leaves the block out."""
@@ -141,7 +141,7 @@ class Ibft2Protocol:
 
     def __init__(self) -> None:
         self.codec = Ibft2Codec()
-        self.justifications = Ibft2Justifications()
+        self.justifications = Ibft2JustificationRules()
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
         """Encode the RLP list of all five items, as in a header."""
@@ -152,8 +152,8 @@ class Ibft2Protocol:
         return decode_extra_data(data)
 
     def block_hash(self, header: BlockHeader) -> bytes:
-        """The hash (32 bytes) of a block: of its header without round and seals. That of the genesis covers all. Raises
-        RlpError if the extra data is not that of IBFT 2.0.
+        """The hash (32 bytes) of a block: of its header without round and seals. That of the genesis covers all its
+        fields. Raises RlpError if the extra data of any other header is not that of IBFT 2.0.
         """
         return on_chain_hash(header)
 
@@ -163,8 +163,9 @@ class Ibft2Protocol:
         return round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
-        """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. Raises
-        RlpError if the extra data is not that of IBFT 2.0.
+        """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. That
+        of the genesis covers all its fields. Raises RlpError if the extra data of any other header is not that of IBFT
+        2.0.
         """
         return committed_seal_hash(header)
 

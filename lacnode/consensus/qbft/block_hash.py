@@ -15,22 +15,21 @@ _EXTRA_DATA_FIELD = 12
 
 
 def on_chain_hash(header: BlockHeader) -> bytes:
-    """The block's hash (32 bytes) everywhere outside consensus messages. The hash of the genesis covers all its fields.
-
-    Raises RlpError if the extra data is not QBFT's.
+    """The block's hash (32 bytes) everywhere outside consensus messages: of the header without its seals and with round 0.
+    The hash of the genesis covers all its fields. Raises RlpError if the extra data of any other header is not QBFT's.
     """
     return committed_seal_hash_in_round(header, 0)
 
 
 def committed_seal_hash(header: BlockHeader) -> bytes:
-    """The hash (32 bytes) of a header with its round and without its seals. Raises RlpError if the extra data is not
-    QBFT's."""
+    """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. The hash of
+    the genesis covers all its fields. Raises RlpError if the extra data is not QBFT's, also for the genesis."""
     return committed_seal_hash_in_round(header, decode_extra_data(header.extra_data).round)
 
 
 def committed_seal_hash_in_round(header: BlockHeader, round_: int) -> bytes:
-    """The digest (32 bytes) that the block would have in messages if it was proposed in `round_`. Raises RlpError if
-    the extra data is not QBFT's."""
+    """The digest (32 bytes) that the block would have in messages if its extra data had the round `round_`. The hash of
+    the genesis covers all its fields. Raises RlpError if the extra data of any other header is not QBFT's."""
     if header.number == 0:
         # Besu hashes the genesis with the extra data as written in the file. That data may contain seals.
         return keccak256(header.encode())

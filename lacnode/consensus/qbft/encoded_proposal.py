@@ -7,7 +7,7 @@ would cost the same for every peer that sends one, also for one that is no valid
 from dataclasses import dataclass
 from functools import cached_property
 
-from lacnode.consensus.bft.message_parts import decode_header_only, split_list_item
+from lacnode.consensus.bft.message_parts import decode_header_only, split_into_items
 from lacnode.consensus.bft.message_signatures import check_signature_form, recover_signer
 from lacnode.consensus.bft.payloads import AuthorFilter, MessageKind, ProposalPayload, RoundId, SignedPayload
 from lacnode.consensus.bft.unsigned_content import BodyMismatchError, check_body_matches
@@ -36,11 +36,11 @@ class EncodedProposal:
         """Cut the RLP `encoded` of a signed payload into its items, without decoding them. Raises RlpError if it is not
         a payload with a signature.
         """
-        signed = split_list_item(encoded, f"signed {_NAME}")
+        signed = split_into_items(encoded, f"signed {_NAME}")
         if len(signed) != 2:
             raise RlpError(f"signed {_NAME}: 2 items were expected, found {len(signed)}")
         signature = rlp.as_bytes(rlp.decode(signed[1]), "signature")
-        return cls(signed[0], tuple(split_list_item(signed[0], _NAME)), check_signature_form(signature))
+        return cls(signed[0], tuple(split_into_items(signed[0], _NAME)), check_signature_form(signature))
 
     @property
     def round_id(self) -> RoundId:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_list_item, with_body_of_block
+from lacnode.consensus.bft.message_parts import decode_unsigned_items, split_into_items, with_body_of_block
 from lacnode.consensus.bft.message_signatures import check_justifying_signature_form
 from lacnode.consensus.bft.messages import (
     Commit,
@@ -73,8 +73,8 @@ def decode_justification(items: list[RlpItem], known: AuthorFilter = allow_any_a
 
 
 def open_message(code: int, data: bytes) -> MessageEnvelope:
-    """Decode as little of a message as says what it is, from its code and its bytes without the code. Raises RlpError
-    if the bytes cannot be a message of this code.
+    """Take a message apart: its code, and its bytes without the code. As little as possible is decoded, and who signed
+    the message is not looked at. Raises RlpError if the bytes cannot be a message of this code.
     """
     # The code comes from the peer. IBFT 1 has a message with code 0x11 in the same sub-protocol.
     kind = _KINDS.get(code)
@@ -83,7 +83,7 @@ def open_message(code: int, data: bytes) -> MessageEnvelope:
     # A proposal and a round change wrap the signed payload, because their justification is not signed.
     if kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
         return QbftEnvelope(kind, rlp.decode_list(data, "message"), ())
-    signed, *rest = split_list_item(data, "message") or [b""]
+    signed, *rest = split_into_items(data, "message") or [b""]
     if kind is MessageKind.PROPOSAL:
         return QbftProposalEnvelope(EncodedProposal.split(signed), tuple(rest))
     return QbftEnvelope(kind, rlp.decode(signed), tuple(rest))
@@ -91,7 +91,7 @@ def open_message(code: int, data: bytes) -> MessageEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class QbftEnvelope:
-    """A message of which only the signed payload is decoded (`bft.messages.MessageEnvelope`). It is not a proposal."""
+    """A message, not a proposal, of which only the RLP of the signed payload is decoded (`bft.messages.MessageEnvelope`)."""
 
     kind: MessageKind
     signed: RlpItem

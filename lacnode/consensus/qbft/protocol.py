@@ -32,8 +32,8 @@ class QbftCodec:
         return payloads.CODES[kind]
 
     def open_message(self, code: int, data: bytes) -> MessageEnvelope:
-        """Decode the outer list of a message, given without its code. Raises RlpError if it cannot be a message of this
-        code.
+        """Take a message apart: its code, and its bytes without the code. Who signed it is not looked at. Raises
+        RlpError if the bytes cannot be a message of this code.
         """
         return messages.open_message(code, data)
 
@@ -78,8 +78,8 @@ class QbftCodec:
         return messages.decode_justification(rlp.decode_list(encoded, "justification"))
 
 
-class QbftJustifications:
-    """The proofs of QBFT (`bft.protocol.JustificationRules`)."""
+class QbftJustificationRules:
+    """How the proofs of QBFT are made, and what they prove (`bft.protocol.JustificationRules`)."""
 
     def proposal_payload(self, round_id: RoundId, digest: bytes, block: Block) -> ProposalPayload:
         """The payload of a proposal with this `digest` (32 bytes). It has the block, too."""
@@ -142,7 +142,7 @@ class QbftProtocol:
     can_validate = True
     headers = BESU_HEADERS
     codec = QbftCodec()
-    justifications = QbftJustifications()
+    justifications = QbftJustificationRules()
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
         """Encode the RLP list of all five items, as in a header."""
@@ -153,8 +153,8 @@ class QbftProtocol:
         return extra_data.decode_extra_data(data)
 
     def block_hash(self, header: BlockHeader) -> bytes:
-        """The hash (32 bytes) of a block: of its header without round and seals. That of the genesis covers all. Raises
-        RlpError if the extra data is not that of QBFT.
+        """The hash (32 bytes) of a block: of its header with round 0 and without seals. That of the genesis covers all
+        its fields. Raises RlpError if the extra data of any other header is not that of QBFT.
         """
         return block_hash.on_chain_hash(header)
 
@@ -166,8 +166,9 @@ class QbftProtocol:
         return 0 if prefers_round_zero else round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
-        """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. Raises
-        RlpError if the extra data is not that of QBFT.
+        """The digest (32 bytes) that messages name: the hash of the header with its round and without its seals. That
+        of the genesis covers all its fields. Raises RlpError if the extra data is not that of QBFT, also for the
+        genesis.
         """
         return block_hash.committed_seal_hash(header)
 

@@ -138,7 +138,7 @@ async def test_messages_that_waited_for_their_height_come_before_the_later_ones_
     lanes = intake()
     for sender, number in ((A, 10), (B, 20), (A, 11)):
         lanes.put_message(message(sender, number))
-    lanes.put_early([message(A, 0), message(STRANGER), message(A, 1), message(C, 30)])
+    lanes.put_early_messages([message(A, 0), message(STRANGER), message(A, 1), message(C, 30)])
     lanes.put(RoundTimerExpired(1, 0))
     assert isinstance(await lanes.get(), RoundTimerExpired), "the node's own events do not wait for them"
     got = [await lanes.get() for _ in range(6)]
@@ -149,7 +149,7 @@ async def test_messages_that_waited_for_their_height_come_before_the_later_ones_
 
 async def test_early_messages_are_not_refused_and_new_ones_are_while_they_fill_the_lane() -> None:
     lanes = intake()
-    lanes.put_early([message(A, number) for number in range(2 * LANE_MESSAGES)])
+    lanes.put_early_messages([message(A, number) for number in range(2 * LANE_MESSAGES)])
     assert not lanes.put_message(message(A))
     assert lanes.put_message(message(B))
     assert (await take(lanes, 2 * LANE_MESSAGES + 1)).count(A) == 2 * LANE_MESSAGES

@@ -100,7 +100,7 @@ class MeteredReading(Reading):
         # Each message is the first copy of its payload, so the author pays for all that are read.
         for author in charged:
             self.seconds_of[author] += READ_SECONDS
-        is_read = charged or Ibft2Envelope.open(event.code, event.data).author == event.sender
+        is_read = charged or Ibft2Envelope.split(event.code, event.data).author == event.sender
         self._seconds += READ_SECONDS if is_read else self._dropped_seconds
         return effects
 
