@@ -116,7 +116,7 @@ class ChainContracts:
         return ContractReading(
             output=result.output,
             accounts=result.accounts,
-            codes=frozenset(hashes[address] for address in contracts),
+            code_hashes=frozenset(hashes[address] for address in contracts),
             # An answer that used the number or the time of the block is valid for that block only.
             is_lasting=not result.read_block,
         )

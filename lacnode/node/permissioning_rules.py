@@ -186,13 +186,15 @@ class PermissionQueries:
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:
-            return ChangeSimulation(changed.succeeded, (), can_lock_out=False)
+            return ChangeSimulation(changed.succeeded, (), has_admin_contract=False)
         contract = AccountContract(changed.reader, address, self._permissions.schedule)
         holders = PermissionContracts(changed.reader, contract, changed.header)
         # The sender comes first, also if it is no administrator after the change.
         accounts = tuple(dict.fromkeys((sender, *holders.admins())))
         return ChangeSimulation(
-            changed.succeeded, holders.find_accounts_able_to_change(accounts), can_lock_out=holders.has_admins
+            changed.succeeded,
+            holders.find_accounts_able_to_change(accounts),
+            has_admin_contract=holders.has_admin_contract,
         )
 
     def status(self) -> dict[str, object]:

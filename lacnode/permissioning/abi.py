@@ -40,7 +40,7 @@ class UnexpectedAnswerError(Exception):
 
 
 class UnsupportedNodeError(Exception):
-    """A node cannot be named in this interface: its host is not an IP address."""
+    """Interface 1 cannot name a node: its host is not an IP address."""
 
 
 def encode_connection_call(source: Enode, destination: Enode) -> bytes:
@@ -83,8 +83,8 @@ def decode_ip(packed: bytes) -> str:
 
 
 def decode_connection_answer(output: bytes) -> bool:
-    """Decode an answer of interface 1 (32 bytes): True if the connection is permitted, False if it is refused.
-    UnexpectedAnswerError for any other bytes."""
+    """Decode an answer of interface 1: True for `PERMITTED` (32 bytes, all bits 1), False for `REFUSED` (the same
+    without the highest bit). UnexpectedAnswerError for any other bytes."""
     # A contract without this function may answer with any bytes. Only the two exact forms count, as in Besu. If any
     # set bit counted as a permission, a wrong contract address would open the network.
     if len(output) != 32:
@@ -159,8 +159,8 @@ def encode_is_authorized_call(account: bytes) -> bytes:
 
 
 def decode_address(output: bytes) -> bytes | None:
-    """Decode an address in a word of 32 bytes. Return its 20 bytes, None for the zero address. UnexpectedAnswerError
-    for any other bytes."""
+    """Decode a contract's answer to `encode_registered_call`: a word of 32 bytes with an address. Return its 20 bytes,
+    None for the zero address. UnexpectedAnswerError for any other bytes."""
     # An address takes the lower 20 bytes of the word. Any other upper byte means that this is no ingress contract.
     if len(output) != 32 or output[:12] != bytes(12):
         raise UnexpectedAnswerError(f"an address was expected, not 0x{output[:64].hex()} ({len(output)} bytes)")

@@ -33,12 +33,12 @@ class AccountContract:
     def __init__(self, reader: ContractReader, address: bytes, schedule: PermissioningSchedule = NO_EXCEPTIONS) -> None:
         self.address = address
         self._schedule = schedule
-        self._answers = ContractAnswerCache(reader, address, known_codes=_own_code_hashes())
+        self._answers = ContractAnswerCache(reader, address, known_code_hashes=_own_code_hashes())
         self._exemption = AdminExemption(reader, address)
 
     def decide(self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
-        """Decide whether `sender` (20 bytes) may send `transaction` on the state after the block of `header`. The
-        exceptions of the genesis come first.
+        """Decide whether `sender` (20 bytes) may send `transaction` in the block after that of `header`, on the state
+        after the block of `header`. The exceptions of the genesis come first.
 
         The contract has `seconds` for its answer. `math.inf` is no limit. If the address has no contract, the decision
         is a permission, as in Besu. ContractUnreadableError if the contract exists and gives no valid answer, or if the
@@ -83,11 +83,11 @@ class AccountContract:
         return Decision(True, EXEMPTION_RULE, "genesis", header.number, reason)
 
     def find_problem(self, header: BlockHeader, seconds: float) -> str | None:
-        """Return a sentence that says what is wrong with the contract, None if it answers by its interface. For the
-        check at the start.
+        """Return a sentence that says what is wrong with the contract. None if it answers by its interface, or if the
+        genesis suspends it in the next block: it is not asked then. For the check at the start.
 
         The state after the block of `header` counts. A missing contract and an answer that takes longer than `seconds`
-        are problems too. An answer of no is not a problem.
+        are problems too. A refusal is not a problem.
         """
         place = f"account permissioning contract at address {to_hex(self.address)}"
         try:

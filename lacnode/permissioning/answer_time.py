@@ -32,22 +32,23 @@ that is taken off their sum. Answers just below the time limit would hold up all
 
 @dataclass(slots=True)
 class TimedQuestion:
-    """A question that may be asked now, with its time limit in seconds. 0: it may not. `lose` is called if it has no
-    answer in time."""
+    """A question to a contract with the time limit that it has now, in seconds. 0: it must not be asked now. The caller
+    calls `record_timeout` if the contract does not answer within the limit."""
 
     seconds: float
-    part: float
-    """The part of its own time limit that it has in a longer try. 0 for a short question."""
+    share: float
+    """The share of the time limit that it has in a longer try, 1 for the whole limit. 0 for a short question."""
 
-    is_lost: bool = False
+    has_timed_out: bool = False
 
-    def lose(self) -> None:
-        """Record that the question has no answer in time."""
-        self.is_lost = True
+    def record_timeout(self) -> None:
+        """Record that the contract did not answer within the time limit. Nothing is stopped here."""
+        self.has_timed_out = True
 
 
-class AnswerTime:
-    """The time for the answers of one contract. Safe to use from several threads. `clock` returns monotonic seconds."""
+class AnswerTimeLimit:
+    """The time limit of a question to one contract. It is lower for a while after a timeout, and after slow answers.
+    Safe to use from several threads. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -56,19 +57,20 @@ class AnswerTime:
         # The end of the last longer try without an answer, and the part that the next one has. A short try in between
         # does not count: else the short ones would put off the longer ones for ever.
         self._lost_at = -RECOVERY_SECONDS
-        self._next_part = 1.0
+        self._next_share = 1.0
         self._silent_until = -RECOVERY_SECONDS
         self._slow_seconds, self._slow_at = 0.0, 0.0
 
     @contextmanager
-    def question(self, seconds: float) -> Iterator[TimedQuestion]:
-        """Ask a question with the time limit `seconds` within this context. The question has the limit that holds now.
+    def limit_question(self, seconds: float) -> Iterator[TimedQuestion]:
+        """Yield a question with the time limit that holds now: at most `seconds`. The caller asks the contract within
+        this context, whose duration is measured. A question with the limit 0 must not be asked.
 
-        After a loss there is one question at a time. Another thread waits for at most `SHORT_SECONDS`, and may not ask
-        then.
+        After a timeout there is one question at a time. Another thread waits for its turn for at most `SHORT_SECONDS`.
+        Its limit is 0 if it gets no turn.
         """
         question = self._question(seconds)
-        if question.part == 1:
+        if question.share == 1:
             yield from self._measured(question)
         elif not question.seconds or not self._turn.acquire(timeout=SHORT_SECONDS):
             yield TimedQuestion(0, 0)
@@ -88,21 +90,21 @@ class AnswerTime:
     def _question(self, seconds: float) -> TimedQuestion:
         now = self._clock()
         with self._lock:
-            part = min(1.0, (now - self._lost_at) / RECOVERY_SECONDS)
-            if part >= self._next_part:
-                return TimedQuestion(max(part * seconds, min(seconds, SHORT_SECONDS)), part)
+            share = min(1.0, (now - self._lost_at) / RECOVERY_SECONDS)
+            if share >= self._next_share:
+                return TimedQuestion(max(share * seconds, min(seconds, SHORT_SECONDS)), share)
             return TimedQuestion(0 if now < self._silent_until else min(seconds, SHORT_SECONDS), 0)
 
     def _record(self, question: TimedQuestion, seconds: float) -> None:
         now = self._clock()
         with self._lock:
-            if not question.is_lost and not self._is_too_slow(seconds, now):
+            if not question.has_timed_out and not self._is_too_slow(seconds, now):
                 return
             self._silent_until = now + SILENT_SECONDS
-            if question.part:
+            if question.share:
                 self._lost_at = now
                 # After the whole time limit the tries begin again. A contract that needs less is found soon then.
-                self._next_part = FIRST_TRY_SHARE if question.part == 1 else min(1.0, 2 * question.part)
+                self._next_share = FIRST_TRY_SHARE if question.share == 1 else min(1.0, 2 * question.share)
 
     def _is_too_slow(self, seconds: float, now: float) -> bool:
         """Whether slow answers, with one that took `seconds`, took too long altogether."""

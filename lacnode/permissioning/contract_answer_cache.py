@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
-from lacnode.permissioning.answer_time import AnswerTime
+from lacnode.permissioning.answer_time import AnswerTimeLimit
 from lacnode.permissioning.contract_reader import (
     ContractReader,
     ContractReading,
@@ -50,9 +50,9 @@ class _CachedAnswer:
 class ContractAnswerCache:
     """The answers of the contract at the address `contract` (20 bytes). Safe to use from several threads.
 
-    `capacity` is the largest number of answers. A full cache drops the one that was used longest ago. `known_codes`
-    contains hashes of code (32 bytes). A contract with such code looks at a part of a question only, which `ask` takes
-    as `relevant_question`. `clock` returns monotonic seconds.
+    `capacity` is the largest number of answers. A full cache drops the one that was used longest ago.
+    `known_code_hashes` are hashes of code (32 bytes each). A contract with such code looks at a part of a question
+    only, which `ask` takes as `relevant_question`. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -60,30 +60,30 @@ class ContractAnswerCache:
         reader: ContractReader,
         contract: bytes,
         capacity: int = MAX_CACHED_ANSWERS,
-        known_codes: frozenset[bytes] = frozenset(),
+        known_code_hashes: frozenset[bytes] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.contract = contract
         self._reader = reader
         self._capacity = capacity
-        self._known_codes = known_codes
-        self._time = AnswerTime(clock)
+        self._known_codes = known_code_hashes
+        self._time = AnswerTimeLimit(clock)
         self._lock = threading.Lock()
         self._cached: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
         # For one block only: the state root and the number of the latest block that was asked about.
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_question: bytes | None = None) -> bytes:
-        """Return the output of a call with `data` on the state after the block of `header`, from the cache if it still
-        holds.
+        """Return the output of a call of the contract with `data` on the state after the block of `header`. The output
+        is from the cache if a cached one still holds there.
 
         `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then
         limits the call, so that every node finds the same answer. Earlier timeouts do not count then. After timeouts
-        and slow answers a finite limit is lower for a time, also after other blocks (`AnswerTime`).
+        and slow answers a finite limit is lower for a time, also after other blocks (`AnswerTimeLimit`).
 
-        `relevant_question` is the same question without the parts that a known contract does not look at. A known
-        contract gives one answer to all questions with the same relevant question. For any other contract every byte of
-        `data` counts. None: `data` is the whole key.
+        `relevant_question` is the same question without the parts that a contract of `known_code_hashes` does not look
+        at. Such a contract gives one answer to all questions with the same relevant question. For any other contract
+        every byte of `data` counts. None: every byte of `data` counts.
 
         ContractUnreadableError if the contract gives no answer, or one of more than `MAX_OUTPUT_BYTES`. Its subclasses:
         NoContractError if there is no code, ContractTimeoutError after the time limit or if the contract is not asked
@@ -131,12 +131,12 @@ class ContractAnswerCache:
             return self._read_within(data, header, seconds, key, relevant_question)
         # A contract that runs until the time limit costs its whole limit for every transaction that arrives. The node
         # asks it little then, so that the pool stays usable and blocks come in time.
-        with self._time.question(seconds) as question:
+        with self._time.limit_question(seconds) as question:
             if not question.seconds:
                 return ContractTimeoutError("gave no answer in time, and is not asked for now")
             outcome = self._read_within(data, header, question.seconds, key, relevant_question)
             if isinstance(outcome, ContractTimeoutError):
-                question.lose()
+                question.record_timeout()
             return outcome
 
     def _read_within(
@@ -197,7 +197,7 @@ class ContractAnswerCache:
         return reading
 
     def _is_of_known_code(self, outcome: ContractReading | ContractUnreadableError) -> bool:
-        return isinstance(outcome, ContractReading) and outcome.is_lasting and outcome.codes <= self._known_codes
+        return isinstance(outcome, ContractReading) and outcome.is_lasting and outcome.code_hashes <= self._known_codes
 
     def _fingerprint(self, accounts: frozenset[bytes], header: BlockHeader) -> Hashable:
         """The fingerprint of `accounts` after the block of `header`. It is computed once for each block and set.

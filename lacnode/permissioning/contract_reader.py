@@ -30,14 +30,14 @@ class StateUnavailableError(ContractUnreadableError):
 class ContractReading:
     """The result of a call. `output` are the bytes that the contract returned.
 
-    `accounts` are the addresses (20 bytes) that the call read. `codes` are the hashes of their code (32 bytes), without
-    those that have none. `is_lasting` is True if the output depends on their code and storage alone. The output is then
-    the same until one of these changes.
+    `accounts` are the addresses (20 bytes) that the call read. `code_hashes` are the hashes of their code (32 bytes),
+    without accounts that have no code. `is_lasting` is True if the output depends on the code and the storage of
+    `accounts` alone. The output is then the same until one of these changes.
     """
 
     output: bytes
     accounts: frozenset[bytes]
-    codes: frozenset[bytes]
+    code_hashes: frozenset[bytes]
     is_lasting: bool
 
 
@@ -58,9 +58,10 @@ class ContractReader(Protocol):
         ...
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
-        """Return a value that is equal at two blocks if the answers are equal there.
+        """Return a value for comparison. If it is equal at two blocks, a call that read only `accounts`
+        (`ContractReading.is_lasting`) gives the same output at both.
 
-        It covers the code and the storage of `accounts` (20-byte addresses) after the block of `header`, its gas limit
-        and its fork. StateUnavailableError if the state cannot be read.
+        The value covers the code and the storage of `accounts` (20-byte addresses) after the block of `header`, its gas
+        limit and its fork. StateUnavailableError if the state cannot be read.
         """
         ...

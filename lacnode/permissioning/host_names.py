@@ -27,12 +27,12 @@ class HostNames:
     """The known addresses of host names. Safe to use from several threads.
 
     `look_up` returns the IP address of a name as text. It may block, and it raises LookupError if the name has no
-    address. With `update`, the node looks names up again from time to time, and a name without an address is no
-    mistake. This object does that only when it is called.
+    address. `looks_up_again` is the setting that names are looked up from time to time. A name without an address is
+    then no mistake. This object looks names up only in `look_up_all`, which its owner calls.
     """
 
     look_up: Callable[[str], str]
-    update: bool = False
+    looks_up_again: bool = False
     _addresses: dict[str, str] = field(default_factory=dict)
 
     def look_up_all(self, enodes: Iterable[Enode], *, again: bool = False) -> None:
@@ -48,8 +48,8 @@ class HostNames:
         self._addresses = self._addresses | self._look_up_in_threads(names if again else names - self._addresses.keys())
 
     def with_address(self, enode: Enode) -> Enode:
-        """Return `enode` with the IP address of its name. `enode` unchanged if its host is an IP address, or a name
-        without a known address."""
+        """Return a copy of `enode` with the known IP address of its host name in place of the name. A host that is an
+        IP address, or a name without a known address, stays as it is. Nothing is looked up."""
         return replace(enode, host=self._addresses.get(enode.host, enode.host))
 
     def names_without_address(self, enodes: Iterable[Enode]) -> list[str]:

@@ -22,8 +22,8 @@ from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.permissions_file import (
     AllowlistKind,
     PermissionsFileError,
-    entries_under_own_key,
     read_entries,
+    read_entries_without_legacy_key,
     write_entries,
 )
 from lacnode.permissioning.settings import PermissioningSettings
@@ -36,8 +36,8 @@ _ACCOUNT = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 
 class AllowlistProblem(Enum):
-    """Why a change of a list is refused or is not stored. The value is a sentence. After FILE_SYNC the change is in
-    force."""
+    """Why a change of a list failed. The value is a sentence. Only after FILE_SYNC the change is in force, but it is
+    not in the file. After any other problem nothing has changed."""
 
     EMPTY = "the request names no entry"
     INVALID = "an entry is malformed"
@@ -62,7 +62,7 @@ class AccountAllowlist:
     """The accounts that may send, in the file `path`. Addresses are 0x-hexadecimal text in lower case, in the order of
     the file. Any thread may use the list.
 
-    Changes take `lock`, a lock of its own if it is None. The list is then written to the file.
+    A change takes `lock`, or a lock of this list if `lock` is None, and writes the list to the file.
     """
 
     def __init__(self, path: Path, lock: Lock | None = None) -> None:
@@ -89,10 +89,11 @@ class AccountAllowlist:
         )
 
     def add(self, accounts: Sequence[str]) -> None:
-        """Append all `accounts` (0x-hexadecimal text in any case), or none of them. Write the file.
+        """Append all `accounts` (0x-hexadecimal text in any case) to the list, or none of them. Write the list to the
+        file.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE if nothing has changed. With
-        FILE_SYNC the change is in force, but not in the file.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: nothing has changed.
+        AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         added = _checked_accounts(accounts)
         with self._lock:
@@ -101,10 +102,11 @@ class AccountAllowlist:
             self._change(dict.fromkeys((*self._entries, *added)))
 
     def remove(self, accounts: Sequence[str]) -> None:
-        """Remove all `accounts` (0x-hexadecimal text in any case), or none of them. Write the file.
+        """Remove all `accounts` (0x-hexadecimal text in any case) from the list, or none of them. Write the list to the
+        file.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, ABSENT or PERSIST_FAILURE if nothing has changed. With
-        FILE_SYNC the change is in force, but not in the file.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, ABSENT or PERSIST_FAILURE: nothing has changed.
+        AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         removed = set(_checked_accounts(accounts))
         with self._lock:
@@ -145,10 +147,11 @@ class AccountAllowlist:
 class NodeAllowlist:
     """The nodes that may connect, in the file `path`. Any thread may use the list.
 
-    `fixed` are the bootnodes and the static nodes. They must be in the list at the start and must stay in it. `own_id`
-    is the id of this node (64 bytes). Two nodes are equal if they have the same id, IP address and ports. If `names` is
-    given, host names are allowed. The file keeps them as the operator wrote them. The decisions use their addresses.
-    Changes take `lock`, a lock of its own if it is None.
+    `fixed` are the bootnodes and the static nodes. They must be in the list at the start, and `remove` refuses them.
+    `own_id` is the id of this node (64 bytes). `add` and `remove` take two nodes for the same if they have the same id,
+    IP address and ports. `decide` does not compare the UDP port. If `names` is given, host names are allowed. The file
+    keeps them as the operator wrote them. The decisions use their addresses. A change takes `lock`, or a lock of this
+    list if `lock` is None.
     """
 
     def __init__(
@@ -179,9 +182,9 @@ class NodeAllowlist:
 
     @property
     def entries(self) -> tuple[Enode, ...]:
-        """The entries in Besu's form, in the order of the file, each once: names if they are looked up again from time
-        to time, else their addresses."""
-        if self._names is not None and not self._names.update:
+        """The entries in the order of the file, each once. A host name is given as its known address, as Besu does,
+        unless names are looked up again from time to time."""
+        if self._names is not None and not self._names.looks_up_again:
             return tuple(map(self._with_address, self._nodes.listed))
         return self._nodes.listed
 
@@ -189,18 +192,18 @@ class NodeAllowlist:
     def refreshes_addresses(self) -> bool:
         """Whether host names are allowed and looked up again from time to time. If not, `refresh_addresses` need not be
         called."""
-        return self._names is not None and self._names.update
+        return self._names is not None and self._names.looks_up_again
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after every change of the list, in the thread that changed it. A new address of a name alone
-        is a change too. The listener runs under the lock of the list and must be quick."""
+        """Add a listener that is called after every change of the list, in the thread that changed it. A new address of
+        a listed name is a change too. The listener runs under the lock of the list and must be quick."""
         self._listeners.append(listener)
 
     def decide(self, enode: Enode) -> Decision:
         """Decide whether `enode` may be at one end of a connection. This node itself always may.
 
-        The id, the address and the TCP port count. The UDP port does not. It does not wait for DNS: a name without a
-        known address matches no IP address.
+        The id, the address and the TCP port must be those of an entry. The UDP port does not count. This does not wait
+        for DNS: an entry whose name has no known address matches no IP address.
         """
         if enode.id == self._own_id:
             return self._decision(True, "it is this node itself")
@@ -219,10 +222,11 @@ class NodeAllowlist:
         return self._decision(False, reason)
 
     def add(self, urls: Sequence[str]) -> None:
-        """Append all nodes of `urls` (enode URLs), or none. Write the file. DNS may take seconds.
+        """Append all nodes of `urls` (enode URLs) to the list, or none of them. Write the list to the file. DNS may
+        take seconds.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE if nothing has changed. With
-        FILE_SYNC the change is in force, but not in the file.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: nothing has changed.
+        AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         # The names are looked up before the lock is taken. A slow name server must not stop other changes.
         added = self._checked(urls)
@@ -234,10 +238,11 @@ class NodeAllowlist:
             self._change((*self._nodes.listed, *added))
 
     def remove(self, urls: Sequence[str]) -> None:
-        """Remove all nodes of `urls` (enode URLs), or none. Write the file. DNS may take seconds.
+        """Remove all nodes of `urls` (enode URLs) from the list, or none of them. Write the list to the file. DNS may
+        take seconds.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, FIXED_NODE, ABSENT or PERSIST_FAILURE if nothing has
-        changed. With FILE_SYNC the change is in force, but not in the file.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, FIXED_NODE, ABSENT or PERSIST_FAILURE: nothing has
+        changed. AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         # The addresses are compared, not the texts. An operator may remove by address a node that was added by name.
         removed = {self._with_address(node) for node in self._checked(urls)}
@@ -250,8 +255,8 @@ class NodeAllowlist:
             self._change(tuple(node for node in self._nodes.listed if self._with_address(node) not in removed))
 
     def replace_in_memory(self, nodes: Sequence[Enode]) -> None:
-        """Use `nodes`, which `read_nodes_of_file` returned, as the whole list, and notify the listeners if it differs.
-        The file is not written. As in Besu, the fixed nodes are not checked again."""
+        """Use `nodes`, which `read_nodes_of_file` returned, as the whole list, and notify the listeners if the list
+        differs. The file is not written. As in Besu, it is not checked that the list has the fixed nodes."""
         with self._lock:
             self._use_nodes(_Nodes.from_enodes(nodes, self._with_address))
 
@@ -294,7 +299,7 @@ class NodeAllowlist:
         self._names.look_up_all(nodes)
         unknown = self._names.names_without_address(nodes)
         # Without updates the name would never get an address. With updates it may get one at the next look-up.
-        if not self._names.update:
+        if not self._names.looks_up_again:
             return unknown
         for name in unknown:
             log.warning(
@@ -435,7 +440,7 @@ class _Nodes:
 def _store(path: Path, kind: AllowlistKind, before: Sequence[str], after: Sequence[str]) -> None:
     """Write `after` to the file, which should contain `before`. AllowlistChangeError if it does not, or on failure."""
     try:
-        stored = set(entries_under_own_key(path, kind))
+        stored = set(read_entries_without_legacy_key(path, kind))
         # An operator may have edited the file since the node read it. The node must not overwrite such an edit with its
         # own, older list. As in Besu, the new list is in force and the file stays as it is.
         if not stored.issuperset(before):

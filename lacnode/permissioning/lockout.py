@@ -43,27 +43,27 @@ _LISTS = (keccak256(b"getAdmins()")[:4], keccak256(b"getOwners()")[:4])
 class ChangeSimulation:
     """The result of a simulated change of the rules.
 
-    `succeeds` says whether the transaction of the change succeeds. `can_change` are the administrators (20 bytes each)
-    that could change the rules after it. `can_lock_out` is False if there is no admin contract. Without an admin contract
-    there is no lockout.
+    `succeeds` says whether the transaction of the change succeeds. `admins_able_to_change` are the administrators (20
+    bytes each) that could change the rules after it. `has_admin_contract` is False if there is no admin contract. There
+    is no lockout then.
     """
 
     succeeds: bool
-    can_change: tuple[bytes, ...]
-    can_lock_out: bool
+    admins_able_to_change: tuple[bytes, ...]
+    has_admin_contract: bool
 
     @property
-    def locks_out(self) -> bool:
+    def would_lock_out(self) -> bool:
         """Whether the change succeeds and no administrator could change the rules after it. False without an admin
         contract."""
         # A transaction that fails changes nothing. It must not raise the alarm.
-        return self.succeeds and self.can_lock_out and not self.can_change
+        return self.succeeds and self.has_admin_contract and not self.admins_able_to_change
 
 
 class PermissionContracts:
     """The ingress contract of `contract` and the contracts that are registered in it, on the state after the block of
-    `header`. Each call has `ANSWER_SECONDS`, and all together have `ALL_ANSWERS_SECONDS` from now on. No method raises an
-    error of the contracts: no answer counts as no."""
+    `header`. Each call has `ANSWER_SECONDS`, and all calls together have `ALL_ANSWERS_SECONDS` from the construction
+    on. No method raises an error of the contracts: a missing answer counts as a refusal."""
 
     def __init__(self, reader: ContractReader, contract: AccountContract, header: BlockHeader) -> None:
         # The contracts may be anything, and a hundred administrators are asked about.
@@ -77,7 +77,7 @@ class PermissionContracts:
         self._holders = [holder for holder in (contract.address, rules, self._admin) if holder is not None]
 
     @property
-    def has_admins(self) -> bool:
+    def has_admin_contract(self) -> bool:
         """Whether an admin contract is registered. False if the ingress gives no valid answer."""
         return self._admin is not None
 

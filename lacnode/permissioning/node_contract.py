@@ -35,8 +35,9 @@ class NodeContract:
     """The node rules behind the contract at `address` (20 bytes), which is usually an ingress. `version` is its
     interface, 1 or 2. Safe to use from several threads.
 
-    `names` returns the host names that belong to an IP address, for interface 2. It must not block. `seconds` is the
-    time limit of each call. `header` belongs to the block after which the contract is read.
+    `host_names_of` returns the host names that are known for an IP address (text), for interface 2. It must not block.
+    In the methods `seconds` is the time limit of each call, and the contract is read on the state after the block of
+    `header`.
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class NodeContract:
         reader: ContractReader,
         address: bytes,
         version: int = 1,
-        names: Callable[[str], tuple[str, ...]] = lambda host: (),
+        host_names_of: Callable[[str], tuple[str, ...]] = lambda host: (),
     ) -> None:
         self.address = address
         self.version = version
-        self._names = names
+        self._host_names_of = host_names_of
         self._reader = reader
         self._answers = ContractAnswerCache(reader, address, MAX_NODE_ANSWERS)
         self._answers_of_rules: ContractAnswerCache | None = None
@@ -74,7 +75,8 @@ class NodeContract:
         """Return True if the rules contract lists the node `node_id` (64 bytes) as denied, on the state after the block
         of `header`. Each call has `seconds`.
 
-        Only lacnode's own contracts can say so. False if the contract does not answer.
+        Only lacnode's own rules contracts have such a list. False if no rules contract is registered, or if a contract
+        does not answer.
         """
         try:
             # The question goes to the rules contract, not to the ingress. Besu's ingress does not have this function.
@@ -141,7 +143,7 @@ class NodeContract:
     def _is_permitted(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
         # The contract compares strings. An operator may have listed the node with its host name, but a connection
         # shows its IP address alone. So each known name of the address is tried too.
-        hosts = (enode.host, *self._names(enode.host))
+        hosts = (enode.host, *self._host_names_of(enode.host))
         calls = (encode_node_call(Enode(enode.id, host, enode.tcp, None)) for host in hosts)
         return any(decode_node_answer(self._answers.ask(call, header, seconds)) for call in calls)
 

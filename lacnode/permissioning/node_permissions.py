@@ -82,8 +82,8 @@ class NodePermissions:
     def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
         """Decide whether `source` may connect to `destination`, in this direction. The decision is counted.
 
-        The contract has `seconds` for each answer. No answer is a refusal, with the exceptions that Besu's rules and
-        the rule of validators make. Contract errors are not raised. A permission if no rules are configured.
+        The contract has `seconds` for each answer. A missing answer is a refusal, with the exceptions that Besu's rules
+        and the rule of validators make. Contract errors are not raised. A permission if no rules are configured.
         """
         # The decision is counted here, at the one exit, so that each question counts once for each rule.
         return self.counts.count_decision(self._decide(source, destination, context, seconds))

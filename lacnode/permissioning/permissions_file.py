@@ -50,9 +50,9 @@ def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
     return entries
 
 
-def entries_under_own_key(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
-    """Return the list `kind` under its own key in the order of the file, and () if the file does not have this key. The
-    legacy key does not count.
+def read_entries_without_legacy_key(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
+    """Return the list `kind` under its own key (`AllowlistKind.value`) in the order of the file, as texts that are not
+    checked. () if the file does not have this key, also if it has the legacy key.
 
     OSError if the file cannot be read or is too large. ValueError if it is empty or not valid TOML.
     """

@@ -98,10 +98,11 @@ class RefusalExplainer:
         )
 
     def find_other_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
-        """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None,
-        also if the node is not listed, the rules are not lacnode's, or the contract was slow lately.
+        """Return the `host:port` at which lacnode's own rules contract lists the id of `enode`, if `enode` has another
+        host or port. None if they are equal, the id is not listed, the rules are not lacnode's, or the contract was
+        slow lately.
 
-        The key alone decides there. The difference is a hint that the node has moved.
+        These rules decide by the id alone. A difference is a hint that the node has moved.
         """
         return self._within_time(lambda questions: questions.find_other_listed_address(enode, header), None)
 

@@ -67,8 +67,8 @@ class RefusedConnections:
         return is_news
 
     def remove(self, id_: bytes) -> None:
-        """Remove the entries of the node `id_` (64 bytes) in both directions. It may connect now. Nothing if there is
-        none."""
+        """Remove the entries of the node `id_` (64 bytes) in both directions, because it may connect now. No effect if
+        there is none. No rule is asked."""
         for inbound in (False, True):
             self._refusals.pop((id_, inbound), None)
 

@@ -55,7 +55,7 @@ class PayloadParties:
 class GroupKnowledge(Protocol):
     """The members of groups, as a manager or a node knows them, for the rule about who may send to a group."""
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the public keys of the members of a PANTHEON group, by its id (32 bytes). None if the group is
         unknown, empty if it has another type. EnclaveUnreachableError if the manager or its store does not answer."""
 
@@ -131,7 +131,7 @@ def find_ownership_refusal(
     if parties.group_id != sent_to:
         return ANOTHER_GROUP
     # Both ids are equal here. That is not enough: a stranger may know the id and send a payload into the group.
-    members = groups.named_members(sent_to)
+    members = groups.pantheon_members(sent_to)
     if members is None:
         # A payload that was executed before passes: the manager may have lost the record of its group since then.
         return None if unknown_passes else NO_MEMBER

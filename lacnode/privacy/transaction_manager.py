@@ -119,7 +119,7 @@ class TransactionManager(Protocol):
         """Return the group with this id (32 bytes). EnclaveError `PrivacyGroupNotFound` if it is unknown or deleted.
         EnclaveUnreachableError if the manager does not answer."""
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the public keys of the members of the PANTHEON group `group_id` (32 bytes), also of a deleted one if
         the manager still tells it. None if it is unknown, empty if it has another type. EnclaveUnreachableError if the
         manager does not answer."""

@@ -188,7 +188,7 @@ STRANGERS = (
     Mutant(
         "a-change-that-locks-out-is-not-seen",
         "lacnode/permissioning/lockout.py",
-        "        return self.succeeds and self.can_lock_out and not self.can_change",
+        "        return self.succeeds and self.has_admin_contract and not self.admins_able_to_change",
         "        return False",
         ("tests/unit/permissioning/test_administrators.py",),
     ),

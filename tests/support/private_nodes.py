@@ -143,7 +143,7 @@ class MemoryManager:
             raise EnclaveError("PrivacyGroupNotFound")
         return self.groups[group_id]
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         self._check_on()
         group = self.groups.get(group_id) or self.deleted.get(group_id)
         return None if group is None else group.members if group.type is GroupType.PANTHEON else ()

@@ -67,8 +67,8 @@ class AddressPolicy:
     """Decides which addresses this manager may call. `own_urls` are the URLs of this manager and of the operator's
     list.
 
-    Public addresses are allowed, and those of the kinds of the own URLs. `denied` networks come before `allowed`
-    networks.
+    Public addresses may be called, and those of the same `Reach` as the host of an own URL. `allowed` networks may be
+    called too. Addresses in `denied` networks may not, even if another setting allows them.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class AddressPolicy:
         # Each own URL opens its kind. A network of managers on private addresses works without a setting.
         self._open = {Reach.PUBLIC}
         for host, _ in self._own:
-            self.allow_kind_of(host)
+            self.allow_reach_of(host)
 
-    def allow_kind_of(self, host: str) -> None:
-        """Allow from now on all addresses of the same kind (loopback, private or public) as the own address `host`. No
-        effect if `host` is a name other than `localhost`, or an address that is never allowed."""
+    def allow_reach_of(self, host: str) -> None:
+        """Allow from now on all addresses of the same `Reach` (loopback, private or public) as the own address `host`.
+        No effect if `host` is a name other than `localhost`, or an address that is never allowed."""
         address = _address("127.0.0.1" if host == "localhost" else host)
         if address is not None and reach_of(address) is not Reach.NEVER:
             self._open.add(reach_of(address))
@@ -94,8 +94,9 @@ class AddressPolicy:
         operator listed. The operator wants it to be called, at any address."""
         return (host, port) in self._own
 
-    def permits(self, text: str) -> bool:
-        """Return True if the IP address in `text` may be called. False if it is a name or no address."""
+    def permits_address(self, text: str) -> bool:
+        """Return True if the IP address in `text` may be called. False if `text` is a host name or no address. The URLs
+        of the operator do not count here: see `is_named_by_operator`."""
         address = _address(text)
         # A denied network and a NEVER address come first. No other setting can open them.
         if address is None or reach_of(address) is Reach.NEVER or _is_in(address, self._denied):
@@ -107,7 +108,9 @@ class AddressPolicy:
         one or listed by the operator. False if its port is not valid. A name is not looked up here."""
         # A name is checked when it is called, at the address that DNS gives then. An earlier answer proves nothing.
         place = _place(url)
-        return place is not None and (place in self._own or _address(place[0]) is None or self.permits(place[0]))
+        return place is not None and (
+            place in self._own or _address(place[0]) is None or self.permits_address(place[0])
+        )
 
 
 def _address(text: str) -> Address | None:

@@ -50,8 +50,8 @@ def decode_map(
     converters: Mapping[str, Callable[[object], bytes]] | None = None,
     wide_text_bytes: int = 0,
 ) -> "CborFields":
-    """Decode `data`, which is one map, and return its fields. `what` names the record in errors. CborError if it is
-    malformed or above a bound.
+    """Decode `data`, which is one map, and return its fields. `what` names the record in errors. CborError if `data` is
+    malformed, above a bound, or not a map with text as keys.
 
     `converters` and `wide_text_bytes` are as in `read_cbor`. A converter raises CborError for an item that it cannot
     convert.

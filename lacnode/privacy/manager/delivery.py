@@ -14,7 +14,7 @@ from lacnode.privacy.manager.member_urls import MemberUrlError, MemberUrlFinder,
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
-from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes, mask_box
+from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes, make_recovery_box
 from lacnode.privacy.manager.tessera.tessera_group import has_same_id_at_tessera
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.transaction_manager import EnclaveError
@@ -48,15 +48,15 @@ class PayloadDelivery:
         except MemberUrlError as error:
             raise EnclaveError(error.code, str(error)) from None
 
-    def accepts_unproven_announcement(self, members: Sequence[bytes]) -> bool:
-        """Return True if an announcement of a group of `members` (public keys of 32 bytes) may come without a proof of
-        its sender: the manager of one of them may be an Orion or a Tessera, which prove no key. Managers may be asked
-        for a proof."""
-        return self._url_finder.accepts_unproven_announcement(members)
+    def may_be_announced_unproven(self, members: Sequence[bytes]) -> bool:
+        """Return True if another manager may announce a group of `members` (public keys of 32 bytes) without a proof of
+        its key: the manager of one of them may be an Orion or a Tessera, which prove no key. Managers may be asked for
+        a proof."""
+        return self._url_finder.may_be_announced_unproven(members)
 
-    def check_shareable(self, record: GroupRecord, urls: Iterable[str]) -> None:
-        """Check that the managers at `urls` give the group the same id. EnclaveError `EnclavePrivacyGroupIdCreation` if
-        a Tessera among them would not."""
+    def require_same_id_at_tesseras(self, record: GroupRecord, urls: Iterable[str]) -> None:
+        """Check that a Tessera at one of `urls` computes the same id for the group of `record`. Other managers always
+        do. EnclaveError `EnclavePrivacyGroupIdCreation` if it does not. No manager is called."""
         # The members of a Tessera would get another group id from their Tessera. Payloads would never find their group.
         if self._find_tesseras(urls) and not has_same_id_at_tessera(record.members, record.seed):
             raise EnclaveError(
@@ -78,9 +78,9 @@ class PayloadDelivery:
         """Send `sealed` of `own` to the managers of its recipients. Return the URLs that confirmed it. A manager that
         refuses or does not answer is left out, and no error is raised.
 
-        `places` are the URLs by recipient. `parties` are the positions of the boxes by recipient. Each manager receives
-        the boxes of its own keys. Recipients in `named` are revealed to each other, so that they can keep recovery
-        boxes.
+        `places` are the URLs by recipient. `parties` are the positions of the boxes by recipient (public key). Each
+        manager receives the boxes of its own keys. Recipients in `named` are revealed to each other, so that they can
+        keep recovery boxes.
         """
         at = _boxes_by_url(places, parties)
         theirs = {url: at.pop(url) for url in self._find_tesseras(at)}
@@ -141,7 +141,7 @@ def _recovery_boxes(
 ) -> Iterator[tuple[str, bytes, dict[bytes, bytes]]]:
     """Yield for each named recipient its manager's URL, the recipient, and the recovery boxes of the named recipients
     elsewhere."""
-    masked = cache(lambda key: mask_box(sealed, parties[key], own, key))
+    masked = cache(lambda key: make_recovery_box(sealed, parties[key], own, key))
     for member, url in places.items():
         # A key at the same manager needs no recovery box: both keys share one store.
         others = {key: masked(key) for key in named if places.get(key) != url}

@@ -30,7 +30,7 @@ MAX_BOXES = 4096
 @dataclass(frozen=True, slots=True)
 class EncryptedPayload:
     """A sealed payload. `sender` is a public key (32 bytes). `nonce` (24 bytes) belongs to the boxes, of `BOX_SIZE`
-    bytes each. `group_id` has 32 bytes, or none for a Tessera without groups."""
+    bytes each. `group_id` has 32 bytes. It is empty in a payload from a Tessera that does not name groups."""
 
     sender: bytes
     nonce: bytes
@@ -113,7 +113,8 @@ def _find_own_box(payload: EncryptedPayload, other: bytes, own: KeyPair) -> tupl
 
 def open_box_at(payload: EncryptedPayload, position: int, other: bytes, own: KeyPair) -> bytes | None:
     """Return the master key (32 bytes) in the box at `position`, between the public key `other` (32 bytes) and `own`.
-    None if it does not open. IndexError if there is no such box."""
+    None if the box does not open. IndexError if there is no such box. The cipher text is not opened: see
+    `opens_cipher_text`."""
     found = _find_own_box(payload.with_boxes_at([position]), other, own)
     return None if found is None else found[1]
 
@@ -143,11 +144,11 @@ def _open_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bytes | N
 
 
 def restore_sender_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> EncryptedPayload | None:
-    """Make the box for the sender `own` again, from the box of `recipient` (a public key of 32 bytes) in `payload`.
-    Return a copy of the payload with this box alone.
+    """Return a copy of `payload` whose only box is a new one for the sender `own`. The master key comes from the box of
+    `recipient` (a public key of 32 bytes): a NaCl box opens from both sides.
 
-    A NaCl box opens from both sides, so the sender can open the recipient's box. None if `own` did not send the payload
-    or if the box does not fit.
+    None if `own` is not the sender of the payload, if no box is between `own` and `recipient`, or if the master key in
+    it does not open the cipher text.
     """
     found = _find_own_box(payload, recipient, own) if payload.sender == own.public else None
     # The master key must open the cipher text too. A recipient could otherwise return another payload's box.

@@ -61,8 +61,9 @@ class FullRecovery:
         self._turn = 0
 
     def set_managers(self, places: Mapping[bytes, str]) -> None:
-        """Set the managers to ask: public keys (32 bytes) with their URLs. Those that were set before go on where they
-        are, and the others are forgotten. The own keys have no effect."""
+        """Set the managers to ask: public keys (32 bytes) and the URLs of their managers. A key that was set before
+        goes on after its last page, and a key that is not in `places` any more is forgotten. Own keys in `places` are
+        ignored. Nothing is asked here."""
         own_keys = self._recovery.own_keys
         with self._lock:
             # The caller's table of managers is bounded. So this one is, too.
@@ -81,7 +82,8 @@ class FullRecovery:
 
     def ask_next(self) -> int | None:
         """Ask the manager whose turn it is for its next page, and store what is missing. Return the number of payloads
-        that were stored. None if no manager is due. This blocks for the time of the calls.
+        that were stored, 0 also if the manager gave no usable answer. None if no manager is due. This blocks for the
+        time of the calls.
 
         EnclaveUnreachableError if the own store fails.
         """
@@ -130,8 +132,8 @@ class FullRecovery:
                 return
             job.failures, job.pages = 0, job.pages + 1
             # A number that does not grow is the end. A manager cannot send the same page again and again.
-            job.is_finished = page.following <= job.after or job.pages >= MAX_PAGES
-            job.after = page.following
+            job.is_finished = page.next_after <= job.after or job.pages >= MAX_PAGES
+            job.after = page.next_after
 
 
 def _host(url: str) -> str:

@@ -15,8 +15,8 @@ from lacnode.privacy.manager.store_tables import append_audit_entry
 class GroupPage:
     """One page of group records, each encoded in Orion's CBOR.
 
-    `last` is the number of the last group that was read, for the next page. It counts groups of other members too.
-    `has_more` says whether more groups of the member follow.
+    `last` is the store's number of the last group that was read, also if it is not one of the member's. The next page
+    begins after it. `has_more` says whether more groups of the member follow.
     """
 
     records: tuple[bytes, ...]
@@ -82,12 +82,12 @@ class GroupStore:
 
     def _count_told(self, connection: SqlConnection, record: GroupRecord, teller: bytes) -> None:
         """Count a group against the quota before it is written. A refused group leaves nothing behind."""
-        known, size = bool(teller) and self.quota.is_known(teller), len(encode_orion_group(record))
+        known, size = bool(teller) and self.quota.is_key_of_called_manager(teller), len(encode_orion_group(record))
         row = {"id": record.id, "teller": teller, "known": known, "bytes": size}
-        of_kind = _told(connection, "known = :known", row)
+        used_by_kind = _told(connection, "known = :known", row)
         # Without a proof there is no key to count for. All such records share the bound of the unknown keys.
-        of_sender = _told(connection, "teller = :teller AND known = :known", row) if teller else None
-        self.quota.check_group(known=known, of_kind=of_kind, of_sender=of_sender, size=size)
+        used_by_sender = _told(connection, "teller = :teller AND known = :known", row) if teller else None
+        self.quota.check_group(known=known, used_by_kind=used_by_kind, used_by_sender=used_by_sender, size=size)
         connection.execute(
             "INSERT INTO told_groups (id, teller, known, bytes) VALUES (:id, :teller, :known, :bytes)", row
         )

@@ -43,7 +43,7 @@ class KeyClaims:
         in the last `CLAIM_RECHECK_SECONDS` is left out.
 
         This blocks for the time of two requests for each claim. A manager that does not answer proves nothing and
-        raises no error.
+        raises no error. EnclaveError `NoSenderKey` if this manager has no key of its own.
         """
         # Any manager can make claims for free. Each claim costs calls, so a claim is verified once a minute at most.
         for key, url in self._peers.pop_rival_claims():

@@ -76,11 +76,11 @@ class ProofAnswer(Enum):
 
 
 def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
-    """Ask the manager at the URL of each key (32 bytes) to prove to `own` that it has the private key. Return the
-    answer of every key. A manager that does not answer raises no error.
+    """Ask the manager at the URL of each key (32 bytes) in `places` to prove to `own` that it has the private key.
+    Return its reaction for every key. A manager that does not answer raises no error.
 
-    All URLs are asked at the same time, and each URL for one key at a time. So this blocks for one call for each key of
-    one manager.
+    All URLs are asked at the same time, and each URL for one key at a time. If one URL has several keys, this blocks
+    for one call for each of them.
     """
     answers: dict[bytes, ProofAnswer] = {}
     while left := {key: url for key, url in places.items() if key not in answers}:

@@ -61,11 +61,14 @@ class KnownGroups:
             self._store_widened(parties.named_keys, payload.group_id)
         return why
 
-    def names_recipient(self, payload: EncryptedPayload, parties: PayloadParties | None, key: bytes) -> bool:
-        """Return True if the public key `key` (32 bytes) is a recipient of `payload` by its private transaction, which
-        names `parties`, or a member of the group that the transaction names. False for a flexible group, whose members
-        only its contract knows. A payload without a private transaction (`parties` is None) names every member of its
-        group, and every key if the group is unknown. The errors of `record_of` pass through."""
+    def is_named_recipient(self, payload: EncryptedPayload, parties: PayloadParties | None, key: bytes) -> bool:
+        """Return True if the public key `key` (32 bytes) is named as a recipient of `payload`. `parties` are what the
+        private transaction in the payload names.
+
+        The key is named if it is in `parties`, or a member of the group that `parties` names. False for a flexible
+        group, whose members only its contract knows. Without a private transaction (`parties` is None) every member of
+        the payload's group is named, and every key if the group is unknown. The errors of `record_of` pass through.
+        """
         if parties is None:
             # No node executes it. Its group says who received it.
             record = self._find_record(payload.group_id)
@@ -73,7 +76,7 @@ class KnownGroups:
         if parties.is_flexible:
             return False
         if parties.group_id is not None:
-            return key in (self.named_members(parties.group_id) or ())
+            return key in (self.pantheon_members(parties.group_id) or ())
         return key in parties.named_keys or key in (self.widened_members(parties.named_keys, payload.group_id) or ())
 
     def _find_refusal_of_sender(self, payload: EncryptedPayload) -> str | None:
@@ -97,7 +100,7 @@ class KnownGroups:
         if members is not None:
             self._store_record(GroupRecord.legacy(tuple(members)))
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes), also of a deleted one. None if
         the group is unknown, empty if it has another type."""
         record = self._find_record(group_id)

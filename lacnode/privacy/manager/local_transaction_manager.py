@@ -107,9 +107,10 @@ class LocalTransactionManager:
         store it, deliver it, and return its key (32 bytes). Its group is the LEGACY group of the sender, the recipients
         and `alwayssendto`.
 
-        EnclaveError if the payload is empty or too large, the sender is not an own key, or a recipient is unknown or no
-        valid key: nothing is stored then. EnclaveError `NodePropagatingToAllPeers` if a manager does not confirm: the
-        payload is stored and may have reached others. EnclaveUnreachableError if the store fails.
+        EnclaveError if the payload is empty or too large, the sender is not an own key, a recipient is unknown or no
+        valid key, or a recipient's Tessera would give the group another id: nothing is stored then. EnclaveError
+        `NodePropagatingToAllPeers` if a manager does not confirm: the payload is stored and may have reached others.
+        EnclaveUnreachableError if the store fails.
         """
         own = self._keys.sender_pair(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
@@ -150,7 +151,7 @@ class LocalTransactionManager:
         recipients = [member for member in dict.fromkeys(members) if member != own]
         places = self._delivery.find_urls(recipients)
         if new is not None:
-            self._delivery.check_shareable(new, places.urls.values())
+            self._delivery.require_same_id_at_tesseras(new, places.urls.values())
         # A key that is no point of the curve makes libsodium raise. The client gets Orion's error for it.
         try:
             sealed = encrypt_payload(payload, self._keys.sender_pair(own), recipients, group_id)
@@ -162,7 +163,7 @@ class LocalTransactionManager:
         # the disk first: the marker of the transaction then never names a payload that its own sender lost.
         call_store(self._store.put_payload, sealed, parties)
         if new is not None:
-            self.groups.store_legacy(new)
+            self.groups.store_legacy_record(new)
         # Only recipients that the client named are revealed to each other. The keys of `alwayssendto` stay hidden.
         revealed = set(named) & set(recipients)
         reached = self._delivery.deliver_payload(
@@ -249,10 +250,10 @@ class LocalTransactionManager:
         EnclaveUnreachableError if the store fails."""
         return self.groups.retrieve(group_id)
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes), also of a deleted one. None if
         the group is unknown, empty if it has another type. EnclaveUnreachableError if the store fails."""
-        return self._known_groups.named_members(group_id)
+        return self._known_groups.pantheon_members(group_id)
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` and more, as
@@ -261,8 +262,9 @@ class LocalTransactionManager:
         return self._known_groups.widened_members(named, group_id)
 
     def exchange_party_info(self, body: bytes, source: str = "") -> bytes:
-        """Add the party info (Orion's CBOR) of a manager at the IP address `source`. Return the own party info as it
-        was before, encoded in the same way. EnclaveError `ObjectJsonDeserialization` if `body` is malformed."""
+        """Add the party info (Orion's CBOR) that a manager at the IP address `source` has sent unasked. Return the own
+        party info as it was before, encoded in the same way. EnclaveError `ObjectJsonDeserialization` if `body` is
+        malformed."""
         view = decode_or_refuse(partial(decode_orion_party_info, max_entries=MAX_NEW_ENTRIES_AT_ONCE), body)
         before = self._peers.encode_own_party_info()
         self._peers.add_party_info(view, source)

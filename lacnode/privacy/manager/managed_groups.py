@@ -98,7 +98,7 @@ class ManagedGroups:
     def _announce_group(self, record: GroupRecord, own: bytes) -> Sequence[bytes]:
         """Send a group record to the managers of the other members. Return the members without a proof."""
         places = self._delivery.find_urls(record.members)
-        self._delivery.check_shareable(record, places.urls.values())
+        self._delivery.require_same_id_at_tesseras(record, places.urls.values())
         reached = self._delivery.announce_group(record, self._keys.sender_pair(own), places.reachable_urls)
         left_out = places.members_not_at(reached)
         if left_out:
@@ -122,8 +122,8 @@ class ManagedGroups:
             raise EnclaveError("PrivacyGroupNotFound")
         return record
 
-    def store_legacy(self, record: GroupRecord) -> None:
-        """Store the record of a group of recipients, if no LEGACY record is stored for its id yet. Nothing is
+    def store_legacy_record(self, record: GroupRecord) -> None:
+        """Store `record`, the record of a LEGACY group, if no LEGACY record is stored for its id yet. Nothing is
         announced."""
         # Each payload of the group comes here. Such a record is never deleted or changed, so one write is enough.
         if record.id in self._stored_legacy:
@@ -165,7 +165,7 @@ class ManagedGroups:
         manager of every member could give one.
         """
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
-        if proven_teller is None and not self._delivery.accepts_unproven_announcement(record.members):
+        if proven_teller is None and not self._delivery.may_be_announced_unproven(record.members):
             raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
         self._update_group(
             record,

@@ -81,16 +81,16 @@ class MemberUrlFinder:
             _keys_with_status(proof_statuses, KeyProofStatus.UNPROVEN),
         )
 
-    def accepts_unproven_announcement(self, members: Sequence[bytes]) -> bool:
-        """Return True if an announcement of a group of `members` (public keys of 32 bytes) may come without a proof of
-        its sender: the manager of one of them may be an Orion or a Tessera, which prove no key. Always True without
+    def may_be_announced_unproven(self, members: Sequence[bytes]) -> bool:
+        """Return True if another manager may announce a group of `members` (public keys of 32 bytes) without a proof of
+        its key: the manager of one of them may be an Orion or a Tessera, which prove no key. Always True without
         `proofs`. Managers may be asked for a proof."""
         if self._proofs is None:
             return True
         at_tessera = {} if self._tessera is None else self._tessera.key_urls
         # Only keys that a manager has named as its own. A stranger can say of thousands of keys that they are at an Orion,
         # and each would be asked for.
-        named = [member for member in members if self._peers.has_answered_for(member)]
+        named = [member for member in members if self._peers.is_key_of_called_manager(member)]
         known = {member: url for member in named if (url := self._peers.url_of(member)) is not None}
         return any(member in at_tessera for member in members) or self._proofs.any_manager_may_be_orion(known)
 

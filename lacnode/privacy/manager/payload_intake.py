@@ -94,7 +94,7 @@ class PayloadIntake:
         readers = find_own_boxes(payload, self._keys)
         if not readers:
             raise EnclaveError("EnclaveKeysCannotDecryptPayload")
-        self.store_opened(payload, readers, "received", recovery_boxes, counts=True)
+        self.store_opened(payload, readers, "received", recovery_boxes, counts_to_quota=True)
 
     def store_opened(
         self,
@@ -103,13 +103,14 @@ class PayloadIntake:
         event: str,
         recovery_boxes: Mapping[bytes, bytes] | None = None,
         *,
-        counts: bool,
+        counts_to_quota: bool,
     ) -> None:
         """Store a payload that own keys open, with an entry in the audit log. Listeners are called if it is new.
 
         `readers` are the own keys with the positions of their boxes (at least one). `recovery_boxes` are boxes of other
-        parties, by their public key. Those of own keys and of parties with a box are left out. `event` is for the audit
-        log. If it `counts`, the payload counts for the quota of its sender, otherwise for the free space on the disk alone.
+        parties, by their public key. Those of own keys and of parties with a box are left out. `event` is the event of
+        the entry in the audit log. With `counts_to_quota` the payload counts_to_quota for the quota of its sender, otherwise
+        only the free space on the disk is checked.
 
         EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
         another payload already or if it is too large, `StorageQuotaExceeded` if a quota is reached.
@@ -135,7 +136,14 @@ class PayloadIntake:
         parties |= {party: position for position, party in enumerate(others, len(own.boxes))}
         entry = audit_entry(event, kept.key, kept.sender, list(readers), kept.group_id)
         try:
-            new = call_store(self._store.put_payload, kept, parties, entry, is_pushed=counts, is_recovered=not counts)
+            new = call_store(
+                self._store.put_payload,
+                kept,
+                parties,
+                entry,
+                is_pushed=counts_to_quota,
+                is_recovered=not counts_to_quota,
+            )
         except PayloadConflictError:
             raise EnclaveError("InvalidPayload") from None
         except QuotaExceededError as error:
@@ -148,9 +156,9 @@ class PayloadIntake:
             for listener in self._listeners:
                 listener(kept.key)
 
-    def is_own(self, payload: EncryptedPayload, own: KeyPair, helper: bytes, was_lost: bool) -> bool:
-        """Return True if `own` has sent `payload`, which the manager of the public key `helper` (32 bytes) gives back
-        as such, with the box of `own`.
+    def is_sent_by(self, payload: EncryptedPayload, own: KeyPair, helper: bytes, was_lost: bool) -> bool:
+        """Return True if `own` is the sender of `payload`. The manager of the public key `helper` (32 bytes) has given
+        it back as a payload of `own`, with the box of `own`.
 
         The nonce proves it. A payload of an earlier version, or of another kind of manager, has no such nonce. It
         passes only if the store `was_lost`, and if the private transaction in it names `helper` as a recipient.
@@ -161,7 +169,7 @@ class PayloadIntake:
         # Without a proof `helper` may have made it. In a group without `helper` it would be a stranger's. A store that
         # was not lost has every payload that it sent.
         opened = decrypt_payload(payload, own) if was_lost else None
-        if opened is not None and self._groups.names_recipient(payload, read_parties(opened[1]), helper):
+        if opened is not None and self._groups.is_named_recipient(payload, read_parties(opened[1]), helper):
             return True
         text = "a payload that is given back as an own one is refused: it has no proof"
         self._log.warning(text, text, payload=to_base64(payload.key))
@@ -173,14 +181,14 @@ class PayloadIntake:
         readers: Mapping[bytes, int],
         recovery_boxes: Mapping[bytes, bytes] | None = None,
         *,
-        counts: bool,
+        counts_to_quota: bool,
     ) -> int:
         """Store a payload that another manager gives back. `readers` are the own keys that open it, with the positions
-        of their boxes (at least one). `counts` is as for `store_opened`. Return 1 if it was accepted, also if it was
-        stored before, and 0 if it is refused: one bad payload must not stop the recovery of all others.
+        of their boxes (at least one). `counts_to_quota` is as for `store_opened`. Return 1 if it was accepted, also if
+        it was stored before, and 0 if it is refused: one bad payload must not stop the recovery of all others.
         EnclaveUnreachableError if the database fails."""
         try:
-            self.store_opened(payload, readers, "recovered", recovery_boxes, counts=counts)
+            self.store_opened(payload, readers, "recovered", recovery_boxes, counts_to_quota=counts_to_quota)
         except EnclaveError:
             return 0
         return 1

@@ -37,7 +37,7 @@ from lacnode.privacy.manager.proven_requests import (
 from lacnode.privacy.manager.recovery_boxes import (
     decode_recovery_boxes,
     encode_recovery_boxes,
-    mask_box,
+    make_recovery_box,
     open_recovery_box,
 )
 from lacnode.privacy.transaction_manager import EnclaveError
@@ -131,8 +131,8 @@ class RecoveryResponder:
 
     def _answer_group_page(self, requester: bytes, after: int) -> bytes:
         groups = self._store.groups.read_page(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
-        following = FIRST_GROUP_CURSOR + groups.last if groups.has_more else FIRST_PAYLOAD_CURSOR
-        return _encode_page((), groups.records, following)
+        next_after = FIRST_GROUP_CURSOR + groups.last if groups.has_more else FIRST_PAYLOAD_CURSOR
+        return _encode_page((), groups.records, next_after)
 
     def _find_named(self, requester: bytes, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
         """Yield the payloads of a request, one at a time, so that many large payloads are not in memory together."""
@@ -167,7 +167,7 @@ class RecoveryResponder:
         # A sender has the boxes of its recipients as they opened them. No recipient may receive another one's as it is.
         sender = self._challenges.own_pair(payload.sender)
         recovery_boxes = {
-            party: payload.boxes[position] if sender is None else mask_box(payload, position, sender, party)
+            party: payload.boxes[position] if sender is None else make_recovery_box(payload, position, sender, party)
             for party, position in boxes.items()
         }
         return encode_map(
@@ -184,24 +184,24 @@ class RecoveryResponder:
         return encode_orion_payload(stored.payload.with_boxes_at([position]))
 
 
-def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:
+def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], next_after: int) -> bytes:
     records = [encode_map({"body": record}) for record in groups]
-    return encode_map({"payloads": encode_array(list(payloads)), "groups": encode_array(records), "next": following})
+    return encode_map({"payloads": encode_array(list(payloads)), "groups": encode_array(records), "next": next_after})
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveredPage:
-    """The outcome of one page: `stored_count` is the number of its payloads that were stored, and `following` the
-    number after which the next page begins."""
+    """The outcome of one page: `stored_count` is the number of its payloads that were accepted, and `next_after` the
+    number after which the next page begins. The other manager chooses `next_after`."""
 
     stored_count: int
-    following: int
+    next_after: int
 
 
 class PayloadRecovery:
     """Asks other managers over `sender` for payloads and groups that are missing here, and stores them in `manager`.
     Its calls block, so the event loop must not make them. `was_lost` says that this manager may have lost payloads that
-    an earlier version has sent (see `PayloadIntake.is_own`). `clock` returns monotonic seconds."""
+    an earlier version has sent (see `PayloadIntake.is_sent_by`). `clock` returns monotonic seconds."""
 
     def __init__(
         self,
@@ -232,8 +232,8 @@ class PayloadRecovery:
 
     def recover_page(self, own: bytes, key: bytes, after: int) -> RecoveredPage | None:
         """Ask the manager of `key` for the payloads and groups of the own key `own` (32 bytes each) after the number
-        `after`, and store what is missing. Return the outcome, None without a usable answer. EnclaveUnreachableError if
-        the own store fails."""
+        `after` (0 for the first page), and store what is missing. Return the outcome. None if the manager is unknown or
+        gives no usable answer. EnclaveUnreachableError if the own store fails."""
         url = self._manager.party_info.keys.get(key)
         if url is None:
             return None
@@ -303,7 +303,7 @@ class PayloadRecovery:
         try:
             # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
             # checked.
-            payloads, groups, following = (
+            payloads, groups, next_after = (
                 page.read_field("payloads", list),
                 page.read_field("groups", list),
                 page.read_field("next", int),
@@ -313,7 +313,7 @@ class PayloadRecovery:
             for group in () if wanted else groups:
                 self._store_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
             count = sum(self._store_entry(CborFields(item, "recovery"), own, key, wanted) for item in payloads)
-            return RecoveredPage(count, following)
+            return RecoveredPage(count, next_after)
         except (CborError, EnclaveError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
@@ -331,8 +331,8 @@ class PayloadRecovery:
             return 0
         # Any account can send the marker of a payload that is to be asked for. So it counts as if it was pushed, unless the
         # operator asks for everything.
-        counts = bool(wanted) and not self._was_lost
-        return self._manager.intake.store_recovered(kept, readers, recovery_boxes, counts=counts)
+        counts_to_quota = bool(wanted) and not self._was_lost
+        return self._manager.intake.store_recovered(kept, readers, recovery_boxes, counts_to_quota=counts_to_quota)
 
     def _with_own_box(self, payload: EncryptedPayload, own: KeyPair, key: bytes) -> EncryptedPayload | None:
         """Return the payload with a box that `own` opens, None if there is none. The manager of `key` gave it."""
@@ -340,7 +340,7 @@ class PayloadRecovery:
             return open_recovery_box(payload, own) or payload
         # An own payload comes with the box of its recipient. The box for this manager is made again from it.
         mine = restore_sender_box(payload, key, own)
-        return mine if mine is None or self._manager.intake.is_own(mine, own, key, self._was_lost) else None
+        return mine if mine is None or self._manager.intake.is_sent_by(mine, own, key, self._was_lost) else None
 
     def _store_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
         """Store one group record. A refused record does not stop the others."""

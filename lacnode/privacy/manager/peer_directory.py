@@ -98,12 +98,16 @@ class PeerDirectory:
             return self._encoded[1]
 
     def add_party_info(self, other: PartyInfo, source: str = "", answered: str | None = None) -> PartyInfo:
-        """Add the party info of another manager. Return the own party info as it was before. Entries for which the
-        table is full, and URLs that may not be called, are left out without an error.
+        """Add the party info of another manager. Return the own party info as it was before the call. Entries for which
+        the table is full, and URLs that may not be called, are left out without an error.
 
-        `source` is the address that sent it. `answered` is the URL that was called for it, None if it came unasked:
-        then at most `MAX_NEW_ENTRIES_AT_ONCE` URLs and keys count. A key of the other manager that is known to be
-        elsewhere becomes a rival claim.
+        `answered` is the URL that this manager called for it, None if it came unasked. What came unasked counts only in
+        part: the first `MAX_NEW_ENTRIES_AT_ONCE` URLs and as many keys. Its sender becomes a new caller
+        (`pop_new_callers`). `source` is the sender's IP address, by which the tables bound its entries. It is not used
+        with `answered`, whose host counts then.
+
+        No known key moves to another URL. If the other manager says that such a key is at its own URL, that becomes a
+        rival claim (`pop_rival_claims`). If it says so of a third manager, that is ignored.
         """
         before = self.party_info
         # What comes unasked may come from any machine. Only a part of it is taken, and its sender is called later.
@@ -123,8 +127,8 @@ class PeerDirectory:
         return before
 
     def mark_silent(self, url: str) -> None:
-        """Record that the manager at `url` did not answer. Those of its entries that no call has confirmed are dropped
-        first from now on. No effect for an unknown URL."""
+        """Record that the manager at `url` did not answer a call. If no call has confirmed the URL, or a key that is
+        known there, such an entry is one of the first that a full table drops. No effect for an unknown URL."""
         with self._lock:
             self._urls.mark_silent(url)
             for key in [key for key, place in self._keys.items() if place == url]:
@@ -137,9 +141,9 @@ class PeerDirectory:
             trust_level = self._urls.trust_level(url)
             return trust_level is not None and trust_level >= TrustLevel.KEPT
 
-    def has_answered_for(self, key: bytes) -> bool:
-        """Return True if a manager named `key` (32 bytes) as its own when it was called (also before a restart), or if
-        it is an own key. The key need not be proven."""
+    def is_key_of_called_manager(self, key: bytes) -> bool:
+        """Return True if a manager named `key` (32 bytes) as its own when this manager called it (also before a
+        restart), or if `key` is an own key. The key need not be proven."""
         with self._lock:
             trust_level = self._keys.trust_level(key)
             return trust_level is not None and trust_level >= TrustLevel.KEPT

@@ -40,8 +40,8 @@ class QuotaExceededError(Exception):
 class QuotaSettings:
     """The bounds in bytes. 0 means no bound.
 
-    `known_bytes` is for all keys that a manager named when it was called. `unknown_bytes` is for all other keys.
-    `disk_reserve_bytes` is the space that stays free on the disk.
+    `known_bytes` is for all known keys together (`Quota.is_key_of_called_manager`). `unknown_bytes` is for all other
+    keys together. `disk_reserve_bytes` is the space that stays free on the disk.
     """
 
     known_bytes: int = 65_536 * MEGABYTE
@@ -73,18 +73,18 @@ class QuotaUsage:
 class Quota:
     """Refuses payloads and group records of other managers that would fill the store. Safe to use from several threads.
 
-    `is_known` says whether the public key (32 bytes) of a sender is known. Without it no key is. `directory` is on the
-    disk that is watched, None if no disk is watched.
+    `is_key_of_called_manager` says whether a sender's public key (32 bytes) is a known key. Without it no key is.
+    `directory` is on the disk that is watched, None if no disk is watched.
     """
 
     def __init__(
         self,
         settings: QuotaSettings | None = None,
-        is_known: Callable[[bytes], bool] = lambda key: False,
+        is_key_of_called_manager: Callable[[bytes], bool] = lambda key: False,
         directory: Path | None = None,
     ) -> None:
         self._settings = settings or QuotaSettings()
-        self._is_known = is_known
+        self._is_key_of_called_manager = is_key_of_called_manager
         self._directory = directory
         self._lock = threading.Lock()
         # An alarm is logged once for each bound. A full store would otherwise log it for every payload.
@@ -100,7 +100,7 @@ class Quota:
         """
         # Unknown keys have a bound of their own. A key costs nothing, so any number of keys can fill it. That must not
         # stop the payloads of known managers.
-        known = self._is_known(sender)
+        known = self._is_key_of_called_manager(sender)
         limit = self._settings.known_bytes if known else self._settings.unknown_bytes
         used = self.usage.known_bytes if known else self.usage.unknown_bytes
         kind = "known keys" if known else "unknown keys"
@@ -112,27 +112,28 @@ class Quota:
             raise QuotaExceededError(f"one key has filled a sixteenth of what is kept of {kind}")
         return known
 
-    def is_known(self, sender: bytes) -> bool:
+    def is_key_of_called_manager(self, sender: bytes) -> bool:
         """Return True if `sender` (a public key of 32 bytes) is a known key: a manager named it as its own when it was
-        called."""
-        return self._is_known(sender)
+        called, or a Tessera has proven it. What `sender` has stored here does not count."""
+        return self._is_key_of_called_manager(sender)
 
     def check_group(
-        self, *, known: bool, of_kind: tuple[int, int], of_sender: tuple[int, int] | None, size: int
+        self, *, known: bool, used_by_kind: tuple[int, int], used_by_sender: tuple[int, int] | None, size: int
     ) -> None:
         """Check that one more group record of `size` bytes may be stored for a known or an unknown key. Nothing is
         counted here.
 
-        `of_kind` and `of_sender` are the number and the bytes of the stored records, of all keys of this kind and of
-        the sender. `of_sender` is None if no key was proven. QuotaExceededError if a bound would be exceeded.
+        `used_by_kind` and `used_by_sender` are the number and the bytes of the stored records: of all known or all
+        unknown keys, and of the sender. `used_by_sender` is None if no key was proven. QuotaExceededError if a bound
+        would be exceeded.
         """
         # Unknown keys cost nothing. What they fill must not keep the groups of known managers out.
         most = (MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES) if known else (MAX_UNKNOWN_GROUPS, MAX_UNKNOWN_GROUP_BYTES)
         kind = "known keys" if known else "unknown keys"
-        for used, more, limit in zip(of_kind, (1, size), most, strict=True):
+        for used, more, limit in zip(used_by_kind, (1, size), most, strict=True):
             if used + more > limit:
                 raise QuotaExceededError(f"no more groups of {kind} are kept")
-        for used, more, limit in zip(of_sender or (), (1, size), most, strict=False):
+        for used, more, limit in zip(used_by_sender or (), (1, size), most, strict=False):
             if used + more > limit // GROUP_SENDER_SHARE:
                 raise QuotaExceededError(f"one key has filled an eighth of the groups that are kept of {kind}")
 

@@ -49,9 +49,10 @@ class PushWithBoxes:
     boxes: Mapping[bytes, bytes]
 
 
-def mask_box(payload: EncryptedPayload, position: int, sender: KeyPair, owner: bytes) -> bytes:
-    """Return the recovery box of the recipient `owner` (a public key of 32 bytes) whose box is at `position` in
-    `payload`, which `sender` sealed. A box that is a recovery box already is returned as it is."""
+def make_recovery_box(payload: EncryptedPayload, position: int, sender: KeyPair, owner: bytes) -> bytes:
+    """Return the recovery box of the recipient `owner` (a public key of 32 bytes), made from the box at `position` in
+    `payload`, which `sender` sealed. A box that does not open as a box between `sender` and `owner` is a recovery box
+    already: it is returned unchanged. IndexError if there is no such box."""
     master_key = open_box_at(payload, position, owner, sender)
     if master_key is None:
         return payload.boxes[position]

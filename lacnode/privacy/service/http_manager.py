@@ -153,7 +153,7 @@ class HttpTransactionManager:
         does not know it. EnclaveUnreachableError if it does not answer or its answer is malformed."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes). None if the manager does not
         know it or deleted it, empty if it has another type. EnclaveUnreachableError if it does not answer.
 

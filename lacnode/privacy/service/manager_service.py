@@ -39,7 +39,7 @@ from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.manager_discovery import ManagerDiscovery
 from lacnode.privacy.service.node_routes import NodeRoutes, RespondersBeyondOrion
 from lacnode.privacy.service.peer_client import HttpPeerSender
-from lacnode.privacy.service.permitted_network import allow_kind_of_own_host
+from lacnode.privacy.service.permitted_network import allow_reach_of_own_host
 from lacnode.privacy.service.tls import ServerTls, Tls
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
@@ -189,7 +189,7 @@ class ManagerService:
             # The calls can be made from here on. What calls other managers starts after it.
             await nursery.start(self._sender.run)
             # DNS may not answer at the start. The ports must be open all the same, so this runs beside them.
-            nursery.start_soon(allow_kind_of_own_host, self._policy, settings.node_url)
+            nursery.start_soon(allow_reach_of_own_host, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
             for _ in range(MAX_FULL_RECOVERIES_AT_ONCE if settings.recover else 0):
@@ -219,7 +219,9 @@ class ManagerService:
 
     def _is_known(self, key: bytes) -> bool:
         """Return True if a manager named `key` as its own when it was called."""
-        return self._peers.has_answered_for(key) or (self._tessera is not None and key in self._tessera.key_urls)
+        return self._peers.is_key_of_called_manager(key) or (
+            self._tessera is not None and key in self._tessera.key_urls
+        )
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token

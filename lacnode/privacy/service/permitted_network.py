@@ -58,8 +58,8 @@ class PermittedNetwork:
         # kind too: this is a network of managers on private addresses.
         if self._policy.is_named_by_operator(host, port):
             for address in addresses:
-                self._policy.allow_kind_of(address)
-        permitted = [address for address in addresses if self._policy.permits(address)]
+                self._policy.allow_reach_of(address)
+        permitted = [address for address in addresses if self._policy.permits_address(address)]
         if not permitted:
             self._log_once(host, addresses)
         return permitted[:MAX_ADDRESSES_OF_NAME]
@@ -74,7 +74,7 @@ class PermittedNetwork:
         )
 
 
-async def allow_kind_of_own_host(policy: AddressPolicy, url: str) -> None:
+async def allow_reach_of_own_host(policy: AddressPolicy, url: str) -> None:
     """Look up the host of the own `url` until that succeeds, and let `policy` allow addresses of the same kind
     (loopback, private or public). Nothing happens if the URL has no host.
 
@@ -89,5 +89,5 @@ async def allow_kind_of_own_host(policy: AddressPolicy, url: str) -> None:
             await trio.sleep(LOOK_UP_AGAIN_SECONDS)
             continue
         for entry in found:
-            policy.allow_kind_of(str(entry[4][0]))
+            policy.allow_reach_of(str(entry[4][0]))
         return

@@ -80,8 +80,8 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
         raise timeout() from None
     return {
         "succeeds": outlook.succeeds,
-        "locksOut": outlook.locks_out,
-        "canChange": [to_hex(account) for account in outlook.can_change],
+        "locksOut": outlook.would_lock_out,
+        "canChange": [to_hex(account) for account in outlook.admins_able_to_change],
     }
 
 

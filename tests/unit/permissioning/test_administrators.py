@@ -116,7 +116,7 @@ class TestLockout:
     @pytest.mark.parametrize("question", [GET_ADMINS, GET_OWNERS])
     def test_the_administrators_are_listed(self, contracts: ScriptedContracts, question: bytes) -> None:
         contracts.answers[ADMIN, question] = encode(["address[]"], [["0x" + ALICE.hex(), "0x" + BOB.hex()]])
-        assert registered(contracts).has_admins
+        assert registered(contracts).has_admin_contract
         assert registered(contracts).admins() == (ALICE, BOB)
 
     def test_a_hostile_list_is_cut_or_left_out(self, contracts: ScriptedContracts) -> None:
@@ -153,12 +153,12 @@ class TestLockout:
 
     def test_without_an_admin_contract_there_is_no_lockout(self) -> None:
         found = registered(ScriptedContracts())
-        assert not found.has_admins
+        assert not found.has_admin_contract
         assert found.admins() == ()
         assert found.find_accounts_able_to_change([ALICE]) == ()
 
     @pytest.mark.parametrize(
-        ("simulation", "locks_out"),
+        ("simulation", "would_lock_out"),
         [
             (ChangeSimulation(True, (), True), True),
             (ChangeSimulation(True, (ALICE,), True), False),
@@ -166,5 +166,5 @@ class TestLockout:
             (ChangeSimulation(True, (), False), False),
         ],
     )
-    def test_only_a_change_that_succeeds_can_lock_out(self, simulation: ChangeSimulation, locks_out: bool) -> None:
-        assert simulation.locks_out == locks_out
+    def test_only_a_change_that_succeeds_can_lock_out(self, simulation: ChangeSimulation, would_lock_out: bool) -> None:
+        assert simulation.would_lock_out == would_lock_out

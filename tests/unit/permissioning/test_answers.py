@@ -28,7 +28,7 @@ class Contract:
     def __init__(self) -> None:
         self.held = {RULES: 0, STORAGE: 0}
         self.is_lasting = True
-        self.codes = frozenset({b"ingress", b"rules"})
+        self.code_hashes = frozenset({b"ingress", b"rules"})
         self.failure: ContractUnreadableError | None = None
         self.calls = 0
 
@@ -36,7 +36,9 @@ class Contract:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
-        return ContractReading(data + bytes(self.held.values()), frozenset(self.held), self.codes, self.is_lasting)
+        return ContractReading(
+            data + bytes(self.held.values()), frozenset(self.held), self.code_hashes, self.is_lasting
+        )
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
         return tuple(self.held[account] for account in sorted(accounts))
@@ -114,7 +116,7 @@ def test_only_of_known_code_one_answer_is_good_for_all_questions_with_one_releva
     known: set[bytes], calls: int
 ) -> None:
     contract = Contract()
-    answers = ContractAnswerCache(contract, RULES, known_codes=frozenset(known))
+    answers = ContractAnswerCache(contract, RULES, known_code_hashes=frozenset(known))
     for question in (b"x", b"y"):
         answers.ask(question, header(1), 1, relevant_question=b"the same sender and target")
     assert contract.calls == calls
@@ -129,7 +131,7 @@ def test_a_question_that_is_too_large_is_answered_like_a_small_one_of_known_code
             self.failure = ContractUnreadableError("needs more gas") if len(data) > 10 else None
             return super().read(contract, data, header, seconds)
 
-    answers = ContractAnswerCache(Small(), RULES, known_codes=frozenset(known))
+    answers = ContractAnswerCache(Small(), RULES, known_code_hashes=frozenset(known))
     if is_answered:
         assert answers.ask(b"large" * 10, header(1), math.inf, relevant_question=b"small") == b"small\0\0"
         return
@@ -147,7 +149,7 @@ def test_a_timeout_of_the_small_question_does_not_decide_about_a_block() -> None
                 raise ContractTimeoutError("gave no answer")
             return super().read(contract, data, header, seconds)
 
-    answers = ContractAnswerCache(Slow(), RULES, known_codes=Contract().codes)
+    answers = ContractAnswerCache(Slow(), RULES, known_code_hashes=Contract().code_hashes)
     with pytest.raises(ContractTimeoutError):
         answers.ask(b"large" * 10, header(1), 1, relevant_question=b"small")
     assert answers.ask(b"large" * 10, header(1), math.inf, relevant_question=b"small") == b"small\0\0"
@@ -155,11 +157,11 @@ def test_a_timeout_of_the_small_question_does_not_decide_about_a_block() -> None
 
 def test_a_relevant_question_is_asked_again_when_the_rules_change() -> None:
     contract = Contract()
-    answers = ContractAnswerCache(contract, RULES, known_codes=contract.codes)
+    answers = ContractAnswerCache(contract, RULES, known_code_hashes=contract.code_hashes)
     before = answers.ask(b"x", header(1), 1, relevant_question=b"a sender")
     contract.held[STORAGE] = 1
     assert answers.ask(b"x", header(2), 1, relevant_question=b"a sender") != before
-    contract.codes |= {b"another contract"}
+    contract.code_hashes |= {b"another contract"}
     contract.held[RULES] = 1
     answers.ask(b"x", header(3), 1, relevant_question=b"a sender")
     assert answers.ask(b"y", header(3), 1, relevant_question=b"a sender") == b"y\1\1", "it is no longer known code"

@@ -299,7 +299,7 @@ class TestNames:
             return N2.host
 
         listed = [at("slow.example", N1), at("quick.example", N2)]
-        allowed = nodes(path, *listed, names=HostNames(look_up, update=True))
+        allowed = nodes(path, *listed, names=HostNames(look_up, looks_up_again=True))
         silent.set()
         assert allowed.decide(N2).allowed
         assert not allowed.decide(N1).allowed

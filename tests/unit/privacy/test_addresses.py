@@ -7,7 +7,7 @@ import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy, Reach, reach_of
 from lacnode.privacy.service.manager_config import ManagerConfigError, parse_networks
-from lacnode.privacy.service.permitted_network import PermittedNetwork, allow_kind_of_own_host
+from lacnode.privacy.service.permitted_network import PermittedNetwork, allow_reach_of_own_host
 from tests.support.logs import logs_of_this_thread
 
 LOOPBACK, PRIVATE, PUBLIC = "127.0.0.1", "10.1.2.3", "8.8.8.8"
@@ -72,17 +72,17 @@ class TestPolicy:
         self, own: tuple[str, ...], permitted: set[str]
     ) -> None:
         policy = AddressPolicy(own)
-        assert {text for text in (LOOPBACK, PRIVATE, PUBLIC) if policy.permits(text)} == permitted
+        assert {text for text in (LOOPBACK, PRIVATE, PUBLIC) if policy.permits_address(text)} == permitted
 
     def test_link_local_is_never_called(self) -> None:
         policy = AddressPolicy(["http://169.254.1.1"], allowed=[ip_network("0.0.0.0/0")])
-        assert not policy.permits("169.254.169.254")
-        assert not policy.permits("::ffff:169.254.169.254")
+        assert not policy.permits_address("169.254.169.254")
+        assert not policy.permits_address("::ffff:169.254.169.254")
 
     def test_networks_are_allowed_and_denied(self) -> None:
         policy = AddressPolicy((), [ip_network("10.0.0.0/8")], [ip_network("10.9.0.0/16"), ip_network("8.0.0.0/8")])
-        assert policy.permits(PRIVATE)
-        assert not any(policy.permits(text) for text in ("10.9.0.1", PUBLIC, "192.168.0.1", LOOPBACK))
+        assert policy.permits_address(PRIVATE)
+        assert not any(policy.permits_address(text) for text in ("10.9.0.1", PUBLIC, "192.168.0.1", LOOPBACK))
 
     def test_a_url_is_remembered_if_its_host_may_be_called(self) -> None:
         policy = AddressPolicy(["http://8.8.4.4"])
@@ -139,8 +139,8 @@ class TestConnections:
 
     async def test_our_own_name_says_that_the_network_is_private(self) -> None:
         policy = AddressPolicy(["http://manager1:8080"])
-        assert not policy.permits(PRIVATE)
+        assert not policy.permits_address(PRIVATE)
         trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
-        await allow_kind_of_own_host(policy, "http://manager1:8080")
-        assert policy.permits(PRIVATE)
-        assert not policy.permits(LOOPBACK)
+        await allow_reach_of_own_host(policy, "http://manager1:8080")
+        assert policy.permits_address(PRIVATE)
+        assert not policy.permits_address(LOOPBACK)

@@ -49,8 +49,8 @@ class Sealing(MemoryManager):
         group: PrivacyGroup = self.real.retrieve_group(group_id)
         return group
 
-    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        members: Collection[bytes] | None = self.real.named_members(group_id)
+    def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
+        members: Collection[bytes] | None = self.real.pantheon_members(group_id)
         return members
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:

@@ -351,7 +351,7 @@ class TestLogOfStrangers:
             for number in range(100):
                 other = KeyPair.generate()
                 foreign = encrypt_payload(bytes([number]), other, [A.public], GroupRecord.legacy((B.public,)).id)
-                manager.groups.store_legacy(GroupRecord.legacy((B.public,)))
+                manager.groups.store_legacy_record(GroupRecord.legacy((B.public,)))
                 record = GroupRecord((A.public, B.public), "", "", True, GroupType.LEGACY, None)
                 for refused, body in (
                     (manager.intake.receive_push, b"garbage"),

@@ -134,7 +134,7 @@ class TestNamedGroups:
         push(b, replace(record, active=False, name="mine"), A)
         stored = network.stores["http://b"].groups.find(record.id)
         assert stored == replace(record, active=False)
-        assert b.named_members(record.id) == record.members, "what was sent before is executed at all members"
+        assert b.pantheon_members(record.id) == record.members, "what was sent before is executed at all members"
         push(b, record, A)
         assert network.stores["http://b"].groups.find(record.id) == stored
 

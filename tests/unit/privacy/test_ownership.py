@@ -143,7 +143,10 @@ class TestWhatIsGivenBack:
         b = network.managers["http://b"]
         bad = encrypt_payload(strangers_payload(), E, [B.public], A_AND_B).with_boxes_at([0])
         good = encrypt_payload(b"anything", A, [B.public], A_AND_B).with_boxes_at([0])
-        kept = [b.intake.store_recovered(sealed, find_own_boxes(sealed, b.keys), counts=True) for sealed in (bad, good)]
+        kept = [
+            b.intake.store_recovered(sealed, find_own_boxes(sealed, b.keys), counts_to_quota=True)
+            for sealed in (bad, good)
+        ]
         assert kept == [0, 1]
         assert not b.has_payload(bad.key, B.public)
 

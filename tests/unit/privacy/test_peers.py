@@ -82,7 +82,7 @@ class TestFloods:
         assert peers.url_of(HONEST) == HONEST_URL
         peers.add_party_info(PartyInfo(HONEST_URL, (), {HONEST: HONEST_URL}), answered=HONEST_URL)
         assert peers.has_answered(HONEST_URL)
-        assert peers.has_answered_for(HONEST)
+        assert peers.is_key_of_called_manager(HONEST)
 
     def test_do_not_outlive_a_restart(self) -> None:
         kept: dict[bytes, str] = {}

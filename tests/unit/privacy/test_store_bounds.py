@@ -182,7 +182,7 @@ class TestGroups:
         monkeypatch.setattr("lacnode.privacy.manager.quota.MAX_UNKNOWN_GROUPS", 16)
         monkeypatch.setattr("lacnode.privacy.manager.quota.MAX_STORED_GROUPS", 16)
         store = PayloadStore()
-        store.set_quota(Quota(is_known=lambda key: key == A.public))
+        store.set_quota(Quota(is_key_of_called_manager=lambda key: key == A.public))
         return store
 
     def test_of_strangers_leave_known_managers_their_own(self, store: PayloadStore) -> None:

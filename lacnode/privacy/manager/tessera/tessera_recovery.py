@@ -41,11 +41,11 @@ class TesseraRecovery:
         readers = find_own_boxes(payload, self._manager.keys)
         if not readers:
             return 0
-        return self._manager.intake.store_recovered(payload, readers, counts=not self._was_lost)
+        return self._manager.intake.store_recovered(payload, readers, counts_to_quota=not self._was_lost)
 
     def _with_sender_box(self, found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
         for recipient in found.recipients:
             payload = restore_sender_box(found.payload, recipient, own)
             if payload is not None:
-                return payload if self._manager.intake.is_own(payload, own, recipient, self._was_lost) else None
+                return payload if self._manager.intake.is_sent_by(payload, own, recipient, self._was_lost) else None
         return None
