@@ -8,7 +8,7 @@ from benchmarks.engines import Bench, best_of_rounds, workloads
 from benchmarks.measure import Measure
 from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.call_tree import call_tree
 from lacnode.rpc.traces.flat_traces import flat_traces
@@ -32,7 +32,7 @@ def _tree(traced: TracedTransaction) -> object:
 
 def _seconds(bench: Bench, block: BlockToTrace, kind: EngineKind, options: RecordingOptions, form: Form) -> float:
     def answer() -> None:
-        traces = bench.engines[kind].tracer(lambda number: None).trace_block(block, options)
+        traces = bench.engines[kind].tracing_executor(lambda number: None).trace_block(block, options)
         orjson.dumps([form(traced) for traced in traces])
 
     answer()

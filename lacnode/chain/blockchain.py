@@ -45,7 +45,7 @@ from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.block_limits import max_block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock
-from lacnode.evm.tracer import TracingEngine
+from lacnode.evm.tracing_executor import TracingEngine
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
 from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives.block import Block

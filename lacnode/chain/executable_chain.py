@@ -11,7 +11,7 @@ from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
-from lacnode.evm.tracer import Tracer, TracingEngine
+from lacnode.evm.tracing_executor import TracingEngine, TracingExecutor
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Database
@@ -55,9 +55,10 @@ class ExecutableChain(ChainHistory):
         """
         return self._engine.call(header.state_root, self.protocols.execution_header(header), call, self.hash_at)
 
-    def tracer(self, budget: ExecutionBudget) -> Tracer:
-        """A tracer for one RPC call on this chain, within `budget` and the usual limits of steps and bytes."""
-        return self._engine.tracer(self.hash_at, budget)
+    def tracing_executor(self, budget: ExecutionBudget) -> TracingExecutor:
+        """An executor for the traces of one RPC call on this chain, within `budget` and the usual limits of steps and
+        bytes."""
+        return self._engine.tracing_executor(self.hash_at, budget)
 
     def open_block_for_private_execution(self, header: BlockHeader) -> OpenBlock:
         """An open block in which private transactions are executed, on the state after `header`. COINBASE, NUMBER and

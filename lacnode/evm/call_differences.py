@@ -17,7 +17,8 @@ OUT_OF_GAS = "Out of gas"
 def differing_call_fields(expected: CallOutcome, found: CallOutcome) -> list[str]:
     """Return the names of the fields in which two executions of a call differ, empty if they agree. If only one engine
     rejects the call, or both with different texts or reasons, the only name is `rejection`. `accounts` are not
-    compared, and of `touched` only addresses with slots."""
+    compared, and of `touched` only addresses with slots. If neither call succeeded and one of them ran out of gas, `halt`
+    and `explanation` are not compared."""
     if isinstance(expected, CallResult) and isinstance(found, CallResult):
         return _unlike_results(expected, found)
     return [] if _rejection(expected) == _rejection(found) else ["rejection"]

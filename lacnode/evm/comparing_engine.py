@@ -26,7 +26,7 @@ from lacnode.evm.native_engine import NativeEngine, make_reexecution
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.evm.py_evm_tracer import PyEvmTracer
+from lacnode.evm.py_evm_tracing_executor import PyEvmTracingExecutor
 from lacnode.evm.python_states import PythonStates
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import TraceAllowance
@@ -60,12 +60,12 @@ class CrossCheckedPyEvmEngine(PythonStates):
         alone: its executions are not compared."""
         return self._python.with_nodes(nodes)
 
-    def tracer(
+    def tracing_executor(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
-    ) -> PyEvmTracer:
-        """A tracer for one RPC call. It uses py-evm alone. `budget` bounds its time, and `allowance` its steps and
-        bytes. None stands for a new allowance with the usual limits."""
-        return self._python.tracer(ancestor_hash, budget, allowance)
+    ) -> PyEvmTracingExecutor:
+        """An executor for the traces of one RPC call. It uses py-evm alone: traces are not compared. `budget` bounds its
+        time, and `allowance` its steps and bytes. None stands for a new allowance with the usual limits."""
+        return self._python.tracing_executor(ancestor_hash, budget, allowance)
 
     def execute(
         self,

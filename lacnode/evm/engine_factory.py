@@ -8,7 +8,7 @@ from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.evm.tracer import TracingEngine
+from lacnode.evm.tracing_executor import TracingEngine
 
 
 def make_engine(

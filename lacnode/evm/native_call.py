@@ -12,7 +12,7 @@ from lacnode.evm.overrides import Overrides
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
 from lacnode.evm.py_evm_transaction import EvmTransaction
-from lacnode.evm.state_administration import is_for_administration
+from lacnode.evm.state_administration import is_administration_address
 from lacnode.primitives.header import BlockHeader
 
 MODEXP = (5).to_bytes(20)
@@ -20,8 +20,9 @@ _UINT64 = 2**64
 _UINT256 = 2**256
 
 
-class CalledAccounts:
-    """Nonce and balance of the accounts in the native library, for the checks before a call (`py_evm_call_rules`)."""
+class NativeCallersAccounts:
+    """The nonces and balances in `native`, a block of the library, for the checks before a call (a
+    `py_evm_call_rules.CallersAccounts`)."""
 
     def __init__(self, native: Any) -> None:
         self._native = native
@@ -40,7 +41,7 @@ class CalledAccounts:
 def fits_library(call: CallRequest, spec: ChainSpec) -> bool:
     """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it does not
     go to an address of the administrator of a devnet. The block is not looked at (`reason_for_py_evm`)."""
-    if is_for_administration(call.to, spec):
+    if is_administration_address(call.to, spec):
         return False
     prices = (call.gas_price, call.max_fee_per_gas, call.max_priority_fee_per_gas, call.gas)
     return (
@@ -75,7 +76,7 @@ def call_natively(
     # Overrides come before the first look at an account: the checks below see them.
     override_accounts(native, call.overrides, current.budget)
     fork = spec.forks.fork_at(header.number, header.timestamp)
-    transaction = checked_call(call, CalledAccounts(native), header, base_fee, spec)
+    transaction = checked_call(call, NativeCallersAccounts(native), header, base_fee, spec)
     try:
         made = _made(native, transaction, call, current)
     except native_library().TooLargeError as large:

@@ -42,11 +42,11 @@ from lacnode.evm.native_state import (
     open_native_block,
     store_parent_hash_natively,
 )
-from lacnode.evm.native_tracer import NativeTracer
+from lacnode.evm.native_tracing_executor import NativeTracingExecutor
 from lacnode.evm.py_evm_block import new_py_evm_state
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
-from lacnode.evm.py_evm_tracer import PyEvmTracer
+from lacnode.evm.py_evm_tracing_executor import PyEvmTracingExecutor
 from lacnode.evm.python_states import PythonStates
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import TraceAllowance
@@ -95,9 +95,10 @@ class NativeEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block on the state at `parent_state_root` (32 bytes), on the library, or on py-evm where the
-        library cannot execute it or refuses it. ExecutionError if py-evm refuses the block, ExecutionInterruptedError
-        if `budget` is used up or cancelled, MissingNodeError if the store does not have the state."""
+        """Execute a whole block on the state at `parent_state_root` (32 bytes) and return its outcome. The library
+        executes it, or py-evm where the library cannot or refuses it, and for an empty block before Prague. The results
+        in `header` are not compared. ExecutionError if py-evm refuses the block, ExecutionInterruptedError if `budget`
+        is used up or cancelled, MissingNodeError if the store does not have the state."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         found = self.execute_natively_or_none(*block, budget) if self._is_worth_it(header, transactions) else None
         # The caller compares it with the header, and asks `outcome_of_contradicted_block` before it refuses the block.
@@ -290,14 +291,14 @@ class NativeEngine(PythonStates):
 
     # -- traces ----------------------------------------------------------------------------------------------------------
 
-    def tracer(
+    def tracing_executor(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
-    ) -> NativeTracer:
-        """Return a tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes. None stands for
-        a new allowance with the usual limits."""
+    ) -> NativeTracingExecutor:
+        """Return an executor for the traces of one RPC call. `budget` bounds its time, and `allowance` its steps and
+        bytes. None stands for a new allowance with the usual limits."""
         counted, joined = TraceAllowance() if allowance is None else allowance, self._budget.joined_with(budget)
-        python = PyEvmTracer(self._spec, self._store, ancestor_hash, joined, counted)
-        return NativeTracer(self._spec, self._nodes, python, ancestor_hash, joined, counted, self._differences)
+        python = PyEvmTracingExecutor(self._spec, self._store, ancestor_hash, joined, counted)
+        return NativeTracingExecutor(self._spec, self._nodes, python, ancestor_hash, joined, counted, self._differences)
 
 
 def make_reexecution(

@@ -11,7 +11,7 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.base_fee import blob_base_fee
 from lacnode.evm.private_markers import has_goquorum_private
-from lacnode.evm.state_administration import is_for_administration
+from lacnode.evm.state_administration import is_administration_address
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
@@ -41,5 +41,5 @@ def is_left_to_python(transactions: Sequence[Transaction], spec: ChainSpec) -> b
     """Return whether py-evm executes a block because of its `transactions`: the library knows neither private
     transactions of GoQuorum nor the administrator of a devnet. The block itself is not looked at
     (`reason_for_py_evm`)."""
-    is_administered = spec.devnet is not None and any(is_for_administration(each.to, spec) for each in transactions)
+    is_administered = spec.devnet is not None and any(is_administration_address(each.to, spec) for each in transactions)
     return is_administered or has_goquorum_private(transactions, spec)

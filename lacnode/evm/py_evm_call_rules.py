@@ -13,8 +13,8 @@ from lacnode.primitives.transaction import LEGACY
 
 
 class CallersAccounts(Protocol):
-    """The nonces and balances on the state of a call, as its rules read them. Each method raises MissingNodeError if
-    the store does not have the state."""
+    """The nonces and balances of accounts on the state of a call, as the rules for its sender read them. Each method
+    raises MissingNodeError if the store does not have the state."""
 
     def get_nonce(self, address: bytes) -> int:
         """Return the nonce of the account at `address` (20 bytes). 0 if there is none."""

@@ -32,8 +32,8 @@ from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import describe_failure, explain_halt
 from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
-from lacnode.evm.py_evm_reads import EnvironmentReads
-from lacnode.evm.py_evm_tracer import PyEvmTracer
+from lacnode.evm.py_evm_reads import EnvironmentReadDetector
+from lacnode.evm.py_evm_tracing_executor import PyEvmTracingExecutor
 from lacnode.evm.py_evm_trie_accounts import Account, hashed, read_account, read_slot
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import TraceAllowance
@@ -169,7 +169,7 @@ class PyEvmEngine:
             limit_call_memory_and_logs(state)
         if call.overrides:
             apply_overrides(state, call.overrides)
-        reads = EnvironmentReads(state)
+        reads = EnvironmentReadDetector(state)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         transaction = checked_call(call, accounts, header, base_fee, self._spec)
@@ -200,12 +200,12 @@ class PyEvmEngine:
         """Raise ExecutionCancelledError if the engine is stopped. It is for work between two executions."""
         self._budget.check()
 
-    def tracer(
+    def tracing_executor(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
-    ) -> PyEvmTracer:
-        """A tracer for one RPC call. `budget` bounds its time, and `allowance` its steps and bytes. None stands for a
-        new allowance with the usual limits."""
-        return PyEvmTracer(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
+    ) -> PyEvmTracingExecutor:
+        """An executor for the traces of one RPC call. `budget` bounds its time, and `allowance` its steps and bytes.
+        None stands for a new allowance with the usual limits."""
+        return PyEvmTracingExecutor(self._spec, self._store, ancestor_hash, self._budget.joined_with(budget), allowance)
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
         """An engine that finds `nodes` (trie nodes and codes by hash, 32 bytes) before those of its store."""

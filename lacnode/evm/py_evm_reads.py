@@ -21,9 +21,10 @@ READS = (
 )
 
 
-class EnvironmentReads:
-    """The instructions of the computations of `state`, watched from now on. `happened` is whether they looked at more
-    than code and storage. False before the execution."""
+class EnvironmentReadDetector:
+    """Watches the instructions of the computations of `state`, a py-evm state that has executed nothing yet. `happened`
+    becomes True when one of them reads more than code and storage: the block, a balance, a nonce, or whether an account
+    exists."""
 
     def __init__(self, state: Any) -> None:
         self.happened = False

@@ -20,7 +20,7 @@ from lacnode.evm.py_evm_halts import describe_failure, explain_halt
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_total_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
-from lacnode.evm.py_evm_tracer import run_recorded
+from lacnode.evm.py_evm_tracing_executor import run_recorded
 from lacnode.evm.py_evm_transaction import EvmTransaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail

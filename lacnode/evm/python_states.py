@@ -10,7 +10,9 @@ from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
 
 
 class PythonStates:
-    """The states of `python`. The methods are those of `engine.ExecutionEngine`."""
+    """The part of an engine that `python` does for it: the states between blocks, and the question whether the engine is
+    stopped. It is the base class of the engines that execute on the native library. The methods are those of
+    `engine.ExecutionEngine`."""
 
     def __init__(self, python: PyEvmEngine) -> None:
         self._python = python

@@ -103,9 +103,10 @@ def administration_rules(spec: ChainSpec, height: int, fork: Fork) -> Administra
     return AdministrationRules(administrator, frozenset(protected), MAX_CODE_BYTES if limit is None else limit, fork)
 
 
-def is_for_administration(to: bytes | None, spec: ChainSpec) -> bool:
-    """Return whether a transaction or a call to the address `to` (20 bytes, None for a creation) may be one of the
-    administrator. Its sender is not looked at. Always False on a chain without administrator."""
+def is_administration_address(to: bytes | None, spec: ChainSpec) -> bool:
+    """Return whether `to` (20 bytes, None for a creation) is one of `ADMINISTRATION_ADDRESSES`. A transaction or a call
+    to such an address may be one of the administrator: the sender is not looked at. Always False on a chain without
+    administrator."""
     return to in ADMINISTRATION_ADDRESSES and state_administrator_of(spec) is not None
 
 

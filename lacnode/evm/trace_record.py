@@ -104,6 +104,11 @@ class TracedStep:
     the call of the step before. `updated_storage` is the slot and the value that SSTORE wrote. `is_virtual` marks the
     end of code without an instruction. `swept_wei` is the balance in wei that SELFDESTRUCT moves. `precompile_gas` is
     the cost of the precompile that the step called.
+
+    `recipient` (20 bytes, whose storage is used), `value` (wei) and `input` are those of the call that the step belongs
+    to. `refund` is the refund of the transaction so far, in gas units. `memory_size` is the length of the memory in bytes
+    before the step, `return_data` what the call before returned, and `output` what the call of this step has returned so
+    far. `revert_reason` is the output of REVERT, None for every other instruction.
     """
 
     __slots__ = (
@@ -159,7 +164,7 @@ class TracedCall:
     value is in wei.
 
     `kind` is the instruction's name. `input` is the data, or the init code of a creation. `error` is Besu's reason for
-    its end, None on success and after REVERT. `is_reverted`: it ended with REVERT. `gas_used` is without the refund.
+    its end, None on success and after REVERT. `is_reverted`: it ended with REVERT. `gas_used` is before refunds.
     `is_precompile`: the code is a precompile. `depth` is 0 for the transaction's own call.
     """
 

@@ -130,8 +130,8 @@ def check_sender(
 ) -> None:
     """Return if the sender's account, with these values, can send `transaction`. `nonce` is that of its next
     transaction, and `balance` is in wei. `has_code` is False for an account that delegates (EIP-7702). Raise
-    TransactionRejectedError if the balance is below the highest cost, the nonce is used, it leaves a gap (unless
-    `future_nonce_allowed`), or the sender is a contract."""
+    TransactionRejectedError if the balance is below the highest cost, if the nonce of `transaction` is used or leaves a
+    gap (unless `future_nonce_allowed`), or if the sender is a contract."""
     cost = transaction.gas_limit * transaction.max_gas_price + transaction.value
     # The most that the sender may have to pay. A lower price at execution must not decide about validity.
     cost += blob_gas(transaction) * (transaction.max_fee_per_blob_gas or 0)

@@ -16,8 +16,9 @@ _MOVING_KINDS = frozenset(("CALL", "CREATE", "CREATE2", "SELFDESTRUCT"))
 
 
 def logs_with_transfers(root: TracedCall) -> tuple[Log, ...]:
-    """Return the logs of `root` and its calls, and a log of `TRANSFER_ADDRESS` for each transfer of ether, in the order
-    of execution. Logs and transfers of a call that failed, and of the calls that it made, are left out."""
+    """Return the logs of `root` and its calls, and a log of `TRANSFER_ADDRESS` for each call, creation or SELFDESTRUCT
+    that moves ether to another account, in the order of execution. Logs and transfers of a call that failed, and of the
+    calls that it made, are left out."""
     logs = list[Log]()
     # Calls can be nested 1,024 deep. So this is no recursion.
     waiting: list[Iterator[Log | TracedCall]] = [iter((root,))]

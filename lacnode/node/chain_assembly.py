@@ -12,7 +12,7 @@ from lacnode.chain.chain_history import stored_hash_at
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, EngineDifferences
 from lacnode.evm.engine_factory import make_engine
-from lacnode.evm.tracer import TracingEngine
+from lacnode.evm.tracing_executor import TracingEngine
 from lacnode.node.chain_views import read_head_state
 from lacnode.node.permissioning_rules import PermissioningRules
 from lacnode.node.shared_objects import SharedObjects

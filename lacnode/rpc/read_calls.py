@@ -19,7 +19,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
-from lacnode.evm.tracer import Tracer
+from lacnode.evm.tracing_executor import TracingExecutor
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import timeout
@@ -66,8 +66,8 @@ class ReadableChain(Protocol):
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
         """The validators (20-byte addresses) of the block after `header`, ascending."""
 
-    def tracer(self, budget: ExecutionBudget) -> Tracer:
-        """A tracer of blocks and calls of this chain for one RPC call, within the time of `budget`."""
+    def tracing_executor(self, budget: ExecutionBudget) -> TracingExecutor:
+        """An executor that traces blocks and calls of this chain for one RPC call, within the time of `budget`."""
 
     def open_block_for_private_execution(self, header: BlockHeader) -> OpenBlock:
         """An open block on the state after `header`. It has the number and the other values of the block of `header`

@@ -11,7 +11,7 @@ from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.overrides import OverrideError
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TracedTransaction, TraceTooLargeError
-from lacnode.evm.tracer import BlockToTrace, Tracer
+from lacnode.evm.tracing_executor import BlockToTrace, TracingExecutor
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import (
@@ -62,10 +62,10 @@ def with_trace_errors(handler: ReadHandler) -> ReadHandler:
     return traced
 
 
-def tracer_of(reading: ReadContext) -> Tracer:
-    """Return a new tracer for one RPC call, which ends at the deadline of `reading`. It counts what it records, so one
-    call must use one tracer."""
-    return reading.chain.tracer(ExecutionBudget(reading.deadline))
+def tracing_executor_of(reading: ReadContext) -> TracingExecutor:
+    """Return a new executor for the traces of one RPC call, which ends at the deadline of `reading`. It counts what it
+    records, so one call must use one executor."""
+    return reading.chain.tracing_executor(ExecutionBudget(reading.deadline))
 
 
 def block_by_number(reading: ReadContext, value: object) -> tuple[Block, bytes] | None:
@@ -86,23 +86,24 @@ def block_to_trace(reading: ReadContext, block: Block) -> BlockToTrace | None:
 
 
 def traced_block(
-    reading: ReadContext, tracer: Tracer, block: Block, recording: RecordingOptions, first: int = 0
+    reading: ReadContext, executor: TracingExecutor, block: Block, recording: RecordingOptions, first: int = 0
 ) -> Iterator[TracedTransaction]:
     """Yield the traces of a block's transactions from the index `first` on, in order. Those before are executed too,
     but not recorded. There are none for the genesis or if its parent is unknown.
 
-    It executes while it is used, and raises the errors of `Tracer.trace_block`, which `trace_errors` makes RpcError.
+    It executes while it is used, and raises the errors of `TracingExecutor.trace_block`, which `trace_errors` makes
+    RpcError.
     """
     traceable = block_to_trace(reading, block)
-    return iter(()) if traceable is None else tracer.trace_block(traceable, recording, first)
+    return iter(()) if traceable is None else executor.trace_block(traceable, recording, first)
 
 
 def traced_calls(
     reading: ReadContext, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
 ) -> Iterator[TracedTransaction]:
     """Yield the traces of `calls` on the state after `header`, each on the state that the one before left. It executes
-    while it is used, and raises the errors of `Tracer.trace_calls`, which `trace_errors` makes RpcError."""
-    return tracer_of(reading).trace_calls(header, calls)
+    while it is used, and raises the errors of `TracingExecutor.trace_calls`, which `trace_errors` makes RpcError."""
+    return tracing_executor_of(reading).trace_calls(header, calls)
 
 
 def with_capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:

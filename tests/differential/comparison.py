@@ -27,7 +27,7 @@ from lacnode.evm.native_library import native_library
 from lacnode.evm.overrides import AccountOverride, Overrides
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejectedError
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256

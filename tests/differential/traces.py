@@ -6,7 +6,7 @@ from typing import Any
 from lacnode.evm.engine import AncestorHash
 from lacnode.evm.native_trace import NativeSteps
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail, TracedTransaction
-from lacnode.evm.tracer import BlockToTrace, TracingEngine
+from lacnode.evm.tracing_executor import BlockToTrace, TracingEngine
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.call_tree import call_tree, count_selectors, flat_calls
 from lacnode.rpc.traces.flat_traces import flat_traces
@@ -60,8 +60,8 @@ def unlike_traces(
     wrong: list[str] = []
     traces = natively = 0
     for options, forms in FORMS:
-        expected = _outcome(lambda: list(python.tracer(hash_of).trace_block(block, options)))  # noqa: B023 - called at once
-        found = _outcome(lambda: list(native.tracer(hash_of).trace_block(block, options)))  # noqa: B023
+        expected = _outcome(lambda: list(python.tracing_executor(hash_of).trace_block(block, options)))  # noqa: B023 - called at once
+        found = _outcome(lambda: list(native.tracing_executor(hash_of).trace_block(block, options)))  # noqa: B023
         if not isinstance(expected, list) or not isinstance(found, list):
             wrong += [] if expected == found else [f"traces: {expected} and {found}"]
             continue

@@ -7,7 +7,7 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import NodeStore
 from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind, why_no_library
-from lacnode.evm.tracer import TracingEngine
+from lacnode.evm.tracing_executor import TracingEngine
 
 KINDS = (EngineKind.PYTHON, EngineKind.NATIVE)
 

@@ -10,7 +10,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, OpenBlock, StateView
-from lacnode.evm.tracer import TracingEngine
+from lacnode.evm.tracing_executor import TracingEngine
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.receipt import Receipt

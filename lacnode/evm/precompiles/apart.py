@@ -14,7 +14,7 @@ from typing import IO
 from lacnode.evm.budget import CHECK_INTERVAL_SECONDS
 
 
-def compute_in_own_process(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
+def compute_in_child_process(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
     """Return the output of `program`, the text of a Python program that may import `library`, for the input `data`.
     None if its process ends with an error.
 

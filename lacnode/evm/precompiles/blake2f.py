@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import blake2b
 
-from lacnode.evm.precompiles.apart import compute_in_own_process
+from lacnode.evm.precompiles.apart import compute_in_child_process
 
 INPUT_BYTES, OUTPUT_BYTES = 213, 64
 """Bytes. The input is rounds, state, message block, two counters, flag."""
@@ -32,7 +32,7 @@ def blake2f(data: bytes, check: Callable[[], None]) -> bytes:
     check()
     if int.from_bytes(data[:4]) <= MAX_IN_PROCESS_ROUNDS:
         return _compress(data)
-    output = compute_in_own_process(_CHILD, blake2b, data, check)
+    output = compute_in_child_process(_CHILD, blake2b, data, check)
     # The process may fail to start, or die. The result must not depend on that, so the work is done here then.
     return output if output is not None and len(output) == OUTPUT_BYTES else _compress(data)
 

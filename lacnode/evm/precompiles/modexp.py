@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import gmpy2
 
-from lacnode.evm.precompiles.apart import compute_in_own_process
+from lacnode.evm.precompiles.apart import compute_in_child_process
 
 MODEXP_HEADER_BYTES = 96
 """Bytes of the three lengths before the numbers."""
@@ -52,7 +52,7 @@ def modexp(data: bytes, check: Callable[[], None]) -> bytes:
         return bytes(modulus_size)
     if max(len(given), base_size) > NUMBER_BYTES_HERE:
         whole = data[:modulus_start] + given.ljust(modulus_size, b"\0")
-        output = compute_in_own_process(_CHILD, gmpy2, whole, check)
+        output = compute_in_child_process(_CHILD, gmpy2, whole, check)
         if output is not None and len(output) == modulus_size:
             return output
     # The modulus is not zero, so the input reaches at least into it: base and exponent are there whole.

@@ -25,7 +25,7 @@ from lacnode.rpc.errors import (
 from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, parse_address, parse_hash32, parse_padded_bytes, required
 from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
-from lacnode.rpc.trace_execution import block_by_number, block_to_trace, tracer_of, with_trace_errors
+from lacnode.rpc.trace_execution import block_by_number, block_to_trace, tracing_executor_of, with_trace_errors
 from lacnode.rpc.traces.trace_options import parse_trace_index
 
 MAX_RANGE_ENTRIES = 10_000
@@ -90,7 +90,7 @@ def _accounts_after(reading: ReadContext, block: Block, count: int) -> Accounts:
     traceable = block_to_trace(reading, block)
     if traceable is None:
         raise block_not_found()
-    return tracer_of(reading).accounts_after(traceable, count)
+    return tracing_executor_of(reading).accounts_after(traceable, count)
 
 
 @with_trace_errors
@@ -176,7 +176,7 @@ def debug_accountRange(reading: ReadContext, params: Params) -> object:
     found = _block_of(reading, required(params, 0, "block"))
     if found is None:
         return {"addressMap": {}}
-    accounts = tracer_of(reading).state_entries(found[0].header.state_root, start)
+    accounts = tracing_executor_of(reading).state_entries(found[0].header.state_root, start)
     entries = list(islice(_checked(reading, accounts), limit + 1))
     following = entries[limit][0] if len(entries) > limit else bytes(32)
     names = _address_names(reading, found[0].header)

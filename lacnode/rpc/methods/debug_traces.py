@@ -19,7 +19,7 @@ from lacnode.rpc.trace_execution import (
     block_by_number,
     traced_block,
     traced_calls,
-    tracer_of,
+    tracing_executor_of,
     with_capped_gas,
     with_trace_errors,
 )
@@ -47,7 +47,7 @@ def debug_traceTransaction(reading: ReadContext, params: Params) -> object:
     if location is None or block is None:
         return None
     options = parse_trace_options(optional(params, 1))
-    traced = next(traced_block(reading, tracer_of(reading), block, options.recording_options, location.index))
+    traced = next(traced_block(reading, tracing_executor_of(reading), block, options.recording_options, location.index))
     place = TransactionPlace(location.block_hash, location.number, location.index, transaction_hash)
     return _shown(traced, options, AnswerSize(), place)
 
@@ -121,7 +121,9 @@ def _traced(reading: ReadContext, block: Block, hash_: bytes | None, options: Tr
     if block.number == 0:
         return None
     size, shown = AnswerSize(), list[Json]()
-    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, options.recording_options)):
+    for index, traced in enumerate(
+        traced_block(reading, tracing_executor_of(reading), block, options.recording_options)
+    ):
         check_time(reading)
         transaction_hash = traced.hash or b""
         place = None if hash_ is None else TransactionPlace(hash_, block.number, index, transaction_hash)
@@ -151,7 +153,7 @@ def debug_replayBlock(reading: ReadContext, params: Params) -> object:
     if found is None:
         raise block_not_found()
     for _ in traced_block(
-        reading, tracer_of(reading), found[0], TraceOptions().recording_options, len(found[0].transactions)
+        reading, tracing_executor_of(reading), found[0], TraceOptions().recording_options, len(found[0].transactions)
     ):
         pass
     return "Success"
@@ -175,7 +177,7 @@ def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> obje
     files = TraceFiles(directory, hash_, partial(check_time, reading))
     recording, paths = RecordingOptions(TraceDetail.STEPS, memory_before=memory), []
     begun = time.monotonic()
-    for index, traced in enumerate(traced_block(reading, tracer_of(reading), block, recording)):
+    for index, traced in enumerate(traced_block(reading, tracing_executor_of(reading), block, recording)):
         if only in (None, to_hex(traced.hash or b"")):
             paths.append(files.write(index, traced, time.monotonic() - begun))
         begun = time.monotonic()

@@ -42,7 +42,7 @@ from lacnode.rpc.trace_execution import (
     block_by_number,
     traced_block,
     traced_calls,
-    tracer_of,
+    tracing_executor_of,
     with_capped_gas,
     with_trace_errors,
 )
@@ -77,7 +77,7 @@ def trace_block(reading: ReadContext, params: Params) -> object:
 
 def _traces_of_block(reading: ReadContext, block: Block, hash_: bytes, size: AnswerSize) -> Iterator[Json]:
     """Return the flat traces of a block, its reward last."""
-    for position, traced in enumerate(traced_block(reading, tracer_of(reading), block, CALLS)):
+    for position, traced in enumerate(traced_block(reading, tracing_executor_of(reading), block, CALLS)):
         yield from flat_traces(traced, size, _place(block, hash_, position))
     yield reward_trace(reading.chain.spec, block.header, hash_)
 
@@ -99,7 +99,7 @@ def _traces_of(reading: ReadContext, transaction_hash: bytes) -> list[Json]:
     block = None if location is None else reading.block_of(location.block_hash)
     if location is None or block is None:
         return []
-    traced = next(traced_block(reading, tracer_of(reading), block, CALLS, location.index))
+    traced = next(traced_block(reading, tracing_executor_of(reading), block, CALLS, location.index))
     return flat_traces(traced, AnswerSize(), _place(block, location.block_hash, location.index))
 
 
@@ -143,7 +143,7 @@ def trace_replayBlockTransactions(reading: ReadContext, params: Params) -> objec
     size = AnswerSize()
     return [
         _replayed(traced, types, size)
-        for traced in traced_block(reading, tracer_of(reading), found[0], types.recording_options)
+        for traced in traced_block(reading, tracing_executor_of(reading), found[0], types.recording_options)
     ]
 
 
@@ -180,7 +180,7 @@ def trace_replayTransaction(reading: ReadContext, params: Params) -> object:
     block = None if location is None else reading.block_of(location.block_hash)
     if location is None or block is None:
         return None
-    traced = next(traced_block(reading, tracer_of(reading), block, types.recording_options, location.index))
+    traced = next(traced_block(reading, tracing_executor_of(reading), block, types.recording_options, location.index))
     return _replayed(traced, types, AnswerSize())
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lacnode.evm import native_engine, native_tracer
+from lacnode.evm import native_engine, native_tracing_executor
 from lacnode.evm.budget import UNLIMITED
 from lacnode.evm.engine import PYTHON, CallRequest
 from lacnode.evm.engine_differences import EngineDifferences
@@ -14,7 +14,7 @@ from lacnode.evm.native_library import native_library
 from lacnode.evm.native_state import open_native_block
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from tests.support.evm_network import FRIEND, RICH, Network, hash_of, push, signed
 
 if reason := why_no_library():
@@ -53,7 +53,7 @@ def _panics_in(monkeypatch: pytest.MonkeyPatch, method: str, at: int = 0) -> Non
     def opened(*arguments: Any, **named: Any) -> Any:
         return _PanickingBlock(open_native_block(*arguments, **named), method, at)
 
-    for module in ("native_engine", "native_tracer", "native_call"):
+    for module in ("native_engine", "native_tracing_executor", "native_call"):
         monkeypatch.setattr(f"lacnode.evm.{module}.open_native_block", opened)
 
 
@@ -101,8 +101,8 @@ def test_a_block_is_traced_by_py_evm(method: str, monkeypatch: pytest.MonkeyPatc
     net, python, native, differences = _engines()
     block = BlockToTrace(net.header.state_root, net.next_header(), TRANSACTIONS)
     _panics_in(monkeypatch, method)
-    found = list(native.tracer(hash_of).trace_block(block, STEPS))
-    expected = list(python.tracer(hash_of).trace_block(block, STEPS))
+    found = list(native.tracing_executor(hash_of).trace_block(block, STEPS))
+    expected = list(python.tracing_executor(hash_of).trace_block(block, STEPS))
     assert [(traced.hash, traced.gas_used, traced.changes) for traced in found] == [
         (traced.hash, traced.gas_used, traced.changes) for traced in expected
     ]
@@ -114,7 +114,7 @@ def test_a_call_is_traced_by_py_evm(method: str, monkeypatch: pytest.MonkeyPatch
     net, _, native, differences = _engines()
     _panics_in(monkeypatch, method)
     call = CallRequest(RICH.address, CONTRACT, allow_exceeding_balance=True)
-    (traced,) = native.tracer(hash_of).trace_calls(net.header, [(call, STEPS)])
+    (traced,) = native.tracing_executor(hash_of).trace_calls(net.header, [(call, STEPS)])
     assert (traced.is_success, len(list(traced.steps)), differences.panic_count) == (True, 4, 1)
 
 
@@ -125,10 +125,10 @@ def test_senders_that_cannot_be_recovered_together_are_recovered_by_py_evm(monke
         raise native_library().PanicError("index out of bounds (block.rs:1:1)")
 
     monkeypatch.setattr(native_engine, "recover_senders", panicking)
-    monkeypatch.setattr(native_tracer, "recover_senders", panicking)
+    monkeypatch.setattr(native_tracing_executor, "recover_senders", panicking)
     block = (net.header.state_root, net.next_header(), TRANSACTIONS)
     assert native.execute(*block, hash_of) == python.execute(*block, hash_of)
-    assert len(list(native.tracer(hash_of).trace_block(BlockToTrace(*block), STEPS))) == 2
+    assert len(list(native.tracing_executor(hash_of).trace_block(BlockToTrace(*block), STEPS))) == 2
     assert differences.panic_count == 2
 
 
@@ -136,7 +136,7 @@ def test_a_panic_of_the_library_itself_is_an_error_and_no_end_of_the_process() -
     """The names of the reasons are missing, which no caller of this node does: the library's own code panics."""
     net, _, native, _ = _engines()
     block = BlockToTrace(net.header.state_root, net.next_header(), [signed(RICH, 0, to=BROKEN_CONTRACT)])
-    (traced,) = native.tracer(hash_of).trace_block(block, STEPS)
+    (traced,) = native.tracing_executor(hash_of).trace_block(block, STEPS)
     record = traced.steps._trace  # type: ignore[attr-defined]
     with pytest.raises(native_library().PanicError, match=r"trace_python\.rs:\d+"):
         record.struct_logs([], [], (True, False, False), 1_000_000)

@@ -4,7 +4,7 @@ import pytest
 
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from tests.support.engines import engine
 from tests.support.evm_network import RICH, Network, hash_of, push, signed
 
@@ -28,7 +28,7 @@ def test_a_transfer_to_a_full_account_succeeds(to: bytes) -> None:
     assert executing.accounts(executed.state_root).balance(FULL) == 6
     assert executing.call(net.header.state_root, net.header, CallRequest(PAYING, FULL, value=7), hash_of).success
     block = BlockToTrace(net.header.state_root, header, [transaction])
-    (traced,) = executing.tracer(hash_of).trace_block(block, RecordingOptions(TraceDetail.CALLS))
+    (traced,) = executing.tracing_executor(hash_of).trace_block(block, RecordingOptions(TraceDetail.CALLS))
     assert traced.is_success
     after = traced.changes[FULL].after
     assert after is not None

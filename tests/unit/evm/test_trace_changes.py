@@ -3,7 +3,7 @@
 import pytest
 
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from tests.support.engines import engine
 from tests.support.evm_network import FRIEND, RICH, Network, hash_of, push, signed
 
@@ -17,6 +17,6 @@ def test_a_slot_that_a_destroyed_contract_read_has_the_value_that_it_read() -> N
     net = Network({CONTRACT: {"code": READ_AND_DESTROY.hex(), "storage": {"0x02": "0x07"}}})
     block = BlockToTrace(net.header.state_root, net.next_header(), [signed(RICH, 0, to=CONTRACT)])
     options = RecordingOptions(TraceDetail.STEPS, reads=True)
-    (traced,) = engine(net.spec, net.store).tracer(hash_of).trace_block(block, options)
+    (traced,) = engine(net.spec, net.store).tracing_executor(hash_of).trace_block(block, options)
     assert traced.changes[CONTRACT].after is None
     assert traced.changes[CONTRACT].storage == {2: (7, 0)}

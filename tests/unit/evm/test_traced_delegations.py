@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lacnode.evm.trace_record import RecordingOptions, TraceDetail
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.traces.flat_traces import flat_traces
 from tests.support.engines import engine
@@ -25,7 +25,9 @@ def test_a_call_to_an_account_that_is_delegated_to_a_precompile_is_traced() -> N
     accounts = {DELEGATED: {"code": (b"\xef\x01\x00" + IDENTITY).hex()}, CALLING: {"code": CALL.hex()}}
     net = Network(accounts, londonBlock=0, zeroBaseFee=True, pragueTime=0, **REQUEST_CONTRACTS)
     block = BlockToTrace(net.header.state_root, net.next_header(base_fee=0), [signed(RICH, 0, to=CALLING)])
-    (traced,) = engine(net.spec, net.store).tracer(hash_of).trace_block(block, RecordingOptions(TraceDetail.STEPS))
+    (traced,) = (
+        engine(net.spec, net.store).tracing_executor(hash_of).trace_block(block, RecordingOptions(TraceDetail.STEPS))
+    )
     traces: list[Any] = flat_traces(traced, AnswerSize())
     assert traces[0]["subtraces"] == 1
     assert traces[1]["action"]["to"] == "0x" + DELEGATED.hex()

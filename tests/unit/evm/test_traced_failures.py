@@ -3,7 +3,7 @@
 import pytest
 
 from lacnode.evm.trace_record import HaltReason, RecordingOptions, TraceDetail
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from tests.support.engines import engine
 from tests.support.evm_network import RICH, Network, hash_of, push, signed
 
@@ -27,7 +27,7 @@ def test_an_instruction_that_runs_out_of_gas_has_taken_its_inputs(inputs: bytes,
     transaction = signed(RICH, 0, to=CONTRACT, gas=INTRINSIC_GAS + gas)
     block = BlockToTrace(net.header.state_root, net.next_header(), [transaction])
     options = RecordingOptions(TraceDetail.STEPS, memory=True)
-    (traced,) = engine(net.spec, net.store).tracer(hash_of).trace_block(block, options)
+    (traced,) = engine(net.spec, net.store).tracing_executor(hash_of).trace_block(block, options)
     last = [step for step in traced.steps if not step.is_virtual][-1]
     assert (last.opcode, last.halt) == (opcode, HaltReason.INSUFFICIENT_GAS)
     assert [item if isinstance(item, int) else int.from_bytes(item) for item in last.produced] == [BELOW]

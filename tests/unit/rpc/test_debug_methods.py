@@ -14,7 +14,7 @@ from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.overrides import AccountOverride
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TraceTooLargeError
-from lacnode.evm.tracer import BlockToTrace, Tracer
+from lacnode.evm.tracing_executor import BlockToTrace, TracingExecutor
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import from_hex, to_hex
@@ -308,9 +308,9 @@ class TestNode:
         assert at.call("debug_metrics") == {"peers": {"peer_count": 3.0, "blocked": {"in": {"late": 1.0}}}}
 
 
-def tracer_of(at: RpcTestNode, kind: EngineKind, allowance: TraceAllowance) -> Tracer:
+def tracing_executor_of(at: RpcTestNode, kind: EngineKind, allowance: TraceAllowance) -> TracingExecutor:
     engine = make_engine(at.chain.spec, DatabaseNodeStore(at.chain.database), kind=kind)
-    return engine.tracer(at.chain.hash_at, allowance=allowance)
+    return engine.tracing_executor(at.chain.hash_at, allowance=allowance)
 
 
 class TestBounds:
@@ -337,7 +337,7 @@ class TestBounds:
         assert parent is not None
         traceable = BlockToTrace(parent.state_root, block.header, block.transactions)
         for allowance in (TraceAllowance(max_steps=3), TraceAllowance(max_bytes=3_000)):
-            tracer = tracer_of(at, engine_kind, allowance)
+            tracer = tracing_executor_of(at, engine_kind, allowance)
             with pytest.raises(TraceTooLargeError):
                 list(tracer.trace_block(traceable, RecordingOptions(TraceDetail.STEPS)))
 
@@ -352,7 +352,7 @@ class TestBounds:
 
         def traced_with(max_bytes: int) -> None:
             allowance = TraceAllowance(max_bytes=max_bytes)
-            list(tracer_of(at, engine_kind, allowance).trace_calls(header, wanted))
+            list(tracing_executor_of(at, engine_kind, allowance).trace_calls(header, wanted))
 
         traced_with(100 * 2**15 + 2**20)
         with pytest.raises(TraceTooLargeError):
@@ -371,7 +371,7 @@ class TestBounds:
             overrides=((RECIPIENT, AccountOverride(code=loop)),),
         )
         wanted = [(call, RecordingOptions(TraceDetail.STEPS))]
-        (traced,) = tracer_of(at, engine_kind, TraceAllowance()).trace_calls(at.chain.head.header, wanted)
+        (traced,) = tracing_executor_of(at, engine_kind, TraceAllowance()).trace_calls(at.chain.head.header, wanted)
         steps = list(traced.steps)
         assert len(steps) > 50
         assert len({id(step.code) for step in steps}) <= 2

@@ -15,7 +15,7 @@ from lacnode.crypto.secp256k1 import SignatureError, recover_senders
 from lacnode.evm.budget import ExecutionBudget, SizeExceededError
 from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
 from lacnode.evm.engine_differences import EngineDifferences
-from lacnode.evm.native_call import CalledAccounts, fits_library, native_call_arguments, override_accounts
+from lacnode.evm.native_call import NativeCallersAccounts, fits_library, native_call_arguments, override_accounts
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import is_left_to_python, reason_for_py_evm
 from lacnode.evm.native_state import CurrentBudget, open_native_block, store_parent_hash_natively
@@ -24,7 +24,7 @@ from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_block import created_contract_address
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
-from lacnode.evm.py_evm_tracer import PyEvmTracer
+from lacnode.evm.py_evm_tracing_executor import PyEvmTracingExecutor
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.trace_record import (
     RecordingOptions,
@@ -33,7 +33,7 @@ from lacnode.evm.trace_record import (
     TracedTransaction,
     TraceTooLargeError,
 )
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from lacnode.primitives.header import BlockHeader
 
 
@@ -41,16 +41,16 @@ class _LeftToPythonError(Exception):
     """The library cannot record what comes next."""
 
 
-class NativeTracer:
-    """A `tracer.Tracer` on the states behind `nodes`, the library's cache. `python` traces on the same states what the
-    library cannot, and counts in the same `allowance`. Panics of the library go to `differences`. The errors are those
-    of `tracer.Tracer`."""
+class NativeTracingExecutor:
+    """A `tracing_executor.TracingExecutor` on the states behind `nodes`, the library's cache. `python` traces on the same
+    states what the library cannot, and counts in the same `allowance`. Panics of the library go to `differences`. The
+    errors are those of `TracingExecutor`."""
 
     def __init__(
         self,
         spec: ChainSpec,
         nodes: Any,
-        python: PyEvmTracer,
+        python: PyEvmTracingExecutor,
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
         allowance: TraceAllowance,
@@ -66,7 +66,7 @@ class NativeTracer:
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
         """Return the accounts after the first `count` transactions of `block`, which py-evm executes again. The errors
-        are those of `tracer.Tracer.accounts_after`."""
+        are those of `TracingExecutor.accounts_after`."""
         return self._python.accounts_after(block, count)
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -80,7 +80,7 @@ class NativeTracer:
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
         """Execute the transactions of `block` again, and yield the records of those from the index `first` on, in
-        order. The errors are those of `tracer.Tracer.trace_block`."""
+        order. The errors are those of `TracingExecutor.trace_block`."""
         index = first
         try:
             for traced in self._block(block, options, first):
@@ -155,7 +155,7 @@ class NativeTracer:
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
         """Execute `calls` on the state after `header`, each on the state that the call before left, and yield their
-        records in order. Nothing is stored. The errors are those of `tracer.Tracer.trace_calls`."""
+        records in order. Nothing is stored. The errors are those of `TracingExecutor.trace_calls`."""
         begun_with, count = (self._allowance.steps_left, self._allowance.bytes_left), 0
         try:
             for traced in self._calls(header, calls):
@@ -193,7 +193,7 @@ class NativeTracer:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         with self._library_errors():
             override_accounts(native, call.overrides, current.budget)
-            accounts = CalledAccounts(native)
+            accounts = NativeCallersAccounts(native)
             # A free call may have a later nonce, as in Besu.
             transaction = checked_call(
                 call, accounts, header, base_fee, self._spec, allows_nonce_gap=call.allow_exceeding_balance
@@ -211,7 +211,7 @@ class NativeTracer:
 
     @contextmanager
     def _library_errors(self) -> Iterator[None]:
-        """Raise the library's errors within as those of a tracer."""
+        """Raise the library's errors within as those of a `TracingExecutor`."""
         library = native_library()
         try:
             yield

@@ -1,6 +1,6 @@
 """The border between the RPC methods that show traces and the engines that make them.
 
-A tracer executes blocks and calls again, and returns what they did as data (`lacnode/evm/trace_record.py`).
+A tracing executor executes blocks and calls again, and returns what they did as data (`lacnode/evm/trace_record.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,10 @@ class BlockToTrace:
     transactions: Sequence[Transaction]
 
 
-class Tracer(Protocol):
-    """Traces for one RPC call, within one budget and one `TraceAllowance`."""
+class TracingExecutor(Protocol):
+    """Executes blocks and calls for one RPC call, and yields records of what they did. A record is yielded when its
+    transaction or call is over: nothing is called for a single step. All executions share one budget and one
+    `TraceAllowance`. Nothing is stored."""
 
     def trace_block(
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
@@ -56,17 +58,18 @@ class Tracer(Protocol):
         ...
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the hashes (32 bytes) of the addresses at `state_root` from the hash `start` on, ascending, with the
-        accounts in RLP. MissingNodeError if the store does not have the state."""
+        """Yield the accounts of the state at `state_root` (32 bytes), ascending by the hash of the address, from the
+        hash `start` (32 bytes) on: each as the hash of its address (32 bytes) and the account in RLP. Nothing is
+        executed. MissingNodeError, when the iteration comes to it, if the store does not have the whole state."""
         ...
 
 
 class TracingEngine(ExecutionEngine, Protocol):
     """An execution engine that can also record what it executes."""
 
-    def tracer(
+    def tracing_executor(
         self, ancestor_hash: AncestorHash, budget: ExecutionBudget = UNLIMITED, allowance: TraceAllowance | None = None
-    ) -> Tracer:
-        """A tracer for one RPC call, within `budget` and `allowance`. None stands for a new allowance with the usual
-        limits."""
+    ) -> TracingExecutor:
+        """An executor for the traces of one RPC call, within `budget` and `allowance`. None stands for a new allowance
+        with the usual limits. `ancestor_hash` gives the hashes for BLOCKHASH."""
         ...

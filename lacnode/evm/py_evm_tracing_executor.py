@@ -1,7 +1,7 @@
 """Traces transactions and calls on py-evm, whose steps can be watched in Python.
 
-It is the reference for traces, and makes those that `lacnode/evm/native_tracer.py` leaves to it. This file must not
-store anything.
+It is the reference for traces, and makes those that `lacnode/evm/native_tracing_executor.py` leaves to it. This file must
+not store anything.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,16 +33,17 @@ from lacnode.evm.py_evm_traced_computation import make_traced_class
 from lacnode.evm.py_evm_transaction import EvmTransaction
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.evm.trace_record import RecordingOptions, TraceAllowance, TraceDetail, TracedTransaction
-from lacnode.evm.tracer import BlockToTrace
+from lacnode.evm.tracing_executor import BlockToTrace
 from lacnode.evm.transaction_validation import initcode_gas
 from lacnode.evm.trie_range import trie_entries_from
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
 
-class PyEvmTracer:
-    """Traces on the states in `store`, by the rules of `spec` (a `tracer.Tracer`, with its errors). `ancestor_hash`
-    gives hashes for BLOCKHASH. `allowance` None stands for a new one with the usual limits."""
+class PyEvmTracingExecutor:
+    """Executes and records on py-evm and the states in `store`, by the rules of `spec` (a
+    `tracing_executor.TracingExecutor`, with its errors). `ancestor_hash` gives hashes for BLOCKHASH. `allowance` None
+    stands for a new one with the usual limits."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class PyEvmTracer:
         self, block: BlockToTrace, options: RecordingOptions, first: int = 0
     ) -> Iterator[TracedTransaction]:
         """Execute the transactions of `block` again, and yield the records of those from the index `first` on, in
-        order. The errors are those of `tracer.Tracer.trace_block`."""
+        order. The errors are those of `TracingExecutor.trace_block`."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions):
             recorder = TraceRecorder(options, self._allowance) if index >= first else None
@@ -72,7 +73,7 @@ class PyEvmTracer:
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
         """Return the accounts after the first `count` transactions of `block`, which are executed again. The errors are
-        those of `tracer.Tracer.accounts_after`."""
+        those of `TracingExecutor.accounts_after`."""
         opened = self._opened(block)
         for index, transaction in enumerate(block.transactions[:count]):
             opened.traced(index, transaction, None)
@@ -91,7 +92,7 @@ class PyEvmTracer:
         self, header: BlockHeader, calls: Sequence[tuple[CallRequest, RecordingOptions]]
     ) -> Iterator[TracedTransaction]:
         """Execute `calls` on the state after `header`, each on the state that the call before left, and yield their
-        records in order. Nothing is stored. The errors are those of `tracer.Tracer.trace_calls`."""
+        records in order. Nothing is stored. The errors are those of `TracingExecutor.trace_calls`."""
         free = all(call.allow_exceeding_balance for call, _ in calls)
         base_fee = 0 if header.base_fee is not None and free else header.base_fee
         state = new_py_evm_state(
