@@ -16,8 +16,9 @@ longest ago is forgotten first."""
 
 
 class TokenBucket:
-    """Processor time that a user may spend. It grows by `share` seconds a second, up to `burst_seconds`. It may be
-    overdrawn, because the cost is known only after the work. The user then waits until it is positive again."""
+    """Processor time that a user may spend. It grows by `share` seconds a second, up to `burst_seconds`. It may become
+    negative, because the cost is known only after the work. The user must then wait until it is negative no longer. The
+    caller enforces this: nothing waits here."""
 
     def __init__(self, share: float, burst_seconds: float) -> None:
         self._share = share

@@ -24,10 +24,10 @@ PROGRESS_SECONDS = 1.0
 
 
 def verify_database(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
-    """Check the database in `data_path`, and execute `blocks` (numbers) by the rules of `genesis`, if neither is None.
-    Print what is found. Return the exit status: 0 if everything is whole, 1 if something is damaged. UsageError if the
-    database or the genesis cannot be used.
-    """
+    """Check the database in `data_path`. If neither `blocks` (numbers) nor `genesis` is None, also execute these blocks
+    by the rules of `genesis`, and compare the results with their headers. Blocks above the head are left out. Print
+    what is found. Return the exit status: 0 if everything is whole, 1 if something is damaged. UsageError if the
+    database or the genesis cannot be used."""
     progress = _Progress()
     count = 0
     try:

@@ -41,8 +41,8 @@ PROGRAMS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. `arguments` are the words after `lacnode`, None for those of the process. Return
-    the exit status. A UsageError is printed on standard error and gives its own status.
-    """
+    the exit status. A UsageError is printed on standard error and gives its own status. SystemExit from a program with
+    a parser of its own (`devnet`, `permissions`) for wrong options and for its help."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(words)

@@ -25,7 +25,8 @@ MAX_ENTRIES = 1000
 
 
 class NodeEntryModel(BaseModel):
-    """A node that the permissioning contracts of the genesis permit from the beginning, as the input file names it."""
+    """A node that the permissioning contracts of the genesis permit from the beginning, as the input file names it.
+    `role` is the name of a `NodeType` in small letters. The values are not checked here."""
 
     model_config = ConfigDict(extra="forbid")
     enode: str
@@ -35,7 +36,9 @@ class NodeEntryModel(BaseModel):
 
 
 class PermissionsModel(BaseModel):
-    """The administrators, nodes and accounts that the permissioning contracts begin with."""
+    """The contents that the permissioning contracts begin with: the administrators, the nodes that may connect, and the
+    accounts that may send. Administrators and accounts are addresses in hexadecimal digits, which are not checked here.
+    """
 
     model_config = ConfigDict(extra="forbid")
     admins: list[str] = Field(min_length=1, max_length=MAX_ENTRIES)

@@ -36,7 +36,7 @@ from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.method_registry import GROUPS
-from lacnode.rpc.rpc_tls import RpcTlsError, load_tls_port
+from lacnode.rpc.rpc_tls import RpcTlsError, load_tls_handshakes
 from lacnode.rpc.server import HTTP_TITLE, WEBSOCKET_TITLE
 from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
@@ -63,8 +63,9 @@ def make_node_config(settings: Settings) -> NodeConfig:
 
 
 def find_mistakes(settings: Settings) -> Iterator[str]:
-    """Yield every reason for which a node with `settings` would not start, one sentence each. A genesis file that
-    `settings` do not name is no mistake: the rules that need one are tried on a placeholder."""
+    """Yield reasons for which a node with `settings` would not start, one sentence each: all broken rules between
+    options, and the first mistake of each part of the settings. A genesis file that `settings` do not name is no
+    mistake: the rules that need one are tried on a placeholder."""
     read = SettingsReader(settings)
     # Each part is tried alone: all mistakes are wanted, and a mistake in one part must not hide those of another.
     yield from (text for text in find_broken_rules(read) if text != NO_GENESIS)
@@ -346,7 +347,7 @@ def _tls_files(read: SettingsReader) -> None:
         )
         for tls, title in ports:
             try:
-                load_tls_port(tls, title)
+                load_tls_handshakes(tls, title)
             except RpcTlsError as error:
                 raise UsageError(str(error)) from None
 

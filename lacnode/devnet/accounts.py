@@ -50,7 +50,8 @@ def mnemonic_accounts() -> tuple[DevnetAccount, ...]:
 
 
 def state_administrator() -> DevnetAccount:
-    """Return the account whose transactions change the state of a devnet. It has no ether."""
+    """Return the account whose transactions change the state of a devnet for `hardhat_setBalance` and similar methods
+    (`state_changes`). It has no ether."""
     return _account(keccak256(b"lacnode devnet state administrator"))
 
 

@@ -9,7 +9,8 @@ WORK_POLL_SECONDS = 0.02
 
 
 async def make_blocks(coordinator: Coordinator) -> None:
-    """Make blocks while the mode is on demand or an interval is set, until cancelled. A failure is logged."""
+    """Make each block that no call asks for, until cancelled: one at each interval if an interval is set, or one
+    whenever a transaction can fill it if the mode is on demand. A failure is logged."""
     while True:
         seconds = coordinator.interval_seconds
         if seconds is not None:
@@ -18,7 +19,7 @@ async def make_blocks(coordinator: Coordinator) -> None:
                 await coordinator.mode_change.wait()
             if interval.cancelled_caught:
                 await coordinator.try_make_block()
-        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.can_fill_a_block():
+        elif coordinator.mode is BlockMode.ON_DEMAND and coordinator.has_transaction_for_block():
             await coordinator.try_make_block()
         else:
             await trio.sleep(WORK_POLL_SECONDS)

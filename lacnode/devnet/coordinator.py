@@ -26,7 +26,7 @@ from lacnode.devnet.left_out_transactions import LeftOutTransactions
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from lacnode.devnet.node_group import COMMAND_SECONDS, CommonHead, NodeGroup
 from lacnode.devnet.snapshot_list import NetworkSnapshot, SnapshotList
-from lacnode.devnet.transaction_handover import encode_handed, transactions_for_next_block
+from lacnode.devnet.transaction_handover import encode_first_transactions, transactions_for_next_block
 
 log = structlog.get_logger("devnet")
 
@@ -44,7 +44,8 @@ class BlockMode(Enum):
 
 class Coordinator:
     """The coordinator of the devnet in the directory `root`. `own` is the node of this process. `block_period` is in
-    seconds. Every command raises DevnetStateError if the shared state cannot be written."""
+    seconds. Every command raises DevnetStateError if the shared state cannot be written. A node is in the way of a
+    command if it is paused, does not answer, or is connected and belongs to another network."""
 
     def __init__(self, root: Path, own: HostedNode, block_period: float, *, on_demand: bool) -> None:
         self.group = NodeGroup(root)
@@ -67,8 +68,8 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first has `timestamp`,
-        unless that is None. DevnetError if that is not possible. Timestamps are Unix seconds."""
+        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first has `timestamp` (Unix
+        seconds), the one of `set_next_timestamp` or the clock's if it is None. DevnetError if that is not possible."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):
@@ -107,9 +108,8 @@ class Coordinator:
             self.mode_change = trio.Event()
 
     async def snapshot(self) -> int:
-        """Take a snapshot of all nodes. Return its id, which `revert` takes. All nodes are stopped for it, unless
-        nothing changed since the last revert. DevnetError if a node is in the way, DevnetStateError if the files cannot
-        be copied."""
+        """Take a snapshot of all nodes, and return its id. They are stopped for it, unless nothing changed since the
+        last revert. DevnetError if a node is in the way, DevnetStateError if no copy can be made."""
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
@@ -119,7 +119,7 @@ class Coordinator:
 
     async def revert(self, id_: int) -> bool:
         """Take all nodes back to the snapshot, and forget it with the later ones. Return True, or False if there is
-        none with this id. DevnetError, and nothing has changed, if a node is in the way."""
+        none with this id. DevnetError if a node is in the way (nothing has changed then), or does not come back."""
         async with self._lock:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:
@@ -129,8 +129,8 @@ class Coordinator:
             return True
 
     async def reset(self) -> None:
-        """Take all nodes back to the genesis block, with the machine's clock, and forget all snapshots. DevnetError, and
-        nothing has changed, if a node is in the way."""
+        """Take all nodes back to the genesis block, with the machine's clock, and forget all snapshots. DevnetError as
+        for `revert`, and on a devnet with transaction managers."""
         async with self._lock:
             if any(node.privacy_key for node in self.group.manifest().nodes):
                 # Their directories hold keys beside the payloads, and only a snapshot has both.
@@ -171,9 +171,9 @@ class Coordinator:
 
     # -- transactions that wait ----------------------------------------------------------------------------------
 
-    def can_fill_a_block(self) -> bool:
-        """Return whether a block now would hold a transaction of this node's pool."""
-        return self._left_out.may_fill_a_block(self._waiting())
+    def has_transaction_for_block(self) -> bool:
+        """Return whether a transaction in this node's pool may be in a block that is made now."""
+        return self._left_out.may_be_in_another_block(self._waiting())
 
     def may_be_in_next_block(self, hash_: str) -> bool:
         """Return whether the transaction with this hash (64 hexadecimal digits, with or without 0x) in this node's pool
@@ -186,8 +186,8 @@ class Coordinator:
     # -- blocks on demand ----------------------------------------------------------------------------------------
 
     async def try_make_block(self) -> None:
-        """Make one block for a reason of the devnet itself, and return after it. There is no block if the mode changed
-        meanwhile. A failure is not raised: it is logged, and followed by a pause."""
+        """Make one block that no call asks for, and return after it. There is no block if the mode changed meanwhile. A
+        failure is not raised: it is logged, and followed by a pause."""
         before, mode = self._waiting(), self.mode_change
         try:
             async with self._holding() as (nodes, head):
@@ -209,7 +209,7 @@ class Coordinator:
             self._fixed_time = float(timestamp)
         elif self._now() < head.timestamp + self._period:
             self._change(clock_offset_seconds=head.timestamp + self._period - time.time())
-        handed = encode_handed(transactions_for_next_block(self._own.node, self._now()))
+        handed = encode_first_transactions(transactions_for_next_block(self._own.node, self._now()))
         if handed:
             # Before the timers run: the proposer may not have received them from its peers yet.
             await self.group.send_to_all(nodes[1:], "add", {"transactions": handed}, COMMAND_SECONDS, min_answers=0)

@@ -19,7 +19,7 @@ from lacnode.devnet.call_values import normalize_address, normalize_bytes, parse
 from lacnode.devnet.coordinator import BlockMode, Coordinator
 from lacnode.devnet.impersonation import Impersonation
 from lacnode.devnet.request_forwarder import RequestForwarder
-from lacnode.devnet.state_changes import MINED_SECONDS, StateChanges
+from lacnode.devnet.state_changes import MINED_SECONDS, StateChanger
 from lacnode.devnet.state_setters import StateSetters
 from lacnode.evm.state_administration import state_administrator_of
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex
@@ -58,8 +58,8 @@ class DeveloperMethods:
         administrator = account.address if has_administrator else None
         order = AccountSender(node, AccountSigner([account], spec.chain_id), spec).send
         self._impersonation = Impersonation(node, administrator, order)
-        changes = StateChanges(node, administrator, order, self._makes_blocks)
-        self._setters = StateSetters(node, changes, spec.chain_id)
+        state_changer = StateChanger(node, administrator, order, self._makes_blocks)
+        self._setters = StateSetters(node, state_changer, spec.chain_id)
         self.by_name = self._methods()
 
     def _methods(self) -> Mapping[str, DeveloperMethod]:

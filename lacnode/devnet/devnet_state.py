@@ -34,11 +34,10 @@ class DevnetStateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DevnetState:
-    """`generation` counts the reverts, and `copy` is the snapshot that the last one restored (None before the first).
-
-    `clock_offset_seconds` is added to the clock of the machine. The timers of heights above `last_height` do not run, and
-    with None they run at every height.
-    """
+    """The shared state of a devnet. `generation` counts the reverts, and `copy` is the number of the copy of the nodes'
+    files (`snapshot_directory`) that the last revert restored, None before the first. `clock_offset_seconds` is added
+    to the clock of the machine. The timers of heights above `last_height` do not run, and with None they run at every
+    height."""
 
     generation: int = 0
     copy: int | None = None

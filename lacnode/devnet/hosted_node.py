@@ -16,7 +16,7 @@ import trio
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.devnet.control_channel import ControlError, Document, serve_control
 from lacnode.devnet.devnet_state import DevnetState, DevnetStateError, load_state, lock_node_files, restore_if_due
-from lacnode.devnet.transaction_handover import add_handed
+from lacnode.devnet.transaction_handover import offer_transactions
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.node import Node
@@ -53,8 +53,8 @@ class DevnetPacing:
         """Return whether the timers of `height` (a block number) may run."""
         return self.last_height is None or height <= self.last_height
 
-    def follow(self, state: DevnetState) -> None:
-        """Take the clock and the last height of the devnet's shared state, and end a fixed time."""
+    def apply_state(self, state: DevnetState) -> None:
+        """Set the clock and the last height as the devnet's shared state has them, and end a fixed time."""
         self.offset_seconds = state.clock_offset_seconds
         self.fixed_time = None
         self.last_height = state.last_height
@@ -83,7 +83,7 @@ class HostedNode:
         _check_is_devnet(self._config)
         try:
             with lock_node_files(self._root, exclusive=False):
-                self.pacing.follow(restore_if_due(self._root, self._config.data_path))
+                self.pacing.apply_state(restore_if_due(self._root, self._config.data_path))
                 pacing = BlockPacing(self.pacing.now, self.pacing.may_run_timers)
                 self._node = open_node(self._config, pacing=pacing)
         except (DevnetStateError, OSError) as error:
@@ -127,7 +127,7 @@ class HostedNode:
                     await nursery.start(serve_node, self._node)
                     self._enter(HostedNodePhase.RUNNING)
                     # The coordinator may have changed the state while this node could not receive it yet.
-                    self.pacing.follow(load_state(self._root))
+                    self.pacing.apply_state(load_state(self._root))
                     self._node.validator.timers.start_kept_timers()
         # An execution in a thread ends with this error when the node stops.
         except* ExecutionCancelledError:
@@ -151,7 +151,9 @@ class HostedNode:
                 return await self._wait(int(values["number"]), float(values["seconds"]))
             case "add":
                 # In a thread: each transaction takes the recovery of its sender.
-                await trio.to_thread.run_sync(add_handed, self._running_node().pool, list(values["transactions"]))
+                await trio.to_thread.run_sync(
+                    offer_transactions, self._running_node().pool, list(values["transactions"])
+                )
             case "drop":
                 return self._drop(values)
             case "stop":

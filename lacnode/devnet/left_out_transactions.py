@@ -18,7 +18,8 @@ class LeftOutTransactions:
         self._turns_left = self._turns_left - 1 if hashes == self._hashes else turns - 1
         self._hashes = hashes
 
-    def may_fill_a_block(self, waiting: frozenset[bytes]) -> bool:
-        """Return whether one of the transactions that wait (hashes of 32 bytes) may be in another block."""
+    def may_be_in_another_block(self, waiting: frozenset[bytes]) -> bool:
+        """Return whether one of the transactions that wait (hashes of 32 bytes) may be in the next block. False if none
+        waits, and if exactly these were left out by as many blocks as `record` allows."""
         # Every validator left all of them out. Until the pool changes, another block would be empty too.
         return bool(waiting) and (waiting != self._hashes or self._turns_left > 0)

@@ -358,7 +358,8 @@ def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
 
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
-    """Add an observer that knows only the genesis and the boot nodes. Return the devnet with it, and the new node.
+    """Add an observer that knows only the genesis and the boot nodes, or the first validator if there are none. Return
+    the devnet with it, and the new node.
 
     DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use. It is not
     started. OSError or KeyFileError if a file cannot be written.

@@ -102,9 +102,8 @@ class NodeGroup:
         return [answers[node.name] for node in nodes if node.name in answers]
 
     async def wait_for_block(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
-        """Wait until all nodes have block `number`. DevnetError if one does not have it within `BLOCK_SECONDS`, or if
-        they are at different blocks.
-        """
+        """Wait until all nodes have block `number`. Return the head that they have in common, which may be later.
+        DevnetError if one does not have the block within `BLOCK_SECONDS`, or if their heads differ."""
         answers = await self.send_to_all(nodes, "wait", {"number": number, "seconds": BLOCK_SECONDS}, BLOCK_SECONDS)
         heads = {(answer["number"], answer["hash"], answer["timestamp"]) for answer in answers}
         if len(heads) != 1:
@@ -112,9 +111,8 @@ class NodeGroup:
         return CommonHead(*heads.pop())
 
     def check_no_foreign_peers(self, answers: Sequence[Document]) -> None:
-        """Raise DevnetError if one of the nodes with these states (answers to `pace`) is connected to a node of another
-        origin.
-        """
+        """Raise DevnetError if one of the nodes with these states (answers to `pace`) is connected to a node that is
+        not in the manifest."""
         own = {node.node_id for node in self.manifest().nodes}
         if not all(own.issuperset(answer["peers"]) for answer in answers):
             raise DevnetError(
@@ -124,8 +122,8 @@ class NodeGroup:
     @asynccontextmanager
     async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
         """Close the files of all nodes while the block runs, and start them again after it. DevnetError, and the block
-        does not run, if one node does not close them. DevnetStateError if a node opens its files at this moment.
-        """
+        does not run, if one node does not close them. DevnetError after the block if one does not start again.
+        DevnetStateError if a node opens its files at this moment."""
         async with self.pause.hold_requests():
             try:
                 await self.send_to_all(nodes, "stop", {}, STOP_SECONDS)

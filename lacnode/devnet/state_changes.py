@@ -30,10 +30,10 @@ NO_ADMINISTRATOR = (
 )
 
 
-class StateChanges:
-    """Changes accounts by transactions of `administrator` (an address). `administrator` is None on a devnet without
-    one, where every change is refused. `send` signs and sends a call object, and returns the hash of the transaction.
-    `makes_blocks` says whether a block will be made without a further call."""
+class StateChanger:
+    """Changes accounts by transactions of `administrator` (an address), at once. `administrator` is None on a devnet
+    without one, where every change is refused. `send` signs and sends a call object, and returns the hash of the
+    transaction. `makes_blocks` says whether a block will be made without a further call."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 from lacnode.devnet.call_values import normalize_address, normalize_bytes, parse_quantity, required_values
 from lacnode.devnet.refused_methods import refused_methods
 from lacnode.devnet.request_forwarder import RequestForwarder
-from lacnode.devnet.state_changes import StateChanges
+from lacnode.devnet.state_changes import StateChanger
 from lacnode.evm.state_administration import AccountUpdate
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 
@@ -21,13 +21,12 @@ PREFIXES = ("hardhat_", "anvil_", "evm_")
 
 
 class StateSetters:
-    """The methods of Hardhat and Anvil that set a part of the state: balances, nonces, code, storage. `changes` makes
-    the changes. `node` answers what the state is now.
-    """
+    """The methods of Hardhat and Anvil that set a part of the state: balances, nonces, code, storage. `state_changer`
+    makes each change by a transaction. `node` is asked what the state is now."""
 
-    def __init__(self, node: RequestForwarder, changes: StateChanges, chain_id: int) -> None:
+    def __init__(self, node: RequestForwarder, state_changer: StateChanger, chain_id: int) -> None:
         self._node = node
-        self._changes = changes
+        self._state_changer = state_changer
         self._chain_id = chain_id
 
     def methods(self) -> Mapping[str, Setter]:
@@ -57,7 +56,7 @@ class StateSetters:
 
     async def _add_balance(self, params: list[Any]) -> object:
         account, wei = required_values(params, 2)
-        await self._changes.add_balance(normalize_address(account), parse_quantity(wei, 256))
+        await self._state_changer.add_balance(normalize_address(account), parse_quantity(wei, 256))
         return True
 
     async def _set_balance(self, params: list[Any]) -> object:
@@ -77,7 +76,7 @@ class StateSetters:
         return await self._change(account, storage=((parse_quantity(slot, 256), parse_quantity(value, 256)),))
 
     async def _change(self, account: object, **values: Any) -> bool:
-        await self._changes.apply_update(AccountUpdate(address_from_hex(normalize_address(account)), **values))
+        await self._state_changer.apply_update(AccountUpdate(address_from_hex(normalize_address(account)), **values))
         return True
 
     # -- what holds already --------------------------------------------------------------------------------------

@@ -35,9 +35,9 @@ def transactions_for_next_block(node: Node | None, now: float) -> Iterator[Trans
             yield candidate.pooled.transaction
 
 
-def encode_handed(transactions: Iterable[Transaction]) -> list[str]:
-    """Return the first of `transactions` in hexadecimal digits without 0x, in their order. There are as many as one
-    command may hold: the others are left out."""
+def encode_first_transactions(transactions: Iterable[Transaction]) -> list[str]:
+    """Return the first of `transactions`, each as hexadecimal digits without 0x of its encoding, in their order: at
+    most `MAX_HANDED` with `MAX_HANDED_BYTES`. The others are left out."""
     encoded: list[str] = []
     free_bytes = MAX_HANDED_BYTES
     for transaction in transactions:
@@ -48,11 +48,11 @@ def encode_handed(transactions: Iterable[Transaction]) -> list[str]:
     return encoded
 
 
-def add_handed(pool: TransactionPool, encoded: Iterable[str]) -> None:
+def offer_transactions(pool: TransactionPool, encoded: Iterable[str]) -> None:
     """Offer transactions in hexadecimal digits without 0x to `pool`, in their order. Safe to use from any thread.
 
-    The pool may refuse one, for example because it has it. ControlError if one is no transaction, ValueError if one is
-    not hexadecimal.
+    The pool may refuse one, for example because it has it: that is no error, and the next one is offered. ControlError
+    if one is no transaction, ValueError if one is not hexadecimal. The earlier ones stay offered then.
     """
     for text in encoded:
         try:

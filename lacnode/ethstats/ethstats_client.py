@@ -39,8 +39,9 @@ _PORTS = {"ws": 80, "wss": 443}
 
 
 class EthstatsClient:
-    """Reports of this node to the ethstats server of `settings`. `first_pause_seconds` is the pause after the first
-    failures. EthstatsCertificateError if the file of the server's authority cannot be used."""
+    """Reports of this node to the ethstats server of `settings`. `first_pause_seconds` is the pause after each of the
+    first two failures. EthstatsCertificateError if the file of the server's authority cannot be used. It is not read if
+    the scheme is `ws`."""
 
     def __init__(
         self, settings: EthstatsSettings, reports: NodeReports, first_pause_seconds: float = FIRST_PAUSE_SECONDS
@@ -55,8 +56,9 @@ class EthstatsClient:
         self._next_history = 0.0
 
     async def run(self) -> None:
-        """Connect, log in and report, again and again, until cancelled. A failure is logged once and raises no error.
-        The next attempt comes after a pause that grows."""
+        """Connect, log in and report, again and again, until cancelled. A failure raises no error. Of several failures
+        of the server in a row only the first is logged as a warning. The next attempt comes after a pause, which
+        doubles from the third failure on, up to `MAX_PAUSE_SECONDS`."""
         attempt = 0
         while True:
             scheme = self._settings.scheme or ("wss" if attempt % 2 == 0 else "ws")

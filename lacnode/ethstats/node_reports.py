@@ -60,7 +60,8 @@ class NodeReports:
         return _emit("hello", {"id": self._id, "info": info, "secret": self._settings.secret})
 
     def ping_message(self, now_ms: int) -> str:
-        """Return a question to the server for the latency, asked at `now_ms` (Unix milliseconds)."""
+        """Return the message by which the latency is measured: the server answers it with a pong. `now_ms` is the time
+        of sending (Unix milliseconds)."""
         return _emit("node-ping", {"id": self._id, "clientTime": str(now_ms)})
 
     def latency_message(self, milliseconds: int) -> str:
@@ -73,9 +74,10 @@ class NodeReports:
         return [self._block(), self._pending(), self._stats()]
 
     def history_message(self, numbers: Sequence[int]) -> str | None:
-        """Return the message with the blocks with these numbers, in their order. The last 50 blocks if `numbers` is
-        empty. Unknown numbers are left out, and so are blocks beyond `MAX_HISTORY_BLOCKS` or `MAX_HISTORY_BYTES`. None
-        if no block is found."""
+        """Return the message with the blocks with these numbers, in their order. The last `MAX_HISTORY_BLOCKS` blocks
+        if `numbers` is empty. A long block (`MAX_BLOCK_BYTES`) has the hashes of its transactions alone. Unknown
+        numbers are left out, and so are blocks beyond `MAX_HISTORY_BLOCKS` or `MAX_HISTORY_BYTES`. None if no block is
+        found."""
         head = self._services.chain.head.header.number
         wanted = list(numbers) or list(range(max(0, head - MAX_HISTORY_BLOCKS + 1), head + 1))
         shown: list[Mapping[str, object]] = []

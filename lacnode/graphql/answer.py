@@ -18,7 +18,7 @@ from lacnode.graphql.live import LiveFacts
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.query import Query
 from lacnode.graphql.objects.transaction import MinedTransaction
-from lacnode.graphql.query_execution import ObjectMakers, QueryEndedError, QueryExecution
+from lacnode.graphql.query_context import ObjectMakers, QueryContext, QueryEndedError
 from lacnode.graphql.schema import schema
 from lacnode.rpc.errors import RpcError, invalid_params
 from lacnode.rpc.methods.eth_transactions import eth_sendRawTransaction
@@ -55,8 +55,8 @@ def answer_query(reading: ReadContext, params: Params) -> object:
     name = operation if isinstance(operation, str) else None
     try:
         document = read_document(text, name)
-        execution = QueryExecution(reading, live, _MAKERS)
-        return _answer(document, Query(execution), name, variables, _Counter(execution))
+        context = QueryContext(reading, live, _MAKERS)
+        return _answer(document, Query(context), name, variables, _Counter(context))
     except QueryRefusedError as refusal:
         return {"errors": refusal.errors}
     except QueryEndedError as ended:
@@ -66,7 +66,8 @@ def answer_query(reading: ReadContext, params: Params) -> object:
 
 def execute_if_mutation(services: RpcServices, text: str, operation: str | None, variables: object) -> Json | None:
     """Execute `operation` of `text` in the node's own process and return the answer, an object with `data` or `errors`.
-    None if it is a query, which a reader must answer. Mistakes in the text become errors in the answer.
+    None if it is a query, which a reader must answer. A text with mistakes gets an answer with errors here, also if it
+    is a query.
 
     RpcError if the execution took too much time or memory. Any other error of the node that ends the operation passes
     through.
@@ -156,20 +157,20 @@ def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object)
 
 
 class _Counter:
-    """Holds every field of a query to the time and the size of `execution`."""
+    """Holds every field of a query to the time and the size of `context`."""
 
-    def __init__(self, execution: QueryExecution) -> None:
-        self._execution = execution
+    def __init__(self, context: QueryContext) -> None:
+        self._context = context
 
     def resolve(self, resolver: Any, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
         """Return the value of a field, which `resolver` finds. graphql-core calls this for every field, so no part of a
         query can run without the check. QueryEndedError if the answer gets too large, or if the time is over."""
-        self._execution.check_deadline()
+        self._context.check_deadline()
         try:
             value = resolver(source, info, **arguments)
         except (RpcError, NotFoundError):
             # A field may have failed because the time is over. Then the whole query ends, not this field alone.
-            self._execution.count_error(info.path.as_list())
+            self._context.count_error(info.path.as_list())
             raise
-        self._execution.count_value(info.path.key, value)
+        self._context.count_value(info.path.key, value)
         return value

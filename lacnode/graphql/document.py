@@ -59,8 +59,9 @@ time grows with the length alone."""
 
 
 def read_document(text: str, operation: str | None) -> DocumentNode:
-    """Return the document of `text`. `operation` is the name of the one to execute, None if there is only one.
-    QueryRefusedError if it may not be executed, if the text is too long, deep or complex, or if there are mistakes."""
+    """Parse `text`, check it against the schema and the bounds, and return the document. Nothing is executed.
+    `operation` is the name of the operation to execute, None if there is only one. QueryRefusedError if there is no
+    such operation, if the text is too long, deep or complex, or if there are mistakes."""
     document = _parsed(text)
     # The complexity comes before the rules: some rules compare all fields of a text with each other.
     _check_complexity(document)

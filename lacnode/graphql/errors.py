@@ -35,8 +35,8 @@ def refusal_error(message: str, classification: str = ABORTED) -> QueryRefusedEr
 
 
 def error_at_place(error: GraphQLError, message: str, classification: str) -> Json:
-    """Return an error, as JSON, about the first place that `error` names. `classification` is the word of Besu's
-    library for its kind. Without a place there is no member `locations`."""
+    """Return an error, as JSON, about the first place that `error` names. It has no path: see `field_error_to_json`.
+    `classification` is the word of Besu's library for its kind. Without a place there is no member `locations`."""
     # Besu's library names one place for each error, and graphql-core may name several.
     shown: Json = {"message": message}
     places = error.locations or []

@@ -36,7 +36,7 @@ _FAILED = b'{"errors"'
 
 
 class MalformedRequestError(ValueError):
-    """The HTTP request has no GraphQL query. The text is one sentence."""
+    """The HTTP request has no GraphQL request that can be read. The text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)

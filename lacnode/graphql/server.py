@@ -17,7 +17,7 @@ from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.http_routes import PAGE_SECONDS, PAGES_BURST_SECONDS, PAGES_SHARE
 from lacnode.rpc.request_runner import RequestRunner
-from lacnode.rpc.rpc_tls import load_tls_port, over_tls
+from lacnode.rpc.rpc_tls import load_tls_handshakes, over_tls
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.time_share import TimeShare
@@ -43,7 +43,7 @@ class GraphQlServer:
         self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: ShortReadTrials
     ) -> None:
         self._settings = settings
-        self._tls = load_tls_port(settings.tls, GRAPHQL_TITLE)
+        self._tls = load_tls_handshakes(settings.tls, GRAPHQL_TITLE)
         self._routes = _GraphQlRoutes(settings, GraphQlDispatcher(services, trials), runner)
         self.port: int | None = None
 

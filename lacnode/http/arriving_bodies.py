@@ -13,7 +13,8 @@ import trio
 
 class ArrivingBody:
     """The received part of the body of one request of the address `client`. `size` is in bytes. `scope` is cancelled
-    when the body is dropped. The reader sets `is_complete`: such a body is not dropped."""
+    when the body is dropped. The code that reads the body sets `is_complete` once the body is whole: from then on it is
+    not dropped."""
 
     def __init__(self, client: str) -> None:
         self.client = client
@@ -24,8 +25,8 @@ class ArrivingBody:
 
 class ArrivingBodies:
     """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, the address that holds
-    most loses its largest body that is not complete. A complete body and one of at most `kept_bytes` are never lost:
-    they count, but together they may exceed the limit. Use it on the event loop."""
+    most loses its largest body that is not complete. A complete body and a small one, of at most `kept_bytes`, are
+    never lost: they count, but together they may exceed the limit. Use it on the event loop."""
 
     def __init__(self, limit_bytes: int, kept_bytes: int = 0) -> None:
         self._limit_bytes = limit_bytes
@@ -46,8 +47,9 @@ class ArrivingBodies:
             self._total -= body.size
 
     def add_bytes(self, body: ArrivingBody, size: int) -> None:
-        """Count `size` more bytes of `body`. If all bodies together exceed the limit, the `scope` of one is cancelled,
-        which may be `body`. Nothing is cancelled if all are complete or small."""
+        """Count `size` more bytes of `body`. If all bodies together exceed the limit, one of them is dropped: its
+        `scope` is cancelled. It is the largest incomplete one of the address that holds most, which may be `body`.
+        Nothing is cancelled if all bodies are complete, small (`kept_bytes`), or cancelled already."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:

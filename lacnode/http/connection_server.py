@@ -66,11 +66,12 @@ def client_address(stream: trio.abc.Stream) -> str:
 
 
 class ConnectionServer:
-    """Accepts at most `limit` connections at a time, and closes further ones at once. Each runs in `handle_connection`,
-    and is closed when that ends. `name` stands in log lines.
+    """Accepts at most `limit` connections at a time. A client is an address (`client_address`). A further connection
+    takes the place of the oldest connection of the client that has most, if that client has at least two more than its
+    own client has. Otherwise it is closed at once. A client with `limit_per_client` connections loses its oldest one
+    for a new one.
 
-    A client whose address has fewer connections than another's gets the place of that one's oldest connection: one
-    address cannot keep all others out. An address with `limit_per_client` connections loses its oldest for a new one.
+    Each connection runs in `handle_connection`, and is closed when that ends. `name` stands in log lines.
     """
 
     def __init__(

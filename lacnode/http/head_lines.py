@@ -12,9 +12,9 @@ meanwhile."""
 _END, _BEGUN_END = re.compile(rb"\n\r?\n"), re.compile(rb"\n\r?\Z")
 
 
-class HeadLines:
-    """The lines of the head of one request, counted in the bytes as they arrive, before `h11` reads them. Make a new
-    one for each request."""
+class HeadLineCounter:
+    """Counts the lines of the head of one request in the bytes as they arrive, before `h11` reads them. Make a new
+    counter for each request."""
 
     # h11 parses a head in one step, when all of it is here. So the lines are counted in the bytes that wait, before that
     # step.
@@ -25,8 +25,8 @@ class HeadLines:
         self._is_complete = False
 
     def count_lines(self, data: bytes) -> None:
-        """Count the lines in `data`, which follows the bytes of the calls before. The body after the head does not
-        count.
+        """Count the lines in `data`, which follows the bytes of the calls before. The first line of the request and the
+        body after the head do not count.
 
         h11.RemoteProtocolError (status 431) if there are more than `MAX_HEAD_LINES`.
         """

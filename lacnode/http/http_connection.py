@@ -14,7 +14,7 @@ import trio
 
 from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
 from lacnode.http.connection_server import client_address
-from lacnode.http.head_lines import HeadLines
+from lacnode.http.head_lines import HeadLineCounter
 from lacnode.http.http_messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Request, RequestHandler, Response
 from lacnode.http.plain_requests import ends_with_head, parse_plain_request
 from lacnode.http.response_sender import ResponseSender
@@ -82,15 +82,15 @@ class HttpConnection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_HEAD_BYTES)
         self._sender = ResponseSender(stream, self._http, backlog or SendBacklog(MAX_PORT_RESPONSE_BYTES))
         self._head: Request | None = None
-        self._head_lines = HeadLines()
+        self._head_lines = HeadLineCounter()
         self._client = client_address(stream) if client is None else client
 
     async def run(self) -> None:
         """Serve requests until the client or this node ends the connection, or the client is silent too long. The
-        stream is not closed.
+        stream is not closed. Errors of `routes` pass through.
 
         The client has `FIRST_REQUEST_SECONDS` for its first request and `IDLE_SECONDS` for each later one.
-        trio.BrokenResourceError if the client goes away or does not read its response.
+        trio.BrokenResourceError if the connection breaks or the client does not read its response.
         """
         # One scope for all silences: making a scope takes longer than reading a plain request.
         with trio.CancelScope() as silence:
@@ -178,7 +178,7 @@ class HttpConnection:
             return Response(error.error_status_hint, close=True)
 
     async def _request(self, arriving: ArrivingBody) -> Request | Response | None:
-        self._head_lines = HeadLines()
+        self._head_lines = HeadLineCounter()
         # The client may have sent the head, or a part of it, with the request before.
         self._head_lines.count_lines(self._http.trailing_data[0])
         with trio.move_on_after(HEAD_SECONDS) as patience:

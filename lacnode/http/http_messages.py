@@ -17,8 +17,9 @@ class Request:
     """A request. `method` is as it was sent, such as `POST`. `target` is the path with its query, not decoded.
     `headers` have their names in lower case. `body` is empty until it has been read.
 
-    `client` is the address that it comes from, as `connection_server.client_address` names it. `is_plain` is True if it
-    was read by `plain_requests`, which takes the event loop a quarter of the time.
+    `client` is the address that it comes from, as `connection_server.client_address` names it. `is_plain` is True if
+    `plain_requests` has read it, which takes the event loop a quarter of the time, and False if `h11` has. It says
+    nothing of TLS.
     """
 
     method: str
@@ -39,7 +40,8 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Response:
     """A response with its status code. `headers` need no length and no `connection`: the sender adds them. With
-    `close`, the connection ends after the response. `reason` is the text after the status code, which may be empty."""
+    `close`, the connection ends after the response. `reason` is the text after the status code. If it is empty, none is
+    sent."""
 
     status: int
     body: bytes = b""
@@ -58,9 +60,10 @@ class RequestHandler(Protocol):
     asked with the head alone, and `answer` with the body if the first has returned None."""
 
     def answer_head(self, head: Request) -> Response | None:
-        """Return the response to a request whose body need not be read, None if it must be. `head` has no body yet, or
-        has it if the request was plain. An error ends the connection."""
+        """Return the response to a request whose body need not be read, None if it must be: `answer` is called then.
+        `head` has no body yet, or has it if the request was plain (`Request.is_plain`). If this raises an exception,
+        the connection ends without a response."""
 
     async def answer(self, request: Request) -> Response:
-        """Return the response to a request that `answer_head` has not answered. `request` has its whole body. An error
-        ends the connection."""
+        """Return the response to a request for which `answer_head` has returned None. `request` has its whole body. If
+        this raises an exception, the connection ends without a response."""

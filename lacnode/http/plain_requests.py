@@ -61,7 +61,8 @@ def _headers(lines: bytes) -> dict[str, str] | None:
 
 
 def encode_head(response: Response, headers: list[tuple[str, str]]) -> bytes:
-    """Return the head of `response` with `headers`, as `h11` writes it, including the empty line at its end. The
-    headers of `response` itself are not written."""
+    """Return the head of a response, as `h11` writes it, including the empty line at its end. The first line has the
+    status and the reason of `response`. `headers` are all that follow: the headers of `response` itself are not
+    written."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode("latin-1")

@@ -44,8 +44,9 @@ class ResponseSender:
         """Send the response to the request with `head`, which `h11` has read. `head` is None if it could not read the
         head.
 
-        Nothing is sent if the connection has no request that waits for a response. BrokenResourceError if the client
-        has left, does not read the response in time, or holds too much of the port's memory.
+        Nothing is sent if `h11` can send no response now: one was sent already, or the connection has failed.
+        BrokenResourceError if the client has left, does not read the response in time, or holds too much of the port's
+        memory.
         """
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self._send(response, head, is_plain=False)

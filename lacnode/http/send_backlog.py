@@ -29,8 +29,8 @@ class SendBacklog:
         self._clients: dict[ClientBacklog, None] = {}
 
     def add_client(self, client: ClientBacklog) -> None:
-        """From now on, count the bytes that wait for `client`. If the bytes of all clients together are too many, the
-        client with the most is cut off. That may be `client` itself."""
+        """From now on, count the bytes that wait for `client`. If the bytes of all clients together are more than the
+        limit, the client with the most is cut off. That may be `client` itself."""
         self._clients[client] = None
         self.enforce_limit()
 
@@ -39,8 +39,8 @@ class SendBacklog:
         self._clients.pop(client, None)
 
     def enforce_limit(self) -> None:
-        """If the waiting bytes of all clients together are too many, cut off the client with the most. Call it after
-        bytes were added."""
+        """If the waiting bytes of all clients together are more than the limit, cut off the client with the most, and
+        no other one. Call it after bytes were added."""
         if sum(client.size for client in self._clients) > self._limit_bytes:
             largest = max(self._clients, key=lambda client: client.size)
             # Forgotten before it is cut: its task may take a while to end, and must not be chosen again.

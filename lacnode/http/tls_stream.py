@@ -90,8 +90,9 @@ class TlsStream(PeekableStream):
             await self._transport.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for decrypted bytes and return them, at most `max_bytes`, or `READ_BYTES` if that is None. Empty at the
-        end of the stream. trio.BrokenResourceError if either side breaks off TLS."""
+        """Wait for decrypted bytes and return them, at most `max_bytes`, or `READ_BYTES` if that is None. Empty if the
+        client has ended TLS. trio.BrokenResourceError if either side breaks off TLS, or if the connection ends without
+        the end of TLS."""
         try:
             return await self._repeat_until_done(
                 partial(_call_without_waiting, self._read_records, max_bytes or READ_BYTES)
@@ -112,8 +113,8 @@ class TlsStream(PeekableStream):
         return bytes(content)
 
     async def peek(self) -> bytes:
-        """Wait for the next decrypted byte, return it and leave it in the stream. Empty at the end of the stream.
-        trio.BrokenResourceError if either side breaks off TLS."""
+        """Wait for the next decrypted byte, return it and leave it in the stream. Empty if the client has ended TLS.
+        trio.BrokenResourceError if either side breaks off TLS, or if the connection ends without the end of TLS."""
         try:
             return await self._repeat_until_done(
                 partial(_call_without_waiting, partial(self._connection.recv, flags=MSG_PEEK), 1)

@@ -32,7 +32,7 @@ def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler
 
 def block_hash_parameter(params: Params) -> bytes:
     """Return the hash (32 bytes) that `answer_about_block` gives a handler as the first of its parameters.
-    AssertionError for parameters of a client."""
+    AssertionError if the first parameter is not bytes, as among the parameters of a client."""
     hash_ = params[0]
     assert isinstance(hash_, bytes)
     return hash_

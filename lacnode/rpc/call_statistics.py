@@ -50,7 +50,8 @@ class MethodTimes:
 
 
 class CallStatistics:
-    """Counts since the start, for all ports of a node. Safe to use from several threads."""
+    """Counts the calls of each RPC method, their times and their errors since the start, for all ports of a node. Safe
+    to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

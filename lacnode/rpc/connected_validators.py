@@ -22,8 +22,8 @@ ASK_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class ConnectedValidators:
     """Which validators take part. `connected` are the addresses (20 bytes) of validators that are connected to this
-    node. `present` are those of them that have block `number`. Both sets also contain this node's own address, even if
-    it was not asked for."""
+    node. `present` are those of them that have this node's block `number`. Both sets also contain this node's own
+    address, even if it was not asked for."""
 
     connected: frozenset[bytes]
     present: frozenset[bytes]
@@ -35,7 +35,7 @@ def find_connected_validators(services: RpcServices, addresses: Collection[bytes
     `VALIDATOR_LAG_BLOCKS` below the head.
 
     Must be called from a worker thread. It asks the peers, which takes at most `ASK_SECONDS`. A peer that does not
-    answer is connected and not present.
+    answer is connected and not present. While no event loop is attached, every connected peer counts as present.
     """
     number = max(0, services.chain.head.header.number - VALIDATOR_LAG_BLOCKS)
     peers = [] if services.network is None else [peer for peer in services.network.peers if peer.address in addresses]

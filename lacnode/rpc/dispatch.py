@@ -119,7 +119,7 @@ class Dispatcher:
 
     `max_batch` is the number of calls that a batch over HTTP may have. There is no limit if it is not positive.
     `pretty` indents replies. The `authenticator` decides about every call if there is one. `trials`, `memory` and
-    `statistics` are shared by all ports of a node.
+    `statistics` are those that all ports of a node share. None stands for a new one.
     """
 
     def __init__(

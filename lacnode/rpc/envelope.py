@@ -50,7 +50,8 @@ def parse_json(data: bytes) -> object:
     """Return the value of one JSON text. Ids that are whole numbers keep all their digits. Other whole numbers of more
     than 64 bits may become floats.
 
-    NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has more than `MAX_VALUES` values.
+    NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has more than `MAX_VALUES` values. It
+    raises no RpcError: the caller makes the reply.
     """
     # The signs are counted before the text is parsed, because the parser cannot be stopped. Signs in strings count
     # too, so the count is an upper bound of the values.

@@ -216,14 +216,16 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
 
 
 def rejected_call(reason: RejectionReason, text: str) -> RpcError:
-    """Return the error for a call that could not begin, with Besu's code for `reason`. `text` is part of the message,
-    in contrast to `rejected`. A reason without a code of Besu's is "Internal error"."""
+    """Return the error for a call that could not begin, with Besu's code for `reason`. It is not raised here. `text`
+    stands in parentheses behind Besu's message, in contrast to `rejected`. A reason without a code of Besu's is
+    "Internal error", with `text` behind it."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, _with_reason(message, text))
 
 
 def rejected(reason: RejectionReason, detail: object | None = None) -> RpcError:
-    """Return the error for a rejected transaction, with Besu's code and message for `reason`. `detail` goes into
-    `data`. A reason without a code of Besu's is "Internal error"."""
+    """Return the error for a rejected transaction. It is not raised here. Code and message are Besu's for `reason`, or
+    "Internal error" for a reason without a code of Besu's. `detail` goes into `data` in both cases. With None there is
+    no `data`."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, message, detail)

@@ -72,8 +72,8 @@ class PollingFilter:
         self.gathered_bytes += sum(map(_memory_bytes, entries))
 
     def pop_gathered(self) -> list[str | LogWithMetadata]:
-        """Return the entries that were gathered since the last call, the oldest first, as many as one answer may have, and
-        drop them. The rest stays for the next call. The first one may have any size. Empty if there are none."""
+        """Return the oldest gathered entries, as many as one answer may have, and drop them. The rest stays for the
+        next call. The first entry may have any size. Empty if there are none."""
         # Counted before the answer is made. An answer that is refused afterwards would take its entries with it.
         left_bytes = MAX_CHANGES_BYTES
         for count, entry in enumerate(self.gathered):

@@ -51,9 +51,10 @@ def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 
 
 def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float = 2.0) -> list[object]:
     """Return the results of `calls` (method, parameters) as one batch, in their order. A call that ended in an error or
-    has no reply has the result None.
+    has no reply has the result None, as one whose result is null.
 
-    Raises NodeUnreachableError if the node does not answer within `timeout` seconds, or not with a batch.
+    `timeout` is in seconds, for the connection and for each read. NodeUnreachableError if the node does not answer in
+    this time, or not with a batch.
     """
     # The replies of a batch may come in any order (JSON-RPC 2.0, section 6), so they are matched by id.
     replies = {reply.get("id"): reply.get("result") for reply in _replies(url, calls, timeout)}

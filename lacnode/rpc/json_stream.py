@@ -18,7 +18,8 @@ class JsonStreamError(ValueError):
 
 
 class JsonStream:
-    """Collects the bytes of JSON objects and arrays of at most `max_bytes` bytes each."""
+    """Collects the bytes of JSON objects and arrays. A text that is not complete may have at most `max_bytes` bytes.
+    One that becomes complete is returned with any length."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -35,7 +36,7 @@ class JsonStream:
     def feed(self, data: bytes) -> list[bytes]:
         """Add `data` to the bytes and return the texts that are complete, in order, without blanks around them. Empty
         if none is. The texts are not parsed: they may be no JSON. JsonStreamError if the bytes are no objects or
-        arrays, or if a text is too long or nested too deep."""
+        arrays, if an incomplete text is longer than `max_bytes`, or if a text is nested too deep."""
         self._bytes += data
         found, start = [], self._begin(0)
         while start is not None and (end := self._end()) is not None:

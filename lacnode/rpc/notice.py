@@ -27,21 +27,22 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An event for one client. `numbers` are the numbers of the client's subscriptions that get `result`, a JSON text.
-    `listener` is the client's connection. `group` is the privacy group (32 bytes) of a private log, or None."""
+    """An event for one client. `subscription_numbers` are the numbers of the client's subscriptions that get `result`,
+    a JSON text. `listener` is the client's connection. `group` is the privacy group (32 bytes) of a private log, or
+    None."""
 
     listener: Listener
-    numbers: tuple[int, ...]
+    subscription_numbers: tuple[int, ...]
     result: bytes
     group: bytes | None = None
 
     @property
     def size_bytes(self) -> int:
         """Estimated bytes of the JSON text of all messages together."""
-        return len(self.numbers) * (MESSAGE_BYTES + len(self.result))
+        return len(self.subscription_numbers) * (MESSAGE_BYTES + len(self.result))
 
     def messages(self) -> Iterator[bytes]:
-        """Yield the JSON text of the message for each subscription, in the order of `numbers`."""
+        """Yield the JSON text of the message for each subscription, in the order of `subscription_numbers`."""
         # The JSON is put together from bytes: `result` is encoded already, and encoding it for each subscription
         # would take most of the time.
         name, members = b"eth_subscription", b""
@@ -50,7 +51,7 @@ class Notice:
             members = b',"privacyGroupId":"%b"' % in_base64(self.group).encode("ascii")
         head = b'{"jsonrpc":"2.0","method":"%b","params":{"subscription":"0x' % name
         tail = b'"%b,"result":%b}}' % (members, self.result)
-        for number in self.numbers:
+        for number in self.subscription_numbers:
             yield b"%b%x%b" % (head, number, tail)
 
     def deliver(self) -> None:

@@ -263,8 +263,8 @@ class LogQuery:
     """The logs that are wanted: those of a range of block numbers, both included, or those of one block by its hash (32
     bytes). `block_hash` is None for a range. `from_block` and `to_block` count only for a range.
 
-    `fixed_from` is True if the client named the first block by its number, so that it stays the same while the chain
-    grows. `fixed_to` is the same for the last block.
+    `fixed_from` is True if the client named the first block by its number or as `earliest`, so that it stays the same
+    while the chain grows. `fixed_to` is the same for the last block.
     """
 
     wanted: LogFilter

@@ -47,8 +47,9 @@ def privacy_error(message: str) -> RpcError:
 
 
 def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
-    """Return the error that a client gets for a failure of the manager: the manager's own words with the code -50200 if
-    a client may read them, else `ENCLAVE_ERROR` with -50100. The explanation of lacnode's own manager is `data`."""
+    """Return the error that a client gets for a failure of the manager. If a client may read the manager's own words
+    (`_PASSED_THROUGH`), these with the code -50200, and in `data` the explanation that lacnode's own manager gives.
+    Otherwise `ENCLAVE_ERROR` with -50100 and without `data`."""
     if isinstance(error, EnclaveError):
         # Tessera writes keys into its texts. They are removed, so that no client learns the key of another member.
         word = _KEY.sub("", error.code).strip()
@@ -57,6 +58,6 @@ def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
     return privacy_error(ENCLAVE_ERROR)
 
 
-def is_no_group(error: EnclaveError) -> bool:
+def is_group_not_found(error: EnclaveError) -> bool:
     """Return True if the manager's error says that there is no such group."""
     return _NO_GROUP.fullmatch(error.code) is not None

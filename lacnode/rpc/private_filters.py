@@ -28,7 +28,8 @@ class PrivateFilters(PollingFilters):
 
     def methods(self) -> tuple[Method, ...]:
         """Return the RPC methods that work on these filters. Each raises RpcError "Unauthorized" if the caller is no
-        member of the group, and another RpcError if privacy is off or a parameter does not fit."""
+        member of the group, and another RpcError if privacy is off, a parameter does not fit, or the group has no such
+        filter. `priv_uninstallFilter` returns False for an unknown filter."""
         return (
             Method("priv_newFilter", "PRIV", self._new_private_filter),
             Method("priv_getFilterChanges", "PRIV", self._private_changes),

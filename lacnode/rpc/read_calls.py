@@ -133,8 +133,8 @@ class ReadContext:
     """The objects that a read-only method may use. Hashes have 32 bytes.
 
     `deadline` is in seconds of the monotonic clock. The method raises CallTimeoutError after it (`check_time`).
-    `recent` is a cache of decoded blocks, or None. `max_block_bytes` is for a trial: a longer block ends it
-    (`check_block_size`). None is for a reader, which decodes every block.
+    `recent` is a cache of decoded blocks, or None. `max_block_bytes` is for a short trial in the process of the node
+    (`short_read_trials`): a longer block ends it (`check_block_size`). None is for a reader, which decodes every block.
     """
 
     chain: ReadableChain

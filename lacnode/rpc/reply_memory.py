@@ -24,5 +24,6 @@ class ReplyMemory:
 
     @property
     def is_full(self) -> bool:
-        """True if more than `UNFINISHED_BYTES` are kept: no more replies should be kept then."""
+        """True if the replies in unfinished batches take more than `UNFINISHED_BYTES`. The caller then refuses the
+        remaining calls of its batch. Nothing is refused here."""
         return self._kept_bytes > UNFINISHED_BYTES

@@ -71,8 +71,8 @@ class Readers(Protocol):
 
 
 class RequestRunner:
-    """Runs the JSON-RPC requests of all ports of a node, in worker threads or `readers`, each in its share of the time.
-    Use it on the event loop."""
+    """Runs the steps of the requests of all ports of a node (JSON-RPC and GraphQL), in worker threads or `readers`,
+    each in its share of the time. Use it on the event loop."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
@@ -83,13 +83,14 @@ class RequestRunner:
         self._waiting = WaitingMemory()
 
     def charge_unusual_request(self) -> None:
-        """Count the time that the event loop needs for a request that is not plain. Requests that come later may have
-        to wait because of it. It runs no request."""
+        """Count the time that the event loop needs for a request that is not plain, which `h11` has read
+        (`Request.is_plain`). Requests that come later may have to wait because of it. It runs no request."""
         self._share.spend(UNUSUAL_REQUEST_COST_SECONDS)
 
     def answer_at_once(self, request: bytes, steps: Steps) -> Reply | None:
         """Run the first of `steps` on the event loop, if `request` (the JSON text) is short and the share of the time
-        is not used up. Return the reply if that was all, None if `run` must run the rest."""
+        is not used up. Return the reply if that was all. None if it was not, or if no step was run: `run` must run the
+        rest then."""
         # Quick methods wait for the share as all others do. `run` knows how.
         if len(request) > QUICK_REQUEST_BYTES or self._share.delay_seconds():
             return None

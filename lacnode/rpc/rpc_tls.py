@@ -19,7 +19,7 @@ class RpcTlsError(Exception):
     """A file of TLS cannot be used. The text is one sentence that names the port."""
 
 
-class TlsPort(Protocol):
+class TlsHandshakes(Protocol):
     """Makes the TLS handshakes of one port, with the certificate of that port. It opens no socket."""
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
@@ -28,18 +28,18 @@ class TlsPort(Protocol):
         `stream` in each case."""
 
 
-def load_tls_port(settings: RpcTlsSettings | None, title: str) -> TlsPort | None:
+def load_tls_handshakes(settings: RpcTlsSettings | None, title: str) -> TlsHandshakes | None:
     """Return the object that makes the TLS handshakes of a port, None without `settings`. The files are read now. No
     socket is opened. `title` names the port in log and errors. RpcTlsError if a file cannot be used."""
     if settings is None:
         return None
     module = importlib.import_module("lacnode.rpc.server_tls")
-    port: TlsPort = module.ServerTlsPort(settings, title)
+    port: TlsHandshakes = module.ServerTlsHandshakes(settings, title)
     return port
 
 
 def over_tls(
-    tls: TlsPort | None, serve: StreamHandler, prepare: Callable[[trio.SocketStream], None] = lambda _: None
+    tls: TlsHandshakes | None, serve: StreamHandler, prepare: Callable[[trio.SocketStream], None] = lambda _: None
 ) -> ConnectionHandler:
     """Return a handler that makes the TLS handshake and then calls `serve` with the encrypted stream. If `tls` is None,
     it calls `serve` at once. A client whose handshake takes too long is not served. `prepare` is called first, with the

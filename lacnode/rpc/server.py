@@ -24,7 +24,7 @@ from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.readers.reader_threads import ReaderThreads
 from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.request_runner import Readers, RequestRunner
-from lacnode.rpc.rpc_tls import load_tls_port, over_tls
+from lacnode.rpc.rpc_tls import load_tls_handshakes, over_tls
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, IpcSettings, WebSocketSettings
 from lacnode.rpc.short_read_trials import ShortReadTrials
@@ -78,8 +78,8 @@ class RpcServers:
             self._methods += private_filters.methods()
         # Users, origins and certificates are checked here, before any port opens: a faulty file must stop the start.
         self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
-        self._http_tls = load_tls_port(None if http is None else http.tls, HTTP_TITLE)
-        self._ws_tls = load_tls_port(None if websocket is None else websocket.tls, WEBSOCKET_TITLE)
+        self._http_tls = load_tls_handshakes(None if http is None else http.tls, HTTP_TITLE)
+        self._ws_tls = load_tls_handshakes(None if websocket is None else websocket.tls, WEBSOCKET_TITLE)
         self._http_filter, self._ws_filter = _host_and_cors_filter(http), _host_and_cors_filter(websocket)
         self.subscriptions = SubscriptionFeeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None

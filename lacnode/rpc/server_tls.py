@@ -44,8 +44,8 @@ MAX_FILE_BYTES = 1_048_576
 _JAVA_KEYSTORE_MAGIC = b"\xfe\xed\xfe\xed"
 
 
-class ServerTlsPort:
-    """Makes the TLS handshakes of one port (`rpc_tls.TlsPort`), with the certificate and the trust of `settings`.
+class ServerTlsHandshakes:
+    """Makes the TLS handshakes of one port (`rpc_tls.TlsHandshakes`), with the certificate and the trust of `settings`.
 
     `title` names the port in log and errors. RpcTlsError from the constructor if a file of `settings` cannot be used.
     """

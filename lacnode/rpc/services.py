@@ -56,8 +56,8 @@ class NetworkView(Protocol):
         Return False if it is one already. Must be called on the event loop."""
 
     def remove_static_and_disconnect(self, enode: Enode) -> bool:
-        """End the connection with `enode`, and do not dial it again. Return False if it was not on the list of nodes to
-        dial. Must be called on the event loop."""
+        """End the connection with `enode`, if there is one, and do not dial it again. It may still dial this node.
+        Return True, or False if it was not on the list of nodes to dial. Must be called on the event loop."""
 
 
 class SyncView(Protocol):

@@ -29,8 +29,9 @@ class AuthenticationSettings:
 class HttpSettings:
     """JSON-RPC over HTTP. Sizes are in bytes, times in seconds. `groups` are API groups in upper case. `max_batch` is a
     number of calls. There is no limit if it is not positive. `pretty` indents replies. `cors_origins` are regular
-    expressions of the origins of pages that may call. Without any, no page may call. `timeout` is for one request.
-    Every client may call if `authentication` is None. There is no TLS if `tls` is None."""
+    expressions of the origins of pages that may call. Without any, no page may call. `allowed_hosts` are the names that
+    a `Host` header may have. `timeout` is for one request. Every client may call if `authentication` is None. There is
+    no TLS if `tls` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8545
@@ -50,8 +51,8 @@ class HttpSettings:
 class WebSocketSettings:
     """JSON-RPC over WebSocket. `groups` are API groups in upper case. `max_frame` is in bytes, `timeout` in seconds for
     one message. A message may be four times `max_frame` long. `cors_origins` are the origins of pages that may connect.
-    The default is every page, as with Besu. Every client may call if `authentication` is None. There is no TLS if `tls`
-    is None."""
+    The default is every page, as with Besu. `allowed_hosts` are the names that a `Host` header may have. Every client
+    may call if `authentication` is None. There is no TLS if `tls` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8546

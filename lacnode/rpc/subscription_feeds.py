@@ -81,7 +81,7 @@ class SubscriptionFeeds:
 
     def block_added(self, new_head: NewHead) -> None:
         """Queue an imported block, and return at once. `run` makes the notices about it, and adds it to polling
-        filters. Nothing is queued if no filter or subscription wants it."""
+        filters. Nothing is queued without a polling filter of any kind and without a subscription to blocks or logs."""
         # Without a listener nothing is queued. The filters' and subscriptions' counts are read without their locks: a
         # subscription that is made at this moment begins with the next block.
         if not len(self._filters) and not self._subscriptions.has_any(NEW_HEADS, LOGS):
@@ -98,7 +98,7 @@ class SubscriptionFeeds:
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """Queue a transaction that entered the pool for filters and subscriptions, and return at once. Nothing is
-        queued if none wants it."""
+        queued without a polling filter of any kind and without a subscription to pending transactions."""
         if len(self._filters) or self._subscriptions.has_any(PENDING):
             self._note(partial(self._pending, pooled))
 

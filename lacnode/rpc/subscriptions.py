@@ -226,7 +226,8 @@ class Subscriptions:
                     yield None
 
     def notices_of_pending(self, pooled: PooledTransaction) -> Iterator[Notice]:
-        """Yield the notices of a transaction that entered the pool, to `PENDING`: its hash, or the whole transaction."""
+        """Yield the notices of a transaction that entered the pool, for the active subscriptions of the kind `PENDING`.
+        Each subscription gets the hash, or the whole transaction if it asked for that (`Subscription.whole`)."""
         shown = {False: orjson.dumps(to_hex(pooled.transaction.hash))}
         for listener, subscriptions in self._of(PENDING):
             for whole in (False, True):

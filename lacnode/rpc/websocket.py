@@ -103,8 +103,9 @@ class WebSocketService:
         self._login = login
 
     async def handle_connection(self, stream: trio.abc.Stream, client: str) -> None:
-        """Serve one client, whose address is `client`, from the upgrade to the close. Raises trio's stream errors if
-        the client disconnects. The stream is not closed."""
+        """Serve one client, whose address is `client`, from the upgrade to the close. A client that sends a POST gets
+        answers over HTTP instead (`login`), if the port has logins. Raises trio's stream errors if the client
+        disconnects. The stream is not closed."""
         if self._login is not None and await _posts(stream):
             await HttpConnection(stream, self._login, MAX_LOGIN_BYTES, client=client).run()
         else:

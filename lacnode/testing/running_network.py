@@ -76,8 +76,8 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
     """Run a network of `validators` nodes in this process with `block_period` seconds between blocks. Yield it once it
     has reached block 1, and stop it when the `with` block is left.
 
-    NetworkFailedError if it does not reach block 1 in `START_SECONDS`, or, at the end of the `with` block, if it failed
-    meanwhile. It sets the logs of this process to errors only.
+    NetworkFailedError if a node does not reach block 1 in `START_SECONDS`, or, at the end of a `with` block without an
+    error, if the network failed meanwhile. It sets the logs of this process to errors only.
     """
     configure_logs("ERROR")
     # The ports stay claimed as long as the network runs, so that suites in parallel get other ports.

@@ -46,12 +46,14 @@ class EventLoop:
 
     def run(self, work: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
         """Run the asynchronous `work` with `arguments` on the event loop from a worker thread, and wait. Return its
-        result or raise its error. `attach` must have been called. trio.RunFinishedError if the loop has ended."""
+        result or raise its error. `attach` must have been called. RuntimeError in the thread of the loop itself.
+        trio.RunFinishedError if the loop has ended."""
         return trio.from_thread.run(work, *arguments, trio_token=self._token)
 
     def call(self, work: Callable[[], T]) -> T:
         """Call `work` on the event loop from a worker thread, and wait. Return its result or raise its error. Before
-        `attach`, `work` is called at once in this thread. trio.RunFinishedError if the loop has ended."""
+        `attach`, `work` is called at once in this thread. RuntimeError in the thread of the loop itself.
+        trio.RunFinishedError if the loop has ended."""
         if self._token is None:
             return work()
         return trio.from_thread.run_sync(work, trio_token=self._token)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trio
 
-from lacnode.graphql import document, query_execution
+from lacnode.graphql import document, query_context
 from lacnode.graphql.server import GraphQlServer
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.rpc.settings import ApiSettings
@@ -236,7 +236,7 @@ class TestBounds:
             assert len((await client.ask("{ blocks(from: 2) { number } }"))["blocks"]) == 3
 
     async def test_of_an_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(query_execution, "MAX_VALUES", 10)
+        monkeypatch.setattr(query_context, "MAX_VALUES", 10)
         async with graphql() as (node, client):
             for nonce in range(10):
                 await node.grow(transaction(nonce))

@@ -23,7 +23,7 @@ from lacnode.graphql.server import GraphQlServer
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.rpc import server_tls
 from lacnode.rpc.rpc_tls import RpcTlsError
-from lacnode.rpc.server_tls import ServerTlsPort
+from lacnode.rpc.server_tls import ServerTlsHandshakes
 from lacnode.rpc.settings import AuthenticationSettings
 from lacnode.rpc.tls_settings import CIPHER_SUITES, ClientTrust, RpcTlsSettings, ServerIdentity
 from tests.support.certificates import certificate, fingerprint, issuer, keystore
@@ -104,7 +104,7 @@ async def test_only_the_chosen_protocols_are_spoken(
 
 @pytest.mark.parametrize("suite", CIPHER_SUITES)
 async def test_every_cipher_suite_can_be_chosen(files: Path, suite: str) -> None:
-    port = ServerTlsPort(settings(files, cipher_suites=(suite,)), "a port")
+    port = ServerTlsHandshakes(settings(files, cipher_suites=(suite,)), "a port")
     assert port is not None
 
 
@@ -299,7 +299,7 @@ async def test_records_that_have_arrived_are_read_together(files: Path) -> None:
         async with client, await listeners[0].accept() as accepted:
             secured = trio.SSLStream(client, client_context(files, check_hostname=False))
             nursery.start_soon(secured.do_handshake)
-            stream = await ServerTlsPort(settings(files), "a port").secure(accepted)
+            stream = await ServerTlsHandshakes(settings(files), "a port").secure(accepted)
             assert stream is not None
             await secured.do_handshake()
             for byte in text:
@@ -367,7 +367,7 @@ def wrong_settings(path: Path) -> dict[str, RpcTlsSettings]:
 def test_a_wrong_file_is_named_in_one_line(files: Path, number: int) -> None:
     text, wrong = list(wrong_settings(files).items())[number]
     with pytest.raises(RpcTlsError) as refused:
-        ServerTlsPort(wrong, "the port")
+        ServerTlsHandshakes(wrong, "the port")
     assert str(refused.value).startswith("TLS options failed to initialize for the port: ")
     assert text in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -380,7 +380,7 @@ def test_an_expired_certificate_is_told_and_does_not_stop_the_node(
     certificate(files, "own", issuer(files, "root"), days)
     identity = ServerIdentity(certificate=files / "own.pem", key=files / "own.key")
     with captured_logs() as logged:
-        ServerTlsPort(settings(files, identity=identity), "the port")
+        ServerTlsHandshakes(settings(files, identity=identity), "the port")
     told = [entry["event"] for entry in logged if entry["log_level"] == "error"]
     assert [expected in text for text in told if expected] == ([] if expected is None else [True])
 

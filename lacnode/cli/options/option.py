@@ -24,8 +24,8 @@ class OptionKind(Enum):
 
 
 class OptionBehaviour(Enum):
-    """What an option of Besu does here. HONOURED: the same as in Besu. IGNORED: it is accepted and changes nothing.
-    REFUSED: a node for which it is switched on does not start."""
+    """What an option does here. HONOURED: the same as in Besu, or what its description says if Besu does not have it.
+    IGNORED: it is accepted and changes nothing. REFUSED: a node for which it is switched on does not start."""
 
     HONOURED = "honoured"
     IGNORED = "accepted, no effect"
@@ -34,11 +34,9 @@ class OptionBehaviour(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of the command line.
-
-    `name` is without the two dashes. `default` is a text, empty if there is no default. `values` are those of an enum, in
-    capitals.
-    """
+    """One option of the command line. `name` is without the two dashes, and so are `aliases`, its other names.
+    `default` is a text, empty if there is no default. It may be a description, such as "auto (terminal)". `values` are
+    those of an enum, in capitals. A `hidden` option is shown by `--Xhelp` only."""
 
     name: str
     kind: OptionKind

@@ -13,8 +13,8 @@ UNKNOWN_METHOD, METHOD_NOT_ENABLED = -32601, -32604
 
 
 class NodeClient:
-    """The node whose HTTP JSON-RPC is at `url`. UsageError for a URL that is not one of HTTP, and where the node does
-    not answer."""
+    """Calls the node whose HTTP JSON-RPC is at `url`. UsageError for a URL that is not one of HTTP, and where the node
+    does not answer."""
 
     def __init__(self, url: str) -> None:
         try:

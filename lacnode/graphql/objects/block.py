@@ -7,7 +7,7 @@ from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
 from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_objects
 from lacnode.graphql.objects.transaction import MinedTransaction
-from lacnode.graphql.query_execution import QueryExecution
+from lacnode.graphql.query_context import QueryContext
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
@@ -23,8 +23,8 @@ class BlockObject:
     ommerCount = 0
     """Blocks of a BFT network have no ommers."""
 
-    def __init__(self, execution: QueryExecution, header: BlockHeader, hash_: bytes) -> None:
-        self._execution = execution
+    def __init__(self, context: QueryContext, header: BlockHeader, hash_: bytes) -> None:
+        self._context = context
         self._header = header
         self.number = header.number
         self.hash = hash_
@@ -48,16 +48,16 @@ class BlockObject:
     # Several fields need the body. It is decoded once for the query.
     @cached_property
     def _block(self) -> Block:
-        found = self._execution.block_of(self.hash)
+        found = self._context.block_of(self.hash)
         if found is None:
             raise block_not_found()
         return found
 
     def parent(self) -> "BlockObject | None":
         """Return the block before this one. None for the genesis."""
-        header = self._execution.chain.header_of(self._header.parent_hash)
+        header = self._context.chain.header_of(self._header.parent_hash)
         # The parent's hash is in this header already, so it is not computed again.
-        return None if header is None else BlockObject(self._execution, header, self._header.parent_hash)
+        return None if header is None else BlockObject(self._context, header, self._header.parent_hash)
 
     def transactionCount(self) -> int:
         """Return the number of transactions in the block."""
@@ -65,16 +65,16 @@ class BlockObject:
 
     def totalDifficulty(self) -> int:
         """Return the sum of the difficulties of all blocks up to this one."""
-        return self._execution.chain.total_difficulty_of(self._header)
+        return self._context.chain.total_difficulty_of(self._header)
 
     def nextBaseFeePerGas(self) -> int | None:
         """Return the base fee of the next block in wei per gas. None before London."""
-        return next_base_fee(self._execution.chain.spec, self._header, self._header.timestamp)
+        return next_base_fee(self._context.chain.spec, self._header, self._header.timestamp)
 
     def miner(self, block: int | None = None) -> GraphQlAccount:
         """Return the proposer's account, in the state after block `block`, or after this block if that is None.
         RpcError "Block not found" if there is no such block."""
-        return account_at(self._execution, self._header.coinbase, block, self._header)
+        return account_at(self._context, self._header.coinbase, block, self._header)
 
     def ommers(self) -> list[object]:
         """Return an empty list: blocks of a BFT network have no ommers."""
@@ -90,33 +90,33 @@ class BlockObject:
 
     def _counted(self, index: int) -> MinedTransaction:
         # The list is one field, so the time is checked here for each of its transactions.
-        self._execution.check_deadline()
-        return MinedTransaction(self._execution, self.hash, index)
+        self._context.check_deadline()
+        return MinedTransaction(self._context, self.hash, index)
 
     def transactionAt(self, index: int) -> MinedTransaction | None:
         """Return the transaction at `index`, None if the block has none there."""
         within = index < len(self._block.transactions)
-        return MinedTransaction(self._execution, self.hash, index) if within else None
+        return MinedTransaction(self._context, self.hash, index) if within else None
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
         """Return the logs of the block that fit `filter`, in order. RpcError if the filter names too much.
         QueryEndedError if there are too many logs, or if the block is too long for a short trial in the node's process."""
-        found = self._execution.chain.logs_of_block(self.hash, log_filter(filter), self._execution.check_block_size)
-        return logs_to_objects(self._execution, found)
+        found = self._context.chain.logs_of_block(self.hash, log_filter(filter), self._context.check_block_size)
+        return logs_to_objects(self._context, found)
 
     def account(self, address: bytes) -> GraphQlAccount:
         """Return the account at `address` (20 bytes) in the state after this block."""
-        return GraphQlAccount(self._execution, address, self._header)
+        return GraphQlAccount(self._context, address, self._header)
 
     def call(self, data: CallData) -> CallOutcome:
         """Execute the call `data` on the state after this block, and return its outcome (`call.call`). Nothing is
         stored. It raises the errors of `call.call`: RpcError, CallTimeoutError, MissingNodeError."""
-        return call(self._execution, self._header, data)
+        return call(self._context, self._header, data)
 
     def estimateGas(self, data: CallData) -> int:
         """Return gas with which the call `data` succeeds on the state after this block (`call.estimate`). RpcError if
         it does not succeed with any gas, CallTimeoutError if it takes too long."""
-        return estimate(self._execution, self._header, data)
+        return estimate(self._context, self._header, data)
 
     def rawHeader(self) -> bytes:
         """Return the header in RLP."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lacnode.evm.engine import CallRequest, CallResult
-from lacnode.graphql.query_execution import QueryExecution
+from lacnode.graphql.query_context import QueryContext
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.methods.calls import estimate_gas, result_of_call
 
@@ -21,36 +21,36 @@ class CallOutcome:
     status: int
 
 
-def call(execution: QueryExecution, header: BlockHeader, data: CallData) -> CallOutcome:
+def call(context: QueryContext, header: BlockHeader, data: CallData) -> CallOutcome:
     """Execute the call `data` on the state after the block of `header`, and return its outcome, which may be a failure.
     Nothing is stored. Without `gas` it has the block's limit, up to the cap.
 
     RpcError if the call cannot begin, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
     """
-    result = result_of_call(execution.reading, header, _request(data))
+    result = result_of_call(context.reading, header, _request(data))
     return CallOutcome(result.output, result.gas_used, int(result.success))
 
 
-def estimate(execution: QueryExecution, header: BlockHeader, data: CallData) -> int:
-    """Return gas with which the call `data` succeeded in an execution on the state after the block of `header`. Its own
-    gas is ignored.
+def estimate(context: QueryContext, header: BlockHeader, data: CallData) -> int:
+    """Return gas with which the call `data` succeeded in an execution on the state after the block of `header`. The gas
+    that `data` names is ignored.
 
-    This is the used gas if it suffices, as in Besu, and JSON-RPC's estimate if it does not. RpcError if it does not
-    succeed with any gas, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
+    This is the used gas if it suffices, as in Besu, and JSON-RPC's estimate if it does not. RpcError if the call does
+    not succeed with any gas, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
     """
     # The gas of the call is ignored, as it is by JSON-RPC's estimate.
     request = replace(_request(data), gas=None)
-    first = result_of_call(execution.reading, header, request)
-    if first.success and _suffices(execution, header, request, first):
+    first = result_of_call(context.reading, header, request)
+    if first.success and _suffices(context, header, request, first):
         return first.gas_used
-    return estimate_gas(execution.reading, header, request)
+    return estimate_gas(context.reading, header, request)
 
 
-def _suffices(execution: QueryExecution, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:
+def _suffices(context: QueryContext, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:
     if first.gas_used < first.gas_before_refund:
         # There was a refund, which comes at the end. More gas than the used gas is needed before it.
         return False
-    return result_of_call(execution.reading, header, replace(request, gas=first.gas_used)).success
+    return result_of_call(context.reading, header, replace(request, gas=first.gas_used)).success
 
 
 def _request(data: CallData) -> CallRequest:

@@ -8,7 +8,7 @@ from lacnode.evm.transaction_validation import blob_gas
 from lacnode.graphql.live import PendingTransaction
 from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.objects.logs import GraphQlLog, logs_to_objects
-from lacnode.graphql.query_execution import QueryExecution
+from lacnode.graphql.query_context import QueryContext
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
@@ -28,8 +28,8 @@ class SignedTransactionFields:
     """The fields that every transaction has, in a block or in the pool. Prices and values are in wei. A field that the
     type of the transaction does not have is None."""
 
-    def __init__(self, execution: QueryExecution, transaction: Transaction) -> None:
-        self._execution = execution
+    def __init__(self, context: QueryContext, transaction: Transaction) -> None:
+        self._context = context
         self._signed = transaction
         self.hash = transaction.hash
         self.nonce = transaction.nonce
@@ -54,7 +54,7 @@ class SignedTransactionFields:
     # `number` is the block of the state in which the query wants to see the account.
     def _receiver(self, number: int | None, own: BlockHeader) -> GraphQlAccount | None:
         to = self._signed.to
-        return None if to is None else account_at(self._execution, to, number, own)
+        return None if to is None else account_at(self._context, to, number, own)
 
 
 class WaitingTransaction(SignedTransactionFields):
@@ -64,20 +64,20 @@ class WaitingTransaction(SignedTransactionFields):
     blobGasUsed = blobGasPrice = logs = revertReason = None
     rawReceipt = b""
 
-    def __init__(self, execution: QueryExecution, pending: PendingTransaction) -> None:
+    def __init__(self, context: QueryContext, pending: PendingTransaction) -> None:
         # The transaction came from the node as bytes (`live`). It is decoded only if the query shows it.
-        super().__init__(execution, Transaction.decode(pending.raw))
+        super().__init__(context, Transaction.decode(pending.raw))
         self._sender = pending.sender
 
     def from_(self, block: int | None = None) -> GraphQlAccount:
         """Return the sender's account, in the state after block `block`, or after the head if that is None. RpcError
         "Block not found" if there is no such block."""
-        return account_at(self._execution, self._sender, block, self._execution.chain.head.header)
+        return account_at(self._context, self._sender, block, self._context.chain.head.header)
 
     def to(self, block: int | None = None) -> GraphQlAccount | None:
         """Return the recipient's account, in the state after block `block`, or after the head if that is None. None for
         a creation. RpcError "Block not found" if there is no such block."""
-        return self._receiver(block, self._execution.chain.head.header)
+        return self._receiver(block, self._context.chain.head.header)
 
     def createdContract(self, block: int | None = None) -> None:
         """Return None: no block has the transaction."""
@@ -88,11 +88,11 @@ class MinedTransaction(SignedTransactionFields):
     """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError "Block not found" if there is
     none. Its receipt is read when a field needs it."""
 
-    def __init__(self, execution: QueryExecution, block_hash: bytes, index: int) -> None:
-        found = execution.block_of(block_hash)
+    def __init__(self, context: QueryContext, block_hash: bytes, index: int) -> None:
+        found = context.block_of(block_hash)
         if found is None or index >= len(found.transactions):
             raise block_not_found()
-        super().__init__(execution, found.transactions[index])
+        super().__init__(context, found.transactions[index])
         self._block: Block = found
         self._block_hash = block_hash
         self.index = index
@@ -100,7 +100,7 @@ class MinedTransaction(SignedTransactionFields):
     # The outcomes of the whole block are read at the first field that needs one of them, and kept for the others.
     @cached_property
     def _outcomes(self) -> tuple[ReceiptRecord, ...]:
-        return self._execution.receipt_records_of(self._block_hash)
+        return self._context.receipt_records_of(self._block_hash)
 
     @property
     def _outcome(self) -> ReceiptRecord:
@@ -113,7 +113,7 @@ class MinedTransaction(SignedTransactionFields):
     def from_(self, block: int | None = None) -> GraphQlAccount:
         """Return the sender's account, in the state after block `block`, or after the transaction's block if that is
         None. RpcError "Block not found" if there is no such block."""
-        return account_at(self._execution, self._outcome.sender, block, self._header)
+        return account_at(self._context, self._outcome.sender, block, self._header)
 
     def to(self, block: int | None = None) -> GraphQlAccount | None:
         """Return the recipient's account, in the state after block `block`, or after the transaction's block if that is
@@ -124,11 +124,11 @@ class MinedTransaction(SignedTransactionFields):
         """Return the account of the created contract, in the state after block `block`, or after the transaction's
         block if that is None. None if no contract was created. RpcError "Block not found" if there is no such block."""
         created = self._outcome.created
-        return None if created is None else account_at(self._execution, created, block, self._header)
+        return None if created is None else account_at(self._context, created, block, self._header)
 
     def block(self) -> object:
         """Return the block that has the transaction (`BlockObject`)."""
-        return self._execution.block(self._header, self._block_hash)
+        return self._context.block(self._header, self._block_hash)
 
     def status(self) -> int | None:
         """Return 1 for success and 0 for failure. None before Byzantium."""
@@ -158,7 +158,7 @@ class MinedTransaction(SignedTransactionFields):
         """Return the price of blob gas in wei. None for a transaction without blobs."""
         if self._signed.type != BLOB:
             return None
-        return BLOB_BASE_FEE if self._execution.chain.spec.constant_base_fee is None else 0
+        return BLOB_BASE_FEE if self._context.chain.spec.constant_base_fee is None else 0
 
     def logs(self) -> list[GraphQlLog]:
         """Return the logs of the transaction, in order. Empty if there is none. QueryEndedError if there are too many."""
@@ -169,7 +169,7 @@ class MinedTransaction(SignedTransactionFields):
             LogWithMetadata(log, number, hash_, header.number, header.timestamp, self.hash, self.index)
             for number, log in enumerate(self._outcome.receipt.logs, first)
         )
-        return logs_to_objects(self._execution, found)
+        return logs_to_objects(self._context, found)
 
     def rawReceipt(self) -> bytes:
         """Return the encoded receipt (EIP-2718)."""

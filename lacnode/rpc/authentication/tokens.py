@@ -28,11 +28,12 @@ class TokenKeyError(AuthenticationSetupError):
 
 
 class TokenChecker(Protocol):
-    """Checks the JSON Web Tokens that clients show, and finds their users. Safe to use from several threads."""
+    """Checks the JSON Web Tokens that clients show, and finds their users. A user has the rights that the token names:
+    no file of users is read. Safe to use from several threads."""
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token (the text after `Bearer`). None if it is no token, is forged, has expired, or has
-        no end."""
+        """Return the user of a token (the text after `Bearer`). None if it is no token, is forged, has expired, or
+        names no time at which it expires (`exp`)."""
 
 
 class OwnTokens:
@@ -82,8 +83,8 @@ class ForeignTokens:
         self._key = _foreign_key(file, algorithm)
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token of the other issuer. None if the token is forged, has expired, has no end, or is
-        no token."""
+        """Return the user of a token of the other issuer. None if the token is forged, has expired, names no time at
+        which it expires (`exp`), or is no token."""
         return _checked(token, self._key, self._algorithm)
 
 

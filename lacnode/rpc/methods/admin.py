@@ -35,7 +35,8 @@ def _enode(params: Params) -> Enode:
 
 
 def admin_addPeer(services: RpcServices, params: Params) -> object:
-    """Make the enode URL in `params` a static node, which is dialled from now on. Return False if it is one already.
+    """Make the enode URL in `params` a static node, which is dialled from now on. Return True, or False if it is one
+    already.
 
     RpcError if P2P is off, if the URL is wrong or has a host name, or if it is this node's own.
     """
@@ -47,8 +48,9 @@ def admin_addPeer(services: RpcServices, params: Params) -> object:
 
 
 def admin_removePeer(services: RpcServices, params: Params) -> object:
-    """End the connection with the enode URL in `params`, and do not dial it again. Return False if it was not on the
-    list of nodes to dial. RpcError if P2P is off, or if the URL is wrong or has a host name."""
+    """End the connection with the node of the enode URL in `params`, if there is one, and do not dial this node again.
+    It may still dial this node. Return True, or False if it was not on the list of nodes to dial. RpcError if P2P is
+    off, or if the URL is wrong or has a host name."""
     network, enode = _network(services), _enode(params)
     return services.event_loop.call(lambda: network.remove_static_and_disconnect(enode))
 

@@ -163,8 +163,8 @@ def _slot_names(spec: ChainSpec, who: bytes) -> dict[bytes, int]:
 
 @with_trace_errors
 def debug_accountRange(reading: ReadContext, params: Params) -> object:
-    """Return accounts in the order of the hashes of their addresses, after a block: from hash to address, and the hash
-    after them. An address that this node cannot know is zero.
+    """Return accounts in the order of the hashes of their addresses, after a block: from hash to address, and the first
+    hash after them, zeros if there is none. An address that this node cannot know is zero.
 
     `params` are the block (number, tag or hash), an unused index, the first hash, and the number of accounts (at most
     `MAX_RANGE_ENTRIES` are shown). Empty for an unknown block. RpcError if a parameter does not fit, or if the state is

@@ -112,8 +112,8 @@ def eth_getUncleCountByBlockHash(services: RpcServices, params: Params) -> objec
 
 
 def eth_getUncle(services: RpcServices, params: Params) -> object:
-    """Return None, because BFT blocks have no ommers. RpcError if the block is missing or the index is no
-    quantity. The block is not looked up."""
+    """Return None, because BFT blocks have no ommers. RpcError if the parameter for the block is missing, or the index
+    is no quantity. The block is not looked up: it need not exist."""
     required(params, 0, "block")
     parse_quantity(required(params, 1, "index"), "index")
     return None

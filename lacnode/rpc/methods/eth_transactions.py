@@ -53,8 +53,8 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
     """Offer a signed transaction (hexadecimal) to the pool, and return its hash as 0x-hexadecimal. It may ask the rules
     contract, which takes up to seconds.
 
-    RpcError if this node takes no transactions, or if the transaction cannot be read or is rejected. `data` then gives
-    the reason.
+    RpcError if this node takes no transactions, if the transaction cannot be read, or if it is rejected. In the last
+    two cases `data` gives the reason. A wrong `v` is "Internal error" without `data`.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()
@@ -176,8 +176,9 @@ def eth_getLogs(reading: ReadContext, params: Params) -> object:
     """Return the logs that fit a filter object, in order: those of a range of blocks (without numbers the head alone),
     or of one block by its hash (32 bytes).
 
-    RpcError if a member of the filter does not fit, the hash is unknown, the range is longer than `max_logs_range` of the
-    settings, or there are more than `MAX_LOGS` or `MAX_LOGS_BYTES`. CallTimeoutError if it takes too long.
+    RpcError if a member of the filter does not fit, the hash is unknown, the last minus the first block number is more
+    than `max_logs_range` of the settings (0 for no bound), or there are more than `MAX_LOGS` or `MAX_LOGS_BYTES`.
+    CallTimeoutError if it takes too long.
     """
     query = _logs_question(reading, params)
     if query.block_hash is not None and reading.chain.header_of(query.block_hash) is None:

@@ -80,7 +80,8 @@ def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
 
 def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
     """Return how many blocks each validator proposed, and the last one, as 0x quantities. The range goes from the first
-    parameter up to, but without, the second. Without parameters it is the last `DEFAULT_RANGE_BLOCKS` blocks.
+    parameter up to the second one, which is not included. It ends before the head in each case. Without parameters it
+    is the `DEFAULT_RANGE_BLOCKS` blocks before the head.
 
     RpcError if the range is empty or a parameter does not fit, and CallTimeoutError if the time is over.
     """

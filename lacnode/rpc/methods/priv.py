@@ -36,7 +36,7 @@ from lacnode.rpc.parameters import (
     parse_log_query,
     required,
 )
-from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
+from lacnode.rpc.privacy_errors import is_group_not_found, manager_error, privacy_error
 from lacnode.rpc.privacy_parameters import (
     check_member,
     in_base64,
@@ -54,10 +54,11 @@ from lacnode.rpc.services import RpcServices
 
 def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     """Create a group in the transaction manager and return its id in base64. `params` is an object with `addresses`
-    (keys in base64) and, if wanted, `name`, `description` and `mandatoryRecipient`.
+    (keys in base64) and, if wanted, `name`, `description` and `mandatoryRecipient`. The latter is a key that is added
+    to the members, and that the description names.
 
-    RpcError if privacy is off, a parameter does not fit, the manager refuses it, or a tenant is no member of its own
-    group.
+    RpcError if privacy is off, a parameter does not fit, the manager refuses the group, or a tenant is no member of its
+    own group.
     """
     controller = privacy_controller(services)
     document = required(params, 0, "group")
@@ -123,16 +124,26 @@ def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> o
 
 
 def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
-    """Return the private transaction of a marker, by the marker's hash. None if it is not one of this node's, or no
-    block has the marker. RpcError if privacy is off, or "Internal error" if the payload cannot be read now."""
+    """Return the private transaction of a marker, by the marker's hash (32 bytes). None if no block has this
+    transaction, if it is no marker, or if neither the manager has its payload for the caller's key nor a group history
+    that the key may see. None also if the payload does not belong to its group (`lac_whyPrivateTransactionIgnored` says
+    why).
+
+    RpcError if the hash does not fit or privacy is off, and "Internal error" if the manager does not give the payload
+    or the payload is no private transaction.
+    """
     found = _found(services, params)
     return None if found is None else _transaction(found.private)
 
 
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
-    """Return the receipt of a private transaction, by its marker's hash. None if it was not executed yet or is not one
-    of this node's. It may wait a short time for the execution. RpcError if privacy is off, or "Internal error" if the
-    payload cannot be read now."""
+    """Return the receipt of a private transaction, by its marker's hash (32 bytes). None if the transaction was not
+    executed yet, and in each case in which `priv_getPrivateTransaction` returns None. It may wait a short time for the
+    execution.
+
+    RpcError if the hash does not fit or privacy is off, and "Internal error" if the manager does not give the payload
+    or the payload is no private transaction.
+    """
     found = _found(services, params)
     receipts = privacy_controller(services).receipts
     if found is None or receipts.find_receipt(found) is None:
@@ -343,7 +354,7 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
         if controller.groups.members_at(wanted) is None or not controller.may_see_group(wanted, number):
             raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
     except EnclaveError as error:
-        text = privacy_errors.FIND_GROUP_ERROR if is_no_group(error) else privacy_errors.ENCLAVE_ERROR
+        text = privacy_errors.FIND_GROUP_ERROR if is_group_not_found(error) else privacy_errors.ENCLAVE_ERROR
         raise privacy_error(text) from None
     except EnclaveUnreachableError:
         raise invalid_params() from None

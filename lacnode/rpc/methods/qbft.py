@@ -95,9 +95,9 @@ def istanbul_candidates(services: RpcServices, params: Params) -> object:
 
 def istanbul_status(reading: ReadContext, params: Params) -> object:
     """Return how many blocks each validator created in a range of blocks, and the number of these blocks. `params` are
-    the first block of the range and the block after its last one. Without parameters the range is the last
-    `DEFAULT_STATUS_BLOCKS` blocks. RpcError if the range is wrong or longer than `MAX_STATUS_BLOCKS`, or the validators
-    cannot be read, and CallTimeoutError if the time is over."""
+    the first block of the range and the block after its last one. Without parameters the range is the
+    `DEFAULT_STATUS_BLOCKS` blocks before the head. The head and the genesis never count. RpcError if the range is wrong
+    or longer than `MAX_STATUS_BLOCKS`, or the validators cannot be read, and CallTimeoutError if the time is over."""
     first, end = _status_range(reading, params)
     last = reading.chain.header_at(end)
     if last is None:

@@ -202,11 +202,13 @@ def trace_call(reading: ReadContext, params: Params) -> object:
 
 @with_trace_errors
 def trace_callMany(reading: ReadContext, params: Params) -> object:
-    """Execute calls one after the other, each on the state that the one before left, and return the wanted parts of
-    each. `params` are an array of pairs (call object, trace types) and the block (number or tag).
+    """Execute calls one after the other, the first on the state after a block and each other one on the state that the
+    one before left. Return the wanted parts of each. Nothing is stored. There are exactly two `params`: an array of
+    pairs (call object, array of `trace`, `vmTrace` and `stateDiff`) and the block (number or tag, null for the head).
 
-    RpcError if a parameter does not fit, there are more than `MAX_TRACED_CALLS` or no such block, a call cannot begin,
-    or the answer is too large. CallTimeoutError if it takes too long.
+    RpcError for another number of parameters, if one does not fit, if there are more than `MAX_TRACED_CALLS` calls, if
+    there is no such block or its state is not kept, if a call cannot begin, or if the answer is too large.
+    CallTimeoutError if it takes too long.
     """
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
@@ -225,8 +227,8 @@ def trace_rawTransaction(reading: ReadContext, params: Params) -> object:
     """Execute a signed transaction on the state after the head, and return its wanted parts. It is not sent. `params`
     are the transaction in hexadecimal and an array of `trace`, `vmTrace` and `stateDiff`.
 
-    RpcError for another number of parameters, or if one does not fit, the transaction cannot begin, or the answer is
-    too large. CallTimeoutError if it takes too long.
+    RpcError for another number of parameters, or if one does not fit, the transaction cannot begin, the answer is too
+    large, or the state is not kept. CallTimeoutError if it takes too long.
     """
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
@@ -304,11 +306,12 @@ class _Filter:
 
 @with_trace_errors
 def trace_filter(reading: ReadContext, params: Params) -> object:
-    """Return the flat traces of a range of blocks that fit a filter object, with the rewards, in order. `after` of the
-    filter skips traces, and `count` bounds them.
+    """Return the flat traces of a range of blocks that fit a filter object, in order. The rewards of the blocks are
+    among them if the filter names no addresses. `after` of the filter skips traces, and `count` bounds them.
 
-    RpcError if the filter does not fit, the range is longer than `max_trace_filter_range` of the settings, or the
-    answer is too large. CallTimeoutError if it takes too long.
+    RpcError if the filter does not fit, the last minus the first block number is more than `max_trace_filter_range` of
+    the settings (0 for no bound), the answer is too large, or the state is not kept. CallTimeoutError if it takes too
+    long.
     """
     wanted = _filter(reading, required(params, 0, "filter"))
     limit = reading.settings.max_trace_filter_range

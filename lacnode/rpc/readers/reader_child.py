@@ -87,8 +87,9 @@ class ReaderChild:
         return answer
 
     @property
-    def is_running(self) -> bool:
-        """True if the process runs and can be asked once more. False after an answer that was its last."""
+    def can_be_asked(self) -> bool:
+        """True if the process runs and takes one more task. False after an answer that was its last, even if the
+        process has not ended yet."""
         return not self._ends and self._process.poll() is None
 
     async def kill(self) -> None:

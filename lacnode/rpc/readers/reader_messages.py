@@ -46,7 +46,7 @@ class ReaderTask:
 
 class ReaderOutcome(Enum):
     """How a task of a reader process ended: with a result, with an error, or BEHIND, because the database does not show
-    the head or its state yet."""
+    the head yet or lacks a state."""
 
     RESULT = "result"
     """`body` is the result as JSON text."""
@@ -55,7 +55,8 @@ class ReaderOutcome(Enum):
     """`error` is an RpcError's code, message and data."""
 
     BEHIND = "behind"
-    """The database does not show the head yet, or not its state."""
+    """The database does not show the head yet, or lacks a state that the call reads: it is not written yet, or is not
+    kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ class ReaderProcesses:
     async def read(self, call: ReadCall, client: str) -> object:
         """Wait for a process, and return the result of `call` for the address `client` as `EncodedJson`.
 
-        RpcError if the call ends in one, takes too long, or its process dies. BusyError if too many calls wait, the
-        wait was too long, or no process can be started.
+        RpcError if the call ends in one, takes too long, its process dies, or the state that it reads is not kept.
+        BusyError if too many calls wait, the wait was too long, or no process can be started.
         """
         seconds = self._setup.settings.call_seconds
         async with self._turns.turn(client), self._process() as (child, is_new):
@@ -143,7 +143,7 @@ class ReaderProcesses:
         # The process that was used last comes first. The others can become idle and end.
         while self._kept:
             child = self._kept.pop().child
-            if child.is_running:
+            if child.can_be_asked:
                 return child, False
             await self._end(child)
         try:

@@ -19,10 +19,11 @@ def opening_header(
     spec: ChainSpec, parent: BlockHeader, parent_hash: bytes, block: BlockOverrides, *, validates: bool
 ) -> BlockHeader:
     """Return the header in whose environment the calls of `block` run, on `parent` with the hash `parent_hash` (32
-    bytes). Its number and timestamp must be set: AssertionError if not.
+    bytes). `block.number` and `block.timestamp` must be set: AssertionError if not.
 
-    Without overrides it has the parent's coinbase, difficulty and gas limit. The base fee is 0, or the one that follows
-    from the parent if the calls are validated (`validates`), and None before London.
+    Each field that `block` does not override has a default: the parent's coinbase, difficulty and gas limit. The base
+    fee is None before London, also if it is overridden. From London on its default is 0, or the one that follows from
+    the parent if the calls are validated (`validates`).
     """
     assert block.number is not None
     assert block.timestamp is not None

@@ -35,8 +35,9 @@ LAST_UINT64 = 2**64 - 1
 @dataclass(frozen=True, slots=True)
 class BlockOverrides:
     """The fields of a block's header that the caller sets. A field that is None keeps the value that it has without
-    overrides. `hash`, `state_root` and `mix_hash` have 32 bytes, `coinbase` 20. `timestamp` is in Unix seconds,
-    `base_fee` in wei per gas."""
+    overrides. `extra_data` and `mix_hash` have the same defaults in each block: no bytes, and zeros. `hash`,
+    `state_root` and `mix_hash` have 32 bytes, `coinbase` 20. `timestamp` is in Unix seconds, `base_fee` in wei per gas.
+    """
 
     number: int | None = None
     timestamp: int | None = None
@@ -73,8 +74,8 @@ class Simulation:
 
 def parse_simulation(value: object, check: Callable[[], None]) -> Simulation:
     """Parse the first parameter of `eth_simulateV1`. `check` raises when the time of the call is over. RpcError if a
-    member does not fit, or there are too many blocks, overridden accounts, slots or bytes of code. Numbers and
-    timestamps are not compared here: see `number_blocks`."""
+    member does not fit, if the nonces that a sender names do not ascend, or if there are too many blocks, overridden
+    accounts, slots or bytes of code. Numbers and timestamps of blocks are not compared here: see `number_blocks`."""
     if not isinstance(value, Mapping):
         raise invalid_params("an object with blockStateCalls was expected")
     blocks = value.get("blockStateCalls")

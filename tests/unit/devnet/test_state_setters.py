@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from lacnode.devnet.request_forwarder import RequestForwarder
-from lacnode.devnet.state_changes import StateChanges
+from lacnode.devnet.state_changes import StateChanger
 from lacnode.devnet.state_setters import StateSetters
 from lacnode.evm.state_administration import STATE_CHANGE_ADDRESS, AccountUpdate, decode_account_update
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
@@ -57,7 +57,7 @@ class FakeNode:
 
     def setters(self) -> StateSetters:
         forwarder = cast(RequestForwarder, self)
-        changes = StateChanges(forwarder, self.administrator, self.send, lambda: self.makes_blocks)
+        changes = StateChanger(forwarder, self.administrator, self.send, lambda: self.makes_blocks)
         return StateSetters(forwarder, changes, 1337)
 
 

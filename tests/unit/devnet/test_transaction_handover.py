@@ -14,7 +14,7 @@ from lacnode.devnet.coordinator import Coordinator
 from lacnode.devnet.hosted_node import HostedNode
 from lacnode.devnet.manifest import DevnetNode
 from lacnode.devnet.node_group import CommonHead, NodeGroup
-from lacnode.devnet.transaction_handover import add_handed, encode_handed
+from lacnode.devnet.transaction_handover import encode_first_transactions, offer_transactions
 from lacnode.node.configuration import NodeConfig
 from tests.support.rpc_chain import node, signed
 
@@ -23,22 +23,22 @@ def test_the_pool_of_another_node_gets_them_and_may_have_some_already() -> None:
     first, second = signed(nonce=0), signed(nonce=1)
     other = node()
     other.send(first)
-    add_handed(other.pool, encode_handed([first, second]))
+    offer_transactions(other.pool, encode_first_transactions([first, second]))
     assert other.pooled == [first, second]
 
 
 def test_a_command_has_room_for_what_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     large = signed(data=bytes(60_000))
-    encoded = encode_handed([large] * 10)
+    encoded = encode_first_transactions([large] * 10)
     assert len(encoded) == 2
     assert sum(map(len, encoded)) < MAX_LINE_BYTES * 3 // 4
     monkeypatch.setattr(transaction_handover, "MAX_HANDED", 3)
-    assert len(encode_handed([signed(nonce=nonce) for nonce in range(5)])) == 3
+    assert len(encode_first_transactions([signed(nonce=nonce) for nonce in range(5)])) == 3
 
 
 def test_what_is_no_transaction_is_refused() -> None:
     with pytest.raises(ControlError, match="a transaction was expected"):
-        add_handed(node().pool, ["c0"])
+        offer_transactions(node().pool, ["c0"])
 
 
 class RecordingGroup(NodeGroup):

@@ -5,11 +5,11 @@ import random
 import h11
 import pytest
 
-from lacnode.http.head_lines import MAX_HEAD_LINES, HeadLines
+from lacnode.http.head_lines import MAX_HEAD_LINES, HeadLineCounter
 
 
 def refused(parts: list[bytes]) -> bool:
-    lines = HeadLines()
+    lines = HeadLineCounter()
     try:
         for part in parts:
             lines.count_lines(part)
@@ -36,7 +36,7 @@ def test_a_head_counts_alike_in_any_parts(end: bytes, count: int) -> None:
 
 
 def test_a_head_without_end_is_refused_at_its_last_line_too_many() -> None:
-    lines = HeadLines()
+    lines = HeadLineCounter()
     for _ in range(MAX_HEAD_LINES + 1):
         lines.count_lines(b"a:b\n")
     with pytest.raises(h11.RemoteProtocolError):

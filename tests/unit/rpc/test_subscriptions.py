@@ -47,7 +47,7 @@ class TestManySubscriptions:
                 subscriptions.add(NEW_HEADS, False, None, listener)
             subscriptions.activate(listener)
         notices = notices_of(subscriptions, polling.log(0))
-        assert [len(notice.numbers) for notice in notices] == [10, 10, 10]
+        assert [len(notice.subscription_numbers) for notice in notices] == [10, 10, 10]
         assert len({id(notice.result) for notice in notices}) == 1
 
     def test_to_the_same_logs_are_matched_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ class TestManySubscriptions:
 
         monkeypatch.setattr(LogFilter, "matches", noted)
         (notice,) = notices_of(subscriptions, polling.log(0))
-        assert notice.numbers == (1, 3)
+        assert notice.subscription_numbers == (1, 3)
         assert len(asked) == 2
 
     def test_may_name_only_so_many_topics(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lacnode.chain.chain_history import ChainHistory
-from lacnode.graphql import query_execution
+from lacnode.graphql import query_context
 from lacnode.graphql.answer import answer_query
 from lacnode.graphql.live import LiveFacts
 from lacnode.primitives.block import Block
@@ -87,7 +87,7 @@ def test_logs_of_a_transaction_are_numbered_through_the_block(full: RpcTestNode)
 
 @pytest.mark.parametrize("field", ["index", "__typename", "block { __typename }", "to(block: 99) { address }"])
 def test_an_answer_is_bounded_by_its_names_too(full: RpcTestNode, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_execution, "MAX_RESULT_BYTES", 50_000)
+    monkeypatch.setattr(query_context, "MAX_RESULT_BYTES", 50_000)
     assert answered(full, f"{{ block {{ transactions {{ short: {field} }} }} }}")["data"]
     with pytest.raises(RpcError, match="Requested range exceeds"):
         answered(full, f"{{ block {{ transactions {{ {'a' * 5_000}: {field} }} }} }}")
@@ -96,6 +96,6 @@ def test_an_answer_is_bounded_by_its_names_too(full: RpcTestNode, field: str, mo
 def test_the_fields_that_fail_are_bounded(full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "{ block { transactions { to(block: 99) { address } } } }"
     assert len(answered(full, text)["errors"]) == TRANSACTIONS
-    monkeypatch.setattr(query_execution, "MAX_RESULT_BYTES", query_execution.ERROR_BYTES * TRANSACTIONS)
+    monkeypatch.setattr(query_context, "MAX_RESULT_BYTES", query_context.ERROR_BYTES * TRANSACTIONS)
     with pytest.raises(RpcError, match="Requested range exceeds"):
         answered(full, text)

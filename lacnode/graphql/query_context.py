@@ -23,11 +23,11 @@ ERROR_BYTES = 2_048
 
 @dataclass(frozen=True, slots=True)
 class ObjectMakers:
-    """The constructors of objects whose modules would otherwise have to import each other: `block` takes the execution,
-    the header and the hash, `transaction` the execution, the block's hash and the index."""
+    """The constructors of objects whose modules would otherwise have to import each other: `block` takes the context,
+    the header and the hash, `transaction` the context, the block's hash and the index."""
 
-    block: Callable[["QueryExecution", BlockHeader, bytes], object]
-    transaction: Callable[["QueryExecution", bytes, int], object]
+    block: Callable[["QueryContext", BlockHeader, bytes], object]
+    transaction: Callable[["QueryContext", bytes, int], object]
 
 
 class QueryEndedError(BaseException):
@@ -41,8 +41,9 @@ class QueryEndedError(BaseException):
         self.cause = cause
 
 
-class QueryExecution:
-    """One GraphQL query while it is answered, with the limits of its time and its size.
+class QueryContext:
+    """What the fields of one GraphQL query share: the chain, the facts of the node, and the limits of time and size. It
+    executes nothing: graphql-core does.
 
     It reads the chain of `reading`. `live` has the facts that only the node knows. `makers` make the objects that other
     objects lead back to.
