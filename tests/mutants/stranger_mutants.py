@@ -13,8 +13,8 @@ STRANGERS = (
     Mutant(
         "a-recovered-payload-is-not-compared",
         "lacnode/privacy/manager/payload_intake.py",
-        "        self._check_ownership(payload, readers)\n",
-        '        if event == "received":\n            self._check_ownership(payload, readers)\n',
+        "        why = self._groups.find_refusal(payload, parties)\n",
+        '        why = None if event == "recovered" else self._groups.find_refusal(payload, parties)\n',
         ("tests/unit/privacy/test_ownership.py",),
     ),
     Mutant(

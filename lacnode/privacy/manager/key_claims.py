@@ -13,6 +13,7 @@ from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.key_proof_exchange import proves_key
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_sender import PeerSender
+from lacnode.privacy.manager.unanswered_urls import UnansweredUrlLimit
 from lacnode.rate_limited_log import RateLimitedLog
 
 CLAIM_RECHECK_SECONDS = 60.0
@@ -32,6 +33,7 @@ class KeyClaims:
         self._peers = peers
         self._sender = sender
         self._clock = clock
+        self._limit = UnansweredUrlLimit(peers, clock)
         self._lock = threading.Lock()
         self._seen: dict[tuple[bytes, str], float] = {}
         # A stranger can make claims under any number of URLs. One line for each would fill the disk.
@@ -75,6 +77,9 @@ class KeyClaims:
             )
             return
         known, own = self._peers.url_of(key), self._keys.sender_pair(None)
+        # A manager that was called for its party info makes its claim in the answer. So it needs nothing of this limit.
+        if not self._limit.take_call(url):
+            return
         # The new claim is asked first. Most claims fail here, and then the known manager is not called at all.
         if not proves_key(own, key, url, self._sender):
             text = f"the manager at {url} says to have the key {name}, and does not prove it: {known} is used"

@@ -47,8 +47,7 @@ class KnownGroups:
 
         `parties` are named by the private transaction in it, None if it has none. A payload without one, or for a
         flexible group, belongs to a group that is not known here, and to a known group if its sender is a member. The
-        record of a widened group is stored if the payload belongs to it. The errors of `record_of` and `keep_record`
-        pass through.
+        errors of `record_of` pass through.
         """
         if parties is None:
             return self._find_refusal_of_sender(payload)
@@ -57,9 +56,22 @@ class KnownGroups:
         why = find_ownership_refusal(parties, payload.sender, payload.group_id, self)
         if why is None and parties.is_flexible:
             return self._find_refusal_of_sender(payload)
-        if why is None and parties.group_id is None:
-            self._store_widened(parties.named_keys, payload.group_id)
         return why
+
+    def store_widened(self, payload: EncryptedPayload, parties: PayloadParties | None) -> None:
+        """Store the record of the group of `payload`, which was accepted, if other keys widen it. No effect for any other
+        group. `parties` are as in `find_refusal`. The errors of `record_of` and `keep_record` pass through.
+
+        The node asks for the members later. The keys that the id was computed from may not be known then.
+        """
+        if parties is None or parties.is_flexible or parties.group_id is not None:
+            return
+        named, group_id = parties.named_keys, payload.group_id
+        if is_legacy_group_of(named, group_id) or self._find_record(group_id) is not None:
+            return
+        members = self.widened_members(named, group_id)
+        if members is not None:
+            self._store_record(GroupRecord.legacy(tuple(members)))
 
     def is_named_recipient(self, payload: EncryptedPayload, parties: PayloadParties | None, key: bytes) -> bool:
         """Return True if the public key `key` (32 bytes) is named as a recipient of `payload`. `parties` are what the
@@ -88,17 +100,6 @@ class KnownGroups:
         if record is None or record.seed_imitates_legacy_id:
             return None
         return None if payload.sender in record.members else NO_MEMBER
-
-    def _store_widened(self, named: Sequence[bytes], group_id: bytes) -> None:
-        """Store the record of a widened group.
-
-        The node asks for the members later. The keys that the id was computed from may not be known then.
-        """
-        if is_legacy_group_of(named, group_id) or self._find_record(group_id) is not None:
-            return
-        members = self.widened_members(named, group_id)
-        if members is not None:
-            self._store_record(GroupRecord.legacy(tuple(members)))
 
     def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes), also of a deleted one. None if

@@ -71,6 +71,11 @@ class LocalTransactionManager:
         return self._keys
 
     @property
+    def peers(self) -> PeerDirectory:
+        """The directory of other managers."""
+        return self._peers
+
+    @property
     def party_info(self) -> PartyInfo:
         """The known managers and their keys, with the own URL and keys. The best known entries come first."""
         return self._peers.party_info

@@ -25,7 +25,7 @@ from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadS
 from lacnode.privacy.manager.quota import QuotaExceededError
 from lacnode.privacy.manager.recovery_boxes import decode_push_with_boxes
 from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
-from lacnode.privacy.payload_ownership import read_parties
+from lacnode.privacy.payload_ownership import PayloadParties, read_parties
 from lacnode.privacy.transaction_manager import EnclaveError
 from lacnode.rate_limited_log import RateLimitedLog
 
@@ -109,8 +109,8 @@ class PayloadIntake:
 
         `readers` are the own keys with the positions of their boxes (at least one). `recovery_boxes` are boxes of other
         parties, by their public key. Those of own keys and of parties with a box are left out. `event` is the event of
-        the entry in the audit log. With `counts_to_quota` the payload counts_to_quota for the quota of its sender, otherwise
-        only the free space on the disk is checked.
+        the entry in the audit log. With `counts_to_quota` the payload counts for the quota of its sender. Otherwise only
+        the free space on the disk is checked.
 
         EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
         another payload already or if it is too large, `StorageQuotaExceeded` if a quota is reached.
@@ -119,7 +119,7 @@ class PayloadIntake:
         if len(payload.cipher_text) > MAX_PAYLOAD_BYTES + MAC_BYTES:
             # It could never be given back: a reader accepts no recovery answer of this size.
             raise EnclaveError("InvalidPayload")
-        self._check_ownership(payload, readers)
+        named = self._check_ownership(payload, readers)
         own = payload.with_boxes_at(list(readers.values()))
         parties = {reader: position for position, reader in enumerate(readers)}
         # The sender can open the box of its recipient too. So it can recover the payload from this manager.
@@ -149,6 +149,8 @@ class PayloadIntake:
         except QuotaExceededError as error:
             self._log.warning(str(error), f"a payload of {to_base64(payload.sender)} is refused: {error}")
             raise EnclaveError("StorageQuotaExceeded", str(error)) from None
+        # After the payload: a refused one must leave nothing behind. Before the listeners: the node asks for the members.
+        self._groups.store_widened(payload, named)
         if self._missing_payloads is not None:
             self._missing_payloads.remove_found(payload.key)
         # The node hears only of new payloads. A payload that is pushed twice must not start its group's rebuild twice.
@@ -193,19 +195,22 @@ class PayloadIntake:
             return 0
         return 1
 
-    def _check_ownership(self, payload: EncryptedPayload, readers: Mapping[bytes, int]) -> None:
-        """Check that the payload belongs to its group, before it is stored.
+    def _check_ownership(self, payload: EncryptedPayload, readers: Mapping[bytes, int]) -> PayloadParties | None:
+        """Check that the payload belongs to its group, before it is stored. Return the keys that it names, None if it has
+        no private transaction.
 
         This manager gives a stored payload to the node and to other managers as a payload of its group.
         """
         # One reader is enough. All readers opened the same cipher text, so they see the same plaintext.
         reader = self._keys.sender_pair(next(iter(readers)))
         # No name is given to the plaintext, so that `read_parties` can free it.
-        why = self._groups.find_refusal(payload, read_parties(_opened_text(payload, reader)))
+        parties = read_parties(_opened_text(payload, reader))
+        why = self._groups.find_refusal(payload, parties)
         if why is not None:
             text = f"a payload of {to_base64(payload.sender)} is refused: {why}"
             self._log.warning(why, text, payload=to_base64(payload.key))
             raise EnclaveError("PrivacyGroupNotFound", why)
+        return parties
 
 
 def _opened_text(payload: EncryptedPayload, reader: KeyPair) -> bytes:

@@ -40,6 +40,7 @@ from lacnode.privacy.manager.recovery_boxes import (
     make_recovery_box,
     open_recovery_box,
 )
+from lacnode.privacy.manager.unanswered_urls import UnansweredUrlLimit
 from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
@@ -215,6 +216,7 @@ class PayloadRecovery:
         self._requests = ProvenRequestClient(sender)
         self._was_lost = was_lost
         self._clock = clock
+        self._limit = UnansweredUrlLimit(manager.peers, clock)
         self._turn = 0
         self._turns: dict[str, int] = {}
         # A dictionary as an ordered set: what helped last is the last.
@@ -254,10 +256,13 @@ class PayloadRecovery:
                 # A stranger can announce hundreds of URLs that answer slowly. Other payloads are waited for meanwhile.
                 if not left or self._clock() > until:
                     break
-                total += self._ask_together(own, places, left)
+                # Any account can send the markers of payloads that are missing everywhere.
+                total += self._ask_together(own, [place for place in places if self._limit.take_call(place[1])], left)
         return total
 
     def _ask_together(self, own: KeyPair, places: Sequence[tuple[bytes, str]], wanted: Sequence[bytes]) -> int:
+        if not places:
+            return 0
         self._turn += 1
         pages = self._request_pages(own, places, 0, wanted)
         for (_, url), page in zip(places, pages, strict=True):

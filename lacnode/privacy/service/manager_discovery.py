@@ -6,11 +6,11 @@ URLs that other managers named are not confirmed. They are called at a bounded r
 import structlog
 import trio
 
-from lacnode.fair_share import TokenBucket
 from lacnode.privacy.manager.cbor_records import CborError
 from lacnode.privacy.manager.orion_party_info import decode_orion_party_info
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_paths import PARTY_INFO_PATH
+from lacnode.privacy.manager.unanswered_urls import UnansweredUrlLimit
 from lacnode.privacy.service.peer_client import HttpPeerSender
 
 log = structlog.get_logger("privacy")
@@ -25,9 +25,6 @@ DISCOVERY_POLL_SECONDS = 1.0
 CALLS_AT_ONCE = 16
 """The number of calls at the same time. It is half of all connections, so that silent URLs leave some for payloads."""
 
-UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE = 1.0, 60
-"""The rate of calls to URLs where no manager has answered yet."""
-
 
 class ManagerDiscovery:
     """Asks the known managers for their party info over `sender` and adds the answers to `peers`. Nothing happens before
@@ -40,7 +37,7 @@ class ManagerDiscovery:
         self._sender = sender
         self._next_calls: dict[str, tuple[float, float]] = {}
         self._silent: set[str] = set()
-        self._allowance = TokenBucket(UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE)
+        self._limit = UnansweredUrlLimit(peers, trio.current_time)
 
     async def run(self) -> None:
         """Ask the known managers for their party info, again and again, until cancelled. The answers are added to the
@@ -75,9 +72,8 @@ class ManagerDiscovery:
         chosen = [url for url in due if self._peers.has_answered(url)]
         # The others are sorted by their pause: a new URL comes before one that has not answered ten times.
         for url in sorted(set(due).difference(chosen), key=lambda url: self._next_calls[url][1]):
-            if self._allowance.wait_seconds(now) > 0.0:
+            if not self._limit.take_call(url):
                 break
-            self._allowance.spend(1.0, now)
             chosen.append(url)
         return chosen
 

@@ -106,8 +106,8 @@ SEVERAL_KEYS_ADDED = (
 OPEN_CLIENT_PORT = (
     "THE CLIENT PORT IS OPEN TO EVERYONE who reaches {host}:{port}: any request there may read every private payload of "
     "this manager and send in its name. Close it in the configuration: clientallowednetworks with the networks of its "
-    "nodes, or clienttokenfile, or clientconnectiontls = strict with clientconnectiontlsservertrust = whitelist, or "
-    "clientnetworkinterface = 127.0.0.1"
+    "nodes, or clientconnectiontls = strict with clientconnectiontlsservertrust = whitelist, or "
+    "clientnetworkinterface = 127.0.0.1. clienttokenfile closes it too, also for nodes: they cannot send the token"
 )
 
 
