@@ -69,8 +69,8 @@ class ExecutionBudget:
         self._cancellations: tuple[_Cancellation, ...] = (_Cancellation(),)
 
     def cancel(self) -> None:
-        """Stop the execution at its next check. Budgets that were made of one another by `with_deadline` or
-        `joined_with` share the cancellation: all of them are cancelled. ValueError for `UNLIMITED`."""
+        """Stop the execution at its next check. Budgets that were made of one another by `with_deadline`, `with_sizes`
+        or `joined_with` share the cancellation: all of them are cancelled. ValueError for `UNLIMITED`."""
         for cancellation in self._cancellations:
             cancellation.is_set = True
 

@@ -2,7 +2,7 @@
 
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import REVERTED
-from lacnode.evm.py_evm_halts import explanation_of_opcode, has_opcode
+from lacnode.evm.py_evm_halts import why_opcode_is_invalid, has_opcode
 from lacnode.evm.transaction_validation import MAX_CODE_BYTES
 
 _OUT_OF_GAS = ("Out of gas", "OutOfGas")
@@ -35,7 +35,7 @@ def halt_and_explanation(
     # end by gas is renamed.
     is_invalid = last_opcode is not None and not has_opcode(last_opcode, fork)
     if last_opcode is not None and (name == "InvalidOpcode" or (name == "OutOfGas" and is_invalid)):
-        return f"Invalid opcode: 0x{last_opcode:02x}", explanation_of_opcode(last_opcode, fork)
+        return f"Invalid opcode: 0x{last_opcode:02x}", why_opcode_is_invalid(last_opcode, fork)
     if name == "CreateContractStartingWithEF" and contract_bytes not in (None, MAX_CODE_BYTES):
         return _OUT_OF_GAS  # py-evm_computation's rule for both
     return _HALTS.get(name, (name, name))

@@ -48,7 +48,7 @@ def explain_halt(computation: Any, fork: Fork) -> str | None:
     error = corrected_error_class(computation.error)
     if error is not exceptions.InvalidInstruction:
         return error.__name__
-    return explanation_of_opcode(_last_opcode(computation), fork)
+    return why_opcode_is_invalid(_last_opcode(computation), fork)
 
 
 def corrected_error_class(error: Exception) -> type[Exception]:
@@ -64,7 +64,7 @@ def has_opcode(opcode: int, fork: Fork) -> bool:
     return opcode in _opcodes(fork)
 
 
-def explanation_of_opcode(opcode: int, fork: Fork) -> str:
+def why_opcode_is_invalid(opcode: int, fork: Fork) -> str:
     """Return why the instruction `opcode` is invalid at `fork`. The reason names the instruction and the later fork
     that brings it, where there is one."""
     name = exceptions.InvalidInstruction.__name__

@@ -189,8 +189,8 @@ class PrivateAccounts(Accounts):
     # -- undoing -------------------------------------------------------------------------------------------------
 
     def expect_mark(self, *, of_same_call: bool) -> None:
-        """Say for which call the next `record` makes its mark: for a new call, or (`of_same_call`) a second time for
-        the call of the last mark. A creation makes two marks."""
+        """Say what the mark of the next `record` is. With `of_same_call` it is the second mark of the call that made the
+        last one: a creation makes two. Otherwise it is the mark of a new call, as it is without this announcement."""
         self._same_frame = of_same_call
 
     def record(self) -> Checkpoint:

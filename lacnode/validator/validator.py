@@ -217,8 +217,8 @@ class Validator:
                     events.append(refusal)
             # After the effects of every event: building and checking for a round that is over would keep the worker
             # from the current one.
-            self._proposal_work.cancel_earlier_rounds(*self.machine.position)
-            self.round_changes.record_round(*self.machine.position)
+            self._proposal_work.cancel_earlier_rounds(*self.machine.height_and_round)
+            self.round_changes.record_round(*self.machine.height_and_round)
         if early_messages:
             self._intake.put_early_messages(early_messages)
 

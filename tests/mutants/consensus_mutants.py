@@ -287,14 +287,14 @@ CONSENSUS = (
     ),
     Mutant(
         "votes-of-a-busy-author-are-dropped",
-        "lacnode/consensus/bft/overdrawn_relays.py",
+        "lacnode/consensus/bft/relays_of_overdrawn_authors.py",
         "return sender == author or is_first",
         "return sender == author",
         ("tests/unit/validator/test_relayed_messages.py",),
     ),
     Mutant(
         "a-later-round-takes-the-place-of-the-next-one",
-        "lacnode/consensus/bft/overdrawn_relays.py",
+        "lacnode/consensus/bft/relays_of_overdrawn_authors.py",
         "return round_ if round_ < self._round + NEAR_ROUNDS else _FAR_ROUNDS",
         "return _FAR_ROUNDS",
         ("tests/unit/validator/test_relayed_messages.py",),

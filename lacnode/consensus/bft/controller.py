@@ -30,7 +30,7 @@ from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
 from lacnode.consensus.bft.message_signatures import HighSError
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
-from lacnode.consensus.bft.overdrawn_relays import OverdrawnRelays
+from lacnode.consensus.bft.relays_of_overdrawn_authors import RelaysOfOverdrawnAuthors
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
@@ -98,7 +98,7 @@ class BftController:
         self._received = MessageTracker(limits.duplicate_messages)
         self._message_relay = MessageRelay(address, limits.gossiped_history)
         self._first_copies = FirstCopies()
-        self._overdrawn_relays = OverdrawnRelays()
+        self._relays_of_overdrawn = RelaysOfOverdrawnAuthors()
         self._search_pause = SearchPause()
         self._false_copies = FalseCopies()
         self._clocks = ClockSkew()
@@ -125,8 +125,9 @@ class BftController:
         self._future.drop_messages_of(sender)
 
     @property
-    def position(self) -> tuple[int, int]:
-        """(height, round): the block to agree on, and the current round (0 if no validator). (0, 0) before a head."""
+    def height_and_round(self) -> tuple[int, int]:
+        """The number of the block to agree on, and the current round, 0 if this node is no validator at that height. (0,
+        0) before there is a head."""
         if self._head is None:
             return 0, 0
         return self._head.header.number + 1, 0 if self._height is None else self._height.round.number
@@ -173,7 +174,7 @@ class BftController:
         # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._message_relay.start_height()
         self._first_copies.clear()
-        self._overdrawn_relays.start_height()
+        self._relays_of_overdrawn.start_height()
         self._false_copies.clear()
         early = self._future.pop_for_height(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
@@ -269,10 +270,10 @@ class BftController:
             return _refuse_out_of_turn(event, round_id, author)
         if self._false_copies.must_drop_copy(event.sender, envelope, author):
             return []
-        self._overdrawn_relays.start_round(self._height.round.number)
-        if author in overdrawn and not self._overdrawn_relays.is_needed(event.sender, envelope, author):
+        self._relays_of_overdrawn.start_round(self._height.round.number)
+        if author in overdrawn and not self._relays_of_overdrawn.is_needed(event.sender, envelope, author):
             # Not remembered as received: the author may deliver the same bytes itself.
-            return self._overdrawn_relays.count_dropped(event.sender, author)
+            return self._relays_of_overdrawn.count_dropped(event.sender, author)
         # Before decoding: decoding the same bad bytes once more would cost the same again.
         self._received.add(hash_)
         return self._handle_decoded(event, envelope, author, self._height, now_ms)
@@ -322,7 +323,7 @@ class BftController:
         self, event: MessageReceived, message: Message, height: HeightManager, payload_hash: bytes
     ) -> list[Effect]:
         """Relay a message that has passed its check, whose payload has this hash."""
-        self._overdrawn_relays.record_valid(event.sender, message)
+        self._relays_of_overdrawn.record_valid(event.sender, message)
         charge = self._first_copies.charge(message.signed.author, payload_hash, event.sender)
         # A second proposal for a round helps no validator: each of them has the first one from here.
         if isinstance(message, Proposal) and height.received_proposals.contradicts_first(message):

@@ -56,7 +56,8 @@ class RoundManager:
 
     def start_block_timer(self, signed: SignedAtHeight, timers: RoundTimers, now_ms: int) -> list[Effect]:
         """Return the effects that wait for the time of the block, to build it or to search the pool. Empty if the round
-        needs no such timer. `signed` is the content of the journal.
+        needs no such timer. `signed` is the content of the journal: if it shows that this round had a proposal before a
+        restart, the round waits no longer for transactions, and the only effect is its new round timer, if it has one.
         """
         kinds = MessageKind.PROPOSAL, MessageKind.PREPARE
         if self.round.has_proposal or any(signed.signed_content(kind, self.round.number) is not None for kind in kinds):

@@ -41,7 +41,8 @@ class RoundTimers:
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
         """Start round `number` at `now_ms` (Unix milliseconds). Return the timer of its first part. The round lasts
-        `requesttimeoutseconds * 2^number`, and longer while it waits for a block to be due.
+        request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times), and longer while it waits for a
+        block to be due.
         """
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._round_duration_ms(number)

@@ -30,7 +30,7 @@ class Machine:
     """Answers an event that is a string with the effects that the test has put under it."""
 
     def __init__(self) -> None:
-        self.position = (1, 0)
+        self.height_and_round = (1, 0)
         self.heard: list[Event] = []
         self.came = trio.Event()
         self.effects: list[Effect] = []
@@ -116,7 +116,7 @@ class Stage:
     def tell(self, *effects: Effect, position: tuple[int, int] | None = None) -> None:
         """Have the machine answer the next event with `effects`."""
         if position is not None:
-            self.machine.position = position
+            self.machine.height_and_round = position
         self.machine.effects = list(effects)
         self.validator._intake.put(BlockTimerExpired(1, 0))
 

@@ -78,7 +78,7 @@ def proposed_in_two_rounds() -> Listener:
     asked = [round_change(key, 1, prepared) for key in (A, B, D)]
     listener.give(RoundTimerExpired(1, 0))
     assert checks(listener.hear(*asked, propose(B, BLOCK, 1, asked))) == [(1, True)]
-    assert listener.machine.position == (1, 1)
+    assert listener.machine.height_and_round == (1, 1)
     return listener
 
 
@@ -112,7 +112,7 @@ def test_two_rounds_ahead_are_checked_one_by_one() -> None:
     assert checks(listener.hear(propose(B, BLOCK, 1, asked))) == [(1, True)]
     assert prepared_rounds(listener.give(ProposalChecked(0, DIGEST, None))) == [0]
     assert prepared_rounds(listener.give(ProposalChecked(1, DIGEST, None))) == [1]
-    assert listener.machine.position == (1, 1)
+    assert listener.machine.height_and_round == (1, 1)
 
 
 def test_a_block_that_could_not_be_imported_in_round_0_is_imported_in_round_1() -> None:

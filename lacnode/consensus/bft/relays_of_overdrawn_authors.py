@@ -20,7 +20,7 @@ A correct author may be some rounds ahead of this node, and asks for one round a
 _FAR_ROUNDS = -1
 
 
-class OverdrawnRelays:
+class RelaysOfOverdrawnAuthors:
     """Counts what each peer relays of authors that have used up their share of processor time, and says which of it is
     read. The counts are for one round of this node. The shares themselves are in `validator.event_queue`. Addresses
     have 20 bytes.
