@@ -34,8 +34,8 @@ class Fork(IntEnum):
 class ForkSchedule:
     """The start of each fork: `by_block` by block number, `by_time` by Unix timestamp, each in the order of history.
 
-    If two forks start at the same place, the later one counts. So a genesis may name the last fork alone. `id_blocks` and
-    `id_times` are the places that count in the fork id, ascending, and none of them is 0.
+    Of all forks that have begun, the latest one in history counts. So a genesis may name the last fork alone. `id_blocks`
+    are the block numbers and `id_times` the Unix timestamps that count in the fork id, each ascending. None of them is 0.
     """
 
     by_block: tuple[tuple[int, Fork], ...]
@@ -69,8 +69,7 @@ class ForkSchedule:
         """Whether a peer with the fork id `peer` may be on the same chain as a node with the head `number` and
         `timestamp` (Unix seconds). `genesis_hash` has 32 bytes.
 
-        It follows Besu, which is more tolerant than EIP-2124. Always True for a schedule without places that count in
-        the fork id.
+        The rule is Besu's, which is more tolerant than EIP-2124. Always True if `id_blocks` and `id_times` are empty.
         """
         places = (*self.id_blocks, *self.id_times)
         if not places:
@@ -94,8 +93,8 @@ class ForkSchedule:
 
 @dataclass(frozen=True, slots=True)
 class ForkId:
-    """A checksum (`hash`, 4 bytes) of the genesis and the passed forks, and the place of the next fork: a block number
-    or Unix seconds, 0 if none is known."""
+    """A checksum (`hash`, 4 bytes) of the genesis and the passed forks, and the start of the next fork (`next`): a block
+    number or Unix seconds, 0 if none is known."""
 
     hash: bytes
     next: int

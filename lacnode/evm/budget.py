@@ -54,10 +54,10 @@ class _Cancellation:
 
 
 class ExecutionBudget:
-    """What an execution may take. The time is until `deadline_seconds` on the monotonic clock (infinite for none), or
-    until it is cancelled. With a `share` below 1 it pauses again and again, so that it works for this share of the time
-    at most and leaves the rest to other threads. `sizes` bound the execution of a whole block of another validator, None
-    for none. Safe to use from several threads."""
+    """What an execution may take. It may run until `deadline_seconds` on the monotonic clock (infinite for no deadline), or
+    until the budget is cancelled. With a `share` below 1 the execution pauses again and again, so that it works for this
+    share of the time at most and leaves the rest to other threads. `sizes` bound the execution of a whole block of another
+    validator, None for no such bounds. Safe to use from several threads."""
 
     __slots__ = ("_cancellations", "_resumed_at", "deadline_seconds", "share", "sizes")
 
@@ -100,8 +100,8 @@ class ExecutionBudget:
             self._resumed_at = time.monotonic()
 
     def check_time_for(self, seconds: float) -> None:
-        """Return if there is time for `seconds` of work that cannot be interrupted. BudgetExceededError if the deadline
-        comes before its end, ExecutionCancelledError if the budget is cancelled."""
+        """Return if there is time for `seconds` of further work that cannot be interrupted. BudgetExceededError if the
+        deadline is passed or comes before the end of that work, ExecutionCancelledError if the budget is cancelled."""
         self.check()
         if time.monotonic() + seconds > self.deadline_seconds:
             exceeded = BudgetExceededError(f"the execution has no time for {seconds:.2f} s of further work")

@@ -61,8 +61,8 @@ class OverlaidNodes:
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the trie node or the code with the Keccak hash `key` (32 bytes): from the overlay if it has it,
-        otherwise from the store. None if it is absent in both."""
+        """Return the trie node or the code with the Keccak hash `key` (32 bytes): from `nodes` if they have the hash,
+        otherwise from the store. None if both lack it."""
         return self._nodes.get(key) or self._store.get(key)
 
 
@@ -253,9 +253,9 @@ class ExecutionEngine(Protocol):
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
         """Execute a whole block on the state at `parent_state_root` (32 bytes) and return its outcome. The results in
-        `header` are not compared. ExecutionError if one of its transactions cannot be in it or a system call fails,
-        ExecutionInterruptedError if `budget` is used up or cancelled, MissingNodeError if the store does not have the
-        state."""
+        `header` are not compared. ExecutionError if a transaction cannot be in the block or a system call fails,
+        ExecutionInterruptedError if `budget` is used up or cancelled, or if the block needs more than the sizes of
+        `budget`, MissingNodeError if the store does not have the state."""
 
     def outcome_of_contradicted_block(
         self,

@@ -122,7 +122,7 @@ class EngineDifferences:
 
     def record_call_difference(self, header: BlockHeader, call: CallRequest, unlike: Sequence[str]) -> None:
         """Note that the engines differ in the fields `unlike` on a call on the state after `header`. Callers can repeat a
-        call: it is only counted, and logged once a minute."""
+        call: so a difference is only counted, and logged once a minute at most. Nothing is written to a file."""
         self.call_count += 1
         self._log.warning(
             "calls",

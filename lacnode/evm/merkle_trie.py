@@ -45,8 +45,8 @@ def lookup(root: bytes, key: bytes, read: ReadNode) -> bytes:
 
 def prove(root: bytes, key: bytes, read: ReadNode) -> tuple[bytes, ...]:
     """Return the encoded nodes from the root (`root`, 32 bytes) towards `key` that prove its value, or that it has
-    none. The key is used as it is: the caller hashes it. Nodes inside their parent do not stand alone, and an empty
-    trie has none. MissingNodeError if a node on the way is missing."""
+    none. The key is used as it is: the caller hashes it. A node shorter than 32 bytes is a part of its parent and has no
+    entry of its own. Empty for an empty trie. MissingNodeError if a node on the way is missing."""
     _, nodes = _walk(root, to_nibbles(key), read)
     return tuple(nodes)
 

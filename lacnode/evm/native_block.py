@@ -184,8 +184,9 @@ class NativeBlock:
 
     def execute_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
         """Execute all transactions of a block of another validator, with their senders (20 bytes each) in the same
-        order. The library's `NativeError` if it cannot, or refuses one. ExecutionInterruptedError if `budget` is used
-        up or cancelled, or beyond its sizes. After an error the block must not be used."""
+        order. The library's `NativeError` if it cannot execute one of them, or refuses one. ExecutionInterruptedError
+        if `budget` is used up or cancelled, or if the transactions need more than the sizes of `budget`. After an error
+        the block must not be used."""
         self._use(budget)
         sizes = budget.sizes
         for start, end in _parts(transactions):

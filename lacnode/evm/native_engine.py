@@ -268,8 +268,8 @@ class NativeEngine(PythonStates):
     ) -> CallOutcome | None:
         """Return the library's outcome of `call` on the state at `state_root` (32 bytes), without py-evm: a result, or
         the TransactionRejectedError of a call that could not begin, returned and not raised. None where the library
-        cannot make it, or not in the time and the memory that it may take. ExecutionCancelledError when the engine is
-        stopped."""
+        cannot make the call, or not in the time and the memory that the call may take. ExecutionCancelledError when the
+        engine is stopped."""
         try:
             return self._called(state_root, header, call, ancestor_hash)
         except TransactionRejectedError as rejected:

@@ -2,7 +2,7 @@
 
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import REVERTED
-from lacnode.evm.py_evm_halts import why_opcode_is_invalid, has_opcode
+from lacnode.evm.py_evm_halts import has_opcode, why_opcode_is_invalid
 from lacnode.evm.transaction_validation import MAX_CODE_BYTES
 
 _OUT_OF_GAS = ("Out of gas", "OutOfGas")

@@ -118,8 +118,8 @@ def _step(record: Any, names: Sequence[str], calls: Sequence[TracedCall]) -> Tra
 
 
 def decode_traced_calls(trace: Any) -> list[TracedCall]:
-    """Return the calls of a library's record in the order in which they began. The first is the transaction's own. Each
-    has those that it made in its `calls`."""
+    """Return all calls of a library's record in the order in which they began. The first is the transaction's own. The
+    `calls` of each one are the calls that it made."""
     calls: list[TracedCall] = []
     for (parent, kind, sender, to, value, gas, data, depth), ended in trace.calls():
         gas_used, output, error, is_reverted, is_precompile, logs = ended

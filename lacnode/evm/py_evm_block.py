@@ -332,7 +332,7 @@ class PyEvmBlock:
 
 
 def revert_reason(computation: Any) -> bytes | None:
-    """Return the output of REVERT, which may be empty. None if the computation did not end with it."""
+    """Return the output of REVERT, which may be empty. None if `computation` did not end with REVERT."""
     if computation.is_error and isinstance(computation.error, Revert):
         return bytes(computation.output)
     return None

@@ -35,8 +35,9 @@ def checked_call(
     allows_nonce_gap: bool = True,
 ) -> EvmTransaction:
     """Check `call` by the rules for calls, and return it as a transaction for py-evm, in the environment of `header`.
-    `base_fee` is in wei per gas, None before London. TransactionRejectedError, with Besu's text, if it could not begin.
-    `allows_nonce_gap`: its nonce may be above the account's, since calls are often made for a later moment."""
+    `base_fee` is in wei per gas, None before London. TransactionRejectedError, with Besu's text, if the call could not
+    begin. `allows_nonce_gap`: the nonce of the call may be above the account's, since calls are often made for a later
+    moment."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     gas = header.gas_limit if call.gas is None else call.gas
     nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce

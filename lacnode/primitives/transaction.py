@@ -136,8 +136,8 @@ class Transaction:
         """Decode a canonical encoding (see `raw`). Raises RlpError if the bytes are malformed or of an unknown type.
         The signature is not verified.
 
-        A long transaction that is still in memory, for example in the pool, is returned again. Its copies come with
-        every announcement and proposal.
+        For a long transaction (`LONG_BYTES`) that is still in memory, for example in the pool, the same object is
+        returned. Copies of its bytes come with every announcement and proposal.
         """
         if len(raw) < LONG_BYTES:
             return _decode(raw)

@@ -104,8 +104,8 @@ class ConsensusEventQueue:
         self._not_empty.set()
 
     def put_message(self, message: MessageReceived) -> bool:
-        """Add a message of a peer, and return True. Return False, and count it in `refused`, if the lane of the peer is
-        full or there is none.
+        """Add a message of a peer, and return True. Return False, and count the message in `refused`, if the lane of
+        the peer is full or if the peer has no lane.
         """
         lane = self._lanes.get(message.sender)
         if lane is None or not self._has_room(lane, message):
@@ -130,8 +130,8 @@ class ConsensusEventQueue:
         self._not_empty.set()
 
     def drop_messages_of(self, sender: bytes) -> None:
-        """Drop the waiting messages of the peer at this address (20 bytes). The turns that it has used still count, so
-        that it comes no earlier than before. Nothing if it has no queue."""
+        """Drop the waiting messages of the peer at this address (20 bytes). The turns that this peer has used still
+        count: its later messages come no earlier than without this call. Nothing happens if the peer has no queue."""
         lane = self._lanes.get(sender)
         if lane is not None:
             self._lanes[sender] = _Lane(lane.served)

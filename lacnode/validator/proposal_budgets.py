@@ -21,8 +21,8 @@ class ProposalBudgets:
 
     @contextmanager
     def budget_for_round(self, height: int, round_: int) -> Iterator[ExecutionBudget]:
-        """Give the budget of work for a round. It is cancelled once the validator has gone beyond this round, at once
-        if that has happened.
+        """For the `with` block, give a budget for work on a block of this round. It is cancelled once the validator has
+        gone beyond the round, and from the start if that has happened before. It has no deadline of its own.
         """
         budget = ExecutionBudget()
         self._budgets[budget] = (height, round_)

@@ -56,8 +56,9 @@ class ProposalWork:
         self._budgets.cancel_earlier_rounds(height, round_)
 
     async def build(self, effect: BuildBlock) -> None:
-        """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered if none can be built or the round
-        ends: it is logged and raises no error. StorageError if the state cannot be read.
+        """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered, and no error is raised, if no
+        block can be made or the round ends (both are logged), or if the head has moved on. StorageError if the state
+        cannot be read.
         """
         try:
             with self._budgets.budget_for_round(effect.height, effect.round) as budget:
@@ -95,8 +96,8 @@ class ProposalWork:
 
     async def check(self, effect: CheckProposal) -> None:
         """Check a proposed block in the worker, and deliver `ProposalChecked`. An invalid block, or a check that the
-        end of the round interrupts, is delivered as a `failure`. It also ends a search of the pool. StorageError if the
-        state cannot be read.
+        end of the round interrupts, is delivered as a `failure`. A search of the pool that is under way is cancelled.
+        StorageError if the state cannot be read.
         """
         if self._search_budget is not None:
             # The proposal that the search waited for is here. Slow transactions in the pool must not delay its check.

@@ -45,9 +45,11 @@ class ConsensusRecords(Protocol):
 
 
 class RecordedSigner:
-    """Signs nothing that is not in the consensus log. Every method blocks. StorageError if the disk is full or fails.
+    """Puts payloads, drafts and prepared blocks on record in the consensus log, and signs payloads. The caller calls
+    `check_and_record` before `sign`, so that nothing is signed that is not in the log. Every method blocks. All but
+    `sign` raise StorageError if the disk is full or fails.
 
-    Not for several threads at once, except `sign`: it reads neither the journal nor the records.
+    Not for several threads at once, except `sign`, which reads neither the journal nor the records.
     """
 
     def __init__(

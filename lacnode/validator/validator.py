@@ -85,7 +85,7 @@ class ConsensusNetwork(Protocol):
 
     def count_fault(self, address: bytes, fault: str) -> bool:
         """Count a fault of the peer at `address` (20 bytes): it has sent a message that no correct validator sends.
-        `fault` is one sentence. Return whether it was expelled.
+        `fault` is one sentence. Return whether the peer was expelled for its faults.
         """
 
 

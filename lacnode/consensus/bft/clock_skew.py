@@ -32,7 +32,8 @@ class ClockSkew:
         """Record a proposal of `author` (20-byte address) in round 0 of `height` with this `timestamp` (Unix seconds).
 
         `now_ms` is our wall clock (Unix milliseconds) when the proposal arrived, or when it was signed if it is our
-        own. Only the first proposal of an author at a height counts. A height below its last one is ignored.
+        own. Only the first proposal of an author at a height counts. A proposal for a lower height than the author's last
+        one is ignored.
         """
         # A faulty proposer may send many proposals at one height. They would push out all earlier samples.
         if height > self._last_height.get(author, -1):

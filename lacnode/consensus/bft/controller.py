@@ -30,10 +30,10 @@ from lacnode.consensus.bft.message_proofs import check_proofs
 from lacnode.consensus.bft.message_relay import MessageRelay
 from lacnode.consensus.bft.message_signatures import HighSError
 from lacnode.consensus.bft.messages import Message, MessageEnvelope, Proposal, has_block, round_id_of
-from lacnode.consensus.bft.relays_of_overdrawn_authors import RelaysOfOverdrawnAuthors
 from lacnode.consensus.bft.payloads import MessageKind, ProposalPayload, RoundId
 from lacnode.consensus.bft.pool_search import SearchPause
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.consensus.bft.relays_of_overdrawn_authors import RelaysOfOverdrawnAuthors
 from lacnode.consensus.bft.round_timers import RoundTimers
 from lacnode.consensus.bft.unsigned_content import (
     FalseCopyError,

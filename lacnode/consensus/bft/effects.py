@@ -57,7 +57,7 @@ class SearchPool:
     seconds).
 
     If it has one, the round does not wait for the time of an empty block. Nothing is proposed yet. The answer is
-    `PoolSearched`. It must come also if the search fails.
+    `PoolSearched`. This answer must come also if the search fails.
     """
 
     height: int
@@ -119,7 +119,7 @@ class SendMessage:
     """Send the message `data`, with the `code` of its sub-protocol, to every connected peer whose address (20 bytes) is
     in `recipients`. The machine does not wait for it.
 
-    `is_relayed`: another validator signed it. It may be dropped for a peer that is slow to read.
+    `is_relayed`: another validator signed the message. A relayed message may be dropped for a peer that is slow to read.
     """
 
     code: int

@@ -36,9 +36,9 @@ class FalseCopies:
         self._of_peers[sender, author] += author != sender
 
     def must_drop_copy(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
-        """Whether a message must be dropped: `sender` relays a proposal or a round change of another `author`, of which
-        it delivered `MAX_FALSE_COPIES` false ones at this height. Both are 20-byte addresses. False for prepares and
-        commits.
+        """Return True if a message must be dropped: it is a proposal or a round change of `author` that another validator,
+        `sender`, relays, and `sender` has delivered `MAX_FALSE_COPIES` false messages of this author at this height
+        before. Both are 20-byte addresses. False for prepares and commits.
         """
         # All of a prepare or a commit is signed. So the votes that the peer relays count on.
         has_unsigned_parts = envelope.kind in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE)
@@ -46,10 +46,11 @@ class FalseCopies:
 
 
 def drop_false_copy(event: MessageReceived, author: bytes, mismatch: FalseCopyError) -> list[Effect]:
-    """The effects of a message with another block than its author signed for. The author may still deliver the true
-    one.
+    """Return the effects of a message that does not have the block that its author signed for: a log line, and blame if
+    the author itself delivered the message. The author may still deliver the true one.
 
-    The copy is not relayed. The validators that receive it would take this node for the forger. `author` has 20 bytes.
+    The message is not relayed: validators that got it from this node would take this node for the forger. `author` has
+    20 bytes.
     """
     text = f"a false block of 0x{author.hex()} came from 0x{event.sender.hex()}: {mismatch}"
     effects: list[Effect] = [WriteLogLine("false-block", text, event.sender)]

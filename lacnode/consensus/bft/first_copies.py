@@ -52,7 +52,7 @@ class FirstCopies:
 
     def charge(self, author: bytes, payload_hash: bytes, sender: bytes) -> list[Effect]:
         """Record that `sender` delivered a copy of the payload of `author` with this signed hash (32 bytes). The copy
-        has passed its check. Return the effect that charges its processor time to the author. Empty if `sender`
+        has passed its check. Return the effect that charges the processor time of the copy to `author`. Empty if `sender`
         delivered a copy of this payload before, or if `sender` is the author. Addresses have 20 bytes."""
         payloads = self._of_authors.setdefault(author, OrderedDict())
         senders = payloads.setdefault(payload_hash, set())

@@ -136,7 +136,7 @@ class Journal:
         return self._floor
 
     def signed_at(self, height: int) -> SignedAtHeight:
-        """What was signed at `height`. It is empty if nothing was signed. Changes to an empty one are not kept."""
+        """What was signed at `height`. If nothing was signed, a new empty object that the journal does not keep."""
         return self._heights.get(height, SignedAtHeight())
 
     def check_and_record(self, payload: Payload) -> bytes:

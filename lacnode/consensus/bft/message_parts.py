@@ -46,8 +46,9 @@ def with_body_of_block(outline: Message, items: Sequence[bytes]) -> Message:
 
 
 def decode_header_only(encoded_block: bytes) -> RlpItem:
-    """The item of a block in which only the header is decoded. All other items are empty lists. An empty item is returned as
-    it is. Raises RlpError if the item is not a block or the header is not RLP."""
+    """Return the item of an encoded block in which only the RLP of the header is decoded. An empty list stands in the place
+    of each other item. An empty string and an empty list, which stand for no block, are returned as they are. Raises
+    RlpError if the item is not a list of at most four items or the header is not RLP."""
     if encoded_block in _NO_BLOCK:
         return rlp.decode(encoded_block)
     header, *rest = split_into_items(encoded_block, "block") or [b""]

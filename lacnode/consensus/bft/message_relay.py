@@ -34,9 +34,9 @@ class MessageRelay:
         self, event: MessageReceived, message: Message, committee: Committee, current_round: int, payload_hash: bytes
     ) -> list[Effect]:
         """Return the effect that sends `message`, unchanged, to the validators of its height except its author, the
-        sender and this node. `event` brought it. `committee` is that of its height, `current_round` the round of this
-        node. Its author signed `payload_hash` (32 bytes). Empty if the payload was relayed before, if the share of its
-        author is used up, or if no other validator exists.
+        sender and this node. `event` is the message as it was received. `committee` is that of the message's height,
+        `current_round` the round of this node, and `payload_hash` (32 bytes) what the author signed. Empty if the
+        payload was relayed before, if the share of its author is used up, or if no other validator exists.
         """
         author, validators = message.signed.author, committee.validators
         others = frozenset(validators) - {self._address, event.sender, author}

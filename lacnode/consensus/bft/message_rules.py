@@ -77,8 +77,8 @@ def check_commit(
     digest: bytes,
     seal_digest: bytes | None = None,
 ) -> None:
-    """Check a commit: its round, its digest (`digest`, 32 bytes), its author, and that the seal is the author's. Raises
-    MessageRefusedError.
+    """Check a commit: its round, its digest (`digest`, 32 bytes), that its author is a validator, and that the author made
+    the seal. Raises MessageRefusedError.
 
     `seal_digest` is what the seal signs (32 bytes), None if it is `digest`.
     """

@@ -38,12 +38,12 @@ class MessagesOfOthers:
         self._sent_to.clear()
 
     def send_to(self, address: bytes, own_address: bytes, round_changes: Iterable[RoundChange]) -> list[SendMessage]:
-        """Return the effects that send the messages of others to the validator at `address`, without its own and
-        without those of this node, which is at `own_address` (20-byte addresses). `round_changes` are those of the
-        highest round of each author.
+        """Return the effects that send the messages of others to the validator at `address`, without those of that
+        validator and without those of this node, which is at `own_address` (20-byte addresses). `round_changes` are
+        those of the highest round of each author.
 
-        Empty if that was done in this part of the round, or if there is no such message. The message that reaches
-        `MAX_BYTES_OF_OTHERS` is the last one.
+        Empty if `send_to` was called for this validator in this part of the round, or if there is no such message. The
+        message that reaches `MAX_BYTES_OF_OTHERS` is the last one.
         """
         if address in self._sent_to:
             return []

@@ -51,7 +51,8 @@ class RoundId:
 class ProposalPayload:
     """The proposer of `round_id` proposes the block with this digest (its committed-seal hash, 32 bytes).
 
-    `block` is there only if the signature covers the whole block. It follows from the digest, so it is not compared.
+    `block` is there only if the signature covers the whole block. Two payloads are equal also if their blocks are not,
+    because the digest names the block.
     """
 
     kind: ClassVar[MessageKind] = MessageKind.PROPOSAL

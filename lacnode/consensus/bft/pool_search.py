@@ -55,10 +55,11 @@ class PoolSearch:
 
 
 class SearchPause:
-    """The heights at which this node does not search its pool, after a height whose round 0 was left for nothing.
+    """The heights at which this node does not search its pool, after a height whose round 0 was left for nothing: the
+    proposer of round 0 made the block after all, or the next proposer had no transaction either.
 
-    The proposer of that round was not silent, or the next one lacks the transaction, too. A pause of n heights has a turn of
-    each of the n validators, this one included. So a transaction that only some pools take costs one round at most.
+    A pause has as many heights as there are validators, so each of them, this one included, proposes once in it. So a
+    transaction that only some pools take costs one round in this time, and not one at each height.
     """
 
     def __init__(self) -> None:

@@ -39,14 +39,17 @@ class MessageCodec(Protocol):
         """
 
     def encode_message(self, message: Message) -> bytes:
-        """Encode a message without its code. Raises ValueError for a commit without its seal."""
+        """Encode a message without its code. Raises ValueError for a commit without its seal, and in QBFT for a proposal
+        whose payload has no block."""
 
     def encode_payload(self, payload: Payload) -> bytes:
         """Encode a payload as RLP, without its code. The signature covers the code too (`signature_hash`). The journal
-        compares round changes by these bytes. Raises ValueError for a commit without its seal."""
+        compares round changes by these bytes. Raises ValueError for a commit without its seal, and in QBFT for a proposal
+        payload without its block."""
 
     def signature_hash(self, payload: Payload) -> bytes:
-        """The hash (32 bytes) that the author of `payload` signs. Raises ValueError for a commit without its seal."""
+        """The hash (32 bytes) that the author of `payload` signs. Raises ValueError for a commit without its seal, and in
+        QBFT for a proposal payload without its block."""
 
     def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
         """The RLP items of a certificate as the journal stores it. No message has this form."""
@@ -94,7 +97,8 @@ class JustificationRules(Protocol):
         """The block of the highest prepared round, the first one if several have that round. None if none is shown."""
 
     def proposes_new_block(self, proposal: Proposal) -> bool:
-        """Whether no round change of its justification shows a prepared block. Then its proposer must have created it."""
+        """Return True if no round change that justifies `proposal` shows a prepared block, as in round 0. The proposer must
+        have created the block then."""
 
 
 class BftProtocol(Protocol):
@@ -168,6 +172,6 @@ class BftProtocol(Protocol):
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
         """The digest (32 bytes) that proposals, prepares and commits name, and that commit seals sign.
 
-        In IBFT 2.0 and QBFT it is the hash of the header with its round and without its seals. Raises RlpError if the extra
-        data is not this protocol's.
+        In IBFT 2.0 and QBFT it is the hash of the header with its round and without its seals, and of the genesis with all
+        its fields. Raises RlpError if the extra data of a later block is not this protocol's.
         """

@@ -40,8 +40,8 @@ class ProtocolSchedule:
         return self._by_code.get(code) or self.protocol_at(height)
 
     def block_hash(self, header: BlockHeader) -> bytes:
-        """The hash (32 bytes) of a block by the protocol of its height. Raises RlpError if the extra data is malformed.
-        It is an OtherProtocolError if another known protocol can decode it.
+        """The hash (32 bytes) of a block by the protocol of its height. Raises RlpError if that protocol cannot decode
+        the extra data. The error is an OtherProtocolError if another known protocol can.
         """
         try:
             return self.protocol_at(header.number).block_hash(header)
@@ -49,8 +49,9 @@ class ProtocolSchedule:
             raise self._named(header, error) from None
 
     def extra_data(self, header: BlockHeader) -> ExtraData:
-        """The decoded extra data of a header. Raises RlpError if it is malformed. It is an OtherProtocolError if
-        another known protocol can decode it. `vote` is the vote of the header, also if it stands in another field.
+        """The decoded extra data of a header, by the protocol of its height. Its `vote` is the vote of the header, also
+        if the vote stands in other fields (IBFT 1). Raises RlpError if that protocol cannot decode the extra data. The
+        error is an OtherProtocolError if another known protocol can.
         """
         protocol = self.protocol_at(header.number)
         try:

@@ -47,7 +47,8 @@ class ReceivedProposals:
         return [CheckProposal(round_, digest, proposal.block, is_prepared=not is_new)]
 
     def contradicts_first(self, proposal: Proposal) -> bool:
-        """Whether another block was proposed for the round of `proposal` before. Its proposer is not checked."""
+        """Whether the first proposal of the round of `proposal` is known and has another digest. Who proposed is not
+        checked."""
         digest = proposal.signed.payload.digest
         return self._first_digests.get(round_id_of(proposal).round, digest) != digest
 

@@ -42,7 +42,8 @@ class _Share:
 
 
 class RelayShares:
-    """Counts what each peer delivered of each author at one height, and says whether more of it may be relayed."""
+    """Counts the messages and bytes of each author that were relayed at one height, by the peer that delivered them, and
+    says whether a further message may be relayed."""
 
     def __init__(self) -> None:
         self._shares: dict[tuple[bytes | None, bytes], _Share] = {}

@@ -48,9 +48,9 @@ class RelaysOfOverdrawnAuthors:
 
     def is_needed(self, sender: bytes, envelope: MessageEnvelope, author: bytes) -> bool:
         """Whether a message that `sender` delivers is read although `author` has used up its share (20-byte addresses).
-        True if the author delivers it itself, and until a valid one of its kind for that round was relayed. Rounds from
-        `NEAR_ROUNDS` ahead on count as one. False for a relayed message of an earlier round. Raises RlpError if the
-        message has no round.
+        True if the author delivers the message itself, and as long as no peer has relayed a valid message of the same
+        author, kind and round. Rounds from `NEAR_ROUNDS` ahead on count as one. False for a relayed message of an earlier
+        round. Raises RlpError if the message has no round.
         """
         round_ = envelope.round_id.round
         is_first = round_ >= self._round and (author, envelope.kind, self._counted(round_)) not in self._relayed

@@ -119,8 +119,8 @@ class Round:
             self.add_commit(commit)
 
     def add_prepare(self, signed: SignedPayload[PreparePayload]) -> str | None:
-        """Count a prepare. Return the reason (a text) if it is refused, None otherwise. A second one of an author is
-        ignored. Before a proposal is accepted, it is kept without a check.
+        """Count a prepare. Return the reason (a text) if the prepare is refused, None otherwise. A second prepare of an
+        author is ignored, and the result is None. Before a proposal is accepted, a prepare is kept without a check.
         """
         if signed.author not in self.prepares:
             if self.digest is not None:
@@ -134,8 +134,8 @@ class Round:
         return None
 
     def add_commit(self, signed: SignedPayload[CommitPayload]) -> str | None:
-        """Count a commit. Return the reason (a text) if it is refused, None otherwise. A second one of an author is
-        ignored. Before a proposal is accepted, it is kept without a check.
+        """Count a commit. Return the reason (a text) if the commit is refused, None otherwise. A second commit of an
+        author is ignored, and the result is None. Before a proposal is accepted, a commit is kept without a check.
         """
         if signed.author not in self.commits:
             if self.digest is not None:

@@ -123,8 +123,8 @@ class RoundManager:
 
     def resend_to(self, address: bytes, round_changes: Sequence[RoundChange]) -> list[SendMessage]:
         """Return the effects that send our messages and those of others to the validator at `address` (20 bytes), which has
-        connected. `round_changes` are those of the highest round of each author. Empty if it is no other validator of
-        this height.
+        connected. `round_changes` are those of the highest round of each author. Empty if `address` is this node's, or
+        that of no validator of this height.
         """
         if address == self._address or address not in self._validators:
             return []

@@ -41,7 +41,7 @@ class RoundTimers:
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
         """Start round `number` at `now_ms` (Unix milliseconds). Return the timer of its first part. The round lasts
-        request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times), and longer while it waits for a
+        the request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times), and longer while it waits for a
         block to be due.
         """
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
@@ -84,7 +84,7 @@ class RoundTimers:
 
     def end_waiting(self, now_ms: int) -> list[StartRoundTimer]:
         """From `now_ms` (Unix milliseconds) on, let round 0 wait no longer for transactions, or round 1 for a quorum.
-        Return the new timer. Empty if it does not wait.
+        Return the new timer. Empty if the current round waits for neither.
         """
         if self._waits_for_quorum:
             self._waits_for_quorum = False

@@ -35,14 +35,14 @@ class SentMessages:
         return self._to(self._others) if self._others else []
 
     def resend_to(self, address: bytes) -> list[SendMessage]:
-        """Return the effects that send all messages of this round to `address` (20 bytes) again. Empty if it is not one
-        of the others.
+        """Return the effects that send all messages of this round to `address` (20 bytes) again. Empty if `address` is
+        none of `others`, or if nothing was sent.
         """
         return self._to(frozenset({address})) if address in self._others else []
 
     def resend_once_to(self, address: bytes) -> list[SendMessage]:
         """Return the effects that send all messages of this round to `address` (20 bytes) again, at most once a round.
-        Empty the second time, or if it is not one of the others.
+        Empty the second time, if `address` is none of `others`, or if nothing was sent.
         """
         # Each old message of a lagging validator would be answered by up to four messages, one with a whole block.
         if not self._sent or address in self._resent_to:

@@ -15,8 +15,9 @@ def encode_stored_prepared(protocols: ProtocolSchedule, prepared: PreparedBlock)
 
 
 def decode_stored_prepared(protocols: ProtocolSchedule, data: bytes) -> PreparedBlock:
-    """Decode the bytes that `encode_stored_prepared` made. Raises RlpError if they are not a prepared block. It is an
-    OtherProtocolError if another known protocol makes such a block.
+    """Decode the bytes that `encode_stored_prepared` made. Signatures are recovered, but the quorum is not counted again.
+    Raises RlpError if the bytes are not a prepared block. The error is an OtherProtocolError if the extra data of the
+    block is that of another known protocol.
     """
     fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
     certificate, block = fields.item("certificate"), Block.from_item(fields.item("block"))
@@ -35,8 +36,8 @@ def encode_stored_draft(protocols: ProtocolSchedule, draft: ProposalDraft) -> by
 
 
 def decode_stored_draft(protocols: ProtocolSchedule, data: bytes) -> ProposalDraft:
-    """Decode the bytes that `encode_stored_draft` made. Raises RlpError if they are not a draft. It is an
-    OtherProtocolError if another known protocol makes such a block.
+    """Decode the bytes that `encode_stored_draft` made. Raises RlpError if the bytes are not a draft. The error is an
+    OtherProtocolError if the extra data of the block is that of another known protocol.
     """
     fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
     block, justification = Block.from_item(fields.item("block")), fields.item("certificate")

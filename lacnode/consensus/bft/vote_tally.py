@@ -38,7 +38,8 @@ class VoteTally:
         creator: bytes | None = None,
         follows_goquorum: bool = False,
     ) -> "VoteTally":
-        """The tally after `header`, the next block, with its decoded extra data. `is_epoch`: it begins an epoch.
+        """The tally after `header`, the header of the next block. `extra` is its decoded extra data. `is_epoch`: the
+        block begins an epoch.
 
         `creator` is the address (20 bytes) of its creator, None for the coinbase. An epoch block restarts the tally
         with its own list of validators, and a vote in it is lost, as in Besu. With `follows_goquorum` an epoch block

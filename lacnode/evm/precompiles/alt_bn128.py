@@ -30,7 +30,7 @@ def checked_point(x: int, y: int) -> Point:
 
 
 def add(left: Point, right: Point) -> Point:
-    """Return the sum of two points. They must be checked before."""
+    """Return the sum of two points, which the caller has checked before (`checked_point`)."""
     if left == INFINITY:
         return right
     if right == INFINITY:

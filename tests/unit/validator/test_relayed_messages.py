@@ -14,9 +14,9 @@ from lacnode.consensus.bft.events import Event, MessageReceived
 from lacnode.consensus.bft.first_copies import MAX_FIRST_COPIES
 from lacnode.consensus.bft.message_buffers import MessageLimits
 from lacnode.consensus.bft.messages import Message, Prepare
-from lacnode.consensus.bft.relays_of_overdrawn_authors import NEAR_ROUNDS
 from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.bft.relay_shares import MAX_RELAYED_MESSAGES_IN_ONE_ROUND
+from lacnode.consensus.bft.relays_of_overdrawn_authors import NEAR_ROUNDS
 from lacnode.consensus.ibft2.messages import Ibft2Envelope, encode_message
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
