@@ -65,8 +65,9 @@ def has_opcode(opcode: int, fork: Fork) -> bool:
 
 
 def why_opcode_is_invalid(opcode: int, fork: Fork) -> str:
-    """Return why the instruction `opcode` is invalid at `fork`. The reason names the instruction and the later fork
-    that brings it, where there is one."""
+    """Return why the instruction `opcode` is invalid at `fork`, as a text. The text names the instruction and the later
+    fork that brings it, where there is one. Call it only for an instruction that `fork` does not have: that is not
+    checked."""
     name = exceptions.InvalidInstruction.__name__
     # The most common cause: a compiler that is newer than the network, whose PUSH0 or MCOPY the network does not
     # have.

@@ -176,8 +176,8 @@ class PrivateAccounts(Accounts):
         super().set_storage(address, slot, value)
 
     def use_up_nonce(self, sender: bytes, nonce: int) -> None:
-        """Add 1 to the sender's private nonce, with any public account of the sender. TransactionRejectedError unless
-        it is `nonce`, and nothing changes then."""
+        """Add 1 to the private nonce of `sender` (20 bytes). The public account of the sender does not matter.
+        TransactionRejectedError if the private nonce is not `nonce`, and nothing changes then."""
         # The private nonce alone counts, also where the sender's visible account is the public one. So the check on
         # writing is left out.
         account = self._read(sender) or Account()

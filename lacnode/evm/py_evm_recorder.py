@@ -94,8 +94,8 @@ class _Frame:
 
 
 class TraceRecorder:
-    """Records one transaction in `steps`, `root` (its call, None before it) and `reads` (address, slot or None).
-    Several transactions may share `allowance`. Every method raises TraceTooLargeError if it is used up."""
+    """Records one transaction in `steps`, `root` (its own call, None before that begins) and `reads` (address, and slot or
+    None). Several transactions may share `allowance`. Every method raises TraceTooLargeError if `allowance` is used up."""
 
     def __init__(self, options: RecordingOptions, allowance: TraceAllowance) -> None:
         self.options = options

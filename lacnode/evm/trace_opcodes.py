@@ -83,9 +83,9 @@ _ACCOUNT_READS = {0x31: 1, 0x3B: 1, 0x3C: 1, 0x3F: 1, SELFDESTRUCT: 1, 0xF1: 2, 
 
 
 def find_account_read(opcode: int, own: bytes, stack: list[int | bytes]) -> tuple[bytes, int | None] | None:
-    """Return a pair: the address (20 bytes) of the account that an instruction reads, and None. For SLOAD and SSTORE
-    the pair is `own` and the slot. Return None instead of a pair for another instruction, or if the stack is too short.
-    `stack` is the one before the instruction. Its top comes last."""
+    """Return which account or slot the instruction `opcode` reads: (address of 20 bytes, None) for an account, and
+    (`own`, slot) for SLOAD and SSTORE, where `own` is the account that runs. None for an instruction that reads no
+    account, or if the stack is too short. `stack` is the one before the instruction. Its top comes last."""
     if opcode in (SLOAD, SSTORE):
         return (own, _number(stack[-1])) if stack else None
     position = _ACCOUNT_READS.get(opcode)

@@ -216,7 +216,8 @@ class TracedTransaction:
     `hash` (32 bytes) is None for a call. `to` is None for a creation, and `created` is then the new account's address,
     otherwise None. `value` is in wei. `gas_used` is after refunds. `output` is empty if it failed, and `revert_reason`
     is the output of REVERT, None without one. `call` is None if calls were not recorded, and `steps` are empty then.
-    `changes` are in the order of their addresses.
+    `changes` are in the order of their addresses. For an impersonated call of a devnet, `sender`, `to`, `value` and
+    `data` are those of that call.
     """
 
     hash: bytes | None

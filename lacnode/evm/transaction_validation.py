@@ -36,7 +36,7 @@ def intrinsic_gas(
     authorizations: int = 0,
 ) -> int:
     """Return the gas (gas units) that a transaction costs before its first instruction (yellow paper, section 6.2, and
-    EIP-2028, 2930, 3860, 7702). `authorizations` is their number."""
+    EIP-2028, 2930, 3860, 7702). `authorizations` is the number of EIP-7702 authorisations."""
     zeros = data.count(0)
     gas = 21_000 + 4 * zeros + (16 if fork >= Fork.ISTANBUL else 68) * (len(data) - zeros)
     if is_creation and fork >= Fork.HOMESTEAD:

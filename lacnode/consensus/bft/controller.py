@@ -126,8 +126,7 @@ class BftController:
 
     @property
     def height_and_round(self) -> tuple[int, int]:
-        """The number of the block to agree on, and the current round, 0 if this node is no validator at that height. (0,
-        0) before there is a head."""
+        """The number of the block to agree on, and the current round (0 if no validator). (0, 0) before a head."""
         if self._head is None:
             return 0, 0
         return self._head.header.number + 1, 0 if self._height is None else self._height.round.number
