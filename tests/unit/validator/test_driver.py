@@ -41,7 +41,7 @@ class Machine:
     error: Exception | None = None
     early: list[MessageReceived] = field(default_factory=list)
     handled: list[tuple[Event, int]] = field(default_factory=list)
-    position: tuple[int, int] = (1, 0)
+    height_and_round: tuple[int, int] = (1, 0)
 
     def is_done(self, messages: int) -> bool:
         """Whether everything has come that follows from `messages` messages of peers."""
