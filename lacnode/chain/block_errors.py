@@ -2,7 +2,8 @@
 
 
 class BlockRefusedError(Exception):
-    """A block breaks a rule. Nothing of it is stored. `rule` is a stable name, and `str()` is a sentence."""
+    """A block is refused, and nothing of it is stored. It breaks a rule, or a subclass says why it cannot be judged
+    here. `rule` is a stable name, and `str()` is a sentence."""
 
     def __init__(self, rule: str, text: str) -> None:
         super().__init__(text)

@@ -42,7 +42,8 @@ class ImportStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """The number of imported blocks, and the number of blocks that were known or out of the range."""
+    """How many blocks were imported, and how many were skipped: known ones, the genesis block, and blocks out of the
+    range."""
 
     imported: int
     skipped: int
@@ -69,10 +70,13 @@ def import_blocks(
     progress: Callable[[int], None] = lambda number: None,
 ) -> ImportReport:
     """Import the blocks with `start` <= number < `end` (None for no end) of the file at `path`. They are verified in
-    full. Known blocks and the genesis block are skipped and counted as such.
+    full. Known blocks, the genesis block and the blocks out of this range are skipped and counted as such. A block out
+    of the range is decoded, and nothing else of it is checked.
 
-    `progress` is called with the number of each imported block. Raises ImportStoppedError at the first bad block,
-    BlockFileError if the file cannot be read, and StorageError if the database fails. The blocks before stay imported.
+    `progress` is called with the number of each imported block. Raises ImportStoppedError at the first bad block, also
+    for another genesis block and for an item out of the range that is no block. Raises BlockFileError if the file
+    cannot be read, and StorageError if the database fails. The blocks before stay imported, but after a StorageError
+    the last ones may be lost (`Blockchain.bulk_import`).
     """
     imported = skipped = 0
     with chain.bulk_import(), _open_file(path) as file:

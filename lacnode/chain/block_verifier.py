@@ -70,8 +70,8 @@ class BlockVerifier:
         otherwise. The seals are not looked at.
 
         `parent_hash` has 32 bytes, and `validators` are those of this block, ascending (20-byte addresses).
-        `is_prepared`: a quorum prepared the block in an earlier round. The rules that Besu does not have are not
-        checked then.
+        `is_prepared`: a quorum prepared the block in an earlier round. Some rules are not checked then: those about
+        vanity and base fee that Besu does not have, and on GoQuorum's chains those that GoQuorum does not check.
         """
         self._check_header(check_proposed_header_rules, header, parent, parent_hash, validators, is_agreed=is_prepared)
         # A quorum of validators without these rules may have prepared a block, and some may have committed it. Without
@@ -88,8 +88,9 @@ class BlockVerifier:
         *,
         seals_verified: bool,
     ) -> None:
-        """Return if `header` keeps all rules, a quorum of seals among them. Raises BlockRefusedError, with the name of
-        the rule, otherwise. A timestamp in the future is logged and accepted.
+        """Return if `header` keeps the rules for sealed headers, with the seals of a quorum. Raises BlockRefusedError,
+        with the name of the rule, otherwise. A timestamp in the future is logged and accepted. The rules that this node
+        has for proposals alone, about vanity and base fee, are not checked.
 
         `parent_hash` has 32 bytes, and `validators` are those of this block, ascending (20-byte addresses).
         `seals_verified`: the seals of this very header were verified before, and are not verified again.
@@ -165,8 +166,9 @@ class BlockVerifier:
             raise BlockRefusedError("base-fee", text)
 
     def check_body(self, block: Block) -> None:
-        """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise, also after an internal
-        error. Signatures of transactions are not verified."""
+        """Return if the body fits the header and the fork, and if no transaction has a gas price where the chain allows
+        none (GoQuorum's chains). Raises BlockRefusedError otherwise, also after an internal error. Signatures of
+        transactions are not verified."""
         with refusing_internal_errors(block.number):
             check_body(block, self._fork(block.header))
             if not self._spec.may_have_gas_price_at(block.number):

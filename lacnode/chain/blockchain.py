@@ -27,7 +27,7 @@ from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
-from lacnode.chain.proposal_sizes import ProposalSizes
+from lacnode.chain.proposal_sizes import ProposalSizeBounds
 from lacnode.chain.receipt_record import (
     LogWithMetadata,
     ReceiptRecord,
@@ -108,7 +108,7 @@ class Blockchain(ExecutableChain):
         self._verified = VerifiedHeaders()
         self._executions = ExecutionCache()
         self._speculation = SpeculativeExecutions()
-        self._proposal_sizes = ProposalSizes()
+        self._size_bounds = ProposalSizeBounds()
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
         self._head = self._stored_head()
@@ -139,8 +139,13 @@ class Blockchain(ExecutableChain):
         self._listeners.append(listener)
 
     def header_chain(self) -> VerifiedHeaderChain:
-        """A new chain of headers that begins at the head, without a further header yet. It verifies each header that is
-        added. The import of such a block does not verify its seals again, unless a contract names the validators."""
+        """Return a new chain of headers that begins at the present head, without a further header. Each header that is
+        added is verified, with its seals if its validators are known. The import of its block does not verify these
+        seals again, while the header is remembered (`VerifiedHeaders`).
+
+        If a contract names the validators, they are known for the block after the head alone, if at all. The seals of
+        later headers are then verified by the import only.
+        """
         head = self._head
         tally = self.validator_sets.tally_after_or_none(head.header)
         return VerifiedHeaderChain(
@@ -148,20 +153,19 @@ class Blockchain(ExecutableChain):
         )
 
     def check_body(self, block: Block) -> None:
-        """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise. The import of a block
-        with a verified header does not check the same body again. Safe from any thread, also during an import."""
+        """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise. The import skips this
+        check for the same body object, if its header was verified before. Safe from any thread, also during an import.
+        """
         self._verifier.check_body(block)
         self._verified.add_body(block)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
-        """Check that `block`, without its seals, is a valid next block. Keep its execution for its import, not stored.
-
-        `is_prepared`: a quorum prepared it. Otherwise memory and logs are bounded. Raises UnknownParentError, or
-        BlockRefusedError if it is invalid or beyond a bound. Raises ExecutionInterruptedError if `budget` is used up or
-        cancelled, or another block's import begins, StorageError if the state cannot be read.
-        """
+        """Check that `block`, without its seals, is a valid next block. Its execution is kept in memory for its import.
+        Without `is_prepared` (a quorum prepared it) memory and logs are bounded (`ProposalSizeBounds`). Raises
+        UnknownParentError, or BlockRefusedError if it is invalid or beyond a bound, ExecutionInterruptedError if
+        `budget` is used up or cancelled or another block's import begins, StorageError if the state cannot be read."""
         hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own:
             parent = self._parent_head(block)
@@ -172,15 +176,14 @@ class Blockchain(ExecutableChain):
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
             creator = self.protocols.creator(block.header)
-            with self._proposal_sizes.bounded_budget(own, creator, validators, is_prepared=is_prepared) as limited:
+            with self._size_bounds.bounded_budget(own, creator, validators, is_prepared=is_prepared) as limited:
                 self._execute_once(hash_, block, parent, limited)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
-        """Verify `block` in full, store it and make it the head. Return True then, and False if it is known already.
-
-        Raises UnknownParentError, InvalidSealedHeaderError if its header or seals break a rule, another BlockRefusedError,
-        StorageError, or ExecutionInterruptedError if `budget` is cancelled. Nothing of the block is stored then. A
-        decided block has no deadline: its budget ends only when the node stops.
+        """Verify `block` in full, store it and make it the head. Return True then. Return False, without a check, if
+        the chain has a block with its hash. Raises UnknownParentError, InvalidSealedHeaderError if its header or seals
+        break a rule, another BlockRefusedError, StorageError, or ExecutionInterruptedError if `budget` is cancelled.
+        Nothing of the block is stored then. A decided block has no deadline: its budget ends only when the node stops.
         """
         hash_ = _block_hash(self.protocols, block)
         if self.has_block(hash_):
@@ -210,13 +213,11 @@ class Blockchain(ExecutableChain):
         deadline: float,
         budget: ExecutionBudget = UNLIMITED,
     ) -> Block:
-        """Build a block on the head with the best of `candidates`, selected until `deadline` (monotonic seconds).
-
-        It has no seals and is not stored. `timestamp` is in Unix seconds, `coinbase` has 20 bytes, `extra_data` the
-        round and no seals. The execution is kept for the import. Raises BlockRefusedError if no block can be made on
-        the head, StorageError if the state cannot be read, ExecutionInterruptedError if `budget` is used up or
-        cancelled, or an import begins.
-        """
+        """Build a block on the head with those of `candidates` that fit, in their order, selected until `deadline`
+        (monotonic seconds). It has no seals and is not stored. `timestamp` is in Unix seconds, `coinbase` has 20 bytes,
+        `extra_data` the round and no seals. The execution is kept for the import. Raises BlockRefusedError if no block
+        can be made on the head, StorageError if the state cannot be read, ExecutionInterruptedError if `budget` is used
+        up or cancelled, or an import begins."""
         with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
             period = self.spec.ibft.parameters_at(head.header.number + 1).block_period_ms / 1000

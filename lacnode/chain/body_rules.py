@@ -17,10 +17,10 @@ from lacnode.primitives.ordered_root import transactions_root
 def check_body(block: Block, fork: Fork) -> None:
     """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise.
 
-    The header must have exactly the fields of its fork. There are no ommers, no withdrawals, and only the transactions
-    that the header names. Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an
-    empty list of withdrawals is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such
-    blocks.
+    There must be no ommers and no withdrawals, and the transactions must give the root in the header. The header must
+    have a base fee from London on, and none before. As in the headers of Besu 25.5, no later field is needed. Two
+    exceptions follow the blocks that Besu 24.2 to 24.5.1 made: an empty list of withdrawals with its root from Shanghai
+    on, and blob gas of 0 from Cancun on.
     """
     if block.body.ommers:
         raise BlockRefusedError("ommers", f"{len(block.body.ommers)} ommers in a block of IBFT 2.0, which has none")

@@ -48,8 +48,10 @@ class ChainContracts:
         simulator does, with `RULE_CALL_GAS` and the gas of a long payload. Nothing is cached.
 
         `seconds` is the time limit, which may be infinite. Raises NoContractError if there is no code,
-        ContractTimeoutError after the time limit, StateUnavailableError if the state cannot be read, and
-        ContractUnreadableError, their base class, if the call reverts or fails in another way.
+        ContractTimeoutError after the time limit or if the call needs too much memory or logs, and
+        StateUnavailableError if the state cannot be read. ContractUnreadableError, the base of these three, if the call
+        fails for another reason, such as a revert. With an infinite limit no memory is counted: the gas alone bounds
+        the call.
         """
         try:
             # A call of an address without code succeeds with an empty answer. That must not look like a decision.
@@ -83,11 +85,12 @@ class ChainContracts:
         return max(intrinsic_gas(data, False, fork), floor_gas(data, fork)) + PAYLOAD_COPIES * copy
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
-        """The code and the storage of `accounts` (20 bytes each) after `header`, whether they exist, and whether they
-        have a balance and a nonce, with the fork and the gas limit. Raises StateUnavailableError if the state cannot be
-        read.
+        """Return a value that can only be compared. It covers the code and the storage of `accounts` (20 bytes each)
+        after `header`, whether they exist, whether they have a balance and a nonce, the fork, and the gas limit. Raises
+        StateUnavailableError if the state cannot be read.
 
-        An answer stays the same as long as this value stays the same. It can only be compared.
+        A reading with `is_lasting` that read only these accounts (`ContractReading.accounts`) gives the same output as
+        long as this value stays the same.
         """
         state = self._engine.accounts(header.state_root)
         try:

@@ -23,13 +23,12 @@ def stored_hash_at(database: Database, number: int) -> bytes | None:
 
 
 class ChainHistory:
-    """The stored blocks of one chain. Hashes are on-chain hashes of 32 bytes. Numbers below 0 or above the head and
-    unknown hashes give None.
+    """The stored blocks of one chain. Hashes are on-chain hashes of 32 bytes. A single block that is asked for by an
+    unknown hash, or by a number below 0 or above the head, gives None.
 
-    `protocols` are those of the chain: they give the hash and the extra data of each header.
-
-    Every method raises DamagedValueError if a stored value is damaged or missing, and StorageError if the database
-    cannot be read.
+    `protocols` are those of the chain: they give the hash and the extra data of each header. Unless a method says
+    otherwise, it raises DamagedValueError if a stored value is damaged or missing. Every method raises StorageError if
+    the database cannot be read.
     """
 
     def __init__(self, database: Database, genesis: Block, protocols: ProtocolSchedule) -> None:
@@ -70,16 +69,17 @@ class ChainHistory:
             return StoredChain(snapshot).block_of(hash_)
 
     def outline_of(self, hash_: bytes) -> BlockOutline | None:
-        """The block with this on-chain hash (32 bytes) without its transactions, which are not decoded. None if it is
-        unknown."""
+        """Return the outline of the block with this on-chain hash (32 bytes): its header, the hashes of its
+        transactions, and its size. The transactions are not decoded. None if the hash is unknown, or if the body is
+        missing in the database."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             header, body = stored.header_of(hash_), stored.body_bytes_of(hash_)
             return None if header is None or body is None else BlockOutline.from_stored_body(header, body)
 
-    def stored_length_of(self, hash_: bytes) -> int:
-        """The number of bytes of the stored body and the stored receipts of the block with this on-chain hash (32
-        bytes) together. 0 for an unknown hash."""
+    def body_and_receipts_length_of(self, hash_: bytes) -> int:
+        """Return the number of bytes of the stored body and the stored receipts of the block with this on-chain hash
+        (32 bytes) together. A missing one counts 0 bytes, so an unknown hash gives 0."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             return len(stored.body_bytes_of(hash_) or b"") + stored.receipt_records_length_of(hash_)
@@ -108,14 +108,14 @@ class ChainHistory:
             return StoredChain(snapshot).location_of(transaction_hash)
 
     def numbers_with_votes(self, first_number: int, last_number: int) -> tuple[int, ...]:
-        """The numbers of the blocks from `first_number` to `last_number`, both included, whose headers have a vote,
-        ascending."""
+        """The numbers of the blocks from `first_number` (at least 0) to `last_number`, both included, whose headers
+        have a vote, ascending."""
         with self._database.read() as snapshot:
             return tuple(StoredChain(snapshot).numbers_with_votes(first_number, last_number))
 
     def epoch_validators_not_in_header(self, number: int) -> tuple[bytes, ...] | None:
-        """The stored validators (20-byte addresses, ascending) of the epoch block `number`, if its header lists other
-        ones. None otherwise."""
+        """The stored validators (20-byte addresses, ascending) of the epoch block `number` (at least 0), if its header
+        lists other ones. None otherwise."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).epoch_validators_not_in_header(number)
 

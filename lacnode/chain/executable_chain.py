@@ -31,13 +31,15 @@ class ExecutableChain(ChainHistory):
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
         """The validators of the block after `header`, ascending (20-byte addresses). `header` is a block of the chain.
 
-        Empty if a contract has to name them and names none.
+        Empty, with a line in the log, if a contract has to name them and names no usable ones. The other errors are
+        those of `tally_after`.
         """
         return self.validator_sets.validators_after(header)
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
         """The validators and the open votes after `header`, a block of the chain. Raises ValidatorContractError if a
-        contract has to name them and names no usable ones, and KeyError if an ancestor is missing."""
+        contract has to name them and names no usable ones, StorageCorruptError if the contract's state cannot be read,
+        and KeyError if an ancestor is missing."""
         return self.validator_sets.tally_after(header)
 
     def state_at(self, header: BlockHeader) -> StateView:
@@ -50,8 +52,8 @@ class ExecutableChain(ChainHistory):
         Nothing is stored. A call that reverts or fails is a result, too.
 
         Raises TransactionRejectedError if the call could not begin, OverrideError if its overrides cannot be applied,
-        CallLimitExceededError if it took too long or too much memory, and ExecutionCancelledError when the engine is
-        stopped.
+        CallLimitExceededError if it took too long or too much memory, ExecutionCancelledError when the engine is
+        stopped, and MissingNodeError if the database lacks the state.
         """
         return self._engine.call(header.state_root, self.protocols.execution_header(header), call, self.hash_at)
 

@@ -12,8 +12,9 @@ class ExecutionCounters:
     """Counts since the start, all 0 before the first block. Written under the lock of the chain's writer, read by any
     thread.
 
-    `executed_gas` and `executed_seconds` are of the blocks that this node executed without building them: proposals of
-    others, and imports. A block is executed once. `speed` is made of the same executions.
+    `executed_blocks`, `executed_gas` and `executed_seconds` are of the blocks that this node executed without building
+    them: proposals of others, and imports. A block that is checked as a proposal and then imported counts once. `speed`
+    is made of the same executions.
     """
 
     def __init__(self) -> None:
@@ -29,8 +30,8 @@ class ExecutionCounters:
 
     @contextmanager
     def count_execution(self, block: Block, block_period_ms: int) -> Iterator[None]:
-        """Count the execution of `block` that happens inside, with the time that it takes. An execution that ends in an
-        error is not counted."""
+        """Count the execution of `block` that happens inside this context, with the seconds that it takes, here and in
+        `speed`. An execution that ends in an error is not counted."""
         began = time.monotonic()
         yield
         seconds = time.monotonic() - began

@@ -25,8 +25,8 @@ MAX_VERIFIED_HEADERS = 1_024
 
 
 class VerifiedHeaders:
-    """Headers with verified seals, and the body that was checked for each of them. At most `MAX_VERIFIED_HEADERS`: the
-    oldest is forgotten. Safe from any thread.
+    """Headers with verified seals, each with its body once that was checked. At most `MAX_VERIFIED_HEADERS`: the oldest
+    is forgotten. Safe from any thread.
 
     A header names its parent by hash, so its validators never change, and a verified header stays verified. The same
     header with other seals or another round is another header here.

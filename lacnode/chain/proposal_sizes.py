@@ -17,9 +17,9 @@ PROPOSER_SECONDS = 86_400.0
 """The time for which a proposer counts whose proposal was refused for its size."""
 
 
-class ProposalSizes:
-    """The bounds on the sizes of one chain's proposals. `clock` returns monotonic seconds. The caller makes one call after
-    the other."""
+class ProposalSizeBounds:
+    """The bounds on memory and logs for new proposals of one chain, and which proposers went beyond them. `clock`
+    returns monotonic seconds. The caller makes one call after the other."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

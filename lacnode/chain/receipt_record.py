@@ -15,8 +15,9 @@ from lacnode.primitives.transaction import Transaction
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
     """One transaction: its sender (20 bytes), its receipt, the gas that it alone used, the contract that it created (20
-    bytes, also if it failed, None without one), and the data of REVERT. The data is None unless the transaction
-    reverted, reasons are kept, and it is within the limit for a block."""
+    bytes, also if it failed, None without one), and the output of REVERT. `revert_reason` is None if the transaction
+    did not revert, if this node does not keep reasons, or if the outputs of its block were too long together
+    (`ExecutedBlock.revert_reasons`)."""
 
     sender: bytes
     receipt: Receipt
@@ -24,14 +25,14 @@ class ReceiptRecord:
     created: bytes | None
     revert_reason: bytes | None
 
-    def fields(self) -> list[RlpValue]:
-        """The items of the record, ready for `rlp.encode`, as the database stores them."""
+    def to_items(self) -> list[RlpValue]:
+        """Return the RLP items of the record, in the order in which the database stores them, for `rlp.encode`."""
         reverted: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
         return [self.sender, self.receipt.encode(), rlp.encode_scalar(self.gas_used), self.created or b"", reverted]
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "ReceiptRecord":
-        """Decode the list that `fields` made. Raises RlpError if it is malformed."""
+        """Read the decoded list of the items that `to_items` made. Raises RlpError if it is malformed."""
         # An empty reason differs from an absent one, so the reason is in a list of one or no item.
         fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
         sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
@@ -55,7 +56,7 @@ def receipt_records_of_execution(executed: ExecutedBlock, *, keep_revert_reasons
 
 def encode_receipt_records(receipt_records: tuple[ReceiptRecord, ...]) -> bytes:
     """Encode the records of a block, in the order of its transactions, for the database."""
-    return rlp.encode([record.fields() for record in receipt_records])
+    return rlp.encode([record.to_items() for record in receipt_records])
 
 
 def decode_receipt_records(data: bytes) -> tuple[ReceiptRecord, ...]:

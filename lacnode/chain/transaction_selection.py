@@ -70,18 +70,22 @@ class TransactionCandidate(Protocol):
         """The builder calls this when the transaction is in the block. The block may never be decided."""
 
     def skipped(self) -> None:
-        """The builder calls this when the transaction is not in this block. It may be in a later one."""
+        """The builder calls this when the transaction does not fit into this block, or when the reason against it may
+        be gone in the next one (`TRANSIENT_REASONS`). It may be offered for later blocks. What becomes of later
+        transactions of the sender is the owner's matter."""
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The builder calls this when it ended the execution after `seconds`, the most that one transaction gets, or at
-        another bound. The transaction is not in this block.
+        """The builder calls this when it ended the execution, because the transaction reached the time, the memory or
+        the logs that one transaction may take. The transaction is not in this block.
 
-        `cause` names the bound, in words. `was_held_up`: the machine did other work for most of that time.
+        `seconds` is the time that it took. `cause` names the bound, in words. `was_held_up`: the machine did other work
+        for most of that time.
         """
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
-        """The builder calls this when, for `reason`, the transaction cannot be in any block on this state."""
+        """The builder calls this when, for `reason`, the transaction cannot be in any block on this state. The owner
+        should not offer it again."""
 
 
 BLOCK_SHARE = 0.5
@@ -111,8 +115,9 @@ class SelectionLimits:
 
     It ends at `deadline` (monotonic seconds), or when a transaction does not fit and the used gas has reached
     `min_occupancy_ratio` (0 to 1) of the block's gas limit. Cancelling `budget` ends it at once, with an error. The
-    transactions have at most `max_bytes` together. A single longer transaction may have a block for itself. Once they
-    have used `max_gas` (None for no bound), there are no more. The first transaction may use more than that.
+    transactions have at most `max_bytes` together. A single longer transaction, up to `MAX_BLOCK_BYTES`, may have a
+    block for itself. Once they have used `max_gas` (None for no bound), there are no more. The first transaction may
+    use more than that.
     """
 
     deadline: float

@@ -44,8 +44,8 @@ class ValidatorSets:
         return VoteTally.from_validators(self._contract.validators_after(header, contract))
 
     def tally_after_or_none(self, header: BlockHeader) -> VoteTally | None:
-        """The validators and the open votes after `header`. None if a contract decides about the validators and names
-        no usable ones. The other errors are those of `tally_after`."""
+        """The validators and the open votes after `header`, a block of the chain. None if a contract has to name the
+        validators and names no usable ones. The other errors are those of `tally_after`."""
         try:
             return self.tally_after(header)
         except ValidatorContractError:
@@ -54,7 +54,7 @@ class ValidatorSets:
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
         """The validators of the block after `header`, ascending (20-byte addresses). Empty, with a line in the log, if
-        the contract names none. The other errors are those of `tally_after`."""
+        a contract has to name them and names no usable ones. The other errors are those of `tally_after`."""
         try:
             return self.tally_after(header).validators
         except ValidatorContractError as error:

@@ -124,7 +124,7 @@ class NodeReports:
 
     def _short_block(self, hash_: bytes) -> Block | None:
         """Return the block with this hash (32 bytes). None if it is unknown or long."""
-        if self._services.chain.stored_length_of(hash_) > MAX_BLOCK_BYTES:
+        if self._services.chain.body_and_receipts_length_of(hash_) > MAX_BLOCK_BYTES:
             return None
         return self._services.caches.blocks.load_block(hash_)
 

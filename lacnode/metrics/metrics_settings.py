@@ -34,8 +34,8 @@ class MetricCategory(Enum):
 
     @property
     def short_name(self) -> str:
-        """The name of the category where its series are grouped by it, such as `blockchain`: in `debug_metrics`, and in
-        OpenTelemetry's scopes."""
+        """The value without `besu_` at its beginning and without underscores at its ends, such as `blockchain`.
+        `debug_metrics` and OpenTelemetry's scopes use it."""
         return self.value.removeprefix("besu_").strip("_")
 
 

@@ -83,19 +83,20 @@ class OtlpGrpc:
             *((name.lower(), value) for name, value in settings.headers),
         ]
 
-    def body(self, message: bytes) -> bytes:
-        """Return `message` with gRPC's prefix, compressed if the settings say so."""
+    def encode_body(self, message: bytes) -> bytes:
+        """Return `message` after gRPC's prefix of 5 bytes, compressed with gzip if the settings say so."""
         content = gzip.compress(message, 6) if self._settings.gzip else message
         return _PREFIX.pack(self._settings.gzip, len(content)) + content
 
     async def send(self, body: bytes) -> bytes:
-        """Call the collector with a body. Return its message, empty if that is compressed. ReceiverError if the call's
-        status is not OK, or does not come within the seconds of the settings."""
+        """Call the collector with a body that `encode_body` made. Return the message of its answer, empty if there is
+        none or if it is compressed. ReceiverError if the call's status is not OK, or does not come within the seconds
+        of the settings."""
         return await within_seconds(self._settings.request_seconds, lambda: self._call(body))
 
     async def _call(self, body: bytes) -> bytes:
         try:
-            async with await self._address.open() as stream:
+            async with await self._address.connect() as stream:
                 await _agree_on_http2(stream)
                 exchange = _Exchange(self._headers, body)
                 while not exchange.is_over:

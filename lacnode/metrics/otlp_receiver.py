@@ -26,12 +26,12 @@ class OtlpFileError(Exception):
 class OtlpTransport(Protocol):
     """A way to carry OTLP's message to a collector."""
 
-    def body(self, message: bytes) -> bytes:
+    def encode_body(self, message: bytes) -> bytes:
         """Return the bytes to send for `message`, compressed if the settings say so. Nothing is sent here."""
 
     async def send(self, body: bytes) -> bytes:
-        """Send what `body` made. Return the collector's message, or its beginning. ReceiverError if the collector does
-        not accept it within the seconds of the settings."""
+        """Send what `encode_body` made. Return the collector's message, or its beginning. ReceiverError if the
+        collector does not accept it within the seconds of the settings."""
 
 
 class OtlpCollector:
@@ -54,7 +54,7 @@ class OtlpCollector:
 
     def encode(self, families: Sequence[MetricFamily]) -> bytes:
         """Return the families and the present time as one message, in the form in which the transport sends it."""
-        return self._transport.body(encode_otlp(families, self._resource, self._started_ns, time.time_ns()))
+        return self._transport.encode_body(encode_otlp(families, self._resource, self._started_ns, time.time_ns()))
 
     async def push(self, body: bytes) -> str:
         """Send a message that `encode` made. Return a text with the number of values that the collector refuses and its
@@ -79,7 +79,7 @@ class _OtlpHttp:
         encoding = [("Content-Encoding", "gzip")] if settings.gzip else []
         self._headers = [*settings.headers, ("Content-Type", "application/x-protobuf"), *encoding]
 
-    def body(self, message: bytes) -> bytes:
+    def encode_body(self, message: bytes) -> bytes:
         """Return `message`, compressed if the settings say so."""
         return gzip.compress(message, 6) if self._settings.gzip else message
 

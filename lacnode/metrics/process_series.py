@@ -46,7 +46,8 @@ _collections = _CollectionTimes()
 
 def process_series(client_version: str) -> Iterator[MetricSeries]:
     """Yield the series of this process as the operating system sees it. `client_version` is what `web3_clientVersion`
-    answers. The values are read later, from `/proc`."""
+    answers. The values are read from the system at each reading, except the start of the process, which is read once
+    here."""
     yield MetricSeries(
         MetricCategory.PROCESS,
         "process_release",

@@ -48,7 +48,7 @@ class ReceiverAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
 
-    async def open(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    async def connect(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
         """Return a new connection. OSError if no address of the host can be connected to. With `tls` the handshake
         follows at the first use, and trio.BrokenResourceError if it fails. There is no time limit here."""
         if self.tls is None:
@@ -111,7 +111,7 @@ async def _exchange(address: ReceiverAddress, request: ReceiverRequest) -> tuple
         # One connection for each request: pushes are seconds apart, and a receiver closes idle connections.
         ("Connection", "close"),
     ]
-    async with await address.open() as stream:
+    async with await address.connect() as stream:
         sent = connection.send(h11.Request(method=request.method, target=request.target, headers=headers))
         sent += connection.send(h11.Data(data=request.body)) + connection.send(h11.EndOfMessage())
         await stream.send_all(sent)

@@ -31,7 +31,7 @@ from lacnode.node.logs import change_log_level
 from lacnode.node.node import Node, NodeParts
 from lacnode.node.node_resources import NodeResources
 from lacnode.node.peer_assembly import PeerParts, build_network, build_peer_parts
-from lacnode.node.privacy_service import PrivacyService, PublicChain
+from lacnode.node.privacy_service import PrivacyService, PublicNodeParts
 from lacnode.node.role_monitor import RoleMonitor
 from lacnode.node.series_assembly import build_series, metric_values
 from lacnode.node.shared_objects import SharedObjects
@@ -103,7 +103,7 @@ def _build_private(
     settings, manager = shared.config.privacy, shared.resources.manager
     if settings is None or manager is None:
         return None
-    public = PublicChain(chain.chain, chain.engine, shared.resources.database, chain.pool, submission)
+    public = PublicNodeParts(chain.chain, chain.engine, shared.resources.database, chain.pool, submission)
     return PrivacyService(settings, manager.manager, public, manager.hosted)
 
 

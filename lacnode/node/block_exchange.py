@@ -38,16 +38,19 @@ class BlockExchange:
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
         """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and it is
-        the next block. An invalid header ends the session. `peer` counts as having the block in any case."""
+        the next block. A header that breaks a rule ends the session. Unless the extra data is malformed or too long,
+        `peer` counts as having the block from now on, also after False."""
         return self._announced.wants_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
-        """Queue `block`, which `peer` has announced as a whole, for verification, import and relay. It is dropped if it
-        is far above the head or the queue is full. The synchronizer then downloads it."""
+        """Queue `block`, which `peer` has announced as a whole, for verification, import and relay. A block that is not
+        above the head is ignored. A block that is far above the head, or for which the queue has no space, is dropped,
+        and the synchronizer is woken, which may download it."""
         self._announced.block_announced(peer, block)
 
-    def block_not_kept(self, peer: Peer) -> None:
-        """Let the synchronizer ask for a block that `peer` has announced as a whole, and that was too long to keep."""
+    def long_block_dropped(self, peer: Peer) -> None:
+        """Let the synchronizer ask for a block that `peer` has announced as a whole. It was not kept, because it was
+        too long to keep without a request."""
         self._announced.long_block_dropped(peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
@@ -66,6 +69,6 @@ class BlockExchange:
 
     def _announce(self, block: Block, hash_: bytes) -> None:
         # Every IBFT block has difficulty 1.
-        message = EncodedNewBlock.of_block(block, self._genesis_difficulty + block.number)
+        message = EncodedNewBlock.from_block(block, self._genesis_difficulty + block.number)
         for peer in self._peers():
             peer.send_new_block(message, hash_)

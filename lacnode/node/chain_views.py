@@ -33,7 +33,7 @@ def read_local_status(spec: ChainSpec, chain: Blockchain, network_id: int) -> Lo
         head_number=number,
         total_difficulty=head.total_difficulty,
         fork_id=spec.forks.fork_id_at(genesis_hash, number, timestamp),
-        accepts=lambda theirs: spec.forks.accepts_fork_id(genesis_hash, number, timestamp, theirs),
+        accepts_fork_id=lambda theirs: spec.forks.accepts_fork_id(genesis_hash, number, timestamp, theirs),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from lacnode.node.block_exchange import BlockExchange
-from lacnode.node.consensus_peers import ConsensusPeers
+from lacnode.node.consensus_message_filter import ConsensusMessageFilter
 from lacnode.node.node_events import NodeEvents
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block
@@ -26,12 +26,12 @@ class NodeNetworkHandler:
         self,
         events: NodeEvents,
         blocks: BlockExchange,
-        consensus_peers: ConsensusPeers,
+        consensus_filter: ConsensusMessageFilter,
         gossip: TransactionGossip | None,
     ) -> None:
         self._events = events
         self._blocks = blocks
-        self._consensus_peers = consensus_peers
+        self._consensus_filter = consensus_filter
         self._gossip = gossip
 
     def peer_joined(self, peer: Peer) -> None:
@@ -45,24 +45,26 @@ class NodeNetworkHandler:
 
     def reads_consensus_from(self, peer: Peer) -> bool:
         """Return whether the validator reads messages of `peer`: it is a validator of the current height."""
-        return self._consensus_peers.reads_messages_of(peer)
+        return self._consensus_filter.reads_messages_of(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """Pass on a consensus message of `peer`: its code in the sub-protocol, and its bytes without the code."""
-        self._consensus_peers.receive(peer, code, data)
+        self._consensus_filter.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
         """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and it is
-        the next block. An invalid header ends the session. `peer` counts as having the block in any case."""
+        the next block. A header that breaks a rule ends the session. Unless the extra data is malformed or too long,
+        `peer` counts as having the block from now on, also after False."""
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """Queue a whole block that `peer` has announced."""
         self._blocks.block_received(peer, block)
 
-    def block_not_kept(self, peer: Peer) -> None:
-        """Let the synchronizer ask for a block that `peer` has announced and that was too long to keep."""
-        self._blocks.block_not_kept(peer)
+    def long_block_dropped(self, peer: Peer) -> None:
+        """Let the synchronizer ask for a block that `peer` has announced and that was too long to keep without a
+        request."""
+        self._blocks.long_block_dropped(peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """Record the blocks that `peer` has announced, as pairs of a hash (32 bytes) and a number."""

@@ -30,7 +30,7 @@ def network_series(network: P2pNetwork, max_peers: int) -> Iterator[MetricSeries
         MetricCategory.PEERS,
         "pending_peer_requests_current",
         "Requests to peers that wait for their turn",
-        lambda: sum(peer.requests.waiting_count for peer in network.peers),
+        lambda: sum(peer.requests.queued_count for peer in network.peers),
     )
     yield _messages("inbound", "received", counters.messages_in)
     yield _messages("outbound", "sent", counters.messages_out)

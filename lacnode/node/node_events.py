@@ -55,8 +55,9 @@ class NodeEvents:
         self.peer_left = EventSource[Peer]()
 
 
-class StateChange:
-    """Wakes tasks that wait until the head or the set of peers has changed. Use on the event loop only."""
+class HeadAndPeersSignal:
+    """A signal at each change of the head or of the set of peers. Tasks wait for it, and then look at the head and the
+    peers themselves. Use on the event loop only."""
 
     def __init__(self) -> None:
         self._changed = trio.Event()

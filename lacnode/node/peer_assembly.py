@@ -12,7 +12,7 @@ from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.chain_assembly import ChainParts
 from lacnode.node.chain_views import PermissioningContextReader, read_local_status
 from lacnode.node.client_version import client_version
-from lacnode.node.consensus_peers import ConsensusPeers
+from lacnode.node.consensus_message_filter import ConsensusMessageFilter
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.network_handler import NodeNetworkHandler
 from lacnode.node.peer_expulsion import PeerExpulsion
@@ -110,7 +110,7 @@ def build_network(
     p2p, duties = shared.config.p2p, shared.duties
     # A node without rules asks no policy, so that no connection waits for a look-up.
     permissioned = [peers.policy] if chain.permissions.nodes.are_enabled else []
-    consensus_peers = ConsensusPeers(
+    consensus_filter = ConsensusMessageFilter(
         receive=validator.message_received,
         # A node that does not run its validator reads no consensus messages, although its key may be in the validator
         # set.
@@ -138,7 +138,7 @@ def build_network(
         # An observer relays no transactions, so its peers find none to ask for.
         pool=chain.pool if duties.relays_transactions else NoTransactions(),
         handler=NodeNetworkHandler(
-            shared.events, peers.blocks, consensus_peers, peers.gossip if duties.relays_transactions else None
+            shared.events, peers.blocks, consensus_filter, peers.gossip if duties.relays_transactions else None
         ),
         policy=CombinedPolicy([DenyListPolicy("banned by --banned-node-ids", p2p.banned_ids), faults, *permissioned]),
         peer_set=shared.peer_set,

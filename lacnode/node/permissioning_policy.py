@@ -45,14 +45,14 @@ class PermissioningPolicy:
         self._limiter = trio.CapacityLimiter(1)
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` on the event loop after `run` has made a decision that is new, or that differs from the one
-        before."""
+        """Call `listener` on the event loop after `run` has made a decision about a connection that had none, or that
+        was allowed and is refused now, or the other way round. Decisions of `prepare_decision` do not call it."""
         self._listeners.append(listener)
 
     def decide(self, connection: Connection) -> Decision:
-        """Return the known decision about `connection`, or the refusal `LOOKUP_PENDING` while it is looked up. It
-        returns at once.
-        """
+        """Return the known decision about `connection`. Without one return the refusal `LOOKUP_PENDING` and let `run`
+        look it up, unless `MAX_UNKNOWN_CONNECTIONS` wait for that. It returns at once. A known refusal is recorded in
+        `refused_connections`, and a permission ends that record."""
         return self._find_decision(_without_discovery_port(connection))
 
     async def prepare_decision(self, connection: Connection) -> None:
@@ -68,12 +68,13 @@ class PermissioningPolicy:
             raise
 
     def mark_stale(self) -> None:
-        """Decide all known connections again soon, because rules, head or peers have changed."""
+        """Let `run` decide all known connections again soon, because rules, head or peers have changed. Until then the
+        old decisions hold."""
         self._is_stale = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Decide about unknown connections, and about all if anything has changed, until cancelled."""
+        """Decide about connections without a decision, and after `mark_stale` about all known ones, until cancelled."""
         while True:
             await self._wake.wait()
             # A new event before the work: a change during the work sets it, and the loop goes round once more.

@@ -102,9 +102,9 @@ class PermissioningRules:
         return self._node_explainer.explain_connection(decision, source, destination, context.header)
 
     def explain_transaction(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
-        """Return whether `sender` (20-byte address) may send `transaction`, and why not, by the state after `head`. A
-        contract that cannot be read refuses. It does not count as a check.
-        """
+        """Return whether `sender` (20-byte address) may send `transaction`, and why not, by the state after `head`. If
+        the contract cannot be read, the answer is a refusal that says so. It does not count as a check. It asks
+        contracts, so call it in a worker thread."""
         try:
             decision = self._explained_accounts.may_enter_pool(transaction, sender, head)
         except ContractUnreadableError as unreadable:
@@ -117,8 +117,8 @@ class PermissioningRules:
         return self._account_explainer.explain_transaction(decision, transaction, sender, head)
 
     def moved_node_hint(self, enode: Enode, head: BlockHeader) -> str | None:
-        """Return a sentence for the operator if the node list has the node of `enode` at another address. None if the
-        list has it at this address, or if no list has the node."""
+        """Return a sentence for the operator if lacnode's own node rules list the node of `enode` at another address.
+        None if they list it at this address or not at all, without such rules, and if they give no answer now."""
         place = None if self._node_explainer is None else self._node_explainer.find_other_listed_address(enode, head)
         if place is None:
             return None
@@ -172,17 +172,16 @@ class PermissionQueries:
         return self._permissions.explain_connection(source, destination, self._permissioning_context())
 
     def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
-        """Return whether `sender` (20-byte address) may send `call` now, and why not, by the state of the head. A
-        contract that cannot be read refuses.
-        """
+        """Return whether `sender` (20-byte address) may send `call` now, and why not, by the state of the head. If the
+        contract cannot be read, the answer is a refusal that says so."""
         return self._permissions.explain_transaction(call, sender, self._permissioning_context().header)
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call`, a change of the rules, on a copy of the head's state, and keep nothing. Return whether it
-        succeeds, which administrators can change the rules after it, and whether it can lock all of them out. The
-        changed rules are not returned. `sender` has 20 bytes. TransactionRejectedError if the transaction cannot be in
-        the next block, ExecutionInterruptedError if `budget` is used up.
-        """
+        succeeds, which administrators can change the rules after it, and whether there is an admin contract after it
+        (`can_lock_out`): without one there is no lockout. The changed rules are not returned. `sender` has 20 bytes.
+        TransactionRejectedError if the transaction cannot be in the next block, SystemCallError if no block can,
+        ExecutionInterruptedError if `budget` is used up."""
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:

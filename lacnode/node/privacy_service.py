@@ -60,7 +60,7 @@ ARRIVED_PAYLOAD_COUNT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class PublicChain:
+class PublicNodeParts:
     """The parts of the public node that private execution needs."""
 
     chain: Blockchain
@@ -79,7 +79,7 @@ class PrivacyService:
         self,
         settings: PrivacySettings,
         manager: TransactionManager,
-        public: PublicChain,
+        public: PublicNodeParts,
         hosted: "ManagerService | None" = None,
     ) -> None:
         chain, pool = public.chain, public.pool

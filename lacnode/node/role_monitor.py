@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.node.node_events import StateChange
+from lacnode.node.node_events import HeadAndPeersSignal
 from lacnode.node.permissioning_rules import PermissioningRules
 from lacnode.node.role import NodeRole, role_conflicts
 from lacnode.rpc.services import RoleView
@@ -33,7 +33,7 @@ class RoleMonitor:
         self.view = RoleView(None if role is None else role.value, False, None, ())
         """The role at the last check."""
 
-    async def run(self, state_change: StateChange) -> None:
+    async def run(self, state_change: HeadAndPeersSignal) -> None:
         """Compare the configured role with the validators and the node contract, and write the result into `view`. This
         happens at the start and after changes of the head or the peers, at most once in `ROLE_CHECK_SECONDS`, until
         cancelled. Log every conflict that is new."""

@@ -86,7 +86,8 @@ class NodeProgram(Protocol):
 
 
 class SingleNodeProgram:
-    """One node from the start of the process to its end. `manager` keeps the payloads of private transactions."""
+    """One node from the start of the process to its end. `manager` keeps the payloads of private transactions. If it is
+    None, the manager of the configuration does."""
 
     def __init__(self, config: NodeConfig, manager: TransactionManager | None = None) -> None:
         self._config = config

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.node.configuration import NodeConfig
-from lacnode.node.node_events import NodeEvents, StateChange
+from lacnode.node.node_events import HeadAndPeersSignal, NodeEvents
 from lacnode.node.node_resources import NodeResources
 from lacnode.node.role import DUTIES, RoleDuties
 from lacnode.p2p.peer import Peer
@@ -29,7 +29,7 @@ class SharedObjects:
         self.duties: RoleDuties = DUTIES[config.role]
         self.event_loop = EventLoop()
         self.events = NodeEvents()
-        self.state_change = StateChange()
+        self.state_change = HeadAndPeersSignal()
         self.execution = ExecutionBudget()
         self.peer_set = PeerSet(self.key.public_key, PeerLimits(config.p2p.max_peers, config.p2p.inbound_share))
         self.peers: Callable[[], Sequence[Peer]] = self.peer_set.connected_peers

@@ -41,9 +41,9 @@ class UnaskedBytes:
     held: int = 0
 
 
-class AcceptedMessages:
-    """Decides about the messages of one session with `peer`, one message at a time. `max_transaction_bytes` is the length
-    up to which this node accepts transactions. Used on the event loop."""
+class LongMessageFilter:
+    """Decides which long messages of one session with `peer` are kept, one message at a time. Short ones are always
+    kept. `max_transaction_bytes` is the length up to which this node accepts transactions. Used on the event loop."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class AcceptedMessages:
         self._held = 0
 
     def accept_and_hold(self, message_id: int, length_bytes: int) -> bool:
-        """Return whether this node keeps a message with this absolute id and this length in bytes. If the limit for
-        unasked messages applies to the message, its bytes count as held until `release_held`.
-        """
+        """Return whether this node keeps a message with this absolute id and this length in bytes, of which only the
+        beginning has arrived. If the limit for unasked messages applies to the message, its bytes count as held until
+        `release_held`."""
         if length_bytes <= MAX_SMALL_BODY_BYTES:
             return True
         route = self._table.resolve_message_id(message_id)

@@ -15,8 +15,8 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class LocalStatus:
-    """The contents of this node's Status message (devp2p caps/eth.md). Hashes have 32 bytes. `accepts` returns True if a
-    peer's fork id is compatible with this node's forks (EIP-2124)."""
+    """The contents of this node's Status message (devp2p caps/eth.md). Hashes have 32 bytes. `accepts_fork_id` returns
+    True if a peer's fork id is compatible with this node's forks (EIP-2124)."""
 
     network_id: int
     genesis_hash: bytes
@@ -25,7 +25,7 @@ class LocalStatus:
     head_number: int
     total_difficulty: int
     fork_id: ForkId
-    accepts: Callable[[ForkId], bool]
+    accepts_fork_id: Callable[[ForkId], bool]
 
 
 class ChainReader(Protocol):

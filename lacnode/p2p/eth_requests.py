@@ -77,12 +77,13 @@ class EthRequests:
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
     @property
-    def waiting_count(self) -> int:
-        """The number of requests that wait for their turn, because as many as are allowed are open."""
-        return self._pending.waiting_count
+    def queued_count(self) -> int:
+        """The number of requests that are not sent yet, because as many as are allowed are open."""
+        return self._pending.queued_count
 
     def expects_answer(self, answer_code: int) -> bool:
-        """Whether a request is open whose answer has this message code of `eth`. Other answers need not be read."""
+        """Whether a request is open whose answer has this message code of `eth`. Other answers need not be read. Before
+        eth/66 a request that has timed out stays open."""
         return self._pending.expects_answer(answer_code)
 
     def deliver_answer(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
@@ -91,8 +92,8 @@ class EthRequests:
             self.report_useless_answer()
 
     def report_useless_answer(self) -> None:
-        """Count an answer that does not fit its request, or for which no request waits. Several within a minute end the
-        session."""
+        """Count an answer that does not fit its request, or for which no request waits. `MAX_USELESS_ANSWERS` within
+        `USELESS_WINDOW_SECONDS` end the session."""
         self._pending.reputation.record_useless_answer(trio.current_time())
         self._judge()
 

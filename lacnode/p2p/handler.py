@@ -16,7 +16,7 @@ from lacnode.primitives.transaction import Transaction
 class NetworkHandler(Protocol):
     """Receives the decoded messages of peers. `peer_joined` comes before all other calls about a peer, `peer_left` after
     them. `reads_consensus_from` returns True if the peer is a validator, `wants_block_body` if the block is worth decoding.
-    `block_not_kept` says that a whole block was announced that was too long to keep unasked."""
+    `long_block_dropped` says that a whole block was announced that was too long to keep unasked."""
 
     def peer_joined(self, peer: Peer) -> None:
         """A session with `peer` has begun. No other call about this peer comes before."""
@@ -38,8 +38,9 @@ class NetworkHandler(Protocol):
         """`peer` announced a whole block. The network has decoded it, and has verified nothing of it, not even that the
         body fits the header. An error that this raises ends the session."""
 
-    def block_not_kept(self, peer: Peer) -> None:
-        """`peer` announced a whole block that was too long to keep without a request for it."""
+    def long_block_dropped(self, peer: Peer) -> None:
+        """`peer` announced a whole block that was too long to keep without a request for it. Neither its header nor its
+        number was read."""
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` announced blocks by their hashes (32 bytes) and numbers."""

@@ -43,7 +43,8 @@ class NetworkCounters:
         self.datagrams_out: Counter[str] = Counter()
 
     def session_ended(self, cause: ConnectionFailedError | None) -> None:
-        """Count a session that has ended. `cause` is the error that ended it, None if this node stops."""
+        """Count a session that has ended. `cause` is the error that ended it, None if this node stops, or if the
+        session failed by a fault of this node."""
         if isinstance(cause, PeerDisconnectedError):
             # A connection that just breaks has no reason. Besu counts it so.
             reason = cause.theirs or DisconnectReason.TCP_SUBSYSTEM_ERROR

@@ -19,7 +19,7 @@ from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.p2p.bootnode_addresses import resolve_bootnodes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
 from lacnode.p2p.connection_policies import AllowAllPolicy, Connection, ConnectionPolicy
-from lacnode.p2p.dialer import Dialer
+from lacnode.p2p.dial_schedule import DialSchedule
 from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
@@ -110,7 +110,7 @@ class P2pNetwork:
         self._config = config
         self._status = status
         self._rng = rng or random.Random()
-        self._dialer = Dialer(self._rng)
+        self._dial_schedule = DialSchedule(self._rng)
         self._refused_dialers = RefusedDialers()
         self.max_transaction_bytes = config.max_transaction_bytes
         self._connections = RateLimits(CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE)
@@ -120,7 +120,7 @@ class P2pNetwork:
         for enode in (*config.static_nodes, *config.bootnodes):
             self.add_static(enode)
         for enode in self._known_nodes():
-            self._dialer.add(enode, is_permanent=False)
+            self._dial_schedule.add(enode, is_permanent=False)
 
     def _known_nodes(self) -> list[Enode]:
         """Return the nodes of an earlier run. There are none if this node dials only the nodes of its configuration."""
@@ -155,14 +155,14 @@ class P2pNetwork:
     # -- called by the node ----------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
-        """Dial `enode` from now on whenever it is not connected. Return True, or False if it is static already, or this
-        node."""
+        """Dial `enode` from now on whenever it is not connected. Return True. Return False if it is this node, or if it
+        is static already with the same address."""
         if enode.id == self.key.public_key:
             return False
         # The node is exempt from limits before it is dialled. Its session could otherwise be refused as one peer too
         # many.
         self.peer_set.exempt.add(enode.id)
-        added = self._dialer.add(enode, is_permanent=True)
+        added = self._dial_schedule.add(enode, is_permanent=True)
         self._wake.set()
         return added
 
@@ -170,7 +170,7 @@ class P2pNetwork:
         """Take `enode` off the nodes to dial, also if discovery found it, and end its session soon if there is one. It
         may still dial this node. Return whether it was on the list of nodes to dial."""
         self.peer_set.exempt.discard(enode.id)
-        removed = self._dialer.remove(enode.id)
+        removed = self._dial_schedule.remove(enode.id)
         peer = self.peer_set.peers.get(enode.id)
         if peer is not None:
             peer.end_session(DisconnectReason.REQUESTED)
@@ -284,10 +284,10 @@ class P2pNetwork:
             # ends the wait.
             self._wake = trio.Event()
             now = trio.current_time()
-            for enode in self._dialer.pop_due(now, self._wanted, self.peer_set.free_slots):
+            for enode in self._dial_schedule.pop_due(now, self._wanted, self.peer_set.free_slots):
                 self._nursery.start_soon(self._connect, enode)
             # Nodes that are due and not wanted set no time. The change that makes them wanted sets `_wake`.
-            next_attempt_time = self._dialer.next_attempt_time(now)
+            next_attempt_time = self._dial_schedule.next_attempt_time(now)
             with trio.move_on_at(math.inf if next_attempt_time is None else next_attempt_time):
                 await self._wake.wait()
 
@@ -315,15 +315,15 @@ class P2pNetwork:
         except (OSError, UnicodeError, trio.TooSlowError) as error:
             log.debug("dial failed", enode=str(enode), reason=str(error))
         finally:
-            self._dialer.record_end(enode.id, trio.current_time(), was_lasting=was_lasting)
+            self._dial_schedule.record_end_of_attempt(enode.id, trio.current_time(), was_lasting=was_lasting)
             self._wake.set()
 
     def _discovered(self, enode: Enode) -> None:
         """The node `enode` answers: discovery has proven its endpoint, or it dialled this node itself. Dial it soon."""
         if not self._config.dial_discovered:
             return
-        self._dialer.add(enode, is_permanent=False)
-        self._dialer.forget_failures(enode.id)
+        self._dial_schedule.add(enode, is_permanent=False)
+        self._dial_schedule.forget_failures(enode.id)
         self._wake.set()
 
 

@@ -105,7 +105,7 @@ class Peer:
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
         """Record that the peer has announced the block with this hash (32 bytes), so that it is not sent to the peer.
-        `number` may raise the peer's head."""
+        `number` is the number that the peer gives it, and may raise the peer's head."""
         self._known_blocks.add(hash_)
         self.head.record_announcement(hash_, number)
 
@@ -149,7 +149,8 @@ class Peer:
                 self._outbox.put_relayed(message_id, data) if is_relayed else self.send_urgent(message_id, data)
 
     def send_new_block(self, message: EncodedNewBlock, hash_: bytes) -> None:
-        """Announce the whole block with this hash (32 bytes), unless the peer has it."""
+        """Send the whole block with this hash (32 bytes), unless the peer is known to have it. From now on it is. The
+        session ends if the queue is full."""
         if self._known_blocks.add(hash_):
             self.send(message)
 
@@ -194,9 +195,9 @@ class Peer:
         self.end_session(reason)
         await self.left.wait()
 
-    async def wait_for_end(self) -> DisconnectReason:
-        """Wait until `end_session` is called, and return its first reason. It is also called when the peer has ended
-        the session."""
+    async def wait_for_end_request(self) -> DisconnectReason:
+        """Wait until `end_session` is called, and return its first reason. The session itself ends a little later
+        (`left`). `end_session` is also called when the peer has ended the session."""
         await self._close.wait()
         assert self.end_reason is not None
         return self.end_reason

@@ -147,7 +147,7 @@ def _check_status(theirs: Status, ours: LocalStatus) -> None:
         text = f"network id {theirs.network_id} instead of {ours.network_id}"
     elif theirs.genesis_hash != ours.genesis_hash:
         text = f"genesis 0x{theirs.genesis_hash.hex()} instead of 0x{ours.genesis_hash.hex()}"
-    elif theirs.fork_id is not None and not ours.accepts(theirs.fork_id):
+    elif theirs.fork_id is not None and not ours.accepts_fork_id(theirs.fork_id):
         text = f"fork id 0x{theirs.fork_id.hash.hex()}, {theirs.fork_id.next}, which our forks do not allow"
     else:
         return

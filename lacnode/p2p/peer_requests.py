@@ -99,8 +99,8 @@ class PendingRequests:
         return self._room
 
     @property
-    def waiting_count(self) -> int:
-        """The number of requests that wait until others are answered."""
+    def queued_count(self) -> int:
+        """The number of requests that are not open yet: they wait until others are answered or have timed out."""
         return self._room.statistics().tasks_waiting
 
     def open_request(self, answer_code: int) -> PendingRequest:
@@ -137,12 +137,14 @@ class PendingRequests:
         return question.value
 
     def expects_answer(self, answer_code: int) -> bool:
-        """Whether a request is open whose answer has this message code of `eth`. Other answers need not be read."""
+        """Whether a request is open whose answer has this message code of `eth`. Other answers need not be read. Before
+        eth/66 a request that has timed out stays open."""
         return bool(self._open.get(answer_code))
 
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
         """Give `value` to the open request with `answer_code` and `id_`. Before eth/66 there are no ids: the oldest
-        open request with the code gets it. Return True, or False if no such request is open."""
+        open request with the code gets it, also if it has timed out. Return True, or False if no such request is open.
+        """
         waiting = self._open.get(answer_code)
         if not waiting:
             return False

@@ -49,7 +49,8 @@ class PeerSet:
 
     @property
     def free_slots(self) -> int:
-        """The number of peers that may still be added until there are `max_peers`. Never negative."""
+        """The number of peers that may still be added until there are `max_peers`, static ones included. Never
+        negative."""
         return max(0, self._limits.max_peers - len(self.peers))
 
     def refusal_reason(self, id_: bytes, inbound: bool) -> DisconnectReason | None:

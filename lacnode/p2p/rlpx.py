@@ -132,8 +132,8 @@ class RlpxConnection:
             self._torn = False
 
     async def receive(self) -> Frame:
-        """Wait for the next message and return it. ConnectionFailedError if the bytes are malformed,
-        PeerDisconnectedError if the connection ends.
+        """Wait for the next message and return it. There is no time limit here. ConnectionFailedError if the bytes are
+        malformed, PeerDisconnectedError if the connection ends.
 
         Reads from the socket only while no message is complete. A peer that sends faster than this node takes messages
         waits in its own socket.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from lacnode.p2p.accepted_messages import ANSWERS, AcceptedMessages
+from lacnode.p2p.accepted_messages import ANSWERS, LongMessageFilter
 from lacnode.p2p.eth_server import REQUEST_MESSAGES
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer import Peer
@@ -196,7 +196,7 @@ def _first(group: BaseExceptionGroup[ConnectionFailedError]) -> ConnectionFailed
 
 
 async def _leave_when_asked(peer: Peer) -> None:
-    reason = await peer.wait_for_end()
+    reason = await peer.wait_for_end_request()
     raise ConnectionFailedError(f"we disconnected: {reason}", reason)
 
 
@@ -256,7 +256,7 @@ async def _read(
 ) -> None:
     """Read messages and act on them, one at a time. ConnectionFailedError if the peer stays silent."""
     peer = admitted.peer
-    accepted = AcceptedMessages(
+    accepted = LongMessageFilter(
         peer, admitted.table, network.handler, network.shares.unasked, network.max_transaction_bytes
     )
     admitted.connection.accept_only(accepted.accept_and_hold)
@@ -320,7 +320,7 @@ async def _heard(
     # After the check for answers: a refused answer that no request waits for still lowers the peer's score.
     if frame.is_refused:
         if route.code == NewBlock.CODE:
-            network.handler.block_not_kept(peer)
+            network.handler.long_block_dropped(peer)
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began

@@ -16,7 +16,10 @@ LARGE_BLOCK_BYTES = 512 * 1024
 def is_large_undecoded_block(services: RpcServices, hash_: bytes) -> bool:
     """Return True if the block with this hash (32 bytes) is not decoded yet and takes more than `LARGE_BLOCK_BYTES` in
     the database. False for an unknown hash."""
-    return not services.caches.blocks.has_cached(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
+    return (
+        not services.caches.blocks.has_cached(hash_)
+        and services.chain.body_and_receipts_length_of(hash_) > LARGE_BLOCK_BYTES
+    )
 
 
 def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:

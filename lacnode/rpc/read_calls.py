@@ -116,7 +116,7 @@ class ReadableChain(Protocol):
         """The matching logs of the block with this hash (32 bytes), in order. Empty for an unknown hash. `check_block`
         is called with the hash before the block is decoded. Its errors reach the caller."""
 
-    def stored_length_of(self, hash_: bytes) -> int:
+    def body_and_receipts_length_of(self, hash_: bytes) -> int:
         """The bytes of the stored body and receipts of the block with this hash (32 bytes). 0 for an unknown hash."""
 
 
@@ -146,7 +146,7 @@ class ReadContext:
     def check_block_size(self, hash_: bytes) -> None:
         """Check that this call may decode the block with this hash (32 bytes). CallTimeoutError if the stored block is
         longer than `max_block_bytes`: its decoding cannot be stopped at the deadline."""
-        if self.max_block_bytes is not None and self.chain.stored_length_of(hash_) > self.max_block_bytes:
+        if self.max_block_bytes is not None and self.chain.body_and_receipts_length_of(hash_) > self.max_block_bytes:
             raise timeout()
 
     def block_of(self, hash_: bytes) -> Block | None:

@@ -106,8 +106,9 @@ class ConsensusLog:
         return self._position
 
     def continues_from(self, earlier: LogPosition) -> bool:
-        """Whether this log continues the log at `earlier`: it has grown, or was rewritten from it. Raises OSError if
-        the file cannot be read."""
+        """Whether this log may be the log at `earlier`, as it was then or grown, or rewritten since. Records up to
+        `earlier` are compared by their checksum. After a rewrite they are not: it counts if the identity of `earlier`
+        is one of the last `FORMER_IDENTITIES`. Raises OSError if the file cannot be read."""
         newest = earlier.identities[0]
         if newest != self._header.identity:
             # A rewrite starts a new identity and remembers the last ones.
@@ -136,7 +137,7 @@ class ConsensusLog:
 
     def close(self) -> None:
         """Close the file and release the lock. Closing twice is harmless. Raises OSError if the last size cannot be
-        written."""
+        written. The file and the lock stay open then."""
         if self._descriptor >= 0:
             # The last size is written here, so that a log cut after an orderly stop is noticed, too.
             if self._failed is None:

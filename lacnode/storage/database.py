@@ -38,7 +38,8 @@ class Snapshot(Protocol):
 
 
 class Batch(Snapshot, Protocol):
-    """A snapshot with changes of its own. Other snapshots see them when the batch has committed."""
+    """A snapshot with changes of its own. Reads of the batch find them. Snapshots that are opened after the commit see
+    them, and earlier ones never do."""
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Store `value` under `key` (1 to 511 bytes) and replace an earlier value. Raises ValueError for another length

@@ -2,7 +2,7 @@
 
 LMDB allows several processes to read one environment. A process must not open the same environment twice, so do not use this
 in the process of the `LmdbDatabase`. This file must not write. It does not see the batches that the node still keeps in
-memory (`group`).
+memory (`group_commits`).
 """
 
 from collections.abc import Iterator

@@ -8,14 +8,15 @@ from pathlib import Path
 
 
 class StorageError(Exception):
-    """A read or a write failed. After a failed write nothing of the batch, or of the record in a log, is stored.
+    """A read or a write failed. After a failed write nothing of the batch, or of the record in a log, is stored, unless
+    the method that raised it says otherwise.
 
     The text names the file and the next step of the operator.
     """
 
 
 class StorageFullError(StorageError):
-    """The disk, or the quota of the user on it, is full. Nothing was stored."""
+    """The disk, or the quota of the user on it, is full, or the file may not become larger. Nothing was stored."""
 
 
 class StorageLockedError(StorageError):
@@ -58,7 +59,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def storage_error(path: Path, doing: str, error: OSError) -> StorageError:
     """Return `error` of the operating system, which happened while `doing` something (such as `writing`) with `path`,
-    as StorageFullError if the disk or the quota is full, otherwise as StorageError."""
+    as StorageFullError if the disk or the quota is full or the file may not become larger, otherwise as StorageError.
+    """
     # A full disk is the one fault that the operator can repair while the node runs, so it has its own class.
     text = f"{doing} {path} failed: {error.strerror or error}"
     return StorageFullError(text) if error.errno in _FULL else StorageError(text)

@@ -70,8 +70,9 @@ class AnnouncedBlocks:
 
     def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
         """Whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the block is
-        the next one. False wakes the synchronizer if the block may be useful later. A false header ends the session of
-        `peer`. Unless the extra data is malformed, `peer` counts as having the block from now on, also after False."""
+        the next one. False wakes the synchronizer if the block may be useful later. A header that breaks a rule ends
+        the session of `peer`. Unless the extra data is malformed or too long, `peer` counts as having the block from
+        now on, also after False."""
         if self._hash_if_near(peer, header) is None:
             return False
         try:
@@ -85,10 +86,10 @@ class AnnouncedBlocks:
         return is_next
 
     def block_announced(self, peer: Peer, block: Block) -> None:
-        """Queue `block`, which `peer` announced in full, for verification, import and relay. A block that does not
-        follow soon, or does not fit, is dropped. The synchronizer downloads it if it is ahead. Malformed extra data
-        counts as a useless answer of the peer.
-        """
+        """Queue `block`, which `peer` announced in full, for verification, import and relay. A block that is not above
+        the head is ignored. A block that is more than `MAX_BLOCKS_ABOVE_HEAD` above it, or does not fit into the queue,
+        is dropped, and the synchronizer is woken, which may download it. Malformed or too long extra data counts as a
+        useless answer of the peer."""
         hash_ = self._hash_if_near(peer, block.header)
         if hash_ is None:
             return
@@ -109,8 +110,8 @@ class AnnouncedBlocks:
         self._synchronizer.wake()
 
     def long_block_dropped(self, peer: Peer) -> None:
-        """Note that a block that `peer` announced was dropped, because it was too long to keep without a request. The
-        synchronizer requests it."""
+        """Record that a block that `peer` announced was dropped, because it was too long to keep without a request. Its
+        number is unknown: the peer counts as having the next block. The synchronizer is woken, which may request it."""
         # The number of the block is unknown. The peer has at least the next one, if the block was news.
         peer.head.raise_to(self._chain.head.header.number + 1)
         self._synchronizer.wake()

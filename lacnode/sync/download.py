@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class BlockDownload:
-    """The blocks of `peer` above the head of `chain`.
+    """Downloads and verifies the blocks of `peer` above the head of `chain`. It imports nothing.
 
     `check_worker` runs the verification. `on_verified` is called with the number of the last block of each batch of
     verified headers. `has_faster` says whether another peer may be faster.

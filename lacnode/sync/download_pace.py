@@ -50,9 +50,9 @@ class PeerFailedError(Exception):
 
 
 class DownloadPace:
-    """The time account of one peer. It starts when the peer is chosen. `waited_seconds`, `blocks` and `size_bytes` are
-    the sums until now.
-    """
+    """The time account of one peer for one download. It starts when the peer is chosen. `waited_seconds`, `blocks` and
+    `size_bytes` are the sums until now: the seconds that this node waited for answers, and what was delivered and
+    verified."""
 
     def __init__(self) -> None:
         self.waited_seconds = 0.0
@@ -62,7 +62,9 @@ class DownloadPace:
 
     @property
     def is_slow(self) -> bool:
-        """Whether the peer used more than half of its first credit, and delivered neither many blocks nor many bytes."""
+        """Whether this node waited for the peer for more than half of `INITIAL_CREDIT_SECONDS`, and the peer delivered,
+        for each second of that, fewer than `MIN_BLOCKS_PER_SECOND` blocks and fewer than `FAST_BYTES_PER_SECOND` bytes.
+        """
         # Both conditions: a chain of empty blocks has few bytes, and a chain of full blocks has few blocks.
         return (
             self.waited_seconds > INITIAL_CREDIT_SECONDS / 2
@@ -115,18 +117,16 @@ class DownloadPace:
 
 
 class RequestSize:
-    """The size of the next request, from `first` up to `largest`. `now` is that size. It follows the time of the
-    answers.
-    """
+    """The size of the next request, a number of headers or an amount of gas, from `first` up to `largest`. `now` is
+    that size. It follows the time of the answers."""
 
     def __init__(self, first: int, largest: int) -> None:
         self.now = first
         self._largest = largest
 
     def adapt_to_answer(self, seconds: float) -> None:
-        """Adapt the size after an answer that took `seconds`. It grows after a quick one and is halved after a long
-        one, within 1 and `largest`.
-        """
+        """Adapt the size after an answer that took `seconds`: times 4 below `QUICK_SECONDS`, times 2 below half of
+        `LONG_SECONDS`, halved above `LONG_SECONDS`, else unchanged. It stays from 1 to `largest`."""
         if seconds > LONG_SECONDS:
             # Halved: the next answer would otherwise run into the time-out of the request.
             self.now = max(1, self.now // 2)

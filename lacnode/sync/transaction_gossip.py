@@ -57,11 +57,13 @@ MAX_ANNOUNCED_HASHES = 4096
 
 
 class TransactionGossip:
-    """Moves transactions between `peers` and the pool.
+    """Moves transactions between `peers` and the pool, in both directions.
 
-    `admit` offers transactions of peers to the pool, in a worker thread. `known` says whether a hash (32 bytes) needs no
-    request. `pooled` returns the transactions of the pool. The pool refuses transactions of more than `max_bytes` bytes, so
-    these are not requested.
+    `admit` offers a batch of peers' transactions to the pool. It is called in a worker thread, the other functions on
+    the event loop. `known` returns True if the transaction with this hash (32 bytes) is in the pool or is refused for
+    now: it is not requested then. It must be True for every pooled transaction: others are not sent. `pooled` returns
+    the transactions of the pool, whose hashes a new peer gets. `max_bytes` is the pool's own bound: a transaction that
+    is announced as longer is not requested.
     """
 
     def __init__(
@@ -133,9 +135,9 @@ class TransactionGossip:
         self._intake.put(peer.id, new)
 
     def hashes_announced(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
-        """Remember the hashes (32 bytes) that `peer` announced and that the pool does not have, and request their
-        transactions soon. Beyond `MAX_ANNOUNCED_HASHES` waiting ones, and for transactions that are too long, they are
-        dropped.
+        """Remember the hashes (32 bytes) that `peer` announced, and request their transactions soon. Hashes that are
+        known are left out, and so are transactions of more than `max_bytes` and hashes beyond `MAX_ANNOUNCED_HASHES`
+        waiting ones.
 
         `sizes` are lengths in bytes. They are empty if the peer gives none (before eth/68).
         """
@@ -174,7 +176,7 @@ class TransactionGossip:
         with trio.move_on_after(RELAY_WINDOW_SECONDS):
             await self._own_added.wait()
         count = 0
-        while (count < len(self._outgoing) or self._intake.is_busy) and trio.current_time() < latest:
+        while (count < len(self._outgoing) or self._intake.has_short_transactions) and trio.current_time() < latest:
             count = len(self._outgoing)
             await trio.sleep(SEND_WINDOW_SECONDS)
 

@@ -64,8 +64,8 @@ class _Lane:
 
 
 class TransactionIntake:
-    """The waiting transactions of peers. `admit` offers transactions to the pool, in a worker thread. Call the methods
-    on the event loop."""
+    """The transactions of peers that the pool has not examined yet, in queues of their peers. `admit` offers
+    transactions to the pool, in a worker thread. Call the methods on the event loop."""
 
     def __init__(self, admit: Callable[[Sequence[Transaction]], None]) -> None:
         self._admit = admit
@@ -78,7 +78,7 @@ class TransactionIntake:
         """Transactions that did not fit, since the start."""
 
     @property
-    def is_busy(self) -> bool:
+    def has_short_transactions(self) -> bool:
         """Whether short transactions wait. More transactions then enter the pool soon. Long ones do not count: they
         enter it slowly."""
         return any(not name.is_long for name in self._lanes)
@@ -92,7 +92,8 @@ class TransactionIntake:
 
     def put(self, peer_id: bytes, transactions: Sequence[Transaction]) -> None:
         """Queue `transactions` of the peer with this node id (64 bytes), in the order of the list. The first one that
-        does not fit, and all after it, are dropped and counted in `dropped`."""
+        does not fit, and all after it, are dropped. If the memory for all peers is full, a longer queue of another peer
+        loses its newest transactions instead. All that are dropped count in `dropped`."""
         for position, transaction in enumerate(transactions):
             # The following ones are dropped, too: a later nonce is of little use without the earlier one.
             if not self._put(peer_id, transaction):

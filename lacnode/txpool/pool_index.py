@@ -106,7 +106,7 @@ class PoolIndex:
             self._mark_run(pooled.sender, pooled.transaction.nonce + 1, gapped=True)
 
     def mark_used(self, sender: bytes, nonce: int) -> None:
-        """The chain has used `nonce` of `sender` (20-byte address): there is no gap before the next one."""
+        """Record that the chain has used `nonce` of `sender` (20-byte address): there is no gap before the next nonce."""
         self._mark_run(sender, nonce + 1, gapped=False)
 
     def _mark_run(self, sender: bytes, nonce: int, *, gapped: bool) -> None:

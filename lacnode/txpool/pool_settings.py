@@ -35,10 +35,10 @@ class PoolSettings:
     retention_hours: int = 13
     price_bump: int = 10
     min_gas_price: int = 1000
-    """The lowest price of a transaction in the pool."""
+    """The lowest price of a transaction without priority in the pool."""
 
     block_min_gas_price: int = 1000
-    """The lowest price of a transaction in a block of this node."""
+    """The lowest price of a transaction without priority in a block of this node."""
 
     min_priority_fee: int = 0
     fee_cap: int = 10**18

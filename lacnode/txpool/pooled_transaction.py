@@ -26,8 +26,8 @@ Rank = tuple[bool, int, int]
 class PooledTransaction:
     """A transaction in the pool. `sender` is an address of 20 bytes.
 
-    `local`: it came by RPC. `priority`: it goes before others. `sequence` counts arrivals. `added_at` is in Unix
-    seconds.
+    `local`: a user of this node sent it, by RPC or as a private marker. `priority`: it goes before others. `sequence`
+    counts arrivals. `added_at` is in Unix seconds.
     """
 
     transaction: Transaction
@@ -69,8 +69,8 @@ class PooledTransaction:
         return self.transaction.gas_limit > LARGE_GAS and self.transaction.effective_gas_price(base_fee) == 0
 
     def rank(self, base_fee: int | None) -> Rank:
-        """The rank at `base_fee` (wei per gas, None before London): first by priority, then by price, then by arrival.
-        A smaller rank is more important."""
+        """The rank at `base_fee` (wei per gas, None before London): priority transactions (`priority`) first, then the
+        higher effective price per gas, then the earlier arrival. A smaller rank is more important."""
         return (not self.priority, -self.transaction.effective_gas_price(base_fee), self.sequence)
 
 

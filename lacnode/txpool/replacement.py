@@ -10,9 +10,10 @@ def may_replace(new: Transaction, old: Transaction, price_bump: int, base_fee: i
     """Whether `new` pays at least `price_bump` percent more than `old`, so that it may replace it. `base_fee` is in wei
     per gas, None before London. The caller has compared sender and nonce.
 
-    With a price of zero every transaction may replace, so the last one counts. Two plain gas prices are compared with a
-    rounded threshold, as in Besu. Else the price at `base_fee` must be higher and the tip not lower, or the price equal
-    and the tip higher. Without a base fee a transaction with other fees replaces none and is not replaced.
+    An old price of zero is no obstacle: of several free transactions the last one counts. Two plain gas prices are
+    compared with a rounded threshold, as in Besu. Else the price at `base_fee` must be higher and the tip not lower, or
+    the price equal and the tip higher. Without a base fee a transaction with other fees replaces none and is not
+    replaced.
     """
     if new.gas_price is not None and old.gas_price is not None:
         return new.gas_price >= old.gas_price * (100 + price_bump) // 100

@@ -58,8 +58,8 @@ class SlowTransactions:
         return min(max(0.0, self._hashes.get(hash_, now) - now), REFUSED_SECONDS)
 
     def is_sender_slow(self, sender: bytes, now: float) -> bool:
-        """Whether transactions of `sender` (20-byte address) are offered after all others at `now` (Unix seconds).
-        False for an unknown sender."""
+        """Whether a block builder gets the transactions of `sender` (20-byte address) after all others at `now` (Unix
+        seconds): one of them was interrupted in the last `SENDER_LAST_SECONDS`. False for an unknown sender."""
         until = self._senders.get(sender)
         return until is not None and now < until
 

@@ -31,8 +31,8 @@ Listener = Callable[[PooledTransaction], None]
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """The numbers of pooled transactions and of their senders, and about the bytes that they take in memory. `local`
-    came by RPC, `remote` from peers. `max_size` is the largest number of transactions, -1 for a layered pool, which has
-    other bounds."""
+    were sent by users of this node, `remote` by peers. `max_size` is the largest number of transactions, -1 for a
+    layered pool, which has other bounds."""
 
     max_size: int
     local: int
@@ -202,7 +202,8 @@ class TransactionPool:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason | None) -> None:
-        """Remove a transaction that fits into no block, for `reason` (None: its user asked for it), if the pool has it."""
+        """Remove a transaction, if the pool has it. `reason` says why no block on this state can have it, or that it
+        took too long. None: its user asked for the removal."""
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
             known = self._index.find_by_hash(pooled.transaction.hash)
@@ -240,8 +241,9 @@ class TransactionPool:
             return sorted(self._index.all(), key=lambda pooled: pooled.sequence)
 
     def next_nonce(self, sender: bytes) -> int | None:
-        """The first nonce of `sender` (20 bytes) that neither the chain nor the pool has used. None if the pool has
-        none of its transactions. MissingNodeError if the head's state lacks the account."""
+        """The first nonce of `sender` (20 bytes), from the account's nonce on, that no transaction in the pool has: a
+        gap counts. None if the pool has no transaction of `sender`. An account that does not exist has the nonce 0.
+        MissingNodeError if the database lacks a node of the head's state."""
         with self._lock:
             if not self._index.has_sender(sender):
                 return None
@@ -259,11 +261,11 @@ class TransactionPool:
     # -- blocks --------------------------------------------------------------------------------------------------
 
     def candidates(self, base_fee: int | None, now: float) -> Iterator[PoolCandidate]:
-        """Yield the transactions for a block with `base_fee` (wei, None before London) at `now` (Unix seconds), the
-        best first. Those of each sender are in the order of their nonces, without a gap. Those that will probably take
-        long come last: free transactions with much gas of senders that are not in the chain yet, and transactions of
-        slow senders. If one pays too little or is not included, the later ones of its sender are not offered. The pool
-        is read when the first one is asked for. MissingNodeError if the head's state lacks an account."""
+        """Yield the transactions for a block with `base_fee` (wei, None before London) at `now` (Unix seconds), by
+        rank. Those of each sender are in the order of their nonces, without a gap. Those that will probably take long
+        come last: free transactions with much gas of senders that are not in the chain yet, and transactions of slow
+        senders. If one pays too little or is not included, the later ones of its sender are not offered. The pool is
+        read when the first one is asked for. MissingNodeError if the database lacks a node of the head's state."""
         self._now = now
         queues = self._queues()
         # A queue starts with the account's nonce. A sender that is in the chain may use any gas limit. A new account costs

@@ -64,7 +64,8 @@ class TransactionSubmission:
 
     def submit(self, transaction: Transaction, source: TransactionSource) -> None:
         """Offer `transaction` to the pool and report it to the observers. Raises TransactionRejectedError with Besu's
-        reason if it may not enter. It may ask the rules contract, which takes up to seconds."""
+        reason if it may not enter. It may ask the rules contract, which takes up to seconds. MissingNodeError if the
+        database lacks a node of the head's state: the observers are not told then."""
         try:
             self._pool.add(transaction, local=source.is_local, now=self._now())
         except TransactionRejectedError as rejection:
@@ -74,7 +75,8 @@ class TransactionSubmission:
 
     def submit_gossip(self, transactions: Sequence[Transaction]) -> None:
         """Offer transactions of peers to the pool, one after the other. A rejected one is dropped without an error or
-        an answer, as Besu does. The observers are told of every transaction, accepted or rejected."""
+        an answer, as Besu does. The observers are told of every transaction, accepted or rejected. MissingNodeError
+        passes through (`submit`), and the rest is not offered."""
         for transaction in transactions:
             try:
                 self.submit(transaction, TransactionSource.GOSSIP)

@@ -190,7 +190,7 @@ class TestPeers:
             with trio.fail_after(DEADLINE):
                 while peer.end_reason is None:
                     count += 1
-                    peer.send_new_block(EncodedNewBlock.of_block(large, count), count.to_bytes(32))
+                    peer.send_new_block(EncodedNewBlock.from_block(large, count), count.to_bytes(32))
                     await trio.lowlevel.checkpoint()
             await node.recorder.wait("left")
             assert count < 100
@@ -202,7 +202,7 @@ class TestPeers:
             await self.peer(node)
             # More than fits into the buffers of both sides' sockets, and no more than one message may have.
             large = block(9, bytes(32), [transaction(1, random.Random(1).randbytes(15 * 2**20))])
-            node.network.peers[0].send_new_block(EncodedNewBlock.of_block(large, 1), b"\1" * 32)
+            node.network.peers[0].send_new_block(EncodedNewBlock.from_block(large, 1), b"\1" * 32)
             assert "does not read" in (await node.recorder.wait("left")).content
 
     async def test_gossip_to_a_peer_that_does_not_read_is_dropped_and_consensus_is_not(self) -> None:

@@ -258,7 +258,7 @@ class TestGossip:
             peer, _ = await connected(one, other)
             new, hash_ = block(5, one.chain.hashes[-1], [transaction(9)]), b"\5" * 32
             peer.send_consensus(2, b"\xc1\x05")
-            peer.send_new_block(EncodedNewBlock.of_block(new, 6), hash_)
+            peer.send_new_block(EncodedNewBlock.from_block(new, 6), hash_)
             peer.send_transactions([transaction(1), transaction(2)])
             peer.send_transaction_hashes([transaction(3)])
             peer.send(NewBlockHashes(((hash_, 5),)))
@@ -275,7 +275,7 @@ class TestGossip:
             known, new = (block(number, bytes(32), [transaction(9, bytes(100_000))]) for number in (4, 5))
             other.recorder.known_numbers = {4}
             for long in (known, new):
-                peer.send_new_block(EncodedNewBlock.of_block(long, 6), bytes([long.number]) * 32)
+                peer.send_new_block(EncodedNewBlock.from_block(long, 6), bytes([long.number]) * 32)
             assert (await other.recorder.wait("block")).content == new
 
     async def test_nothing_is_told_twice_nor_told_back(self) -> None:
@@ -286,8 +286,8 @@ class TestGossip:
             await other.recorder.wait("transactions")
             to_one.send_transactions([transaction(1)])
             to_one.send_transactions([transaction(2)])
-            to_other.send_new_block(EncodedNewBlock.of_block(one.chain.blocks[1], 2), b"\1" * 32)
-            to_other.send_new_block(EncodedNewBlock.of_block(one.chain.blocks[1], 2), b"\1" * 32)
+            to_other.send_new_block(EncodedNewBlock.from_block(one.chain.blocks[1], 2), b"\1" * 32)
+            to_other.send_new_block(EncodedNewBlock.from_block(one.chain.blocks[1], 2), b"\1" * 32)
             to_other.send_consensus(0, b"\xc0")
             to_other.send_transactions([transaction(1), transaction(4)])
             assert (await other.recorder.wait("transactions", 2)).content == (transaction(4),)

@@ -121,7 +121,7 @@ async def test_gossip_and_consensus_arrive_at_the_right_offsets() -> None:
             peer.send_consensus(3, b"\xc3\x01\x02\x03")
             assert await script_.hear("consensus") == {"event": "consensus", "code": 3, "data": "0xc3010203"}
             assert (await node.recorder.wait("consensus")).content == (3, b"\xc3\x01\x02\x03")
-            peer.send_new_block(EncodedNewBlock.of_block(node.chain.blocks[3], 4), node.chain.hashes[3])
+            peer.send_new_block(EncodedNewBlock.from_block(node.chain.blocks[3], 4), node.chain.hashes[3])
             assert (await script_.hear("block"))["number"] == 3
             peer.send_transactions([transaction(1), transaction(2)])
             assert (await script_.hear("transactions"))["count"] == 2

@@ -16,8 +16,8 @@ from lacnode.chainspec.forks import ForkId
 from lacnode.consensus.bft.controller import BftController
 from lacnode.consensus.bft.journal import Journal
 from lacnode.node.block_exchange import BlockExchange
+from lacnode.node.consensus_message_filter import ConsensusMessageFilter
 from lacnode.node.consensus_network import PeerConsensusNetwork
-from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.peer_expulsion import PeerExpulsion
 from lacnode.node.signing_state import open_signing_state
 from lacnode.node.signing_wait import SigningWait
@@ -99,7 +99,7 @@ class Life:
         self.consensus_network = SimulatedConsensusNetwork(self)
         self._log_worker = VirtualWorker(clock, lambda: node.speeds.disk_ms)
         self.validator = self._make_validator(chain, state_worker, clock)
-        self._consensus_peers = ConsensusPeers(
+        self._consensus_peers = ConsensusMessageFilter(
             receive=node.receive, is_validator=self.validator.is_validator, expulsion=self.expulsion
         )
 
@@ -220,8 +220,8 @@ class Life:
     def block_received(self, peer: Peer, block: Block) -> None:
         self.exchange.block_received(peer, block)
 
-    def block_not_kept(self, peer: Peer) -> None:
-        self.exchange.block_not_kept(peer)
+    def long_block_dropped(self, peer: Peer) -> None:
+        self.exchange.long_block_dropped(peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         self.exchange.block_hashes_received(peer, blocks)
@@ -253,7 +253,7 @@ class Life:
             head_number=claimed,
             total_difficulty=GENESIS_DIFFICULTY + claimed,
             fork_id=ForkId(b"\0\0\0\0", 0),
-            accepts=lambda fork_id: True,
+            accepts_fork_id=lambda fork_id: True,
         )
 
     async def answer(self, request: EthMessage) -> EthMessage:

@@ -88,7 +88,7 @@ class MemoryChain:
             head_number=head,
             total_difficulty=head + 1,
             fork_id=self.fork_id,
-            accepts=self.accepts,
+            accepts_fork_id=self.accepts,
         )
 
     def header_at(self, number: int) -> BlockHeader | None:
@@ -172,7 +172,7 @@ class Recorder:
     def block_received(self, peer: Peer, block: Block) -> None:
         self.record("block", peer, block)
 
-    def block_not_kept(self, peer: Peer) -> None:
+    def long_block_dropped(self, peer: Peer) -> None:
         self.record("block not kept", peer)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:

@@ -75,7 +75,7 @@ class SendDatagram:
 
 @dataclass(frozen=True, slots=True)
 class NodeFound:
-    """A node has proven its endpoint. The caller may dial it."""
+    """A node has proven its endpoint, and the table did not have it with this endpoint before. The caller may dial it."""
 
     enode: Enode
 
@@ -143,7 +143,7 @@ class Discovery:
         return self._record
 
     def bonded_nodes(self) -> list[Enode]:
-        """Return the bonded nodes of the table, in no order."""
+        """Return the nodes of the table, in no order. Each has proven its endpoint once. The proof may have expired."""
         return list(self._table)
 
     def forget(self, node_id: bytes) -> None:
@@ -164,8 +164,9 @@ class Discovery:
             self._bonds.begin_attempt(enode, MAX_ATTEMPTS_BY_PING)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
-        """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). A datagram that is
-        no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`."""
+        """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). A datagram
+        that is no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`. A
+        Ping of a node that is not permitted gets no answer, and is not counted."""
         try:
             packet = decode_packet(data)
         except DiscoveryError:
@@ -227,7 +228,7 @@ class Discovery:
         attempt = self._bonds.find_attempt(origin.node_id)
         if attempt is not None and attempt.address == origin.address:
             # The node bonds from its side. A FindNode need not wait `PEER_BOND_WAIT_SECONDS` for that.
-            attempt.answered = True
+            attempt.has_pinged = True
 
     def _on_pong(self, pong: Pong, origin: _Origin) -> list[Action]:
         # Read before the table changes: a node that is in it with the same endpoint has been reported before.
@@ -237,11 +238,11 @@ class Discovery:
         if attempt is None:
             return self._drop()
         self._table.add(attempt.enode)
-        self._lookup.add(attempt.enode, origin.now if attempt.answered else origin.now + PEER_BOND_WAIT_SECONDS)
+        self._lookup.add(attempt.enode, origin.now if attempt.has_pinged else origin.now + PEER_BOND_WAIT_SECONDS)
         actions: list[Action] = [] if known == attempt.enode else [NodeFound(attempt.enode)]
         # The request came before the proof. Now an answer may be longer than the request.
-        if attempt.wanted_record is not None:
-            actions.append(self._packet(EnrResponse(attempt.wanted_record, self.node_record), origin.address))
+        if attempt.waiting_enr_request is not None:
+            actions.append(self._packet(EnrResponse(attempt.waiting_enr_request, self.node_record), origin.address))
         return [*actions, *self._ask_neighbors(origin.now)]
 
     def _on_find_node(self, question: FindNode, origin: _Origin) -> list[Action]:
@@ -282,7 +283,7 @@ class Discovery:
             return [self._packet(EnrResponse(origin.hash, self.node_record), origin.address)]
         attempt = self._bonds.find_attempt(origin.node_id)
         if attempt is not None and attempt.address == origin.address:
-            attempt.wanted_record = origin.hash
+            attempt.waiting_enr_request = origin.hash
         return []
 
     def _consider(self, node: Enode, now: float) -> None:

@@ -43,7 +43,7 @@ class Endpoint:
     udp: int
     tcp: int
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the endpoint, in the order of discv4. ValueError if `ip` is no IP literal."""
         return [
             ip_address(self.ip).packed if self.ip else b"",
@@ -52,7 +52,7 @@ class Endpoint:
         ]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem], what: str) -> "Endpoint":
+    def from_items(cls, items: list[RlpItem], what: str) -> "Endpoint":
         """Read the endpoint `[ip, udp, tcp]`, or `[ip, udp]`, which Besu accepts too. RlpError if it is malformed. Its
         text calls the endpoint `what`.
         """
@@ -77,28 +77,28 @@ class Ping:
     expiration: int
     record_seq: int | None = None
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the packet, in the order of discv4."""
-        sender = [] if self.sender is None else [self.sender.fields()]
+        sender = [] if self.sender is None else [self.sender.to_items()]
         return [
             rlp.encode_scalar(PING_VERSION),
             *sender,
-            self.recipient.fields(),
+            self.recipient.to_items(),
             rlp.encode_scalar(self.expiration),
             *_seq_fields(self.record_seq),
         ]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem]) -> "Ping":
+    def from_items(cls, items: list[RlpItem]) -> "Ping":
         """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "ping")
         # Any version is accepted, as EIP-8 asks.
         fields.item("version")
-        endpoints = [Endpoint.from_fields(fields.list("endpoint"), "ping.endpoint")]
+        endpoints = [Endpoint.from_items(fields.list("endpoint"), "ping.endpoint")]
         # The sender's endpoint may be left out. A list in the third place shows that both endpoints are there.
         following = fields.item("to or expiration")
         if isinstance(following, list):
-            endpoints.append(Endpoint.from_fields(following, "ping.to"))
+            endpoints.append(Endpoint.from_items(following, "ping.to"))
             following = fields.item("expiration")
         # The recipient's endpoint needs a port. The sender's endpoint may lack it.
         if endpoints[-1].udp == 0:
@@ -124,21 +124,21 @@ class Pong:
     expiration: int
     record_seq: int | None = None
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the packet, in the order of discv4."""
         return [
-            self.recipient.fields(),
+            self.recipient.to_items(),
             self.ping_hash,
             rlp.encode_scalar(self.expiration),
             *_seq_fields(self.record_seq),
         ]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem]) -> "Pong":
+    def from_items(cls, items: list[RlpItem]) -> "Pong":
         """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "pong")
         return cls(
-            recipient=Endpoint.from_fields(fields.list("to"), "pong.to"),
+            recipient=Endpoint.from_items(fields.list("to"), "pong.to"),
             ping_hash=fields.bytes("pingHash", 32),
             expiration=fields.scalar("expiration", 8),
             record_seq=_seq(fields),
@@ -154,12 +154,12 @@ class FindNode:
     target: bytes
     expiration: int
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the packet, in the order of discv4."""
         return [self.target, rlp.encode_scalar(self.expiration)]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem]) -> "FindNode":
+    def from_items(cls, items: list[RlpItem]) -> "FindNode":
         """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "findNode")
         return cls(fields.bytes("target", NODE_ID_BYTES), fields.scalar("expiration", 8))
@@ -176,14 +176,14 @@ class Neighbors:
     nodes: tuple[Enode, ...]
     expiration: int
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the packet, in the order of discv4."""
         # A node without a known UDP port usually has it under the number of the TCP port.
-        entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).fields(), node.id] for node in self.nodes]
+        entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).to_items(), node.id] for node in self.nodes]
         return [entries, rlp.encode_scalar(self.expiration)]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem]) -> "Neighbors":
+    def from_items(cls, items: list[RlpItem]) -> "Neighbors":
         """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "neighbors")
         nodes = [_neighbor(rlp.as_list(entry, "neighbor")) for entry in fields.list("nodes")]
@@ -198,12 +198,12 @@ class EnrRequest:
 
     expiration: int
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the packet, in the order of EIP-868."""
         return [rlp.encode_scalar(self.expiration)]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem]) -> "EnrRequest":
+    def from_items(cls, items: list[RlpItem]) -> "EnrRequest":
         """Decode the RLP items of a packet. Raises RlpError if they are malformed."""
         return cls(RlpFields(items, "enrRequest").scalar("expiration", 8))
 
@@ -217,12 +217,12 @@ class EnrResponse:
     request_hash: bytes
     record: NodeRecord
 
-    def fields(self) -> list[RlpValue]:
+    def to_items(self) -> list[RlpValue]:
         """The RLP items of the packet, in the order of EIP-868."""
         return [self.request_hash, self.record.to_item()]
 
     @classmethod
-    def from_fields(cls, items: list[RlpItem]) -> "EnrResponse":
+    def from_items(cls, items: list[RlpItem]) -> "EnrResponse":
         """Decode the RLP items of a packet. Raises RlpError if they are malformed, RecordError if the record is, or is
         wrongly signed.
         """
@@ -234,12 +234,12 @@ class EnrResponse:
 Message: TypeAlias = Ping | Pong | FindNode | Neighbors | EnrRequest | EnrResponse
 
 _DECODERS: dict[int, Callable[[list[RlpItem]], Message]] = {
-    Ping.TYPE: Ping.from_fields,
-    Pong.TYPE: Pong.from_fields,
-    FindNode.TYPE: FindNode.from_fields,
-    Neighbors.TYPE: Neighbors.from_fields,
-    EnrRequest.TYPE: EnrRequest.from_fields,
-    EnrResponse.TYPE: EnrResponse.from_fields,
+    Ping.TYPE: Ping.from_items,
+    Pong.TYPE: Pong.from_items,
+    FindNode.TYPE: FindNode.from_items,
+    Neighbors.TYPE: Neighbors.from_items,
+    EnrRequest.TYPE: EnrRequest.from_items,
+    EnrResponse.TYPE: EnrResponse.from_items,
 }
 
 
@@ -254,7 +254,7 @@ class Packet:
 
 def encode_packet(message: Message, key: NodeIdentity) -> bytes:
     """Return the signed datagram of `message`. Its first 32 bytes are the packet's hash."""
-    content = bytes([message.TYPE]) + rlp.encode(message.fields())
+    content = bytes([message.TYPE]) + rlp.encode(message.to_items())
     # The signature covers type and data. The hash covers the signature too, and finds damaged packets without a
     # recovery.
     signed = key.sign(keccak256(content)) + content
@@ -283,7 +283,7 @@ def decode_packet(data: bytes) -> Packet:
 
 
 def _neighbor(items: list[RlpItem]) -> Enode | None:
-    endpoint = Endpoint.from_fields(items[:3], "neighbor")
+    endpoint = Endpoint.from_items(items[:3], "neighbor")
     node_id = rlp.as_bytes(items[3] if len(items) > 3 else b"", "neighbor.id", NODE_ID_BYTES)
     # One bad entry does not spoil the others: the node that answers has them from its own table.
     if not endpoint.ip or not 0 < endpoint.udp <= MAX_PORT:

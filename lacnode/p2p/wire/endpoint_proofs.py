@@ -25,14 +25,15 @@ Address = tuple[str, int]
 @dataclass(slots=True)
 class ProofAttempt:
     """An attempt to prove the endpoint of one node: the hashes of the Pings sent, and the time (Unix seconds) of the
-    next one. `answered` is True if the node has sent a Ping itself meanwhile. `wanted_record` is the hash of an
-    ENRRequest that the node sent before its proof. It is answered after the proof."""
+    next one. `has_pinged` is True if the node has sent a Ping itself meanwhile. `waiting_enr_request` is the packet
+    hash (32 bytes) of an ENRRequest that the node sent before its proof. It is answered after the proof. None if there
+    is none."""
 
     enode: Enode
     hashes: list[bytes] = field(default_factory=list)
     due: float = 0.0
-    answered: bool = False
-    wanted_record: bytes | None = None
+    has_pinged: bool = False
+    waiting_enr_request: bytes | None = None
 
     @property
     def address(self) -> Address:

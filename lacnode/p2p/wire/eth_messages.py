@@ -294,7 +294,7 @@ class EncodedNewBlock:
     body: bytes
 
     @classmethod
-    def of_block(cls, block: Block, total_difficulty: int) -> "EncodedNewBlock":
+    def from_block(cls, block: Block, total_difficulty: int) -> "EncodedNewBlock":
         """Return the encoded announcement of `block`. `total_difficulty` is that of the chain up to and including the
         block."""
         # The version does not matter, since all have the same body.

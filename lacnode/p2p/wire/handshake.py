@@ -47,7 +47,8 @@ class MacState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The results of the handshake: 32-byte secrets, and the MAC states before the first frame."""
+    """The results of the handshake: 32-byte secrets, and the MAC states before the first frame. Frames do not use
+    `token`."""
 
     aes_secret: bytes
     mac_secret: bytes

@@ -3,7 +3,7 @@
 import pytest
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.chain.proposal_sizes import PROPOSER_SECONDS, ProposalSizes
+from lacnode.chain.proposal_sizes import PROPOSER_SECONDS, ProposalSizeBounds
 from lacnode.evm.budget import ExecutionBudget, SizeExceededError
 
 VALIDATORS = tuple(bytes([number]) * 20 for number in range(4))
@@ -14,7 +14,7 @@ class Chain:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.sizes = ProposalSizes(lambda: self.now)
+        self.sizes = ProposalSizeBounds(lambda: self.now)
 
     def bounds_proposal(self, proposer: bytes, validators: tuple[bytes, ...] = VALIDATORS) -> bool:
         """Whether a proposal that is far too large is refused."""

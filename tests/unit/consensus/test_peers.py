@@ -7,16 +7,16 @@ import pytest
 import trio
 import trio.testing
 
-from lacnode.node.consensus_network import FAULTS_AT_ONCE, PeerConsensusNetwork
-from lacnode.node.consensus_peers import (
+from lacnode.node.consensus_message_filter import (
     STRANGER_BYTES_AS_ONE_MESSAGE,
     STRANGER_MESSAGES_AT_ONCE,
     STRANGER_MESSAGES_PER_SECOND,
     VALIDATOR_BYTES_AS_ONE_MESSAGE,
     VALIDATOR_MESSAGES_AT_ONCE,
     VALIDATOR_MESSAGES_PER_SECOND,
-    ConsensusPeers,
+    ConsensusMessageFilter,
 )
+from lacnode.node.consensus_network import FAULTS_AT_ONCE, PeerConsensusNetwork
 from lacnode.node.peer_expulsion import COOL_DOWN_SECONDS, PeerExpulsion
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
@@ -67,7 +67,7 @@ class Stage:
         nothing: Any = None
         expulsion = PeerExpulsion(self.peer_set.deny)
         self.network = PeerConsensusNetwork(lambda: everybody, nothing, nothing, expulsion)
-        self.consensus = ConsensusPeers(
+        self.consensus = ConsensusMessageFilter(
             receive=lambda code, data, sender: self.heard.append((code, data, sender)),
             is_validator=self.validators.__contains__,
             expulsion=expulsion,

@@ -5,7 +5,7 @@ from typing import Any
 
 import trio
 
-from lacnode.node.node_events import EventSource, NodeEvents, StateChange, forward_chain_and_pool
+from lacnode.node.node_events import EventSource, HeadAndPeersSignal, NodeEvents, forward_chain_and_pool
 from lacnode.workers.event_loop import EventLoop
 
 DEADLINE = 20.0
@@ -36,7 +36,7 @@ def test_listeners_are_called_in_the_order_of_their_subscriptions() -> None:
 
 
 async def test_no_change_is_missed_between_a_look_and_the_wait() -> None:
-    change = StateChange()
+    change = HeadAndPeersSignal()
     before = change.next_event()
     change.notify()
     with trio.fail_after(DEADLINE):

@@ -8,7 +8,7 @@ import pytest
 from lacnode.p2p.accepted_messages import (
     MAX_TRANSACTIONS_MESSAGE_BYTES,
     MAX_UNASKED_BYTES,
-    AcceptedMessages,
+    LongMessageFilter,
     UnaskedBytes,
 )
 from lacnode.p2p.handler import NetworkHandler
@@ -49,9 +49,9 @@ class ValidatorList:
 
 def messages_of(
     peer: OnePeer, unasked: UnaskedBytes, *, is_validator: bool = False, max_transaction_bytes: int = 2**20
-) -> AcceptedMessages:
+) -> LongMessageFilter:
     handler = cast("NetworkHandler", ValidatorList([peer] if is_validator else []))
-    return AcceptedMessages(cast("Peer", peer), TABLE, handler, unasked, max_transaction_bytes)
+    return LongMessageFilter(cast("Peer", peer), TABLE, handler, unasked, max_transaction_bytes)
 
 
 def code(message: type[BlockBodies | NewBlock | PooledTransactions | Transactions]) -> int:

@@ -235,7 +235,7 @@ def test_headers_have_no_more_items_than_this_node_asks_for() -> None:
 class TestNewBlocks:
     def test_the_header_is_read_without_the_body(self) -> None:
         long = block(7, bytes(32), [transaction(0, bytes(2**20))])
-        body = EncodedNewBlock.of_block(long, 8).body
+        body = EncodedNewBlock.from_block(long, 8).body
         assert header_of_new_block(body) == long.header
         assert header_of_new_block(body[:5_000]) == long.header
 
@@ -247,7 +247,7 @@ class TestNewBlocks:
     def test_it_is_encoded_as_one_that_is_encoded_for_each_peer(self) -> None:
         short = block(7, bytes(32), TRANSACTIONS)
         message = NewBlock(short, 9)
-        assert EncodedNewBlock.of_block(short, 9).encode(68) == message.encode(68)
+        assert EncodedNewBlock.from_block(short, 9).encode(68) == message.encode(68)
         assert decode_eth_message(68, NewBlock.CODE, message.encode(68)) == message
 
 

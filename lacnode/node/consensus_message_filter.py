@@ -31,14 +31,14 @@ STRANGER_BYTES_AS_ONE_MESSAGE, VALIDATOR_BYTES_AS_ONE_MESSAGE = 64 * 2**10, 4 * 
 have a bound of their own with the same numbers."""
 
 
-class ConsensusPeers:
+class ConsensusMessageFilter:
     """Passes consensus messages of peers that are validators on to the validator of this node. They are not sent to
     other peers here. Messages beyond the bounds for one peer are dropped. Messages of a peer that is no validator are
     dropped too, and too many of them expel it. Use on the event loop only.
 
     `receive(code, data, sender)` gives a message to the validator. `sender` is the address (20 bytes) of the peer that
-    delivered it. `is_validator(address)` says whether the peer at this 20-byte address is a validator of the current
-    height.
+    delivered it, which need not be the author. `is_validator(address)` says whether the peer at this 20-byte address is
+    a validator of the current height.
     """
 
     def __init__(

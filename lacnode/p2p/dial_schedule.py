@@ -30,9 +30,9 @@ class _Target:
     dialling: bool = False
 
 
-class Dialer:
-    """Keeps the list of nodes to dial, by node id. The network dials them. All times are seconds of one clock that never
-    goes back."""
+class DialSchedule:
+    """The list of nodes to dial, by node id, with the time of the next attempt for each. It dials nothing: the network
+    does. All times are seconds of one clock that never goes back."""
 
     def __init__(self, rng: random.Random) -> None:
         self._targets: dict[bytes, _Target] = {}
@@ -67,7 +67,7 @@ class Dialer:
         dialled.
 
         Every permanent node that is due is returned. Discovered nodes are returned until `free_slots` of them are being
-        dialled. Each returned node counts as being dialled until `record_end`.
+        dialled. Each returned node counts as being dialled until `record_end_of_attempt`.
         """
         due = []
         # Attempts that are under way may become peers and take slots. Without this, each call would dial `free_slots`
@@ -91,12 +91,12 @@ class Dialer:
         waiting = (target for target in self._targets.values() if not target.dialling)
         return min((target.next_attempt for target in waiting if target.next_attempt > now), default=None)
 
-    def record_end(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
-        """Record that an attempt with the node `id_` (64 bytes) has failed, or that the session that it led to has
-        ended at `now` (seconds). Only a session that `was_lasting` is a success: a node that accepts sessions and drops
-        them at once is not dialled more often than an unreachable node. A discovered node is forgotten after
-        `MAX_FAILURES`. Nothing for an unknown node.
-        """
+    def record_end_of_attempt(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
+        """Record that an attempt to dial the node `id_` (64 bytes) is over at `now` (seconds): it has failed, or its
+        session has ended. Call it once for each node that `pop_due` has returned. Only a session that `was_lasting` is
+        a success: a node that accepts sessions and drops them at once is not dialled more often than an unreachable
+        node. A discovered node is forgotten at the first failure after `MAX_FAILURES` in a row. Nothing for an unknown
+        node."""
         target = self._targets.get(id_)
         if target is None:
             return
@@ -111,8 +111,7 @@ class Dialer:
 
     def forget_failures(self, id_: bytes) -> None:
         """Forget the earlier failures of the node `id_` (64 bytes), which has answered discovery or has dialled this
-        node. It is dialled again soon. Nothing for an unknown node.
-        """
+        node. It is due at once, unless an attempt or a session is under way. Nothing for an unknown node."""
         target = self._targets.get(id_)
         if target is not None:
             target.failures, target.next_attempt = 0, 0.0
