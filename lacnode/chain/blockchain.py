@@ -140,12 +140,10 @@ class Blockchain(ExecutableChain):
 
     def header_chain(self) -> VerifiedHeaderChain:
         """Return a new chain of headers that begins at the present head, without a further header. Each header that is
-        added is verified, with its seals if its validators are known. The import of its block does not verify these
-        seals again, while the header is remembered (`VerifiedHeaders`).
-
-        If a contract names the validators, they are known for the block after the head alone, if at all. The seals of
-        later headers are then verified by the import only.
-        """
+        added is verified, with its seals if its validators are known. While the header is remembered
+        (`VerifiedHeaders`), the import of its block does not verify these seals again. If a contract names the
+        validators, they are known for the block after the head alone, if at all. The seals of later headers are then
+        verified by the import only."""
         head = self._head
         tally = self.validator_sets.tally_after_or_none(head.header)
         return VerifiedHeaderChain(

@@ -202,8 +202,7 @@ class TransactionPool:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason | None) -> None:
-        """Remove a transaction, if the pool has it. `reason` says why no block on this state can have it, or that it
-        took too long. None: its user asked for the removal."""
+        """Remove a transaction, if the pool has it. `reason`: why no block may have it, None if a user removes it."""
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
             known = self._index.find_by_hash(pooled.transaction.hash)
@@ -241,9 +240,8 @@ class TransactionPool:
             return sorted(self._index.all(), key=lambda pooled: pooled.sequence)
 
     def next_nonce(self, sender: bytes) -> int | None:
-        """The first nonce of `sender` (20 bytes), from the account's nonce on, that no transaction in the pool has: a
-        gap counts. None if the pool has no transaction of `sender`. An account that does not exist has the nonce 0.
-        MissingNodeError if the database lacks a node of the head's state."""
+        """The first nonce of `sender` (20 bytes), from the account's nonce on, that no pooled transaction has: a gap
+        counts. None if the pool has none of its transactions. MissingNodeError if a node of the state is missing."""
         with self._lock:
             if not self._index.has_sender(sender):
                 return None
@@ -265,7 +263,7 @@ class TransactionPool:
         rank. Those of each sender are in the order of their nonces, without a gap. Those that will probably take long
         come last: free transactions with much gas of senders that are not in the chain yet, and transactions of slow
         senders. If one pays too little or is not included, the later ones of its sender are not offered. The pool is
-        read when the first one is asked for. MissingNodeError if the database lacks a node of the head's state."""
+        read when the first one is asked for. MissingNodeError if a node of the head's state is missing."""
         self._now = now
         queues = self._queues()
         # A queue starts with the account's nonce. A sender that is in the chain may use any gas limit. A new account costs
