@@ -21,9 +21,9 @@ from lacnode.primitives.transaction import Transaction
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Replay a file. `words` are those after `evm`. Return the exit status: 0 if the engines agree now, 1 if they
-    differ. UsageError for a wrong command line, without a native library, or for a file that is not one of a
-    difference."""
+    """Execute again the block of a file that a node wrote when its engines differed, on both engines, and print the
+    differences. `words` are those after `evm`. Return the exit status: 0 if the engines agree now, 1 if they differ.
+    UsageError for a wrong command line, without a native library, or for a file that is not one of a difference."""
     if len(words) != 2 or words[0] != "replay":
         raise UsageError("evm replay FILE was expected", 2)
     # Without the library there would be one outcome, which agrees with itself.

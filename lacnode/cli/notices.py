@@ -54,7 +54,8 @@ _UNBUILT_GROUPS = frozenset(("PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
 
 
 def find_notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
-    """Yield one sentence for each warning. `groups` are the API groups that the node serves."""
+    """Yield one sentence for each warning that the node logs at its start: about settings that change nothing here, or
+    more than they say. `groups` are the API groups that the node serves."""
     # Options that wait for a switch are named once, so `_without_effect` leaves them out.
     waiting = _waiting(read)
     for switch, names in waiting.items():

@@ -31,9 +31,9 @@ def parse_given_value(
     option: Option, text: str, status: int = 1, origin: str = "", *, empty_list: bool = False
 ) -> Value:
     """Return the value that `text` gives `option`. `text` is from a command line, an environment variable or a file.
-    The type follows from `option.kind`. UsageError with `status` if `text` has the wrong form, is empty, or still has a
-    template's placeholder. `empty_list` allows an empty text for a list: it is a list without members. The text of the
-    error names `origin`, the place of `text`."""
+    The type follows from `option.kind`. UsageError with `status` if `text` has the wrong form, still has a template's
+    placeholder, or is empty and the option has no meaning without a value. `empty_list` allows an empty text for a
+    list: it is a list without members. The text of the error names `origin`, the place of `text`."""
     # An empty value is most often a variable that was not set: `--data-path=$DATA`. The default would be taken
     # silently, or a path become the current directory.
     if not text.strip() and option.name not in _MAY_BE_EMPTY and not (empty_list and option.kind is OptionKind.LIST):

@@ -12,8 +12,9 @@ DATA_PATH = Path("build/data")
 
 
 class SettingsReader:
-    """Settings with the defaults of the table. Names are without dashes. A method that uses the default raises KeyError
-    for an unknown name. The caller must ask for the type that the option has: it is not checked."""
+    """Reads settings, with the defaults of the table of options. Names are without dashes. A method that uses the
+    default raises KeyError for an unknown name. The caller must ask for the type that the option has: it is not
+    checked."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -40,12 +40,13 @@ class DevnetAccount:
 
 
 def funded_accounts(count: int = 5) -> tuple[DevnetAccount, ...]:
-    """Return the first `count` accounts of the fixed phrase."""
+    """Return the first `count` of lacnode's own funded accounts. Their keys are derived from a fixed text, and are
+    public."""
     return tuple(_account(keccak256(b"lacnode devnet account %d" % number)) for number in range(1, count + 1))
 
 
 def mnemonic_accounts() -> tuple[DevnetAccount, ...]:
-    """Return the first ten accounts of `TEST_MNEMONIC`."""
+    """Return the first ten accounts of `TEST_MNEMONIC`, which Hardhat and Foundry use. Their keys are public."""
     return tuple(_account(bytes.fromhex(digits)) for digits in _MNEMONIC_KEYS)
 
 

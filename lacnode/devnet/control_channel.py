@@ -33,9 +33,8 @@ class ControlError(Exception):
 async def serve_control(
     directory: Path, handle: CommandHandler, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Answer commands for the node in `directory` until cancelled. Reports as started when the port is open.
-    `control.json` stays behind. OSError if the port or the file cannot be made.
-    """
+    """Answer the commands of the devnet's coordinator for the node in `directory` by `handle`, until cancelled. Reports
+    as started when the port is open. `control.json` stays behind. OSError if the port or the file cannot be made."""
     token = secrets.token_hex(16)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]

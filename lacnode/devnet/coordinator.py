@@ -44,8 +44,7 @@ class BlockMode(Enum):
 
 class Coordinator:
     """The coordinator of the devnet in the directory `root`. `own` is the node of this process. `block_period` is in
-    seconds. Every command raises DevnetStateError if the shared state cannot be written. A node is in the way of a
-    command if it is paused, does not answer, or is connected and belongs to another network."""
+    seconds. Every command raises DevnetStateError if the shared state cannot be written."""
 
     def __init__(self, root: Path, own: HostedNode, block_period: float, *, on_demand: bool) -> None:
         self.group = NodeGroup(root)
@@ -55,7 +54,7 @@ class Coordinator:
         self._state = load_state(root)
         self.mode = BlockMode.ON_DEMAND if on_demand else BlockMode.PERIOD
         self.interval_seconds: float | None = None
-        self.snapshots = SnapshotList(root / SNAPSHOTS, keep=self._state.copy)
+        self.snapshots = SnapshotList(root / SNAPSHOTS, kept_copy=self._state.copy)
         self._lock = trio.Lock()
         self._fixed_time: float | None = None
         self._next_timestamp: int | None = None
@@ -109,7 +108,7 @@ class Coordinator:
 
     async def snapshot(self) -> int:
         """Take a snapshot of all nodes, and return its id. They are stopped for it, unless nothing changed since the
-        last revert. DevnetError if a node is in the way, DevnetStateError if no copy can be made."""
+        last revert. DevnetError if a node is paused or does not answer, DevnetStateError if no copy can be made."""
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
@@ -119,7 +118,8 @@ class Coordinator:
 
     async def revert(self, id_: int) -> bool:
         """Take all nodes back to the snapshot, and forget it with the later ones. Return True, or False if there is
-        none with this id. DevnetError if a node is in the way (nothing has changed then), or does not come back."""
+        none with this id. DevnetError, and nothing has changed, if a node is paused, does not stop, or has a peer of
+        another network. DevnetError also if a node does not come back."""
         async with self._lock:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:

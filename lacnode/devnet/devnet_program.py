@@ -63,7 +63,7 @@ class _DevnetProgram:
             self._directory, self._hosted, manifest.block_period, on_demand=manifest.blocks_on_demand
         )
         node = RequestForwarder(manifest.nodes[0].rpc_port, coordinator.group.pause)
-        methods = DeveloperMethods(coordinator, node, manifest.developer_accounts, spec, manifest.block_period)
+        methods = DeveloperMethods(coordinator, node, manifest.accounts_mnemonic_first, spec, manifest.block_period)
         endpoint = DeveloperEndpoint(node, methods.by_name, manifest.cors_origins)
         await nursery.start(partial(endpoint.run, manifest.developer_port))
         log.info(f"developer endpoint listening on {manifest.developer_url}")

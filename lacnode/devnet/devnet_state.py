@@ -77,9 +77,9 @@ def save_state(root: Path, state: DevnetState) -> None:
 
 @contextmanager
 def lock_node_files(root: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold the lock on the files of all nodes of a devnet inside the block, alone if `exclusive`. The coordinator holds
-    it alone while it copies files. A node shares it with other nodes while it opens its own, and waits for the
-    coordinator.
+    """Hold the lock on the files of all nodes of a devnet inside the `with` block, alone if `exclusive`. The
+    coordinator holds it alone while it copies files. A node shares it with other nodes while it opens its own, and
+    waits for the coordinator.
 
     DevnetStateError if a node opens its files while the coordinator asks. OSError if the lock file cannot be opened.
     """
@@ -136,11 +136,9 @@ def copy_node_files(source: Path, target: Path) -> None:
 
 
 def restore_if_due(root: Path, directory: Path) -> DevnetState:
-    """Bring the files of the node in `directory` to the generation of the devnet. Return the devnet's state.
-
-    A node that was down during a revert is brought there too. No process may use the files. DevnetStateError if they
-    cannot be copied.
-    """
+    """If the devnet was reverted since the files of the node in `directory` were last restored, replace these files by
+    the copy of the last revert. A node that was down during a revert follows it in this way. Return the devnet's state.
+    No process may use the files. DevnetStateError if they cannot be copied."""
     state = load_state(root)
     if state.copy is not None and _generation_of(directory) < state.generation:
         copy_node_files(snapshot_directory(root, state.copy, directory.name), directory)

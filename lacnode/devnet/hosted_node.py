@@ -28,7 +28,8 @@ log = structlog.get_logger("devnet")
 
 
 class HostedNodePhase(Enum):
-    """What a hosted node does. Its files may be used by others only while it is CLOSED."""
+    """What a hosted node does: its files are CLOSED, its files are OPEN and the node does not run, or it is RUNNING.
+    Other processes may use its files only while it is CLOSED."""
 
     CLOSED, OPEN, RUNNING = "closed", "open", "running"
 
@@ -61,7 +62,8 @@ class DevnetPacing:
 
 
 class HostedNode:
-    """The node of `config` in the devnet in the directory `root`."""
+    """The node of `config` in the devnet in the directory `root`. The coordinator can stop it and start it again, and
+    this process goes on. `pacing` is its clock, and the limit of its block timers."""
 
     def __init__(self, config: NodeConfig, root: Path) -> None:
         self.pacing = DevnetPacing()
@@ -79,7 +81,9 @@ class HostedNode:
         return self._node
 
     def open(self) -> None:
-        """Bring the files to the generation of the devnet, and open them. NodeStartError if that is not possible."""
+        """Replace the files of the node by the copy of the last revert if it has not followed this revert yet
+        (`restore_if_due`), and open them. NodeStartError if that is not possible, or if the genesis is not that of a
+        devnet."""
         _check_is_devnet(self._config)
         try:
             with lock_node_files(self._root, exclusive=False):
@@ -90,7 +94,8 @@ class HostedNode:
             raise NodeStartError(str(error)) from None
 
     async def serve(self, nursery: trio.Nursery) -> None:
-        """Answer commands, and run the node whenever it is wanted, until cancelled.
+        """Answer the commands of the coordinator, and run the node while the coordinator has not stopped it, until
+        cancelled.
 
         StorageError if its files cannot be opened again, DevnetStateError if the state of the devnet cannot be read.
         The node must be open before.

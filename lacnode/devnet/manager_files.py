@@ -35,9 +35,8 @@ def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> N
 
 
 def privacy_settings(directory: Path, marker_key: Path, flexible_groups: bool) -> dict[str, object]:
-    """Return the node's settings for privacy, by the names of the options. The node signs markers with the key in the
-    file `marker_key`. Account rules can allow that account.
-    """
+    """Return the settings for privacy of a node whose manager has its files in `directory`, by the names of the
+    options. The node signs markers with the key in the file `marker_key`. Account rules can allow that account."""
     return {
         "privacy-enabled": True,
         "privacy-public-key-file": str(directory / PUBLIC_KEY_FILE),

@@ -171,7 +171,7 @@ class Manifest:
         return f"http://127.0.0.1:{self.developer_port}"
 
     @property
-    def developer_accounts(self) -> tuple[DevnetAccount, ...]:
+    def accounts_mnemonic_first(self) -> tuple[DevnetAccount, ...]:
         """The accounts as `eth_accounts` lists them: those of the test mnemonic come first, as tutorials expect."""
         own = funded_accounts()
         return tuple(sorted(self.accounts, key=lambda account: account in own))
@@ -254,8 +254,7 @@ def check_network(shape: NetworkShape, block_period: float) -> None:
 def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offset: int) -> Manifest:
     """Make keys, genesis, configuration and manifest under `path`, and return the manifest. `check_network` must have
     accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones. OSError,
-    KeyFileError or DevnetStateError if a file cannot be written.
-    """
+    KeyFileError, DevnetStateError or, for a manager's key, PrivacyKeyError if a file cannot be written."""
     roles = shape.roles()
     keys = [NodeKey.generate() for _ in roles]
     # Nodes are numbered within their role, from 1: validator-1, validator-2, writer-1.

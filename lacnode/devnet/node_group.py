@@ -121,9 +121,9 @@ class NodeGroup:
 
     @asynccontextmanager
     async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
-        """Close the files of all nodes while the block runs, and start them again after it. DevnetError, and the block
-        does not run, if one node does not close them. DevnetError after the block if one does not start again.
-        DevnetStateError if a node opens its files at this moment."""
+        """Stop `nodes` and close their files while the `with` block runs, and start them again after it. DevnetError,
+        and the `with` block does not run, if one does not close its files. DevnetError after it if one does not start
+        again. DevnetStateError if another node opens its files at this moment."""
         async with self.pause.hold_requests():
             try:
                 await self.send_to_all(nodes, "stop", {}, STOP_SECONDS)
@@ -140,7 +140,8 @@ class NodeGroup:
             await trio.to_thread.run_sync(wait_for_managers, nodes, START_SECONDS)
 
     async def copy_files_of_all(self, nodes: Sequence[DevnetNode], copy: int) -> None:
-        """Copy the files of every node to the snapshot directory with the number `copy`.
+        """Copy the files of every node of the devnet, also of those that are down, to the snapshot directory with the
+        number `copy`. `nodes` are those that run: they are stopped for it.
 
         DevnetError if a node does not close its files, and DevnetStateError if they cannot be copied, or if too little
         of the disk would be left.

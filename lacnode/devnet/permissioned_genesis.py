@@ -68,9 +68,8 @@ def devnet_permissioning_alloc(
     accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]
 ) -> dict[str, dict[str, object]]:
     """Return the entries of `alloc` for the contracts of a permissioned devnet, by address (text with 0x). `accounts`
-    (20 bytes each) may send. Its first account is its admin. `nodes` are (enode URL, role, name). EnodeError if a URL
-    is malformed, KeyError for an unknown role.
-    """
+    (20 bytes each, at least one) may send transactions and create contracts. The first of them is the only admin.
+    `nodes` are (enode URL, role, name). EnodeError if a URL is malformed, KeyError for an unknown role."""
     entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
     return permissioning_alloc(accounts[:1], entries, accounts)
 

@@ -112,10 +112,9 @@ def is_paused(node: DevnetNode) -> bool:
 
 
 def partition(manifest: Manifest, names: Sequence[str]) -> None:
-    """Cut the named nodes off from all others. The named nodes stay connected with each other. DevnetError if a name is
-    unknown, or if no node would be on the other side. The running nodes read their lists within a second. OSError if a
-    list cannot be written.
-    """
+    """Cut the named nodes off from all others. The named nodes stay connected with each other, and so do the others.
+    Earlier partitions end. DevnetError if a name is unknown, or if no node would be on the other side. The running
+    nodes read their lists within a second. OSError if a list cannot be written."""
     inside = {manifest.node(name).name for name in names}
     if len(inside) == len(manifest.nodes):
         raise DevnetError("a partition needs nodes on both sides")

@@ -23,7 +23,7 @@ class RequestPause:
 
     @asynccontextmanager
     async def admit_request(self) -> AsyncIterator[None]:
-        """Count one request as under way inside the block. Before it, wait for the end of a pause."""
+        """Count one request as under way inside the `async with` block. Before it, wait for the end of a pause."""
         while self._is_paused:
             await self._change.wait()
         self._under_way += 1
@@ -35,8 +35,8 @@ class RequestPause:
 
     @asynccontextmanager
     async def hold_requests(self) -> AsyncIterator[None]:
-        """Hold back new requests inside the block, which begins when those under way are answered, or after
-        `DRAIN_SECONDS`."""
+        """Hold back new requests inside the `async with` block, which begins when those under way are answered, or
+        after `DRAIN_SECONDS`."""
         self._is_paused = True
         try:
             with trio.move_on_after(DRAIN_SECONDS):

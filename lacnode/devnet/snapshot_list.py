@@ -14,9 +14,8 @@ MAX_SNAPSHOTS = 100
 
 @dataclass(frozen=True, slots=True)
 class NetworkSnapshot:
-    """The number of a copy, the block of all nodes in it, and the offset of the devnet's clock. `hash` has 64
-    hexadecimal digits without 0x.
-    """
+    """A snapshot of all nodes of a devnet: the number of the copy of their files, the number and the hash of their last
+    block, and the offset of the devnet's clock. `hash` has 64 hexadecimal digits without 0x."""
 
     copy: int
     number: int
@@ -25,15 +24,17 @@ class NetworkSnapshot:
 
 
 class SnapshotList:
-    """The snapshots under `directory`. `keep` is the copy that the last revert restored, None before the first."""
+    """The snapshots under `directory` that can still be reverted to. `kept_copy` is the number of the copy that the
+    last revert restored, which is not deleted, or None before the first revert. Other copies that no snapshot needs are
+    deleted when the next snapshot is added."""
 
-    def __init__(self, directory: Path, keep: int | None) -> None:
+    def __init__(self, directory: Path, kept_copy: int | None) -> None:
         self._directory = directory
         self._by_id: dict[int, NetworkSnapshot] = {}
         self._last_id = 0
         self.restored: NetworkSnapshot | None = None
         """The snapshot of the last revert of this coordinator."""
-        self._keep = keep
+        self._kept_copy = kept_copy
         self._last_copy = max([0, *self._copies()])
         self._delete_unused()
 
@@ -82,7 +83,7 @@ class SnapshotList:
 
     def _delete_unused(self) -> None:
         used = {snapshot.copy for snapshot in self._by_id.values()}
-        restored = self._keep if self.restored is None else self.restored.copy
+        restored = self._kept_copy if self.restored is None else self.restored.copy
         for copy in self._copies():
             if copy not in used and copy != restored:
                 shutil.rmtree(self._directory / str(copy), ignore_errors=True)

@@ -51,7 +51,7 @@ class GraphQlRequest:
 
 def parse_graphql_request(request: Request) -> GraphQlRequest:
     """Return the GraphQL request of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a
-    member has the wrong type, or the text is not UTF-8.
+    member has the wrong type, the text is not UTF-8, or the URL has more than `MAX_QUERY_FIELDS` fields.
 
     The body is the text of the query if its type is not JSON. A GET has the query in its URL. The text itself is not
     parsed.

@@ -25,12 +25,12 @@ class ArrivingBody:
 
 class ArrivingBodies:
     """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, the address that holds
-    most loses its largest body that is not complete. A complete body and a small one, of at most `kept_bytes`, are
+    most loses its largest body that is not complete. A complete body and a small one, of at most `small_body_bytes`, are
     never lost: they count, but together they may exceed the limit. Use it on the event loop."""
 
-    def __init__(self, limit_bytes: int, kept_bytes: int = 0) -> None:
+    def __init__(self, limit_bytes: int, small_body_bytes: int = 0) -> None:
         self._limit_bytes = limit_bytes
-        self._kept_bytes = kept_bytes
+        self._small_body_bytes = small_body_bytes
         self._bodies: dict[ArrivingBody, None] = {}
         self._total = 0
 
@@ -49,7 +49,7 @@ class ArrivingBodies:
     def add_bytes(self, body: ArrivingBody, size: int) -> None:
         """Count `size` more bytes of `body`. If all bodies together exceed the limit, one of them is dropped: its
         `scope` is cancelled. It is the largest incomplete one of the address that holds most, which may be `body`.
-        Nothing is cancelled if all bodies are complete, small (`kept_bytes`), or cancelled already."""
+        Nothing is cancelled if all bodies are complete, small (`small_body_bytes`), or cancelled already."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:
@@ -65,7 +65,7 @@ class ArrivingBodies:
         arriving = [
             body
             for body in self._bodies
-            if not body.is_complete and not body.scope.cancel_called and body.size > self._kept_bytes
+            if not body.is_complete and not body.scope.cancel_called and body.size > self._small_body_bytes
         ]
         if arriving:
             # The address comes first: a client with one large body must not pay for another with hundreds of small

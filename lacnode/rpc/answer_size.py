@@ -46,7 +46,7 @@ class AnswerSize:
         self.add(TRANSACTION_BYTES + 2 * len(transaction.data) + access_list + raw)
 
     def add_receipt(self, outcome: ReceiptRecord) -> None:
-        """Add the estimated bytes of a receipt with its logs in JSON to the count. RpcError (`range_too_large`) if the
-        answer becomes larger than `max_bytes`."""
+        """Add the estimated bytes of the receipt of `outcome`, with its logs and its reason of a revert, in JSON to the
+        count. RpcError (`range_too_large`) if the answer becomes larger than `max_bytes`."""
         logs = sum(LOG_BYTES + 2 * len(log.data) for log in outcome.receipt.logs)
         self.add(RECEIPT_BYTES + 2 * len(outcome.revert_reason or b"") + logs)

@@ -24,7 +24,7 @@ def is_large_undecoded_block(services: RpcServices, hash_: bytes) -> bool:
 
 def answer_about_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
     """Call `handler` with the block's hash (32 bytes) and `params`, and return its answer. If the block is large and
-    not decoded, return the `ReadCall` for it instead, which a reader must answer. Raises the RpcError of `handler`."""
+    not decoded, return the `ReadCall` for it instead, which a reader must answer. Errors of `handler` pass through."""
     # A trial in this process cannot be stopped while it decodes a block. `is_long` prevents the trial.
     call = ReadCall(handler, (hash_, *params), is_long=True)
     if is_large_undecoded_block(services, hash_):

@@ -40,8 +40,8 @@ class _Times:
 
 @dataclass(frozen=True, slots=True)
 class MethodTimes:
-    """The times of one method in seconds: the number of calls since the start, their sum, and the quantiles of the last
-    `REMEMBERED_CALLS` calls in the order of `QUANTILES`."""
+    """The times of one RPC method: `count` is the number of its calls since the start, and `total_seconds` the sum of
+    their times. `quantiles` (seconds) are those of the last `REMEMBERED_CALLS` calls, in the order of `QUANTILES`."""
 
     method: str
     count: int

@@ -22,11 +22,11 @@ ASK_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class ConnectedValidators:
     """Which validators take part. `connected` are the addresses (20 bytes) of validators that are connected to this
-    node. `present` are those of them that have this node's block `number`. Both sets also contain this node's own
+    node. `having_block` are those of them that have this node's block `number`. Both sets also contain this node's own
     address, even if it was not asked for."""
 
     connected: frozenset[bytes]
-    present: frozenset[bytes]
+    having_block: frozenset[bytes]
     number: int
 
 
@@ -35,19 +35,20 @@ def find_connected_validators(services: RpcServices, addresses: Collection[bytes
     `VALIDATOR_LAG_BLOCKS` below the head.
 
     Must be called from a worker thread. It asks the peers, which takes at most `ASK_SECONDS`. A peer that does not
-    answer is connected and not present. While no event loop is attached, every connected peer counts as present.
+    answer counts as one without the block. While no event loop is attached, no peer can be asked, and every connected
+    one counts as one with the block.
     """
     number = max(0, services.chain.head.header.number - VALIDATOR_LAG_BLOCKS)
     peers = [] if services.network is None else [peer for peer in services.network.peers if peer.address in addresses]
     connected = frozenset(peer.address for peer in peers)
     # No peer can be asked while no event loop is attached. Every connected peer counts as present then.
-    present = connected
+    having_block = connected
     if services.event_loop.is_attached:
         hash_ = services.chain.hash_at(number)
-        present = services.event_loop.run(_having_block, peers, number, hash_, services.chain.protocols)
+        having_block = services.event_loop.run(_having_block, peers, number, hash_, services.chain.protocols)
     # This node is no peer of itself. Without this line a quorum that needs its own vote would look too small.
     itself = {services.node.coinbase}
-    return ConnectedValidators(connected | itself, present | itself, number)
+    return ConnectedValidators(connected | itself, having_block | itself, number)
 
 
 async def _having_block(

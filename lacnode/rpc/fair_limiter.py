@@ -20,7 +20,7 @@ TOO_MANY_OF_CLIENT, TOO_MANY = 429, 503
 class FairLimiter:
     """Gives at most `turns` turns at a time, round robin over the addresses. Use it on the event loop.
 
-    `per_client` requests of one address and `total` requests of all addresses may wait, each for at most
+    At most `per_client` requests of one address and `total` requests of all addresses may wait, each for at most
     `wait_seconds`. Further requests are refused with BusyError.
     """
 

@@ -109,7 +109,7 @@ class PollingFilters:
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    def block_added(self, new_head: NewHead) -> Iterator[None]:
+    def add_block_in_steps(self, new_head: NewHead) -> Iterator[None]:
         """Give an imported block and its logs to the filters of blocks and of logs, one filter in each step of the
         iterator: exhaust it. Filters that have expired or gathered too much are deleted.
 

@@ -17,9 +17,9 @@ def health_response(services: RpcServices, path: str, query: str, standing: Priv
     """Return HTTP's status (200 or 503) and body for `/liveness` or `/readiness`. `query` is the text after `?`. Must
     be called on the event loop, where peers are counted.
 
-    The body is Besu's JSON with three more members: the name of the EVM if it is a native one, the conflicts of this
-    node's role if there are some, and the state of the privacy groups (`standing`, None if privacy is off). None of
-    these makes the node less ready, because none of them stops the chain. Liveness is always 200.
+    The body is Besu's JSON with three more members: the name of the EVM for `/readiness` if it is not py-evm alone, the
+    conflicts of this node's role if there are some, and the state of the privacy groups (`standing`, None if privacy is
+    off). None of these makes the node less ready, because none of them stops the chain. Liveness is always 200.
     """
     up = path == LIVENESS or _is_ready(services, query)
     # Besu's body has a space on both sides of the colon.

@@ -27,8 +27,8 @@ class HostAndCorsFilter:
     """Decides by the headers `Host` and `Origin` whether a request may pass.
 
     `hosts` are the names that a `Host` header may have. `origins` are regular expressions of the whole origins of pages
-    that may call. `*` or `all` admits every host or origin. Without origins no page may call. InvalidCorsOriginError if
-    an origin is no regular expression.
+    that may call. `*` or `all` admits every host or origin. The origin `none` and empty ones count as missing. Without
+    origins no page may call. InvalidCorsOriginError if an origin is no regular expression.
     """
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:

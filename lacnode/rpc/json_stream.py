@@ -18,8 +18,8 @@ class JsonStreamError(ValueError):
 
 
 class JsonStream:
-    """Collects the bytes of JSON objects and arrays. A text that is not complete may have at most `max_bytes` bytes.
-    One that becomes complete is returned with any length."""
+    """Collects the bytes of JSON objects and arrays. A text that is not complete may have at most `max_bytes` bytes. A
+    complete text is returned even if it is longer."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

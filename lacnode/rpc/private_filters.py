@@ -18,9 +18,9 @@ class PrivateFilters(PollingFilters):
     """All filters for private logs of a node. Safe to use from several threads. A filter's `kind` is its group in
     hexadecimal without `0x`. The bounds are those of `PollingFilters`, but public filters do not count for them."""
 
-    def private_block_added(self, private_block: PrivateBlock) -> Iterator[None]:
-        """Give the private logs of a block to the filters, one filter in each step of the iterator. The lock is free between
-        two steps, as in `block_added`."""
+    def add_private_block_in_steps(self, private_block: PrivateBlock) -> Iterator[None]:
+        """Give the private logs of a block to the filters, one filter in each step of the iterator: exhaust it. The
+        lock is free between two steps, as in `add_block_in_steps`."""
         for id_, filter_ in self._each_filter():
             logs = private_block.logs.get(bytes.fromhex(filter_.kind), ())
             self._gather_matching(id_, filter_, private_block.header.number, logs)
@@ -28,8 +28,8 @@ class PrivateFilters(PollingFilters):
 
     def methods(self) -> tuple[Method, ...]:
         """Return the RPC methods that work on these filters. Each raises RpcError "Unauthorized" if the caller is no
-        member of the group, and another RpcError if privacy is off, a parameter does not fit, or the group has no such
-        filter. `priv_uninstallFilter` returns False for an unknown filter."""
+        member of the group, and another RpcError if privacy is off or a parameter does not fit. For a filter that the
+        group does not have, `priv_uninstallFilter` returns False, and the others raise RpcError."""
         return (
             Method("priv_newFilter", "PRIV", self._new_private_filter),
             Method("priv_getFilterChanges", "PRIV", self._private_changes),

@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 
 class RecentBlocks:
-    """The blocks of `history` by hash (32 bytes), and the outcomes of their transactions. The last ones that were asked
-    for are cached. All others are read from the database. Safe to use from several threads. The methods return None for
-    a hash that no block of the chain has."""
+    """The blocks of `history` by hash (32 bytes), and the records of their receipts. The last ones that were asked for
+    are cached. All others are read from the database. Safe to use from several threads. The methods return None for a
+    hash that no block of the chain has."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._blocks = _Recent(history.block_of, _block_bytes)
@@ -45,8 +45,8 @@ class RecentBlocks:
         return self._outlines.get(hash_)
 
     def has_cached(self, hash_: bytes) -> bool:
-        """Return True if both the block with this hash (32 bytes) and its outcomes are in the cache. The database is
-        not read."""
+        """Return True if both the block with this hash (32 bytes) and the records of its receipts are in the cache. The
+        database is not read."""
         return self._blocks.has(hash_) and self._outcomes.has(hash_)
 
     def clear(self) -> None:

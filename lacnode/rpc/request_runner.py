@@ -105,8 +105,9 @@ class RequestRunner:
         address. There is no time limit here: cancel it. A cancelled step goes on in its thread, and its result is
         dropped.
 
-        A batch with one private call counts as private, and one with a search for groups as a search. A request with an
-        escaped letter counts as a search too, because the letter may be a part of such a name.
+        Private calls have worker threads of their own, and so have searches for flexible groups. A batch with one
+        private call counts as private, and one with such a search as a search. A request with an escaped letter counts
+        as a search too, because the letter may be a part of such a name.
         """
         # The cost counts before the request waits. A flood of requests therefore slows itself down.
         self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))

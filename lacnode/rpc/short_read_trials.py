@@ -29,7 +29,8 @@ MAX_CLIENTS = 1_000
 
 
 class ShortReadTrials:
-    """The trials of one node. Safe to use from several threads. `now` is a monotonic clock in seconds."""
+    """Makes short trials of read-only calls in this process, before a reader process is asked, and limits their time
+    together. Safe to use from several threads. `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now

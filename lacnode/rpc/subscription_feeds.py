@@ -90,8 +90,8 @@ class SubscriptionFeeds:
         self._note_block(1, transaction_bytes + _log_bytes(new_head.logs), partial(self._block, new_head))
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
-        """Queue the private logs of a block for filters and subscriptions, and return at once. Nothing is queued if
-        none wants them."""
+        """Queue the private logs of a block for filters and subscriptions, and return at once. Nothing is queued
+        without a filter for private logs and without a subscription to them."""
         if len(self._private_filters) or self._subscriptions.has_any(PRIVATE_LOGS):
             size_bytes = sum(_log_bytes(logs) for logs in private_block.logs.values())
             self._note_block(0, size_bytes, partial(self._private_block, private_block))
@@ -104,13 +104,13 @@ class SubscriptionFeeds:
 
     def pending_dropped(self, pooled: PooledTransaction) -> None:
         """Queue a transaction that left the pool without a block for subscriptions, and return at once. Nothing is
-        queued if none wants it."""
+        queued without a subscription to dropped transactions."""
         if self._subscriptions.has_any(DROPPED):
             self._note(partial(self._subscriptions.notices_of_dropped, pooled))
 
     def sync_changed(self, status: SyncView | None) -> None:
         """Queue a new state of the synchronisation for subscriptions, and return at once. `status` is None if it has
-        ended. Nothing is queued if none wants it."""
+        ended. Nothing is queued without a subscription to it."""
         if self._subscriptions.has_any(SYNCING):
             self._note(partial(self._subscriptions.notices_of_sync, status))
 
@@ -150,11 +150,11 @@ class SubscriptionFeeds:
         yield from telling()
 
     def _block(self, new_head: NewHead) -> Iterable[Notice | None]:
-        yield from self._filters.block_added(new_head)
+        yield from self._filters.add_block_in_steps(new_head)
         yield from self._subscriptions.notices_of_block(new_head)
 
     def _private_block(self, private_block: PrivateBlock) -> Iterable[Notice | None]:
-        yield from self._private_filters.private_block_added(private_block)
+        yield from self._private_filters.add_private_block_in_steps(private_block)
         yield from self._subscriptions.notices_of_private_block(private_block)
 
     def _pending(self, pooled: PooledTransaction) -> Iterable[Notice]:

@@ -21,8 +21,9 @@ from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Membership, Sub
 
 
 class SubscriptionMethods:
-    """The four methods of one connection, by name in `handlers`. Besu's error for every wrong parameter is "Invalid
-    Request" (-32600) here. `listener` is the connection that gets the notices."""
+    """The methods `eth_subscribe`, `eth_unsubscribe`, `priv_subscribe` and `priv_unsubscribe` of one connection, by
+    name in `handlers`. Besu's error for every wrong parameter is "Invalid Request" (-32600) here. `listener` is the
+    connection that gets the notices."""
 
     def __init__(self, subscriptions: Subscriptions, listener: Listener) -> None:
         self._subscriptions = subscriptions

@@ -198,9 +198,9 @@ class Subscriptions:
             yield None
 
     def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice | None]:
-        """Yield the notices of the private logs of a block, to those subscriptions whose tenant is still a member of
-        the group, and None after each log, where the caller may pause. It may ask the group's contract, once for each
-        tenant. It ends if `cut_all` is called."""
+        """Yield the notices of the private logs of a block, for the active subscriptions to logs of their groups, and
+        None after each log, where the caller may pause. A subscription gets none if its tenant is no longer a member of
+        the group. It may ask the group's contract, once for each tenant. It ends if `cut_all` is called."""
         cuts = self._cuts
         holds: dict[Membership, bool] = {}
         number = private_block.header.number
@@ -238,12 +238,13 @@ class Subscriptions:
                     yield Notice(listener, numbers, shown[whole])
 
     def notices_of_dropped(self, pooled: PooledTransaction) -> Iterator[Notice]:
-        """Yield the notices of a transaction that left the pool without a block, to `DROPPED`: its hash."""
+        """Yield the notices of a transaction that left the pool without a block, for the active subscriptions of the
+        kind `DROPPED`. Each gets the hash."""
         return self._same(DROPPED, to_hex(pooled.transaction.hash))
 
     def notices_of_sync(self, status: SyncView | None) -> Iterator[Notice]:
-        """Yield the notices of a new state of the synchronisation, to `SYNCING`: block numbers, or false. `status` is
-        None if it has ended."""
+        """Yield the notices of a new state of the synchronisation, for the active subscriptions of the kind `SYNCING`.
+        Each gets an object with block numbers, or false if `status` is None: the synchronisation has ended."""
         if status is None:
             return self._same(SYNCING, False)
         numbers = {

@@ -13,7 +13,7 @@ def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> li
     there are none. It asks peers for up to 5 seconds, so a worker thread must call it."""
     validators = services.chain.validators_after(services.chain.head.header)
     here = find_connected_validators(services, {*validators, recipient})
-    change = ValidatorSetChange(validators, recipient, add, here.present)
+    change = ValidatorSetChange(validators, recipient, add, here.having_block)
     return [*(_newcomer(here, recipient) if add else ()), *change.warnings()]
 
 
@@ -41,7 +41,7 @@ def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
 def _prospect(tally: VoteTally, here: ConnectedValidators, recipient: bytes, add: bool) -> dict[str, object]:
     voters = (tally.additions if add else tally.removals).get(recipient, frozenset())
     needed = len(tally.validators) // 2 + 1
-    change = ValidatorSetChange(tally.validators, recipient, add, here.present)
+    change = ValidatorSetChange(tally.validators, recipient, add, here.having_block)
     return {
         "address": to_hex(recipient),
         "add": add,
@@ -59,6 +59,6 @@ def _newcomer(here: ConnectedValidators, recipient: bytes) -> list[str]:
     # A new validator that is away raises the quorum without giving a vote, and can stop the network.
     if recipient not in here.connected:
         return [f"{to_hex(recipient)} is not connected to this node"]
-    if recipient not in here.present:
+    if recipient not in here.having_block:
         return [f"{to_hex(recipient)} is connected but does not have block {here.number} yet"]
     return []

@@ -29,8 +29,8 @@ class WaitingMemory:
     @contextmanager
     def hold(self, request: bytes, client: str) -> Iterator[None]:
         """Count the estimated memory of the parsed `request` (the JSON text) for the address `client` in the `with`
-        block. BusyError if the requests of this address, or all requests, would take too much memory with it. A request
-        is refused only if others wait: of its address, or of any."""
+        block. BusyError if other requests of this address wait already and would take too much memory together with
+        this one. BusyError also if that holds for the requests of all addresses."""
         size = estimate_parsed_bytes(request)
         held = self._held_bytes.get(client, 0)
         if held and held + size > WAITING_BYTES_PER_CLIENT:

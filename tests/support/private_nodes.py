@@ -269,7 +269,7 @@ class PrivateTestNetwork:
         filters = PrivateFilters()
 
         def add_to_filters(private_block: PrivateBlock) -> None:
-            for _ in filters.private_block_added(private_block):
+            for _ in filters.add_private_block_in_steps(private_block):
                 pass
 
         member.privacy_controller.execution.processor.on_private_logs(add_to_filters)

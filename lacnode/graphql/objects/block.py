@@ -115,7 +115,8 @@ class BlockObject:
 
     def estimateGas(self, data: CallData) -> int:
         """Return gas with which the call `data` succeeds on the state after this block (`call.estimate`). RpcError if
-        it does not succeed with any gas, CallTimeoutError if it takes too long."""
+        it does not succeed with any gas, CallTimeoutError if it takes too long, MissingNodeError if the state is not
+        kept."""
         return estimate(self._context, self._header, data)
 
     def rawHeader(self) -> bytes:

@@ -52,7 +52,8 @@ class Pending:
 
     def estimateGas(self, data: CallData) -> int:
         """Return gas with which the call `data` succeeds on the state after the head (`call.estimate`). RpcError if it
-        does not succeed with any gas, CallTimeoutError if it takes too long."""
+        does not succeed with any gas, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
+        """
         return estimate(self._context, self._context.chain.head.header, data)
 
 

@@ -26,7 +26,7 @@ class AccessTuple:
 
 class SignedTransactionFields:
     """The fields that every transaction has, in a block or in the pool. Prices and values are in wei. A field that the
-    type of the transaction does not have is None."""
+    type of the transaction does not have is None, except `gasPrice`, which is 0 then."""
 
     def __init__(self, context: QueryContext, transaction: Transaction) -> None:
         self._context = context

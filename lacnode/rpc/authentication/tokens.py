@@ -24,7 +24,8 @@ MAX_TOKEN_CHARACTERS, MAX_PUBLIC_KEY_FILE_BYTES = 16_384, 65_536
 
 
 class TokenKeyError(AuthenticationSetupError):
-    """The public key cannot check tokens. The text names the file and what was expected."""
+    """The key of a token issuer, a public key or a shared secret, cannot be used to check tokens. The text names the
+    file and what was expected."""
 
 
 class TokenChecker(Protocol):
@@ -37,8 +38,8 @@ class TokenChecker(Protocol):
 
 
 class OwnTokens:
-    """Tokens that this node signs (RS256). Its key (RSA, 2048 bits) is made for the first token and is never stored. A
-    restart of the node thus ends all tokens. Safe to use from several threads."""
+    """Tokens that this node signs (RS256). The node's key for them (RSA, 2048 bits) is made for the first token and is
+    never stored. A restart of the node thus ends all tokens. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -26,8 +26,8 @@ _MESSAGES = {
 
 
 def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
-    """Distribute a private transaction (hexadecimal RLP) to its members and send its marker. Return the marker's hash
-    as 0x-hexadecimal. It may wait for the manager.
+    """Distribute a private transaction (hexadecimal RLP) to the members of its group, and send its marker, a public
+    transaction with the key of the payload. Return the marker's hash as 0x-hexadecimal. It may wait for the manager.
 
     RpcError if privacy is off, this node takes no transactions, the transaction or its marker is rejected, or the
     manager does not store the payload.
@@ -43,9 +43,9 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
-    """Let the manager store a private transaction (hexadecimal RLP) and send it to its members, but send no marker.
-    Return the data of the marker that the caller makes, as 0x-hexadecimal: the key of the payload (32 bytes), and a
-    second key if members are added to a flexible group.
+    """Let the manager store a private transaction (hexadecimal RLP) and send it to the members of its group, but send
+    no marker (a public transaction with the key of the payload). Return the data of the marker that the caller makes,
+    as 0x-hexadecimal: the key of the payload (32 bytes), and a second key if members are added to a flexible group.
 
     RpcError if privacy is off, this node takes no transactions, or the transaction is refused.
     """

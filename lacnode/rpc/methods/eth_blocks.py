@@ -45,8 +45,8 @@ def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
     """Return the block with a number or a tag in Besu's form, None above the head. `params` are the block, and whether
     transactions are shown whole (true) or by their hashes.
 
-    A `ReadCall` if the block is large and shown whole. RpcError if a parameter does not fit, or the answer is too
-    large.
+    If the block is large, not decoded yet and shown whole, return the `ReadCall` that a reader process answers.
+    RpcError if a parameter does not fit, or the answer is too large.
     """
     with with_error_message(INVALID_BLOCK_NUMBER):
         hash_ = _hash_by_number(services, params)
@@ -58,8 +58,8 @@ def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
     """Return the block with a hash in Besu's form, None if there is none. `params` are the hash, and whether
     transactions are shown whole (true) or by their hashes.
 
-    A `ReadCall` if the block is large and shown whole. RpcError if a parameter does not fit, or the answer is too
-    large.
+    If the block is large, not decoded yet and shown whole, return the `ReadCall` that a reader process answers.
+    RpcError if a parameter does not fit, or the answer is too large.
     """
     hash_ = _hash(params)
     return _shown(services, hash_, parse_boolean(required(params, 1, "full transactions"), "full transactions"))
@@ -120,8 +120,9 @@ def eth_getUncle(services: RpcServices, params: Params) -> object:
 
 
 def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
-    """Return the receipts of a block in Besu's form, in order, by its number, hash or a tag. A `ReadCall` if the block
-    is large. RpcError if there is no such block, the parameter does not fit, or the answer is too large."""
+    """Return the receipts of a block in Besu's form, in order, by its number, hash or a tag. If the block is large and
+    not decoded yet, return the `ReadCall` that a reader process answers. RpcError if there is no such block, the
+    parameter does not fit, or the answer is too large."""
     header = header_by_number_or_hash(services, required(params, 0, "block"))
     # The hash of an IBFT 2.0 block leaves out some of its fields, so the stored hash is used and not the header's own.
     hash_ = services.chain.hash_at(header.number)

@@ -92,8 +92,9 @@ def eth_sendTransaction(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
-    """Return the transaction with a hash from the pool or from a block, in Besu's form. None if it is unknown. A
-    `ReadCall` if its block is large. RpcError if the parameter is no hash, or the answer is too large."""
+    """Return the transaction with a hash from the pool or from a block, in Besu's form. None if it is unknown. If the
+    block is large and not decoded yet, return the `ReadCall` that a reader process answers. RpcError if the parameter
+    is no hash, or the answer is too large."""
     hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     # The pool is asked first. A transaction that enters a block in between is found in the chain then.
     pooled = services.pool.pooled(hash_)
@@ -106,16 +107,18 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
 
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
     # Besu's message names a transaction hash, though the parameter is a block's hash.
-    """Return a transaction by its block's hash and its index, in Besu's form. None if there is none. A `ReadCall` if
-    the block is large. RpcError if a parameter does not fit, or the answer is too large."""
+    """Return a transaction by its block's hash and its index, in Besu's form. None if there is none. If the block is
+    large and not decoded yet, return the `ReadCall` that a reader process answers. RpcError if a parameter does not
+    fit, or the answer is too large."""
     with with_error_message(INVALID_TRANSACTION_HASH):
         hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     return _at(services, hash_, _parse_index(params))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
-    """Return a transaction by its block's number or tag and its index, in Besu's form. None if there is none. A
-    `ReadCall` if the block is large. RpcError if a parameter does not fit, or the answer is too large."""
+    """Return a transaction by its block's number or tag and its index, in Besu's form. None if there is none. If the
+    block is large and not decoded yet, return the `ReadCall` that a reader process answers. RpcError if a parameter
+    does not fit, or the answer is too large."""
     hash_ = services.chain.hash_at(parse_block_number(services, required(params, 0, "block")))
     with with_error_message("Invalid transaction index params"):
         index = _parse_index(params)
@@ -144,8 +147,9 @@ def transaction_at(reading: ReadContext, params: Params) -> object:
 
 
 def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
-    """Return the receipt of the transaction with a hash, in Besu's form. None if no block has it. A `ReadCall` if its
-    block is large. RpcError if the parameter is no hash, or the answer is too large."""
+    """Return the receipt of the transaction with a hash, in Besu's form. None if no block has it. If the block is large
+    and not decoded yet, return the `ReadCall` that a reader process answers. RpcError if the parameter is no hash, or
+    the answer is too large."""
     place: TransactionLocation | None = services.chain.transaction_location(
         parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     )

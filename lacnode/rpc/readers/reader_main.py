@@ -72,9 +72,9 @@ class ReaderWorker:
         self._recent = RecentBlocks(self._chain)
 
     def answer(self, task: ReaderTask) -> ReaderAnswer:
-        """Return the result or the error of a task, with the damaged values that it met. Never raises. The outcome is
-        BEHIND if the database does not show the head yet, or lacks a state that the call reads: it is not written yet,
-        or is not kept."""
+        """Return the result or the error of a task, with the damaged values of the database that it tried to read.
+        Never raises. The outcome is BEHIND if the database does not show the head yet, or lacks a state that the call
+        reads: it is not written yet, or is not kept."""
         answer = self._answered(task)
         damaged, self._damaged = tuple(self._damaged), []
         # The metric is the node's. This process only logs a difference.

@@ -63,9 +63,9 @@ class ReaderOutcome(Enum):
 class ReaderAnswer:
     """The answer of a reader to a task. `body` is the result as JSON text (UTF-8) if `outcome` is RESULT. `error` are
     the code, the message and the data of an RpcError if it is ERROR, else None. `is_last` is True if the process ends
-    after it. `damaged` are the tables and keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`.
-    `call_differences` is the number of calls on which the two engines differed, `library_panics` that of panics of the
-    native library."""
+    after it. `damaged` are the tables and keys of the damaged values of the database that the task tried to read, at
+    most `MAX_DAMAGED_VALUES`. `call_differences` is the number of calls on which the two engines differed,
+    `library_panics` that of panics of the native library."""
 
     outcome: ReaderOutcome
     body: bytes = b""

@@ -48,7 +48,7 @@ class TestArrivingBodies:
 
     async def test_a_connection_without_a_message_and_a_small_message_are_kept(self) -> None:
         """Attack: complete messages that wait for their answers fill the port of WebSocket."""
-        arriving = ArrivingBodies(100, kept_bytes=10)
+        arriving = ArrivingBodies(100, small_body_bytes=10)
         with ExitStack() as stack:
             waiting, idle, small, large = (stack.enter_context(arriving.track_body(name)) for name in "aabc")
             arriving.add_bytes(waiting, 99)

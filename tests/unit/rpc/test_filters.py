@@ -72,7 +72,7 @@ class Polling:
         self._handlers: dict[str, Handler] = {method.name: method.handler for method in self.filters.methods()}
 
     def add_block(self, head: NewHead) -> None:
-        for _ in self.filters.block_added(head):
+        for _ in self.filters.add_block_in_steps(head):
             pass
 
     def call(self, method: str, *params: object) -> object:
@@ -249,7 +249,7 @@ class TestEnds:
         first, second = polling.call("newFilter", {}), polling.call("newFilter", {})
         head = polling.log(0)
         assert [len(polling.changes(id_)) for id_ in (first, second)] == [1, 1]
-        steps = polling.filters.block_added(head)
+        steps = polling.filters.add_block_in_steps(head)
         next(steps)
         assert [len(polling.changes(id_)) for id_ in (first, second)] == [1, 0]
         next(steps)
@@ -366,7 +366,7 @@ class TestPrivateFilters:
 
     def test_methods_need_not_wait_for_all_filters_of_a_block(self) -> None:
         filters, (first, second) = private_filters(2)
-        steps = filters.private_block_added(private_block(Polling().log(0), 1))
+        steps = filters.add_private_block_in_steps(private_block(Polling().log(0), 1))
         next(steps)
         assert not filters._lock.locked()
         assert (len(first.gathered), len(second.gathered)) == (1, 0)
@@ -377,7 +377,7 @@ class TestPrivateFilters:
     def test_their_bytes_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 2_000)
         filters, _ = private_filters(2)
-        for _ in filters.private_block_added(private_block(Polling().log(0), 3)):
+        for _ in filters.add_private_block_in_steps(private_block(Polling().log(0), 3)):
             pass
         assert len(filters) == 1
 
