@@ -1,6 +1,8 @@
 """A block in the making on the native library, transaction by transaction."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any
 
 from lacnode.chainspec.forks import Fork
@@ -296,14 +298,12 @@ class NativeBlock:
 def _parts(transactions: list[Transaction]) -> Iterator[tuple[int, int]]:
     """Yield the first index of each part of `transactions`, and the one behind its last. The gas limits of a part are
     `PART_GAS` together at most, unless it is a single transaction."""
-    start = gas = 0
-    for index, transaction in enumerate(transactions):
-        if index > start and gas + transaction.gas_limit > PART_GAS:
-            yield start, index
-            start, gas = index, 0
-        gas += transaction.gas_limit
-    if start < len(transactions):
-        yield start, len(transactions)
+    totals = list(accumulate([transaction.gas_limit for transaction in transactions]))
+    start = before = 0
+    while start < len(totals):
+        end = max(bisect_right(totals, before + PART_GAS, start), start + 1)
+        yield start, end
+        start, before = end, totals[end - 1]
 
 
 def receipt_of(transaction: Transaction, status: int, cumulative_gas: int, bloom: bytes | None, logs: Any) -> Receipt:

@@ -2,7 +2,9 @@
 //! exception (`guarded`). After a panic while it computes, the block is of no use, and says so.
 
 use std::cell::RefCell;
+use std::iter::Zip;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, U256};
 use pyo3::exceptions::PyValueError;
@@ -692,12 +694,12 @@ fn execute_all(
 ) -> Result<(), Stop> {
     let kept = RefCell::new(kept);
     let current = RefCell::new(None);
-    let mut rest = raws.into_iter().zip(senders);
+    let mut upcoming = Upcoming { rest: raws.into_iter().zip(senders), decoded: Vec::new().into_iter() };
     surroundings.execute_all(
         state,
-        || {
-            let Some((raw, sender)) = rest.next() else { return Ok(None) };
-            let transaction = environment(surroundings, &kept.borrow(), &raw, sender)?;
+        |state| {
+            let Some((raw, decoded)) = upcoming.next(state) else { return Ok(None) };
+            let transaction = admitted(surroundings, &kept.borrow(), decoded?)?;
             *current.borrow_mut() = Some((raw, transaction.tx_type));
             Ok(Some(transaction))
         },
@@ -710,10 +712,47 @@ fn execute_all(
     )
 }
 
-/// What revm executes for `raw`, which `sender` signed.
+/// Transactions that are decoded, and whose accounts are read, before the first of them is executed. Between so few reads
+/// the budget need not be asked.
+const AHEAD: usize = 16;
+
+/// The transactions of a block that are not executed yet.
+struct Upcoming {
+    rest: Zip<IntoIter<Vec<u8>>, IntoIter<Address>>,
+    decoded: IntoIter<(Vec<u8>, Result<TxEnv, Stop>)>,
+}
+
+impl Upcoming {
+    /// The next transaction: its encoding, and what revm executes for it.
+    fn next(&mut self, state: &mut BlockState) -> Option<(Vec<u8>, Result<TxEnv, Stop>)> {
+        if self.decoded.len() == 0 {
+            let next = self.rest.by_ref().take(AHEAD).map(|(raw, sender)| {
+                let decoded = signed_by(sender, &raw);
+                (raw, decoded)
+            });
+            let decoded: Vec<_> = next.collect();
+            let transactions = decoded.iter().filter_map(|(_, decoded)| decoded.as_ref().ok());
+            state.read_ahead(transactions.flat_map(|each| [Some(each.caller), each.kind.to().copied()]).flatten());
+            self.decoded = decoded.into_iter();
+        }
+        self.decoded.next()
+    }
+}
+
+/// What revm executes for `raw`, which `sender` signed, if it can be in the block after those in `kept`.
 fn environment(surroundings: &Surroundings<'_>, kept: &Kept, raw: &[u8], sender: Address) -> Result<TxEnv, Stop> {
+    admitted(surroundings, kept, signed_by(sender, raw)?)
+}
+
+/// What revm executes for `raw`, which `sender` signed.
+fn signed_by(sender: Address, raw: &[u8]) -> Result<TxEnv, Stop> {
     let mut transaction = decode(raw)?.environment;
     transaction.caller = sender;
+    Ok(transaction)
+}
+
+/// `transaction`, if it can be in the block after those in `kept`.
+fn admitted(surroundings: &Surroundings<'_>, kept: &Kept, mut transaction: TxEnv) -> Result<TxEnv, Stop> {
     if transaction.gas_limit > surroundings.block.gas_limit.saturating_sub(kept.gas_used) {
         return Err(Stop::Refused("CallerGasLimitMoreThanBlock".to_owned()));
     }

@@ -5,6 +5,8 @@
 
 pub mod block;
 pub mod keccak;
+#[cfg(target_arch = "x86_64")]
+mod keccak_avx512;
 pub mod machine;
 pub mod nodes;
 pub mod parallel;

@@ -656,16 +656,16 @@ impl Surroundings<'_> {
         })
     }
 
-    /// Execute one transaction after another. Each is made by `next`, None after the last one, and what it comes to is
-    /// given to `keep` with the accounts, before the next one is made. `keep` gives back what `Ended::state` was.
+    /// Execute one transaction after another. Each is made by `next` from the accounts, None after the last one, and what it
+    /// comes to is given to `keep` with the accounts, before the next one is made. `keep` gives back what `Ended::state` was.
     pub fn execute_all(
         &self,
         state: &mut BlockState,
-        mut next: impl FnMut() -> Result<Option<TxEnv>, Stop>,
+        mut next: impl FnMut(&mut BlockState) -> Result<Option<TxEnv>, Stop>,
         mut keep: impl FnMut(&mut BlockState, Ended) -> Result<EvmState, Stop>,
     ) -> Result<(), Stop> {
         let mut machine = self.machine(state);
-        while let Some(transaction) = next()? {
+        while let Some(transaction) = next(machine.evm.ctx.journaled_state.database)? {
             // A transfer has no instruction after which to look.
             machine.control.begin();
             machine.control.look(&machine.evm.ctx, 0)?;

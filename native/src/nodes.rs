@@ -123,8 +123,21 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use pyo3::types::PyDict;
+
+    /// A reader of `nodes` that remembers none.
+    pub fn reader_of(nodes: &[(B256, Vec<u8>)]) -> NodeReader {
+        Python::initialize();
+        Python::attach(|py| {
+            let stored = PyDict::new(py);
+            for (hash, node) in nodes {
+                stored.set_item(PyBytes::new(py, hash.as_slice()), PyBytes::new(py, node)).unwrap();
+            }
+            NodeReader::new(stored.getattr("__getitem__").unwrap().unbind(), 0)
+        })
+    }
 
     #[test]
     fn the_cache_stays_within_its_bytes_and_keeps_what_is_used() {

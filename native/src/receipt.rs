@@ -1,7 +1,8 @@
 //! What a block's transactions left behind, as its header commits to it: encoded receipts and their blooms.
 
-use alloy_primitives::{B256, Log, keccak256};
+use alloy_primitives::{B256, Log};
 
+use crate::keccak::keccak256;
 use crate::parallel;
 use crate::rlp;
 use crate::trie::ordered_root;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::map::hash_map::Entry::{Occupied, Vacant};
 use alloy_primitives::map::{AddressMap, B256Map, B256Set, HashMap, HashSet};
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use revm_bytecode::Bytecode;
@@ -14,6 +14,7 @@ use revm_database_interface::Database;
 use revm_primitives::hardfork::SpecId;
 use revm_state::{Account, AccountInfo, EvmState};
 
+use crate::keccak::{keccak256, keccak256_all};
 use crate::nodes::{NodeReader, analysed, code_bytes};
 use crate::parallel;
 use crate::rlp::{self, Fields, RlpError};
@@ -156,6 +157,20 @@ impl BlockState {
         }
     }
 
+    /// Read the accounts at `addresses` before they are asked for: their keys are hashed together. One that cannot be read
+    /// is left to the execution, which may end before it asks for it.
+    pub fn read_ahead(&mut self, addresses: impl Iterator<Item = Address>) {
+        let mut unknown: Vec<Address> = addresses.filter(|address| !self.entries.contains_key(address)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        let inputs: Vec<&[u8]> = unknown.iter().map(|address| address.as_slice()).collect();
+        for (address, key) in unknown.iter().zip(keccak256_all(&inputs)) {
+            if let Ok(account) = read_account(self.root, key, &self.nodes) {
+                self.entries.insert(*address, Entry { key, account, ..Entry::default() });
+            }
+        }
+    }
+
     /// The account at `address`; None if there is none.
     pub fn account(&mut self, address: Address) -> Result<Option<TrieAccount>, Stop> {
         Ok(self.entry(address)?.account.clone())
@@ -294,22 +309,21 @@ impl BlockState {
         let written = written.into_iter().collect::<Result<Vec<_>, _>>()?;
         check()?;
         new.extend(written.into_iter().flatten());
-        let accounts: Vec<(Path, Vec<u8>)> = self
+        let accounts: Vec<(B256, Vec<u8>)> = self
             .entries
             .values()
             .filter(|entry| entry.is_changed)
-            .map(|entry| {
-                let encoded = entry.account.as_ref().map_or_else(Vec::new, TrieAccount::encode);
-                (Path::of(entry.key.as_slice()), encoded)
-            })
+            .map(|entry| (entry.key, entry.account.as_ref().map_or_else(Vec::new, TrieAccount::encode)))
             .collect();
         let changes = sorted(&accounts);
         let root = update(self.root, &changes, &Source::Stored(&nodes), &mut new)?;
         check()?;
-        let used: BTreeSet<B256> =
-            self.entries.values().filter_map(|e| e.account.as_ref()).map(|a| a.code_hash).collect();
-        for (hash, code) in self.new_codes.iter().filter(|(hash, _)| used.contains(*hash)) {
-            new.push((*hash, code.original_byte_slice().to_vec()));
+        if !self.new_codes.is_empty() {
+            let accounts = self.entries.values().filter_map(|entry| entry.account.as_ref());
+            let used: BTreeSet<B256> = accounts.map(|account| account.code_hash).collect();
+            for (hash, code) in self.new_codes.iter().filter(|(hash, _)| used.contains(*hash)) {
+                new.push((*hash, code.original_byte_slice().to_vec()));
+            }
         }
         Ok((root, new))
     }
@@ -355,7 +369,7 @@ impl Entry {
         let mut new = Vec::new();
         let Some(account) = self.account.as_mut() else { return Ok(new) };
         let base = if self.is_cleared { EMPTY_ROOT } else { account.storage_root };
-        let slots: Vec<(Path, Vec<u8>)> = self
+        let slots: Vec<(B256, Vec<u8>)> = self
             .written
             .iter()
             .map(|slot| {
@@ -364,7 +378,7 @@ impl Entry {
                 if !value.is_zero() {
                     rlp::put_number(&mut encoded, value);
                 }
-                (Path::of(keccak256(slot.to_be_bytes::<32>()).as_slice()), encoded)
+                (keccak256(slot.to_be_bytes::<32>()), encoded)
             })
             .collect();
         let changes = sorted(&slots);
@@ -377,11 +391,11 @@ impl Entry {
     }
 }
 
-/// `values` as a batch of changes.
-fn sorted(values: &[(Path, Vec<u8>)]) -> Vec<Change<'_>> {
-    let mut changes: Vec<Change<'_>> = values.iter().map(|(path, value)| (*path, value.as_slice())).collect();
-    changes.sort_unstable();
-    changes
+/// `values` by the hash of their key, as a batch of changes.
+fn sorted(values: &[(B256, Vec<u8>)]) -> Vec<Change<'_>> {
+    let mut keys: Vec<(&B256, &[u8])> = values.iter().map(|(key, value)| (key, value.as_slice())).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|(key, value)| (Path::of(key.as_slice()), value)).collect()
 }
 
 fn read_account(root: B256, key: B256, nodes: &NodeReader) -> Result<Option<TrieAccount>, Stop> {
@@ -453,16 +467,11 @@ impl Database for BlockState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pyo3::types::PyDict;
+    use crate::nodes::tests::reader_of;
 
-    /// The accounts of a block on an empty state. Nothing is read.
-    fn empty_state() -> BlockState {
-        Python::initialize();
-        Python::attach(|py| {
-            let callable = || PyDict::new(py).into_any().unbind();
-            let nodes = Arc::new(NodeReader::new(callable(), 0));
-            BlockState::new(nodes, EMPTY_ROOT, SpecId::CANCUN, callable())
-        })
+    fn state_at(root: B256, nodes: NodeReader) -> BlockState {
+        let ancestor_hash = Python::attach(|py| py.None());
+        BlockState::new(Arc::new(nodes), root, SpecId::CANCUN, ancestor_hash)
     }
 
     fn account_number(number: u64) -> Address {
@@ -471,7 +480,7 @@ mod tests {
 
     #[test]
     fn what_transactions_only_read_is_forgotten_and_what_changed_stays() {
-        let mut state = empty_state();
+        let mut state = state_at(EMPTY_ROOT, reader_of(&[]));
         let (rich, overridden) = (account_number(1 << 40), account_number(1 << 41));
         state.reward(rich, U256::from(7)).unwrap();
         state.set(overridden, Some(3), None, None).unwrap();
@@ -490,6 +499,32 @@ mod tests {
         assert_eq!(state.account(rich).unwrap().unwrap().balance, U256::from(7));
         assert_eq!(state.account(overridden).unwrap().unwrap().nonce, 3);
         assert_eq!(state.slot(overridden, U256::from(5)).unwrap(), U256::from(9));
+    }
+
+    #[test]
+    fn accounts_that_are_read_ahead_are_those_that_are_read_alone() {
+        let accounts: Vec<(Address, TrieAccount)> =
+            (0..20).map(|nonce| (account_number(nonce), TrieAccount { nonce, ..TrieAccount::default() })).collect();
+        let encoded: Vec<(B256, Vec<u8>)> =
+            accounts.iter().map(|(address, account)| (keccak256(address), account.encode())).collect();
+        let mut new = Vec::new();
+        let root = update(EMPTY_ROOT, &sorted(&encoded), &Source::Stored(&reader_of(&[])), &mut new).unwrap();
+        let mut state = state_at(root, reader_of(&new));
+        state.reward(account_number(7), U256::from(5)).unwrap();
+        state.read_ahead((0..30).chain(0..30).map(account_number));
+        assert_eq!(state.entries.len(), 30);
+        for (address, account) in accounts {
+            let balance = if address == account_number(7) { U256::from(5) } else { U256::ZERO };
+            assert_eq!(state.account(address).unwrap(), Some(TrieAccount { balance, ..account }));
+        }
+        assert_eq!(state.account(account_number(25)).unwrap(), None);
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_read_ahead_is_an_error_where_it_is_needed() {
+        let mut state = state_at(B256::repeat_byte(1), reader_of(&[]));
+        state.read_ahead([account_number(1)].into_iter());
+        assert!(state.account(account_number(1)).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Transactions as revm looks at them, made of their canonical encoding, and recovering who signed them.
 
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use revm_context::TxEnv;
 use revm_context_interface::either::Either;
 use revm_context_interface::transaction::{
@@ -9,6 +9,7 @@ use revm_context_interface::transaction::{
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SECP256K1};
 
+use crate::keccak::keccak256;
 use crate::parallel;
 use crate::rlp::{self, Fields, RlpError};
 use crate::stop::Stop;

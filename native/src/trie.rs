@@ -3,18 +3,25 @@
 //! A batch goes down the trie together, so that every changed node is encoded once. Old nodes are never deleted: earlier
 //! states stay readable. All keys of one trie have the same length, or none begins another, so no branch has a value.
 
-use crate::keccak::keccak256_all;
+use crate::keccak::{keccak256, keccak256_all};
 use crate::nodes::NodeReader;
 use crate::parallel;
 use crate::rlp::{self, Fields, Item, RlpError};
 use crate::stop::Stop;
-use alloy_primitives::{B256, Bytes, b256, keccak256};
+use alloy_primitives::{B256, Bytes, b256};
 
 /// The root of a trie without values.
 pub const EMPTY_ROOT: B256 = b256!("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421");
 
 /// Changes from which the children of the first branch are written on several cores.
 const PARALLEL_CHANGES: usize = 64;
+
+/// About how many bytes the encoding of a node has.
+const NODE_BYTES: usize = 256;
+
+/// Bytes of the items of a branch that refers to 16 children by their hashes. None refers to one with more bytes, and it has
+/// no value, so no other branch has as many.
+const FULL_BRANCH_BYTES: usize = 16 * 33 + 1;
 
 /// New nodes by hash.
 pub type NewNodes = Vec<(B256, Vec<u8>)>;
@@ -122,8 +129,12 @@ pub fn lookup(root: B256, key: B256, nodes: &NodeReader) -> Result<Option<Vec<u8
             reference(&mut fields)?
         } else {
             let nibble = *path.get(depth).ok_or(MALFORMED)?;
-            for _ in 0..nibble {
-                fields.item().map_err(malformed)?;
+            if fields.0.len() == FULL_BRANCH_BYTES {
+                fields.0 = &fields.0[33 * usize::from(nibble)..];
+            } else {
+                for _ in 0..nibble {
+                    fields.item().map_err(malformed)?;
+                }
             }
             depth += 1;
             reference(&mut fields)?
@@ -214,32 +225,36 @@ fn unpacked(packed: &[u8]) -> Result<(Path, bool), Stop> {
 }
 
 fn encoded(node: &Node) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_node(&mut out, node);
+    out
+}
+
+/// Append the encoding of `node`.
+fn put_node(out: &mut Vec<u8>, node: &Node) {
     match node {
-        Node::Leaf(path, value) => encoded_leaf(path, value),
+        Node::Leaf(path, value) => put_leaf(out, path, value),
         Node::Extension(path, child) => {
             let path = packed(path, false);
-            let mut out = rlp::list_with(rlp::bytes_length(path.as_slice()) + reference_length(child));
-            rlp::put_bytes(&mut out, path.as_slice());
-            put_reference(&mut out, child);
-            out
+            rlp::put_list_header(out, rlp::bytes_length(path.as_slice()) + reference_length(child));
+            rlp::put_bytes(out, path.as_slice());
+            put_reference(out, child);
         }
         Node::Branch(children) => {
-            let mut out = rlp::list_with(1 + children.iter().map(reference_length).sum::<usize>());
+            rlp::put_list_header(out, 1 + children.iter().map(reference_length).sum::<usize>());
             for child in children.iter() {
-                put_reference(&mut out, child);
+                put_reference(out, child);
             }
             out.push(0x80);
-            out
         }
     }
 }
 
-fn encoded_leaf(path: &[u8], value: &[u8]) -> Vec<u8> {
+fn put_leaf(out: &mut Vec<u8>, path: &[u8], value: &[u8]) {
     let path = packed(path, true);
-    let mut out = rlp::list_with(rlp::bytes_length(path.as_slice()) + rlp::bytes_length(value));
-    rlp::put_bytes(&mut out, path.as_slice());
-    rlp::put_bytes(&mut out, value);
-    out
+    rlp::put_list_header(out, rlp::bytes_length(path.as_slice()) + rlp::bytes_length(value));
+    rlp::put_bytes(out, path.as_slice());
+    rlp::put_bytes(out, value);
 }
 
 fn reference_length(reference: &Reference) -> usize {
@@ -259,7 +274,7 @@ fn put_reference(out: &mut Vec<u8>, reference: &Reference) {
             out.extend_from_slice(&hash.0);
         }
         Reference::Inline(node) => out.extend_from_slice(node),
-        Reference::Fresh(node) => out.extend_from_slice(&encoded(node)),
+        Reference::Fresh(node) => put_node(out, node),
     }
 }
 
@@ -283,9 +298,9 @@ impl Source<'_> {
     }
 
     /// Keep a new node for the store. That of a trie without one is needed no more.
-    fn keep(&self, hash: B256, encoded: Vec<u8>, new: &mut NewNodes) {
+    fn keep(&self, hash: B256, encoded: &[u8], new: &mut NewNodes) {
         if matches!(self, Source::Stored(_)) {
-            new.push((hash, encoded));
+            new.push((hash, encoded.to_vec()));
         }
     }
 }
@@ -301,7 +316,7 @@ pub fn update(root: B256, changes: &[Change<'_>], source: &Source<'_>, new: &mut
         Some(node) => {
             let encoded = encoded(&node);
             let hash = keccak256(&encoded);
-            source.keep(hash, encoded, new);
+            source.keep(hash, &encoded, new);
             Ok(hash)
         }
     }
@@ -331,29 +346,36 @@ fn referred(node: &Node, source: &Source<'_>, new: &mut NewNodes) -> Reference {
         return Reference::Inline(encoded);
     }
     let hash = keccak256(&encoded);
-    source.keep(hash, encoded, new);
+    source.keep(hash, &encoded, new);
     Reference::Hash(hash)
 }
 
 /// Let `children` refer to the `fresh` ones too. All that are not encoded yet are hashed together.
 fn refer_to_all(children: &mut [Reference; 16], fresh: Vec<Fresh<'_>>, source: &Source<'_>, new: &mut NewNodes) {
-    let mut encodings = Vec::with_capacity(children.len());
+    // One after another: a new list has thousands of nodes, and none of them is needed once it is hashed.
+    let mut encodings = Vec::with_capacity(NODE_BYTES * fresh.len());
+    let mut places = Vec::with_capacity(children.len());
     for Fresh { nibble, below } in fresh {
         children[nibble] = Reference::Empty;
-        encodings.extend(below.map(|below| (nibble, below.encoded())));
+        if let Some(below) = below {
+            let start = encodings.len();
+            below.put(&mut encodings);
+            places.push((nibble, start..encodings.len()));
+        }
     }
     for (nibble, child) in children.iter().enumerate() {
         if let Reference::Fresh(node) = child {
-            encodings.push((nibble, encoded(node)));
+            let start = encodings.len();
+            put_node(&mut encodings, node);
+            places.push((nibble, start..encodings.len()));
         }
     }
-    let inputs: Vec<&[u8]> = encodings.iter().map(|(_, encoded)| encoded.as_slice()).collect();
-    let hashes = keccak256_all(&inputs);
-    for ((nibble, encoded), hash) in encodings.into_iter().zip(hashes) {
+    let inputs: Vec<&[u8]> = places.iter().map(|(_, place)| &encodings[place.clone()]).collect();
+    for (((nibble, _), encoded), hash) in places.iter().zip(&inputs).zip(keccak256_all(&inputs)) {
         if encoded.len() < 32 {
-            children[nibble] = Reference::Inline(encoded);
+            children[*nibble] = Reference::Inline(encoded.to_vec());
         } else {
-            children[nibble] = Reference::Hash(hash);
+            children[*nibble] = Reference::Hash(hash);
             source.keep(hash, encoded, new);
         }
     }
@@ -446,10 +468,10 @@ enum Below<'a> {
 }
 
 impl Below<'_> {
-    fn encoded(&self) -> Vec<u8> {
+    fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Below::Leaf { path, value } => encoded_leaf(path, value),
-            Below::Node(node) => encoded(node),
+            Below::Leaf { path, value } => put_leaf(out, path, value),
+            Below::Node(node) => put_node(out, node),
         }
     }
 
@@ -554,6 +576,7 @@ fn built(entries: &[Change<'_>], depth: usize, source: &Source<'_>, new: &mut Ne
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nodes::tests::reader_of;
 
     #[test]
     fn paths_are_packed_and_unpacked() {
@@ -580,12 +603,32 @@ mod tests {
     }
 
     #[test]
+    fn each_value_is_found_below_full_branches_and_others() {
+        let numbers: Vec<[u8; 2]> = (0..1_000u16).map(u16::to_be_bytes).collect();
+        let mut keys: Vec<(B256, &[u8])> = numbers.iter().map(|number| (keccak256(number), &number[..])).collect();
+        keys.sort_unstable();
+        let changes: Vec<Change<'_>> = keys.iter().map(|(key, value)| (Path::of(key.as_slice()), *value)).collect();
+        let mut new = Vec::new();
+        let root = update(EMPTY_ROOT, &changes, &Source::Nothing, &mut new).unwrap();
+        assert!(new.is_empty());
+        let reader = reader_of(&[]);
+        assert_eq!(update(EMPTY_ROOT, &changes, &Source::Stored(&reader), &mut new).unwrap(), root);
+        let is_full = |node: &[u8]| rlp::decode_list(node).unwrap().len() == FULL_BRANCH_BYTES;
+        assert!(new.iter().any(|(_, node)| is_full(node)) && new.iter().any(|(_, node)| !is_full(node)));
+        let reader = reader_of(&new);
+        for (key, value) in keys {
+            assert_eq!(lookup(root, key, &reader).unwrap().unwrap(), value);
+        }
+        assert_eq!(lookup(root, keccak256(b"other"), &reader).unwrap(), None);
+    }
+
+    #[test]
     fn no_bytes_make_the_decoder_of_nodes_panic() {
-        let leaf = encoded_leaf(&[1, 2, 3], &[7; 70]);
+        let leaf = encoded(&Node::Leaf(Path::from_slice(&[1, 2, 3]), vec![7; 70]));
         let extension = encoded(&Node::Extension(Path::of(&[4; 3]), Reference::Hash(B256::repeat_byte(9))));
         let mut children = empty_branch();
         children[3] = Reference::Hash(B256::repeat_byte(8));
-        children[9] = Reference::Inline(encoded_leaf(&[1], &[2]));
+        children[9] = Reference::Inline(encoded(&Node::Leaf(Path::from_slice(&[1]), vec![2])));
         let branch = encoded(&Node::Branch(children));
         crate::random_inputs::try_all(&[leaf, extension, branch], |input| {
             if let Ok(node) = decoded(input) {
