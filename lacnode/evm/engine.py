@@ -240,9 +240,9 @@ class ExecutionEngine(Protocol):
         """The root (32 bytes) of the genesis' accounts, and the nodes and codes by hash that the caller must store for
         it."""
 
-    def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the root (32 bytes) of a state that has the accounts `first` alone, and the nodes and codes by hash
-        that the caller must store for it."""
+    def initial_state(self, genesis_accounts: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+        """Return the root (32 bytes) of a state that has the accounts `genesis_accounts` alone, and the nodes and codes
+        by hash that the caller must store for it."""
 
     def execute(
         self,

@@ -94,17 +94,17 @@ class EngineDifferences:
         transactions: Sequence[Transaction],
         ancestor_hash: AncestorHash,
         outcomes: Mapping[str, Outcome],
-        again: Callable[[NodeStore], None],
+        execute_again: Callable[[NodeStore], None],
     ) -> None:
         """Note that the engines named in `outcomes` differ on a block: count it, log it and, within `MAX_FILES`, write
-        it to a file. `again` executes the block once more on the store that it is given, which records the nodes that
-        are read. An error in this method is logged: it must not stop the node."""
+        it to a file. `execute_again` executes the block once more on the store that it is given, so that the nodes that
+        are read are recorded. An error in this method is logged: it must not stop the node."""
         self.count += 1
         path = None
         try:
             path = self._path(header)
             if path is not None:
-                nodes = _nodes_read(store, again)
+                nodes = _nodes_read(store, execute_again)
                 document = difference_document(
                     spec, parent_state_root, header, transactions, ancestor_hash, outcomes, nodes
                 )

@@ -71,10 +71,10 @@ class PyEvmEngine:
         """The root (32 bytes) of the genesis' accounts, and the nodes and codes by hash to store for it."""
         return self.initial_state(self._spec.genesis.alloc)
 
-    def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+    def initial_state(self, genesis_accounts: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
         """The root (32 bytes) of a state of these accounts alone, and the nodes and codes by hash to store for it."""
         accounts = Accounts(_NoNodes(), EMPTY_TRIE_ROOT)
-        for account in first:
+        for account in genesis_accounts:
             # Each setter makes the account exist, also with values of 0: an empty account of the genesis is part of its
             # state root.
             accounts.set_balance(account.address, account.balance)

@@ -56,9 +56,10 @@ class SimulatedCall:
 
 
 class SimulatedBlock(PyEvmBlock):
-    """An open block of calls, after `overrides`. With `validates` each call must be one that could be in a real block,
-    except for its signature. Without it the calls pay nothing. `transfers` bounds the record of the transfers of ether,
-    None for no record.
+    """An open block of calls, after `overrides`. With `validates` each call must have the next nonce of its sender, and pay
+    its gas at no less than the base fee, as a transaction does. Its signature, and whether the sender is a contract, are
+    not checked. Without `validates` the calls pay nothing, and a later nonce is allowed. `transfers` bounds the record of
+    the transfers of ether, None for no record.
 
     The constructor raises OverrideError if the overrides cannot be applied, SystemCallError if a call that begins the
     block fails, ExecutionInterruptedError if the budget of `start` is used up or cancelled.

@@ -21,9 +21,9 @@ class PythonStates:
         """Return the root of the genesis' accounts (32 bytes), and the nodes and codes to store for it, by hash."""
         return self._python.genesis_state()
 
-    def initial_state(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+    def initial_state(self, genesis_accounts: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
         """Return the root of a state of these accounts alone (32 bytes), and the nodes and codes to store for it."""
-        return self._python.initial_state(first)
+        return self._python.initial_state(genesis_accounts)
 
     def accounts(self, state_root: bytes) -> PyEvmStateView:
         """Return the accounts at `state_root` (32 bytes). Nothing is read yet: a missing state is a MissingNodeError at

@@ -132,7 +132,8 @@ class CoinbaseNotValidatorError(HeaderRefusedError):
 
 
 class WrongSealsError(HeaderRefusedError):
-    """The commit seals are not those of a quorum of distinct validators of this height."""
+    """There are fewer commit seals than the protocol needs (`HeaderForm.seals_needed`). Or one is not of a validator of
+    this height, recovers to no address, or is a second one of a validator."""
 
     rule = "commit-seals"
 
@@ -199,7 +200,8 @@ def seconds_beyond_clock_tolerance(header: BlockHeader, now: float) -> float:
 
 
 def check_seals(protocol: BftProtocol, header: BlockHeader, validators: tuple[bytes, ...]) -> None:
-    """Check rule 14: a quorum of distinct validators sealed this block in this round, and no other address did.
+    """Check rule 14: enough distinct validators sealed this block in this round (`HeaderForm.seals_needed`), none of them
+    twice, and no other address did.
 
     Raises WrongSealsError, or RlpError if the extra data is malformed. `validators` are those of the height (20-byte
     addresses).

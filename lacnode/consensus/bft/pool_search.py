@@ -28,7 +28,7 @@ class PoolSearch:
 
     def start(self, now_ms: int) -> list[Effect]:
         """Return the effect that starts the timer of the first search. Empty if the round does not wait for
-        transactions.
+        transactions, or if the pool is not to be searched at this height (`SearchPause`).
         """
         return list(self._timers.start_first_search_timer(now_ms)) if self._round.number == 0 else []
 

@@ -48,15 +48,15 @@ def add(left: Point, right: Point) -> Point:
     return x3, (slope * (x1 - x3) - y1) % P
 
 
-def multiply(of: Point, scalar: int) -> Point:
+def multiply(point: Point, scalar: int) -> Point:
     """Return `scalar` times a checked point, by double and add in Jacobian coordinates (x / z^2, y / z^3). Any
     non-negative scalar is allowed."""
     # Every point of the curve has the order N, so the input's multiples of N change nothing. It bounds the loop
     # too.
     scalar %= N
-    if of == INFINITY or scalar == 0:
+    if point == INFINITY or scalar == 0:
         return INFINITY
-    px, py = of
+    px, py = point
     x, y, z = px, py, 1
     # The text of a number begins with `0b1`. The first bit is the point itself.
     for bit in bin(scalar)[3:]:

@@ -224,17 +224,17 @@ def checked_twist_point(x: F2, y: F2) -> TwistPoint:
     return x, y
 
 
-def check_order(of: TwistPoint, check: Callable[[], None]) -> None:
-    """Return if N times the point is the point at infinity. PointError otherwise: the twist has other points, too.
+def check_order(point: TwistPoint, check: Callable[[], None]) -> None:
+    """Return if N times `point` is the point at infinity. PointError otherwise: the twist has other points, too.
     `check` is called between steps and may raise."""
-    x, y, z = *of, ONE2
+    x, y, z = *point, ONE2
     for index, bit in enumerate(bin(N)[3:]):
         # The whole loop is long, and an input may have thousands of points.
         if index % 32 == 0:
             check()
         x, y, z = _doubled(x, y, z)
         if bit == "1":
-            x, y, z = _plus(x, y, z, of)
+            x, y, z = _plus(x, y, z, point)
     if z[0] % P or z[1] % P:
         raise PointError("the point is not of the group's order")
 
