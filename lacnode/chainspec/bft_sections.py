@@ -83,7 +83,8 @@ class Ibft2Transition(GenesisSection):
 
 class QbftTransition(Ibft2Transition):
     """An entry of `config.transitions.qbft`: what changes from `block` on. A key that is None stays as it was, except
-    that a given empty `miningbeneficiary` means the proposer again."""
+    that a given empty `miningbeneficiary` means the proposer again. `validatorselectionmode` says whether headers or the
+    contract at `validatorcontractaddress` name the validators from then on."""
 
     validatorselectionmode: Annotated[Literal["blockheader", "contract"], LOWER_CASE] | None = None
     validatorcontractaddress: OptionalAddress = None

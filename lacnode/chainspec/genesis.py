@@ -208,8 +208,8 @@ def load_genesis(path: Path) -> ChainSpec:
 
 
 def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
-    """The chain of a genesis document: JSON as Python objects. The case of keys does not matter. Raises GenesisError,
-    which names the key, if a value is wrong. Unknown keys are `warnings` of the result."""
+    """The specification in a genesis document: JSON as Python objects. The case of keys does not matter. Raises
+    GenesisError, which names the key, if a value is wrong. Unknown keys are `warnings` of the result."""
     if not isinstance(document, Mapping):
         raise GenesisError(f"a JSON object was expected, not {type(document).__name__}")
     lowered = _lower_keys(document)

@@ -37,7 +37,7 @@ class GoQuorumRules:
         return _step_at(self.contract_sizes, height)
 
     def max_transaction_bytes_at(self, height: int) -> int:
-        """The most bytes of a transaction in the pool at `height`."""
+        """The most bytes of a transaction in the pool at `height`. `DEFAULT_TRANSACTION_BYTES` before the first step."""
         return _step_at(self.transaction_sizes, height) or DEFAULT_TRANSACTION_BYTES
 
     def may_have_gas_price_at(self, height: int) -> bool:

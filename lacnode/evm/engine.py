@@ -230,7 +230,8 @@ class OpenBlock(Protocol):
 
 
 class ExecutionEngine(Protocol):
-    """Executes on any state whose nodes the store has. Reading is safe from several threads. One thread executes."""
+    """Executes on any state whose nodes the store has. Safe to use from several threads. An `OpenBlock` belongs to one
+    thread."""
 
     @property
     def name(self) -> str:

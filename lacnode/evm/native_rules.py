@@ -22,7 +22,8 @@ _UINT64 = 2**64
 
 
 def reason_for_py_evm(spec: ChainSpec, header: BlockHeader) -> str | None:
-    """Return why py-evm executes in the block of `header`, as a clause. None if the native engine can."""
+    """Return why the library can execute neither the block of `header` nor calls in it, so that py-evm does, as a clause.
+    None if the library can. Transactions and calls are not looked at."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     # The library makes no state root between two transactions.
     if fork < Fork.BYZANTIUM:

@@ -135,7 +135,7 @@ def decode_traced_calls(trace: Any) -> list[TracedCall]:
 
 
 def decode_account_changes(changes: Any) -> dict[bytes, AccountChange]:
-    """Return the library's changes by address (20 bytes)."""
+    """Return the changes of accounts in the library's record of a transaction, by address (20 bytes)."""
     return {
         address: AccountChange(
             _values(before),

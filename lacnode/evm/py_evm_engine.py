@@ -188,8 +188,8 @@ class PyEvmEngine:
         )
 
     def accounts(self, state_root: bytes) -> "PyEvmStateView":
-        """The accounts at `state_root` (32 bytes). Nothing is read before the first question about an account. That one
-        raises MissingNodeError if the root is missing."""
+        """The accounts at `state_root` (32 bytes). Nothing is read before the first question about an account: if the
+        store does not have the state, that question raises MissingNodeError."""
         # The last one again: the pool and callers ask for the same senders after the same head, thousands of times a block.
         view = self._last_view
         if view is None or view.root != state_root:

@@ -23,7 +23,7 @@ logs."""
 
 class HeldBytes:
     """The bytes that the memory of all calls (`memory`) and the logs (`logs`) of the current execution hold. The caller
-    sets both to 0 before the next."""
+    sets both to 0 before the next execution."""
 
     def __init__(self) -> None:
         self.memory = 0

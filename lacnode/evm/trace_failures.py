@@ -52,8 +52,8 @@ def halt_reason_of(error: Exception) -> HaltReason:
 
 
 def gas_of_failed_step(step: TracedStep, computation: Any, error: Exception) -> int:
-    """Return the gas that Besu shows for `step`, which failed with py-evm's `error` in `computation` (py-evm's). Set
-    `step.halt` to the reason of the failure before (`halt_reason_of`)."""
+    """Return the gas that Besu shows for `step`, which failed with py-evm's `error` in `computation` (py-evm's). The caller
+    has set `step.halt` to the reason of this failure (`halt_reason_of`)."""
     spent = int(step.gas - computation._gas_meter.gas_remaining)
     if step.halt in _FREE_HALTS:
         return 0

@@ -116,7 +116,7 @@ class Block:
 @dataclass(frozen=True, slots=True)
 class BlockOutline:
     """A block without its transactions: the header, the hashes of the transactions (32 bytes each, in order), and the
-    bytes of the RLP of the whole block."""
+    length (`size_bytes`) of the RLP of the whole block."""
 
     header: BlockHeader
     transaction_hashes: tuple[bytes, ...]

@@ -50,7 +50,7 @@ def _item_spans(encoded: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def encoded_list_length(content_bytes: int) -> int:
-    """The bytes of the RLP of a list, header included, with `content_bytes` bytes of encoded items."""
+    """The length in bytes of the RLP of a list, header included, whose encoded items have `content_bytes` bytes together."""
     return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
 
 

@@ -33,8 +33,8 @@ class BlockCreator(Protocol):
         """
 
     def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
-        """Return whether that block would have a transaction. Runs in a worker thread. The parameters and errors are
-        those of `build`.
+        """Return whether the block that `build` makes of these parameters would have a transaction. Runs in a worker
+        thread. The parameters and errors are those of `build`.
         """
 
 

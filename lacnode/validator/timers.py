@@ -66,19 +66,21 @@ class HeightTimers:
         self._block_timer, self._round_timer = Timer(nursery, self._deliver), Timer(nursery, self._deliver)
 
     def start(self, effect: StartBlockTimer | StartRoundTimer) -> None:
-        """Start the timer of `effect` instead of the one before, or keep it until its height may run."""
+        """Stop the timer of this kind, and start that of `effect`. If the timers of its height may not run now, keep it
+        instead until `start_kept_timers` finds that they may."""
         self._timer_of(effect).stop()
         self._held[type(effect)] = effect
         self.start_kept_timers()
 
     def stop(self) -> None:
-        """Stop both timers, and forget those that are kept."""
+        """Stop both timers, and forget the timers that are kept until their height may run."""
         self._held.clear()
         self._block_timer.stop()
         self._round_timer.stop()
 
     def start_kept_timers(self) -> None:
-        """Start the kept timers whose height may run now."""
+        """Start the timers that `start` kept, if the timers of their height may run now. Call it when that may have
+        changed."""
         for effect in list(self._held.values()):
             if self._may_run(effect.height):
                 del self._held[type(effect)]

@@ -126,7 +126,7 @@ class WrongValidatorsError(HeaderRefusedError):
 
 
 class CoinbaseNotValidatorError(HeaderRefusedError):
-    """The creator of the block is not a validator of this height. In Besu's protocols it is the coinbase."""
+    """The creator of the block is not a validator of this height. In IBFT 2.0 and QBFT the creator is the coinbase."""
 
     rule = "coinbase"
 

@@ -120,8 +120,8 @@ class MessageEnvelope(Protocol):
         """The address (20 bytes) that signed the message. Raises RlpError if it cannot be recovered."""
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block, which is empty in the result. Raises RlpError if that is malformed, or if an
-        author not `known` signed a part."""
+        """Decode all but the body of the block, which is empty in the result. Raises RlpError if what is decoded is
+        malformed, or if an author not `known` signed a part."""
 
     def add_decoded_body(self, outline: Message) -> Message:
         """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if the

@@ -63,8 +63,8 @@ class ProposalBuilder:
         return [self._check(block, digest, is_prepared=True)]
 
     def block_built(self, block: Block, now_ms: int) -> list[Effect]:
-        """Return the effect that has the new block checked. An empty block of round 0 may have to wait for a
-        transaction instead. Empty if no block is expected.
+        """Return the effect that has the new block checked. If a block without transactions may not be proposed yet in
+        round 0, return the timer of the next try instead. Empty if no block is expected.
         """
         if self._own.state is not ProposerState.BUILDING:
             return []

@@ -73,8 +73,8 @@ class JustificationRules(Protocol):
         """
 
     def round_change_payload(self, round_id: RoundId, prepared: PreparedBlock | None) -> RoundChangePayload:
-        """The payload that asks for a round and shows `prepared`, the block of the highest prepared round. None if
-        there is none.
+        """The payload that asks for the round of `round_id` and shows `prepared`, the block of the highest prepared
+        round. `prepared` is None if there is none.
         """
 
     def round_change(self, signed: SignedPayload[RoundChangePayload], prepared: PreparedBlock | None) -> RoundChange:

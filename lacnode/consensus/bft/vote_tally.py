@@ -16,7 +16,8 @@ VotesByRecipient = Mapping[bytes, frozenset[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class VoteTally:
-    """The validators after a block, ascending (20-byte addresses), and the open votes to add and to remove one."""
+    """The validators after a block, ascending (20-byte addresses), and the open votes to add an address and to remove one,
+    by the address."""
 
     validators: tuple[bytes, ...]
     additions: VotesByRecipient = field(default_factory=dict)

@@ -18,8 +18,8 @@ _COMMIT_CODE = b"\x02"
 
 
 def on_chain_hash(header: BlockHeader) -> bytes:
-    """The block's hash (32 bytes): of the header without its commit seals. That of a genesis block which has not the mix
-    hash and the extra data of IBFT 1 covers all its fields. Raises RlpError if the extra data of a later block is not
+    """The block's hash (32 bytes): of the header without its commit seals. If the mix hash or the extra data of a genesis
+    block is not that of IBFT 1, its hash covers all its fields. Raises RlpError if the extra data of a later block is not
     that of IBFT 1."""
     if header.number == 0 and not _is_istanbul_genesis(header):
         return keccak256(header.encode())

@@ -19,7 +19,7 @@ from lacnode.primitives.rlp import RlpError, RlpFields
 
 @dataclass(frozen=True, slots=True)
 class Ibft1ExtraData(ExtraData):
-    """Decoded extra data. `proposer_seal` has 65 bytes, or is empty in a genesis block."""
+    """Decoded extra data of IBFT 1. `proposer_seal` has 65 bytes, or is empty as in a genesis block."""
 
     proposer_seal: bytes = b""
 

@@ -84,8 +84,8 @@ class Ibft2Envelope:
         return recover_author(self.signed, CODES[self.kind])
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError if that is malformed,
-        or if an author not `known` signed a part.
+        """Decode all but the body of the block (`bft.messages.MessageEnvelope`). Raises RlpError if what is decoded is
+        malformed, or if an author not `known` signed a part.
         """
         if self.kind not in (MessageKind.PROPOSAL, MessageKind.ROUND_CHANGE):
             return _DECODERS[self.kind](self.signed, known)

@@ -54,7 +54,8 @@ class EncodedProposal:
         return recover_signer(signature_hash_of_encoded(MessageKind.PROPOSAL, self.payload), self.signature)
 
     def decode_without_body(self, known: AuthorFilter) -> SignedPayload[ProposalPayload]:
-        """Decode all but the body of the block. Raises RlpError if that is malformed or not signed by a `known` author."""
+        """Decode all but the body of the block. Raises RlpError if what is decoded is malformed or not signed by a
+        `known` author."""
         author = self.author
         if not known(author):
             raise RlpError(f"{_NAME}: signed by 0x{author.hex()}, no validator here")

@@ -110,7 +110,7 @@ class QbftEnvelope:
         return recover_author(self.signed, self.kind)
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block. Raises RlpError if that is malformed, or if an author not `known`
+        """Decode all but the body of the block. Raises RlpError if what is decoded is malformed, or if an author not `known`
         signed a part.
         """
         if self.kind is MessageKind.PREPARE:
@@ -148,7 +148,7 @@ class QbftProposalEnvelope:
         return self.signed.author
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block. Raises RlpError if that is malformed, or if an author not `known`
+        """Decode all but the body of the block. Raises RlpError if what is decoded is malformed, or if an author not `known`
         signed a part.
         """
         signed = self.signed.decode_without_body(known)

@@ -108,8 +108,8 @@ class QbftJustificationRules:
         return Justification(tuple(message.signed for message in round_changes), prepares)
 
     def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
-        """Check the signed payload, the round of the block and the justification, but not the validity and the creator
-        of the block. Raises MessageRefusedError.
+        """Check the signed payload, the height and the round of the block, and the justification, but not the validity
+        and the creator of the block. Raises MessageRefusedError.
         """
         message_validation.check_proposal(committee, proposal)
 
