@@ -53,7 +53,7 @@ class ContractReader(Protocol):
 
         `seconds` may be infinite, because the gas of the call is bounded. NoContractError if there is no code,
         ContractTimeoutError if the call takes longer than `seconds`, StateUnavailableError if the state cannot be read.
-        ContractUnreadableError, their base, if the call fails for another reason.
+        ContractUnreadableError, the base of these three, if the call fails for another reason, such as a revert.
         """
         ...
 

@@ -52,7 +52,8 @@ class KeyPair:
         """Return the message in the NaCl box `box` under `nonce` (24 bytes), between this pair and the public key
         `other` (32 bytes).
 
-        nacl.exceptions.CryptoError if they did not seal it, ValueError or RuntimeError if `other` is no valid key.
+        nacl.exceptions.CryptoError if the box was not sealed between these two keys, ValueError or RuntimeError if
+        `other` is no valid key.
         """
         opened: bytes = nacl.bindings.crypto_box_open_afternm(box, nonce, self.shared_secret(other))
         return opened

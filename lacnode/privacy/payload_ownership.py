@@ -53,7 +53,8 @@ class PayloadParties:
 
 
 class GroupKnowledge(Protocol):
-    """The members of groups, as a manager or a node knows them, for the rule about who may send to a group."""
+    """The members of groups, as far as a manager or a node knows them. The rule about who may send to a group asks for
+    them."""
 
     def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the public keys of the members of a PANTHEON group, by its id (32 bytes). None if the group is

@@ -16,14 +16,15 @@ MAX_STATE_ROOT_QUERIES = 64
 class GroupState:
     """The state of a group on one node after block `number`.
 
-    `root` is the state root. `tried` is the digest of the markers that the node tried to execute up to there. `done` is
-    the digest of the markers that succeeded. Both digests follow the order of the chain. All have 32 bytes.
+    `root` is the state root. `tried_digest` is the digest of the markers that the node tried to execute up to there.
+    `succeeded_digest` is the digest of those that succeeded. Both digests follow the order of the chain. Root and
+    digests have 32 bytes each.
     """
 
     number: int
     root: bytes
-    tried: bytes
-    done: bytes
+    tried_digest: bytes
+    succeeded_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,12 @@ class StateRootQuery:
     """The question for the state of the group `group_id` (32 bytes) after block `number`, or after the last block
     before it that the other node has executed.
 
-    `root` is the asker's own root (32 bytes).
+    `asker_root` is the asker's own state root (32 bytes).
     """
 
     group_id: bytes
     number: int
-    root: bytes
+    asker_root: bytes
 
 
 class StateRootSource(Protocol):

@@ -191,5 +191,5 @@ def _trust(clients: ClientTrust, context: SSL.Context) -> TlsTrust:
     for authority in authorities:
         assert known is not None
         known.add_cert(crypto.X509.from_cryptography(authority))
-    fingerprints = None if clients.known_clients is None else Fingerprints(clients.known_clients, record=False)
+    fingerprints = None if clients.known_clients is None else Fingerprints(clients.known_clients, records_new=False)
     return TlsTrust(clients.system_authorities or bool(authorities), fingerprints)

@@ -17,7 +17,7 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsSetupError
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.service.peer_client import HttpPeerSender
-from lacnode.privacy.service.tls import Tls, client_tls, parse_trust, server_tls
+from lacnode.privacy.service.tls import Tls, load_or_create_client_tls, load_or_create_server_tls, parse_trust
 from lacnode.privacy.transaction_manager import EnclaveError
 from tests.support.certificates import certificate, fingerprint, issuer
 from tests.support.logs import captured_logs
@@ -43,8 +43,8 @@ def tls(path: Path, name: str, servers: str, clients: str = "ca", shown: str | N
     of_servers = parse_trust("tlsclienttrust", servers, path / f"{name}-servers")
     shown = shown or name
     return Tls(
-        server_tls(path / f"{name}.pem", path / f"{name}.key", of_clients, "127.0.0.1"),
-        client_tls(path / f"{shown}.pem", path / f"{shown}.key", of_servers, "127.0.0.1"),
+        load_or_create_server_tls(path / f"{name}.pem", path / f"{name}.key", of_clients, "127.0.0.1"),
+        load_or_create_client_tls(path / f"{shown}.pem", path / f"{shown}.key", of_servers, "127.0.0.1"),
     )
 
 
@@ -189,13 +189,13 @@ async def test_large_payloads_and_many_calls_go_through(certificates: Path) -> N
 
 def test_first_use_is_remembered_and_then_pinned(tmp_path: Path) -> None:
     file = tmp_path / "known"
-    assert Fingerprints(file, record=True).trusts_or_records("host:1", b"first")
-    assert Fingerprints(file, record=False).trusts_or_records("host:1", b"first")
-    assert not Fingerprints(file, record=True).trusts_or_records("host:1", b"second")
-    assert not Fingerprints(file, record=False).trusts_or_records("host:2", b"first")
+    assert Fingerprints(file, records_new=True).trusts_or_records("host:1", b"first")
+    assert Fingerprints(file, records_new=False).trusts_or_records("host:1", b"first")
+    assert not Fingerprints(file, records_new=True).trusts_or_records("host:1", b"second")
+    assert not Fingerprints(file, records_new=False).trusts_or_records("host:2", b"first")
     file.write_text("host:1 nothex\n")
     with pytest.raises(TlsSetupError, match="line 1"):
-        Fingerprints(file, record=False)
+        Fingerprints(file, records_new=False)
 
 
 def test_a_mode_that_trusts_everybody_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ STRANGERS = (
     Mutant(
         "an-endless-transaction-has-no-slice",
         "lacnode/privacy/state/time_slices.py",
-        "            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.unforgiven_lost_seconds()))",
+        "            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.recently_lost_seconds()))",
         "            yield ExecutionBudget()",
         ("tests/unit/privacy/test_long_transactions.py",),
     ),

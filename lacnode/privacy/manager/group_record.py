@@ -54,7 +54,7 @@ class GroupRecord:
 
     @property
     def group(self) -> PrivacyGroup:
-        """The group in the form that the node sees, also of a deleted one."""
+        """The group as `PrivacyGroup`, the form that the node sees. It does not show whether the group is deleted."""
         return PrivacyGroup(self.id, self.name, self.description, self.type, self.members)
 
 

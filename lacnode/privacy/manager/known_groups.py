@@ -45,9 +45,10 @@ class KnownGroups:
     def find_refusal(self, payload: EncryptedPayload, parties: PayloadParties | None) -> str | None:
         """Return why `payload` does not belong to its group, as a text without its content. None if it does.
 
-        `parties` are named by the private transaction in it, None if it has none. A payload without one, or for a
-        flexible group, belongs to a group that is not known here, and to a known group if its sender is a member. The
-        errors of `record_of` pass through.
+        `parties` are the keys that the private transaction in the payload names, None if it has no private transaction.
+        Without one, and for a flexible group, the sender must be a member if the group of the payload is known here. For
+        a flexible group the transaction must name the sender in its `privateFrom`, too. The errors of `record_of` pass
+        through.
         """
         if parties is None:
             return self._find_refusal_of_sender(payload)

@@ -31,7 +31,8 @@ class MemberUrls:
 
     @property
     def reachable_urls(self) -> dict[bytes, str]:
-        """The URLs by member, without the members whose manager did not answer."""
+        """A new dictionary of the URLs by member (public key), without the `silent` members, whose managers did not
+        answer the question for a proof."""
         return {member: url for member, url in self.urls.items() if member not in self.silent}
 
     def members_not_at(self, reached: Collection[str]) -> list[bytes]:

@@ -131,7 +131,7 @@ class PeerStateRootClient:
 
 
 def _request_fields(id_: bytes, questions: Sequence[StateRootQuery]) -> dict[str, Any]:
-    parts = [encode_map({"group": one.group_id, "number": one.number, "root": one.root}) for one in questions]
+    parts = [encode_map({"group": one.group_id, "number": one.number, "root": one.asker_root}) for one in questions]
     return {"id": id_, "questions": encode_array(parts)}
 
 
@@ -161,7 +161,9 @@ def _encode_state(state: GroupState | None) -> bytes:
     """Encode a state. An unknown state is an empty map."""
     if state is None:
         return encode_map({})
-    return encode_map({"number": state.number, "root": state.root, "tried": state.tried, "done": state.done})
+    return encode_map(
+        {"number": state.number, "root": state.root, "tried": state.tried_digest, "done": state.succeeded_digest}
+    )
 
 
 def _decode_states(

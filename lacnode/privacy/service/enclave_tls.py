@@ -50,7 +50,7 @@ class EnclaveTls:
         self._file = files.known_enclaves
         # `Fingerprints` takes a missing file for an empty one. Here a missing file is an error, as in Besu.
         _first_bytes(files.known_enclaves, 0)
-        self._known = Fingerprints(files.known_enclaves, record=False)
+        self._known = Fingerprints(files.known_enclaves, records_new=False)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # TLS 1.0 and 1.1 have known weaknesses.
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2

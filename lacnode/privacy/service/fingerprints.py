@@ -22,13 +22,13 @@ class TlsSetupError(Exception):
 
 
 class Fingerprints:
-    """The certificates that the file at `path` knows by their fingerprints. A missing file knows none. With `record`,
-    the first certificate of each new name is recorded and trusted. Safe to use from several threads. TlsSetupError if
-    the file cannot be read or has a malformed line."""
+    """The certificates that the file at `path` knows by their fingerprints. A missing file knows none. With
+    `records_new`, the first certificate of each new name is recorded and trusted. Safe to use from several threads.
+    TlsSetupError if the file cannot be read or has a malformed line."""
 
-    def __init__(self, path: Path, record: bool) -> None:
+    def __init__(self, path: Path, records_new: bool) -> None:
         self._path = path
-        self._record = record
+        self._records_new = records_new
         self._lock = threading.Lock()
         self._known = self._read()
 
@@ -38,15 +38,15 @@ class Fingerprints:
             return name in self._known
 
     def trusts_or_records(self, name: str, certificate: bytes) -> bool:
-        """Return True if `certificate` (DER) is the known one of `name` (in lower case). With `record`, the certificate
-        of a new name is written to the file and trusted, up to `MAX_RECORDED_FINGERPRINTS`. OSError if it cannot be
-        written."""
+        """Return True if `certificate` (DER) is the known one of `name` (in lower case). With `records_new`, the
+        certificate of a new name is written to the file and trusted, up to `MAX_RECORDED_FINGERPRINTS`. A known name
+        keeps its certificate. OSError if the file cannot be written."""
         found = hashlib.sha256(certificate).hexdigest()
         with self._lock:
             known = self._known.get(name)
             # The file is written before the certificate is trusted. After a crash the next connection would otherwise
             # record another certificate under the same name.
-            if known is None and self._record and len(self._known) < MAX_RECORDED_FINGERPRINTS:
+            if known is None and self._records_new and len(self._known) < MAX_RECORDED_FINGERPRINTS:
                 self._append(f"{name} {found}")
                 self._known[name] = found
                 return True

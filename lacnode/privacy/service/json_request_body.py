@@ -62,13 +62,14 @@ class JsonRequestBody:
             raise EnclaveError(UNREADABLE)
         return [decode_public_key(value) for value in values]
 
-    def id(self, name: str, unknown: str) -> bytes:
-        """Return the 32 bytes in a base64 field. EnclaveError with the code `unknown` for any other text and for an
-        absent field: nothing has such an id. EnclaveError `ObjectJsonDeserialization` if it is not text."""
+    def id(self, name: str, code_if_malformed: str) -> bytes:
+        """Return the 32 bytes in a base64 field. EnclaveError with the code `code_if_malformed` for any other text and
+        for an absent field: nothing has such an id. EnclaveError `ObjectJsonDeserialization` if the field is not text.
+        """
         try:
             return from_base64(self.text(name), KEY_BYTES)
         except ValueError:
-            raise EnclaveError(unknown) from None
+            raise EnclaveError(code_if_malformed) from None
 
 
 def group_json(group: PrivacyGroup) -> dict[str, Any]:

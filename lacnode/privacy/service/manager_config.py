@@ -12,7 +12,7 @@ from typing import Any
 
 from lacnode.privacy.manager.address_policy import Network
 from lacnode.privacy.manager.orion_party_info import validate_url
-from lacnode.privacy.service.tessera_config import TranslatedFile, is_tessera_config, translate_tessera_config
+from lacnode.privacy.service.tessera_config import TranslatedConfig, is_tessera_config, translate_tessera_config
 
 
 class ManagerConfigError(Exception):
@@ -128,7 +128,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerCon
     """Return the configuration of the file at `path`, Orion's TOML or Tessera's JSON, None for no file. `environment` are
     variables: those with `ORION_` replace the file's values. ManagerConfigError, with all mistakes, if it is invalid or
     the file cannot be read."""
-    file = TranslatedFile() if path is None else _read_file(path)
+    file = TranslatedConfig() if path is None else _read_file(path)
     found, mistakes = file.values, file.mistakes
     # Unknown variables are ignored, unlike unknown keys of the file. The environment may have any variables.
     for name, value in environment.items():
@@ -146,13 +146,13 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerCon
     return config
 
 
-def _read_file(path: Path) -> TranslatedFile:
+def _read_file(path: Path) -> TranslatedConfig:
     """Return what a file of either kind has. An `orion.conf` has Orion's keys already."""
     kind = "TOML"
     try:
         text = path.read_text("utf-8")
         if not is_tessera_config(text):
-            return TranslatedFile(tomllib.loads(text))
+            return TranslatedConfig(tomllib.loads(text))
         kind = "JSON"
         return translate_tessera_config(text)
     except OSError as error:

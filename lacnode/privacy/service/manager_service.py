@@ -71,8 +71,9 @@ class ServiceSettings:
     """The settings of a manager and its ports. Port 0 means any free port.
 
     An empty `node_url` means the interface and the port. `client_port` is None if the node runs in this process and
-    needs no client port. `token` is the bearer token of clients, None for none. `recover` asks for all payloads at the
-    start. `only_proven` is `onlyprovenkeys` of the configuration.
+    needs no client port. `token` is the bearer token of clients, None for none. `always_send_to` are public keys that
+    receive every payload of this manager. `recover` asks for all payloads at the start. `only_proven` is
+    `onlyprovenkeys` of the configuration.
     """
 
     node_host: str = "127.0.0.1"

@@ -25,7 +25,7 @@ MAX_LOGGED_HOSTS = 256
 class PermittedNetwork:
     """Opens TCP connections to addresses that `policy` permits.
 
-    The addresses of a host that the operator named make `policy` allow their kind.
+    A host that the operator named is always called. `policy` then permits all addresses of the same `Reach`.
     """
 
     def __init__(self, policy: AddressPolicy) -> None:
@@ -75,7 +75,7 @@ class PermittedNetwork:
 
 
 async def allow_reach_of_own_host(policy: AddressPolicy, url: str) -> None:
-    """Look up the host of the own `url` until that succeeds, and let `policy` allow addresses of the same kind
+    """Look up the host of the own `url` until that succeeds, and let `policy` allow all addresses of the same `Reach`
     (loopback, private or public). Nothing happens if the URL has no host.
 
     The address shows whether this is a private network. A manager without other URLs in its configuration has no other

@@ -22,7 +22,13 @@ from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.service.fingerprints import TlsSetupError
 from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, is_loopback, parse_networks
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
-from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, parse_trust, server_tls
+from lacnode.privacy.service.tls import (
+    ServerTls,
+    Tls,
+    load_or_create_client_tls,
+    load_or_create_server_tls,
+    parse_trust,
+)
 from lacnode.stop_signals import stop_signals
 from lacnode.storage.atomic_file import replace_text
 from lacnode.storage.bounded_file import read_bounded
@@ -189,10 +195,10 @@ def _tls(config: ManagerConfig) -> Tls:
     chain, client_chain = (
         list(map(config.resolve_path, names)) for names in (config.tlsserverchain, config.tlsclientchain)
     )
-    server = server_tls(
+    server = load_or_create_server_tls(
         config.resolve_path(config.tlsservercert), config.resolve_path(config.tlsserverkey), of_clients, host, chain
     )
-    client = client_tls(
+    client = load_or_create_client_tls(
         config.resolve_path(config.tlsclientcert),
         config.resolve_path(config.tlsclientkey),
         of_servers,
@@ -208,7 +214,7 @@ def _tls_for_clients(config: ManagerConfig) -> ServerTls:
     certificate = config.resolve_path(config.clientconnectiontlsservercert)
     key, host = config.resolve_path(config.clientconnectiontlsserverkey), config.clientnetworkinterface
     chain = list(map(config.resolve_path, config.clientconnectiontlsserverchain))
-    return server_tls(certificate, key, trust, host, chain)
+    return load_or_create_server_tls(certificate, key, trust, host, chain)
 
 
 def _token(path: Path) -> str:

@@ -25,9 +25,11 @@ _KNOWN = frozenset(
 
 
 @dataclass(slots=True)
-class TranslatedFile:
-    """A translated file. `values` are by Orion's keys. `mistakes` has a text by the key that the value would have in Orion,
-    or by Tessera's own where there is none: a variable `ORION_` for that key makes up for it. `notices` are for the log."""
+class TranslatedConfig:
+    """A Tessera's configuration in the keys of an `orion.conf`. `values` has the values by these keys, not checked yet.
+    `mistakes` has a text for each key that has no usable value: by Orion's key, or by Tessera's own key if Orion has
+    none. A variable `ORION_` of that key replaces the value, and its mistake does not count then. `notices` are texts
+    for the log."""
 
     values: dict[str, Any] = field(default_factory=dict)
     mistakes: dict[str, str] = field(default_factory=dict)
@@ -39,11 +41,12 @@ def is_tessera_config(text: str) -> bool:
     return text.lstrip().startswith("{")
 
 
-def translate_tessera_config(text: str) -> TranslatedFile:
-    """Return the values, the mistakes and the notices of Tessera's configuration `text`. ValueError if it is no JSON."""
+def translate_tessera_config(text: str) -> TranslatedConfig:
+    """Return Tessera's configuration `text`, a JSON object, in Orion's keys, with its mistakes and notices. ValueError
+    if it is no JSON."""
     # Python's own reader overflows the stack where arrays are nested deeply.
     document = orjson.loads(text)
-    found = TranslatedFile()
+    found = TranslatedConfig()
     for key in document.keys() - _KNOWN:
         found.mistakes[key] = f"{key}: no such key"
     _translate_mode(document, found)
@@ -55,7 +58,7 @@ def translate_tessera_config(text: str) -> TranslatedFile:
     return found
 
 
-def _translate_mode(document: Mapping[str, Any], found: TranslatedFile) -> None:
+def _translate_mode(document: Mapping[str, Any], found: TranslatedConfig) -> None:
     mode = document.get("mode", document.get("clientMode", "tessera"))
     if str(mode).lower() != "orion":
         found.mistakes["mode"] = f"mode: orion was expected, found {mode}. In another mode a Tessera serves GoQuorum"
@@ -71,7 +74,7 @@ def _translate_mode(document: Mapping[str, Any], found: TranslatedFile) -> None:
         )
 
 
-def _refuse_lost_protections(document: Mapping[str, Any], found: TranslatedFile) -> None:
+def _refuse_lost_protections(document: Mapping[str, Any], found: TranslatedConfig) -> None:
     for key in ("useWhiteList", "disablePeerDiscovery"):
         if _is_true(document.get(key)):
             found.mistakes[key] = (
@@ -80,7 +83,7 @@ def _refuse_lost_protections(document: Mapping[str, Any], found: TranslatedFile)
             )
 
 
-def _translate_servers(document: Mapping[str, Any], found: TranslatedFile) -> None:
+def _translate_servers(document: Mapping[str, Any], found: TranslatedConfig) -> None:
     for key in ("server", "unixSocketFile"):
         if key in document:
             found.mistakes[key] = f"{key}: serverConfigs was expected. This form is older than Tessera 0.10"
@@ -105,7 +108,7 @@ def _translate_servers(document: Mapping[str, Any], found: TranslatedFile) -> No
         found.notices.append(f"The server of the app {app} is not opened. This manager has none such")
 
 
-def _translate_address(server: Mapping[str, Any], kind: str, found: TranslatedFile) -> None:
+def _translate_address(server: Mapping[str, Any], kind: str, found: TranslatedConfig) -> None:
     """Translate the address on which a server listens: `bindingAddress`, or `serverAddress` without it, as in Tessera."""
     address = server.get("bindingAddress") or server.get("serverAddress")
     key = f"{kind}networkinterface"
@@ -119,7 +122,7 @@ def _translate_address(server: Mapping[str, Any], kind: str, found: TranslatedFi
     found.values[f"{kind}port"] = parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _translate_tls(server: Mapping[str, Any], prefix: str, found: TranslatedFile) -> None:
+def _translate_tls(server: Mapping[str, Any], prefix: str, found: TranslatedConfig) -> None:
     ssl = _object(server, "sslConfig", found)
     found.values[prefix] = str(ssl.get("tls", "OFF")).lower()
     if found.values[prefix] != "strict":
@@ -132,7 +135,7 @@ def _translate_tls(server: Mapping[str, Any], prefix: str, found: TranslatedFile
         found.values[f"{prefix}knownservers"] = ssl.get("knownServersFile", "knownServers")
 
 
-def _translate_trust(ssl: Mapping[str, Any], side: str, prefix: str, found: TranslatedFile) -> None:
+def _translate_trust(ssl: Mapping[str, Any], side: str, prefix: str, found: TranslatedConfig) -> None:
     """Translate the certificate of one `side` (`server`, `client`), and which certificates that side trusts."""
     for part, name in (("cert", f"{side}TlsCertificatePath"), ("key", f"{side}TlsKeyPath")):
         if ssl.get(name):
@@ -152,7 +155,7 @@ def _translate_trust(ssl: Mapping[str, Any], side: str, prefix: str, found: Tran
         )
 
 
-def _translate_peers(document: Mapping[str, Any], found: TranslatedFile) -> None:
+def _translate_peers(document: Mapping[str, Any], found: TranslatedConfig) -> None:
     own = found.values.get("nodeurl")
     urls = [peer.get("url") for peer in _objects(document, "peer", found)]
     # Published files list every member, the own one too. A manager does not call itself.
@@ -167,7 +170,7 @@ def _translate_peers(document: Mapping[str, Any], found: TranslatedFile) -> None
         )
 
 
-def _translate_keys(document: Mapping[str, Any], found: TranslatedFile) -> None:
+def _translate_keys(document: Mapping[str, Any], found: TranslatedConfig) -> None:
     keys = _object(document, "keys", found)
     pairs = _objects(keys, "keyData", found)
     if not all(pair.get("publicKeyPath") and pair.get("privateKeyPath") for pair in pairs):
@@ -184,7 +187,7 @@ def _translate_keys(document: Mapping[str, Any], found: TranslatedFile) -> None:
         found.mistakes["passwords"] = "keys.passwords: passwordFile with a file was expected, one line a key"
 
 
-def _translate_database(document: Mapping[str, Any], found: TranslatedFile) -> None:
+def _translate_database(document: Mapping[str, Any], found: TranslatedConfig) -> None:
     """Translate the place of the database. H2 and SQLite become a SQLite file beside Tessera's."""
     jdbc = _object(document, "jdbc", found)
     url = str(jdbc.get("url", ""))
@@ -207,7 +210,7 @@ def _translate_database(document: Mapping[str, Any], found: TranslatedFile) -> N
     )
 
 
-def _object(holder: Mapping[str, Any], key: str, found: TranslatedFile) -> Mapping[str, Any]:
+def _object(holder: Mapping[str, Any], key: str, found: TranslatedConfig) -> Mapping[str, Any]:
     """Return the object at `key`, an empty one if there is none or, as a mistake, another value."""
     value = holder.get(key) or {}
     if isinstance(value, dict):
@@ -216,7 +219,7 @@ def _object(holder: Mapping[str, Any], key: str, found: TranslatedFile) -> Mappi
     return {}
 
 
-def _objects(holder: Mapping[str, Any], key: str, found: TranslatedFile) -> Sequence[Mapping[str, Any]]:
+def _objects(holder: Mapping[str, Any], key: str, found: TranslatedConfig) -> Sequence[Mapping[str, Any]]:
     """Return the objects of the list at `key`. One object may stand for a list of one, as in Tessera."""
     value = holder.get(key) or []
     items = value if isinstance(value, list) else [value]

@@ -96,11 +96,11 @@ def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
     return TlsTrust(chains, None if record is None else Fingerprints(file, record))
 
 
-def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ServerTls:
-    """Return TLS for a port of `host`, with the own `certificate` and `key` (PEM). TlsSetupError if a file cannot be
-    used.
-
-    If neither `certificate` nor `key` exists, both files are created, self-signed and valid for `host`.
+def load_or_create_server_tls(
+    certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()
+) -> ServerTls:
+    """Return TLS for a port of `host`, with the own `certificate` and `key` (PEM files). If neither file exists, both
+    are created, self-signed and valid for `host`. TlsSetupError if a file cannot be used.
 
     `chain` are files (PEM) with the certificates that lead from this one to a root.
     """
@@ -124,10 +124,14 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
     return ServerTls(context, trust)
 
 
-def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
-    """Return TLS for calls to other managers, with the own `certificate` and `key` (PEM). If neither file exists, both
-    are created for `host`, self-signed. `chain` are files (PEM) with the certificates that lead from this one to a
-    root. TlsSetupError if a file cannot be used."""
+def load_or_create_client_tls(
+    certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()
+) -> ClientTls:
+    """Return TLS for calls to other managers, with the own `certificate` and `key` (PEM files). If neither file exists,
+    both are created, self-signed and valid for `host`. TlsSetupError if a file cannot be used.
+
+    `chain` are files (PEM) with the certificates that lead from this one to a root.
+    """
     _create_own_certificate(certificate, key, host)
     by_chain = _client_context(certificate, key, chain) if trust.chains else None
     # The mode `ca` has no fingerprints. A second context would only add a way that trusts nothing.

@@ -1,7 +1,8 @@
 """What markers have shown: the first marker that executed a payload, the accounts that signed markers of payloads which
 this node has, and the punctual senders.
 
-A punctual sender is a key whose last private transaction ended in its time slice (`time_slices`).
+A punctual sender is a key whose private transaction changed a state within its time slice, and of which none took longer
+since (`time_slices`).
 
 | Table | Key | Value |
 |---|---|---|
@@ -58,30 +59,30 @@ def read_encoded_facts(snapshot: Snapshot, payload_key: bytes) -> bytes:
     return (snapshot.get(FIRST_MARKERS_TABLE, payload_key) or b"")[_PLACE_BYTES + _HASH_BYTES :]
 
 
-def record_marker_signer(batch: Batch, address: bytes) -> None:
+def record_signer_of_held_payload(batch: Batch, address: bytes) -> None:
     """Record that the account `address` (20 bytes) signed the marker of a payload that this node has. It stays
     recorded."""
     batch.put(SIGNERS_TABLE, address, b"\x01")
 
 
-def is_marker_signer(snapshot: Snapshot, address: bytes) -> bool:
+def is_signer_of_held_payload(snapshot: Snapshot, address: bytes) -> bool:
     """Return True if the account `address` (20 bytes) ever signed the marker of a payload that this node has."""
     return snapshot.get(SIGNERS_TABLE, address) is not None
 
 
 def record_punctual_sender(batch: Batch, private_from: bytes) -> None:
-    """Record that a private transaction of the key `private_from` (32 bytes) ended in its time slice. The key is
-    punctual then, until `remove_punctual_sender` is called."""
+    """Record that the key `private_from` (32 bytes) is punctual: a private transaction of it has changed a state within
+    its time slice. The key stays punctual until `remove_punctual_sender` is called."""
     batch.put(SIGNERS_TABLE, private_from, b"\x01")
 
 
 def remove_punctual_sender(batch: Batch, private_from: bytes) -> None:
-    """Record that a private transaction of the key `private_from` (32 bytes) took longer than its time slice. The key
-    is not punctual then, until `record_punctual_sender` is called again."""
+    """Record that the key `private_from` (32 bytes) is not punctual any more: a private transaction of it took longer
+    than its time slice. `record_punctual_sender` makes it punctual again."""
     batch.delete(SIGNERS_TABLE, private_from)
 
 
 def is_punctual_sender(snapshot: Snapshot, private_from: bytes) -> bool:
-    """Return True if the last private transaction of the key `private_from` (32 bytes) ended in its time slice. False
-    for an unknown key."""
+    """Return True if the key `private_from` (32 bytes) is punctual: a private transaction of it changed a state within
+    its time slice, and none took longer since. False for an unknown key."""
     return snapshot.get(SIGNERS_TABLE, private_from) is not None

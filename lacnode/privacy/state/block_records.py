@@ -18,10 +18,11 @@ class BlockRecords:
 
     `receipts` are by the hash of the marker. `markers`, `roots` and `logs` are by the id of the group (32 bytes), each
     in the order of the block. `roots` has only groups that changed. `refused` are the hashes of markers whose
-    transaction the contract of a flexible group refused. `told` are the hashes of markers whose transaction comes from
-    a group history. `long` are the transactions that are executed apart. `punctual_senders` are the keys with a
-    transaction that ended in its time slice, `slow_senders` those with one that took longer. `begin_to_wait` are the
-    groups that begin to wait for a long transaction, and whether an own or a punctual sender sent it.
+    transaction the contract of a flexible group refused. `from_history` are the hashes of markers whose transaction
+    comes from a group history. `long` are the transactions that are executed apart. `punctual_senders` are the keys
+    with a transaction that changed a state within its time slice, `slow_senders` those with one that took longer.
+    `begin_to_wait_for_long` has the ids of the groups that begin to wait for a long transaction, and for each whether
+    an own or a punctual sender sent it.
     """
 
     number: int
@@ -31,9 +32,9 @@ class BlockRecords:
     roots: dict[bytes, list[MarkerRoot]] = field(default_factory=dict)
     logs: dict[bytes, list[LogWithMetadata]] = field(default_factory=dict)
     refused: list[bytes] = field(default_factory=list)
-    told: set[bytes] = field(default_factory=set)
+    from_history: set[bytes] = field(default_factory=set)
     long: list[LongPrivateTransaction] = field(default_factory=list)
-    begin_to_wait: dict[bytes, bool] = field(default_factory=dict)
+    begin_to_wait_for_long: dict[bytes, bool] = field(default_factory=dict)
     punctual_senders: set[bytes] = field(default_factory=set)
     slow_senders: set[bytes] = field(default_factory=set)
 
@@ -48,12 +49,12 @@ class BlockRecords:
 
     def write(self, writer: PrivateStoreWriter) -> None:
         """Write the receipts, markers, roots and the facts about senders with `writer`. The logs are a part of the
-        receipts. `long` and `begin_to_wait` are not written: the caller handles them."""
+        receipts. `long` and `begin_to_wait_for_long` are not written: the caller handles them."""
         groups = {stored.marker_hash: group_id for group_id, markers in self.markers.items() for stored in markers}
         # The key of a receipt has the block hash, as in Besu, so receipts of one marker in two blocks cannot mix.
         for marker_hash, receipt in self.receipts.items():
-            is_told = marker_hash in self.told
-            writer.write_receipt(self.hash, marker_hash, groups[marker_hash], receipt, is_told=is_told)
+            is_from_history = marker_hash in self.from_history
+            writer.write_receipt(self.hash, marker_hash, groups[marker_hash], receipt, is_from_history=is_from_history)
         for marker_hash in self.refused:
             # A rebuild may refuse what was executed before. Its old receipt must not stay.
             writer.delete_receipt(self.hash, marker_hash, groups[marker_hash])
@@ -63,7 +64,7 @@ class BlockRecords:
             for marker in markers:
                 writer.write_marker(group_id, marker)
                 # A history may name any marker. It does not show that the payload of the marker was executed.
-                if marker.marker_hash in self.told:
+                if marker.marker_hash in self.from_history:
                     continue
                 if marker.marker_hash in successful:
                     writer.write_successful_marker(marker)

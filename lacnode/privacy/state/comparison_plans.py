@@ -38,9 +38,10 @@ class ComparisonPlans:
         self._plans: dict[bytes, _Plan] = {}
 
     def plan_and_find_due(self, shapes: Mapping[bytes, Shape]) -> list[bytes]:
-        """Plan the groups with these shapes, by group id (32 bytes): a new group at once, a changed one soon. Return
-        the ids of all planned groups to compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS`
-        the groups whose members do not answer are dropped."""
+        """Plan the groups in `shapes`: a new group at once, a changed one soon. `shapes` has for each group id (32
+        bytes) its revision and the number of the last block that changed it. Return the ids of all planned groups to
+        compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS` the groups whose members do not
+        answer are dropped."""
         with self._lock:
             now = self._clock()
             for group_id, shape in shapes.items():

@@ -46,15 +46,15 @@ class PrivateTask:
     """A private transaction to execute at the marker at `index` of a block, for the group `group_id` (32 bytes).
 
     `version` is the version of a flexible group (32 bytes), whose contract is asked before. None if there is no
-    contract to ask. `is_told` says that the transaction comes from a group history and not from the payload of the
-    marker.
+    contract to ask. `is_from_history` says that the transaction comes from a group history and not from the payload of
+    the marker.
     """
 
     index: int
     private: PrivateTransaction
     group_id: bytes
     version: bytes | None = None
-    is_told: bool = False
+    is_from_history: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -237,20 +237,20 @@ class PrivateBlockExecutor:
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         records.receipts[marker.hash] = receipt
-        if task.is_told:
-            records.told.add(marker.hash)
+        if task.is_from_history:
+            records.from_history.add(marker.hash)
         self._note(records, task.group_id, task.index, marker, ahead, known)
 
     def _check_not_executed(self, task: PrivateTask, marker: Transaction) -> None:
         """_AlreadyExecutedError if the payload of `marker` was executed with success before."""
         # The nonce does not prevent it: a nested call that fails takes the nonce back. Any account can send another marker,
         # and a payment would be made twice. The markers of a history's transactions say nothing of their payloads.
-        if not task.is_told and self._executed.includes(read_payload_key(marker), task.group_id):
+        if not task.is_from_history and self._executed.includes(read_payload_key(marker), task.group_id):
             raise _AlreadyExecutedError
 
     def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
-        if task.is_told:
+        if task.is_from_history:
             return None
         self._known.record_signature(read_payload_key(marker), message.sender, message.nonce)
         return KnownPayload(task.group_id, task.private.private_from, message.sender, message.nonce)
@@ -317,7 +317,7 @@ class PrivateBlockExecutor:
         self._nodes.update(result.nodes or {})
         # From here on the group's next transaction in this run begins with this root.
         self._roots[task.group_id] = result.state_root
-        if not task.is_told:
+        if not task.is_from_history:
             self._executed.add(read_payload_key(marker))
         records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
         records.add_logs(task.group_id, block, task.index, result.logs)

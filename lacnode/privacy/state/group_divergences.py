@@ -20,13 +20,14 @@ class GroupDivergences:
         self._states = states
 
     def accept_history(self, group_id: bytes, teller: bytes) -> bool:
-        """Let the history of the group `group_id` that the key `teller` (32 bytes each) sent replace what was executed
-        here. False if no such history contradicts it. GroupRebuildError if the block of its marker is missing.
+        """Record that the operator accepts the history of the group `group_id` that the key `teller` sent (32 bytes
+        each): it is to replace what was executed here. Return False if no contradicting history of this key is
+        recorded. GroupRebuildError if the block of its marker is missing.
 
-        The private thread does it soon, after this has returned.
+        The thread of private execution replaces the state soon after this has returned.
         """
         with self._context.database.write() as batch:
-            told = ContradictingHistoryReader(batch).told_by(group_id, teller)
+            told = ContradictingHistoryReader(batch).find_by_teller(group_id, teller)
             if told is None:
                 return False
             # The marker becomes due at once. The private thread then reads the history again and finds it accepted.
@@ -38,10 +39,10 @@ class GroupDivergences:
         return True
 
     def dismiss_history(self, group_id: bytes, teller: bytes) -> bool:
-        """Let the history of the group `group_id` that the key `teller` (32 bytes each) sent not count from now on.
-        False if there is none."""
+        """Record that the history of the group `group_id` that the key `teller` sent (32 bytes each) does not count
+        from now on. Return False if no contradicting history of this key is recorded."""
         with self._context.database.write() as batch:
-            told = ContradictingHistoryReader(batch).told_by(group_id, teller)
+            told = ContradictingHistoryReader(batch).find_by_teller(group_id, teller)
             if told is None:
                 return False
             ContradictingHistoryWriter(batch).dismiss(told)

@@ -70,7 +70,7 @@ class GroupMembership:
             return None
         started = time.monotonic()
         # Each contract that does not answer gets half of the time that the ones before left. All together lose little.
-        left_seconds = ALL_SILENCE_SECONDS - self._silent.unforgiven_lost_seconds()
+        left_seconds = ALL_SILENCE_SECONDS - self._silent.recently_lost_seconds()
         own_deadline_seconds = started + max(LEAST_ANSWER_SECONDS, left_seconds / 2)
         try:
             until_seconds = min(deadline_seconds, own_deadline_seconds)

@@ -196,8 +196,8 @@ class GroupRebuilder:
             yield number, (found.get(place) or self.unread_task(place, read) for place in group)
 
     def unread_task(self, place: MarkerPlace, read: ReadTask) -> UnreadTask:
-        """Return the marker at `place` as a task whose payload is not read yet. The function `read` reads the payload
-        when the task is executed. GroupRebuildError if the block of the marker is missing."""
+        """Return a task for the marker at `place`. Its payload is not read now: the task calls `read(place)` when it is
+        executed. GroupRebuildError at once if the block of the marker is missing."""
         return self._processor.reader.unread_task(self.read_marker(place), place.index, partial(read, place))
 
     def read_task(self, place: MarkerPlace) -> PrivateTask:
@@ -228,7 +228,7 @@ class GroupRebuilder:
         if private is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
         # The contract was asked when it was executed first, so the task has no version.
-        return PrivateTask(place.index, private, group_id, is_told=True)
+        return PrivateTask(place.index, private, group_id, is_from_history=True)
 
 
 def _announced(places: Iterable[MarkerPlace], begin: Callable[[MarkerPlace], None]) -> Iterator[MarkerPlace]:

@@ -43,15 +43,15 @@ class GroupCondition(Enum):
 class GroupStatus:
     """The status of one group.
 
-    `waiting_for` counts the payloads that are missing, or may be missing while the manager does not answer. `number` is
-    the block up to which the group is executed, `root` its state root there (32 bytes). `divergences` are the members
-    with another root, and the histories that contradict. `is_executing` says that the group waits for a long private
-    transaction.
+    `missing_payloads` counts the payloads that are missing, or may be missing while the manager does not answer.
+    `number` is the block up to which the group is executed, `root` its state root there (32 bytes). `divergences` are
+    the members with another root, and the histories that contradict. `is_executing` says that the group waits for a
+    long private transaction.
     """
 
     group_id: bytes
     condition: GroupCondition
-    waiting_for: int
+    missing_payloads: int
     number: int
     root: bytes
     divergences: tuple[Divergence, ...]
@@ -89,7 +89,7 @@ class _Count:
         if status is None:
             return
         self.conditions[status.condition] += 1
-        self.skipped += status.waiting_for - self.anyones
+        self.skipped += status.missing_payloads - self.anyones
 
     def as_numbers(self) -> tuple[Counter[GroupCondition], int]:
         return self.conditions, self.anyones + self.skipped
@@ -216,6 +216,6 @@ class GroupStatuses:
 def _contradictions(histories: ContradictingHistoryReader, group_id: bytes) -> list[Divergence]:
     """Return the contradicting histories of a flexible group as divergences."""
     return [
-        Divergence(told.place.number, told.told, told.found, told.teller)
+        Divergence(told.place.number, told.told_root, told.own_root, told.teller)
         for told in histories.not_dismissed_of_group(group_id)
     ]

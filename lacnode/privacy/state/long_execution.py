@@ -122,7 +122,7 @@ class LongExecution:
             # are looked at each time, since strangers can have hundreds of thousands of them here.
             found = self._rotation.next_entries(stored.first_of_each_group)
             for group_id in list(self._preferred):
-                first = next(stored.of_group(group_id), None)
+                first = next(stored.transactions_of_group(group_id), None)
                 if first is not None and first.is_preferred:
                     found.append(first)
                 else:
@@ -191,7 +191,7 @@ class LongExecution:
 
     def _try_again(self, long: LongPrivateTransaction) -> None:
         """Record a try that did not end in its time. The sender is punctual no more."""
-        known = self._processor.reader.known_of(self._rebuilding.read_marker(long.place))
+        known = self._processor.reader.known_payload_of(self._rebuilding.read_marker(long.place))
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).add(long.with_one_more_try())
             if known is not None:
@@ -235,7 +235,9 @@ class LongExecution:
         if long.tries and not running.is_rebuild:
             return [long]
         with self._context.database.read() as snapshot:
-            together = list(islice(LongTransactionReader(snapshot).of_group(long.group_id), MAX_TRIED_TOGETHER))
+            together = list(
+                islice(LongTransactionReader(snapshot).transactions_of_group(long.group_id), MAX_TRIED_TOGETHER)
+            )
         may_follow = partial(self._may_follow, None if running.is_rebuild else long.place.number)
         # Markers of a rebuild are in many blocks, and reading these takes time too. Most of the try is for the execution.
         until_seconds = running.reached_at + running.seconds / 4 if running.is_rebuild else math.inf

@@ -40,12 +40,13 @@ class LongPrivateTransaction:
 
 
 class LongTransactionReader:
-    """The long transactions in one snapshot."""
+    """Reads, from one snapshot, the private transactions that did not end in their time slice, and those of the same
+    group that wait behind them. Later writes are not seen."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def of_group(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
+    def transactions_of_group(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
         """Yield the long transactions of the group with this id (32 bytes) in the order of the chain. The snapshot must
         be open meanwhile."""
         for key, value in self._snapshot.items(LONG_TABLE, group_id):
@@ -55,7 +56,7 @@ class LongTransactionReader:
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the group `group_id` (32 bytes) has a long transaction: its later transactions wait for it."""
-        return next(self.of_group(group_id), None) is not None
+        return next(self.transactions_of_group(group_id), None) is not None
 
     def has_transaction_at(self, place: MarkerPlace) -> bool:
         """Return True if the private transaction of the marker at `place` is executed apart and has not ended."""
@@ -81,14 +82,15 @@ class LongTransactionWriter:
         self._batch = batch
 
     def add(self, long: LongPrivateTransaction) -> None:
-        """Record a long transaction in place of what was recorded at its place."""
+        """Record `long` in the batch. A record of the same group and place is replaced. The caller commits the batch. A
+        place must not be recorded for two groups: the record of the first group would stay."""
         value = long.tries.to_bytes(4) + long.marker_hash + bytes([long.is_preferred])
         self._batch.put(LONG_TABLE, long.group_id + long.place.key(), value)
         self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)
 
     def remove(self, long: LongPrivateTransaction) -> None:
-        """Delete a long transaction, by its group and place. It was executed, or it cannot be. No effect if there is
-        none."""
+        """Delete the record of `long`, found by its group and place, because the transaction was executed or never can
+        be. No effect if there is none."""
         self._batch.delete(LONG_TABLE, long.group_id + long.place.key())
         self._batch.delete(LONG_PLACES_TABLE, long.place.key())
 

@@ -24,15 +24,15 @@ class PayloadReader:
         self._recent = RecentTaskCache()
         self._useless = UselessPayloads()
 
-    def known_of(self, marker: Transaction) -> KnownPayload | None:
+    def known_payload_of(self, marker: Transaction) -> KnownPayload | None:
         """Return the facts about the payload of `marker`. None if it was not read before, or not lately and without
         success. Nothing is read from the manager."""
         return self.known.find(read_payload_key(marker))
 
     def unread_task(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
-        """Return the marker at `index` of its block as a task whose payload is not read yet, with the facts that are
-        known. The function `read` reads the payload when the task is executed."""
-        return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
+        """Return a task for the marker at `index` of its block, with the facts that are known about its payload. The
+        payload is not read now: the task calls `read` when it is executed."""
+        return UnreadTask(index, self.known_payload_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
         """Read the payload of the marker at `index` of its block, keep its facts, and return it as a task. A payload
@@ -58,7 +58,7 @@ class PayloadReader:
         recent = self._recent.find(key, admitted=admitted)
         if recent is not None:
             return replace(recent, index=index)
-        self._useless.check(key, admitted=admitted)
+        self._useless.raise_if_useless(key, admitted=admitted)
         try:
             task = load_private_task(self._context.manager, marker, index, self._context.mode, admitted=admitted)
         except UnusablePayloadError as error:

@@ -178,7 +178,10 @@ class PayloadRepair:
     def _read(self, marker: AbsentMarker, transaction: Transaction) -> "_LatePayload | list[AbsentMarker]":
         """Return the payload, or the marker if it waits. It is empty if the payload is executed apart."""
         # The slice is asked for before the payload is read. A payload of 15 MB takes a fifth of a second to read.
-        slices, known = self._processor.create_slices(is_behind=False), self._processor.reader.known_of(transaction)
+        slices, known = (
+            self._processor.create_slices(is_behind=False),
+            self._processor.reader.known_payload_of(transaction),
+        )
         if known is not None:
             late = _LatePayload(marker, transaction, known.group_id, known.private_from)
             if not self._admits(slices, late):

@@ -8,8 +8,8 @@ from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_store import PrivateStoreReader
 
 
-class StoredPriorExecution:
-    """A `PriorExecution` that reads the facts from the database. Safe to use from any thread."""
+class StoredPriorFacts:
+    """A `PriorFacts` that reads the facts from the database. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -26,8 +26,8 @@ class StoredPriorExecution:
             return sum(1 for _ in islice(PrivateStoreReader(snapshot).changed_blocks_down_to(group_id, 0), at_most))
 
     def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
-        """Return True if the key `private_from` (32 bytes) is of this node, or if its last private transaction ended in
-        its time slice."""
+        """Return True if the key `private_from` (32 bytes) is of this node, or if it is punctual: a private transaction
+        of it changed a state within its time slice, and none took longer since."""
         # The own users come first on their own node, also after they sent a slow transaction.
         if self.is_own_key(private_from):
             return True

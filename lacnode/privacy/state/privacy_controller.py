@@ -18,7 +18,11 @@ from lacnode.privacy.state.group_statuses import GroupStatuses
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import PAYLOAD_KEY_BYTES, GroupMode, MarkerSigner, read_payload_key
 from lacnode.privacy.state.private_execution import PrivateExecution
-from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadNotFoundError, receive_checked
+from lacnode.privacy.state.private_payloads import (
+    ForeignPayloadError,
+    PayloadNotFoundError,
+    receive_and_check_ownership,
+)
 from lacnode.privacy.state.private_receipts import FoundPrivateTransaction, PrivateReceipts
 from lacnode.privacy.state.private_send_error import PrivateSendError, PrivateSendReason
 from lacnode.privacy.state.private_sending import MarkerSubmitter, PrivateTransactionSender
@@ -154,8 +158,8 @@ class PrivacyController:
         has no payload key, or if neither the manager has the payload for this controller's key nor a group history that
         the key may see.
 
-        UnusablePayloadError or its kind ForeignPayloadError if the payload is no private transaction of its group.
-        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it.
+        ForeignPayloadError if the payload does not belong to its group, UnusablePayloadError if it is no private
+        transaction. PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it.
         """
         history = self._context.history
         place = history.transaction_location(marker_hash)
@@ -168,7 +172,9 @@ class PrivacyController:
         # An unknown group passes: the transaction may have been executed before the manager lost the group's record. The
         # operator of a node with tenants has no key: any key of the manager reads for it.
         try:
-            payload = receive_checked(self.manager, key, self.mode, self.public_key or None, unknown_passes=True)
+            payload = receive_and_check_ownership(
+                self.manager, key, self.mode, self.public_key or None, unknown_passes=True
+            )
         except PayloadNotFoundError:
             return self._find_told(marker_hash, key, place)
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)

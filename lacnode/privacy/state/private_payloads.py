@@ -123,7 +123,7 @@ def _received(manager: TransactionManager, key: bytes, to: bytes | None) -> Rece
         raise PayloadUnavailableError(error.code[:200]) from None
 
 
-def receive_checked(
+def receive_and_check_ownership(
     manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
 ) -> PrivatePayload:
     """Return the private transaction of the payload `key` (32 bytes), read by the own key `to` or any own key, if it
@@ -155,12 +155,12 @@ def load_private_task(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
     """Read the payload of `marker`, which is at `index` of its block, and return it as a task. The errors are those of
-    `receive_checked`. UnusablePayloadError also if it names no flexible group on a node that has such groups.
+    `receive_and_check_ownership`. UnusablePayloadError also if it names no flexible group on a node that has such groups.
 
     With `admitted` the payload was executed before, so the manager may have lost the group's record since. The contract
     of a flexible group names its members and is asked each time, not here.
     """
-    payload = receive_checked(manager, read_payload_key(marker), mode, unknown_passes=admitted)
+    payload = receive_and_check_ownership(manager, read_payload_key(marker), mode, unknown_passes=admitted)
     private = payload.private
     if mode is GroupMode.OFFCHAIN:
         return PrivateTask(index, private, payload.group_id)

@@ -31,8 +31,8 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpFields
 from lacnode.privacy.state.announced_payloads import (
     place_key_and_hash_of_first_success,
-    record_marker_signer,
     record_punctual_sender,
+    record_signer_of_held_payload,
     record_successful_marker,
     remove_punctual_sender,
     remove_successful_marker,
@@ -73,14 +73,15 @@ class MarkerPlace:
 class StoredMarker:
     """A marker that concerned a group: its place, its hash and the key of its payload (32 bytes each).
 
-    `ahead` is the sender (20 bytes) and the nonce of a private transaction with a nonce that is too high: one before it
-    is missing. Otherwise it is None. `known` are the facts about its payload, None if they are not known.
+    `nonce_ahead` is the sender (20 bytes) and the nonce of a private transaction with a nonce that is too high: one
+    before it is missing. It is None for any other transaction. `known` are the facts about the payload, None if they
+    are not known.
     """
 
     place: MarkerPlace
     marker_hash: bytes
     payload_key: bytes
-    ahead: tuple[bytes, int] | None = None
+    nonce_ahead: tuple[bytes, int] | None = None
     known: KnownPayload | None = None
 
 
@@ -305,8 +306,8 @@ class PrivateStoreReader:
             yield Divergence(number, expected, found, key[len(prefix) :])
 
     def revision(self, group_id: bytes) -> int:
-        """Return how often the group `group_id` (32 bytes) was rebuilt, 0 if never. What was computed from an earlier
-        revision is not valid."""
+        """Return how often the state of the group `group_id` (32 bytes) was replaced, by a rebuild or by a history that
+        was taken over. 0 if never. What was computed from an earlier revision is not valid."""
         data = self._snapshot.get(META, REVISION + group_id)
         return 0 if data is None else int.from_bytes(data)
 
@@ -340,22 +341,22 @@ class PrivateStoreWriter:
         self._batch.put(META, STATE_BYTES, (PrivateStoreReader(self._batch).state_bytes() + count).to_bytes(8))
 
     def write_receipt(
-        self, block_hash: bytes, marker_hash: bytes, group_id: bytes, receipt: PrivateReceipt, *, is_told: bool
+        self, block_hash: bytes, marker_hash: bytes, group_id: bytes, receipt: PrivateReceipt, *, is_from_history: bool
     ) -> None:
         """Store the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
         block `block_hash` (32 bytes each), in place of an earlier one, and add its size to that of the private state.
 
-        `is_told` says that a history has the transaction, and not the payload of the marker. Such a receipt is stored
-        beside that of the payload.
+        `is_from_history` says that a history has the transaction, and not the payload of the marker. Such a receipt is
+        stored beside that of the payload.
         """
         told_key = _told_receipt_key(block_hash, marker_hash, group_id)
         # Nothing ties a history's transaction to its marker. It must not replace the receipt of the marker's payload,
         # which may belong to another group.
-        key, encoded = told_key if is_told else _receipt_key(block_hash, marker_hash), receipt.encode()
+        key, encoded = told_key if is_from_history else _receipt_key(block_hash, marker_hash), receipt.encode()
         # The public chain does not pay for a receipt, and it may have 4 MiB. One that is written again takes no more space.
         self._add_state_bytes(max(0, len(encoded) - len(self._batch.get(RECEIPTS, key) or b"")))
         self._batch.put(RECEIPTS, key, encoded)
-        if not is_told:
+        if not is_from_history:
             self._batch.delete(RECEIPTS, told_key)
 
     def delete_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:
@@ -367,8 +368,8 @@ class PrivateStoreWriter:
     def _forget_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:
         # With a receipt from a history, the other one may belong to another group.
         told_key = _told_receipt_key(block_hash, marker_hash, group_id)
-        is_told = self._batch.get(RECEIPTS, told_key) is not None
-        self._batch.delete(RECEIPTS, told_key if is_told else _receipt_key(block_hash, marker_hash))
+        is_from_history = self._batch.get(RECEIPTS, told_key) is not None
+        self._batch.delete(RECEIPTS, told_key if is_from_history else _receipt_key(block_hash, marker_hash))
 
     def write_roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
         """Write the roots of the group `group_id` in block `number` with the on-chain hash `block_hash` (32 bytes
@@ -405,10 +406,10 @@ class PrivateStoreWriter:
         key = group_id + marker.place.key()
         self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
         # A rebuild may execute the same marker with success. The old entry would then report a gap for ever.
-        if marker.ahead is None:
+        if marker.nonce_ahead is None:
             self._batch.delete(AHEAD, key)
         else:
-            sender, nonce = marker.ahead
+            sender, nonce = marker.nonce_ahead
             self._batch.put(AHEAD, key, sender + rlp.encode_scalar(nonce))
 
     def write_successful_marker(self, marker: StoredMarker) -> None:
@@ -425,17 +426,18 @@ class PrivateStoreWriter:
         effect if another marker or none is recorded for the payload."""
         remove_successful_marker(self._batch, marker.payload_key, marker.place.key())
 
-    def write_marker_signer(self, address: bytes) -> None:
+    def write_signer_of_held_payload(self, address: bytes) -> None:
         """Record that the account `address` (20 bytes) signed the marker of a payload that this node has."""
-        record_marker_signer(self._batch, address)
+        record_signer_of_held_payload(self._batch, address)
 
     def write_punctual_sender(self, private_from: bytes) -> None:
-        """Record that a private transaction of the key `private_from` (32 bytes) ended in its time slice."""
+        """Record that the key `private_from` (32 bytes) is a punctual sender: a private transaction of it has changed a
+        state within its time slice."""
         record_punctual_sender(self._batch, private_from)
 
     def delete_punctual_sender(self, private_from: bytes) -> None:
-        """Record that a private transaction of the key `private_from` (32 bytes) took longer than its time slice. The
-        key is then not a punctual one."""
+        """Record that the key `private_from` (32 bytes) is not a punctual sender any more: a private transaction of it
+        took longer than its time slice. No effect if it was none."""
         remove_punctual_sender(self._batch, private_from)
 
     def write_absent(self, marker: AbsentMarker) -> None:
@@ -502,7 +504,7 @@ class PrivateStoreWriter:
         self._batch.delete(META, DIVERGED + group_id + member)
 
     def start_new_revision(self, group_id: bytes) -> None:
-        """Increase the revision of the group `group_id` (32 bytes) by one and delete its divergences. They were about
+        """Increase the revision of the group `group_id` (32 bytes) by one and delete its divergences, which were about
         the old state."""
         stored = PrivateStoreReader(self._batch)
         # A list, because the loop deletes what it iterates over.

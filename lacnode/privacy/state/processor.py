@@ -23,7 +23,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.absent_marker_limit import AbsentMarkerLimit
-from lacnode.privacy.state.announced_payloads import is_marker_signer
+from lacnode.privacy.state.announced_payloads import is_signer_of_held_payload
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.executed_payloads import ExecutedPayloads
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
@@ -34,7 +34,7 @@ from lacnode.privacy.state.flexible.rehydration import Rehydration
 from lacnode.privacy.state.group_genesis import GroupGenesis
 from lacnode.privacy.state.long_private_transactions import LongTransactionWriter
 from lacnode.privacy.state.payload_reader import PayloadReader
-from lacnode.privacy.state.prior_execution import StoredPriorExecution
+from lacnode.privacy.state.prior_execution import StoredPriorFacts
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key, read_payload_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
@@ -117,7 +117,8 @@ class PrivateProcessor:
         self._listeners.append(listener)
 
     def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:
-        """Replace `preempt`. The thread of `step` calls it when groups begin to wait for a long transaction."""
+        """Set the function that ends the running try of a long transaction, in place of an earlier one. The thread of
+        `step` calls it when groups begin to wait for a long transaction."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------
@@ -221,10 +222,10 @@ class PrivateProcessor:
     def _take_over(self, block: Block, index: int, slices: GroupSlices) -> None:
         """Take over the history of a flexible group, within a time slice like all execution."""
         transaction = block.transactions[index]
-        known = self.reader.known_of(transaction)
+        known = self.reader.known_payload_of(transaction)
         if known is not None and not slices.admits(known.group_id, known.private_from):
             return
-        started, before = slices.slices.clock(), slices.slices.unforgiven_lost_seconds()
+        started, before = slices.slices.clock(), slices.slices.recently_lost_seconds()
         task = self.reader.read_task(transaction, index)
         try:
             if slices.admits(task.group_id, task.private.private_from):
@@ -235,20 +236,19 @@ class PrivateProcessor:
             slices.hold_group(task.group_id)
         finally:
             # The time counts as use without a change: a history alone changes nothing that members see.
-            lost = max(0.0, slices.slices.unforgiven_lost_seconds() - before)
+            lost = max(0.0, slices.slices.recently_lost_seconds() - before)
             slices.count_use(task.group_id, slices.slices.clock() - started, has_changed=False, lost_seconds=lost)
 
     def make_absent_marker(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
     ) -> AbsentMarker:
         """Return the first record of a marker whose payload (or the payload `key`, 32 bytes) cannot be had, due after
-        30 s. It is not stored. `failing`: the manager has it and fails to give it. A manager in this process is told of
-        the signer.
-        """
+        30 s. It is not stored. `failing` says that the manager has the payload and fails to give it.
+        `record_missing_payload_signer` of the context is called with the signer of the marker."""
         signer, key = recover_sender(marker), key or read_payload_key(marker)
         with self._context.database.read() as snapshot:
             # Any account can send markers of missing payloads. Those of a signer with good payloads before come first.
-            is_preferred = is_marker_signer(snapshot, signer)
+            is_preferred = is_signer_of_held_payload(snapshot, signer)
         self._context.record_missing_payload_signer(key, signer, is_preferred)
         # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
         due = next_retry_time(self._context.now(), 0)
@@ -268,15 +268,15 @@ class PrivateProcessor:
                 LongTransactionWriter(batch).add(long)
             for place in (stored.place for markers in records.markers.values() for stored in markers):
                 # A payload that came here speaks for its marker's signer, whose later absent ones are asked for first.
-                writer.write_marker_signer(recover_sender(block.transactions[place.index]))
+                writer.write_signer_of_held_payload(recover_sender(block.transactions[place.index]))
             awaited = (*absent, *self.find_missing_histories(block, records))
             for marker in awaited:
                 writer.write_absent(marker)
             writer.write_cursor(block.number)
         self.progress.record_cursor_saved(block.number)
         # After the commit: the other thread must find the waiting transaction in the database.
-        if self._preempt is not None and records.begin_to_wait:
-            self._preempt(records.begin_to_wait)
+        if self._preempt is not None and records.begin_to_wait_for_long:
+            self._preempt(records.begin_to_wait_for_long)
         # After the commit, because the limit counts what is stored.
         self.absent_limit.apply_after_adding(len(awaited))
         if records.markers:
@@ -287,7 +287,7 @@ class PrivateProcessor:
 
     def create_slices(self, *, is_behind: bool) -> GroupSlices:
         """Return the time slices of one block, for the working thread. `is_behind` says that more blocks wait."""
-        return GroupSlices(self._slices, StoredPriorExecution(self._context), is_behind=is_behind)
+        return GroupSlices(self._slices, StoredPriorFacts(self._context), is_behind=is_behind)
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Return records to store for refused additions to flexible groups whose history was not taken over, perhaps

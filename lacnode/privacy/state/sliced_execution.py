@@ -87,7 +87,7 @@ class SlicedExecution:
         is_preferred = private_from not in records.slow_senders and slices.prior.is_own_or_punctual_sender(private_from)
         # Only the first one of a group preempts the running try. The later ones change nothing for it.
         if not slices.is_waiting(known.group_id):
-            records.begin_to_wait[known.group_id] = is_preferred
+            records.begin_to_wait_for_long[known.group_id] = is_preferred
         slices.hold_group(known.group_id)
         place = MarkerPlace(public.block.number, index)
         records.long.append(LongPrivateTransaction(known.group_id, place, marker.hash, is_preferred=is_preferred))
@@ -100,7 +100,7 @@ class SlicedExecution:
         except BudgetExceededError:
             log.info("the public transactions before a private one take long", block=records.number, index=task.index)
             return False
-        is_shortened = slices.slices.unforgiven_lost_seconds() > SLICE_SECONDS / 2
+        is_shortened = slices.slices.recently_lost_seconds() > SLICE_SECONDS / 2
         try:
             with slices.slice(task.group_id, task.private.private_from) as budget:
                 self._executor.execute_task(records, public, task, budget)

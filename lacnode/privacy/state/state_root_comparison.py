@@ -140,7 +140,7 @@ class StateRootComparison:
             # A marked asker with an equal root has recovered. A comparison then ends its divergence soon.
             is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
         # An asker that is ahead may have another root for that reason. Then one comparison too many is made.
-        if state is not None and (state.root == question.root) is is_marked:
+        if state is not None and (state.root == question.asker_root) is is_marked:
             self._plans.bring_forward(group_id)
         return state
 
@@ -274,7 +274,7 @@ class StateRootComparison:
             return ComparisonResult.AGREES
         # Other roots are expected if the two have not executed the same markers. One equal digest is enough: a late member
         # of a flexible group was told of successes only, and in a damaged state good transactions fail.
-        if theirs.tried != ours.tried and theirs.done != ours.done:
+        if theirs.tried_digest != ours.tried_digest and theirs.succeeded_digest != ours.succeeded_digest:
             return ComparisonResult.UNKNOWN
         self._differs(group_id, Divergence(theirs.number, theirs.root, ours.root, member))
         return ComparisonResult.DIFFERS

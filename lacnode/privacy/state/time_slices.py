@@ -1,14 +1,14 @@
 """The time that a private transaction may take before the transactions after it.
 
 Each transaction has a time slice. It is shorter if its group is new, or if its sender is neither an own key nor a
-punctual sender: a key whose last private transaction ended in its slice. Time that was lost to transactions that did
-not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After a slice that was lost in a block, a new group has
-no slice there. After lost time, a group has a slice only if enough was executed in it before. Punctual senders need
-that only after more lost time, own keys never. Transactions that end may take too much, too. A group that took more
-than its share without a change of its state has no slice. While newer blocks wait, all its time counts. Reading a
-payload counts like executing it. So a sender with many groups, or with many markers of one payload, costs the other
-groups little. This module must not decide the result of a transaction. A transaction without a slice is executed apart,
-with the same result.
+punctual sender: a key whose private transaction changed a state in its slice, and of which none took longer since. Time
+that was lost to transactions that did not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After a slice that
+was lost in a block, a new group has no slice there. After lost time, a group has a slice only if enough was executed in
+it before. Punctual senders need that only after more lost time, own keys never. Transactions that end may take too
+much, too. A group that took more than its share without a change of its state has no slice. While newer blocks wait,
+all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with many markers of
+one payload, costs the other groups little. This module must not decide the result of a transaction. A transaction
+without a slice is executed apart, with the same result.
 """
 
 import time
@@ -64,19 +64,17 @@ class TimeSlices:
         self.vain_use = GroupUse(clock, USE_HALF_LIFE_SECONDS)
         """The part of `use` that changed no state."""
 
-        self._unforgiven_lost_seconds = 0.0
+        self._recently_lost_seconds = 0.0
         self._updated_at = clock()
 
-    def unforgiven_lost_seconds(self) -> float:
+    def recently_lost_seconds(self) -> float:
         """Return the seconds that were lost lately to transactions that did not end in their slice. In each second
         `FORGIVEN_SHARE` seconds of them are forgotten. 0 at the start."""
         now = self.clock()
         # Lost time is forgotten slowly, so that one slow transaction a minute costs nothing and many do.
-        self._unforgiven_lost_seconds = max(
-            0.0, self._unforgiven_lost_seconds - FORGIVEN_SHARE * (now - self._updated_at)
-        )
+        self._recently_lost_seconds = max(0.0, self._recently_lost_seconds - FORGIVEN_SHARE * (now - self._updated_at))
         self._updated_at = now
-        return self._unforgiven_lost_seconds
+        return self._recently_lost_seconds
 
     @contextmanager
     def slice(
@@ -90,9 +88,9 @@ class TimeSlices:
         start = self.clock()
         try:
             # A slice never falls below the minimum. An honest short transaction always has a chance to end in it.
-            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.unforgiven_lost_seconds()))
+            yield ExecutionBudget(start + max(least_seconds, full_seconds - self.recently_lost_seconds()))
         except BudgetExceededError:
-            self._unforgiven_lost_seconds = self.unforgiven_lost_seconds() + self.clock() - start
+            self._recently_lost_seconds = self.recently_lost_seconds() + self.clock() - start
             raise
 
     def public_budget(self) -> ExecutionBudget:
@@ -102,8 +100,9 @@ class TimeSlices:
         return ExecutionBudget(self.clock() + PUBLIC_BLOCK_SECONDS)
 
 
-class PriorExecution(Protocol):
-    """The facts about groups and senders before one of their transactions is executed."""
+class PriorFacts(Protocol):
+    """The facts about groups and senders that decide, before a private transaction is executed, whether it has a time
+    slice and how long."""
 
     def is_waiting(self, group_id: bytes) -> bool:
         """Return True if the transactions of the group with this id (32 bytes) wait for one that is executed apart."""
@@ -112,8 +111,8 @@ class PriorExecution(Protocol):
         """Return the number of blocks that changed the state of the group `group_id` (32 bytes), at most `at_most`."""
 
     def is_own_or_punctual_sender(self, private_from: bytes) -> bool:
-        """Return True if the key `private_from` (32 bytes) is of this node, or if its last private transaction ended in
-        its time slice. False for an unknown key."""
+        """Return True if the key `private_from` (32 bytes) is of this node, or if it is punctual: a private transaction
+        of it changed a state within its time slice, and none took longer since. False for an unknown key."""
 
     def is_own_key(self, private_from: bytes) -> bool:
         """Return True if `private_from` (32 bytes) is a key of this node."""
@@ -123,7 +122,7 @@ class GroupSlices:
     """The time slices of the groups in one block, for one thread. `is_behind` says that newer blocks, or other late
     payloads, wait."""
 
-    def __init__(self, slices: TimeSlices, prior: PriorExecution, *, is_behind: bool) -> None:
+    def __init__(self, slices: TimeSlices, prior: PriorFacts, *, is_behind: bool) -> None:
         self.slices = slices
         self.prior = prior
         self._is_behind = is_behind
@@ -145,7 +144,7 @@ class GroupSlices:
         use = self.slices.use if self._is_behind else self.slices.vain_use
         # The group's own use shortens its slice. The use of all other groups counts as lost time.
         used = use.seconds_of(group_id)
-        lost = self.slices.unforgiven_lost_seconds() + use.total() - used
+        lost = self.slices.recently_lost_seconds() + use.total() - used
         full_seconds, least_seconds = self._bounds_of(group_id, private_from)
         if used > max(least_seconds, full_seconds - lost):
             return False

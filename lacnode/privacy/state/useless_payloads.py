@@ -27,10 +27,10 @@ class UselessPayloads:
         self._lock = threading.Lock()
         self._reasons: dict[tuple[bytes, bool], tuple[type[UnusablePayloadError], str, float]] = {}
 
-    def check(self, payload_key: bytes, *, admitted: bool) -> None:
+    def raise_if_useless(self, payload_key: bytes, *, admitted: bool) -> None:
         """Raise the UnusablePayloadError that was recorded for the payload `payload_key` (32 bytes) with the same
-        `admitted` (as in `PayloadReader.read_task`). A ForeignPayloadError counts for `FOREIGN_SECONDS`. No effect if
-        none counts."""
+        `admitted` (as in `PayloadReader.read_task`). A ForeignPayloadError is raised for `FOREIGN_SECONDS` only. No
+        effect if no error is recorded."""
         with self._lock:
             kind, text, until_seconds = self._reasons.get((payload_key, admitted), (UnusablePayloadError, "", 0.0))
         if self._clock() < until_seconds:

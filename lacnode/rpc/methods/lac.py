@@ -88,7 +88,7 @@ def lac_privacyGroups(services: RpcServices, params: Params) -> object:
         {
             "privacyGroupId": in_base64(status.group_id),
             "status": status.condition.value,
-            "waitingFor": status.waiting_for,
+            "waitingFor": status.missing_payloads,
             "waitingReason": "executing a long private transaction" if status.is_executing else None,
             "blockNumber": results.quantity(status.number),
             "stateRoot": to_hex(status.root),

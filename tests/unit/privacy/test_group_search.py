@@ -172,7 +172,7 @@ class TestKnownMembers:
             known.add(number.to_bytes(32), b"root", (KEY_B,) * 500)
         assert OWN in {group.id for group in known.groups()}
         assert len(known.groups()) <= 3
-        assert all(known.root_of_answer(number.to_bytes(32)) == b"root" for number in range(50))
+        assert all(known.state_root_when_asked(number.to_bytes(32)) == b"root" for number in range(50))
 
     def test_foreign_groups_are_dropped_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(known_members, "MAX_KNOWN_GROUPS", 100)
@@ -180,7 +180,7 @@ class TestKnownMembers:
         known.add(OWN, b"root", (KEY_A, KEY_B))
         for number in range(250):
             known.add(number.to_bytes(32), b"root", (KEY_C,))
-        assert known.root_of_answer(OWN) == b"root"
+        assert known.state_root_when_asked(OWN) == b"root"
         assert len(known.groups()) <= 100
 
     def test_a_removed_group_leaves_its_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:

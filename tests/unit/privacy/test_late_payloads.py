@@ -225,4 +225,4 @@ def test_a_crash_before_the_commit_leaves_the_old_state(
 def tries_of(network: PrivateTestNetwork) -> list[int]:
     """The tries of the group's transactions that B executes apart."""
     with network.b.node.chain._database.read() as snapshot:
-        return [long.tries for long in LongTransactionReader(snapshot).of_group(GROUP)]
+        return [long.tries for long in LongTransactionReader(snapshot).transactions_of_group(GROUP)]

@@ -75,7 +75,7 @@ class ShortSlices(TimeSlices):
 class LostSlices(TimeSlices):
     """As after transactions that did not end in theirs."""
 
-    def unforgiven_lost_seconds(self) -> float:
+    def recently_lost_seconds(self) -> float:
         return SLICE_SECONDS
 
 
@@ -166,7 +166,7 @@ class TestEndless:
         mine(stage)
         assert stage.b.privacy_controller.execution.long_execution.step()
         with stage.b.node.chain._database.read() as snapshot:
-            (long,) = LongTransactionReader(snapshot).of_group(HOSTILE)
+            (long,) = LongTransactionReader(snapshot).transactions_of_group(HOSTILE)
         assert long.tries == 1
         stage.b.work()
         assert receipt_of(stage.b, endless) == PrivateReceipt(PrivateStatus.FAILED)

@@ -17,7 +17,7 @@ from lacnode.privacy.manager.key_files import save_key_pair
 from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, load_config, parse_networks
 from lacnode.privacy.service.manager_service import ManagerService
 from lacnode.privacy.service.run_manager import open_service
-from lacnode.privacy.service.tls import client_tls, parse_trust, server_tls
+from lacnode.privacy.service.tls import load_or_create_client_tls, load_or_create_server_tls, parse_trust
 from tests.support.certificates import certificate, issuer
 from tests.support.logs import captured_logs
 
@@ -177,12 +177,12 @@ class TestChains:
         trust = parse_trust("tlsservertrust", "ca", tmp_path / "known")
         files = (tmp_path / "node.pem", tmp_path / "node-tls.key", trust, "127.0.0.1")
         for chain, shown in (((), ["node"]), ((tmp_path / "root.pem",), ["node", "root"])):
-            assert _names_shown_by(server_tls(*files, chain).context) == shown
+            assert _names_shown_by(load_or_create_server_tls(*files, chain).context) == shown
 
     def test_a_client_takes_a_chain(self, load: Load, tmp_path: Path) -> None:
         load()
         trust = parse_trust("tlsclienttrust", "ca", tmp_path / "known")
-        found = client_tls(
+        found = load_or_create_client_tls(
             tmp_path / "node.pem", tmp_path / "node-tls.key", trust, "127.0.0.1", [tmp_path / "root.pem"]
         )
         assert found.by_chain is not None

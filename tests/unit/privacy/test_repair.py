@@ -63,7 +63,8 @@ def keep_undelivered(stage: PrivateTestNetwork, *values: int, first_nonce: int =
 
 def statuses(stage: PrivateTestNetwork) -> dict[bytes, tuple[GroupCondition, int]]:
     return {
-        status.group_id: (status.condition, status.waiting_for) for status in stage.b.privacy_controller.statuses.all()
+        status.group_id: (status.condition, status.missing_payloads)
+        for status in stage.b.privacy_controller.statuses.all()
     }
 
 

@@ -274,13 +274,13 @@ class TestUseless:
         useless = UselessPayloads(clock)
         useless.record(b"malformed", UnusablePayloadError("text"), admitted=False)
         useless.record(b"foreign", ForeignPayloadError("text"), admitted=False)
-        useless.check(b"foreign", admitted=True)
+        useless.raise_if_useless(b"foreign", admitted=True)
         with pytest.raises(ForeignPayloadError):
-            useless.check(b"foreign", admitted=False)
+            useless.raise_if_useless(b"foreign", admitted=False)
         clock.now += FOREIGN_SECONDS
-        useless.check(b"foreign", admitted=False)
+        useless.raise_if_useless(b"foreign", admitted=False)
         with pytest.raises(UnusablePayloadError):
-            useless.check(b"malformed", admitted=False)
+            useless.raise_if_useless(b"malformed", admitted=False)
 
 
 class TestStopping:
@@ -335,7 +335,7 @@ class TestStopping:
 class StrainedSlices(ShortSlices):
     """Short ones, since others have taken the time."""
 
-    def unforgiven_lost_seconds(self) -> float:
+    def recently_lost_seconds(self) -> float:
         return SLICE_SECONDS
 
 
@@ -433,7 +433,7 @@ class TestOrderApart:
         monkeypatch.setattr(long_execution, "_execute", execute)
         assert long_execution.step()
         with network.b.node.chain._database.read() as snapshot:
-            (long,) = LongTransactionReader(snapshot).of_group(HOSTILE)
+            (long,) = LongTransactionReader(snapshot).transactions_of_group(HOSTILE)
         assert long.tries == 0
         assert seen == [True]
         long_execution._preempt({HONEST: True})

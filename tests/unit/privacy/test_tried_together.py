@@ -151,4 +151,4 @@ def budgets(looks: int) -> Callable[[float, float], ExecutionBudget]:
 def waiting(network: PrivateTestNetwork) -> list[int]:
     """The tries of the group's transactions that wait."""
     with network.b.node.chain._database.read() as snapshot:
-        return [long.tries for long in LongTransactionReader(snapshot).of_group(GROUP)]
+        return [long.tries for long in LongTransactionReader(snapshot).transactions_of_group(GROUP)]

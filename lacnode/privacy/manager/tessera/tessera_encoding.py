@@ -29,7 +29,8 @@ def encode_array_field(items: Iterable[bytes]) -> bytes:
 
 
 class BinaryFields:
-    """The fields of one record of Tessera, read once in their order. `what` names the record in errors."""
+    """The fields of one record of Tessera, read once in their order. A field has no name in the bytes: the `name` that
+    a method takes is for errors. `what` names the record in errors."""
 
     def __init__(self, data: bytes, what: str) -> None:
         self._data = data
@@ -41,35 +42,34 @@ class BinaryFields:
         """Whether all bytes have been read."""
         return self._at == len(self._data)
 
-    def number(self, name: str, at_most: int) -> int:
-        """Read a count of 8 bytes. `name` is for errors. TesseraError if it is larger than `at_most` or if the bytes
-        end."""
+    def next_count(self, name: str, at_most: int) -> int:
+        """Read the next field, a count of 8 bytes. TesseraError with `name` if the count is larger than `at_most` or if
+        the bytes end."""
         value = int.from_bytes(self._raw(name, LENGTH_FIELD_BYTES))
         if value > at_most:
             raise TesseraError(f"{self._what}.{name}: at most {at_most} was expected, found {value}")
         return value
 
-    def data(self, name: str, size: int | None = None) -> bytes:
-        """Read a field with its length. `name` is for errors. TesseraError if the bytes end, or if it has not exactly
-        `size` bytes. None accepts any size."""
+    def next_bytes(self, name: str, size: int | None = None) -> bytes:
+        """Read the next field, bytes after their length. TesseraError with `name` if the bytes end, or if the field has
+        not exactly `size` bytes. None accepts any size."""
         found = self._raw(name, int.from_bytes(self._raw(name, LENGTH_FIELD_BYTES)))
         if size is not None and len(found) != size:
             raise TesseraError(f"{self._what}.{name}: {size} bytes were expected, found {len(found)}")
         return found
 
-    def text(self, name: str) -> str:
-        """Read a field with its length as UTF-8. `name` is for errors. TesseraError if it is not UTF-8 or if the bytes
-        end."""
+    def next_text(self, name: str) -> str:
+        """Read the next field, UTF-8 after its length. TesseraError with `name` if it is not UTF-8 or if the bytes end."""
         try:
-            return self.data(name).decode()
+            return self.next_bytes(name).decode()
         except UnicodeDecodeError:
             raise TesseraError(f"{self._what}.{name}: UTF-8 was expected") from None
 
-    def items(self, name: str, at_most: int, take: Callable[[], T]) -> list[T]:
-        """Read a count, and call `take` that many times. Each call reads one value. Return the values. TesseraError if
-        there are more than `at_most` or if the bytes end."""
+    def next_items(self, name: str, at_most: int, take: Callable[[], T]) -> list[T]:
+        """Read the next field, a count, and call `take` that many times. Each call must read one value. Return the
+        values. TesseraError with `name` if there are more than `at_most` or if the bytes end."""
         # Each value takes at least 8 bytes. A false count therefore ends at the end of the bytes.
-        return [take() for _ in range(self.number(name, at_most))]
+        return [take() for _ in range(self.next_count(name, at_most))]
 
     def check_no_bytes_left(self) -> None:
         """Check that all bytes have been read. TesseraError if bytes are left."""

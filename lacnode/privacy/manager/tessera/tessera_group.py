@@ -41,9 +41,9 @@ def decode_tessera_group(data: bytes) -> GroupRecord:
     """Decode a record in Tessera's form. TesseraError if it is malformed, above a bound, or if Tessera and lacnode give
     the group different ids."""
     fields = BinaryFields(data, "group")
-    name, description = fields.text("name"), fields.text("description")
-    members = tuple(fields.items("members", MAX_GROUP_MEMBERS, lambda: fields.data("members", KEY_BYTES)))
-    seed, kind, state = fields.data("seed"), fields.text("type"), fields.text("state")
+    name, description = fields.next_text("name"), fields.next_text("description")
+    members = tuple(fields.next_items("members", MAX_GROUP_MEMBERS, lambda: fields.next_bytes("members", KEY_BYTES)))
+    seed, kind, state = fields.next_bytes("seed"), fields.next_text("type"), fields.next_text("state")
     fields.check_no_bytes_left()
     if max(len(name), len(description)) > MAX_TEXT_CHARACTERS or len(seed) > MAX_SEED_BYTES:
         raise TesseraError(

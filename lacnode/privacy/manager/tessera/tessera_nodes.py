@@ -65,8 +65,9 @@ class TesseraNodes:
             return dict(self._key_urls)
 
     def has_tessera_at(self, url: str) -> bool:
-        """Return True if `url` is one of the Tesseras that the operator has named. The path does not count. It need not
-        answer."""
+        """Return True if `url` has the scheme, the host and the port of a Tessera that the operator has named. The path
+        does not count. A default port that is left out is another port. No Tessera is called. ValueError if a port is
+        not a number."""
         return any(is_same_manager(url, known) for known in self._urls)
 
     def url_of(self, key: bytes) -> str | None:
@@ -84,7 +85,8 @@ class TesseraNodes:
 
     def exchange_party_info(self) -> None:
         """Send the own party info to each Tessera, read which keys it has, and ask for proofs of the new ones. Blocks
-        for the time of their answers. A Tessera that does not answer is logged once and keeps its keys."""
+        for the time of their answers. A Tessera that does not answer is logged once and keeps its keys. EnclaveError
+        `NoSenderKey` if this manager has no key."""
         told = encode_tessera_party_info(self.own_party_info())
         # The own party info comes first. The Tessera then knows this manager before it is asked for its own keys.
         self._call([_post_call(url, PARTY_INFO_PATH, told) for url in self._urls])

@@ -33,11 +33,11 @@ def decode_tessera_party_info(data: bytes) -> PartyInfo:
     """Decode a party info in Tessera's binary form. TesseraError if it is malformed, above a bound, or has an invalid
     URL."""
     fields = BinaryFields(data, "party info")
-    url = fields.text("url")
-    keys = fields.items(
-        "recipients", MAX_PARTY_INFO_KEYS, lambda: (fields.data("recipients", KEY_BYTES), fields.text("url"))
+    url = fields.next_text("url")
+    keys = fields.next_items(
+        "recipients", MAX_PARTY_INFO_KEYS, lambda: (fields.next_bytes("recipients", KEY_BYTES), fields.next_text("url"))
     )
-    urls = fields.items("parties", MAX_PARTY_INFO_URLS, lambda: fields.text("parties"))
+    urls = fields.next_items("parties", MAX_PARTY_INFO_URLS, lambda: fields.next_text("parties"))
     fields.check_no_bytes_left()
     try:
         return PartyInfo(validate_url(url), tuple(map(validate_url, urls)), {key: validate_url(at) for key, at in keys})

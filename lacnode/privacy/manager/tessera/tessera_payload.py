@@ -25,10 +25,10 @@ NO_GROUP = b""
 
 @dataclass(frozen=True, slots=True)
 class TesseraPayload:
-    """A payload in Tessera's form: the payload, and the public keys of its boxes in their order. `recipients` is empty
-    if it came without the keys.
+    """A decoded payload of a Tessera: the payload, and the public keys of its boxes in the order of the boxes.
+    `recipients` is empty if the payload came without these keys.
 
-    `payload.group_id` is empty if Tessera names no group, as in the question for a proof.
+    `payload.group_id` is empty if the Tessera named no group, as in the question for a proof of a key.
     """
 
     payload: EncryptedPayload
@@ -55,13 +55,15 @@ def decode_tessera_payload(data: bytes) -> TesseraPayload:
     """Decode a payload in Tessera's form. No box is opened. TesseraError if it is malformed, above a bound, or of
     enhanced privacy."""
     fields = BinaryFields(data, "payload")
-    sender, cipher_text = fields.data("sender", KEY_BYTES), fields.data("cipherText")
+    sender, cipher_text = fields.next_bytes("sender", KEY_BYTES), fields.next_bytes("cipherText")
     if len(cipher_text) < MAC_BYTES:
         raise TesseraError(f"payload.cipherText: at least {MAC_BYTES} bytes were expected, found {len(cipher_text)}")
-    cipher_nonce = fields.data("cipherTextNonce", NONCE_BYTES)
-    boxes = tuple(fields.items("recipientBoxes", MAX_BOXES, lambda: fields.data("recipientBoxes", BOX_SIZE)))
-    nonce = fields.data("recipientNonce", NONCE_BYTES)
-    recipients = tuple(fields.items("recipientKeys", MAX_BOXES, lambda: fields.data("recipientKeys", KEY_BYTES)))
+    cipher_nonce = fields.next_bytes("cipherTextNonce", NONCE_BYTES)
+    boxes = tuple(fields.next_items("recipientBoxes", MAX_BOXES, lambda: fields.next_bytes("recipientBoxes", BOX_SIZE)))
+    nonce = fields.next_bytes("recipientNonce", NONCE_BYTES)
+    recipients = tuple(
+        fields.next_items("recipientKeys", MAX_BOXES, lambda: fields.next_bytes("recipientKeys", KEY_BYTES))
+    )
     if not boxes or len(recipients) not in (0, len(boxes)):
         raise TesseraError("payload: a box, and a key for each box or none, were expected")
     payload = EncryptedPayload(sender, nonce, boxes, cipher_text, _group_id(fields), cipher_nonce)
@@ -72,8 +74,11 @@ def _group_id(fields: BinaryFields) -> bytes:
     # A payload may end before the privacy mode, and a payload without a group ends before the group id.
     if fields.is_at_end:
         return NO_GROUP
-    if fields.data("privacyMode") != STANDARD_PRIVATE or fields.number("affectedContractTransactions", 1) != 0:
+    if (
+        fields.next_bytes("privacyMode") != STANDARD_PRIVATE
+        or fields.next_count("affectedContractTransactions", 1) != 0
+    ):
         raise TesseraError("payload.privacyMode: standard private was expected, and no affected contracts")
-    group_id = NO_GROUP if fields.is_at_end else fields.data("privacyGroupId", KEY_BYTES)
+    group_id = NO_GROUP if fields.is_at_end else fields.next_bytes("privacyGroupId", KEY_BYTES)
     fields.check_no_bytes_left()
     return group_id

@@ -29,16 +29,16 @@ class ContradictingHistory:
     """A history of the flexible group `group_id` that the key `teller` (32 bytes) sent in the payload `payload_key` (32
     bytes), with the marker at `place`.
 
-    It ends in the state root `told`. The group has the state root `found` here (32 bytes each). A history that
-    `is_dismissed` does not count.
+    The history ends in the state root `told_root`. The group has the state root `own_root` here (32 bytes each). A
+    history that `is_dismissed` does not count.
     """
 
     group_id: bytes
     teller: bytes
     payload_key: bytes
     place: MarkerPlace
-    told: bytes
-    found: bytes
+    told_root: bytes
+    own_root: bytes
     is_dismissed: bool = False
 
 
@@ -53,7 +53,7 @@ class ContradictingHistoryReader:
         keys. The snapshot must be open meanwhile."""
         return (history for history in self._all(group_id) if not history.is_dismissed)
 
-    def told_by(self, group_id: bytes, teller: bytes) -> ContradictingHistory | None:
+    def find_by_teller(self, group_id: bytes, teller: bytes) -> ContradictingHistory | None:
         """Return the last history of the group `group_id` that the key `teller` (32 bytes each) sent, dismissed or not.
         None if there is none."""
         return next((history for history in self._all(group_id) if history.teller == teller), None)
@@ -86,7 +86,7 @@ class ContradictingHistoryWriter:
         of a further sender is not recorded.
         """
         reader = ContradictingHistoryReader(self._batch)
-        before = reader.told_by(history.group_id, history.teller)
+        before = reader.find_by_teller(history.group_id, history.teller)
         # The operator has decided about this history. Its sender must not bring it back by sending it again.
         if before is not None and before.is_dismissed and before.payload_key == history.payload_key:
             return
@@ -96,7 +96,7 @@ class ContradictingHistoryWriter:
             self._put(history)
 
     def _put(self, history: ContradictingHistory) -> None:
-        roots = history.told + history.found
+        roots = history.told_root + history.own_root
         value = history.payload_key + history.place.key() + roots + bytes([history.is_dismissed])
         self._batch.put(META, _TOLD + history.group_id + history.teller, value)
 

@@ -157,7 +157,7 @@ class GroupSearch:
             if time.monotonic() > until_seconds - LEAST_ANSWER_SECONDS:
                 return group_id
             # A group without a state has no contract. Markers of transactions that fail make any number of them.
-            has_answer = root == EMPTY_TRIE_ROOT or self._known.root_of_answer(group_id) == root
+            has_answer = root == EMPTY_TRIE_ROOT or self._known.state_root_when_asked(group_id) == root
             if not has_answer and not self._silent.was_silent(group_id, root):
                 self._ask(group_id, root, until_seconds)
         return None
@@ -166,7 +166,7 @@ class GroupSearch:
         # Each contract that does not answer gets half of the time that the ones before left, also in earlier searches.
         # All together lose little.
         started = time.monotonic()
-        left_seconds = CONTRACT_ANSWER_SECONDS - self._silent.unforgiven_lost_seconds()
+        left_seconds = CONTRACT_ANSWER_SECONDS - self._silent.recently_lost_seconds()
         limit_seconds = max(LEAST_ANSWER_SECONDS, left_seconds / 2)
         try:
             group = self._find(group_id, min(until_seconds, started + limit_seconds))

@@ -30,9 +30,9 @@ class KnownMembers:
         self._groups: dict[bytes, tuple[bytes, FlexibleGroup]] = {}
         self._members_bytes = 0
 
-    def root_of_answer(self, group_id: bytes) -> bytes | None:
-        """Return the state root (32 bytes) at which the contract named the members that are known, not the group's
-        present root. None if no answer is known."""
+    def state_root_when_asked(self, group_id: bytes) -> bytes | None:
+        """Return the state root (32 bytes) that the group `group_id` (32 bytes) had when its contract named the known
+        members. It may not be the group's present root. None if no members are known for the group."""
         known = self._groups.get(group_id)
         return None if known is None else known[0]
 

@@ -245,7 +245,7 @@ class Rehydration:
     ) -> BlockRecords:
         block, hash_ = self._read_block(number)
         # No version: the contract was asked when the transaction was executed first. Its members agreed then.
-        tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
+        tasks = [PrivateTask(place.index, past.private, group_id, is_from_history=True) for place, past in placed]
         try:
             return run.execute_block(block, hash_, tasks, budget)
         except ResultsTooLargeError:

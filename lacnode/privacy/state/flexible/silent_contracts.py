@@ -25,10 +25,10 @@ class SilentContracts:
         self._clock = clock
         self._lock = threading.Lock()
         self._groups: dict[bytes, tuple[bytes, float]] = {}
-        self._unforgiven_lost_seconds = 0.0
+        self._recently_lost_seconds = 0.0
         self._updated_at = clock()
 
-    def unforgiven_lost_seconds(self) -> float:
+    def recently_lost_seconds(self) -> float:
         """Return the seconds that contracts without an answer have cost lately. In each second `FORGIVEN_SHARE` seconds
         of them are forgotten. 0 at the start."""
         with self._lock:
@@ -36,17 +36,15 @@ class SilentContracts:
 
     def _lost(self) -> float:
         now = self._clock()
-        self._unforgiven_lost_seconds = max(
-            0.0, self._unforgiven_lost_seconds - FORGIVEN_SHARE * (now - self._updated_at)
-        )
+        self._recently_lost_seconds = max(0.0, self._recently_lost_seconds - FORGIVEN_SHARE * (now - self._updated_at))
         self._updated_at = now
-        return self._unforgiven_lost_seconds
+        return self._recently_lost_seconds
 
     def record_silence(self, group_id: bytes, root: bytes, seconds: float) -> None:
         """Record that the contract of the group did not answer when the group's state root was `root` (32 bytes). The
         `seconds` count as lost. Above `MAX_SILENT_CONTRACTS` the oldest group is forgotten."""
         with self._lock:
-            self._unforgiven_lost_seconds = self._lost() + seconds
+            self._recently_lost_seconds = self._lost() + seconds
             self._groups.pop(group_id, None)
             self._groups[group_id] = root, self._clock() + SILENCE_SECONDS
             if len(self._groups) > MAX_SILENT_CONTRACTS:
@@ -56,7 +54,7 @@ class SilentContracts:
         """Count `seconds` of an answer that came late as lost. Nothing is counted if they are negative."""
         if seconds > 0:
             with self._lock:
-                self._unforgiven_lost_seconds = self._lost() + seconds
+                self._recently_lost_seconds = self._lost() + seconds
 
     def was_silent(self, group_id: bytes, root: bytes) -> bool:
         """Return True if the group's contract did not answer in the last `SILENCE_SECONDS`, when the group had this
