@@ -18,7 +18,8 @@ _ORDINARY_GROWTH = 2
 
 class BoundedMemory:
     """Counts the memory of the objects of one record. They may take `size` bytes, and `wide_text_bytes` more for long
-    texts with characters above U+FFFF. Every method raises the error that `error` makes of a text that says why."""
+    texts with characters above U+FFFF. If they take more, or a text is not UTF-8, a method raises the error that
+    `error` makes of a text with the reason."""
 
     __slots__ = ("_error", "_wide_text_left", "left")
 

@@ -71,22 +71,22 @@ class PayloadDelivery:
         self,
         sealed: EncryptedPayload,
         own: KeyPair,
-        parties: Mapping[bytes, int],
-        places: Mapping[bytes, str],
-        named: Set[bytes],
+        box_positions: Mapping[bytes, int],
+        urls_by_key: Mapping[bytes, str],
+        revealed_keys: Set[bytes],
     ) -> set[str]:
         """Send `sealed` of `own` to the managers of its recipients. Return the URLs that confirmed it. A manager that
         refuses or does not answer is left out, and no error is raised.
 
-        `places` are the URLs by recipient. `parties` are the positions of the boxes by recipient (public key). Each
-        manager receives the boxes of its own keys. Recipients in `named` are revealed to each other, so that they can
-        keep recovery boxes.
+        `box_positions` and `urls_by_key` have for each recipient (a public key) the position of its box and the URL of
+        its manager. Each manager receives the boxes of its own keys. The recipients in `revealed_keys` are revealed to
+        each other, so that they can keep recovery boxes.
         """
-        at = _boxes_by_url(places, parties)
+        at = _boxes_by_url(urls_by_key, box_positions)
         theirs = {url: at.pop(url) for url in self._find_tesseras(at)}
         whole = {
             url: encode_push_with_boxes(_encode_own_part(sealed, at[url]), sealed.key, boxes, own, to)
-            for url, to, boxes in _recovery_boxes(sealed, own, parties, places, named)
+            for url, to, boxes in _recovery_boxes(sealed, own, box_positions, urls_by_key, revealed_keys)
             if url in at
         }
         # The protocol of a manager is not known in advance. The path of lacnode is tried first. A refusal means Orion.
@@ -99,15 +99,15 @@ class PayloadDelivery:
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push_payload(sealed, theirs)
 
-    def announce_group(self, record: GroupRecord, own: KeyPair, places: Mapping[bytes, str]) -> set[str]:
-        """Announce a group to the managers at `places` (URLs by member) as the member `own`. Return the URLs that
+    def announce_group(self, record: GroupRecord, own: KeyPair, urls_by_key: Mapping[bytes, str]) -> set[str]:
+        """Announce a group to the managers in `urls_by_key` (URLs by member) as the member `own`. Return the URLs that
         confirmed it. A manager that refuses or does not answer is left out, and no error is raised.
 
         A lacnode manager receives a proof. An Orion does not know that path, refuses it, and receives no proof.
         """
-        theirs = self._find_tesseras(places.values())
+        theirs = self._find_tesseras(urls_by_key.values())
         # One message for each URL is enough, to any of its members.
-        others = {url: member for member, url in places.items() if url not in theirs}
+        others = {url: member for member, url in urls_by_key.items() if url not in theirs}
         sealed = {url: encode_proven_group(record, own, member) for url, member in others.items()}
         expected = to_base64(record.id).encode()
         answers = self._post(PUSH_PROVEN_GROUP_PATH, {url: body for url, body in sealed.items() if body is not None})
@@ -120,10 +120,10 @@ class PayloadDelivery:
         return self._sender.post(path, bodies) if bodies else {}
 
 
-def _boxes_by_url(places: Mapping[bytes, str], parties: Mapping[bytes, int]) -> dict[str, dict[bytes, int]]:
+def _boxes_by_url(urls_by_key: Mapping[bytes, str], box_positions: Mapping[bytes, int]) -> dict[str, dict[bytes, int]]:
     found: dict[str, dict[bytes, int]] = {}
-    for member, url in places.items():
-        found.setdefault(url, {})[member] = parties[member]
+    for member, url in urls_by_key.items():
+        found.setdefault(url, {})[member] = box_positions[member]
     return found
 
 
@@ -135,17 +135,17 @@ def _encode_own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> byt
 def _recovery_boxes(
     sealed: EncryptedPayload,
     own: KeyPair,
-    parties: Mapping[bytes, int],
-    places: Mapping[bytes, str],
-    named: Set[bytes],
+    box_positions: Mapping[bytes, int],
+    urls_by_key: Mapping[bytes, str],
+    revealed_keys: Set[bytes],
 ) -> Iterator[tuple[str, bytes, dict[bytes, bytes]]]:
-    """Yield for each named recipient its manager's URL, the recipient, and the recovery boxes of the named recipients
+    """Yield for each revealed recipient its manager's URL, the recipient, and the recovery boxes of the revealed recipients
     elsewhere."""
-    masked = cache(lambda key: make_recovery_box(sealed, parties[key], own, key))
-    for member, url in places.items():
+    masked = cache(lambda key: make_recovery_box(sealed, box_positions[key], own, key))
+    for member, url in urls_by_key.items():
         # A key at the same manager needs no recovery box: both keys share one store.
-        others = {key: masked(key) for key in named if places.get(key) != url}
-        if others and member in named:
+        others = {key: masked(key) for key in revealed_keys if urls_by_key.get(key) != url}
+        if others and member in revealed_keys:
             yield url, member, others
 
 

@@ -60,9 +60,9 @@ class FullRecovery:
         self._asked: set[str] = set()
         self._turn = 0
 
-    def set_managers(self, places: Mapping[bytes, str]) -> None:
+    def set_managers(self, urls_by_key: Mapping[bytes, str]) -> None:
         """Set the managers to ask: public keys (32 bytes) and the URLs of their managers. A key that was set before
-        goes on after its last page, and a key that is not in `places` any more is forgotten. Own keys in `places` are
+        goes on after its last page, and a key that is not in `urls_by_key` any more is forgotten. Own keys in it are
         ignored. Nothing is asked here."""
         own_keys = self._recovery.own_keys
         with self._lock:
@@ -70,11 +70,11 @@ class FullRecovery:
             self._jobs = {
                 (own, key): self._jobs.get((own, key)) or _Job(own, key, last_turn=self._turn)
                 for own in own_keys
-                for key in places
+                for key in urls_by_key
                 if key not in own_keys
             }
             for job in self._jobs.values():
-                job.host = _host(places[job.key])
+                job.host = _host(urls_by_key[job.key])
             # A new host begins with the least time of the others. It would otherwise come before the honest ones, and a
             # stranger can have one new host after the other.
             hosts, least = {job.host for job in self._jobs.values()}, min(self._seconds.values(), default=0.0)

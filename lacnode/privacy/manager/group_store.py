@@ -15,12 +15,12 @@ from lacnode.privacy.manager.store_tables import append_audit_entry
 class GroupPage:
     """One page of group records, each encoded in Orion's CBOR.
 
-    `last` is the store's number of the last group that was read, also if it is not one of the member's. The next page
-    begins after it. `has_more` says whether more groups of the member follow.
+    `last_number` is the store's number of the last group that was read, also if it is not one of the member's. The next
+    page begins after it. `has_more` says whether more groups of the member follow.
     """
 
     records: tuple[bytes, ...]
-    last: int
+    last_number: int
     has_more: bool
 
 

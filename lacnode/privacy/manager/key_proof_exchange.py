@@ -75,15 +75,15 @@ class ProofAnswer(Enum):
     SILENT = "silent"
 
 
-def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
-    """Ask the manager at the URL of each key (32 bytes) in `places` to prove to `own` that it has the private key.
+def request_proofs(own: KeyPair, urls_by_key: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
+    """Ask the manager at the URL of each key (32 bytes) in `urls_by_key` to prove to `own` that it has the private key.
     Return its reaction for every key. A manager that does not answer raises no error.
 
     All URLs are asked at the same time, and each URL for one key at a time. If one URL has several keys, this blocks
     for one call for each of them.
     """
     answers: dict[bytes, ProofAnswer] = {}
-    while left := {key: url for key, url in places.items() if key not in answers}:
+    while left := {key: url for key, url in urls_by_key.items() if key not in answers}:
         # The dictionary has one key for each URL. A manager with many keys must not get many requests at once.
         # A new challenge for each key. One answer can then not serve for two questions.
         questions = {url: (key, secrets.token_bytes(KEY_BYTES)) for key, url in left.items()}

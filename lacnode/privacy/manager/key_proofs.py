@@ -62,22 +62,24 @@ class KeyProofs:
         self._statuses: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
         self._silent: dict[str, float] = {}
 
-    def query_proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
+    def query_proof_statuses(self, urls_by_key: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
         """Return the status of each key (32 bytes) at its URL. The managers are asked if no good answer of the last
         minutes is known. EnclaveError `NoSenderKey` if this manager has no key."""
-        found = {key: status for key, url in places.items() if (status := self._known_status(key, url)) is not None}
-        asked = {key: url for key, url in places.items() if key not in found}
+        found = {
+            key: status for key, url in urls_by_key.items() if (status := self._known_status(key, url)) is not None
+        }
+        asked = {key: url for key, url in urls_by_key.items() if key not in found}
         for key, answer in request_proofs(self._keys.sender_pair(None), asked, self._sender).items():
             found[key] = self._judge_answer(key, asked[key], answer)
         return found
 
-    def any_manager_may_be_orion(self, places: Mapping[bytes, str]) -> bool:
-        """Return True if the manager at one of the URLs `places` may be an Orion: the URL is one of `unproven_at`, and
-        its manager does not know the question for a proof. An Orion announces groups without a proof.
+    def any_manager_may_be_orion(self, urls_by_key: Mapping[bytes, str]) -> bool:
+        """Return True if the manager at one of the URLs may be an Orion: the URL is one of `unproven_at`, and its
+        manager does not know the question for a proof. An Orion announces groups without a proof.
 
-        `places` has public keys (32 bytes) and their URLs: only keys that the manager there has named as its own. A
-        manager is asked if its answer is not known. One that does not answer counts as no Orion and is not asked again
-        within `UNPROVEN_SECONDS`. EnclaveError `NoSenderKey` if this manager has no key.
+        `urls_by_key` has public keys (32 bytes) and their URLs: only keys that the manager there has named as its own.
+        A manager is asked if its answer is not known. One that does not answer counts as no Orion and is not asked
+        again within `UNPROVEN_SECONDS`. EnclaveError `NoSenderKey` if this manager has no key.
         """
         now = self._clock()
         with self._lock:
@@ -85,7 +87,7 @@ class KeyProofs:
             # threads for other managers.
             self._silent = {url: until for url, until in self._silent.items() if now < until}
             silent = set(self._silent)
-        listed = {key: url for key, url in places.items() if url not in silent and self._needs_no_proof(url)}
+        listed = {key: url for key, url in urls_by_key.items() if url not in silent and self._needs_no_proof(url)}
         statuses = self.query_proof_statuses(listed)
         with self._lock:
             for key, status in statuses.items():

@@ -120,7 +120,7 @@ class RecoveryResponder:
         # groups before.
         groups = None if after else self._store.groups.read_page(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
         if groups is not None and groups.has_more:
-            return _encode_page((), groups.records, FIRST_GROUP_CURSOR + groups.last)
+            return _encode_page((), groups.records, FIRST_GROUP_CURSOR + groups.last_number)
         return self._answer_payload_page(requester, own, after, 0, () if groups is None else groups.records)
 
     def _answer_payload_page(
@@ -132,7 +132,7 @@ class RecoveryResponder:
 
     def _answer_group_page(self, requester: bytes, after: int) -> bytes:
         groups = self._store.groups.read_page(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
-        next_after = FIRST_GROUP_CURSOR + groups.last if groups.has_more else FIRST_PAYLOAD_CURSOR
+        next_after = FIRST_GROUP_CURSOR + groups.last_number if groups.has_more else FIRST_PAYLOAD_CURSOR
         return _encode_page((), groups.records, next_after)
 
     def _find_named(self, requester: bytes, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:

@@ -69,7 +69,7 @@ class PeerDirectory:
             self.set_own_url(url)
 
     def set_own_url(self, url: str) -> None:
-        """Set the URL of this manager and of its own keys. It is known when the port is open."""
+        """Set the URL of this manager and of its own keys. Call it when the port is open: the URL is known then."""
         with self._lock:
             self._url = url
             self._urls.put(url, None, "", TrustLevel.OWN)

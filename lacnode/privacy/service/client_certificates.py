@@ -70,7 +70,7 @@ class ClientCertificateCheck:
         trust, name = self._trust, _common_name(certificate)
         # `_chain_error` has the first error of any certificate of the chain. Without an error the chain ends in a trusted
         # root.
-        by_chain = trust.chains and not self._chain_error
+        by_chain = trust.trusts_chains and not self._chain_error
         der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         self.is_trusted = by_chain or (
             trust.known is not None and name is not None and trust.known.trusts_or_records(name, der)

@@ -45,9 +45,9 @@ MAX_CHAIN_FILE_BYTES = 2**16
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
     """The certificates of other managers that are trusted: by a chain to the system's roots (`SSL_CERT_FILE`) if
-    `chains`, by the fingerprints `known`, or both. `known` is None if fingerprints do not count."""
+    `trusts_chains`, by the fingerprints `known`, or both. `known` is None if fingerprints do not count."""
 
-    chains: bool
+    trusts_chains: bool
     known: Fingerprints | None
 
 
@@ -110,7 +110,7 @@ def load_or_create_server_tls(
     # A resumed session would skip the check of the certificate. A client that was removed from the list could go on.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET)
-    if trust.chains:
+    if trust.trusts_chains:
         context.set_default_verify_paths()
     try:
         context.use_certificate_chain_file(str(certificate))
@@ -133,7 +133,7 @@ def load_or_create_client_tls(
     `chain` are files (PEM) with the certificates that lead from this one to a root.
     """
     _create_own_certificate(certificate, key, host)
-    by_chain = _client_context(certificate, key, chain) if trust.chains else None
+    by_chain = _client_context(certificate, key, chain) if trust.trusts_chains else None
     # The mode `ca` has no fingerprints. A second context would only add a way that trusts nothing.
     if trust.known is None:
         return ClientTls(by_chain, None, None)

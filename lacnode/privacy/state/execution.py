@@ -61,9 +61,9 @@ class PrivateTask:
 class UnreadTask:
     """The marker at `index` of a block, whose payload is not read yet.
 
-    `known` are the known facts about it. `is_decided_by_nonce` says that it has no effect unless its nonce is the next
-    one. This is not so in a flexible group, whose contract is asked first. `read` returns the task, None if there is
-    nothing to execute. It raises the errors of the manager.
+    `known` are the known facts about the payload. `is_decided_by_nonce` says that the private transaction has no effect
+    unless its nonce is the next one. This is not so in a flexible group, whose contract is asked first. `read` returns
+    the task, None if there is nothing to execute. It raises the errors of the manager.
     """
 
     index: int

@@ -36,9 +36,9 @@ class ExecutionProgress:
 
     @property
     def last_executed_block(self) -> int:
-        """The last public block whose private transactions are executed, 0 before the first. A marker without its payload
-        does not stop it: that transaction is executed once the payload is there. It stops while the manager does not
-        answer."""
+        """The number of the last public block whose private transactions are executed, 0 before the first. A marker
+        without its payload does not hold the number back: that transaction is executed once the payload is there. The
+        number stays while the manager does not answer."""
         return self._cursor
 
     @property

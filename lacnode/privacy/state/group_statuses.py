@@ -163,7 +163,7 @@ class GroupStatuses:
             anyones = queued + stored.count_failing()
             histories, long = ContradictingHistoryReader(snapshot), LongTransactionReader(snapshot)
             waiting = (first.group_id for first in long.first_of_each_group(start))
-            groups = (group for group, _ in groupby(merge(stored.groups(start), waiting)))
+            groups = (group for group, _ in groupby(merge(stored.group_ids(start), waiting)))
             read = partial(self._read, stored, histories, long, cursor, anyones)
             yield ((group, read(group)) for group in groups), anyones
 

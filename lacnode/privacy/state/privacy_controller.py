@@ -17,7 +17,7 @@ from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.group_statuses import GroupStatuses
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import PAYLOAD_KEY_BYTES, GroupMode, MarkerSigner, read_payload_key
-from lacnode.privacy.state.private_execution import PrivateExecution
+from lacnode.privacy.state.private_execution import PrivateExecutionParts
 from lacnode.privacy.state.private_payloads import (
     ForeignPayloadError,
     PayloadNotFoundError,
@@ -54,7 +54,7 @@ class PrivacyController:
         self.has_tenants = public_key is None
         self.manager = context.manager
         self.mode = context.mode
-        self.execution = PrivateExecution(context)
+        self.execution = PrivateExecutionParts(context)
         self.states = PrivateStates(context, self.execution.processor, accounts)
         self.groups: GroupDirectory = _groups_of(context, self.states)
         self.receipts = PrivateReceipts(context, self.states)

@@ -7,10 +7,10 @@ from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.processor import PrivateProcessor
 
 
-class PrivateExecution:
+class PrivateExecutionParts:
     """The parts that execute private transactions: the processor of new blocks, the repair of groups with late
-    payloads, the execution of long transactions, and the rebuilder. It starts no thread: the node's threads call their
-    steps."""
+    payloads, the execution of long transactions, and the rebuilder. This object starts no thread: the node's threads
+    call the steps of the parts."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self.processor = PrivateProcessor(context)

@@ -27,8 +27,8 @@ class PrivateLogs:
     """The logs of private transactions in `database`. Their markers are in the blocks of `chain`. A call does not wait
     for private execution.
 
-    `check_block` is called with the hash (32 bytes) of each block before it is decoded. It may raise an error to end
-    the search, which reaches the caller.
+    `check_block` is called with the hash (32 bytes) of each block before it is decoded. It may raise an error: the
+    search then ends, and the error reaches the caller.
     """
 
     def __init__(

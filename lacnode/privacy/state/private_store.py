@@ -202,7 +202,7 @@ class PrivateStoreReader:
         data = self._snapshot.get(METADATA, block_hash + group_id + b"METADATA")
         return () if data is None else decode_marker_roots(data)
 
-    def groups(self, start: bytes = b"") -> Iterator[bytes]:
+    def group_ids(self, start: bytes = b"") -> Iterator[bytes]:
         """Yield the id (32 bytes) of every group that a marker has concerned, ascending, from the key `start` on. Empty
         begins with the lowest id."""
         # The keys of this table begin with the group id. The jumps below skip all other markers of a group, so that

@@ -177,7 +177,7 @@ class StateRootComparison:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             # Not all groups each time: strangers can have hundreds of thousands of them here.
-            looked_at = self._rotation.next_entries(stored.groups)
+            looked_at = self._rotation.next_entries(stored.group_ids)
             shapes = dict(_shapes(stored, looked_at, self._context.failures))
         return self._plans.plan_and_find_due(shapes)[:MAX_STATE_ROOT_QUERIES]
 

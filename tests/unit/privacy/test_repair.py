@@ -166,7 +166,7 @@ class TestOnDisk:
             stored = PrivateStoreReader(snapshot)
             assert stored.last_executed_block() == head
             assert stored.root_at(GROUP, head) == root
-            assert list(stored.groups()) == [GROUP]
+            assert list(stored.group_ids()) == [GROUP]
             assert [place.number for place in stored.marker_places(GROUP)] == [1, 2, 3, 4]
             assert not list(stored.absent_markers())
 

@@ -222,7 +222,9 @@ class TestRefused:
         assert wire.ask(*[QUESTION] * MAX_STATE_ROOT_QUERIES) is not None
         assert wire.ask(*[QUESTION] * (MAX_STATE_ROOT_QUERIES + 1)) is None
 
-    @pytest.mark.parametrize("change", [{"number": -1}, {"number": 1 << 63}, {"root": bytes(31)}, {"group_id": b""}])
+    @pytest.mark.parametrize(
+        "change", [{"number": -1}, {"number": 1 << 63}, {"asker_root": bytes(31)}, {"group_id": b""}]
+    )
     def test_a_question_that_is_none(self, wire: Wire, change: dict[str, int | bytes]) -> None:
         assert wire.ask(replace(QUESTION, **change)) is None  # type: ignore[arg-type]
         assert wire.node.asked == []

@@ -228,6 +228,6 @@ class TestGroups:
             page = store.groups.read_page(A.public, after, 3, 1_000_000)
             assert 0 < len(page.records) <= 3
             seen += [decode_orion_group(record) for record in page.records]
-            after, more = page.last, page.has_more
+            after, more = page.last_number, page.has_more
         assert seen == [self.record(number, 10_000) for number in range(20)]
         assert len(store.groups.read_page(A.public, 0, 99, 35_000).records) == 3

@@ -167,8 +167,9 @@ class TesseraNodes:
         self, wanted: Sequence[bytes], parties: Sequence[bytes]
     ) -> Iterator[tuple[bytes, TesseraPayload]]:
         """Ask every Tessera for the payloads `wanted` (keys of 32 bytes) once for each of `parties` (own public keys).
-        Yield those that they give, each with the party for which it was given. One payload may come several times.
-        Whether a key opens it is not checked."""
+        Yield each payload that a Tessera gives, with the party for which it was given. Payloads without a group, or
+        with another key, are left out. One payload may come several times. Whether an own key opens it is not checked.
+        """
         asked = [(url, party, key) for url in self._urls for party in parties for key in wanted]
         answers = self._call([_resend_call(*question) for question in asked])
         for (url, party, key), answer in zip(asked, answers, strict=True):

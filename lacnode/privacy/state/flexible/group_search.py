@@ -126,7 +126,7 @@ class GroupSearch:
             # No snapshot is open while a contract is asked. It would hold old pages of the database.
             with self._context.database.read() as snapshot:
                 stored = PrivateStoreReader(snapshot)
-                found = list(islice(stored.groups(start), GROUPS_READ_AT_ONCE))
+                found = list(islice(stored.group_ids(start), GROUPS_READ_AT_ONCE))
                 entries = self._with_roots(stored, found)
             if not entries:
                 return
