@@ -16,7 +16,7 @@ MAX_REFUSED_CONNECTIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class RefusedConnection:
-    """A refused connection. With `inbound` the other node called this node. `times` counts its refusals for the same
+    """A refused connection. With `inbound` the other node dialled this node. `times` counts its refusals for the same
     reason in a row. `first` and `last` are the times of the first and the last of these, in Unix seconds."""
 
     enode: Enode

@@ -9,8 +9,8 @@ from lacnode.primitives.header import BlockHeader
 
 
 class TimeLimitedReader:
-    """A `ContractReader` whose calls together take `total_seconds` from now on. `clock` returns monotonic seconds. Answers
-    that come in time are those of `reader`."""
+    """A `ContractReader` whose calls together take `total_seconds` from its construction on. `clock` returns monotonic
+    seconds. Answers that come in time are those of `reader`."""
 
     def __init__(
         self, reader: ContractReader, total_seconds: float, clock: Callable[[], float] = time.monotonic

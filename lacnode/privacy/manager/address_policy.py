@@ -91,7 +91,7 @@ class AddressPolicy:
 
     def is_named_by_operator(self, host: str, port: int) -> bool:
         """Return True if the host (as it is written) and the port are those of an own URL, or of a URL that the
-        operator listed. The operator wants it to be called, at any address."""
+        operator listed. Whether its address is in a denied network is not checked."""
         return (host, port) in self._own
 
     def permits_address(self, text: str) -> bool:

@@ -59,9 +59,10 @@ class KnownGroups:
             return self._find_refusal_of_sender(payload)
         return why
 
-    def store_widened(self, payload: EncryptedPayload, parties: PayloadParties | None) -> None:
-        """Store the record of the group of `payload`, which was accepted, if other keys widen it. No effect for any other
-        group. `parties` are as in `find_refusal`. The errors of `record_of` and `keep_record` pass through.
+    def store_record_if_widened(self, payload: EncryptedPayload, parties: PayloadParties | None) -> None:
+        """Store the record of the LEGACY group of `payload` if `alwayssendto` has widened it: the group has the keys
+        that the payload names and more. `payload` was accepted before. No effect for any other group, or if a record is
+        stored. `parties` are as in `find_refusal`. The errors of `record_of` and `keep_record` pass through.
 
         The node asks for the members later. The keys that the id was computed from may not be known then.
         """

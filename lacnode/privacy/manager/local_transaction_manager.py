@@ -240,8 +240,8 @@ class LocalTransactionManager:
         id (32 bytes). Its record stays, as a deleted one. `sender` is an own key, None for the first one.
 
         EnclaveError `PrivacyGroupNotDeleted` if the group is unknown, deleted or LEGACY, or the sender is no member.
-        `PrivacyGroupNotPushed` if a manager does not confirm: the group then stays here. EnclaveUnreachableError if the
-        store fails.
+        `NodeMissingPeerUrl` if a member's manager is unknown or does not prove its key, `PrivacyGroupNotPushed` if a
+        manager does not confirm: the group then stays here. EnclaveUnreachableError if the store fails.
         """
         return self.groups.delete(group_id, sender)
 

@@ -80,7 +80,8 @@ class ManagedGroups:
         id (32 bytes). Its record stays, as a deleted one. `sender` is an own key, None for the first one.
 
         EnclaveError `PrivacyGroupNotDeleted` if the group is unknown, deleted or LEGACY, or the sender is no member.
-        `PrivacyGroupNotPushed` if a manager does not confirm: the group then stays here.
+        `NodeMissingPeerUrl` if a member's manager is unknown or does not prove its key, `PrivacyGroupNotPushed` if a
+        manager does not confirm: the group then stays here.
         """
         own = self._keys.sender_pair(sender).public
         record = call_store(self._store.groups.find, group_id)

@@ -50,8 +50,9 @@ class PayloadIntake:
         self._log = RateLimitedLog("privacy", time.monotonic)
 
     def on_payload_stored(self, listener: Callable[[bytes], None]) -> None:
-        """Call `listener` with the key (32 bytes) of every new payload that another manager pushes or gives back. Any
-        thread may call it, so it must be quick. Own payloads are not reported."""
+        """Call `listener` with the key (32 bytes) of every new payload that another manager pushes or gives back, also
+        of an own one that it gives back. Payloads that own clients send are not reported. Any thread may call the
+        listener, so it must be quick."""
         self._listeners.append(listener)
 
     def receive_push(self, body: bytes) -> str:
@@ -150,7 +151,7 @@ class PayloadIntake:
             self._log.warning(str(error), f"a payload of {to_base64(payload.sender)} is refused: {error}")
             raise EnclaveError("StorageQuotaExceeded", str(error)) from None
         # After the payload: a refused one must leave nothing behind. Before the listeners: the node asks for the members.
-        self._groups.store_widened(payload, named)
+        self._groups.store_record_if_widened(payload, named)
         if self._missing_payloads is not None:
             self._missing_payloads.remove_found(payload.key)
         # The node hears only of new payloads. A payload that is pushed twice must not start its group's rebuild twice.

@@ -51,8 +51,9 @@ class PayloadStore:
     """The manager's store: one database, SQLite or PostgreSQL by its SQLAlchemy `url`, for any number of threads and
     processes.
 
-    StoreError from every method if the database fails. The same call can then be made again: its result is the same,
-    whether the first call was stored or not. `groups` are the groups in the same database.
+    StoreError from every method if the database fails. What the method wrote is then stored as a whole or not at all.
+    `put_payload` and the methods of `groups` may be called again in both cases. `append_audit` may then add a second
+    entry. `groups` are the groups in the same database.
     """
 
     def __init__(self, url: str = MEMORY) -> None:

@@ -107,11 +107,10 @@ class SqlConnection:
         return not self._is_postgresql
 
     def write_pieces(self, table: str, column: str, number: int, value: bytes) -> None:
-        """Write `value` over the bytes of `column` in the row `number` of `table`, which have the same length. Errors
-        are the driver's.
+        """Write `value` over the bytes of `column` in the row `number` of `table`, which must have the same length.
+        Only with SQLite (`can_write_pieces`). Errors are the driver's.
 
-        A value of a statement is copied by the driver and by SQLite, and the connection keeps one copy until it executes
-        the same statement again.
+        `value` is not copied as a whole, unlike a value of a statement.
         """
         with self._driver.blobopen(table, column, number) as blob, memoryview(value) as view:
             for start in range(0, len(view), PIECE_BYTES):

@@ -36,8 +36,8 @@ class UntrustedEnclaveError(Exception):
 
 
 class EnclaveTls:
-    """TLS to the manager at `url` by the files `files`: the own certificate and the known certificate of the manager.
-    `url` has the scheme https then.
+    """TLS to the manager at the argument `url` by the files `files`: the own certificate and the known certificate of
+    the manager. The attribute `url` is the same URL with the scheme https.
 
     TlsSetupError if a file cannot be used. Its text begins as Besu's.
     """

@@ -47,7 +47,8 @@ TESSERA_CODES = (
 
 class HttpTransactionManager:
     """The manager whose client API is at `url`: a `TransactionManager`. Every request has `token` as its bearer token,
-    unless it is None. Safe to use from several threads. A call blocks for some seconds at most.
+    unless it is None. Safe to use from several threads. A call waits at most `CONNECT_SECONDS` for the connection,
+    `ANSWER_SECONDS` for each part of the answer, and `WHOLE_ANSWER_SECONDS` for the whole body.
 
     With `tls`, the URL is that of `tls`, and the manager's certificate must be the known one. Without `tls`, an https
     URL is checked by the system's roots.

@@ -25,7 +25,8 @@ MAX_LOGGED_HOSTS = 256
 class PermittedNetwork:
     """Opens TCP connections to addresses that `policy` permits.
 
-    A host that the operator named is always called. `policy` then permits all addresses of the same `Reach`.
+    If the operator named the host and its port, `policy` permits from then on all addresses of the same `Reach` as the
+    host's. Addresses in denied networks, and those that no manager may call, are still refused.
     """
 
     def __init__(self, policy: AddressPolicy) -> None:

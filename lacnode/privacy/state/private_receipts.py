@@ -35,10 +35,10 @@ class PrivateReceipts:
 
     def find_receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
         """Return the private receipt of a found transaction. None while the transaction waits: its block is not
-        executed privately yet, its payload is absent, or it is executed apart. This waits a short time for private
-        execution.
+        executed privately yet, its payload is recorded as absent (`PrivateStoreReader.absent_at`), or it is executed
+        apart. This waits a short time for private execution.
 
-        A transaction that was not executed here has a failed receipt, as in Besu.
+        Any other transaction that was not executed here has a failed receipt, as in Besu.
         """
         place = found.place
         # Not executed yet is not failed. The client has to ask again.

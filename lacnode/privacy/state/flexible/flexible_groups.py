@@ -57,9 +57,10 @@ class FlexibleGroups:
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
         """Return the public keys that the contract of the group `group_id` (32 bytes) lists after block `number`, or
-        after the head for None. None if there is no such group yet. The answer is of earlier blocks if private
-        execution is behind. CallLimitExceededError if the contract does not answer in time, or not by
-        `deadline_seconds` on the monotonic clock. MissingNodeError if the state of that block is not kept."""
+        after the head for None. None if there is no such group yet, or if the call of its contract fails. The answer is
+        of earlier blocks if private execution is behind. CallLimitExceededError if the contract does not answer in
+        time, or not by `deadline_seconds` on the monotonic clock. MissingNodeError if the state of that block is not
+        kept."""
         group = self.find(group_id, number, deadline_seconds)
         return None if group is None else group.members
 
@@ -67,9 +68,9 @@ class FlexibleGroups:
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> FlexibleGroup | None:
         """Return the group `group_id` (32 bytes) as of block `number`, or of the head for None. None if there is no
-        such group.
+        such group, or if the call of its contract fails.
 
-        This waits a short time for private execution. CallLimitExceededError if its contract does not answer within
+        This waits a short time for private execution. CallLimitExceededError if the contract does not answer within
         `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the monotonic clock. MissingNodeError if the state of
         that block is not kept.
         """
