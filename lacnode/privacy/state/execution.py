@@ -132,16 +132,13 @@ class PrivateBlockExecutor:
         budget: ExecutionBudget = UNLIMITED,
         records: BlockRecords | None = None,
     ) -> BlockRecords:
-        """Execute the private transactions `tasks` of the block `block` with the hash `hash_` (32 bytes), in order, and
-        return the results. They are added to `records`, the results of earlier transactions of the block, if it is
-        given.
-
-        A transaction that fails or is not valid has a receipt, and raises no error. One that the contract of its group
-        refuses has no receipt. ExecutionInterruptedError if the time of `budget` ends: `records` then has the results
-        so far. PublicHistoryMissingError if the public block cannot be executed again, StorageError or MissingNodeError
-        if a state cannot be read, ResultsTooLargeError as for `allow_results_to_wait`. The errors of `UnreadTask.read`
-        pass through.
-        """
+        """Execute the private transactions `tasks` of `block` with the hash `hash_` (32 bytes), in order, and return
+        the results. They are added to `records`, the results of earlier transactions of the block, if it is given. A
+        transaction that fails or is not valid has a receipt, one that its group's contract refuses has none.
+        ExecutionInterruptedError if the time of `budget` ends: `records` then has the results so far.
+        PublicHistoryMissingError if the public block cannot be executed again, StorageError or MissingNodeError if a
+        state cannot be read, ResultsTooLargeError as for `allow_results_to_wait`. The errors of `UnreadTask.read` pass
+        through."""
         records = BlockRecords(block.number, hash_) if records is None else records
         public = self.open_public_block(block, hash_)
         for task in tasks:
